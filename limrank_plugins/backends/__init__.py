@@ -1,0 +1,30 @@
+"""Ways to run a model: one file each. The table is lazy, so nothing heavy is imported before use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from limrank_plugins.errors import InputError
+
+_BACKENDS = {
+    "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
+    "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
+}
+
+
+def backend_names() -> list[str]:
+    """The backends that can be named."""
+    return list(_BACKENDS)
+
+
+def backend_class(name: str) -> Any:
+    """The class of a named backend.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    if name not in _BACKENDS:
+        raise InputError(f"there is no backend {name!r}; there are: {', '.join(backend_names())}")
+    module, attribute = _BACKENDS[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,252 @@
+"""What goes into a reranker and what comes out: queries, documents, hits, rankings, usage.
+
+All of it is immutable. A caller's objects are never changed; a ranking points back at them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, overload
+
+from limrank_plugins.errors import InputError
+
+ScoreKind = Literal["probability", "similarity", "grade", "logit", "rank"]
+"""What a score is: P(relevant), a similarity, an expected grade, a raw logit, or derived from the rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for.
+
+    Attributes:
+        text: the query as the user wrote it; not blank.
+        id: its identifier in queries, runs and qrels; empty where there is none.
+        instruction: what else makes a document relevant (FollowIR); appended after the text
+            with a space, unless it is the text itself, as Rank1 does.
+    """
+
+    text: str
+    id: str = ""
+    instruction: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("text", "id", "instruction"):
+            _must_be_str(getattr(self, name), f"Query.{name}")
+        if not self.text.strip():
+            raise InputError(f"the query is empty: got {self.text!r}; give at least one word")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One candidate passage.
+
+    Attributes:
+        text: the passage. It may be empty (the model then judges an empty passage).
+        id: its identifier. Documents without one are called by their input position, "0", "1", …
+        title: read before the text, joined by a space, as mteb and Rank1 do.
+        prior: the first stage's score, higher is better, or None where there was no first stage.
+        meta: anything of the caller's; handed back untouched, never read.
+    """
+
+    text: str
+    id: str | None = None
+    title: str = ""
+    prior: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _must_be_str(self.text, "Document.text")
+        _must_be_str(self.title, "Document.title")
+        if self.id is not None:
+            _must_be_str(self.id, "Document.id")
+        if self.prior is not None and not math.isfinite(self.prior):
+            raise InputError(
+                f"the prior of document {self.id!r} is {self.prior}: give a finite number, or None for none"
+            )
+
+    @property
+    def passage(self) -> str:
+        """What a model reads: title and text, joined by a space."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a ranking cost. Adds up with `+`.
+
+    Attributes:
+        prompt_tokens: tokens of every prompt, as if each had been computed on its own.
+        shared_tokens: those of `prompt_tokens` that were not computed again, because another
+            document of the same query had them computed already.
+        generated_tokens: tokens written by the model.
+        calls: questions put to the model.
+        cached: questions answered without asking: from the store, or as a repetition within the list.
+        seconds: model time, a batch's wall time shared out equally over its questions.
+    """
+
+    prompt_tokens: int = 0
+    shared_tokens: int = 0
+    generated_tokens: int = 0
+    calls: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.shared_tokens + other.shared_tokens,
+            self.generated_tokens + other.generated_tokens,
+            self.calls + other.calls,
+            self.cached + other.cached,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a recipe found out about one document, before anything is sorted.
+
+    Attributes:
+        score: higher is better; None where the document could not be judged.
+        tie: breaks equal scores before the first stage does (for reasoning scores, which
+            saturate: the unreasoned probability), or None where it is not known.
+        explanation: the model's reasoning, or None.
+        failure: why there is no score, or None.
+        cut_tokens: tokens of the document that did not fit and were not read.
+        repairs: malformed or unusable answers that were repaired or left out on the way.
+        usage: what the judgement cost.
+    """
+
+    score: float | None
+    tie: float | None = None
+    explanation: str | None = None
+    failure: str | None = None
+    cut_tokens: int = 0
+    repairs: int = 0
+    usage: Usage = Usage()
+
+
+class Failure(NamedTuple):
+    """A document that could not be judged, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document of a ranking.
+
+    Attributes:
+        id: the document's identifier (its input position where it had none).
+        document: the document as it was passed in.
+        index: its position in the input, from 0.
+        rank: its position in the ranking, from 1.
+        score: see `Ranking.score_kind`; None for a failed document and for methods without scores.
+        explanation: the model's reasoning, where the recipe reasons.
+        failure: why the document was not judged, or None.
+        cut_tokens: tokens of the document the model did not read because they did not fit.
+    """
+
+    id: str
+    document: Document
+    index: int
+    rank: int
+    score: float | None
+    explanation: str | None = None
+    failure: str | None = None
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Sequence[Hit]):
+    """The documents of one query, best first. A sequence of `Hit`.
+
+    Attributes:
+        query: the query that was asked.
+        hits: the ranked documents. Failed ones stand at their input position, marked.
+        recipe: the name of the recipe that made it.
+        score_kind: what `Hit.score` is.
+        comparable: whether a score means the same in the ranking of another query.
+        usage: what it cost.
+        failures: every document that could not be judged, also those cut off by `top_n`.
+        repairs: answers that were malformed and repaired, see the recipe's documentation.
+    """
+
+    query: Query
+    hits: tuple[Hit, ...]
+    recipe: str
+    score_kind: ScoreKind
+    comparable: bool
+    usage: Usage = Usage()
+    failures: tuple[Failure, ...] = ()
+    repairs: int = 0
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    @property
+    def ids(self) -> list[str]:
+        """The identifiers, best first."""
+        return [hit.id for hit in self.hits]
+
+    def run_scores(self) -> list[float]:
+        """Strictly decreasing scores for formats that demand a number (TREC, `/rerank`).
+
+        They are the rank counted backwards (the last hit has 1.0), whatever the recipe: trec_eval
+        breaks ties by document id, so scores that saturate would be reordered. The model's own
+        scores stay in `Hit.score`.
+        """
+        return [float(len(self.hits) - position) for position in range(len(self.hits))]
+
+
+def as_query(query: str | Query) -> Query:
+    """Accept a plain string wherever a query is wanted."""
+    return query if isinstance(query, Query) else Query(_must_be_str(query, "query"))
+
+
+def as_documents(documents: Iterable[str | Document]) -> list[Document]:
+    """Accept plain strings among documents and give everything without an id its position as id.
+
+    Raises:
+        InputError: an item is neither `str` nor `Document`, or identifiers repeat (they are named).
+    """
+    if isinstance(documents, str | Document):
+        raise InputError(f"documents must be a list, but got one {type(documents).__name__}: wrap it in [ ]")
+    named: list[Document] = []
+    for position, item in enumerate(documents):
+        if isinstance(item, str):
+            item = Document(item)
+        elif not isinstance(item, Document):
+            raise InputError(f"document {position} must be str or Document, but got {type(item).__name__}")
+        named.append(item if item.id is not None else replace(item, id=str(position)))
+    check_unique([document.id or "" for document in named], "document id")
+    return named
+
+
+def check_unique(ids: Sequence[str], what: str) -> None:
+    """Raise an `InputError` naming the repeated identifiers, if any."""
+    seen: set[str] = set()
+    repeated = {identifier for identifier in ids if identifier in seen or seen.add(identifier)}
+    if repeated:
+        shown = ", ".join(repr(identifier) for identifier in sorted(repeated)[:5])
+        more = f" and {len(repeated) - 5} more" if len(repeated) > 5 else ""
+        raise InputError(f"every {what} must be unique, but these repeat: {shown}{more}")
+
+
+def _must_be_str(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {value!r}")
+    return value

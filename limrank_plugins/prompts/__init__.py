@@ -1,0 +1,153 @@
+"""Prompt templates as data: one TOML file per template beside this module.
+
+A template file holds:
+
+    prompt    what the model reads, in Jinja: {{ query }}, {{ document }} (or {{ documents }} to loop over)
+    stop      strings that end the reasoning
+    close     what is written after a reasoning that had to be ended, right before the verdict
+    no_think  what is written instead of any reasoning, right before the verdict
+    labels    the verdicts, the relevant one first; each one token in its place
+    source    where the wording comes from
+
+Rendering never lets a query or a document through the template engine: their places are marked
+first and filled afterwards, so braces in a passage are just braces, and the pieces stay apart as
+`Segment`s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from limrank_plugins.data import Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.segments import Prompt, Segment, clean_text
+
+_ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+# A private-use character pair: a template cannot hold it by accident, and untrusted text never gets here.
+_MARK = re.compile("\ue000(query|document:\\d+)\ue001")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt template; see the module's documentation for the fields of its file."""
+
+    name: str
+    prompt: str
+    labels: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    close: str = ""
+    no_think: str = ""
+    source: str = ""
+    digest: str = field(default="", compare=False)
+
+    def render(self, query: str, documents: Sequence[str]) -> Prompt:
+        """The prompt for a query and its documents, as segments.
+
+        Raises:
+            InputError: the template is not valid Jinja, or names something it is not given.
+        """
+        marks = [f"\ue000document:{i}\ue001" for i in range(len(documents))]
+        names: dict[str, object] = {"query": "\ue000query\ue001", "documents": marks}
+        if len(marks) == 1:
+            names["document"] = marks[0]
+        try:
+            rendered = _ENGINE.from_string(self.prompt).render(names)
+        except TemplateError as error:
+            raise InputError(f"prompt template {self.name!r}: {error}") from error
+        pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
+        segments: list[Segment] = []
+        shared = True
+        for position, piece in enumerate(pieces):
+            if position % 2 == 0:
+                if piece:
+                    segments.append(Segment(piece, shared=shared))
+            elif piece == "query":
+                segments.append(Segment(clean_text(query), trusted=False, shared=shared))
+            else:
+                shared = False
+                text = clean_text(documents[int(piece.removeprefix("document:"))])
+                segments.append(Segment(text, trusted=False, cuttable=True))
+        return Prompt(tuple(segments))
+
+
+def parse_template(name: str, text: str) -> Template:
+    """Read a template file's text.
+
+    Raises:
+        InputError: not TOML, no `prompt`, or a field that is not known.
+    """
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"prompt template {name!r} is not valid TOML: {error}") from error
+    known = {"prompt", "labels", "stop", "close", "no_think", "source"}
+    unknown = sorted(set(fields) - known)
+    if unknown or "prompt" not in fields:
+        problem = f"has unknown fields {unknown}" if unknown else "has no field 'prompt'"
+        raise InputError(f"prompt template {name!r} {problem}; known fields: {sorted(known)}")
+    for several in ("labels", "stop"):
+        fields[several] = tuple(fields.get(several, ()))
+    return Template(name=name, digest=hashlib.sha256(text.encode()).hexdigest(), **fields)
+
+
+def template_names() -> list[str]:
+    """The templates that come with the package."""
+    files = resources.files(__name__).iterdir()
+    return sorted(f.name[:-5] for f in files if f.name.endswith(".toml") and f.name != "instructions.toml")
+
+
+@cache
+def load_template(name: str) -> Template:
+    """The template of this name, or at this path (a name that ends in `.toml`)."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"there is no prompt template file {name!r}")
+        return parse_template(path.stem, path.read_text(encoding="utf-8"))
+    if name not in template_names():
+        raise InputError(f"there is no prompt template {name!r}; there are: {', '.join(template_names())}")
+    return parse_template(name, resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8"))
+
+
+@cache
+def instructions() -> dict[str, str]:
+    """Per-benchmark instructions by name, for example `"bright"` or `"beir/scifact"`."""
+    text = resources.files(__name__).joinpath("instructions.toml").read_text("utf-8")
+    return {name: entry["text"] for name, entry in tomllib.loads(text).items()}
+
+
+def instructed(query: Query, instruction: str | None) -> str:
+    """The query as the model reads it.
+
+    Args:
+        query: text and, for FollowIR, its own instruction, which is appended with a space.
+        instruction: None, the name of a benchmark's instruction, or a text that holds `{{ query }}`.
+
+    Raises:
+        InputError: a name that is not known.
+    """
+    text = query.text
+    if query.instruction and query.instruction.strip() != text.strip():
+        text = f"{text} {query.instruction}"
+    if instruction is None:
+        return text
+    pattern = instruction if "{{" in instruction else instructions().get(instruction)
+    if pattern is None:
+        raise InputError(
+            f"there is no instruction {instruction!r}: give a text that holds {{{{ query }}}}, "
+            f"or one of: {', '.join(sorted(instructions()))}"
+        )
+    mark = "{{ query }}"
+    if mark not in pattern:
+        raise InputError(f"the instruction must hold {mark} where the query goes, but got {instruction!r}")
+    return pattern.replace(mark, text)

@@ -1,0 +1,65 @@
+"""What is read from a model about a group of documents: one readout per file.
+
+A readout turns (query, documents) into questions, and the answers into one `Judgement` per
+document. It is a generator (`Program`): it does no I/O and knows no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from limrank_plugins.backends.protocols import Program
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.prompts import Template
+
+Reasoning = Literal["full", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a recipe is run; the arguments of `Reranker` that shape questions.
+
+    Attributes:
+        reasoning: `"full"` thinks before every verdict, `"none"` reads it from one forward pass.
+        samples: thoughts per document; their scores are averaged.
+        seed: of the sampling.
+        temperature: None is 0 (greedy) for one sample and 0.7 for several.
+        top_p: nucleus of the sampling.
+        max_reasoning_tokens: the thought's budget (8,192 as in the paper; a backend lowers it to
+            half its context where that is less).
+        cut_to_sentence: a thought ended by the budget loses its unfinished last sentence (Rank1).
+        instruction: a benchmark's instruction by name, or a text that holds `{{ query }}`.
+    """
+
+    reasoning: Reasoning = "none"
+    samples: int = 1
+    seed: int = 0
+    temperature: float | None = None
+    top_p: float = 0.95
+    max_reasoning_tokens: int = 8192
+    cut_to_sentence: bool = True
+    instruction: str | None = None
+
+    @property
+    def drawn_temperature(self) -> float:
+        """The temperature that is used."""
+        if self.temperature is not None:
+            return self.temperature
+        return 0.0 if self.samples == 1 else 0.7
+
+
+class Readout(Protocol):
+    """One way to read a model."""
+
+    comparable: bool
+    """Whether scores of two different lists may be compared."""
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """The capability protocols this readout asks for under these settings."""
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[list[Judgement]]:
+        """Judge the documents of one group, in order."""

@@ -1,0 +1,73 @@
+"""Cosine similarity of query and passage vectors, lifted by the first stage's score.
+
+`score = cosine(query, passage) + weight · prior / max(prior)`: no trained parameters. The second
+term depends on the whole list, so scores are not comparable across lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from limrank_plugins.backends.protocols import Embedded, Encode, Encodes, Failed, Program, Request
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.readouts import Settings
+from limrank_plugins.segments import clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """Embeds the query once and every passage; the encoder alone where no document brings a prior.
+
+    Attributes:
+        weight: of the prior, which is divided by the list's largest. A document without a prior in
+            a list that has some counts as 0, and so does a negative prior.
+    """
+
+    weight: float = 0.35
+    comparable: bool = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Vectors."""
+        return (Encodes,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[list[Judgement]]:
+        """Judge the whole list at once; see `Readout.ask`."""
+        questions: list[Request] = [Encode(clean_text(instructed(query, settings.instruction)), "query")]
+        questions += [Encode(clean_text(document.passage), "passage") for document in documents]
+        asked, *passages = yield questions
+        if isinstance(asked, Failed):
+            return [Judgement(None, failure=asked.reason) for _ in documents]
+        if not isinstance(asked, Embedded):
+            raise TypeError(f"a backend answered an encoding question with {type(asked).__name__}")
+        lift = self.lift([document.prior for document in documents])
+        judgements: list[Judgement] = []
+        for position, reply in enumerate(passages):
+            usage = reply.usage + asked.usage if position == 0 else reply.usage
+            if isinstance(reply, Embedded):
+                score = cosine(asked.vector, reply.vector) + lift[position]
+                failure = None if np.isfinite(score) else f"the similarity is {score}"
+                judgements.append(Judgement(None if failure else score, failure=failure, usage=usage))
+            else:
+                reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
+                judgements.append(Judgement(None, failure=reason, usage=usage))
+        return judgements
+
+    def lift(self, priors: Sequence[float | None]) -> list[float]:
+        """What each prior adds to its document's cosine."""
+        values = [0.0 if prior is None else max(float(prior), 0.0) for prior in priors]
+        largest = max(values, default=0.0)
+        return [self.weight * value / largest if largest > 0 else 0.0 for value in values]
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Cosine of two vectors in double precision; 0 where one of them is all zeros."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    norm = float(np.sqrt(np.sum(x * x) * np.sum(y * y)))
+    return float(np.sum(x * y)) / norm if norm > 0 else 0.0

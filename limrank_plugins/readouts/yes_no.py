@@ -1,0 +1,167 @@
+"""P(true) / (P(true) + P(false)) at the verdict's position, with or without reasoning before it.
+
+The score of LimRank and Rank1 (arXiv 2502.18418 §2): pointwise, in [0, 1], comparable across
+queries. With z the logits at the position after `</think>`, it equals sigmoid(z_true - z_false).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_plugins.backends.protocols import (
+    Failed,
+    Generate,
+    Generated,
+    Generates,
+    LabelReading,
+    Program,
+    ReadLabels,
+    ReadsLabels,
+    Reply,
+    Request,
+)
+from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.readouts import Settings
+from limrank_plugins.segments import Prompt, Segment, clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class YesNo:
+    """Reads the verdict of every document on its own."""
+
+    comparable: bool = True
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Label logits always; text only where there is reasoning."""
+        return (ReadsLabels,) if settings.reasoning == "none" else (Generates, ReadsLabels)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[list[Judgement]]:
+        """Judge each document; see `Readout.ask`."""
+        if template is None or len(template.labels) != 2:
+            raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
+        text = instructed(query, settings.instruction)
+        prompts = [template.render(text, [document.passage]) for document in documents]
+        if settings.reasoning == "none":
+            return (yield from _read(prompts, template))
+        return (yield from _think(prompts, template, settings))
+
+
+def probability(logits: Sequence[float]) -> float | None:
+    """P(first label) among two labels, or None where a logit is NaN or both are infinite alike."""
+    difference = logits[0] - logits[1]
+    if math.isnan(difference):
+        return None
+    if difference >= 0:
+        return 1.0 / (1.0 + math.exp(-difference))
+    return math.exp(difference) / (1.0 + math.exp(difference))
+
+
+def _read(prompts: list[Prompt], template: Template) -> Program[list[Judgement]]:
+    closed = [prompt.then(Segment(template.no_think)) for prompt in prompts]
+    replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
+    return [_verdict(reply) for reply in replies]
+
+
+def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Judgement]]:
+    draws: list[Request] = [
+        Generate(
+            prompt,
+            stop=template.stop,
+            max_tokens=settings.max_reasoning_tokens,
+            temperature=settings.drawn_temperature,
+            top_p=settings.top_p,
+            seed=settings.seed,
+            sample=sample,
+            labels=template.labels,
+        )
+        for prompt in prompts
+        for sample in range(settings.samples)
+    ]
+    thoughts = yield draws
+    samples: list[Judgement | None] = [None] * len(thoughts)
+    unfinished: list[tuple[int, Generated, str]] = []
+    for position, thought in enumerate(thoughts):
+        if not isinstance(thought, Generated):
+            samples[position] = _verdict(thought)
+        elif thought.finish == "stop" and thought.reading is not None:
+            judged = _verdict(thought.reading, thought.text.strip(), thought.usage)
+            samples[position] = _with_cut(judged, thought.cut_tokens)
+        else:
+            text = cut_back(thought.text) if settings.cut_to_sentence else thought.text.strip()
+            unfinished.append((position, thought, text))
+
+    if unfinished:
+        forced = [
+            prompts[position // settings.samples].then(
+                # The model's own words are no more to be trusted with special tokens than a passage.
+                Segment(f"\n{clean_text(text)}" if text else "", trusted=False),
+                Segment(template.close),
+            )
+            for position, _, text in unfinished
+        ]
+        readings = yield [ReadLabels(prompt, template.labels) for prompt in forced]
+        for (position, thought, text), reply in zip(unfinished, readings, strict=True):
+            judged = _verdict(reply, text, thought.usage)
+            samples[position] = _with_cut(judged, thought.cut_tokens)
+
+    done = [sample for sample in samples if sample is not None]
+    size = settings.samples
+    return [mean_of(done[start : start + size]) for start in range(0, len(done), size)]
+
+
+def _verdict(reply: Reply, explanation: str | None = None, spent: Usage | None = None) -> Judgement:
+    usage = reply.usage if spent is None else reply.usage + spent
+    if isinstance(reply, Failed):
+        return Judgement(None, explanation=explanation, failure=reply.reason, usage=usage)
+    if not isinstance(reply, LabelReading):
+        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
+    score = probability(reply.logits)
+    if score is None:
+        reason = f"the label logits are {list(reply.logits)}, which give no probability"
+        return Judgement(None, explanation=explanation, failure=reason, usage=usage)
+    return Judgement(score, explanation=explanation, cut_tokens=reply.cut_tokens, usage=usage)
+
+
+def _with_cut(judged: Judgement, cut_tokens: int) -> Judgement:
+    cut = max(judged.cut_tokens, cut_tokens)
+    return Judgement(
+        judged.score, judged.tie, judged.explanation, judged.failure, cut, judged.repairs, judged.usage
+    )
+
+
+def mean_of(samples: Sequence[Judgement]) -> Judgement:
+    """The mean score of the samples that were judged; the others count as repairs.
+
+    The explanation is that of the sample nearest to the mean. All failed: the first failure.
+    """
+    if len(samples) == 1:
+        return samples[0]
+    usage = Usage()
+    for sample in samples:
+        usage = usage + sample.usage
+    judged = [(sample, sample.score) for sample in samples if sample.score is not None]
+    if not judged:
+        return Judgement(None, explanation=samples[0].explanation, failure=samples[0].failure, usage=usage)
+    mean = math.fsum(score for _, score in judged) / len(judged)
+    nearest = min(judged, key=lambda pair: abs(pair[1] - mean))[0]
+    return Judgement(
+        mean,
+        explanation=nearest.explanation,
+        cut_tokens=max(sample.cut_tokens for sample in samples),
+        repairs=len(samples) - len(judged),
+        usage=usage,
+    )
+
+
+def cut_back(text: str) -> str:
+    """The text up to its last sentence end (. ! ?); all of it where it has none, as in Rank1."""
+    text = text.rstrip()
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1].strip() if end != -1 else text.strip()

@@ -1,0 +1,54 @@
+"""A prompt is a sequence of segments: what is shared, what may be cut, what is trusted.
+
+A backend that tokenises computes the shared head once per query, cuts nothing but what may be
+cut, and encodes what is not trusted so that it can never become a special or added token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a prompt.
+
+    Attributes:
+        text: the characters.
+        trusted: it comes from the template; only then may it hold special tokens such as `<think>`.
+        cuttable: its end may be left out where the prompt does not fit (only documents ever are).
+        shared: it is the same for every document of the query, and so is all before it.
+    """
+
+    text: str
+    trusted: bool = True
+    cuttable: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Segments in reading order."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        """The whole prompt as one string."""
+        return "".join(segment.text for segment in self.segments)
+
+    @property
+    def shared_text(self) -> str:
+        """The head that all documents of the query have in common."""
+        return "".join(segment.text for segment in self.segments if segment.shared)
+
+    def then(self, *segments: Segment) -> Prompt:
+        """This prompt, continued."""
+        return Prompt(self.segments + segments)
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates replaced by U+FFFD; no tokenizer or UTF-8 file can hold them."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,221 @@
+"""The one SQLite file that all rooms use: answers that need not be asked again, and journals.
+
+*Answers* map a 32-byte key (see `backends.protocols.request_key`) to bytes; they may be evicted.
+*Journals* hold the committed items of long jobs, so that a killed job goes on where it was; they
+count how often an item was computed, which shows that nothing committed is computed twice.
+
+Write-ahead logging lets many processes share a file. A file that is corrupt or not ours is moved
+aside with a warning, never deleted. No pickle: keys, values and journal entries are bytes and JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from limrank_plugins.errors import InputError
+
+_APPLICATION_ID = 0x4C524B31  # "LRK1", in the file's header
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS answers_used ON answers (used);
+CREATE TABLE IF NOT EXISTS journal (
+    job TEXT NOT NULL, item TEXT NOT NULL, value BLOB NOT NULL, computed INTEGER NOT NULL,
+    PRIMARY KEY (job, item)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO totals VALUES ('bytes', 0);
+"""
+_DAY = 86_400
+
+
+def default_store_path() -> Path:
+    """`$LIMRANK_CACHE/store.sqlite`, or the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`)."""
+    return cache_folder() / "store.sqlite"
+
+
+def cache_folder() -> Path:
+    """Where indexes and stored answers go unless told otherwise; `LIMRANK_CACHE` moves it."""
+    named = os.environ.get("LIMRANK_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "limrank"
+
+
+class Store:
+    """A file of answers and journals. Safe for threads and processes.
+
+    Args:
+        path: the file; its folder is created.
+        max_bytes: answers are evicted, least recently used first, above this many bytes of keys and
+            values (default 2 GiB). Journals do not count and are never evicted.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int = 2 << 30) -> None:
+        if max_bytes <= 0:
+            raise InputError(f"max_bytes must be > 0, but got {max_bytes}")
+        self.path = Path(path)
+        self.max_bytes = max_bytes
+        self._lock = threading.RLock()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise InputError(f"cannot open the store {self.path}: {error}") from error
+            self._move_aside(str(error))
+            self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        # Answers must not outlive a power cut's truth, but may be lost by it: NORMAL with WAL is that.
+        database = sqlite3.connect(
+            self.path, timeout=60, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        try:
+            owner = database.execute("PRAGMA application_id").fetchone()[0]
+            tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if owner != _APPLICATION_ID and tables:
+                raise sqlite3.DatabaseError("it belongs to another program")
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+            for statement in _SCHEMA.split(";\n"):
+                if statement.strip():
+                    database.execute(statement)
+            database.execute("COMMIT")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _move_aside(self, reason: str) -> None:
+        aside = self.path.with_name(f"{self.path.name}.aside-{time.time_ns()}")
+        for suffix in ("", "-wal", "-shm"):
+            part = Path(f"{self.path}{suffix}")
+            if part.exists():
+                part.rename(f"{aside}{suffix}")
+        warnings.warn(
+            f"{self.path} cannot be used as a store ({reason}); moved to {aside}", UserWarning, stacklevel=4
+        )
+
+    # ---- answers --------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The stored values of those keys that are there."""
+        found: dict[bytes, bytes] = {}
+        stale: list[tuple[int, bytes]] = []
+        now = int(time.time())
+        with self._lock:
+            for start in range(0, len(keys), 500):
+                part = keys[start : start + 500]
+                places = ",".join("?" * len(part))
+                rows = self._db.execute(f"SELECT key, value, used FROM answers WHERE key IN ({places})", part)
+                for key, value, used in rows:
+                    found[key] = value
+                    if now - used > _DAY:  # a finer clock would turn every read into a write
+                        stale.append((now, key))
+            if stale:
+                with self._transaction():
+                    self._db.executemany("UPDATE answers SET used = ? WHERE key = ?", stale)
+        return found
+
+    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store values, all or none of them."""
+        rows = [(key, value, int(time.time())) for key, value in items]
+        if not rows:
+            return
+        with self._lock, self._transaction():
+            added = 0
+            for row in rows:
+                old = self._db.execute("SELECT length(value) FROM answers WHERE key = ?", row[:1]).fetchone()
+                added += len(row[1]) - old[0] if old else len(row[0]) + len(row[1])
+            self._db.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET value = excluded.value, used = excluded.used",
+                rows,
+            )
+            self._db.execute("UPDATE totals SET value = value + ? WHERE name = 'bytes'", (added,))
+            self._evict()
+
+    def answer_bytes(self) -> int:
+        """Bytes of keys and values held."""
+        with self._lock:
+            row = self._db.execute("SELECT value FROM totals WHERE name = 'bytes'").fetchone()
+        return int(row[0])
+
+    def _evict(self) -> None:
+        held = self.answer_bytes()
+        if held <= self.max_bytes:
+            return
+        goal, freed, gone = held - self.max_bytes * 9 // 10, 0, []
+        rows = self._db.execute("SELECT key, length(key) + length(value) FROM answers ORDER BY used, key")
+        for key, size in rows:
+            if freed >= goal:
+                break
+            gone.append((key,))
+            freed += size
+        self._db.executemany("DELETE FROM answers WHERE key = ?", gone)
+        self._db.execute("UPDATE totals SET value = value - ? WHERE name = 'bytes'", (freed,))
+
+    # ---- journals -------------------------------------------------------------------------------
+
+    def commit(self, job: str, item: str, value: bytes) -> None:
+        """Record an item of a job as done. Doing it again replaces the value and is counted."""
+        with self._lock, self._transaction():
+            self._db.execute(
+                "INSERT INTO journal VALUES (?, ?, ?, 1) ON CONFLICT (job, item) DO UPDATE "
+                "SET value = excluded.value, computed = computed + 1",
+                (job, item, value),
+            )
+
+    def committed(self, job: str) -> dict[str, bytes]:
+        """The done items of a job."""
+        with self._lock:
+            rows = self._db.execute("SELECT item, value FROM journal WHERE job = ?", (job,)).fetchall()
+        return dict(rows)
+
+    def computed(self, job: str) -> dict[str, int]:
+        """How often each done item of a job was computed."""
+        with self._lock:
+            rows = self._db.execute("SELECT item, computed FROM journal WHERE job = ?", (job,)).fetchall()
+        return dict(rows)
+
+    # ---- housekeeping ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK: takes the write lock first, so two processes never deadlock."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
