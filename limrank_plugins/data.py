@@ -6,6 +6,7 @@ All of it is immutable. A caller's objects are never changed; a ranking points b
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, overload
@@ -238,10 +239,9 @@ def as_documents(documents: Iterable[str | Document]) -> list[Document]:
 
 def check_unique(ids: Sequence[str], what: str) -> None:
     """Raise an `InputError` naming the repeated identifiers, if any."""
-    seen: set[str] = set()
-    repeated = {identifier for identifier in ids if identifier in seen or seen.add(identifier)}
+    repeated = [identifier for identifier, count in Counter(ids).items() if count > 1]
     if repeated:
-        shown = ", ".join(repr(identifier) for identifier in sorted(repeated)[:5])
+        shown = ", ".join(repr(identifier) for identifier in repeated[:5])
         more = f" and {len(repeated) - 5} more" if len(repeated) > 5 else ""
         raise InputError(f"every {what} must be unique, but these repeat: {shown}{more}")
 

@@ -130,7 +130,9 @@ def _advance(steps: Generator[Batch, Sequence[Reply], T], replies: Sequence[Repl
         raise _Finished(finished.value) from None
 
 
-def _steps(program: Program[T], backend: Backend, store: Store | None) -> Generator[Batch, Sequence[Reply], T]:
+def _steps(
+    program: Program[T], backend: Backend, store: Store | None
+) -> Generator[Batch, Sequence[Reply], T]:
     """Everything between a program's questions and a backend's methods; yields one batch per method."""
     try:
         requests = next(program)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from limrank_plugins import driver
+from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends import backend_class, backend_names
 from limrank_plugins.backends.protocols import Backend, ChecksLabels, Closes, Program
+from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import (
     Document,
-    Failure,
-    Hit,
     Judgement,
     Query,
     Ranking,
-    Usage,
     as_documents,
     as_query,
 )
@@ -27,9 +24,6 @@ from limrank_plugins.prompts import Template, instructed, load_template
 from limrank_plugins.readouts import Reasoning, Settings
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.store import Store
-
-CARD = "limrank.json"
-"""The recipe card in a checkpoint's folder, read by `Reranker.from_pretrained`."""
 
 
 class Reranker:
@@ -61,8 +55,8 @@ class Reranker:
 
     Example:
         >>> from limrank_plugins import Reranker
-        >>> ranking = Reranker("mini").rank("why does milk curdle in tea", ["Bread rises.", "Acid curdles milk."])
-        >>> ranking.ids
+        >>> passages = ["Bread rises.", "Acid curdles milk."]
+        >>> Reranker("mini").rank("why does milk go lumpy in tea", passages).ids
         ['1', '0']
     """
 
@@ -118,10 +112,9 @@ class Reranker:
         Raises:
             InputError: no card, a card that is not valid, or one made for another prompt.
         """
-        card = _read_card(path_or_name)
-        arguments = {key: card[key] for key in _CARD_ARGUMENTS if key in card} | overrides
-        made = cls(model=path_or_name, **arguments)
-        _check_card(card, made.template, path_or_name)
+        card = read_card(path_or_name)
+        made = cls(model=path_or_name, **(card_arguments(card) | overrides))
+        check_card(card, made.template, path_or_name)
         return made
 
     # ---- ranking --------------------------------------------------------------------------------
@@ -169,7 +162,7 @@ class Reranker:
         """Rank many queries in lockstep: every step puts all queries' questions in one batch."""
         prepared = self._prepare(jobs, top_n, threshold)
         found = driver.run(self._program(prepared), self.backend, self.store)
-        return [self._arrange(*job, f, top_n, threshold) for job, f in zip(prepared, found, strict=True)]
+        return self._rankings(prepared, found, top_n, threshold)
 
     async def arank_many(
         self,
@@ -181,7 +174,7 @@ class Reranker:
         """`rank_many` for async code."""
         prepared = self._prepare(jobs, top_n, threshold)
         found = await driver.arun(self._program(prepared), self.backend, self.store)
-        return [self._arrange(*job, f, top_n, threshold) for job, f in zip(prepared, found, strict=True)]
+        return self._rankings(prepared, found, top_n, threshold)
 
     def close(self) -> None:
         """Release the model, if this reranker loaded it. May be called twice."""
@@ -192,7 +185,12 @@ class Reranker:
     def identity(self) -> str:
         """What must be equal for two rankings of the same input to be equal."""
         s = self.settings
-        parts = [self.recipe.name, self.backend.identity, self.template.digest if self.template else "", repr(s)]
+        parts = [
+            self.recipe.name,
+            self.backend.identity,
+            self.template.digest if self.template else "",
+            repr(s),
+        ]
         return "|".join(parts)
 
     # ---- inside ---------------------------------------------------------------------------------
@@ -228,126 +226,21 @@ class Reranker:
             [driver.judge(self.recipe, self.template, self.settings, q, ds) for q, ds in prepared]
         )
 
-    def _arrange(
+    def _rankings(
         self,
-        query: Query,
-        documents: Sequence[Document],
-        judgements: Sequence[Judgement],
+        prepared: Sequence[tuple[Query, list[Document]]],
+        found: Sequence[Sequence[Judgement]],
         top_n: int | None,
         threshold: float | None,
-    ) -> Ranking:
-        failures = tuple(
-            Failure(documents[i].id or "", judgement.failure or "no reason given")
-            for i, judgement in enumerate(judgements)
-            if judgement.score is None
-        )
-        if failures and self.on_failure == "raise":
-            raise RankingFailed(f"document {failures[0].id!r} could not be judged: {failures[0].reason}")
-        order = arrange(judgements, threshold)
-        usage = Usage()
-        for judgement in judgements:
-            usage = usage + judgement.usage
-        hits = tuple(
-            Hit(
-                id=documents[i].id or "",
-                document=documents[i],
-                index=i,
-                rank=rank,
-                score=judgements[i].score,
-                explanation=judgements[i].explanation,
-                failure=None if judgements[i].score is not None else judgements[i].failure or "no reason given",
-                cut_tokens=judgements[i].cut_tokens,
-            )
-            for rank, i in enumerate(order[:top_n], start=1)
-        )
-        return Ranking(
-            query=query,
-            hits=hits,
-            recipe=self.recipe.name,
-            score_kind=self.recipe.score_kind,
-            comparable=self.recipe.comparable,
-            usage=usage,
-            failures=failures,
-            repairs=sum(judgement.repairs for judgement in judgements),
-        )
-
-
-def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> list[int]:
-    """Input positions, best first.
-
-    Sorted by score, then by tie-breaker (where both documents have one), then by input order.
-    Those under the threshold are left out. A failed document is put back at its input position.
-    """
-    judged = [
-        (i, j.score)
-        for i, j in enumerate(judgements)
-        if j.score is not None and (threshold is None or j.score >= threshold)
-    ]
-    ties = [judgements[i].tie for i, _ in judged]
-    broken = [tie for tie in ties if tie is not None]
-    # A tie-breaker only some documents have would favour them for having one.
-    use_ties = len(broken) == len(judged)
-    keyed = [
-        (-score, -tie if use_ties and tie is not None else 0.0, i)
-        for (i, score), tie in zip(judged, ties, strict=True)
-    ]
-    order = [i for _, _, i in sorted(keyed)]
-    for i, judgement in enumerate(judgements):
-        if judgement.score is None:
-            order.insert(min(i, len(order)), i)
-    return order
-
-
-def check_cut(top_n: int | None, threshold: float | None) -> None:
-    """Raise an `InputError` for a `top_n` or `threshold` that cannot be meant."""
-    if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
-        raise InputError(f"top_n must be a whole number > 0, or None for all, but got {top_n!r}")
-    if threshold is not None and (isinstance(threshold, bool) or not math.isfinite(threshold)):
-        raise InputError(f"threshold must be a finite number, or None for none, but got {threshold!r}")
-
-
-_CARD_ARGUMENTS = ("recipe", "reasoning", "instruction", "max_reasoning_tokens")
-
-
-def _read_card(path_or_name: str) -> dict[str, Any]:
-    folder = Path(path_or_name)
-    if folder.is_dir():
-        file = folder / CARD
-        if not file.is_file():
-            raise InputError(
-                f"{folder} has no {CARD}: give the recipe yourself, as in Reranker('limrank', model={path_or_name!r})"
-            )
-    else:
-        from limrank_plugins.errors import require
-
-        hub = require("huggingface_hub", "transformers", "Reranker.from_pretrained")
-        try:
-            file = Path(hub.hf_hub_download(path_or_name, CARD))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path_or_name!r} is neither a folder nor a hub model with a {CARD}: {error}"
-            ) from error
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(card, dict) or "recipe" not in card:
-        raise InputError(f"{file} must be a JSON object that names its 'recipe'")
-    return card
-
-
-def _check_card(card: dict[str, Any], template: Template | None, source: str) -> None:
-    if template is None:
-        return
-    labels = card.get("labels")
-    if labels is not None and tuple(labels) != template.labels:
-        raise InputError(f"{source} was made for the labels {labels}, but the template has {template.labels}")
-    digest = card.get("prompt_sha256")
-    if digest is not None and digest != template.digest:
-        raise InputError(
-            f"{source} was trained with another wording of prompt {template.name!r} "
-            f"(sha256 {digest[:12]}…, here {template.digest[:12]}…): pass template=… with the wording it knows"
-        )
+    ) -> list[Ranking]:
+        rankings = [
+            to_ranking(self.recipe, query, documents, judgements, top_n, threshold)
+            for (query, documents), judgements in zip(prepared, found, strict=True)
+        ]
+        if self.on_failure == "raise":
+            for failure in (failure for ranking in rankings for failure in ranking.failures):
+                raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")
+        return rankings
 
 
 def _settings(recipe: Recipe, *, reasoning: Reasoning | None, **others: Any) -> Settings:
@@ -369,13 +262,19 @@ def _settings(recipe: Recipe, *, reasoning: Reasoning | None, **others: Any) -> 
     chosen = reasoning if reasoning is not None else recipe.reasoning
     if others["samples"] > 1:
         if chosen != "full":
-            raise InputError(f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome")
+            raise InputError(
+                f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome"
+            )
         if temperature == 0:
-            raise InputError("samples > 1 at temperature 0 would be the same thought again: give a temperature > 0")
+            raise InputError(
+                "samples > 1 at temperature 0 would be the same thought again: give a temperature > 0"
+            )
     return Settings(reasoning=chosen if chosen is not None else "none", **others)
 
 
-def _backend(recipe: Recipe, backend: str | Backend | None, model: str | None, options: dict[str, Any]) -> Backend:
+def _backend(
+    recipe: Recipe, backend: str | Backend | None, model: str | None, options: dict[str, Any]
+) -> Backend:
     if backend is not None and not isinstance(backend, str):
         given = [*(["model"] if model is not None else []), *options]
         if given:
@@ -393,7 +292,3 @@ def _verb(capability: type[Any]) -> str:
 def _has(kind: type[Any], capability: type[Any]) -> bool:
     methods = [name for name in vars(capability) if not name.startswith("_")]
     return all(hasattr(kind, name) for name in methods)
-
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with (done, total)."""

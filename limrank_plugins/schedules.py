@@ -14,7 +14,7 @@ from limrank_plugins.errors import InputError
 
 Answer = TypeVar("Answer")
 Group = tuple[int, ...]
-Plan = Generator[list[Group], list[Sequence[Answer]], list[Answer]]
+Plan = Generator[list[Group], Sequence[Sequence[Answer]], list[Answer]]
 Schedule = Callable[[int], "Plan[Any]"]
 
 

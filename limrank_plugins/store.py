@@ -23,7 +23,8 @@ from limrank_plugins.errors import InputError
 
 _APPLICATION_ID = 0x4C524B31  # "LRK1", in the file's header
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_used ON answers (used);
 CREATE TABLE IF NOT EXISTS journal (
     job TEXT NOT NULL, item TEXT NOT NULL, value BLOB NOT NULL, computed INTEGER NOT NULL,

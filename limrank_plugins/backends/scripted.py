@@ -2,8 +2,9 @@
 
 Example:
     >>> from limrank_plugins import Reranker, ScriptedBackend
-    >>> backend = ScriptedBackend(read_labels=lambda prompt: (1.0, 0.0) if "acid" in prompt.text else (0.0, 1.0))
-    >>> Reranker("limrank", backend=backend, reasoning="none").rank("why?", ["bread", "acid curdles milk"]).ids
+    >>> backend = ScriptedBackend(read_labels=lambda prompt: (float("acid" in prompt.text), 0.5))
+    >>> reranker = Reranker("limrank", backend=backend, reasoning="none")
+    >>> reranker.rank("why?", ["bread", "acid curdles milk"]).ids
     ['1', '0']
 """
 

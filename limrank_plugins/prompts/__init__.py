@@ -17,10 +17,11 @@ first and filled afterwards, so braces in a passage are just braces, and the pie
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -48,7 +49,12 @@ class Template:
     close: str = ""
     no_think: str = ""
     source: str = ""
-    digest: str = field(default="", compare=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the wording (not of comments): equal digests ask a model in equal bytes."""
+        wording = [self.prompt, self.labels, self.stop, self.close, self.no_think]
+        return hashlib.sha256(json.dumps(wording).encode("ascii")).hexdigest()
 
     def render(self, query: str, documents: Sequence[str]) -> Prompt:
         """The prompt for a query and its documents, as segments.
@@ -97,7 +103,7 @@ def parse_template(name: str, text: str) -> Template:
         raise InputError(f"prompt template {name!r} {problem}; known fields: {sorted(known)}")
     for several in ("labels", "stop"):
         fields[several] = tuple(fields.get(several, ()))
-    return Template(name=name, digest=hashlib.sha256(text.encode()).hexdigest(), **fields)
+    return Template(name=name, **fields)
 
 
 def template_names() -> list[str]:

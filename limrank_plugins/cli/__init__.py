@@ -1,0 +1,83 @@
+"""The one console script, `limrank`. Its subcommands come from the entry-point group `limrank.commands`.
+
+Each room brings its own: an entry is a function `register(app: typer.Typer) -> None`.
+What a person or a program asked for goes to stdout, everything else to stderr.
+Exit codes: 0 done, 1 it failed, 2 the input was wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from limrank_plugins.errors import InputError, LimRankError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OK, _FAILED, _BAD_INPUT = 0, 1, 2
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the package's own errors into one line on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except LimRankError as error:
+            message = str(error)
+            code = _BAD_INPUT if isinstance(error, InputError) else _FAILED
+        except BrokenPipeError:
+            # The reader (head, less) has gone: not an error, and not worth a second one at exit.
+            sys.stdout = None
+            raise typer.Exit(_OK) from None
+        except OSError as error:
+            message, code = str(error), _FAILED
+        except KeyboardInterrupt:
+            message, code = "interrupted; what was finished is kept", 130
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"limrank: {message}")
+        raise typer.Exit(code)
+
+    return wrapped
+
+
+def build_app() -> typer.Typer:
+    """The command line with every room's subcommands."""
+    app = typer.Typer(
+        name="limrank",
+        help="Rerank passages with LIMRANK and its rivals.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback()
+    def _version(
+        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+    ) -> None:
+        if version:
+            from limrank_plugins import __version__
+
+            typer.echo(__version__)
+            raise typer.Exit(_OK)
+
+    for entry in sorted(entry_points(group="limrank.commands"), key=lambda e: (e.name != "core", e.name)):
+        entry.load()(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # Passages hold anything; a terminal that cannot show a character must not end the program.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    build_app()()

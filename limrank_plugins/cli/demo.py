@@ -1,0 +1,74 @@
+"""`limrank demo`: the sample collection, searched and reranked, with the ranks before and after."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from limrank_plugins import samples
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.search import show_ranking
+from limrank_plugins.data import Ranking
+
+_MARKS = {2: "direct", 1: "indirect", 0: "not"}
+
+
+@reports_errors
+def demo(
+    queries: Annotated[int, typer.Option(help="How many queries to show.")] = 2,
+    recipe: common.Recipe = None,
+    model: common.Model = None,
+    store: common.StorePath = None,
+) -> None:
+    """Search the sample collection with BM25, rerank, and show what moved."""
+    console = Console(highlight=False, markup=False)
+    index = common.open_index("samples", "bm25s")
+    asked = samples.queries()
+    found = index.search_many(asked, 100)
+    with common.open_store(store) as kept:
+        reranker = common.make_reranker(
+            recipe,
+            model,
+            None,
+            reasoning=None,
+            samples=1,
+            seed=0,
+            max_reasoning_tokens=8192,
+            instruction=None,
+            device=None,
+            dtype=None,
+            store=kept,
+        )
+        rankings = reranker.rank_many(list(zip(asked, found, strict=True)))
+    grades = samples.qrels()
+    for query, ranking in _most_moved(rankings, grades)[:queries]:
+        marks = {document: _MARKS[grade] for document, grade in grades[query].items()}
+        console.print(f"\n{query}: {ranking.query.text}\n", style="bold")
+        show_ranking(Ranking(ranking.query, ranking.hits[:6], ranking.recipe, "similarity", False), marks)
+    before = [[document.id or "" for document in documents[:5]] for documents in found]
+    after = [ranking.ids[:5] for ranking in rankings]
+    total = sum(grade > 0 for judged in grades.values() for grade in judged.values())
+    lexical, reranked = (_relevant(tops, rankings, grades) for tops in (before, after))
+    console.print(
+        f"\nOver all {len(asked)} queries, relevant passages among the first five: "
+        f"BM25 {lexical}, {reranker.recipe.name} {reranked} (of {total}).\n"
+        f'Try your own: limrank search samples "why does my bread not rise"'
+    )
+
+
+def _most_moved(rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> list[tuple[str, Ranking]]:
+    def gain(ranking: Ranking) -> int:
+        judged = grades[ranking.query.id]
+        return sum(hit.index + 1 - hit.rank for hit in ranking if judged.get(hit.id, 0) == 2)
+
+    return [(r.query.id, r) for r in sorted(rankings, key=lambda r: -gain(r))]
+
+
+def _relevant(tops: list[list[str]], rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> int:
+    return sum(
+        grades[ranking.query.id].get(document, 0) > 0
+        for top, ranking in zip(tops, rankings, strict=True)
+        for document in top
+    )

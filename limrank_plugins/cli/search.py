@@ -1,0 +1,145 @@
+"""`limrank search` and `limrank index`: from a corpus and a question to reranked passages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.data import Query, Ranking
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import ranking_record
+
+
+@reports_errors
+def search(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="A .jsonl file (_id, title, text), a folder in BEIR's layout or of texts, or: samples."
+        ),
+    ],
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    recipe: common.Recipe = None,
+    model: common.Model = None,
+    backend: common.Backend = None,
+    reasoning: common.Reasoning = None,
+    samples: common.Samples = 1,
+    seed: common.Seed = 0,
+    max_reasoning_tokens: common.Budget = 8192,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    retriever: common.FirstStage = "bm25s",
+    k: common.Depth = 100,
+    top_n: common.TopN = 10,
+    store: common.StorePath = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Search a corpus and rerank what is found. The index is built once and kept."""
+    asked = Query(query)
+    index = common.open_index(corpus, retriever)
+    started = time.perf_counter()
+    found = index.search(asked, k)
+    searched = time.perf_counter() - started
+    if not found:
+        common.say(f"no passage of the {len(index):,} shares a word with the query")
+    with common.open_store(store) as kept:
+        reranker = common.make_reranker(
+            recipe,
+            model,
+            backend,
+            reasoning=reasoning,
+            samples=samples,
+            seed=seed,
+            max_reasoning_tokens=max_reasoning_tokens,
+            instruction=instruction,
+            device=device,
+            dtype=dtype,
+            store=kept,
+        )
+        ranking = reranker.rank(asked, found, top_n=top_n)
+    if as_json:
+        record = ranking_record(ranking)
+        for hit, entry in zip(ranking, record["hits"], strict=True):
+            entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
+            entry |= {"title": hit.document.title, "text": hit.document.text}
+        common.emit(record | {"query": query, "candidates": len(found)})
+        return
+    show_ranking(ranking)
+    common.say(summary(ranking, len(found), searched))
+
+
+def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
+    """A table of hits with the rank each one had before; `marks` adds a column by document id."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("was", justify="right")
+    table.add_column("score", justify="right")
+    if marks is not None:
+        table.add_column("judged")
+    table.add_column("passage", overflow="fold")
+    for hit in ranking:
+        moved = hit.index + 1 - hit.rank
+        style = "green" if moved > 0 else "red" if moved < 0 else None
+        score = "failed" if hit.failure else "" if hit.score is None else f"{hit.score:.3f}"
+        title = hit.document.title or hit.id
+        text = " ".join(hit.document.text.split())
+        cells = [str(hit.rank), str(hit.index + 1), score]
+        if marks is not None:
+            cells.append(marks.get(hit.id, ""))
+        passage = f"{title} · {text[:120]}{'…' if len(text) > 120 else ''}"
+        table.add_row(*(_plain(c) for c in cells), _plain(passage), style=style)
+        if hit.explanation:
+            thought = " ".join(hit.explanation.split())
+            table.add_row(*[""] * len(cells), _plain(f"  thought: {thought[-240:]}"), style="dim")
+    Console(highlight=False).print(table)
+
+
+def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
+    """One line about what it took."""
+    usage = ranking.usage
+    parts = [
+        f"{candidates} candidates in {seconds * 1000:.0f} ms",
+        f"reranked in {usage.seconds:.2f} s",
+        f"{usage.calls} model calls, {usage.cached} answers from the store",
+    ]
+    if usage.generated_tokens:
+        parts.append(f"{usage.generated_tokens:,} tokens of reasoning")
+    cut = sum(hit.cut_tokens > 0 for hit in ranking)
+    if cut:
+        parts.append(f"{cut} of those shown were longer than the model reads")
+    if ranking.failures:
+        parts.append(f"{len(ranking.failures)} could not be judged: {ranking.failures[0].reason}")
+    return "; ".join(parts)
+
+
+@reports_errors
+def index(
+    corpus: Annotated[str, typer.Argument(help="As for `limrank search`.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the index.", show_default="the cache")
+    ] = None,
+    retriever: common.FirstStage = "bm25s",
+    as_json: common.AsJson = False,
+) -> None:
+    """Build the index of a corpus; `limrank search` then finds it in the cache."""
+    if output is not None and output.exists():
+        raise InputError(f"{output} is there already: remove it, or choose another folder")
+    built = common.open_index(corpus, retriever, folder=output)
+    where = output or common.index_folder(corpus, retriever)
+    if as_json:
+        common.emit({"retriever": retriever, "documents": len(built), "folder": str(where)})
+    else:
+        typer.echo(f"{len(built):,} documents in {where}")
+
+
+def _plain(text: str) -> str:
+    # Rich would read [x] as markup, and a control character would reach the terminal.
+    shown = "".join(c if c.isprintable() else "·" for c in text)
+    return shown.replace("[", "\\[")

@@ -1,0 +1,95 @@
+"""`limrank recipes` and `limrank prompt`: what there is, and what a model reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import instructed, instructions, load_template, template_names
+from limrank_plugins.readouts import Settings
+from limrank_plugins.recipes import Recipe, load_recipe, recipe_names
+
+prompt_app = typer.Typer(help="Show prompts.", no_args_is_help=True)
+
+
+@reports_errors
+def recipes(as_json: common.AsJson = False) -> None:
+    """List the ranking methods."""
+    entries = [load_recipe(name) for name in recipe_names()]
+    if as_json:
+        common.emit([_facts(recipe) for recipe in entries])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "oracle", "needs", "calls per query", "tokens per query", "checkpoint", "paper"):
+        table.add_column(column, overflow="fold")
+    for recipe in entries:
+        facts = _facts(recipe)
+        needs = ", ".join(facts["needs"])
+        table.add_row(
+            recipe.name, recipe.oracle, needs, recipe.calls, recipe.tokens, recipe.model, recipe.paper
+        )
+    Console(highlight=False, markup=False).print(table)
+    for recipe in entries:
+        Console(highlight=False, markup=False).print(f"{recipe.name}: {recipe.summary} [{recipe.licence}]")
+
+
+def _facts(recipe: Recipe) -> dict[str, Any]:
+    needs = recipe.readout.needs(Settings(reasoning=recipe.reasoning or "none"))
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "oracle": recipe.oracle,
+        "needs": [capability.__name__ for capability in needs],
+        "score_kind": recipe.score_kind,
+        "comparable": recipe.comparable,
+        "calls": recipe.calls,
+        "tokens": recipe.tokens,
+        "backend": recipe.backend,
+        "model": recipe.model,
+        "checkpoints": list(recipe.checkpoints),
+        "reasoning": recipe.reasoning,
+        "paper": recipe.paper,
+        "licence": recipe.licence,
+    }
+
+
+@prompt_app.command("list")
+@reports_errors
+def list_prompts(as_json: common.AsJson = False) -> None:
+    """List prompt templates and instructions."""
+    templates = [load_template(name) for name in template_names()]
+    if as_json:
+        common.emit({"templates": [asdict(t) for t in templates], "instructions": instructions()})
+        return
+    for template in templates:
+        typer.echo(f"template     {template.name}: {template.source}")
+    for name in sorted(instructions()):
+        typer.echo(f"instruction  {name}")
+
+
+@prompt_app.command("show")
+@reports_errors
+def show_prompt(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name.")],
+    query: Annotated[str, typer.Option(help="The query.")] = "{query}",
+    document: Annotated[list[str] | None, typer.Option(help="A passage; repeat for more.")] = None,
+    instruction: common.Instruction = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Print exactly what the model reads: no more bytes, and no line end, than the prompt has."""
+    chosen = load_recipe(recipe)
+    if chosen.template is None:
+        raise InputError(f"recipe {recipe!r} has no prompt: it reads vectors, not text")
+    passages = [Document(text).passage for text in (document or ["{document}"])]
+    prompt = load_template(chosen.template).render(instructed(Query(query), instruction), passages)
+    if as_json:
+        common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
+        return
+    typer.echo(prompt.text, nl=False)

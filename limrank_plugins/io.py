@@ -1,0 +1,296 @@
+r"""Collections, queries and runs as files: BEIR's JSONL and TREC's columns, plain or gzipped.
+
+Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a file is one
+`InputError` that names the file, the line and the fix; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from limrank_plugins.data import Document, Query, Ranking, check_unique
+from limrank_plugins.errors import InputError
+from limrank_plugins.segments import clean_text
+
+
+class Candidate(NamedTuple):
+    """One line of a run: a document a first stage found, with its score."""
+
+    document_id: str
+    score: float
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """Numbered lines (from 1) of a UTF-8 text file, gzipped if its name ends in `.gz`; no blank ones.
+
+    Raises:
+        InputError: no such file, not UTF-8, or a .gz that is cut short or is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}")
+    number = 0
+    try:
+        with _opened(path) as stream:
+            for raw in stream:
+                number += 1
+                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                if line.strip():
+                    yield number, line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is not a whole gzip file (broken after line {number}): {error}") from error
+
+
+def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
+    """Documents of a JSONL file with `_id` (or `id`), `text` and perhaps `title`, as in BEIR.
+
+    All other fields go into `Document.meta`.
+    """
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        identifier = _identifier(row, where)
+        _no_repeat(identifier, seen, where, "document")
+        title = row.pop("title", None)
+        text = _text(row, "text", where)
+        if title is not None and not isinstance(title, str):
+            raise InputError(f"{where}: 'title' must be a string, but is {title!r}")
+        yield Document(text=text, id=identifier, title=title or "", meta=row)
+
+
+def read_queries(path: str | os.PathLike[str]) -> list[Query]:
+    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`), or of a `.tsv` (id, tab, text)."""
+    found: list[Query] = []
+    seen: set[str] = set()
+    if Path(path).name.removesuffix(".gz").endswith(".tsv"):
+        for number, line in read_lines(path):
+            identifier, tab, text = line.partition("\t")
+            where = f"{path}, line {number}"
+            if not tab:
+                raise InputError(f"{where}: expected an id, a tab and a query, but got {line[:80]!r}")
+            _no_repeat(identifier, seen, where, "query")
+            found.append(_query(where, text, identifier))
+    else:
+        for where, row in _rows(path):
+            identifier = _identifier(row, where)
+            _no_repeat(identifier, seen, where, "query")
+            text = _text(row, "text", where)
+            instruction = row.get("instruction") or ""
+            found.append(_query(where, text, identifier, instruction))
+    if not found:
+        raise InputError(f"{path} holds no queries")
+    return found
+
+
+def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
+    """A first stage's candidates by query, best first.
+
+    TREC (`query Q0 document rank score tag`) or, for `.jsonl`, what `write_run` writes. Sorted by
+    score; equal scores keep their rank column's order, then the file's.
+
+    Raises:
+        InputError: a wrong number of columns, a score that is not a finite number, a document twice.
+    """
+    kept: dict[str, list[tuple[float, float, str]]] = {}
+    for where, query, document, rank, score in _run_rows(path):
+        value = _finite(score, "score", where)
+        kept.setdefault(query, []).append((-value, _finite(rank, "rank", where), document))
+    for query, rows in kept.items():
+        check_unique([d for _, _, d in rows], f"document id of query {query!r} in {path}")
+        rows.sort(key=lambda row: row[:2])
+    return {query: [Candidate(d, -score) for score, _, d in rows] for query, rows in kept.items()}
+
+
+def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
+    """Judgements by query and document from a TREC file (`query 0 document grade`)."""
+    grades: dict[str, dict[str, int]] = {}
+    for number, line in read_lines(path):
+        where, columns = f"{path}, line {number}", line.split()
+        if len(columns) != 4:
+            raise InputError(
+                f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
+            )
+        query, _, document, grade = columns
+        if not grade.lstrip("-").isdigit():
+            raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
+        if document in grades.setdefault(query, {}):
+            raise InputError(f"{where}: document {document!r} is judged twice for query {query!r}")
+        grades[query][document] = int(grade)
+    return grades
+
+
+def _run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, Any, Any]]:
+    if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
+        for where, row in _rows(path):
+            hits = row.get("hits")
+            if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
+                raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
+            for position, hit in enumerate(hits):
+                if not isinstance(hit, dict) or not isinstance(hit.get("id"), str):
+                    raise InputError(f"{where}: hit {position} has no 'id'")
+                # A hit's own score may be None (failed, or a method without scores): the order counts.
+                yield where, row["query_id"], hit["id"], position + 1, len(hits) - position
+        return
+    for number, line in read_lines(path):
+        columns = line.split()
+        if len(columns) != 6:
+            raise InputError(
+                f"{path}, line {number}: a run line has 6 columns (query Q0 document rank score tag), "
+                f"but this has {len(columns)}: {line[:80]!r}"
+            )
+        yield f"{path}, line {number}", columns[0], columns[2], columns[3], columns[4]
+
+
+def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in read_lines(path):
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
+        yield where, row
+
+
+def _identifier(row: dict[str, Any], where: str) -> str:
+    for key in ("_id", "id"):
+        if key in row:
+            value = row.pop(key)
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+                raise InputError(f"{where}: {key!r} must be a string that is not empty, but is {value!r}")
+            return str(value)
+    raise InputError(f"{where}: no '_id'; the fields are {sorted(row)}")
+
+
+def _text(row: dict[str, Any], key: str, where: str) -> str:
+    value = row.pop(key, None)
+    if not isinstance(value, str):
+        raise InputError(f"{where}: {key!r} must be a string, but is {value!r}")
+    return value
+
+
+def _no_repeat(identifier: str, seen: set[str], where: str, what: str) -> None:
+    if identifier in seen:
+        raise InputError(f"{where}: {what} id {identifier!r} was there before; every id must be unique")
+    seen.add(identifier)
+
+
+def _finite(value: Any, what: str, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{where}: the {what} must be a finite number, but is {value!r}")
+    return number
+
+
+def _query(where: str, text: str, identifier: str, instruction: str = "") -> Query:
+    try:
+        return Query(text, identifier, instruction)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def ranking_record(ranking: Ranking) -> dict[str, Any]:
+    """A ranking as JSON: what happened to every document, without the texts and the cost."""
+    return {
+        "query_id": ranking.query.id,
+        "recipe": ranking.recipe,
+        "score_kind": ranking.score_kind,
+        "comparable": ranking.comparable,
+        "failures": [{"id": failure.id, "reason": failure.reason} for failure in ranking.failures],
+        "repairs": ranking.repairs,
+        "hits": [
+            {
+                "id": hit.id,
+                "rank": hit.rank,
+                "score": hit.score,
+                "explanation": hit.explanation,
+                "failure": hit.failure,
+                "cut_tokens": hit.cut_tokens,
+            }
+            for hit in ranking.hits
+        ],
+    }
+
+
+def check_trec_ids(ids: Iterable[str], what: str) -> None:
+    """Raise an `InputError` for an identifier a TREC file cannot hold: empty, or with white space."""
+    for identifier in ids:
+        if not identifier or identifier.split() != [identifier]:
+            raise InputError(
+                f"{what} {identifier!r} is empty or holds white space, which a TREC file cannot: "
+                f"write .jsonl, or rename it"
+            )
+
+
+def write_run(
+    path: str | os.PathLike[str], records: Sequence[Mapping[str, Any]], *, tag: str = "limrank"
+) -> None:
+    """Write rankings, all or nothing: a file that is there is replaced only by a whole one.
+
+    `.jsonl` holds one `ranking_record` a line; anything else is TREC, whose scores are the ranks
+    counted backwards: trec_eval orders equal scores by document id, and reasoning scores are often
+    equal. `.gz` compresses either.
+    """
+    path = Path(path)
+    if path.name.removesuffix(".gz").endswith(".jsonl"):
+        lines = [_json_line(record) for record in records]
+    else:
+        check_trec_ids((record["query_id"] for record in records), "query id")
+        check_trec_ids((hit["id"] for record in records for hit in record["hits"]), "document id")
+        lines = [
+            f"{record['query_id']} Q0 {hit['id']} {rank} {len(record['hits']) - rank + 1} {tag}\n"
+            for record in records
+            for rank, hit in enumerate(record["hits"], start=1)
+        ]
+    write_whole(path, "".join(lines).encode("utf-8", "backslashreplace"))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write bytes beside the file, then put them in its place in one step; `.gz` compresses them."""
+    if path.name.endswith(".gz"):
+        packed = io.BytesIO()
+        # No name and no time in the header: equal content is an equal file.
+        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+            stream.write(content)
+        content = packed.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with part.open("xb") as stream_out:
+            stream_out.write(content)
+            stream_out.flush()
+            os.fsync(stream_out.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return clean_text(json.dumps(record, ensure_ascii=False)) + "\n"
