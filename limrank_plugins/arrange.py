@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limrank_plugins.data import Document, Failure, Hit, Judgement, Query, Ranking, Usage
+from limrank_plugins.answers import arrange
+from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
+from limrank_plugins.driver import Outcome
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 
@@ -14,11 +16,13 @@ def to_ranking(
     recipe: Recipe,
     query: Query,
     documents: Sequence[Document],
-    judgements: Sequence[Judgement],
+    outcome: Outcome,
     top_n: int | None = None,
     threshold: float | None = None,
 ) -> Ranking:
     """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
+    judgements = outcome.judgements
+    order = arrange(judgements, threshold) if outcome.order is None else _with_failures_in_place(outcome)
     usage = Usage()
     for judgement in judgements:
         usage = usage + judgement.usage
@@ -30,48 +34,26 @@ def to_ranking(
             rank=rank,
             score=judgements[i].score,
             explanation=judgements[i].explanation,
-            failure=_reason(judgements[i]),
+            failure=judgements[i].failure,
             cut_tokens=judgements[i].cut_tokens,
         )
-        for rank, i in enumerate(arrange(judgements, threshold)[:top_n], start=1)
+        for rank, i in enumerate(order[:top_n], start=1)
     )
-    reasons = [(document.id or "", _reason(j)) for document, j in zip(documents, judgements, strict=True)]
+    failed = [
+        Failure(document.id or "", judgement.failure)
+        for document, judgement in zip(documents, judgements, strict=True)
+        if judgement.failure is not None
+    ]
     return Ranking(
         query=query,
         hits=hits,
         recipe=recipe.name,
-        score_kind=recipe.score_kind,
-        comparable=recipe.comparable,
+        score_kind=recipe.score_kind if outcome.order is None else "rank",
+        comparable=recipe.comparable and outcome.order is None,
         usage=usage,
-        failures=tuple(Failure(identifier, reason) for identifier, reason in reasons if reason is not None),
+        failures=tuple(failed),
         repairs=sum(judgement.repairs for judgement in judgements),
     )
-
-
-def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> list[int]:
-    """Input positions, best first.
-
-    Sorted by score, then by tie-breaker (where both documents have one), then by input order.
-    Those under the threshold are left out. A failed document is put back at its input position.
-    """
-    judged = [
-        (i, j.score)
-        for i, j in enumerate(judgements)
-        if j.score is not None and (threshold is None or j.score >= threshold)
-    ]
-    ties = [judgements[i].tie for i, _ in judged]
-    broken = [tie for tie in ties if tie is not None]
-    # A tie-breaker only some documents have would favour them for having one.
-    use_ties = len(broken) == len(judged)
-    keyed = [
-        (-score, -tie if use_ties and tie is not None else 0.0, i)
-        for (i, score), tie in zip(judged, ties, strict=True)
-    ]
-    order = [i for _, _, i in sorted(keyed)]
-    for i, judgement in enumerate(judgements):
-        if judgement.score is None:
-            order.insert(min(i, len(order)), i)
-    return order
 
 
 def check_cut(top_n: int | None, threshold: float | None) -> None:
@@ -82,5 +64,11 @@ def check_cut(top_n: int | None, threshold: float | None) -> None:
         raise InputError(f"threshold must be a finite number, or None for none, but got {threshold!r}")
 
 
-def _reason(judgement: Judgement) -> str | None:
-    return None if judgement.score is not None else judgement.failure or "no reason given"
+def _with_failures_in_place(outcome: Outcome) -> list[int]:
+    """The order, with every document no answer was about put back at its input position."""
+    assert outcome.order is not None
+    order = [i for i in outcome.order if outcome.judgements[i].failure is None]
+    for i, judgement in enumerate(outcome.judgements):
+        if judgement.failure is not None:
+            order.insert(min(i, len(order)), i)
+    return order

@@ -13,7 +13,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -39,15 +39,29 @@ T = TypeVar("T")
 Batch = tuple[str, list[Request]]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program found out.
+
+    Attributes:
+        judgements: one per document, in input order.
+        order: input positions, best first, where a schedule made an order; None: sort the scores.
+    """
+
+    judgements: tuple[Judgement, ...]
+    order: list[int] | None = None
+
+
 def judge(
     recipe: Recipe,
     template: Template | None,
     settings: Settings,
     query: Query,
     documents: Sequence[Document],
-) -> Program[list[Judgement]]:
+) -> Program[Outcome]:
     """One query's program: the recipe's schedule, its groups read by the recipe's readout."""
     plan = recipe.schedule(len(documents))
+    said: list[Judgement | None] = [None] * len(documents)
     try:
         groups = next(plan)
         while True:
@@ -55,10 +69,27 @@ def judge(
                 recipe.readout.ask(query, [documents[i] for i in group], template, settings)
                 for group in groups
             ]
-            groups = plan.send((yield from together(asked)))
+            answers = yield from together(asked)
+            for group, answer in zip(groups, answers, strict=True):
+                for i, judgement in zip(group, answer.judgements(len(group)), strict=True):
+                    said[i] = _merged(said[i], judgement)
+            groups = plan.send(answers)
     except StopIteration as finished:
-        judgements: list[Judgement] = finished.value
-        return judgements
+        # A document no group was about (one document under a method that only orders) has no failure.
+        return Outcome(tuple(j if j is not None else Judgement(None) for j in said), finished.value)
+
+
+def _merged(before: Judgement | None, now: Judgement) -> Judgement:
+    """What was said about a document in one group after another: the last answer, all of the cost."""
+    if before is None:
+        return now
+    last = before if now.failure is not None and before.failure is None else now
+    return replace(
+        last,
+        cut_tokens=max(before.cut_tokens, now.cut_tokens),
+        repairs=before.repairs + now.repairs,
+        usage=before.usage + now.usage,
+    )
 
 
 def together(programs: Sequence[Program[T]]) -> Program[list[T]]:

@@ -13,12 +13,12 @@ from limrank_plugins.backends.protocols import Backend, ChecksLabels, Closes, Pr
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import (
     Document,
-    Judgement,
     Query,
     Ranking,
     as_documents,
     as_query,
 )
+from limrank_plugins.driver import Outcome
 from limrank_plugins.errors import CapabilityError, InputError, RankingFailed
 from limrank_plugins.prompts import Template, instructed, load_template
 from limrank_plugins.readouts import Reasoning, Settings
@@ -221,7 +221,7 @@ class Reranker:
             )
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]
 
-    def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Program[list[list[Judgement]]]:
+    def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Program[list[Outcome]]:
         return driver.together(
             [driver.judge(self.recipe, self.template, self.settings, q, ds) for q, ds in prepared]
         )
@@ -229,13 +229,13 @@ class Reranker:
     def _rankings(
         self,
         prepared: Sequence[tuple[Query, list[Document]]],
-        found: Sequence[Sequence[Judgement]],
+        found: Sequence[Outcome],
         top_n: int | None,
         threshold: float | None,
     ) -> list[Ranking]:
         rankings = [
-            to_ranking(self.recipe, query, documents, judgements, top_n, threshold)
-            for (query, documents), judgements in zip(prepared, found, strict=True)
+            to_ranking(self.recipe, query, documents, outcome, top_n, threshold)
+            for (query, documents), outcome in zip(prepared, found, strict=True)
         ]
         if self.on_failure == "raise":
             for failure in (failure for ranking in rankings for failure in ranking.failures):

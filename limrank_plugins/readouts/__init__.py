@@ -1,7 +1,7 @@
 """What is read from a model about a group of documents: one readout per file.
 
-A readout turns (query, documents) into questions, and the answers into one `Judgement` per
-document. It is a generator (`Program`): it does no I/O and knows no backend.
+A readout turns (query, documents) into questions, and what the model replies into an `Answer`
+about the group. It is a generator (`Program`): it does no I/O and knows no backend.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from limrank_plugins.answers import Answer
 from limrank_plugins.backends.protocols import Program
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query
 from limrank_plugins.prompts import Template
 
 Reasoning = Literal["full", "none"]
@@ -62,5 +63,5 @@ class Readout(Protocol):
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[list[Judgement]]:
-        """Judge the documents of one group, in order."""
+    ) -> Program[Answer]:
+        """Say something about the documents of one group: `Scores`, `Ordered` or `Chosen`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Embedded, Encode, Encodes, Failed, Program, Request
 from limrank_plugins.data import Document, Judgement, Query
 from limrank_plugins.prompts import Template, instructed
@@ -37,13 +38,13 @@ class Similarity:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[list[Judgement]]:
+    ) -> Program[Scores]:
         """Judge the whole list at once; see `Readout.ask`."""
         questions: list[Request] = [Encode(clean_text(instructed(query, settings.instruction)), "query")]
         questions += [Encode(clean_text(document.passage), "passage") for document in documents]
         asked, *passages = yield questions
         if isinstance(asked, Failed):
-            return [Judgement(None, failure=asked.reason) for _ in documents]
+            return Scores(tuple(Judgement(None, failure=asked.reason) for _ in documents))
         if not isinstance(asked, Embedded):
             raise TypeError(f"a backend answered an encoding question with {type(asked).__name__}")
         lift = self.lift([document.prior for document in documents])
@@ -57,7 +58,7 @@ class Similarity:
             else:
                 reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
                 judgements.append(Judgement(None, failure=reason, usage=usage))
-        return judgements
+        return Scores(tuple(judgements))
 
     def lift(self, priors: Sequence[float | None]) -> list[float]:
         """What each prior adds to its document's cosine."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import (
     Failed,
     Generate,
@@ -42,15 +43,15 @@ class YesNo:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[list[Judgement]]:
+    ) -> Program[Scores]:
         """Judge each document; see `Readout.ask`."""
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
         text = instructed(query, settings.instruction)
         prompts = [template.render(text, [document.passage]) for document in documents]
         if settings.reasoning == "none":
-            return (yield from _read(prompts, template))
-        return (yield from _think(prompts, template, settings))
+            return Scores(tuple((yield from _read(prompts, template))))
+        return Scores(tuple((yield from _think(prompts, template, settings))))
 
 
 def probability(logits: Sequence[float]) -> float | None:

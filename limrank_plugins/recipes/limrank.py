@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limrank_plugins.readouts.yes_no import YesNo
 from limrank_plugins.recipes import Recipe
-from limrank_plugins.schedules import chunks
+from limrank_plugins.schedules import Chunks
 
 RECIPE = Recipe(
     name="limrank",
@@ -12,7 +12,7 @@ RECIPE = Recipe(
     oracle="score",
     template="limrank",
     readout=YesNo(),
-    schedule=chunks(1),
+    schedule=Chunks(1),
     score_kind="probability",
     backend="transformers",
     model="songtingyu/limrank",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from limrank_plugins.readouts.similarity import Similarity
 from limrank_plugins.recipes import Recipe
-from limrank_plugins.schedules import once
+from limrank_plugins.schedules import Once
 
 RECIPE = Recipe(
     name="mini",
     summary="cosine of a 22M-parameter sentence encoder + .35 · first-stage score; runs on any laptop",
     oracle="score",
     readout=Similarity(),
-    schedule=once,
+    schedule=Once(),
     score_kind="similarity",
     backend="encoder",
     model="mini",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_plugins.arrange import arrange
+from limrank_plugins.answers import arrange
 from limrank_plugins.data import Judgement
 
 scores = st.sampled_from([None, 0.0, 0.25, 0.5, 1.0])

@@ -1,0 +1,152 @@
+"""What a model says about a group of documents: a score for each, an order, or the best one.
+
+`score → order → select` is free: `Scores` can be read as an order, and both as a choice. The way
+back is what a schedule does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from limrank_plugins.data import Judgement, Usage
+
+
+class Answer(Protocol):
+    """Every kind of answer, as schedules and the driver see it."""
+
+    def order(self) -> tuple[int, ...]:
+        """Positions within the group, best first; always a permutation."""
+
+    def choice(self) -> int | None:
+        """The position of the best one, or None for an abstention."""
+
+    def judgements(self, size: int) -> list[Judgement]:
+        """What it says about each of the group's documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One judgement per document of the group, in the group's order."""
+
+    judged: tuple[Judgement, ...]
+
+    def order(self) -> tuple[int, ...]:
+        """Best first; equal scores keep the group's order, a failed document keeps its place."""
+        return tuple(arrange(self.judged))
+
+    def choice(self) -> int | None:
+        """The best one; None where none was judged, or where all scores are equal."""
+        scores = {judgement.score for judgement in self.judged}
+        if len(self.judged) > 1 and len(scores) == 1:
+            return None
+        judged = [i for i in self.order() if self.judged[i].score is not None]
+        return judged[0] if judged else None
+
+    def judgements(self, size: int) -> list[Judgement]:
+        """The judgements themselves."""
+        return list(self.judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A permutation of the group.
+
+    Attributes:
+        permutation: positions within the group, best first.
+        failure: why there is no answer (the permutation is then the identity), or None.
+        repairs: 1 where the model's text was malformed and repaired.
+        cut_tokens: per document, tokens that were not read; empty for none.
+    """
+
+    permutation: tuple[int, ...]
+    explanation: str | None = None
+    failure: str | None = None
+    repairs: int = 0
+    cut_tokens: tuple[int, ...] = ()
+    usage: Usage = Usage()
+
+    def order(self) -> tuple[int, ...]:
+        """The permutation."""
+        return self.permutation
+
+    def choice(self) -> int | None:
+        """The first one; None where there was no answer."""
+        return None if self.failure is not None or not self.permutation else self.permutation[0]
+
+    def judgements(self, size: int) -> list[Judgement]:
+        """No scores: what was said, and what it cost, noted on the first document of the group."""
+        return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The best document of the group, or an abstention. Attributes as in `Ordered`."""
+
+    index: int | None
+    size: int
+    explanation: str | None = None
+    failure: str | None = None
+    repairs: int = 0
+    cut_tokens: tuple[int, ...] = ()
+    usage: Usage = Usage()
+
+    def order(self) -> tuple[int, ...]:
+        """The chosen one first, the others as they were."""
+        rest = [i for i in range(self.size) if i != self.index]
+        return tuple(rest) if self.index is None else (self.index, *rest)
+
+    def choice(self) -> int | None:
+        """The chosen one."""
+        return self.index
+
+    def judgements(self, size: int) -> list[Judgement]:
+        """As for `Ordered`."""
+        return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
+
+
+def _shared(
+    explanation: str | None,
+    failure: str | None,
+    repairs: int,
+    cut_tokens: Sequence[int],
+    usage: Usage,
+    size: int,
+) -> list[Judgement]:
+    return [
+        Judgement(
+            None,
+            explanation=explanation,
+            failure=failure,
+            cut_tokens=cut_tokens[i] if cut_tokens else 0,
+            repairs=repairs if i == 0 else 0,
+            usage=usage if i == 0 else Usage(),
+        )
+        for i in range(size)
+    ]
+
+
+def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> list[int]:
+    """Input positions, best first.
+
+    Sorted by score, then by tie-breaker (where every judged document has one), then by input order.
+    Those under the threshold are left out. A failed document is put back at its input position.
+    """
+    judged = [
+        (i, j.score)
+        for i, j in enumerate(judgements)
+        if j.score is not None and (threshold is None or j.score >= threshold)
+    ]
+    ties = [judgements[i].tie for i, _ in judged]
+    # A tie-breaker only some documents have would favour them for having one.
+    use_ties = all(tie is not None for tie in ties)
+    keyed = [
+        (-score, -tie if use_ties and tie is not None else 0.0, i)
+        for (i, score), tie in zip(judged, ties, strict=True)
+    ]
+    order = [i for _, _, i in sorted(keyed)]
+    for i, judgement in enumerate(judgements):
+        if judgement.score is None:
+            order.insert(min(i, len(order)), i)
+    return order
