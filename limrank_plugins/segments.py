@@ -6,7 +6,8 @@ cut, and encodes what is not trusted so that it can never become a special or ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,16 @@ class Segment:
         trusted: it comes from the template; only then may it hold special tokens such as `<think>`.
         cuttable: its end may be left out where the prompt does not fit (only documents ever are).
         shared: it is the same for every document of the query, and so is all before it.
+        role: `"system"`, `"user"` or `"assistant"` in a chat, whose markers the model's own chat template
+            puts around it; empty in a raw completion. An assistant's segment at the end is the start of
+            the answer, which the model continues.
     """
 
     text: str
     trusted: bool = True
     cuttable: bool = False
     shared: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,24 @@ class Prompt:
         return "".join(segment.text for segment in self.segments)
 
     @property
+    def is_chat(self) -> bool:
+        """Whether it is a chat rather than a raw completion."""
+        return any(segment.role for segment in self.segments)
+
+    def messages(self) -> list[tuple[str, tuple[Segment, ...]]]:
+        """A chat's messages: neighbouring segments of one role belong to one message."""
+        grouped = groupby(self.segments, key=lambda segment: segment.role)
+        return [(role, tuple(segments)) for role, segments in grouped]
+
+    @property
     def shared_text(self) -> str:
         """The head that all documents of the query have in common."""
         return "".join(segment.text for segment in self.segments if segment.shared)
 
     def then(self, *segments: Segment) -> Prompt:
-        """This prompt, continued."""
+        """This prompt, continued; in a chat, by the assistant."""
+        if self.is_chat:
+            segments = tuple(replace(segment, role="assistant") for segment in segments)
         return Prompt(self.segments + segments)
 
 

@@ -196,7 +196,7 @@ def request_key(identity: str, request: Request) -> bytes:
     if isinstance(request, Encode):
         parts += [request.role, request.text]
     else:
-        parts.append([(s.text, s.trusted, s.cuttable) for s in request.prompt.segments])
+        parts.append([(s.text, s.trusted, s.cuttable, s.role) for s in request.prompt.segments])
         parts.append(request.labels)
         if isinstance(request, Generate):
             drawn = request.temperature > 0

@@ -2,7 +2,11 @@
 
 A template file holds:
 
-    prompt    what the model reads, in Jinja: {{ query }}, {{ document }} (or {{ documents }} to loop over)
+    prompt    what the model reads, in Jinja: {{ query }}, {{ document }} (or {{ documents }} to loop over,
+              with {{ labels }} and whatever else the recipe's readout gives it)
+    chat      true: the prompt is a user's message in the model's own chat template, not a raw completion
+    system    the system's message of a chat; empty for none
+    prefill   how the assistant's answer begins
     stop      strings that end the reasoning
     close     what is written after a reasoning that had to be ended, right before the verdict
     no_think  what is written instead of any reasoning, right before the verdict
@@ -44,6 +48,9 @@ class Template:
 
     name: str
     prompt: str
+    chat: bool = False
+    system: str = ""
+    prefill: str = ""
     labels: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     close: str = ""
@@ -53,17 +60,32 @@ class Template:
     @property
     def digest(self) -> str:
         """SHA-256 of the wording (not of comments): equal digests ask a model in equal bytes."""
-        wording = [self.prompt, self.labels, self.stop, self.close, self.no_think]
+        wording = [
+            self.prompt,
+            self.chat,
+            self.system,
+            self.prefill,
+            self.labels,
+            self.stop,
+            self.close,
+            self.no_think,
+        ]
         return hashlib.sha256(json.dumps(wording).encode("ascii")).hexdigest()
 
-    def render(self, query: str, documents: Sequence[str]) -> Prompt:
+    def render(self, query: str, documents: Sequence[str], **given: object) -> Prompt:
         """The prompt for a query and its documents, as segments.
+
+        Args:
+            query: the query; never trusted.
+            documents: one text, or several for a template that loops; never trusted.
+            given: further names for the template (labels, priors, …). They are trusted: numbers and
+                the package's own strings only, nothing a user or a collection wrote.
 
         Raises:
             InputError: the template is not valid Jinja, or names something it is not given.
         """
         marks = [f"\ue000document:{i}\ue001" for i in range(len(documents))]
-        names: dict[str, object] = {"query": "\ue000query\ue001", "documents": marks}
+        names: dict[str, object] = {**given, "query": "\ue000query\ue001", "documents": marks}
         if len(marks) == 1:
             names["document"] = marks[0]
         try:
@@ -71,18 +93,21 @@ class Template:
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
         pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
-        segments: list[Segment] = []
+        role = "user" if self.chat else ""
+        segments = [Segment(self.system, shared=True, role="system")] if self.chat and self.system else []
         shared = True
         for position, piece in enumerate(pieces):
             if position % 2 == 0:
                 if piece:
-                    segments.append(Segment(piece, shared=shared))
+                    segments.append(Segment(piece, shared=shared, role=role))
             elif piece == "query":
-                segments.append(Segment(clean_text(query), trusted=False, shared=shared))
+                segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
             else:
                 shared = False
                 text = clean_text(documents[int(piece.removeprefix("document:"))])
-                segments.append(Segment(text, trusted=False, cuttable=True))
+                segments.append(Segment(text, trusted=False, cuttable=True, role=role))
+        if self.prefill:
+            segments.append(Segment(self.prefill, role="assistant" if self.chat else ""))
         return Prompt(tuple(segments))
 
 
@@ -96,7 +121,7 @@ def parse_template(name: str, text: str) -> Template:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"prompt template {name!r} is not valid TOML: {error}") from error
-    known = {"prompt", "labels", "stop", "close", "no_think", "source"}
+    known = {"prompt", "chat", "system", "prefill", "labels", "stop", "close", "no_think", "source"}
     unknown = sorted(set(fields) - known)
     if unknown or "prompt" not in fields:
         problem = f"has unknown fields {unknown}" if unknown else "has no field 'prompt'"
