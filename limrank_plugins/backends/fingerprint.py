@@ -1,0 +1,36 @@
+"""What tells one folder of weights from another, without reading gigabytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_SUFFIXES = {".safetensors", ".bin", ".json", ".model", ".txt", ".py"}
+_NOT_WEIGHTS = {"limrank.json", "trainer_state.json"}
+_WHOLE = 64 << 20
+_SAMPLES = 256
+_BLOCK = 4096
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """16 hex digits that change when weights, configuration or tokenizer in the folder change.
+
+    Files up to 64 MiB count with all they hold. Larger ones count with their size, modification
+    time and 256 blocks spread over them: retraining changes all three, and a copy with another
+    time is merely asked again (a stored answer too few, never a stale one).
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.suffix not in _SUFFIXES or path.name in _NOT_WEIGHTS:
+            continue
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0".encode())
+        with path.open("rb") as file:
+            if stat.st_size <= _WHOLE:
+                digest.update(file.read())
+            else:
+                digest.update(str(stat.st_mtime_ns).encode())
+                for sample in range(_SAMPLES):
+                    file.seek(sample * (stat.st_size - _BLOCK) // (_SAMPLES - 1))
+                    digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""Making a prompt fit: only the ends of documents are ever left out, token by token.
+
+The template's tail, which the score is read from, and the query always stay whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limrank_plugins.errors import InputError
+
+Span = tuple[int, int]
+"""Start and stop, of characters or of token positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A tokenised prompt.
+
+    Attributes:
+        ids: token ids, the tokenizer's own prefix (BOS) included.
+        offsets: the characters each token stands for. Tokens that share one character overlap.
+        cuttable: ranges of token positions that hold nothing but cuttable text.
+    """
+
+    ids: list[int]
+    offsets: list[Span]
+    cuttable: list[Span]
+
+
+def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
+    """Leave out the ends of documents until the prompt has at most `limit` tokens.
+
+    Of several documents the longest are cut first, down to a common length. A character that is
+    several tokens stays whole or goes whole, so up to three tokens more than needed may go.
+
+    Returns:
+        The ids, and how many tokens were left out.
+
+    Raises:
+        InputError: it does not fit without any document text.
+    """
+    excess = len(encoded.ids) - limit
+    if excess <= 0:
+        return encoded.ids, 0
+    lengths = [stop - start for start, stop in encoded.cuttable]
+    fixed = len(encoded.ids) - sum(lengths)
+    if fixed > limit:
+        raise InputError(
+            f"the query and the template alone need {fixed} tokens, but there is room for {limit}: "
+            f"shorten the query or the instruction, or use a model with a longer context"
+        )
+    kept: list[int] = []
+    at = 0
+    for (start, stop), length in zip(encoded.cuttable, _levelled(lengths, limit - fixed), strict=True):
+        end = start + length
+        while start < end < stop and encoded.offsets[end][0] < encoded.offsets[end - 1][1]:
+            end -= 1
+        kept += encoded.ids[at:end]
+        at = stop
+    kept += encoded.ids[at:]
+    return kept, len(encoded.ids) - len(kept)
+
+
+def _levelled(lengths: Sequence[int], room: int) -> list[int]:
+    """Each length, or a common level where it is longer, so that they sum to `room`."""
+    levels = [0] * len(lengths)
+    left = room
+    by_length = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for done, i in enumerate(by_length):
+        levels[i] = min(lengths[i], left // (len(lengths) - done))
+        left -= levels[i]
+    return levels
+
+
+def inside(offsets: Sequence[Span], span: Span) -> Span:
+    """The token positions wholly inside a span of characters, without halves of a character."""
+    inside = [i for i, (a, b) in enumerate(offsets) if span[0] <= a < b <= span[1]]
+    if not inside:
+        return 0, 0
+    start, stop = inside[0], inside[-1] + 1
+    while start < stop and start > 0 and offsets[start][0] < offsets[start - 1][1]:
+        start += 1
+    while start < stop < len(offsets) and offsets[stop][0] < offsets[stop - 1][1]:
+        stop -= 1
+    return start, stop

@@ -1,0 +1,121 @@
+"""A causal language model as a reranker needs it: a common prefix, tails behind it, single steps.
+
+Only the last position's hidden state is kept, and of the output matrix only the rows of the labels
+are multiplied where the labels are all that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from limrank_plugins.backends import probe
+from limrank_plugins.backends.kv import KeysAndValues
+from limrank_plugins.errors import require
+
+
+class Network:
+    """A loaded model.
+
+    Args:
+        model: a causal language model of the `transformers` library, on its device, in eval mode.
+        slack: how much longer than another a tail may be to be computed in one batch with it;
+            0 pads nothing. On CPU padding costs what it saves (measured: batches of unequal
+            documents run at 0.5 to 1.0 of the speed of one by one); a GPU wants fuller batches.
+
+    Attributes:
+        label_rows: the model's logits are hidden state × output matrix, so label rows suffice.
+            False for models that bend their logits (soft-capping, …): their own logits are read.
+        shares: keys and values are all the model remembers, so a prefix can be shared and a row
+            continued. False for recurrent models.
+    """
+
+    def __init__(self, model: Any, slack: float = 0.0) -> None:
+        self._torch = require("torch", "transformers", "TransformersBackend")
+        self._model = model
+        embeddings = model.get_input_embeddings().weight
+        self._device = embeddings.device
+        self._decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+        self._head = model.get_output_embeddings()
+        self.label_rows = probe.logits_are_rows(model, self._decoder, self._head)
+        # A model's own logits can be had for one common last position only.
+        self.slack = slack if self.label_rows else 0.0
+        self.shares = probe.remembers_keys_only(self, embeddings.shape[0])
+
+    def prefix(self, ids: Sequence[int]) -> KeysAndValues:
+        """Compute the common beginning of many prompts, once."""
+        return self.last_states(None, [ids], keep=True)[1][0]
+
+    def last_states(
+        self, prefix: KeysAndValues | None, tails: Sequence[Sequence[int]], keep: bool = False
+    ) -> tuple[Any, list[KeysAndValues]]:
+        """Compute tails behind a common prefix, as one batch.
+
+        This is the seam for packing: whoever computes all tails in one row with a variable-length
+        attention kernel replaces this function and nothing else.
+
+        Args:
+            prefix: one row of keys and values, or None where the tails are whole prompts.
+            tails: token ids, at least one each. Shorter ones are padded on the right, where no
+                real token can see the padding.
+            keep: also return each row's keys and values, prefix included.
+
+        Returns:
+            One state per tail, from its last position; and the rows' keys and values, or [].
+        """
+        longest = max(map(len, tails))
+        rows = [[*tail, *([tail[-1]] * (longest - len(tail)))] for tail in tails]
+        past = prefix.forked(len(tails)) if prefix is not None else None
+        if past is None and keep:
+            past = KeysAndValues(lengths=[0] * len(tails))
+        out = self._forward(rows, past)
+        index = self._torch.tensor([len(tail) - 1 for tail in tails], device=self._device)
+        # A model's own logits come for the last position alone.
+        last = index if self.label_rows else self._torch.zeros_like(index)
+        states = out[self._torch.arange(len(tails), device=self._device), last]
+        if not keep or past is None:
+            return states, []
+        head = past.lengths[0]
+        return states, [past.row(i, head + len(tail)) for i, tail in enumerate(tails)]
+
+    def step(self, past: KeysAndValues, tokens: Sequence[int]) -> Any:
+        """Append one token to every row of `past`, which grows, and return the states there."""
+        pads = self._torch.tensor(past.pads, device=self._device)
+        mask = positions = None
+        if any(past.pads):
+            mask = self._torch.arange(past.width + 1, device=self._device) >= pads[:, None]
+            positions = self._torch.tensor(past.lengths, device=self._device)[:, None]
+        out = self._forward([[token] for token in tokens], past, mask, positions)
+        past.grow([1] * len(tokens))
+        return out[:, -1]
+
+    def label_logits(self, states: Any, ids: Sequence[Sequence[int]]) -> list[list[float]]:
+        """For each state the logits of its own token ids, in float32."""
+        index = self._torch.tensor(ids, device=self._device)
+        if self.label_rows:
+            found = self._torch.einsum("nd,nld->nl", states.float(), self._head.weight[index].float())
+            if getattr(self._head, "bias", None) is not None:
+                found = found + self._head.bias[index].float()
+        else:
+            found = states.float().gather(1, index)
+        logits: list[list[float]] = found.tolist()
+        return logits
+
+    def vocabulary_logits(self, states: Any) -> Any:
+        """For each state the logits of all tokens, in float32."""
+        return (self._head(states) if self.label_rows else states).float()
+
+    def _forward(
+        self, rows: list[list[int]], past: KeysAndValues | None, mask: Any = None, positions: Any = None
+    ) -> Any:
+        arguments: dict[str, Any] = {
+            "input_ids": self._torch.tensor(rows, device=self._device),
+            "past_key_values": past.cache if past is not None else None,
+            "use_cache": past is not None,
+        }
+        if mask is not None:
+            arguments |= {"attention_mask": mask.long(), "position_ids": positions}
+        with self._torch.inference_mode():
+            if self.label_rows:
+                return self._decoder(**arguments).last_hidden_state
+            return self._model(**arguments, logits_to_keep=1).logits

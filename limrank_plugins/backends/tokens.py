@@ -1,0 +1,240 @@
+"""From a prompt to token ids: exactly the tokenizer's, but no marker ever comes from untrusted text.
+
+A *marker* is a special or added token (`<think>`, `<|im_end|>`, …). The whole prompt is tokenised
+jointly, as in training. Only where that would turn a query's or passage's own characters into a
+marker is the prompt taken apart at the template's markers, and the runs between are encoded by a
+copy of the tokenizer that has none. `split_special_tokens=True` would not do: it lets ordinary
+added tokens such as `<think>` through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from limrank_plugins.backends.fitting import Encoded, Span, inside
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.segments import Prompt, Segment, clean_text
+
+_REPAIRS = 4
+
+
+class PromptEncoder:
+    """Encodes prompts for one tokenizer. Safe to use from many threads.
+
+    Args:
+        tokenizer: a fast tokenizer of the `transformers` library. It is copied, never changed.
+
+    Raises:
+        BackendError: the tokenizer is not a fast one, so characters cannot be traced to tokens.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        engine = getattr(tokenizer, "backend_tokenizer", None)
+        if engine is None or not hasattr(engine, "to_str"):
+            raise BackendError(
+                f"{type(tokenizer).__name__} is a slow tokenizer, which cannot say which characters a token "
+                f"stands for: convert it to a tokenizer.json (AutoTokenizer with use_fast=True) first"
+            )
+        self._state = json.loads(engine.to_str())
+        # A post-processor adds special tokens (here: `prefix`) and hides a token's spaces from its offsets.
+        self._state |= {"truncation": None, "padding": None, "post_processor": None}
+        self._engine = _engine(self._state)
+        added = self._engine.get_added_tokens_decoder()
+        self._added = frozenset(added)
+        # A run of whitespace added as one ordinary token is vocabulary: it can impersonate nothing.
+        named = {token for token, entry in added.items() if entry.special or entry.content.strip()}
+        self.markers = frozenset((named | set(tokenizer.all_special_ids)) - _unknown(tokenizer))
+        self.prefix = _prefix(tokenizer)
+
+    # ---- encoding -------------------------------------------------------------------------------
+
+    def encode(self, prompt: Prompt) -> Encoded:
+        """The prompt's tokens, equal to the tokenizer's own for the joined text wherever that is safe.
+
+        Raises:
+            BackendError: untrusted text became a marker even without markers and with the marker
+                visibly broken by a space (only tokenizers that drop spaces or have markers of one
+                character can do that).
+        """
+        pieces = [
+            Segment(clean_text(s.text), s.trusted, s.cuttable, s.shared) for s in prompt.segments if s.text
+        ]
+        found = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
+        ids, offsets = found.ids, found.offsets
+        if self._offences(ids, offsets, pieces):
+            ids, offsets, pieces = self._apart(pieces)
+        head = len(self.prefix)
+        ranges = [
+            (start + head, stop + head)
+            for piece, span in zip(pieces, _spans(pieces), strict=True)
+            if piece.cuttable
+            for start, stop in [inside(offsets, span)]
+            if start < stop
+        ]
+        return Encoded([*self.prefix, *ids], [(0, 0)] * head + offsets, ranges)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these tokens, markers included, nothing tidied up."""
+        return str(self._engine.decode(list(ids), skip_special_tokens=False))
+
+    def label_ids(self, labels: Sequence[str], after: str) -> list[int]:
+        """The one token each label is when it follows the text `after`.
+
+        Raises:
+            InputError: a label is not exactly one token there, or two labels are the same token.
+        """
+        before = self._engine.encode(after, add_special_tokens=False).ids
+        found: dict[int, str] = {}
+        for label in labels:
+            whole = self._engine.encode(after + label, add_special_tokens=False)
+            rest = whole.ids[len(before) :]
+            if whole.ids[: len(before)] != before or len(rest) != 1:
+                become = whole.tokens[len(before) :] if whole.ids[: len(before)] == before else whole.tokens
+                raise InputError(
+                    f"the label {label!r} is not one token after {after[-40:]!r} but becomes {become}: "
+                    f"choose labels that are single tokens, or a template that ends where they are"
+                )
+            if rest[0] in found:
+                raise InputError(
+                    f"the labels {found[rest[0]]!r} and {label!r} are the same token {whole.tokens[-1]!r}"
+                )
+            found[rest[0]] = label
+        return list(found)
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _bare(self) -> Any:
+        return _engine(self._state | {"added_tokens": []})
+
+    @cached_property
+    def _bare_inner(self) -> Any:
+        # For runs that do not begin the text: "prepend a space to the first word" is not for them.
+        return _engine(_never_first(self._state | {"added_tokens": []}))
+
+    def _offences(self, ids: Sequence[int], offsets: Sequence[Span], pieces: Sequence[Segment]) -> list[Span]:
+        """The characters of markers that are not wholly the template's."""
+        if self.markers.isdisjoint(ids):
+            return []
+        text = "".join(piece.text for piece in pieces)
+        trusted = _trusted(pieces)
+        bad = []
+        for token, (start, stop) in zip(ids, offsets, strict=True):
+            if token in self.markers:
+                # A marker may swallow spaces around it (lstrip, rstrip); those are nobody's secret.
+                core = text[start:stop].strip()
+                if core:
+                    start = text.index(core, start)
+                    stop = start + len(core)
+                if not any(a <= start and stop <= b for a, b in trusted):
+                    bad.append((start, stop))
+        return bad
+
+    def _apart(self, pieces: list[Segment]) -> tuple[list[int], list[Span], list[Segment]]:
+        for _ in range(_REPAIRS):
+            ids, offsets = self._in_runs(pieces)
+            bad = self._offences(ids, offsets, pieces)
+            if not bad:
+                return ids, offsets, pieces
+            pieces = _broken(pieces, bad)
+        text = "".join(piece.text for piece in pieces)
+        shown = ", ".join(repr(text[start:stop]) for start, stop in bad[:3])
+        raise BackendError(
+            f"this tokenizer turns {shown} of a query or document into a special token whatever is done: "
+            f"remove it from the text, or use a tokenizer.json without that token in its base vocabulary"
+        )
+
+    def _in_runs(self, pieces: Sequence[Segment]) -> tuple[list[int], list[Span]]:
+        """Encode with the markers of the template as the only ones."""
+        text = "".join(piece.text for piece in pieces)
+        markers: list[tuple[Span, int]] = []
+        # Each stretch of the template on its own: a passage must not be able to hide a marker of it either.
+        for start, stop in _trusted(pieces):
+            found = self._engine.encode(text[start:stop], add_special_tokens=False)
+            for token, (a, b) in zip(found.ids, found.offsets, strict=True):
+                if token in self._added and b > a:
+                    markers.append(((start + a, start + b), token))
+        ids: list[int] = []
+        offsets: list[Span] = []
+        at = 0
+        for (start, stop), token in [*markers, ((len(text), len(text)), -1)]:
+            if start > at:
+                engine = self._bare if at == 0 else self._bare_inner
+                run = engine.encode(text[at:start], add_special_tokens=False)
+                ids += run.ids
+                offsets += [(at + a, at + b) for a, b in run.offsets]
+            if stop > start:
+                ids.append(token)
+                offsets.append((start, stop))
+            at = stop
+        return ids, offsets
+
+
+def _engine(state: dict[str, Any]) -> Any:
+    tokenizers = require("tokenizers", "transformers", "PromptEncoder")
+    return tokenizers.Tokenizer.from_str(json.dumps(state))
+
+
+def _never_first(state: Any) -> Any:
+    if isinstance(state, dict):
+        changed = {key: _never_first(value) for key, value in state.items() if key != "model"}
+        if changed.get("prepend_scheme") == "first":
+            changed["prepend_scheme"] = "never"
+        return changed | ({"model": state["model"]} if "model" in state else {})
+    return [_never_first(entry) for entry in state] if isinstance(state, list) else state
+
+
+def _unknown(tokenizer: Any) -> set[int]:
+    """The id of unknown words, which any text may become, unless the same id also ends or pads a text."""
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    roles = ("bos", "eos", "pad", "sep", "cls", "mask")
+    others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
+    return set() if unknown is None or unknown in others else {unknown}
+
+
+def _prefix(tokenizer: Any) -> tuple[int, ...]:
+    """What the tokenizer puts before a text by default. What it puts after one would end the answer."""
+    whole = list(tokenizer("a")["input_ids"])
+    text = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    for start in range(len(whole) - len(text) + 1):
+        if whole[start : start + len(text)] == text:
+            return tuple(whole[:start])
+    return ()
+
+
+def _spans(pieces: Sequence[Segment]) -> list[Span]:
+    spans, at = [], 0
+    for piece in pieces:
+        spans.append((at, at + len(piece.text)))
+        at += len(piece.text)
+    return spans
+
+
+def _trusted(pieces: Sequence[Segment]) -> list[Span]:
+    """The stretches of template text, neighbouring segments joined."""
+    merged: list[Span] = []
+    for piece, (start, stop) in zip(pieces, _spans(pieces), strict=True):
+        if piece.trusted:
+            joins = bool(merged) and merged[-1][1] == start
+            merged[-1:] = [(merged[-1][0], stop)] if joins else [*merged[-1:], (start, stop)]
+    return merged
+
+
+def _broken(pieces: Sequence[Segment], bad: Sequence[Span]) -> list[Segment]:
+    """A space after the first character of each bad span, or at the nearest untrusted place in it."""
+    places: dict[int, list[int]] = {}
+    for start, stop in bad:
+        for i, (a, b) in enumerate(_spans(pieces)):
+            if not pieces[i].trusted and a < stop and start < b:
+                places.setdefault(i, []).append(max(start + 1, a) - a)
+                break
+    changed = list(pieces)
+    for i, cuts in places.items():
+        text = changed[i].text
+        for cut in sorted(set(cuts), reverse=True):
+            text = f"{text[:cut]} {text[cut:]}"
+        changed[i] = Segment(text, False, changed[i].cuttable, changed[i].shared)
+    return changed

@@ -1,0 +1,260 @@
+"""Run a local causal language model with the `transformers` library."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from limrank_plugins.backends.batches import grouped, in_batches
+from limrank_plugins.backends.fitting import fit
+from limrank_plugins.backends.loading import load
+from limrank_plugins.backends.network import Network
+from limrank_plugins.backends.protocols import Failed, Generate, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.backends.writing import Draft, Writer
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError, LimRankError
+from limrank_plugins.segments import Prompt
+
+R = TypeVar("R", ReadLabels, Generate)
+P = TypeVar("P")
+_KNOWN_LABELS = 1024
+
+
+class TransformersBackend:
+    """A causal language model on this machine. Safe to use from many threads, which take turns.
+
+    Args:
+        model: a folder, a hub name, or the folder of a LoRA adapter, which names its base.
+        device: `"cuda"`, `"cuda:1"`, `"mps"`, `"cpu"`, …; default: the best there is, in that order.
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`. Default: float32 on CPU, where scores are then
+            reproducible to about 1e-5; bfloat16 elsewhere, as checkpoints are trained and stored,
+            which moves probabilities by up to about 0.1. On CPU bfloat16 is 2 to 4 times faster.
+        adapter: the folder of a LoRA adapter to put on the model.
+        merge_adapter: add the adapter's weights to the model's (default, faster), or keep them apart.
+        revision: the hub revision (branch, tag or commit).
+        trust_remote_code: run code that comes with the model; off unless you say so.
+        max_length: tokens of a prompt and what is written behind it; default and upper limit: the
+            model's context. Documents are cut to fit.
+        batch_tokens: prompt tokens computed at a time; default 4,096.
+        cache_tokens: rows × (prompt + budget) held at a time while writing; default 65,536. A token
+            takes about 56 KiB in Qwen2.5-7B at 16 bits. One row is always written.
+        share_prefix: compute instruction and query once per query rather than once per document.
+        attn_implementation: `"sdpa"`, `"eager"`, `"flash_attention_2"`, …; default: the model's.
+
+    A thought's budget is at most half of `max_length`, so that a document is never crowded out;
+    prompts that are written on are cut to what is left, less 16 tokens for closing it by force.
+
+    Raises:
+        InputError: a value that cannot be used, or a path that holds no model.
+        BackendError: the model cannot be loaded.
+        MissingExtra: torch, transformers or peft is not installed.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+        adapter: str | None = None,
+        merge_adapter: bool = True,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        max_length: int | None = None,
+        batch_tokens: int = 4096,
+        cache_tokens: int = 65_536,
+        share_prefix: bool = True,
+        attn_implementation: str | None = None,
+    ) -> None:
+        for name, value in (("batch_tokens", batch_tokens), ("cache_tokens", cache_tokens)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        loaded = load(
+            str(model),
+            device=device,
+            dtype=dtype,
+            adapter=None if adapter is None else str(adapter),
+            merge_adapter=merge_adapter,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attn_implementation,
+        )
+        self._length = _length(max_length, loaded.context)
+        self._identity = f"{loaded.identity}:{self._length}"
+        self._batch_tokens = batch_tokens
+        self._lock = threading.RLock()
+        self._encoder = PromptEncoder(loaded.tokenizer)
+        self._labels: dict[tuple[tuple[str, ...], str], list[int]] = {}
+        on_cpu = loaded.model.device.type == "cpu"
+        network = Network(loaded.model, slack=0.0 if on_cpu else 0.25)
+        self._share = share_prefix and network.shares
+        self._network: Network | None = network
+        self._writer: Writer | None = Writer(
+            network,
+            self._encoder,
+            _ends(loaded.model, loaded.tokenizer),
+            batch_tokens=batch_tokens,
+            cache_tokens=cache_tokens,
+            max_rows=16 if on_cpu else 256,
+        )
+
+    @property
+    def identity(self) -> str:
+        """Model, revision (or a fingerprint of the folder), precision, adapter and length."""
+        return self._identity
+
+    def check_labels(self, labels: Sequence[str], after: str) -> None:
+        """Raise an `InputError` naming the label that is not one token after the text `after`."""
+        self._encoder.label_ids(labels, after)
+
+    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+        """The labels' logits at the end of each prompt, in float32.
+
+        Raises:
+            InputError: no prompt fits the model, or no label can be read.
+        """
+
+        def prepare(request: ReadLabels) -> tuple[list[int], int, list[int]]:
+            ids, cut = self._fitted(request.prompt, self._length)
+            return ids, cut, self._label_ids(request.labels, _end_of(request.prompt))
+
+        prepared, replies = _each(requests, prepare)
+        rows = [(requests[i].prompt.shared_text, prepared[i][0], i) for i in prepared]
+        # Rows of one batch must ask for equally many labels.
+        by_count: dict[int, list[tuple[str, list[int], int]]] = {}
+        for row in rows:
+            by_count.setdefault(len(prepared[row[2]][2]), []).append(row)
+        with self._lock:
+            network = self._open(self._network)
+            for part in by_count.values():
+                for group in grouped(part, self._share):
+                    head = len(group.prefix)
+                    prefix = network.prefix(group.prefix) if head else None
+                    tails = [prepared[i][0][head:] for i in group.rows]
+                    computed = 0
+                    for batch in in_batches(list(map(len, tails)), head, self._batch_tokens, network.slack):
+                        states, _ = network.last_states(prefix, [tails[k] for k in batch])
+                        members = [group.rows[k] for k in batch]
+                        found = network.label_logits(states, [prepared[i][2] for i in members])
+                        for i, logits in zip(members, found, strict=True):
+                            ids, cut, _ = prepared[i]
+                            usage = Usage(prompt_tokens=len(ids), shared_tokens=head if computed else 0)
+                            replies[i] = _reading(logits, usage, cut)
+                            computed += 1
+        return [replies[i] for i in range(len(requests))]
+
+    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        """Write on from each prompt.
+
+        A text does not depend on what else is written with it, up to rounding (which in float32 all
+        but never shows, and in 16 bits may).
+
+        Raises:
+            InputError: no prompt fits the model, or no label can be read.
+        """
+
+        def prepare(request: Generate) -> Draft:
+            if request.max_tokens < 1:
+                raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
+            budget = min(request.max_tokens, max(1, self._length // 2))
+            # So that a thought closed by force still fits behind the same document text.
+            close = min(16, self._length // 8)
+            ids, cut = self._fitted(request.prompt, self._length - budget - close)
+            labels = {stop: self._label_ids(request.labels, stop) for stop in request.stop if request.labels}
+            return Draft(request, ids, cut, budget, labels)
+
+        drafts, replies = _each(requests, prepare)
+        with self._lock:
+            if drafts and not self._open(self._network).shares:
+                raise BackendError(
+                    "this model remembers more than keys and values, so it cannot be written with here: "
+                    "use reasoning='none', or run it with vLLM"
+                )
+            rows = [(draft.request.prompt.shared_text, draft.ids, draft) for draft in drafts.values()]
+            self._open(self._writer).finish(grouped(rows, self._share))
+        for i, draft in drafts.items():
+            replies[i] = draft.reply if draft.reply is not None else Failed("it was never finished")
+        return [replies[i] for i in range(len(requests))]
+
+    def close(self) -> None:
+        """Release the model's memory. May be called twice; afterwards nothing can be asked."""
+        with self._lock:
+            if self._network is None:
+                return
+            self._network = self._writer = None
+            gc.collect()
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], int]:
+        ids, cut = fit(self._encoder.encode(prompt), limit)
+        if not ids:
+            raise InputError("the prompt is empty: give at least one word")
+        return ids, cut
+
+    def _label_ids(self, labels: tuple[str, ...], after: str) -> list[int]:
+        key = labels, after
+        if key not in self._labels:
+            if len(self._labels) >= _KNOWN_LABELS:
+                self._labels.clear()
+            self._labels[key] = self._encoder.label_ids(labels, after)
+        return self._labels[key]
+
+    def _open(self, held: P | None) -> P:
+        if held is None:
+            raise BackendError("this backend is closed: make a new one")
+        return held
+
+
+def _each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
+    """Prepare each request. One that cannot be asked fails alone; if none can, that is raised."""
+    prepared: dict[int, P] = {}
+    replies: dict[int, Reply] = {}
+    for i, request in enumerate(requests):
+        try:
+            prepared[i] = prepare(request)
+        except LimRankError as error:
+            if len(replies) == len(requests) - 1:
+                raise
+            replies[i] = Failed(str(error))
+    return prepared, replies
+
+
+def _reading(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
+    if all(value - value == 0 for value in logits):  # neither NaN nor infinite
+        return LabelReading(tuple(logits), usage, cut)
+    return Failed(f"the label logits are not finite: {list(logits)}", usage)
+
+
+def _end_of(prompt: Prompt) -> str:
+    """The text before the label: the template's tail, or the last words where there is none."""
+    segments = [segment for segment in prompt.segments if segment.text]
+    if not segments:
+        return ""
+    return segments[-1].text if segments[-1].trusted else segments[-1].text[-32:]
+
+
+def _length(max_length: int | None, context: int) -> int:
+    if max_length is None:
+        return context
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 < max_length <= context:
+        raise InputError(
+            f"max_length must be from 2 to the model's context of {context}, but got {max_length!r}"
+        )
+    return max_length
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens by which the model ends its answer; chat models have several."""
+    found = getattr(model.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(found if isinstance(found, list) else [found])}
+    return frozenset(end for end in ends if end is not None)
