@@ -1,0 +1,90 @@
+"""Haystack documents in and out: duplicates, texts, scores. Nothing here changes what it is given."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from haystack import Document
+
+from limrank_plugins import Document as Candidate
+from limrank_plugins import Failure, Ranking, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of `run`, its arguments checked and its documents without duplicates."""
+
+    query: str
+    documents: list[Document]
+    top_k: int
+    threshold: float | None
+
+
+def deduplicated(documents: Sequence[Document]) -> list[Document]:
+    """One document per id, the one with the highest score, in the order the ids were first seen."""
+    best: dict[str, Document] = {}
+    for document in documents:
+        held = best.get(document.id)
+        if held is None or _height(document) > _height(held):
+            best[document.id] = document  # a dict keeps the place of a key that is written again
+    return list(best.values())
+
+
+def candidates(documents: Sequence[Document], fields: Sequence[str], separator: str) -> list[Candidate]:
+    """The documents as the reranker takes them; the retriever's score becomes the prior."""
+    return [
+        Candidate(embedded_text(document, fields, separator), id=document.id, prior=_finite(document.score))
+        for document in documents
+    ]
+
+
+def embedded_text(document: Document, fields: Sequence[str], separator: str) -> str:
+    """The named meta values, where there are any, before the content."""
+    values = [str(document.meta[name]) for name in fields if document.meta.get(name) is not None]
+    return separator.join([*values, document.content if document.content is not None else ""])
+
+
+def ranked(job: Job, ranking: Ranking, explanation_field: str | None) -> list[Document]:
+    """New documents in the ranking's order, with its scores."""
+    given = {document.id: document for document in job.documents}
+    found: list[Document] = []
+    for hit in ranking:
+        meta = dict(given[hit.id].meta)
+        if explanation_field is not None and hit.explanation is not None:
+            meta[explanation_field] = hit.explanation
+        found.append(replace(given[hit.id], score=hit.score, meta=meta))
+    return found
+
+
+def unjudged(job: Job) -> list[Document]:
+    """The first documents in input order. A retriever's score left on them would pass for a verdict."""
+    return [
+        replace(document, score=None, meta=dict(document.meta)) for document in job.documents[: job.top_k]
+    ]
+
+
+def report(
+    job: Job, ranking: Ranking | None, failures: Sequence[Failure], **about: str | None
+) -> dict[str, Any]:
+    """The output `meta`: what it cost, what failed, and what is known about each document by its id."""
+    hits = ranking.hits if ranking is not None else ()
+    return {
+        **about,
+        "usage": asdict(ranking.usage if ranking is not None else Usage()),
+        "failures": [failure._asdict() for failure in failures],
+        "repairs": ranking.repairs if ranking is not None else 0,
+        "explanations": {hit.id: hit.explanation for hit in hits if hit.explanation is not None},
+        "retrieval_scores": {d.id: d.score for d in job.documents if _finite(d.score) is not None},
+        "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
+    }
+
+
+def _finite(score: float | None) -> float | None:
+    # A NaN or an infinity says nothing that a document could be lifted by.
+    return float(score) if score is not None and math.isfinite(score) else None
+
+
+def _height(document: Document) -> float:
+    score = document.score
+    return -math.inf if score is None or math.isnan(score) else float(score)
