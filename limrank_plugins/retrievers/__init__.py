@@ -1,0 +1,205 @@
+"""First stages: from a corpus and a query to candidates. One file each; nothing is imported before use.
+
+Example:
+    >>> from limrank_plugins.retrievers import build_retriever
+    >>> index = build_retriever("bm25s", ["Bread rises.", "Acid curdles milk."])
+    >>> [document.id for document in index.search("curdled milk")]
+    ['1']
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from limrank_plugins.data import Document, Query, as_documents, as_query
+from limrank_plugins.errors import InputError
+from limrank_plugins.segments import clean_text
+
+DEFAULT_K1 = 0.9
+DEFAULT_B = 0.4
+"""Anserini's values, for every BM25 here; rank_bm25 on its own takes 1.5 and .75, bm25s 1.5 and .75."""
+
+_RETRIEVERS = {
+    "bm25s": ("limrank_plugins.retrievers.bm25s", "BM25sRetriever"),
+    "rank_bm25": ("limrank_plugins.retrievers.rank_bm25", "RankBM25Retriever"),
+    "lucene": ("limrank_plugins.retrievers.lucene", "LuceneRetriever"),
+    "dense": ("limrank_plugins.retrievers.dense", "DenseRetriever"),
+}
+
+
+class Retriever(Protocol):
+    """A searchable corpus. Safe to search from many threads.
+
+    What is searched is the passage, title and text. A query's `text` is read; its `instruction` is
+    for the reranker: as a bag of words, "not about fish" is about fish.
+    """
+
+    name: str
+
+    @classmethod
+    def build(cls, documents: Iterable[str | Document], **options: Any) -> Self:
+        """Index a corpus.
+
+        Raises:
+            InputError: no documents, repeated identifiers, or an option that cannot be used.
+        """
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], **options: Any) -> Self:
+        """Open what `save` wrote.
+
+        Raises:
+            InputError: the folder is not there, of another kind, incomplete or corrupt.
+        """
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the index, whole or not at all. An index that is there is replaced, nothing else is.
+
+        Raises:
+            InputError: the folder holds something else, or a document's `meta` is not JSON.
+        """
+
+    def search(self, query: str | Query, k: int = 100) -> list[Document]:
+        """The best documents, best first, as they were indexed and with the score as `prior`.
+
+        Fewer than `k` where fewer match. Equal scores stay in corpus order.
+
+        Raises:
+            InputError: an empty query, or a `k` that is not a whole number > 0.
+        """
+
+    def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
+        """`search` for each query."""
+
+    def __len__(self) -> int: ...
+
+
+def retriever_names() -> list[str]:
+    """The first stages that can be named."""
+    return list(_RETRIEVERS)
+
+
+def retriever_class(name: str) -> type[Retriever]:
+    """The class of a named first stage.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in _RETRIEVERS:
+        raise InputError(f"there is no retriever {name!r}; there are: {', '.join(retriever_names())}")
+    module, attribute = _RETRIEVERS[name]
+    found: type[Retriever] = getattr(import_module(module), attribute)
+    return found
+
+
+def build_retriever(name: str, documents: Iterable[str | Document], **options: Any) -> Retriever:
+    """Index a corpus with a named first stage; see its class for the options.
+
+    Raises:
+        InputError: no such first stage or option, no documents, or repeated identifiers.
+        MissingExtra: its library is not installed.
+    """
+    kind = retriever_class(name)
+    try:
+        return kind.build(documents, **options)
+    except TypeError as error:
+        # Only the call itself: a TypeError from further down is a bug and stays one.
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise InputError(f"retriever {name!r} has no such option: {error}") from error
+
+
+def load_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
+    """Open a saved index of whatever kind; see `Retriever.load`.
+
+    Raises:
+        InputError: the folder is not there, not an index, incomplete or corrupt.
+        MissingExtra: its library is not installed.
+    """
+    from limrank_plugins.retrievers.folder import read_manifest
+
+    return retriever_class(read_manifest(folder).kind).load(folder, **options)
+
+
+# ---- what they share ----------------------------------------------------------------------------
+
+
+def as_corpus(documents: Iterable[str | Document]) -> list[Document]:
+    """Documents that can be indexed and written to a file: named, unique, without lone surrogates.
+
+    Raises:
+        InputError: there are none, an item is no document, or identifiers repeat or cannot be written.
+    """
+    corpus = []
+    for document in as_documents(documents):
+        if clean_text(document.id or "") != document.id:
+            raise InputError(
+                f"document id {document.id!r} holds a lone surrogate, which no file can: rename it"
+            )
+        text, title = clean_text(document.text), clean_text(document.title)
+        if text != document.text or title != document.title:
+            document = replace(document, text=text, title=title)
+        corpus.append(document)
+    if not corpus:
+        raise InputError("the corpus is empty: give at least one document")
+    return corpus
+
+
+def as_question(query: str | Query) -> str:
+    """The text to search for."""
+    return clean_text(as_query(query).text)
+
+
+def check_k(k: int) -> int:
+    """`k` as an int.
+
+    Raises:
+        InputError: it is not a whole number > 0.
+    """
+    try:
+        depth = -1 if isinstance(k, bool | np.bool_) else operator.index(k)
+    except TypeError:
+        depth = -1
+    if depth < 1:
+        raise InputError(f"k must be a whole number > 0, but got {k!r}")
+    return depth
+
+
+def check_bm25(k1: float, b: float) -> None:
+    """Raise an `InputError` for values of `k1` or `b` that BM25 has no meaning for."""
+    if isinstance(k1, bool) or not np.isfinite(k1) or k1 < 0:
+        raise InputError(f"k1 must be a finite number >= 0, but got {k1!r}")
+    if isinstance(b, bool) or not 0 <= b <= 1:
+        raise InputError(f"b must be in [0, 1], but got {b!r}")
+
+
+def best(scores: npt.NDArray[Any], k: int, among: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.intp]:
+    """Positions of the `k` highest scores, best first; equal scores in ascending position.
+
+    Args:
+        scores: one per document.
+        k: how many at most.
+        among: only these positions, ascending; default: all.
+    """
+    places = np.arange(len(scores)) if among is None else among
+    values = scores[places]
+    if len(places) > k:
+        # Everything that ties with the k-th stays in, so that the cut does not choose among equals.
+        kept = values >= np.partition(values, len(values) - k)[len(values) - k]
+        places, values = places[kept], values[kept]
+    return places[np.argsort(-values, kind="stable")][:k]
+
+
+def found(
+    corpus: Sequence[Document], places: npt.NDArray[np.intp], scores: npt.NDArray[Any]
+) -> list[Document]:
+    """The documents at these positions, each with its score as prior."""
+    return [replace(corpus[place], prior=float(scores[place])) for place in places.tolist()]

