@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def qwen_tokenizer(**changes: Any) -> Any:
     engine.decoder = decoders.ByteLevel()
     engine.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    engine.train_from_iterator(CORPUS, BpeTrainer(vocab_size=460, initial_alphabet=alphabet))
+    engine.train_from_iterator(
+        CORPUS, BpeTrainer(vocab_size=460, initial_alphabet=alphabet, show_progress=False)
+    )
     engine.add_special_tokens(QWEN_SPECIAL)
     engine.add_tokens([AddedToken(token, normalized=False) for token in THINK])
     return _wrapped(engine, eos_token="<|im_end|>", pad_token="<|endoftext|>", **changes)
@@ -59,14 +62,13 @@ def llama_tokenizer() -> Any:
     engine = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     engine.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
-    engine.train_from_iterator(CORPUS, BpeTrainer(vocab_size=560, special_tokens=special + byte_tokens))
-    state = engine.to_str()
+    engine.train_from_iterator(
+        CORPUS, BpeTrainer(vocab_size=560, special_tokens=special + byte_tokens, show_progress=False)
+    )
     # Bytes are vocabulary, not markers: the trainer knows no other way to get them in.
-    import json
-
-    parsed = json.loads(state)
-    parsed["added_tokens"] = [entry for entry in parsed["added_tokens"] if entry["content"] in special]
-    engine = Tokenizer.from_str(json.dumps(parsed))
+    state = json.loads(engine.to_str())
+    state["added_tokens"] = [entry for entry in state["added_tokens"] if entry["content"] in special]
+    engine = Tokenizer.from_str(json.dumps(state))
     engine.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-_SUFFIXES = {".safetensors", ".bin", ".json", ".model", ".txt", ".py"}
+_SUFFIXES = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py"}
 _NOT_WEIGHTS = {"limrank.json", "trainer_state.json"}
 _WHOLE = 64 << 20
 _SAMPLES = 256

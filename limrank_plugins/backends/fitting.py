@@ -22,11 +22,13 @@ class Encoded:
         ids: token ids, the tokenizer's own prefix (BOS) included.
         offsets: the characters each token stands for. Tokens that share one character overlap.
         cuttable: ranges of token positions that hold nothing but cuttable text.
+        end: the text the answer follows on: the template's tail, or the last words where there is none.
     """
 
     ids: list[int]
     offsets: list[Span]
     cuttable: list[Span]
+    end: str = ""
 
 
 def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from limrank_plugins.backends.chat import as_completion
 from limrank_plugins.backends.fitting import Encoded, Span, inside
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
@@ -38,6 +39,7 @@ class PromptEncoder:
                 f"{type(tokenizer).__name__} is a slow tokenizer, which cannot say which characters a token "
                 f"stands for: convert it to a tokenizer.json (AutoTokenizer with use_fast=True) first"
             )
+        self._tokenizer = tokenizer
         self._state = json.loads(engine.to_str())
         # A post-processor adds special tokens (here: `prefix`) and hides a token's spaces from its offsets.
         self._state |= {"truncation": None, "padding": None, "post_processor": None}
@@ -54,19 +56,21 @@ class PromptEncoder:
     def encode(self, prompt: Prompt) -> Encoded:
         """The prompt's tokens, equal to the tokenizer's own for the joined text wherever that is safe.
 
+        A chat goes through the model's own chat template first, which also brings the BOS.
+
         Raises:
             BackendError: untrusted text became a marker even without markers and with the marker
                 visibly broken by a space (only tokenizers that drop spaces or have markers of one
                 character can do that).
         """
-        pieces = [
-            Segment(clean_text(s.text), s.trusted, s.cuttable, s.shared) for s in prompt.segments if s.text
-        ]
+        prefix = () if prompt.is_chat else self.prefix
+        segments = as_completion(prompt, self._tokenizer).segments
+        pieces = [Segment(clean_text(s.text), s.trusted, s.cuttable) for s in segments if s.text]
         found = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
         ids, offsets = found.ids, found.offsets
         if self._offences(ids, offsets, pieces):
             ids, offsets, pieces = self._apart(pieces)
-        head = len(self.prefix)
+        head = len(prefix)
         ranges = [
             (start + head, stop + head)
             for piece, span in zip(pieces, _spans(pieces), strict=True)
@@ -74,7 +78,10 @@ class PromptEncoder:
             for start, stop in [inside(offsets, span)]
             if start < stop
         ]
-        return Encoded([*self.prefix, *ids], [(0, 0)] * head + offsets, ranges)
+        end = pieces[-1].text if pieces else ""
+        if pieces and not pieces[-1].trusted:
+            end = end[-32:]
+        return Encoded([*prefix, *ids], [(0, 0)] * head + offsets, ranges, end)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, markers included, nothing tidied up."""
@@ -236,5 +243,5 @@ def _broken(pieces: Sequence[Segment], bad: Sequence[Span]) -> list[Segment]:
         text = changed[i].text
         for cut in sorted(set(cuts), reverse=True):
             text = f"{text[:cut]} {text[cut:]}"
-        changed[i] = Segment(text, False, changed[i].cuttable, changed[i].shared)
+        changed[i] = Segment(text, False, changed[i].cuttable)
     return changed

@@ -120,8 +120,8 @@ class TransformersBackend:
         """
 
         def prepare(request: ReadLabels) -> tuple[list[int], int, list[int]]:
-            ids, cut = self._fitted(request.prompt, self._length)
-            return ids, cut, self._label_ids(request.labels, _end_of(request.prompt))
+            ids, cut, end = self._fitted(request.prompt, self._length)
+            return ids, cut, self._label_ids(request.labels, end)
 
         prepared, replies = _each(requests, prepare)
         rows = [(requests[i].prompt.shared_text, prepared[i][0], i) for i in prepared]
@@ -164,7 +164,7 @@ class TransformersBackend:
             budget = min(request.max_tokens, max(1, self._length // 2))
             # So that a thought closed by force still fits behind the same document text.
             close = min(16, self._length // 8)
-            ids, cut = self._fitted(request.prompt, self._length - budget - close)
+            ids, cut, _ = self._fitted(request.prompt, self._length - budget - close)
             labels = {stop: self._label_ids(request.labels, stop) for stop in request.stop if request.labels}
             return Draft(request, ids, cut, budget, labels)
 
@@ -195,11 +195,12 @@ class TransformersBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], int]:
-        ids, cut = fit(self._encoder.encode(prompt), limit)
+    def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], int, str]:
+        encoded = self._encoder.encode(prompt)
+        ids, cut = fit(encoded, limit)
         if not ids:
             raise InputError("the prompt is empty: give at least one word")
-        return ids, cut
+        return ids, cut, encoded.end
 
     def _label_ids(self, labels: tuple[str, ...], after: str) -> list[int]:
         key = labels, after
@@ -233,14 +234,6 @@ def _reading(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
     if all(value - value == 0 for value in logits):  # neither NaN nor infinite
         return LabelReading(tuple(logits), usage, cut)
     return Failed(f"the label logits are not finite: {list(logits)}", usage)
-
-
-def _end_of(prompt: Prompt) -> str:
-    """The text before the label: the template's tail, or the last words where there is none."""
-    segments = [segment for segment in prompt.segments if segment.text]
-    if not segments:
-        return ""
-    return segments[-1].text if segments[-1].trusted else segments[-1].text[-32:]
 
 
 def _length(max_length: int | None, context: int) -> int:
