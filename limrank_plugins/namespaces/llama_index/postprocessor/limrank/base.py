@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -105,7 +104,7 @@ class LimRankRerank(PromptMixin, LimRankModel):
 
     def _documents(self, nodes: Sequence[NodeWithScore]) -> list[Document]:
         # Node ids may repeat (one node found twice): what comes back is matched by position.
-        times = Counter(node.node.node_id for node in nodes)
+        unique = len({node.node.node_id for node in nodes}) == len(nodes)
         documents = []
         for position, node in enumerate(nodes):
             identifier = node.node.node_id
@@ -117,7 +116,7 @@ class LimRankRerank(PromptMixin, LimRankModel):
             documents.append(
                 Document(
                     text=node.node.get_content(metadata_mode=self.metadata_mode),
-                    id=identifier if times[identifier] == 1 else f"{identifier}#{position}",
+                    id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
                 )
             )

@@ -33,11 +33,11 @@ def from_prompt(prompt: BasePromptTemplate) -> str:
     """The wording of any LlamaIndex completion prompt, its partial values and mappings filled in.
 
     Raises:
-        InputError: it is a chat prompt, which these models are not trained on, or it does not hold
-            both variables.
+        InputError: it is a chat prompt (who says what is the recipe's), or it does not hold both
+            variables.
     """
     if isinstance(prompt, ChatPromptTemplate):
-        raise InputError("a reranking prompt is a plain completion: give a PromptTemplate, not a chat prompt")
+        raise InputError("give the wording as a PromptTemplate, not a chat prompt: roles are the recipe's")
     return check_wording(_MARK.sub(r"{\1}", prompt.format(llm=None, **_MARKS)))
 
 

@@ -1,0 +1,267 @@
+"""The fields of `LimRankRerank`: every one survives serialisation, none of them tells a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import pickle
+from typing import Any
+
+import pytest
+
+pytest.importorskip("llama_index.core", reason="needs llama-index-core: pip install 'limrank[llama-index]'")
+
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.postprocessor.limrank import LimRankRerank
+from scripts import reranker
+
+from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure
+from limrank_plugins.errors import LimRankError
+
+# One value per field that is not its default. A new field fails the test until it is listed.
+OTHER: dict[str, Any] = {
+    "recipe": "rank1",
+    "model": "folder",
+    "backend": "transformers",
+    "reasoning": "full",
+    "samples": 3,
+    "seed": 7,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "max_reasoning_tokens": 100,
+    "cut_to_sentence": False,
+    "instruction": "bright",
+    "template": "limrank",
+    "on_failure": "raise",
+    "device": "cpu",
+    "dtype": "float32",
+    "base_url": "http://127.0.0.1:1/v1",
+    "backend_options": {"adapter": "lora", "max_length": 5},
+    "store": "answers.sqlite",
+    "top_n": 4,
+    "threshold": 0.25,
+    "prompt": "Is {document} about {query}?",
+    "metadata_mode": MetadataMode.LLM,
+    "keep_retrieval_score": True,
+    "keep_explanation": False,
+}
+NEVER_SERIALISED = {"api_key", "reranker", "callback_manager"}
+KEY = "sk-planted-0123456789"
+NODES = [NodeWithScore(node=TextNode(text=text, id_=text), score=0.5) for text in ("a", "b", "c")]
+
+
+def test_every_argument_survives_serialisation() -> None:
+    parameters = inspect.signature(LimRankRerank).parameters
+    assert set(OTHER) | NEVER_SERIALISED == set(parameters)
+    defaults = LimRankRerank()
+    assert not [name for name, value in OTHER.items() if getattr(defaults, name) == value]
+    made = LimRankRerank(**OTHER)
+    for again in (
+        LimRankRerank.from_dict(made.to_dict()),
+        LimRankRerank.from_json(made.to_json()),
+        LimRankRerank.model_validate(made.model_dump()),
+        LimRankRerank.model_validate_json(made.model_dump_json()),
+        LimRankRerank.from_dict(json.loads(json.dumps(made.to_dict()))),
+    ):
+        assert {name: getattr(again, name) for name in OTHER} == OTHER
+    assert made.to_dict()["class_name"] == "LimRankRerank"
+
+
+def test_every_argument_is_described() -> None:
+    undescribed = [n for n, f in LimRankRerank.model_fields.items() if n in OTHER and not f.description]
+    assert undescribed == []
+
+
+def test_whatever_a_reranker_takes_can_be_given() -> None:
+    taken = set(inspect.signature(Reranker).parameters) - {"options"}
+    assert taken <= set(LimRankRerank.model_fields)
+    parameters = inspect.signature(Reranker).parameters
+    fields = LimRankRerank.model_fields
+    same = taken - {"recipe", "reasoning", "store", "template"}
+    assert {n: fields[n].default for n in same} == {n: parameters[n].default for n in same}
+    assert fields["recipe"].default == "limrank"
+
+
+def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]], tmp_path: Any) -> None:
+    given = OTHER | {"store": str(tmp_path / "s.sqlite"), "template": None, "api_key": KEY}
+    made = LimRankRerank(**given)
+    ready = made._ready()
+    assert built == [
+        {
+            "model": "folder",
+            "device": "cpu",
+            "dtype": "float32",
+            "base_url": "http://127.0.0.1:1/v1",
+            "api_key": KEY,
+            "adapter": "lora",
+            "max_length": 5,
+        }
+    ]
+    assert (ready.recipe.name, ready.on_failure) == ("rank1", "raise")
+    for name in ("reasoning", "samples", "seed", "temperature", "top_p", "max_reasoning_tokens"):
+        assert getattr(ready.settings, name) == OTHER[name]
+    assert (ready.settings.cut_to_sentence, ready.settings.instruction) == (False, "bright")
+    assert (tmp_path / "s.sqlite").exists()
+
+
+def test_options_that_are_not_set_are_not_passed(built: list[dict[str, Any]]) -> None:
+    LimRankRerank()._ready()
+    assert built == [{"model": "songtingyu/limrank"}]
+
+
+def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_path: Any) -> None:
+    found = []
+    for _ in range(2):
+        made = LimRankRerank(store=str(tmp_path / "s.sqlite"))
+        found.append(made.postprocess_nodes(NODES, query_str="why"))
+    assert found[0] == found[1]
+    assert made._ready().backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"topn": 3}, "topn"),
+        ({"top_n": 0}, "top_n must be a whole number > 0, or None for all, but got 0"),
+        ({"top_n": -1}, "but got -1"),
+        ({"top_n": True}, "valid integer"),
+        ({"top_n": 2.0}, "valid integer"),
+        ({"threshold": float("nan")}, "finite number"),
+        ({"samples": 0}, "greater than 0"),
+        ({"on_failure": "ignore"}, "'mark' or 'raise'"),
+        ({"reasoning": "deep"}, "'full'"),
+        ({"recipe": "limrnk"}, "no recipe 'limrnk'; there are: limrank"),
+        ({"prompt": "{query}"}, r"\{document\} is missing"),
+        ({"backend_options": {"api_key": "x"}}, "api_key must be given as an argument of its own"),
+        ({"base_url": f"http://me:{KEY}@host/v1"}, "use api_key"),
+    ],
+)
+def test_values_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LimRankRerank(**arguments)
+
+
+def test_what_decides_on_the_model_is_fixed_and_the_rest_is_checked() -> None:
+    made = LimRankRerank()
+    for name, value in (OTHER | {"api_key": KEY, "reranker": None}).items():
+        if name in (
+            "top_n",
+            "threshold",
+            "prompt",
+            "metadata_mode",
+            "keep_retrieval_score",
+            "keep_explanation",
+        ):
+            setattr(made, name, value)
+            assert getattr(made, name) == value
+        else:
+            with pytest.raises(ValueError, match=f"{name} cannot be changed"):
+                setattr(made, name, value)
+    with pytest.raises(ValueError, match="top_n must be"):
+        made.top_n = 0
+    with pytest.raises(ValueError, match="topn"):
+        made.topn = 3
+    manager = CallbackManager([])
+    made.callback_manager = manager  # as RetrieverQueryEngine does
+    assert made.callback_manager is manager
+
+
+def test_a_ready_reranker_describes_itself_in_the_fields() -> None:
+    ready = reranker("rank1", samples=2, seed=5, temperature=0.3, instruction="bright", on_failure="raise")
+    made = LimRankRerank(reranker=ready, top_n=3)
+    found = made.to_dict()
+    expected = {
+        "recipe": "rank1",
+        "reasoning": "full",
+        "samples": 2,
+        "seed": 5,
+        "temperature": 0.3,
+        "instruction": "bright",
+        "on_failure": "raise",
+        "top_n": 3,
+    }
+    assert found | expected == found
+    with pytest.raises(ValueError, match="model, samples: the reranker that was passed has decided this"):
+        LimRankRerank(reranker=ready, samples=2, model="m")
+
+
+# ---- secrets ----------------------------------------------------------------------------------------
+
+
+def test_a_key_is_in_no_repr_dict_json_or_pickle() -> None:
+    made = LimRankRerank(api_key=KEY)
+    shown = [repr(made), str(made), repr(made.to_dict()), made.to_json(), made.model_dump_json()]
+    shown += [repr(made.model_dump()), made.json(), repr(made.model_copy(deep=True)), repr(list(made))]
+    shown += [repr(pickle.dumps(made))]
+    assert not [text for text in shown if KEY in text]
+    assert "api_key" not in made.to_dict()
+    assert made.api_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"apikey": KEY}, {"api_key": [KEY]}, {"api_key": KEY, "top_n": 0}, {"base_url": f"http://{KEY}@host/"}],
+)
+def test_a_key_is_in_no_error_of_construction(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as caught:
+        LimRankRerank(**wrong)
+    assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+def test_a_key_is_in_no_error_of_assignment() -> None:
+    for name in ("api_key", "apikey", "top_n", "prompt"):
+        with pytest.raises(ValueError) as caught:
+            setattr(LimRankRerank(), name, {"value": KEY})
+        assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize("path", ["sync", "async"])
+@pytest.mark.parametrize("behaviour", ["fails", "raises", "raises ours", "cannot be made"])
+def test_a_key_that_a_server_quotes_goes_no_further(
+    path: str,
+    behaviour: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    observed: Any,
+) -> None:
+    class Quotes(ScriptedBackend):
+        def __init__(self, model: str, api_key: str) -> None:
+            if behaviour == "cannot be made":
+                raise OSError(f"refused {api_key}")
+            super().__init__(read_labels=self.quote)
+            self.key = api_key
+
+        def quote(self, prompt: Any) -> tuple[float, float]:
+            kinds = {"fails": ScriptedFailure, "raises": RuntimeError, "raises ours": LimRankError}
+            raise kinds[behaviour](f"401 Incorrect API key provided: {self.key}")
+
+    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: Quotes)
+    made = LimRankRerank(api_key=KEY, reasoning="none")
+    caplog.set_level(logging.DEBUG)
+
+    def call() -> list[NodeWithScore]:
+        if path == "async":
+            return asyncio.run(made.apostprocess_nodes(NODES, QueryBundle("why")))
+        return made.postprocess_nodes(NODES, query_str="why")
+
+    if behaviour == "fails":
+        found = call()
+        assert [node.score for node in found] == [None] * 3
+        assert "API key provided: ****" in found[0].node.metadata["limrank_failure"]
+        said = repr([node.to_dict() for node in found])
+    else:
+        with pytest.raises(LimRankError, match=r"\*{4}") as caught:
+            call()
+        logging.getLogger().error("as an application would", exc_info=caught.value)
+        said = f"{caught.value} {caught.value!r}"
+    said += caplog.text + repr(observed.events)
+    assert "****" in caplog.text
+    assert KEY not in said
+
+
+def test_planted_key_would_be_found() -> None:
+    # The checks above look for the key; this one shows that they could find it.
+    assert KEY in repr(LimRankRerank(backend_options={"headers": KEY}))
