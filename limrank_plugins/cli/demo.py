@@ -59,11 +59,14 @@ def demo(
 
 
 def _most_moved(rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> list[tuple[str, Ranking]]:
-    def gain(ranking: Ranking) -> int:
-        judged = grades[ranking.query.id]
-        return sum(hit.index + 1 - hit.rank for hit in ranking if judged.get(hit.id, 0) == 2)
+    """The queries whose direct answer ended highest, those where it came from furthest first."""
 
-    return [(r.query.id, r) for r in sorted(rankings, key=lambda r: -gain(r))]
+    def key(ranking: Ranking) -> tuple[int, int]:
+        judged = grades[ranking.query.id]
+        direct = next((hit for hit in ranking if judged.get(hit.id, 0) == 2), None)
+        return (direct.rank, -direct.index) if direct is not None else (len(ranking) + 1, 0)
+
+    return [(r.query.id, r) for r in sorted(rankings, key=key)]
 
 
 def _relevant(tops: list[list[str]], rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> int:
