@@ -31,6 +31,8 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import clean_text
 
+__all__ = ["MINI", "EncoderBackend", "find_mini"]
+
 MINI = "mini"
 _DTYPES = ("float32", "bfloat16", "float16")
 _TOKENISED_AT_ONCE = 512

@@ -181,8 +181,10 @@ def check_bm25(k1: float, b: float) -> None:
         raise InputError(f"b must be in [0, 1], but got {b!r}")
 
 
-def best(scores: npt.NDArray[Any], k: int, among: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.intp]:
-    """Positions of the `k` highest scores, best first; equal scores in ascending position.
+def best(
+    scores: npt.NDArray[Any], k: int, among: npt.NDArray[np.intp] | None = None
+) -> list[tuple[int, float]]:
+    """Positions and scores of the `k` highest, best first; equal scores in ascending position.
 
     Args:
         scores: one per document.
@@ -195,11 +197,10 @@ def best(scores: npt.NDArray[Any], k: int, among: npt.NDArray[np.intp] | None = 
         # Everything that ties with the k-th stays in, so that the cut does not choose among equals.
         kept = values >= np.partition(values, len(values) - k)[len(values) - k]
         places, values = places[kept], values[kept]
-    return places[np.argsort(-values, kind="stable")][:k]
+    order = np.argsort(-values, kind="stable")[:k]
+    return list(zip(places[order].tolist(), values[order].tolist(), strict=True))
 
 
-def found(
-    corpus: Sequence[Document], places: npt.NDArray[np.intp], scores: npt.NDArray[Any]
-) -> list[Document]:
+def found(corpus: Sequence[Document], scored: Iterable[tuple[int, float]]) -> list[Document]:
     """The documents at these positions, each with its score as prior."""
-    return [replace(corpus[place], prior=float(scores[place])) for place in places.tolist()]
+    return [replace(corpus[place], prior=score) for place, score in scored]

@@ -20,7 +20,6 @@ from typing import Any, Self
 import numpy as np
 
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
@@ -32,7 +31,7 @@ from limrank_plugins.retrievers import (
     found,
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
-from limrank_plugins.retrievers.folder import new_folder, read_array, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
 
 _INDEX = "bm25s"
 
@@ -106,9 +105,7 @@ class BM25sRetriever:
             analyzer = Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
             index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise InputError(
-                f"{place} cannot be read ({type(error).__name__}: {error}); build the index again"
-            ) from error
+            raise corrupt(place, error) from error
         if index is not None:
             _check(place, index, manifest.count, mapped=mmap)
         return cls(corpus, index, analyzer, k1=k1, b=b)
@@ -130,7 +127,7 @@ class BM25sRetriever:
         if not numbers:
             return []
         scores = self._index.get_scores_from_ids(numbers)
-        return found(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)), scores)
+        return found(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)))
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""
@@ -164,4 +161,4 @@ def _check(place: Path, index: Any, count: int, *, mapped: bool) -> None:
         indices = index.scores["indices"]
         sound = int(indices.min()) >= 0 and int(indices.max()) < count
     if not sound:
-        raise InputError(f"{place} is corrupt: its files do not fit each other; build the index again")
+        raise corrupt(place, "its files do not fit each other")

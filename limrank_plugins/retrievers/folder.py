@@ -136,6 +136,12 @@ def _line(document: Document) -> bytes:
         ) from error
 
 
+def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
+    """The error for an index that is there but cannot be used."""
+    told = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else reason
+    return InputError(f"{place} is corrupt ({told}); build the index again")
+
+
 # ---- reading ------------------------------------------------------------------------------------
 
 
@@ -163,7 +169,7 @@ def read_manifest(
         version, count, sizes = body["format"], body["count"], dict(body["files"])
         made = Manifest(str(body["kind"]), int(count), dict(body["parameters"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is corrupt ({type(error).__name__}: {error}); {_AGAIN}") from error
+        raise corrupt(file, error) from error
     if version != _FORMAT:
         raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {_AGAIN}")
     if kind is not None and made.kind != kind:
@@ -182,7 +188,7 @@ def read_corpus(folder: str | os.PathLike[str], count: int, *, lazily: bool = Fa
     place = Path(folder)
     offsets = read_array(place / OFFSETS, np.int64, (count + 1,))
     if offsets[0] != 0 or (np.diff(offsets) <= 0).any():
-        raise InputError(f"{place / OFFSETS} is corrupt; {_AGAIN}")
+        raise corrupt(place / OFFSETS, "offsets must grow from 0")
     stored = _StoredDocuments(place / DOCUMENTS, offsets)
     return stored if lazily else list(stored)
 
@@ -198,12 +204,12 @@ def read_array(
     try:
         array: np.ndarray[Any, Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file} cannot be read ({error}); {_AGAIN}") from error
+        raise corrupt(file, error) from error
     fits = len(array.shape) == len(shape) and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
     )
     if array.dtype != np.dtype(dtype) or not fits:
-        raise InputError(f"{file} holds {array.dtype} of shape {array.shape}, which does not fit; {_AGAIN}")
+        raise corrupt(file, f"it holds {array.dtype} of shape {array.shape}")
     return array
 
 
@@ -216,7 +222,7 @@ class _StoredDocuments(Sequence[Document]):
         with file.open("rb") as stream:
             self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         if len(self._bytes) != int(offsets[-1]):
-            raise InputError(f"{file} does not fit its {OFFSETS}; {_AGAIN}")
+            raise corrupt(file, f"it does not fit its {OFFSETS}")
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -234,4 +240,4 @@ class _StoredDocuments(Sequence[Document]):
             row = json.loads(self._bytes[start:end])
             return Document(row["text"], id=row["_id"], title=row["title"], meta=row.get("meta", {}))
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self._file}, line {place + 1} is corrupt ({error}); {_AGAIN}") from error
+            raise corrupt(f"{self._file}, line {place + 1}", error) from error
