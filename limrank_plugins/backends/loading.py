@@ -14,7 +14,7 @@ from limrank_plugins.backends.fingerprint import folder_fingerprint
 from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "TransformersBackend"
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -25,7 +25,7 @@ class Loaded:
     model: Any
     tokenizer: Any
     identity: str
-    context: int
+    context: int | None
 
 
 def load(
@@ -159,17 +159,13 @@ def _precision(torch: Any, dtype: Any, place: Any) -> Any:
     return chosen
 
 
-def _context(network: Any, tokenizer: Any) -> int:
+def _context(network: Any, tokenizer: Any) -> int | None:
     config = network.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         if isinstance(getattr(config, name, None), int):
             return int(getattr(config, name))
     limit = int(tokenizer.model_max_length)
-    if limit >= 1 << 30:
-        raise BackendError(
-            "neither the model nor its tokenizer says how long a prompt may be: give max_length"
-        )
-    return limit
+    return limit if limit < 1 << 30 else None
 
 
 def _named(source: str, revision: str | None, network: Any) -> str:

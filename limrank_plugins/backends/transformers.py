@@ -236,12 +236,15 @@ def _reading(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
     return Failed(f"the label logits are not finite: {list(logits)}", usage)
 
 
-def _length(max_length: int | None, context: int) -> int:
+def _length(max_length: int | None, context: int | None) -> int:
     if max_length is None:
+        if context is None:
+            raise InputError("neither model nor tokenizer says how long a prompt may be: give max_length")
         return context
-    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 < max_length <= context:
+    limit = context if context is not None else 1 << 30
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 < max_length <= limit:
         raise InputError(
-            f"max_length must be from 2 to the model's context of {context}, but got {max_length!r}"
+            f"max_length must be from 2 to the model's context of {limit}, but got {max_length!r}"
         )
     return max_length
 
