@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("haystack", reason="haystack is not installed: pip install 'limrank[haystack]'")
 
 from haystack import Document, Pipeline
-from haystack.utils import ComponentDevice, Secret
+from haystack.utils import ComponentDevice, DeviceMap, Secret
 from haystack_integrations.components.rankers.limrank import LimRankRanker
 
 from limrank_plugins import ScriptedFailure
@@ -516,13 +516,30 @@ def test_device_address_and_model_arguments_reach_the_backend(scripted):
     )
 
 
-def test_a_device_or_address_that_the_backend_has_no_use_for_is_an_error(scripted):
+def test_a_device_or_address_that_the_backend_has_no_use_for_is_an_error(scripted, monkeypatch):
     with pytest.raises(ValueError, match="backend 'bare' takes no api_base_url"):
         ranker(backend="bare", api_base_url="http://localhost:1").warm_up()
     with pytest.raises(ValueError, match="backend 'bare' takes no device"):
         ranker(backend="bare", device=ComponentDevice.from_str("cpu")).warm_up()
-    ranker(backend="bare", api_key=Secret.from_token(KEY)).warm_up()
+    for name in ("token", "api_key"):
+        with pytest.raises(ValueError, match=f"backend 'bare' takes no {name}") as caught:
+            ranker(backend="bare", **{name: Secret.from_token(KEY)}).warm_up()
+        assert_no_key_in(caught.value)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    ranker(backend="bare").warm_up()
     assert scripted.options[-1]["api_key"] is None
+
+
+def test_several_devices_are_refused_by_name(scripted):
+    several = ComponentDevice.from_multiple(DeviceMap.from_hf({"": "cpu", "head": "cuda:0"}))
+    with pytest.raises(ValueError, match="device must be a single one"):
+        ranker(device=several).warm_up()
+
+
+def test_a_strict_key_that_is_not_set_is_an_error_that_names_the_variable(scripted, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ValueError, match="NOT_SET"):
+        ranker(api_key=Secret.from_env_var("NOT_SET")).warm_up()
 
 
 @pytest.mark.parametrize("name", ["api_key", "token", "base_url", "device"])

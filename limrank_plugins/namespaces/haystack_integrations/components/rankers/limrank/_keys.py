@@ -32,7 +32,7 @@ def serialised(name: str, value: Any) -> Any:
 
 def hide(text: str, *secrets: Secret | None) -> str:
     """The text with every key in it replaced."""
-    for key in map(value_of, secrets):
+    for key in map(_value, secrets):
         text = text.replace(key, HIDDEN) if key else text
     return text
 
@@ -49,7 +49,7 @@ def without_keys(error: Exception, *secrets: Secret | None) -> Exception:
     return BackendError(hide(f"{type(error).__name__}: {error}", *secrets))
 
 
-def value_of(secret: Secret | None) -> str | None:
+def _value(secret: Secret | None) -> str | None:
     """The key, or None where there is none or its variable is not set."""
     if secret is None:
         return None

@@ -5,12 +5,9 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.utils import ComponentDevice, Secret
-from haystack_integrations.components.rankers.limrank._backend import check_model_kwargs
+from haystack_integrations.components.rankers.limrank._backend import API_KEY, HUB_TOKEN, check_model_kwargs
 from haystack_integrations.components.rankers.limrank._core import RankerCore, checked_top_k
 from haystack_integrations.components.rankers.limrank._keys import serialised
-
-_HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
-_API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
 
 
 @component
@@ -44,8 +41,8 @@ class LimRankRanker(RankerCore):
         model: str | None = None,
         backend: str | None = None,
         device: ComponentDevice | None = None,
-        token: Secret | None = _HUB_TOKEN,
-        api_key: Secret | None = _API_KEY,
+        token: Secret | None = HUB_TOKEN,
+        api_key: Secret | None = API_KEY,
         api_base_url: str | None = None,
         top_k: int = 10,
         score_threshold: float | None = None,
