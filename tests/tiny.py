@@ -15,6 +15,9 @@ import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
+# Two threads that wait for each other on busy cores made these tests 60 times slower than one thread.
+torch.set_num_threads(1)
+
 WORDS = """
 Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.
 Query: why does milk curdle in tea? Passage: acid curdles milk because the proteins clump together.
