@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from numbers import Real
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -175,9 +176,9 @@ def check_k(k: int) -> int:
 
 def check_bm25(k1: float, b: float) -> None:
     """Raise an `InputError` for values of `k1` or `b` that BM25 has no meaning for."""
-    if isinstance(k1, bool) or not np.isfinite(k1) or k1 < 0:
+    if isinstance(k1, bool) or not isinstance(k1, Real) or not np.isfinite(k1) or k1 < 0:
         raise InputError(f"k1 must be a finite number >= 0, but got {k1!r}")
-    if isinstance(b, bool) or not 0 <= b <= 1:
+    if isinstance(b, bool) or not isinstance(b, Real) or not 0 <= b <= 1:
         raise InputError(f"b must be in [0, 1], but got {b!r}")
 
 

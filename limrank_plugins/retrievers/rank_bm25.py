@@ -33,15 +33,16 @@ from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_corpus, read_manifest
 
 _IDFS = ("lucene", "okapi")
+_NEARLY_0 = 1e-300
 
 
 class RankBM25Retriever:
     """See `Retriever`. Make one with `build` or `load`.
 
     What the library does otherwise, and this does not: it reads a plain string as a list of letters,
-    divides by zero for an empty corpus and for one without any term, ranks documents that share no word
-    with the query, and puts equal scores in reverse corpus order. It has nothing to save: the documents
-    are kept, and the index is made again from them.
+    divides by zero for an empty corpus, for one without any term and for `k1=0`, ranks documents that
+    share no word with the query, and puts equal scores in reverse corpus order. It has nothing to save:
+    the documents are kept, and the index is made again from them.
     """
 
     name = "rank_bm25"
@@ -59,7 +60,8 @@ class RankBM25Retriever:
         self.idf = idf
         okapi = require("rank_bm25", "rank-bm25", "RankBM25Retriever").BM25Okapi
         terms = [analyzer.terms(document.passage) for document in corpus]
-        self._index = okapi(terms, k1=self.k1, b=self.b) if any(terms) else None
+        # With k1 = 0 it divides 0 by 0 for a term the document lacks; this is 0 to any term that is there.
+        self._index = okapi(terms, k1=max(self.k1, _NEARLY_0), b=self.b) if any(terms) else None
         if self._index is not None:
             self._index.idf = self._weights()
 

@@ -1,0 +1,160 @@
+"""Exact search: the cosines written out, whatever the backend, and never a failure as a number."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from bm25_reference import PASSAGES, WORDS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limrank_plugins import AsyncScriptedBackend, Document, ScriptedBackend, ScriptedFailure
+from limrank_plugins.errors import BackendError, CapabilityError, InputError
+from limrank_plugins.retrievers import dense
+from limrank_plugins.retrievers.dense import DenseRetriever
+
+
+def counts(text: str, role: str = "passage") -> list[float]:
+    """How often each word comes: a vector that can be checked by hand."""
+    words = text.split(" ")
+    return [float(words.count(word)) for word in WORDS]
+
+
+def cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
+    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
+
+
+def backend() -> ScriptedBackend:
+    return ScriptedBackend(encode=counts, identity="counts")
+
+
+corpora = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1, max_size=10)
+
+
+@given(corpora, st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join))
+def test_scores_are_cosines(passages: list[str], query: str) -> None:
+    hits = DenseRetriever.build(passages, backend=backend()).search(query)
+    assert len(hits) == len(passages)
+    for hit in hits:
+        assert hit.prior == pytest.approx(cosine(counts(query), counts(hit.text)), abs=1e-6)
+
+
+@given(corpora, st.randoms(use_true_random=False))
+def test_the_order_of_the_corpus_decides_ties_only(passages: list[str], chance: random.Random) -> None:
+    documents = [Document(passage, id=f"d{i}") for i, passage in enumerate(passages)]
+    shuffled = documents[:]
+    chance.shuffle(shuffled)
+    one = DenseRetriever.build(documents, backend=backend()).search("acid milk tea")
+    other = DenseRetriever.build(shuffled, backend=backend()).search("acid milk tea")
+    assert {hit.id: hit.prior for hit in one} == {hit.id: hit.prior for hit in other}
+    position = {document.id: i for i, document in enumerate(shuffled)}
+    assert [hit.id for hit in other] == sorted(
+        position, key=lambda i: (-next(h.prior or 0.0 for h in other if h.id == i), position[i])
+    )
+
+
+def test_equal_passages_have_equal_scores_wherever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    table = {f"text {i}": chance.standard_normal(37).tolist() for i in range(50)}
+    table["q"] = chance.standard_normal(37).tolist()
+    script = ScriptedBackend(encode=lambda text, role: table[text], identity="random")
+    documents = [Document(f"text {i % 50}", id=str(i)) for i in range(203)]
+    monkeypatch.setattr(dense, "_SEARCHED_AT_ONCE", 64)
+    monkeypatch.setattr(dense, "_ENCODED_AT_ONCE", 7)
+    index = DenseRetriever.build(documents, backend=script)
+    scores: dict[str, set[float | None]] = {}
+    for hit in index.search("q", 1000):
+        scores.setdefault(hit.text, set()).add(hit.prior)
+    assert len(scores) == 50
+    assert all(len(found) == 1 for found in scores.values())
+    assert index.search_many(["q", "text 3"], 9) == [index.search("q", 9), index.search("text 3", 9)]
+
+
+def test_roles_and_progress() -> None:
+    script = backend()
+    seen: list[tuple[int, int]] = []
+    index = DenseRetriever.build(PASSAGES, backend=script, on_progress=lambda *at: seen.append(at))
+    index.search("acid")
+    assert [getattr(request, "role", None) for request in script.requests] == ["passage"] * 6 + ["query"]
+    assert seen == [(6, 6)]
+
+
+def test_titles_are_embedded_with_the_text() -> None:
+    script = backend()
+    DenseRetriever.build([Document("milk", title="acid")], backend=script)
+    assert [getattr(request, "text", None) for request in script.requests] == ["acid milk"]
+
+
+def test_a_document_that_cannot_be_embedded_is_named() -> None:
+    def script(text: str, role: str) -> list[float]:
+        if "tea" in text:
+            raise ScriptedFailure("no tea")
+        return [math.nan] if "milk" in text else [1.0]
+
+    failing = ScriptedBackend(encode=script, identity="x")
+    with pytest.raises(BackendError, match="document 'b' could not be embedded: no tea"):
+        DenseRetriever.build([Document("a", id="a"), Document("tea", id="b")], backend=failing)
+    with pytest.raises(BackendError, match=r"document '0' could not be embedded: .*not finite"):
+        DenseRetriever.build(["milk"], backend=failing)
+    with pytest.raises(BackendError, match="query 'tea' could not be embedded"):
+        DenseRetriever.build(["a"], backend=failing).search("tea")
+
+
+def test_backends_that_cannot_be_used() -> None:
+    with pytest.raises(CapabilityError, match="is async; DenseRetriever needs a plain one"):
+        DenseRetriever.build(PASSAGES, backend=AsyncScriptedBackend(encode=counts))
+    with pytest.raises(CapabilityError, match="cannot turn texts into vectors"):
+        DenseRetriever.build(PASSAGES, backend=ScriptedBackend(read_labels=lambda prompt: (0.0, 0.0)))
+
+
+def test_an_async_backend_that_does_not_say_so() -> None:
+    class Late(ScriptedBackend):
+        def encode(self, requests: object) -> object:  # type: ignore[override]
+            async def later() -> list[object]:
+                return []
+
+            return later()
+
+    with pytest.raises(CapabilityError, match="is async"):
+        DenseRetriever.build(PASSAGES, backend=Late(identity="late"))
+
+
+def test_vectors_of_another_size() -> None:
+    index = DenseRetriever.build(
+        PASSAGES, backend=ScriptedBackend(encode=lambda t, r: [1.0, 2.0] if r == "query" else [1.0])
+    )
+    with pytest.raises(InputError, match="gives 2 dimensions, but the index has 1"):
+        index.search("acid")
+
+
+def test_bad_input() -> None:
+    with pytest.raises(InputError, match="the corpus is empty"):
+        DenseRetriever.build([], backend=backend())
+    index = DenseRetriever.build(PASSAGES, backend=backend())
+    with pytest.raises(InputError, match="the query is empty"):
+        index.search(" ")
+    with pytest.raises(InputError, match="k must be"):
+        index.search("acid", 0)
+    assert index.search_many([]) == []
+    assert len(index) == 6
+
+
+def test_a_backend_that_was_given_is_not_closed() -> None:
+    class Closing(ScriptedBackend):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    script = Closing(encode=counts)
+    index = DenseRetriever.build(PASSAGES, backend=script)
+    index.close()
+    assert script.closed == 0
+    owned = DenseRetriever(["x"], np.ones((1, 1), np.float32), script, owns=True)  # type: ignore[list-item]
+    owned.close()
+    assert script.closed == 1

@@ -1,0 +1,296 @@
+"""Saved indexes: what comes back is what was saved, and half of one or a wrong one is a clear error."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from bm25_reference import PASSAGES, WORDS, corpora, questions
+from hypothesis import HealthCheck, given, settings
+
+from limrank_plugins import Document, ScriptedBackend
+from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers import Retriever, build_retriever, folder, load_retriever, retriever_names
+from limrank_plugins.retrievers.bm25s import BM25sRetriever
+from limrank_plugins.retrievers.dense import DenseRetriever
+
+
+def counts(text: str, role: str) -> list[float]:
+    words = text.lower().split()
+    return [float(words.count(word)) for word in WORDS] + [1.0]
+
+
+def kinds() -> list[Any]:
+    def dense(documents: Any) -> Retriever:
+        return build_retriever("dense", documents, backend=ScriptedBackend(encode=counts, identity="counts"))
+
+    options = {"backend": ScriptedBackend(encode=counts, identity="counts")}
+    return [
+        pytest.param(lambda d: build_retriever("bm25s", d), {}, id="bm25s"),
+        pytest.param(lambda d: build_retriever("bm25s", d), {"mmap": True}, id="bm25s-mmap"),
+        pytest.param(lambda d: build_retriever("rank_bm25", d), {}, id="rank_bm25"),
+        pytest.param(dense, options, id="dense"),
+        pytest.param(dense, options | {"mmap": True}, id="dense-mmap"),
+    ]
+
+
+each_kind = pytest.mark.parametrize(("build", "options"), kinds())
+
+DOCUMENTS = [
+    Document("Acid curdles milk.", id="a", title="Dairy", meta={"page": 3, "tags": ["x", None]}),
+    Document("two\nlines\r\nand\u2028three\u0085four milk", id="b\n"),
+    Document("", id=""),
+    Document("naïve 😀 café", id="é", meta=MappingProxyType({"k": 1.5})),
+    Document("a \ud800 surrogate in milk", id="s", title="\udfff", meta={"raw": "\ud800"}),
+    Document("x" * 100_000 + " milk", id="long"),
+]
+QUERIES = ["milk", "curdled milk dairy", "café", "surrogate", "zebra"]
+
+
+@each_kind
+def test_what_comes_back_is_what_was_saved(
+    tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
+) -> None:
+    if build(["x"]).name == "rank_bm25":
+        pytest.importorskip("rank_bm25", reason="rank-bm25 is not installed")
+    built = build(DOCUMENTS)
+    built.save(tmp_path / "index")
+    loaded = load_retriever(tmp_path / "index", **options)
+    assert type(loaded) is type(built)
+    assert len(loaded) == len(built) == 6
+    for query in QUERIES:
+        here, there = built.search(query), loaded.search(query)
+        assert here == there
+        assert [dict(hit.meta) for hit in here] == [dict(hit.meta) for hit in there]
+    # Saving what was loaded gives the same again.
+    loaded.save(tmp_path / "again")
+    for query in QUERIES:
+        assert load_retriever(tmp_path / "again", **options).search(query) == built.search(query)
+
+
+@given(corpora, questions)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mapped_memory_and_built_are_one(tmp_path: Path, passages: list[str], query: str) -> None:
+    built = BM25sRetriever.build(passages)
+    built.save(tmp_path / "index")
+    expected = built.search(query)
+    assert BM25sRetriever.load(tmp_path / "index").search(query) == expected
+    assert BM25sRetriever.load(tmp_path / "index", mmap=True).search(query) == expected
+
+
+def test_parameters_are_kept(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"k1": 1.7, "b": 0.1, "stopwords": ["milk"], "stemmer": None}
+    built = BM25sRetriever.build(PASSAGES, token_pattern=r"\w+", **options)
+    built.save(tmp_path / "i")
+    loaded = BM25sRetriever.load(tmp_path / "i")
+    assert (loaded.k1, loaded.b) == (1.7, 0.1)
+    assert loaded.analyzer.parameters == built.analyzer.parameters
+    assert loaded.search("acid curdles milk in tea") == built.search("acid curdles milk in tea")
+
+
+def test_equal_corpora_make_equal_files_in_every_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from limrank_plugins.retrievers import build_retriever;"
+        "build_retriever('bm25s', ['acid milk bread', 'tea acid', 'milk tea']).save(sys.argv[1])"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], check=True, env=environment)
+    files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file())
+    assert len(files) > 5
+    for file in files:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes(), file
+
+
+@each_kind
+def test_nothing_is_pickled(
+    tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
+) -> None:
+    build(PASSAGES).save(tmp_path / "i")
+    for file in (tmp_path / "i").rglob("*"):
+        if file.is_file():
+            assert file.suffix in (".json", ".jsonl", ".npy")
+            if file.suffix == ".npy":
+                np.load(file, allow_pickle=False)
+
+
+@each_kind
+def test_a_file_that_is_missing_or_cut_is_named(
+    tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
+) -> None:
+    built = build(PASSAGES)
+    built.save(tmp_path / "whole")
+    names = [p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()]
+    for name in names:
+        for number, change in enumerate((lambda f: f.unlink(), lambda f: f.write_bytes(f.read_bytes()[:-3]))):
+            place = tmp_path / f"{name.name}-{number}"
+            built.save(place)
+            change(place / name)
+            with pytest.raises(InputError, match="build the index again") as told:
+                load_retriever(place, **options)
+            assert str(place) in str(told.value)
+
+
+@each_kind
+def test_a_file_of_the_right_size_with_wrong_bytes(
+    tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
+) -> None:
+    built = build(PASSAGES)
+    built.save(tmp_path / "whole")
+    names = [p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()]
+    for name in names:
+        place = tmp_path / name.name
+        built.save(place)
+        size = (place / name).stat().st_size
+        (place / name).write_bytes(b"\x80" + b"\xff" * (size - 1))
+        if name.name == folder.DOCUMENTS and options.get("mmap"):
+            loaded = load_retriever(place, **options)  # texts are read when they are asked for
+            with pytest.raises(InputError, match=r"documents.jsonl, line \d+ is corrupt"):
+                loaded.search("acid")
+            continue
+        with pytest.raises(InputError, match="build the index again"):
+            load_retriever(place, **options)
+
+
+def test_arrays_that_do_not_fit_each_other(tmp_path: Path) -> None:
+    BM25sRetriever.build(PASSAGES).save(tmp_path / "i")
+    file = tmp_path / "i" / "bm25s" / "indices.csc.index.npy"
+    indices = np.load(file)
+    indices[0] = 10_000
+    np.save(file, indices)
+    with pytest.raises(InputError, match="do not fit each other"):
+        BM25sRetriever.load(tmp_path / "i")
+    offsets = tmp_path / "i" / folder.OFFSETS
+    wrong = np.load(offsets)
+    wrong[1] = wrong[2]
+    np.save(offsets, wrong)
+    with pytest.raises(InputError, match="offsets must grow"):
+        BM25sRetriever.load(tmp_path / "i")
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no index at"):
+        load_retriever(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"it has no manifest\.json"):
+        load_retriever(tmp_path)
+    BM25sRetriever.build(PASSAGES).save(tmp_path / "i")
+    with pytest.raises(InputError, match="kind 'bm25s', not 'dense'"):
+        DenseRetriever.load(tmp_path / "i")
+    manifest = tmp_path / "i" / folder.MANIFEST
+    body = json.loads(manifest.read_bytes())
+    for change, message in (
+        ({"format": 2}, "format 2, but this limrank reads 1"),
+        ({"kind": "other"}, "no retriever 'other'"),
+        ({"parameters": {}}, "corrupt"),
+        ({"parameters": 3}, "corrupt"),
+        ({"count": 99}, "corrupt"),
+    ):
+        manifest.write_text(json.dumps(body | change))
+        with pytest.raises(InputError, match=message):
+            load_retriever(tmp_path / "i")
+
+
+def test_an_index_replaces_an_index_and_nothing_else(tmp_path: Path) -> None:
+    place = tmp_path / "i"
+    place.mkdir()
+    BM25sRetriever.build(PASSAGES).save(place)
+    old = BM25sRetriever.load(place, mmap=True)
+    BM25sRetriever.build(["acid rain"]).save(place)
+    assert [hit.text for hit in BM25sRetriever.load(place).search("acid")] == ["acid rain"]
+    assert len(old.search("acid")) == 2  # what was open stays as it was
+    assert os.listdir(tmp_path) == ["i"]
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds something that is no index"):
+        old.save(other)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="holds something that is no index"):
+        old.save(tmp_path / "file")
+    assert (other / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"meta of document 'bad' cannot be saved as JSON"):
+        BM25sRetriever.build([Document("a", id="ok"), Document("b", id="bad", meta={"x": object()})]).save(
+            tmp_path / "i"
+        )
+    circular: dict[str, Any] = {}
+    circular["self"] = circular
+    with pytest.raises(InputError, match="cannot be saved"):
+        BM25sRetriever.build([Document("acid", meta=circular)]).save(tmp_path / "i")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    BM25sRetriever.build(PASSAGES).save(tmp_path / "i")
+    index = BM25sRetriever.build(["acid rain"])
+    monkeypatch.setattr(index._index, "save", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        index.save(tmp_path / "i")
+    assert len(load_retriever(tmp_path / "i")) == len(PASSAGES)
+    assert os.listdir(tmp_path) == ["i"]
+
+
+def test_many_savers_and_readers_of_one_place(tmp_path: Path) -> None:
+    place = tmp_path / "i"
+    indexes = [BM25sRetriever.build([*PASSAGES, *["acid"] * n]) for n in range(4)]
+    indexes[0].save(place)
+    errors: list[InputError | OSError] = []
+
+    def save(index: BM25sRetriever) -> None:
+        try:
+            for _ in range(10):
+                index.save(place)
+        except (InputError, OSError) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save, args=(index,)) for index in indexes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert 6 <= len(load_retriever(place)) <= 9
+    assert os.listdir(tmp_path) == ["i"]
+
+
+def test_an_index_of_another_encoder(tmp_path: Path) -> None:
+    one = ScriptedBackend(encode=counts, identity="one")
+    DenseRetriever.build(PASSAGES, backend=one).save(tmp_path / "i")
+    with pytest.raises(InputError, match="built with backend 'one': pass backend="):
+        load_retriever(tmp_path / "i")
+    with pytest.raises(InputError, match="holds vectors of 'one', but the backend is 'two'"):
+        load_retriever(tmp_path / "i", backend=ScriptedBackend(encode=counts, identity="two"))
+    assert len(load_retriever(tmp_path / "i", backend=one)) == 6
+
+
+def test_names_and_options() -> None:
+    assert retriever_names() == ["bm25s", "rank_bm25", "lucene", "dense"]
+    with pytest.raises(InputError, match="no retriever 'bm26'; there are: bm25s, rank_bm25, lucene, dense"):
+        build_retriever("bm26", PASSAGES)
+    with pytest.raises(InputError, match=r"retriever 'bm25s' has no such option: .*'colour'"):
+        build_retriever("bm25s", PASSAGES, colour="red")
+    with pytest.raises(InputError, match="b must be"):
+        build_retriever("bm25s", PASSAGES, b="x")
+
+
+def test_best_is_a_stable_sort() -> None:
+    from limrank_plugins.retrievers import best
+
+    chance = random.Random(0)
+    for _ in range(300):
+        scores = np.array([chance.choice([0.0, 0.5, 0.5, 1.0, 2.0]) for _ in range(chance.randint(1, 30))])
+        k = chance.randint(1, 35)
+        expected = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
+        assert best(scores, k) == [(i, scores[i]) for i in expected]
