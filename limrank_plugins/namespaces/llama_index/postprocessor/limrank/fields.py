@@ -49,18 +49,28 @@ class LimRankFields(BaseNodePostprocessor):
         hide_input_in_errors=True,  # a key under a misspelled name would be printed otherwise
     )
 
-    recipe: str = Field("limrank", description="A recipe's name; `limrank recipes` lists them.")
+    recipe: str = Field(
+        "limrank", description="A recipe's name, with options if it has any; `limrank recipes` lists them."
+    )
     model: str | None = Field(None, description="Folder or hub name; None: the recipe's checkpoint.")
     backend: str | None = Field(None, description="Name of the way to run the model; None: the recipe's.")
     reasoning: Reasoning | None = Field(
         None, description="'full' thinks before every verdict, 'none' never; None: the recipe's."
     )
-    samples: int = Field(1, strict=True, gt=0, description="Thoughts per document; scores are averaged.")
+    samples: int = Field(
+        1,
+        strict=True,
+        gt=0,
+        description="Thoughts per document, averaged (recipes that order: permutations that vote).",
+    )
     seed: int = Field(0, strict=True, description="Of the sampling.")
     temperature: float | None = Field(None, ge=0, description="None: 0 for one sample, 0.7 for several.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of the sampling.")
-    max_reasoning_tokens: int = Field(
-        8192, strict=True, gt=0, description="Budget of a thought; then it is closed by force."
+    max_reasoning_tokens: int | None = Field(
+        None,
+        strict=True,
+        gt=0,
+        description="Budget of a thought; then it is closed by force. None: the recipe's.",
     )
     cut_to_sentence: bool = Field(
         True, description="Cut a thought that was closed by force back to its last sentence end."

@@ -1,0 +1,172 @@
+"""`LimRankCompressor`: LangChain documents in, reranked copies out."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langchain_core", reason="needs langchain-core: pip install 'limrank[langchain]'")
+
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
+from scripts import full_backend, passage_of, reranker
+
+from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure
+from limrank_plugins.langchain import LimRankCompressor
+
+QUERY = "why does milk go lumpy in tea"
+KEY = "sk-planted-0123456789"
+
+
+def relevance(prompt: Any) -> tuple[float, float]:
+    text = passage_of(prompt)
+    if "bad" in text:
+        raise ScriptedFailure("the model said nothing")
+    return (2.0, 0.0) if "acid" in text else (0.0, 1.0 + text.count("!"))
+
+
+def compressor(**options: Any) -> LimRankCompressor:
+    backend = ScriptedBackend(read_labels=relevance)
+    return LimRankCompressor(reranker=Reranker("limrank", backend=backend, reasoning="none"), **options)
+
+
+def documents(*texts: str) -> list[Document]:
+    return [Document(text, id=f"d{i}", metadata={"page": i}) for i, text in enumerate(texts)]
+
+
+def test_reranked_copies_carry_score_and_failure() -> None:
+    given = documents("bread!", "bad", "bread", "acid")
+    before = [document.model_copy(deep=True) for document in given]
+    found = compressor().compress_documents(given, QUERY)
+    assert given == before
+    assert [document.id for document in found] == ["d3", "d1", "d2", "d0"]
+    scores = [document.metadata["relevance_score"] for document in found]
+    assert scores == [
+        pytest.approx(0.8808, abs=1e-4),
+        None,
+        pytest.approx(0.2689, abs=1e-4),
+        pytest.approx(0.1192, abs=1e-4),
+    ]
+    assert found[0].metadata["page"] == 3
+    assert [d.metadata.get("limrank_failure") for d in found] == [None, "the model said nothing", None, None]
+
+
+def test_explanations_and_cuts() -> None:
+    made = LimRankCompressor(reranker=reranker(), top_n=1)
+    found = made.compress_documents(documents("a", "b"), QUERY)
+    assert len(found) == 1
+    assert found[0].metadata["limrank_explanation"].startswith("A thought")
+    kept = compressor(threshold=0.5).compress_documents(documents("bread", "acid"), QUERY)
+    assert [document.id for document in kept] == ["d1"]
+    assert compressor().compress_documents([], QUERY) == []
+
+
+def test_marks_of_an_earlier_stage_do_not_survive() -> None:
+    first = compressor().compress_documents(documents("bad"), QUERY)
+    fine = Reranker("limrank", backend=ScriptedBackend(read_labels=lambda p: (1, 0)), reasoning="none")
+    second = LimRankCompressor(reranker=fine).compress_documents(first, QUERY)
+    assert set(second[0].metadata) == {"page", "relevance_score"}
+
+
+async def test_async_gives_the_same_natively() -> None:
+    given = documents("bread!", "bad", "bread", "acid")
+    for asynchronous in (False, True):
+        made = LimRankCompressor(reranker=reranker(asynchronous=asynchronous))
+        found = await made.acompress_documents(given, QUERY)
+        assert found == await asyncio.to_thread(made.compress_documents, given, QUERY)
+    assert await compressor().acompress_documents([], QUERY) == []
+
+
+async def test_nothing_blocks_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        opened = threading.Event()
+        loop.call_soon_threadsafe(opened.set)
+        if not opened.wait(20):
+            raise AssertionError("the event loop was blocked")
+
+    def loads(model: str, **options: Any) -> ScriptedBackend:
+        wait()
+        return full_backend(read_labels=lambda prompt: wait() or (1.0, 0.0))
+
+    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    assert len(await LimRankCompressor().acompress_documents(documents("a", "b"), QUERY)) == 2
+
+
+def test_behind_a_retriever_in_a_chain() -> None:
+    class Pages(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return documents("bread", "acid")
+
+    made = compressor(top_n=1)
+    chain = {"query": RunnableLambda(str), "documents": Pages()} | RunnableLambda(
+        lambda given: made.compress_documents(given["documents"], given["query"])
+    )
+    assert [document.page_content for document in chain.invoke(QUERY)] == ["acid"]
+
+
+def test_the_model_is_loaded_once_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[dict[str, Any]] = []
+
+    def loads(model: str, **options: Any) -> ScriptedBackend:
+        built.append({"model": model, **options})
+        return full_backend()
+
+    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    made = LimRankCompressor(model="m", api_key=KEY, options={"device": "cpu", "samples": 2})
+    assert built == []
+    for _ in range(2):
+        made.compress_documents(documents("a"), QUERY)
+    assert built == [{"model": "m", "device": "cpu", "api_key": KEY}]
+
+
+def test_fields_survive_serialisation_and_keys_are_not_told() -> None:
+    given = {
+        "recipe": "rank1",
+        "model": "m",
+        "backend": "openai",
+        "top_n": 3,
+        "threshold": 0.5,
+        "options": {"seed": 1},
+    }
+    made = LimRankCompressor(**given, api_key=KEY)
+    assert made.model_dump() == given
+    assert LimRankCompressor.model_validate_json(made.model_dump_json()).model_dump() == given
+    assert not [
+        text for text in (repr(made), str(made), repr(list(made)), made.model_dump_json()) if KEY in text
+    ]
+    assert set(given) | {"api_key", "reranker"} == set(LimRankCompressor.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"apikey": KEY}, "apikey"),
+        ({"top_n": 0}, "top_n must be"),
+        ({"recipe": "limrnk"}, "no recipe 'limrnk'"),
+        ({"options": {"api_key": KEY}}, "argument of its own"),
+        ({"reranker": reranker(), "model": "m"}, "model: the reranker that was passed"),
+    ],
+)
+def test_values_that_cannot_be_used(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        LimRankCompressor(**wrong)
+    assert KEY not in str(caught.value)
+
+
+def test_without_langchain_one_sentence_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['langchain_core'] = None\n"
+        "try: import limrank_plugins.langchain\n"
+        "except ImportError as error: sys.exit(str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "pip install 'limrank[langchain]'" in done.stderr
+    assert "Traceback" not in done.stderr
