@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, TypeVar
 
 from limrank_plugins.backends.protocols import (
@@ -32,6 +31,7 @@ from limrank_plugins.data import Document, Judgement, Query, Usage
 from limrank_plugins.errors import BackendError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.store import Store
 
@@ -60,6 +60,8 @@ def judge(
     documents: Sequence[Document],
 ) -> Program[Outcome]:
     """One query's program: the recipe's schedule, its groups read by the recipe's readout."""
+    if recipe.prepare is not None:
+        documents = recipe.prepare(documents)
     plan = recipe.schedule(len(documents))
     said: list[Judgement | None] = [None] * len(documents)
     try:
@@ -76,7 +78,17 @@ def judge(
             groups = plan.send(answers)
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
-        return Outcome(tuple(j if j is not None else Judgement(None) for j in said), finished.value)
+        order = None if finished.value is None else _twins_in_input_order(finished.value, documents)
+        return Outcome(tuple(j if j is not None else Judgement(None) for j in said), order)
+
+
+def _twins_in_input_order(order: list[int], documents: Sequence[Document]) -> list[int]:
+    """Documents that read the same are a tie, however a model was made to tell them apart."""
+    members: dict[tuple[str, float | None], list[int]] = {}
+    for i in order:
+        members.setdefault((documents[i].passage, documents[i].prior), []).append(i)
+    queues = {key: iter(sorted(twins)) for key, twins in members.items()}
+    return [next(queues[(documents[i].passage, documents[i].prior)]) for i in order]
 
 
 def _merged(before: Judgement | None, now: Judgement) -> Judgement:
@@ -90,28 +102,6 @@ def _merged(before: Judgement | None, now: Judgement) -> Judgement:
         repairs=before.repairs + now.repairs,
         usage=before.usage + now.usage,
     )
-
-
-def together(programs: Sequence[Program[T]]) -> Program[list[T]]:
-    """Run programs in lockstep: each step asks what all unfinished ones ask, in their order."""
-    results: dict[int, T] = {}
-    waiting: dict[int, list[Request]] = {}
-
-    def advance(position: int, replies: list[Reply] | None) -> None:
-        program = programs[position]
-        try:
-            waiting[position] = next(program) if replies is None else program.send(replies)
-        except StopIteration as finished:
-            waiting.pop(position, None)
-            results[position] = finished.value
-
-    for position in range(len(programs)):
-        advance(position, None)
-    while waiting:
-        replies = iter((yield [request for requests in waiting.values() for request in requests]))
-        for position, requests in list(waiting.items()):
-            advance(position, list(islice(replies, len(requests))))
-    return [results[position] for position in range(len(programs))]
 
 
 def run(program: Program[T], backend: Backend, store: Store | None = None) -> T:

@@ -11,13 +11,7 @@ from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends import backend_class, backend_names
 from limrank_plugins.backends.protocols import Backend, ChecksLabels, Closes, Program
 from limrank_plugins.card import card_arguments, check_card, read_card
-from limrank_plugins.data import (
-    Document,
-    Query,
-    Ranking,
-    as_documents,
-    as_query,
-)
+from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Outcome
 from limrank_plugins.errors import CapabilityError, InputError, RankingFailed
 from limrank_plugins.prompts import Template, instructed, load_template
@@ -30,15 +24,16 @@ class Reranker:
     """Ranks documents by what a model says about them. Safe to use from many threads.
 
     Args:
-        recipe: a recipe's name (`limrank recipes` lists them) or a `Recipe`.
+        recipe: a recipe's name (with options: `"insertrank:scale=rank"`), or a `Recipe`.
         model: folder or hub name; default: the recipe's checkpoint.
         backend: a backend, or the name of one; default: the recipe's.
         reasoning: `"full"` thinks before every verdict, `"none"` never; default: the recipe's.
-        samples: thoughts per document, averaged; default 1.
+        samples: thoughts per document, averaged; default 1. For recipes that order or choose: seeded
+            permutations of every group, whose answers are put to the vote.
         seed: of the sampling; default 0.
         temperature: default 0 for one sample, 0.7 for several.
         top_p: nucleus of the sampling; default 0.95.
-        max_reasoning_tokens: budget of a thought; then it is closed by force. Default 8,192.
+        max_reasoning_tokens: budget of a thought; then it is closed by force. Default: the recipe's.
         cut_to_sentence: a thought ended by the budget is cut back to its last sentence end.
         instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
         on_failure: `"mark"` keeps a document that could not be judged at its input position, with
@@ -71,7 +66,7 @@ class Reranker:
         seed: int = 0,
         temperature: float | None = None,
         top_p: float = 0.95,
-        max_reasoning_tokens: int = 8192,
+        max_reasoning_tokens: int | None = None,
         cut_to_sentence: bool = True,
         instruction: str | None = None,
         on_failure: str = "mark",
@@ -87,7 +82,9 @@ class Reranker:
             seed=seed,
             temperature=temperature,
             top_p=top_p,
-            max_reasoning_tokens=max_reasoning_tokens,
+            max_reasoning_tokens=(
+                self.recipe.max_reasoning_tokens if max_reasoning_tokens is None else max_reasoning_tokens
+            ),
             cut_to_sentence=cut_to_sentence,
             instruction=instruction,
         )
@@ -185,8 +182,12 @@ class Reranker:
     def identity(self) -> str:
         """What must be equal for two rankings of the same input to be equal."""
         s = self.settings
+        prepare = self.recipe.prepare
         parts = [
             self.recipe.name,
+            repr((self.recipe.readout, self.recipe.schedule)),
+            # A plain function's repr holds its address, which no later process would have again.
+            "" if prepare is None else getattr(prepare, "__qualname__", repr(prepare)),
             self.backend.identity,
             self.template.digest if self.template else "",
             repr(s),
@@ -260,7 +261,8 @@ def _settings(recipe: Recipe, *, reasoning: Reasoning | None, **others: Any) -> 
     if not 0 < others["top_p"] <= 1:
         raise InputError(f"top_p must be in (0, 1], but got {others['top_p']!r}")
     chosen = reasoning if reasoning is not None else recipe.reasoning
-    if others["samples"] > 1:
+    # Of a group, several samples are several permutations, which differ without any drawing.
+    if others["samples"] > 1 and recipe.oracle == "score":
         if chosen != "full":
             raise InputError(
                 f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome"

@@ -162,16 +162,18 @@ class HeapTopK:
             places = [node, *range(first, min(first + self.children, len(heap)))]
             if len(places) == 1:
                 return
+            # In the first stage's order, so that whoever is first in doubt is first there, too.
+            places.sort(key=heap.__getitem__)
             group = tuple(heap[place] for place in places)
             (answer,) = yield [group]
             choice = answer.choice()
             # The parent may be a document just moved up from the bottom: an abstention must not
             # crown it, so the first stage decides.
-            winner = group.index(min(group)) if choice is None else choice
-            if winner == 0:
+            winner = places[0 if choice is None else choice]
+            if winner == node:
                 return
-            heap[node], heap[places[winner]] = heap[places[winner]], heap[node]
-            node = places[winner]
+            heap[node], heap[winner] = heap[winner], heap[node]
+            node = winner
 
     def calls(self, count: int) -> int:
         """At most: one for every inner node below each inner node, and a path for each extraction."""

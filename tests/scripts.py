@@ -19,13 +19,44 @@ def passage_of(prompt: Prompt) -> str:
     return next(segment.text for segment in prompt.segments if segment.cuttable)
 
 
-def logits(prompt: Prompt) -> tuple[float, float]:
-    """Label logits by passage and length of the thought."""
+def passages_of(prompt: Prompt) -> list[str]:
+    """The passages of a group, in the order they are shown in."""
+    return [segment.text for segment in prompt.segments if segment.cuttable]
+
+
+def logits(prompt: Prompt) -> tuple[float, ...]:
+    """Label logits by passage and length of the thought; in a chat, one for each passage."""
+    if prompt.is_chat:
+        return tuple(6 * unit(text) for text in passages_of(prompt))
     return (6 * unit(passage_of(prompt)), 3.0 + (0.1 if "thought" in prompt.text else 0.0))
 
 
+def best_first(prompt: Prompt) -> list[int]:
+    """The group's positions by what the passages say; equal ones as they are shown."""
+    texts = passages_of(prompt)
+    return sorted(range(len(texts)), key=lambda i: -unit(texts[i]))
+
+
+def answer(prompt: Prompt) -> str:
+    """What a well-behaved model answers in a chat: an order, a number or a letter, as it is asked to."""
+    order = best_first(prompt)
+    if "[] > []" in prompt.text:
+        said = " > ".join(f"[{i + 1}]" for i in order)
+    elif "[3]" in prompt.text:
+        said = f"[{order[0] + 1}]"
+    else:
+        return f" {chr(ord('A') + order[0])}"
+    if "<answer>" not in prompt.text:
+        return said
+    if prompt.text.endswith("<answer>"):
+        return f"{said}</answer>"
+    return f"<think>A thought about {passages_of(prompt)[0]}.</think> <answer>{said}</answer>"
+
+
 def thought(prompt: Prompt) -> str:
-    """A thought that closes by itself for about half of the passages."""
+    """A thought that closes by itself for about half of the passages; an answer to a chat."""
+    if prompt.is_chat:
+        return answer(prompt)
     mood = unit("mood" + passage_of(prompt))
     return "A thought. Another thought.</think> true" if mood > 0.5 else "A thought without an end. It goes o"
 

@@ -30,7 +30,12 @@ Reasoning = Annotated[
 ]
 Samples = Annotated[int, typer.Option(help="Thoughts per passage, averaged.")]
 Seed = Annotated[int, typer.Option(help="Of the sampling.")]
-Budget = Annotated[int, typer.Option("--max-reasoning-tokens", help="Budget of a thought.")]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--max-reasoning-tokens", help="Budget of a thought; default: the recipe's.", show_default=False
+    ),
+]
 Instruction = Annotated[
     str | None,
     typer.Option(help="A benchmark's instruction by name, or text with {{ query }}.", show_default=False),
@@ -83,7 +88,7 @@ def make_reranker(
     reasoning: str | None,
     samples: int,
     seed: int,
-    max_reasoning_tokens: int,
+    max_reasoning_tokens: int | None,
     instruction: str | None,
     device: str | None,
     dtype: str | None,

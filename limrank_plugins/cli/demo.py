@@ -35,7 +35,7 @@ def demo(
             reasoning=None,
             samples=1,
             seed=0,
-            max_reasoning_tokens=8192,
+            max_reasoning_tokens=None,
             instruction=None,
             device=None,
             dtype=None,

@@ -31,7 +31,7 @@ def search(
     reasoning: common.Reasoning = None,
     samples: common.Samples = 1,
     seed: common.Seed = 0,
-    max_reasoning_tokens: common.Budget = 8192,
+    max_reasoning_tokens: common.Budget = None,
     instruction: common.Instruction = None,
     device: common.Device = None,
     dtype: common.Dtype = None,

@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from limrank_plugins.backends.protocols import Encode
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import instructed, instructions, load_template, template_names
+from limrank_plugins.prompts import instructions, load_template, template_names
 from limrank_plugins.readouts import Settings
 from limrank_plugins.recipes import Recipe, load_recipe, recipe_names
 
@@ -87,8 +88,13 @@ def show_prompt(
     chosen = load_recipe(recipe)
     if chosen.template is None:
         raise InputError(f"recipe {recipe!r} has no prompt: it reads vectors, not text")
-    passages = [Document(text).passage for text in (document or ["{document}"])]
-    prompt = load_template(chosen.template).render(instructed(Query(query), instruction), passages)
+    # The readout's own first question: what it puts beside the documents (labels, priors) is in it.
+    passages = [Document(text, id=str(i)) for i, text in enumerate(document or ["{document}"])]
+    settings = Settings(reasoning=chosen.reasoning or "none", instruction=instruction)
+    asked = next(chosen.readout.ask(Query(query), passages, load_template(chosen.template), settings))[0]
+    if isinstance(asked, Encode):
+        raise InputError(f"recipe {recipe!r} has no prompt: it reads vectors, not text")
+    prompt = asked.prompt
     if as_json:
         common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
         return

@@ -3,16 +3,21 @@
 The table below maps names to modules, so that listing recipes imports none of them. Other
 packages add their own through the entry-point group `limrank.recipes`: the entry's name is the
 recipe's name, its object a `Recipe`.
+
+A method with options is a module with a function `recipe(**options)` beside its `RECIPE`. Its options
+can be given wherever a recipe is named: `insertrank:scale=rank`, `setwise:schedule=bubble,children=9`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Any, Literal
 
-from limrank_plugins.data import ScoreKind
+from limrank_plugins.data import Document, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts import Readout, Reasoning
 from limrank_plugins.schedules import Schedule
@@ -21,6 +26,12 @@ _BUILT_IN = {
     "limrank": "limrank_plugins.recipes.limrank",
     "rank1": "limrank_plugins.recipes.rank1",
     "mini": "limrank_plugins.recipes.mini",
+    "rankgpt": "limrank_plugins.recipes.rankgpt",
+    "insertrank": "limrank_plugins.recipes.insertrank",
+    "reasonrank": "limrank_plugins.recipes.reasonrank",
+    "setwise": "limrank_plugins.recipes.setwise",
+    "pairwise": "limrank_plugins.recipes.pairwise",
+    "rank-r1": "limrank_plugins.recipes.rank_r1",
 }
 
 
@@ -44,6 +55,9 @@ class Recipe:
         paper: where it is published.
         licence: of the checkpoint.
         checkpoints: other weights made for this recipe.
+        max_reasoning_tokens: the default budget of a thought.
+        prepare: what is done to a query's documents before they are asked about (InsertRank scales
+            their priors over the whole list), or None. Rankings hold the documents as they came.
     """
 
     name: str
@@ -61,6 +75,8 @@ class Recipe:
     paper: str = ""
     licence: str = ""
     checkpoints: tuple[str, ...] = ()
+    max_reasoning_tokens: int = 8192
+    prepare: Callable[[Sequence[Document]], Sequence[Document]] | None = None
 
     @property
     def comparable(self) -> bool:
@@ -74,19 +90,51 @@ def recipe_names() -> list[str]:
     return [*_BUILT_IN, *sorted(others)]
 
 
-def load_recipe(name: str) -> Recipe:
-    """The recipe of this name.
+def load_recipe(name: str, **options: Any) -> Recipe:
+    """The recipe of this name, with its options given here or in the name.
+
+    Example:
+        >>> load_recipe("insertrank", scale="rank").prepare == load_recipe("insertrank:scale=rank").prepare
+        True
 
     Raises:
-        InputError: there is none, or another package's entry point is not a `Recipe`.
+        InputError: there is none, it has no such option, or another package's entry point is not a
+            `Recipe`.
     """
-    if name in _BUILT_IN:
-        recipe: object = import_module(_BUILT_IN[name]).RECIPE
+    base, _, written = name.partition(":")
+    options = _parsed(name, written) | options
+    if base in _BUILT_IN:
+        module = import_module(_BUILT_IN[base])
+        recipe: object = _with_options(base, module, options) if options else module.RECIPE
     else:
-        found = [entry for entry in entry_points(group="limrank.recipes") if entry.name == name]
+        found = [entry for entry in entry_points(group="limrank.recipes") if entry.name == base]
         if not found:
-            raise InputError(f"there is no recipe {name!r}; there are: {', '.join(recipe_names())}")
+            raise InputError(f"there is no recipe {base!r}; there are: {', '.join(recipe_names())}")
+        if options:
+            raise InputError(f"recipe {base!r} has no options, but got {', '.join(options)}")
         recipe = found[0].load()
     if not isinstance(recipe, Recipe):
-        raise InputError(f"the entry point of recipe {name!r} is a {type(recipe).__name__}, not a Recipe")
+        raise InputError(f"the entry point of recipe {base!r} is a {type(recipe).__name__}, not a Recipe")
     return recipe
+
+
+def _with_options(base: str, module: Any, options: dict[str, Any]) -> Recipe:
+    make = getattr(module, "recipe", None)
+    known = list(inspect.signature(make).parameters) if make is not None else []
+    unknown = [option for option in options if option not in known]
+    if make is None or unknown:
+        there = f"; there are: {', '.join(known)}" if known else ""
+        raise InputError(f"recipe {base!r} has no option {', '.join(unknown)}{there}")
+    made: Recipe = make(**options)
+    # Named with its options, so that runs and journals of two variants are told apart.
+    return replace(made, name=f"{base}:{','.join(f'{key}={value}' for key, value in options.items())}")
+
+
+def _parsed(name: str, written: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for part in filter(None, written.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key or not equals or not value:
+            raise InputError(f"recipe options are written name:option=value,option=value, but got {name!r}")
+        options[key] = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
+    return options

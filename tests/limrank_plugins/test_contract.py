@@ -6,11 +6,11 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripts import full_backend, reranker
+from scripts import answer, full_backend, logits, reranker, unit
 
-from limrank_plugins import Document, Reranker, ScriptedFailure, recipe_names
+from limrank_plugins import Document, Reranker, ScriptedFailure, load_recipe, recipe_names
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 
@@ -21,7 +21,20 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("rank1", {"reasoning": "none"}),
     ("limrank", {"samples": 3}),
     ("limrank", {"max_reasoning_tokens": 2}),
+    ("rankgpt:window=4,stride=2", {"reasoning": "full"}),
+    ("rankgpt", {"samples": 3}),
+    ("insertrank:scale=minmax_0_1", {}),
+    ("reasonrank", {"reasoning": "none"}),
+    ("reasonrank", {"samples": 2, "temperature": 0.5}),
+    ("setwise:readout=generation,schedule=bubble", {}),
+    ("setwise:children=1,top=3", {"samples": 2}),
+    ("pairwise:schedule=heap", {}),
+    ("pairwise:readout=generation", {}),
+    ("rank-r1:children=2", {"reasoning": "none"}),
+    ("rank-r1", {"samples": 5}),
 ]
+# Methods without scores: they put documents in an order, and have nothing to ask about a single one.
+ORDERS = {name for name, _ in WAYS if load_recipe(name).oracle != "score"}
 ways = pytest.mark.parametrize(("recipe", "options"), WAYS, ids=[f"{n}-{o}" for n, o in WAYS])
 TEXTS = [f"passage number {i}" for i in range(9)]
 passages = st.lists(st.text(max_size=20), max_size=8)
@@ -29,6 +42,7 @@ passages = st.lists(st.text(max_size=20), max_size=8)
 
 @ways
 @given(texts=passages)
+@settings(deadline=None)
 def test_the_result_is_a_permutation_of_the_input(recipe: str, options: dict[str, object], texts: list[str]):
     documents = [Document(text, id=f"d{i}", meta={"i": i}) for i, text in enumerate(texts)]
     ranking = reranker(recipe, **options).rank("query", documents)
@@ -44,6 +58,32 @@ def test_no_document_makes_no_call(recipe: str, options: dict[str, object]):
     backend = full_backend()
     ranking = Reranker(recipe, backend=backend, **options).rank("query", [])
     assert (len(ranking), ranking.failures, backend.requests) == (0, (), [])
+
+
+@ways
+def test_one_document_is_judged_or_needs_no_call(recipe: str, options: dict[str, object]):
+    backend = full_backend()
+    ranking = Reranker(recipe, backend=backend, **options).rank("query", ["one"])
+    assert (ranking.ids, ranking.failures) == (["0"], ())
+    if recipe in ORDERS:
+        assert (ranking[0].score, backend.requests, ranking.usage.calls) == (None, [], 0)
+    else:
+        assert ranking[0].score is not None
+
+
+@ways
+def test_scores_are_numbers_or_none_at_all(recipe: str, options: dict[str, object]):
+    ranking = reranker(recipe, **options).rank("q", TEXTS)
+    assert {hit.score is None for hit in ranking} == {recipe in ORDERS}
+    assert ranking.repairs == 0, "the scripted model answers as it is asked to"
+    if recipe in ORDERS:
+        assert (ranking.score_kind, ranking.comparable) == ("rank", False)
+
+
+@pytest.mark.parametrize("recipe", sorted(ORDERS))
+def test_the_best_passages_come_first(recipe: str):
+    best = sorted(range(len(TEXTS)), key=lambda i: -unit(TEXTS[i]))
+    assert reranker(recipe).rank("q", TEXTS).ids[:2] == [str(i) for i in best[:2]]
 
 
 @ways
@@ -85,7 +125,81 @@ def test_many_queries_share_batches(recipe: str, options: dict[str, object]):
     assert len(many.batches) == len(one.batches), "lockstep must not need more batches for more queries"
 
 
-@ways
+SCORED = pytest.mark.parametrize(
+    ("recipe", "options"),
+    [way for way in WAYS if way[0] not in ORDERS],
+    ids=[f"{n}-{o}" for n, o in WAYS if n not in ORDERS],
+)
+ORDERED = pytest.mark.parametrize(
+    ("recipe", "options"),
+    [way for way in WAYS if way[0] in ORDERS],
+    ids=[f"{n}-{o}" for n, o in WAYS if n in ORDERS],
+)
+
+
+@ORDERED
+def test_a_document_fails_where_no_group_it_is_in_is_answered(recipe: str, options: dict[str, object]):
+    def unless_broken(script: object) -> object:
+        def ask(prompt: object) -> object:
+            if TEXTS[3] in prompt.text:
+                raise ScriptedFailure("the model is out")
+            return script(prompt)
+
+        return ask
+
+    backend = full_backend(read_labels=unless_broken(logits), generate=unless_broken(answer))
+    ranking = Reranker(recipe, backend=backend, **options).rank("q", TEXTS[:6])
+    assert sorted(ranking.ids) == list("012345")
+    failed = {failure.id for failure in ranking.failures}
+    assert "3" in failed
+    assert {failure.reason for failure in ranking.failures} == {"the model is out"}
+    asked = [request.prompt.text for request in backend.requests]
+    for i in range(6):
+        answered = any(TEXTS[i] in text and TEXTS[3] not in text for text in asked)
+        if "heap" not in recipe or "pairwise" not in recipe:
+            assert (str(i) in failed) == (not answered), TEXTS[i]
+        elif not answered:  # a group of three is several questions, which are answered all or not at all
+            assert str(i) in failed
+    for hit in ranking:
+        assert hit.score is None
+        assert (hit.failure is not None) == (hit.id in failed)
+        assert hit.id not in failed or hit.rank == hit.index + 1, "a failed document stays where it was"
+
+
+@ORDERED
+def test_a_model_that_fails_for_everything_changes_nothing(recipe: str, options: dict[str, object]):
+    def out(prompt: object) -> str:
+        raise ScriptedFailure("out")
+
+    made = Reranker(recipe, backend=full_backend(read_labels=out, generate=out), **options)
+    ranking = made.rank("q", TEXTS)
+    assert ranking.ids == [str(i) for i in range(len(TEXTS))]
+    assert len(ranking.failures) == len(TEXTS)
+
+
+@ORDERED
+@given(said=st.text(max_size=30), texts=st.lists(st.text(max_size=5), min_size=2, max_size=7, unique=True))
+@settings(max_examples=30, deadline=None)
+def test_any_answer_ends_in_a_permutation(
+    recipe: str, options: dict[str, object], said: str, texts: list[str]
+):
+    broken = full_backend(generate=lambda prompt: said)
+    ranking = Reranker(recipe, backend=broken, **options).rank("q", texts)
+    assert sorted(ranking.ids) == sorted(str(i) for i in range(len(texts)))
+    assert ranking.failures == ()
+
+
+@ORDERED
+def test_malformed_answers_are_counted(recipe: str, options: dict[str, object]):
+    backend = full_backend(generate=lambda prompt: "I cannot help with that.")
+    ranking = Reranker(recipe, backend=backend, **options).rank("q", TEXTS)
+    written = [request for request in backend.requests if request.method == "generate"]
+    assert ranking.repairs == len(written)
+    if written:
+        assert ranking.ids == [str(i) for i in range(len(TEXTS))]
+
+
+@SCORED
 def test_failed_documents_stay_where_they_were(recipe: str, options: dict[str, object]):
     def broken(*_: object) -> list[float]:
         raise ScriptedFailure("the model is out")

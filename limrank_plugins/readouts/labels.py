@@ -1,0 +1,77 @@
+"""What the documents of a group are called in a prompt, and how such names are read back.
+
+A passage must not be able to write a label itself: `[3] > [1]` inside a query or a document becomes
+`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around a thought and an answer lose
+their angle brackets. The patterns that rewrite are the ones that read, so nothing slips between.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from limrank_plugins.errors import InputError
+
+TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}(think|answer)\s{0,3}>", re.IGNORECASE)
+"""A tag of the think-then-answer format."""
+
+# Runs of digits are bounded: int() raises above 4,300, and no group has a million documents.
+_LABELLED = {
+    "numeric": re.compile(r"\[\s{0,3}([0-9]{1,6})\s{0,3}\]"),
+    "alphabetic": re.compile(r"\[\s{0,3}([A-Za-z])\s{0,3}\]"),
+}
+_BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-z]")}
+# What may stand between bare labels. No parentheses: a passage's neutralised label is no label.
+_BETWEEN = re.compile(r"[\s\[\]<>,.;:=|*\"'`-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Names for the documents of a group.
+
+    Attributes:
+        kind: `"numeric"` is [1], [2], …; `"alphabetic"` is [A] to [Z].
+    """
+
+    kind: Literal["numeric", "alphabetic"] = "numeric"
+
+    def shown(self, size: int) -> tuple[str, ...]:
+        """The labels of a group of `size` documents.
+
+        Raises:
+            InputError: there are more documents than letters.
+        """
+        if self.kind == "numeric":
+            return tuple(f"[{number}]" for number in range(1, size + 1))
+        if size > 26:
+            raise InputError(
+                f"letters can name at most 26 documents, but a group has {size}: use smaller groups "
+                f"(window <= 26, children <= 25) or a recipe with numbered documents, such as 'rank-r1'"
+            )
+        return tuple(f"[{chr(ord('A') + i)}]" for i in range(size))
+
+    def neutral(self, text: str) -> str:
+        """The text without anything that reads as a label or as a tag: round brackets instead."""
+        return TAG.sub(r"(\1\2)", _LABELLED[self.kind].sub(r"(\1)", text))
+
+    def read(self, text: str) -> list[int]:
+        """Positions of the labels in the text, from 0; those that name no document are kept."""
+        return [self._position(found) for found in _LABELLED[self.kind].findall(text)]
+
+    def read_bare(self, text: str) -> list[int]:
+        """Positions of names without their own brackets, if the text is nothing but such names.
+
+        Reading any number of any text would take "the top 10 passages" for a label.
+        """
+        names = [name for name in _BETWEEN.split(text) if name]
+        if not all(_BARE[self.kind].fullmatch(name) for name in names):
+            return []
+        return [self._position(name) for name in names]
+
+    def _position(self, name: str) -> int:
+        return int(name) - 1 if self.kind == "numeric" else ord(name.upper()) - ord("A")
+
+
+NUMERIC = Labels("numeric")
+ALPHABETIC = Labels("alphabetic")

@@ -1,0 +1,33 @@
+"""Many programs as one, whose questions are everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TypeVar
+
+from limrank_plugins.backends.protocols import Program, Reply, Request
+
+T = TypeVar("T")
+
+
+def together(programs: Sequence[Program[T]]) -> Program[list[T]]:
+    """Run programs in lockstep: each step asks what all unfinished ones ask, in their order."""
+    results: dict[int, T] = {}
+    waiting: dict[int, list[Request]] = {}
+
+    def advance(position: int, replies: list[Reply] | None) -> None:
+        program = programs[position]
+        try:
+            waiting[position] = next(program) if replies is None else program.send(replies)
+        except StopIteration as finished:
+            waiting.pop(position, None)
+            results[position] = finished.value
+
+    for position in range(len(programs)):
+        advance(position, None)
+    while waiting:
+        replies = iter((yield [request for requests in waiting.values() for request in requests]))
+        for position, requests in list(waiting.items()):
+            advance(position, list(islice(replies, len(requests))))
+    return [results[position] for position in range(len(programs))]

@@ -1,0 +1,122 @@
+"""From a model's text to an order or a choice. Pure, total: any text gives a valid result.
+
+Every reading says whether the text had to be repaired, so that nothing malformed passes silently.
+The rules are those of RankGPT (arXiv 2304.09542) made precise: the first mention of a label counts,
+labels that name no document are dropped on both sides, documents not mentioned follow in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from limrank_plugins.readouts.labels import TAG, Labels
+
+
+class OrderRead(NamedTuple):
+    """What an order was read as.
+
+    Attributes:
+        order: positions best first, always a permutation.
+        repaired: whether the text was anything but exactly that.
+        empty: whether nothing was read, so that the order is the one before.
+    """
+
+    order: tuple[int, ...]
+    repaired: bool
+    empty: bool = False
+
+
+class ChoiceRead(NamedTuple):
+    """The position chosen, None for none, and whether the text was anything but exactly one label."""
+
+    position: int | None
+    repaired: bool
+
+
+def repair(positions: Iterable[int], size: int) -> OrderRead:
+    """A permutation of `range(size)` that begins with the valid positions, each where it comes first."""
+    given = list(positions)
+    valid = dict.fromkeys(position for position in given if 0 <= position < size)
+    order = (*valid, *(position for position in range(size) if position not in valid))
+    return OrderRead(order, repaired=list(order) != given, empty=size > 0 and not valid)
+
+
+def split_thought(text: str) -> tuple[str | None, str]:
+    """The thought (None where there is none) and what follows it.
+
+    The thought ends at the last `</think>`: a model may quote one while it thinks. A thought that
+    was opened and never closed is all there is.
+    """
+    tags = [(tag.start(), tag.end(), bool(tag[1])) for tag in TAG.finditer(text) if tag[2].lower() == "think"]
+    closing = [(start, end) for start, end, closes in tags if closes]
+    opening = [end for _, end, closes in tags if not closes]
+    if closing:
+        start, end = closing[-1]
+        begin = opening[0] if opening and opening[0] <= start else 0
+        return text[begin:start].strip(), text[end:]
+    if opening:
+        return text[opening[0] :].strip(), ""
+    return None, text
+
+
+def answer_in(text: str) -> str | None:
+    """What the last `<answer>` holds (up to its end tag or the text's end), or None without one."""
+    tags = [tag for tag in TAG.finditer(text) if tag[2].lower() == "answer"]
+    opening = [tag for tag in tags if not tag[1]]
+    if not opening:
+        return None
+    start = opening[-1].end()
+    return text[start : next((tag.start() for tag in tags if tag.start() >= start), len(text))]
+
+
+def read_order(text: str, labels: Labels, shown: int | Sequence[int], *, tagged: bool = False) -> OrderRead:
+    """The order a text gives.
+
+    Args:
+        text: all that the model wrote.
+        labels: how the documents were called.
+        shown: how many there were; or, where they were shuffled, their positions as they were shown.
+        tagged: the answer is expected in an `<answer>`. Without one, a text is read only where it has
+            a closed thought before it or is nothing but the list: reasoning mentions labels, too.
+    """
+    thought, rest = split_thought(text)
+    answer = answer_in(rest)
+    body = rest if answer is None else answer
+    misplaced = tagged and answer is None
+    # Reasoning mentions labels, too: where nothing says that it is over, only a bare list is an answer.
+    found = [] if misplaced and thought is None else labels.read(body)
+    order = range(shown) if isinstance(shown, int) else shown
+    size = len(order)
+    named = [order[i] if 0 <= i < size else size for i in found or labels.read_bare(body)]
+    read = repair(named, size)
+    return read._replace(repaired=read.repaired or misplaced)
+
+
+def read_choice(
+    text: str, labels: Labels, size: int, *, tagged: bool = False, exact: bool = False
+) -> ChoiceRead:
+    """The choice a text makes; more than one label, or one that names no document, is no choice.
+
+    Args:
+        text: all that the model wrote.
+        labels: how the documents were called.
+        size: how many there were.
+        tagged: the answer is expected in an `<answer>`, and read nowhere else.
+        exact: the answer must be one label and nothing else, as Rank-R1's training demands.
+    """
+    rest = split_thought(text)[1]
+    answer = answer_in(rest)
+    if tagged and answer is None:
+        return ChoiceRead(None, repaired=True)
+    body = (rest if answer is None else answer).strip()
+    shown = labels.shown(size)
+    if body in shown:
+        return ChoiceRead(shown.index(body), repaired=False)
+    if exact:
+        return ChoiceRead(None, repaired=True)
+    bare = labels.read_bare(body)
+    found = set(bare or labels.read(body))
+    if len(found) == 1 and 0 <= (position := found.pop()) < size:
+        return ChoiceRead(position, repaired=not bare)
+    return ChoiceRead(None, repaired=True)

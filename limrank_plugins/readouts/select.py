@@ -1,0 +1,230 @@
+"""The model names the best document of a group, or none: setwise, pairwise, Rank-R1."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from limrank_plugins.answers import Chosen
+from limrank_plugins.backends.protocols import (
+    Failed,
+    Generates,
+    LabelReading,
+    Program,
+    ReadLabels,
+    ReadsLabels,
+    Reply,
+)
+from limrank_plugins.data import Document, Query, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template
+from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.grouped import arrangements, cuts, listed, write
+from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
+from limrank_plugins.readouts.lockstep import together
+from limrank_plugins.readouts.reading import read_choice
+
+
+class Selects(Protocol):
+    """A readout that chooses one document of a group."""
+
+    @property
+    def comparable(self) -> bool:
+        """As for `Readout`."""
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """As for `Readout`."""
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Chosen]:
+        """As for `Readout`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSelect:
+    """Reads the best document's label from what the model writes.
+
+    With `samples=m` the group is asked about in m seeded permutations, and the majority wins; equal
+    votes go to the first of the group, which is the first stage's. An answer that cannot be read is
+    no vote and counts as a repair; where there is no vote, the model abstains.
+
+    Attributes:
+        labels: what the documents are called.
+        tagged: the answer is expected in `<answer>` tags, behind a thought.
+        exact: the answer must be a label and nothing else.
+    """
+
+    labels: Labels = NUMERIC
+    tagged: bool = False
+    exact: bool = False
+    comparable: bool = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Text."""
+        return (Generates,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Chosen]:
+        """Choose from the group; see `Readout.ask`."""
+        if template is None:
+            raise InputError("a readout of choices needs a template")
+        size = len(documents)
+        shown = arrangements(documents, settings)
+        prompts = [
+            listed(query, [documents[i] for i in order], template, settings, self.labels) for order in shown
+        ]
+        written = yield from write(prompts, template, settings, answer_tokens=32)
+        usage, repairs = Usage(), 0
+        votes: Counter[int] = Counter()
+        thoughts: dict[int | None, str | None] = {}
+        for order, one in zip(shown, written, strict=True):
+            usage = usage + one.usage
+            if one.failure is not None:
+                repairs += len(shown) > 1
+                continue
+            read = read_choice(one.text, self.labels, size, tagged=self.tagged, exact=self.exact)
+            repairs += read.repaired
+            choice = order[read.position] if read.position is not None else None
+            thoughts.setdefault(choice, one.thought)
+            if choice is not None:
+                votes[choice] += 1
+        if not thoughts:
+            return Chosen(None, size, failure=written[0].failure, usage=usage)
+        winner = min(votes, key=lambda i: (-votes[i], i)) if votes else None
+        return Chosen(
+            winner,
+            size,
+            explanation=thoughts[winner],
+            repairs=repairs,
+            cut_tokens=cuts(shown, prompts, [one.cut_tokens for one in written]),
+            usage=usage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelect:
+    """Chooses the document whose label is most likely to come next: one forward pass, no text.
+
+    The labels are the template's, one token each. With `samples=m` the log-probabilities of m
+    seeded permutations are averaged. Equal labels are an abstention.
+
+    Attributes:
+        labels: what the documents are called in the prompt.
+    """
+
+    labels: Labels = ALPHABETIC
+    comparable: bool = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Label logits."""
+        return (ReadsLabels,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Chosen]:
+        """Choose from the group; see `Readout.ask`."""
+        size = len(documents)
+        if template is None or len(template.labels) < min(size, 26):
+            raise InputError(f"a template with a label for each of {size} documents is needed")
+        shown = arrangements(documents, settings)
+        prompts = [
+            listed(query, [documents[i] for i in order], template, settings, self.labels) for order in shown
+        ]
+        replies = yield [ReadLabels(prompt, template.labels[:size]) for prompt in prompts]
+        usage, likely = Usage(), [0.0] * size
+        failures: list[str] = []
+        for order, reply in zip(shown, replies, strict=True):
+            usage = usage + reply.usage
+            values = _log_probabilities(reply)
+            if isinstance(values, str):
+                failures.append(values)
+                continue
+            for position, value in zip(order, values, strict=True):
+                likely[position] += value
+        if len(failures) == len(shown):
+            return Chosen(None, size, failure=failures[0], usage=usage)
+        best = max(likely)
+        cut = [r.cut_tokens if isinstance(r, LabelReading) else 0 for r in replies]
+        return Chosen(
+            None if min(likely) == best else likely.index(best),
+            size,
+            repairs=len(failures),
+            cut_tokens=cuts(shown, prompts, cut),
+            usage=usage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Symmetrised:
+    """Asks about pairs in both orders and believes only what is said both times (PRP, arXiv 2306.17563).
+
+    In a group of more than two, the first document defends its place against one after another; where
+    no two answers agree, all of it is an abstention. Where one of them is missing, the group fails.
+
+    Attributes:
+        inner: how a pair is read.
+    """
+
+    inner: Selects
+    comparable: bool = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """What the inner readout needs."""
+        return self.inner.needs(settings)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Chosen]:
+        """Choose from the group; see `Readout.ask`."""
+        size = len(documents)
+        champion, agreed = 0, False
+        answers: list[Chosen] = []
+        cut = [0] * size
+        for rival in range(1, size):
+            pair = [(champion, rival), (rival, champion)]
+            both = yield from together(
+                [self.inner.ask(query, [documents[i] for i in order], template, settings) for order in pair]
+            )
+            winners = set()
+            for order, answer in zip(pair, both, strict=True):
+                winners.add(None if answer.choice() is None else order[answer.choice() or 0])
+                for position, tokens in zip(order, answer.cut_tokens, strict=False):
+                    cut[position] = max(cut[position], tokens)
+            answers += both
+            if any(answer.failure is not None for answer in both):
+                break
+            if len(winners) == 1 and None not in winners:
+                agreed = True
+                champion = next(winner for winner in winners if winner is not None)
+        failure = next((answer.failure for answer in answers if answer.failure is not None), None)
+        usage = Usage()
+        for answer in answers:
+            usage = usage + answer.usage
+        explained = [answer.explanation for answer in answers if answer.explanation is not None]
+        return Chosen(
+            champion if agreed and failure is None else None,
+            size,
+            explanation=explained[-1] if explained else None,
+            failure=failure,
+            repairs=sum(answer.repairs for answer in answers),
+            cut_tokens=tuple(cut) if any(cut) else (),
+            usage=usage,
+        )
+
+
+def _log_probabilities(reply: Reply) -> list[float] | str:
+    """Of the labels among themselves, or why there are none."""
+    if isinstance(reply, Failed):
+        return reply.reason
+    if not isinstance(reply, LabelReading):
+        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
+    top = max(reply.logits)
+    if any(math.isnan(z) for z in reply.logits) or math.isinf(top):
+        return f"the label logits are {list(reply.logits)}, which give no probabilities"
+    total = top + math.log(math.fsum(math.exp(z - top) for z in reply.logits))
+    return [z - total for z in reply.logits]

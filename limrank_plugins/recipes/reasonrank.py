@@ -1,0 +1,32 @@
+"""ReasonRank (arXiv 2508.07050): the model thinks about a window of passages, then writes their order."""
+
+from __future__ import annotations
+
+from limrank_plugins.readouts.order import GenerateOrder
+from limrank_plugins.recipes import Recipe
+from limrank_plugins.schedules import SlidingWindow
+
+
+def recipe(window: int = 20, stride: int = 10, passes: int = 1) -> Recipe:
+    """The recipe for other windows, or for several passes over the list."""
+    return Recipe(
+        name="reasonrank",
+        summary="thinks about 20 passages at a time, then writes their order; a window slides to the front",
+        oracle="order",
+        template="reasonrank",
+        readout=GenerateOrder(tagged=True),
+        schedule=SlidingWindow(window, stride, passes),
+        score_kind="rank",
+        backend="transformers",
+        model="liuwenhan/reasonrank-7B",
+        reasoning="full",
+        max_reasoning_tokens=3072,
+        calls="1 + ceil((N - 20) / 10); 1 for N <= 20 (twice as many at most: thoughts over budget)",
+        tokens="calls · (2·Q + 20·D + T + 100)",
+        paper="arXiv:2508.07050",
+        licence="MIT; base Qwen2.5-7B-Instruct: Apache-2.0",
+        checkpoints=("liuwenhan/reasonrank-32B",),
+    )
+
+
+RECIPE = recipe()
