@@ -24,7 +24,8 @@ from haystack_integrations.components.rankers.limrank import LimRankRanker
 from haystack_integrations.components.retrievers.limrank import LimRankBM25Retriever
 
 # Before 3.0 there was one class for each way to run, and no mock of a generator.
-AsyncPipeline: Any = Pipeline if hasattr(Pipeline, "run_async") else haystack.AsyncPipeline
+HAYSTACK_2 = not hasattr(Pipeline, "run_async")
+AsyncPipeline: Any = haystack.AsyncPipeline if HAYSTACK_2 else Pipeline
 
 PROMPT = """{% for d in documents %}[{{ loop.index }}] {{ d.content }} {{ d.meta }}
 {% endfor %}Question: {{ query }}"""
@@ -108,11 +109,12 @@ def test_in_a_pipeline_with_branches(scripted):
 
 async def test_in_an_async_pipeline_with_branches(scripted, loop_must_run):
     loop_must_run.watch(asyncio.get_running_loop())
-    scripted.on_load = loop_must_run
+    if not HAYSTACK_2:  # which calls `warm_up` on the loop
+        scripted.on_load = loop_must_run
     scripted.generate = lambda prompt: (loop_must_run(), "Because.</think> true")[1]
     pipeline = branched(AsyncPipeline, LimRankRanker(backend="scripted"))
     check(await pipeline.run_async(asking("acid milk curdle"), include_outputs_from={"ranker"}))
-    assert loop_must_run.calls == 4
+    assert loop_must_run.calls == (3 if HAYSTACK_2 else 4)
 
 
 async def test_a_hundred_queries_at_once_share_one_model(scripted):
@@ -125,7 +127,7 @@ async def test_a_hundred_queries_at_once_share_one_model(scripted):
     assert len(scripted.made) == 1
 
 
-@pytest.mark.skipif(haystack.__version__ < "3", reason="warm_up_async and close came with haystack 3")
+@pytest.mark.skipif(HAYSTACK_2, reason="warm_up_async and close came with haystack 3")
 async def test_an_async_pipeline_warms_up_and_closes_the_ranker(scripted, loop_must_run):
     loop_must_run.watch(asyncio.get_running_loop())
     scripted.on_load = loop_must_run
@@ -178,8 +180,8 @@ def test_one_line_reranks_an_existing_pipeline(scripted):
 
 
 @pytest.mark.data
-def test_openstax_passages_before_and_after_reranking():
-    """The embedded default, on all questions of a book: more first passages from the right module."""
+def test_openstax_passages_before_and_after_reranking(tmp_path):
+    """The embedded default, on questions of the book itself: more first passages from the right module."""
     if "LIMRANK_DATA" not in os.environ:
         pytest.skip("name the folder of the collections: LIMRANK_DATA=...")
     folder = Path(os.environ["LIMRANK_DATA"]) / "openstax_psychology"
@@ -195,18 +197,20 @@ def test_openstax_passages_before_and_after_reranking():
     before, after = Pipeline(), Pipeline()
     for pipeline in (before, after):
         pipeline.add_component(
-            "words", LimRankBM25Retriever(documents, top_k=50, meta_fields_to_embed=["title"])
+            "words", LimRankBM25Retriever(documents, top_k=20, meta_fields_to_embed=["title"])
         )
-    after.add_component("ranker", LimRankRanker(recipe="mini", top_k=10, meta_fields_to_embed=["title"]))
+    answers = str(tmp_path / "answers.sqlite")  # every passage is encoded once, not once per question
+    ranker = LimRankRanker(recipe="mini", meta_fields_to_embed=["title"], cache_path=answers)
+    after.add_component("ranker", ranker)
     after.connect("words.documents", "ranker.documents")
     first = {"before": 0, "after": 0}
-    questions = rows("mcq")
+    questions = rows("mcq")[::6]
     for row in questions:
         asked = {"query": row["question"]}
         found = before.run({"words": asked})["words"]["documents"]
-        kept = after.run({"words": asked, "ranker": asked})["ranker"]["documents"]
-        assert {d.id for d in kept} <= {d.id for d in found}
+        kept = after.run({"words": asked, "ranker": asked | {"top_k": 20}})["ranker"]["documents"]
+        assert sorted(d.id for d in kept) == sorted(d.id for d in found), "no document is lost"
         for name, hits in (("before", found), ("after", kept)):
             first[name] += bool(hits) and hits[0].id.startswith(row["module"])
-    assert len(questions) == 311
+    assert len(questions) == 52
     assert first["after"] > first["before"], first

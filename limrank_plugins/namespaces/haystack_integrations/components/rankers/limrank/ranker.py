@@ -133,7 +133,8 @@ class LimRankRanker(RankerCore):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "LimRankRanker":
         """The component that `to_dict` described."""
-        return default_from_dict(cls, data)
+        # A copy, because Haystack 2.x puts the restored secrets into the dictionary it is given.
+        return default_from_dict(cls, data | {"init_parameters": dict(data.get("init_parameters", {}))})
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     def run(
