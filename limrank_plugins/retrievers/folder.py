@@ -138,7 +138,9 @@ def _line(document: Document) -> bytes:
 
 def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
     """The error for an index that is there but cannot be used."""
-    told = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else reason
+    told = reason
+    if isinstance(reason, Exception):  # Java's come with their whole stack behind the first line
+        told = f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}"
     return InputError(f"{place} is corrupt ({told}); build the index again")
 
 

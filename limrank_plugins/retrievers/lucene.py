@@ -1,8 +1,9 @@
 """BM25 by Lucene itself, as Anserini and pyserini run it: the numbers of the literature.
 
-Lucene's English analysis: its 33 stop words, the Porter stemmer, words of one letter kept. A
-document's length is rounded to one byte, so scores differ from bm25s's in the second digit. Anserini
-rounds scores to four decimals and takes a millionth off each further one of several equal ones.
+Lucene's English analysis: its 33 stop words, the Porter stemmer, words as Unicode divides them (those
+of one letter are kept, "a:b" is one). A document's length is rounded to what fits into one byte.
+Anserini rounds scores to four decimals and takes a millionth off each further one of several equal
+ones.
 """
 
 from __future__ import annotations

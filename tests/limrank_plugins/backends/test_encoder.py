@@ -121,22 +121,7 @@ def test_mini_is_the_model_as_sentence_transformers_runs_it(mini: EncoderBackend
 def test_a_vector_does_not_depend_on_its_batch_mates(dtype: str) -> None:
     backend = EncoderBackend(dtype=dtype, device="cpu", batch_size=4)
     chance = random.Random(0)
-    words = [
-        "acid",
-        "milk",
-        "tea",
-        "bread",
-        "yeast",
-        "river",
-        "valley",
-        "light",
-        "water",
-        "iron",
-        "rust",
-        "air",
-        "proteins",
-        "clump",
-    ]
+    words = [*WORDS, "yeast", "river", "valley", "light", "water", "iron", "rust", "proteins"]
     texts = [" ".join(chance.choices(words, k=k)) for k in [1, 1, 2, 6, 6, *[16] * 5, 20, 20, *[40] * 3]]
     texts += ["acid " * 300, "milk " * 300, *TEXTS]
     together = vectors(backend, texts)
