@@ -21,7 +21,11 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES | NAMESPACES
     assert not any("namespaces" in name for name in names), "the source folder itself is not shipped"
-    for shared in ("llama_index/__init__.py", "llama_index/postprocessor/__init__.py"):
+    for shared in (
+        "llama_index/__init__.py",
+        "llama_index/postprocessor/__init__.py",
+        "llama_index/retrievers/__init__.py",
+    ):
         assert shared not in names
     for shared in ("haystack_integrations/__init__.py", "haystack_integrations/components/__init__.py"):
         assert shared not in names

@@ -175,7 +175,7 @@ def test_ids_a_trec_file_cannot_hold_stop_before_the_work(cache: Path, tmp_path:
             "/no/such/model",
         ),
         (["prompt", "show", "mini"], "no prompt"),
-        (["search", "samples"], "QUERY"),
+        (["search", "samples"], "query"),
         (["--nonsense"], "nonsense"),
     ],
 )
