@@ -10,6 +10,7 @@ from limrank_plugins.errors import InputError
 _BACKENDS = {
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
+    "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
 }
 
 

@@ -1,0 +1,225 @@
+"""Calls to servers: one client per event loop, bounded, retried, rate-limited, cancellable.
+
+`Calls` knows no protocol. It is given a function that makes a client (of the openai SDK, or httpx)
+and then runs questions against it; every room that talks to a server goes through it.
+
+What is asked again: HTTP 408, 409, 425, 429 and 5xx, and connections that were refused, reset or
+broken off, with jittered exponential waits or the server's own `Retry-After`. What is not: any other
+status, an answer that came but makes no sense, and an answer that did not come within `timeout`
+(a server that is too slow is not helped by being asked twice).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from limrank_plugins.backends.faults import (
+    CallFailed,
+    brief,
+    is_fault,
+    is_transient,
+    retry_after,
+    status_of,
+    timed_out,
+)
+from limrank_plugins.backends.loops import PerLoop
+from limrank_plugins.errors import InputError, require
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+Client = TypeVar("Client")
+T = TypeVar("T")
+Ask = Callable[[Client], Awaitable[T]]
+
+
+class _Lane(Generic[Client]):
+    """What belongs to one event loop."""
+
+    def __init__(self, client: Client, concurrency: int) -> None:
+        self.client = client
+        self.slots = asyncio.Semaphore(concurrency)
+
+    async def aclose(self) -> None:
+        client: Any = self.client
+        await (client.aclose() if hasattr(client, "aclose") else client.close())
+
+
+class Calls(Generic[Client]):
+    """Runs questions against one server. Safe for threads, each with an event loop of its own.
+
+    The client of a loop is made when it is first needed; see `backends.loops` for when it is closed.
+
+    Args:
+        make: makes a client; called once per event loop, on that loop. Its own retries must be off.
+        concurrency: questions in flight at a time, per loop.
+        requests_per_minute: questions begin at least 60/this seconds apart, retries included, over
+            all loops; None for no limit.
+        max_retries: times a question is asked again.
+        timeout: seconds for one attempt, from sending to the last byte.
+        max_wait: seconds between attempts at most, whatever `Retry-After` says.
+        secrets: strings that must not appear in any message, replaced by `***`.
+        sleep, clock, now: for tests: asynchronous wait, monotonic seconds, seconds since 1970.
+
+    Raises:
+        InputError: a number that makes no sense.
+        MissingExtra: tenacity is not installed.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Client],
+        *,
+        concurrency: int = 16,
+        requests_per_minute: float | None = None,
+        max_retries: int = 5,
+        timeout: float = 600.0,
+        max_wait: float = 60.0,
+        secrets: Sequence[str] = (),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        _at_least("concurrency", concurrency, 1)
+        _at_least("max_retries", max_retries, 0)
+        for name, seconds in (("timeout", timeout), ("max_wait", max_wait)):
+            if not seconds > 0:
+                raise InputError(f"{name} must be > 0 seconds, but got {seconds!r}")
+        if requests_per_minute is not None and not requests_per_minute > 0:
+            raise InputError(f"requests_per_minute must be > 0 or None, but got {requests_per_minute!r}")
+        self._tenacity = require("tenacity", "openai", "a client for model servers")
+        self._lanes = PerLoop(lambda: _Lane(make(), concurrency))
+        self._spacing = 60.0 / requests_per_minute if requests_per_minute is not None else 0.0
+        self._max_retries = max_retries
+        self._timeout = timeout
+        self._max_wait = max_wait
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._sleep, self._clock, self._now = sleep, clock, now
+        self._lock = threading.Lock()
+        self._free_at = -math.inf
+
+    # ---- asking ---------------------------------------------------------------------------------
+
+    async def call(self, ask: Ask[Client, T]) -> T:
+        """Ask one question, again where that may help.
+
+        Args:
+            ask: takes the client, returns the answer; called once per attempt. A `CallFailed` it
+                raises itself (an answer that makes no sense) is passed on and not asked again.
+
+        Raises:
+            CallFailed: there is no answer.
+        """
+        lane = await self._lanes.get()
+
+        async def attempt() -> T:
+            async with lane.slots:
+                await self._turn()
+                async with asyncio.timeout(self._timeout):
+                    return await ask(lane.client)
+
+        tries = self._tenacity.AsyncRetrying(
+            sleep=self._sleep,
+            stop=self._tenacity.stop_after_attempt(self._max_retries + 1),
+            retry=self._tenacity.retry_if_exception(is_transient),
+            wait=partial(_pause, now=self._now, most=self._max_wait),
+            reraise=True,
+        )
+        try:
+            answer: T = await tries(attempt)
+        except Exception as error:
+            if not is_fault(error):
+                raise
+            failure = CallFailed(
+                self._reason(error, tries.statistics.get("attempt_number", 1)), status_of(error)
+            )
+        else:
+            return answer
+        # Raised outside the handler: the library's own error holds the request, and with it the key.
+        raise failure
+
+    async def each(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T | CallFailed]:
+        """Run many jobs, each of one or more calls; results and failures come in the order of the jobs.
+
+        Cancelling it cancels every call that is under way.
+
+        Raises:
+            CallFailed: one that concerns every call; the other jobs are cancelled.
+        """
+
+        async def one(job: Callable[[], Awaitable[T]]) -> T | CallFailed:
+            try:
+                return await job()
+            except CallFailed as failure:
+                if failure.fatal:
+                    raise
+                return failure
+
+        first: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(job)) for job in jobs]
+        except ExceptionGroup as several:
+            first = several.exceptions[0]
+        if first is not None:
+            raise first
+        return [task.result() for task in tasks]
+
+    def redact(self, text: str) -> str:
+        """The text with every secret replaced."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    async def aclose(self) -> None:
+        """Close the running loop's client. May be called twice; a later call makes a new one."""
+        await self._lanes.aclose()
+
+    def close(self) -> None:
+        """Close the clients of all loops. May be called twice, from any thread."""
+        self._lanes.close()
+
+    # ---- waiting --------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        """Wait until the rate limit lets the next question begin."""
+        if not self._spacing:
+            return
+        with self._lock:
+            begin = max(self._clock(), self._free_at)
+            self._free_at = begin + self._spacing
+        if (wait := begin - self._clock()) > 0:
+            await self._sleep(wait)
+
+    def _reason(self, error: BaseException, attempts: int) -> str:
+        status = status_of(error)
+        if timed_out(error):
+            what = f"no answer within {self._timeout:g} s"
+        elif status is not None:
+            what = f"HTTP {status}: {error}"
+        else:
+            what = f"{type(error).__name__}: {error}"
+        # Redacted before it is shortened, or half a key would be left.
+        what = brief(self.redact(what))
+        return what if attempts < 2 else f"{what} (asked {attempts} times)"
+
+
+def _pause(state: RetryCallState, *, now: Callable[[], float], most: float) -> float:
+    """Seconds until the next attempt. Holds no `Calls`: tenacity's objects hold each other in a ring."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = retry_after(error, now()) if error is not None else None
+    if asked is not None:  # a little later than asked, so that not all come back at one moment
+        return min(asked * random.uniform(1.0, 1.1), most)
+    return random.uniform(0.5, 1.0) * min(2.0 ** (state.attempt_number - 1), most)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} must be a whole number >= {least}, but got {value!r}")

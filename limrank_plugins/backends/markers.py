@@ -1,0 +1,64 @@
+"""Breaking marker strings in untrusted text, for servers that tokenise by themselves.
+
+Such a server turns a passage's own `</think>` into the marker the verdict is read behind. Where
+token ids cannot be sent instead, a space is put after the first character of every marker string
+that is not wholly the template's: visible, and no longer the marker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from limrank_plugins.segments import Prompt
+
+# Without the model's tokenizer: the shapes that markers of the families we know have.
+_KNOWN = re.compile(
+    r"<[|｜][^<>\s]{1,64}[|｜]>"  # <|im_end|>, <｜User｜>
+    r"|</?(?:think|thinking|answer|tool_call|tool_response|seed:[a-z_]+)>"
+    r"|</?s>|<(?:unk|pad|bos|eos|mask|sep|cls)>"
+    r"|<(?:start_of_turn|end_of_turn|start_of_image|end_of_image|begin_of_text|end_of_text)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|THINK|CLS|SEP|PAD|MASK|UNK)\]"
+)
+_ROUNDS = 4
+
+
+def marker_pattern(markers: Iterable[str] | None = None) -> re.Pattern[str]:
+    """What to look for: these strings, or where they are not known the shapes of well-known ones."""
+    if markers is None:
+        return _KNOWN
+    longest_first = sorted((marker for marker in markers if marker.strip()), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def break_markers(prompt: Prompt, pattern: re.Pattern[str]) -> tuple[str, int]:
+    """The prompt's text with the markers of its untrusted segments broken, and how many were.
+
+    Looked for in the joined text, as the server sees it: a marker may begin in one segment and end
+    in the next.
+    """
+    pieces = [(segment.text, segment.trusted) for segment in prompt.segments]
+    broken = 0
+    for _ in range(_ROUNDS):  # a marker of one kind may hold another
+        places = _offences(pieces, pattern)
+        if not places:
+            break
+        broken += len(places)
+        for piece, at in sorted(places, reverse=True):
+            text, trusted = pieces[piece]
+            pieces[piece] = (f"{text[:at]} {text[at:]}", trusted)
+    return "".join(text for text, _ in pieces), broken
+
+
+def _offences(pieces: list[tuple[str, bool]], pattern: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Where to put spaces: (piece, offset) of each marker that is not wholly trusted."""
+    owner = [(i, k, trusted) for i, (text, trusted) in enumerate(pieces) for k in range(len(text))]
+    found: list[tuple[int, int]] = []
+    for match in pattern.finditer("".join(text for text, _ in pieces)):
+        # After the first character, or at the first place behind it that the template does not own.
+        for position in range(match.start(), match.end()):
+            piece, offset, trusted = owner[position]
+            if not trusted:
+                found.append((piece, offset + 1 if position == match.start() else offset))
+                break
+    return sorted(set(found))

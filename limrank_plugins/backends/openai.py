@@ -1,0 +1,274 @@
+"""A model behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, TGI, Ollama, hosted APIs.
+
+Label probabilities are read from the log-probabilities the server returns for one token. Where it
+gives too few, it is asked once more in a way that brings the labels up; where it gives none, that is
+said once and the answer is drawn `draws` times instead; what still cannot be known is a failure,
+never a number. `docs/served-models.md` has the table of servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
+
+from limrank_plugins.backends.faults import CallFailed
+from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.replies import (
+    Label,
+    Token,
+    ending,
+    labels_in,
+    text_of,
+    tokens_of,
+    usage_of,
+    within,
+)
+from limrank_plugins.backends.served import Sent, Wire, openai_calls
+from limrank_plugins.backends.servers import SERVERS
+from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.segments import Segment
+
+_HOSTED = "https://api.openai.com/v1"
+
+
+class OpenAIBackend:
+    """Asks a server through the openai SDK (2.x or 3.x). Safe for threads and event loops.
+
+    Args:
+        model: the name the server knows the model by (for a LoRA adapter on vLLM, the adapter's).
+        base_url: the server, for example `"http://localhost:8000/v1"`; default `OPENAI_BASE_URL`, then
+            OpenAI's own.
+        api_key: default `OPENAI_API_KEY`; servers on your own machine need none.
+        tokenizer: folder or hub name of the model's tokenizer. With it, token ids are sent to servers
+            that take them, so that nothing in a passage can become a marker; labels are found by
+            their ids; and documents are cut to fit. Without it, markers in passages are broken.
+        server: `"auto"` asks the server what it is (one `GET /models`), or a name of
+            `backends.servers.SERVERS`.
+        api: `"completions"` sends the recipe's prompt as it is, `"chat"` as one user message;
+            `"auto"` prefers the former where the server has it and it gives log-probabilities.
+        revision: names the weights in the keys of stored answers; change it when you serve others.
+        max_length: the model's context in tokens; default: what the server says.
+        top_logprobs: log-probabilities asked for; default: as many as the server gives.
+        tolerance: how far a score may be off where a label is less likely than every token the
+            server returned and so is known by that bound only; default 0.001. 0 accepts no bound.
+        draws: verdicts drawn where a server gives no log-probabilities, default 8. P(label) is then
+            (times drawn + 1/2) / (answers that were labels + 1/2 · labels). 0: such documents fail.
+        concurrency: calls in flight at a time, default 16.
+        requests_per_minute: default None, no limit.
+        max_retries: how often a call is repeated, see `backends.http`; default 5.
+        timeout: seconds for one attempt; default 600.
+        sleep: for tests: how it waits between attempts.
+
+    Raises:
+        InputError: a value that cannot be used.
+        MissingExtra: the openai SDK (or, for `tokenizer`, transformers) is not installed.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        server: str = "auto",
+        api: str = "auto",
+        revision: str = "",
+        max_length: int | None = None,
+        top_logprobs: int | None = None,
+        tolerance: float = 1e-3,
+        draws: int = 8,
+        concurrency: int = 16,
+        requests_per_minute: float | None = None,
+        max_retries: int = 5,
+        timeout: float = 600.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if api not in ("auto", "completions", "chat"):
+            raise InputError(f"api must be 'auto', 'completions' or 'chat', but got {api!r}")
+        if server != "auto" and server not in SERVERS:
+            raise InputError(f"server must be 'auto' or one of {', '.join(SERVERS)}, but got {server!r}")
+        for name, value, least in (("max_length", max_length, 2), ("top_logprobs", top_logprobs, 1)):
+            if value is not None and value < least:
+                raise InputError(f"{name} must be >= {least} or None, but got {value}")
+        if draws < 0 or not 0 <= tolerance < 0.5:
+            raise InputError(f"draws must be >= 0 and tolerance in [0, 0.5), but got {draws} and {tolerance}")
+        self.model = model
+        address = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)
+        if urlsplit(address).username is not None:
+            raise InputError("base_url holds a login, which logs and errors would show: give api_key instead")
+        key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
+        if key is None:
+            if address == _HOSTED:
+                raise InputError(
+                    "no API key: set OPENAI_API_KEY, or give api_key, or the base_url of a server of your own"
+                )
+            key = "none"
+        where = [address, model, revision, str(tokenizer or ""), server, api]
+        settings = [f"{max_length or ''}", f"{top_logprobs or ''}", f"{tolerance:g}", f"{draws}"]
+        self.identity = "|".join(["openai", *where, *settings])
+        self._encoder = _encoder(tokenizer) if tokenizer is not None else None
+        self._tolerance, self._draws = tolerance, draws
+        self._calls = openai_calls(
+            address,
+            key,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            max_retries=max_retries,
+            timeout=timeout,
+            sleep=sleep,
+        )
+        self._wire = Wire(
+            self._calls,
+            model,
+            self._encoder,
+            server=server,
+            api=api,
+            context=max_length,
+            top=top_logprobs,
+            who=repr(self),
+        )
+
+    def __repr__(self) -> str:
+        return f"OpenAIBackend({self.identity!r})"
+
+    @property
+    def broken_markers(self) -> int:
+        """Marker strings of queries and documents that had to be broken so far."""
+        return self._wire.broken_markers
+
+    def check_labels(self, labels: Sequence[str], after: str) -> None:
+        """Raise an `InputError` if a label is not one token; without a tokenizer nothing is checked."""
+        if self._encoder is not None:
+            self._encoder.label_ids(labels, after)
+
+    def close(self) -> None:
+        """Close the connections. May be called twice; a later question opens new ones."""
+        self._calls.close()
+
+    # ---- what it can be asked -------------------------------------------------------------------
+
+    async def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+        """Answer each with a `LabelReading` or `Failed`.
+
+        Raises:
+            BackendError: what went wrong concerns every request (wrong key, address or model).
+        """
+        return await self._answer([partial(self._read, request) for request in requests])
+
+    async def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        """Answer each with a `Generated` or `Failed`.
+
+        Labels behind a stop string are read by a second call for one token: a server with a prefix
+        cache computes next to nothing for it, while log-probabilities for every token of a long
+        thought, the other way to get them, cost far more.
+
+        Raises:
+            BackendError: as for `read_labels`.
+        """
+        return await self._answer([partial(self._write, request) for request in requests])
+
+    async def _answer(self, jobs: Sequence[Callable[[], Awaitable[Reply]]]) -> list[Reply]:
+        try:
+            await self._wire.find_out()
+            found = await self._wire.each(jobs)
+        except CallFailed as failure:
+            if not failure.fatal:  # the server could not even be asked what it is
+                return [Failed(str(failure)) for _ in jobs]
+            problem = BackendError(f"{self!r} cannot be used: {failure}")
+        else:
+            return [Failed(str(reply)) if isinstance(reply, CallFailed) else reply for reply in found]
+        raise problem
+
+    # ---- one request ----------------------------------------------------------------------------
+
+    async def _read(self, request: ReadLabels) -> Reply:
+        wire = self._wire
+        sent = await wire.prepare(request.prompt, request.labels, 1)
+        body, choice = await wire.ask(sent, 1, **wire.reading(sent))
+        usage, tokens = usage_of(body), tokens_of(choice)
+        if not tokens:
+            return await self._draw(sent, usage)
+        found = labels_in(tokens, sent.labels, loosely=sent.is_chat)
+        values = within(found, tokens, self._tolerance)
+        if values is None and all(label.id is not None for label in sent.labels):
+            # Once more, insisting on the labels. What comes back is believed only if all are there.
+            body, choice = await wire.ask(sent, 1, **wire.reading(sent, insist=True))
+            usage = usage + usage_of(body)
+            again = labels_in(tokens_of(choice), sent.labels, loosely=False)
+            values = [value for value in again if value is not None] if None not in again else None
+        if values is None:
+            return Failed(_missing(tokens, sent.labels), usage)
+        return LabelReading(tuple(values), usage, sent.cut_tokens)
+
+    async def _write(self, request: Generate) -> Reply:
+        wire, budget = self._wire, request.max_tokens
+        if wire.context is not None:
+            budget = min(budget, wire.context // 2)
+        sent = await wire.prepare(request.prompt, (), budget)
+        options: dict[str, object] = {"temperature": request.temperature}
+        if request.stop:
+            options["stop"] = list(request.stop)
+        if request.temperature > 0:
+            seed = (request.seed * 1_000_003 + request.sample) % (1 << 31)
+            options |= {"top_p": request.top_p, "seed": seed}
+        body, choice = await wire.ask(sent, budget, **options)
+        text, finish, stop = ending(choice, text_of(choice), request.stop)
+        usage, reading = usage_of(body), None
+        if stop is not None and request.labels:
+            closed = request.prompt.then(Segment(text, trusted=False), Segment(stop))
+            verdict = await self._read(ReadLabels(closed, request.labels))
+            # The same prompt once more, all of it known to the server already.
+            usage = usage + replace(verdict.usage, prompt_tokens=0, shared_tokens=0)
+            if isinstance(verdict, Failed):
+                return Failed(verdict.reason, usage)
+            reading = verdict if isinstance(verdict, LabelReading) else None
+        return Generated(text, finish, reading, usage, sent.cut_tokens)
+
+    async def _draw(self, sent: Sent, usage: Usage) -> Reply:
+        """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities."""
+        if self._draws == 0:
+            return Failed("the server gives no log-probabilities, and draws=0 forbids sampling", usage)
+        self._wire.say(
+            f"the server gives no log-probabilities: label probabilities are estimated from {self._draws} "
+            f"sampled answers each, in steps of {1 / (self._draws + 1):.2f} (draws={self._draws})"
+        )
+        names = [label.text.strip().casefold() for label in sent.labels]
+        counts = [0] * len(names)
+        for draw in range(self._draws):
+            # A chat model may write a blank or a mark first; a completion's next token is the verdict.
+            budget = 4 if sent.is_chat else 1
+            body, choice = await self._wire.ask(sent, budget, temperature=1.0, seed=draw)
+            usage = usage + replace(usage_of(body), prompt_tokens=0, shared_tokens=0)
+            first = re.findall(r"\w+", text_of(choice).casefold())[:1]
+            counts = [count + (first == [name]) for count, name in zip(counts, names, strict=True)]
+        if not any(counts):
+            return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)
+        total = math.log(sum(counts) + 0.5 * len(counts))
+        return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)
+
+
+def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
+    names = ", ".join(repr(label.text) for label in labels)
+    shown = ", ".join(repr(token.text) for token in tokens[:5])
+    return (
+        f"the labels {names} are not among the {len(tokens)} most likely tokens the server gives ({shown}, …)"
+    )
+
+
+def _encoder(tokenizer: str | os.PathLike[str]) -> PromptEncoder:
+    transformers = require("transformers", "transformers", "OpenAIBackend(tokenizer=…)")
+    try:
+        return PromptEncoder(transformers.AutoTokenizer.from_pretrained(os.fspath(tokenizer)))
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer can be loaded from {os.fspath(tokenizer)!r}: {error}") from error

@@ -1,0 +1,187 @@
+"""Reading a server's answer: JSON that is checked before anything in it is believed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from limrank_plugins.backends.faults import CallFailed, brief
+from limrank_plugins.data import Usage
+
+
+class Token(NamedTuple):
+    """One of the most likely next tokens."""
+
+    text: str
+    id: int | None
+    logprob: float
+
+
+class Label(NamedTuple):
+    """A label and, where the tokenizer is known, its token."""
+
+    text: str
+    id: int | None = None
+
+
+def parse(content: str) -> dict[str, Any]:
+    """The answer as a JSON object.
+
+    Raises:
+        CallFailed: it is none.
+    """
+    try:
+        body = json.loads(content)
+    except ValueError:
+        raise CallFailed(f"the server's answer is not JSON: {brief(content[:200], 80)!r}", 200) from None
+    if not isinstance(body, dict):
+        raise CallFailed(f"the server's answer is not a JSON object but {type(body).__name__}", 200)
+    return body
+
+
+def choice_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The answer's first choice (`index` 0, wherever it stands in the list).
+
+    Raises:
+        CallFailed: there is none, or the server writes that it failed.
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
+        error = body.get("error") or body.get("detail") or sorted(body)
+        raise CallFailed(f"the server's answer holds no choice but: {brief(str(error), 200)}")
+    first = [choice for choice in choices if choice.get("index", 0) == 0]
+    chosen: dict[str, Any] = first[0] if first else choices[0]
+    if chosen.get("finish_reason") == "content_filter":
+        raise CallFailed("the server's content filter withheld the answer")
+    return chosen
+
+
+def text_of(choice: dict[str, Any]) -> str:
+    """What was written.
+
+    Raises:
+        CallFailed: there is no text.
+    """
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if text is None and isinstance(message, dict):
+        text = ""  # a chat model that said nothing, or only thought
+    if not isinstance(text, str):
+        raise CallFailed(f"the server's answer holds no text but {text!r}")
+    return text
+
+
+def tokens_of(choice: dict[str, Any]) -> list[Token]:
+    """The most likely tokens at the first written position, most likely first; empty if not given.
+
+    Raises:
+        CallFailed: a log-probability that is none (NaN, text, above 0).
+    """
+    given = choice.get("logprobs")
+    if not isinstance(given, dict):
+        return []
+    content, top = given.get("content"), given.get("top_logprobs")
+    found: list[Token] = []
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        # The chat shape, which llama.cpp's server uses for completions too.
+        entries = [e for e in [*(content[0].get("top_logprobs") or []), content[0]] if isinstance(e, dict)]
+        found = [_token(e.get("token"), e.get("id"), e.get("logprob")) for e in entries if e.get("token")]
+    elif isinstance(top, list) and top and isinstance(top[0], dict):
+        found = [_token(text, None, value) for text, value in top[0].items()]
+    unique = {(token.text, token.id): token for token in found}
+    return sorted(unique.values(), key=lambda token: -token.logprob)
+
+
+def _token(text: Any, number: Any, logprob: Any) -> Token:
+    if logprob is None:
+        logprob = -math.inf  # JSON has no -Infinity
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not logprob <= 1e-3:
+        raise CallFailed(f"the server's log-probability of {str(text)!r} is {logprob!r}, which is none")
+    text = str(text)
+    if text.startswith("token_id:") and text[9:].isdecimal():
+        number = int(text[9:])
+    return Token(text, number if isinstance(number, int) else None, float(logprob))
+
+
+def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool) -> list[float | None]:
+    """Each label's log-probability, or None where the label is not among the tokens.
+
+    Args:
+        tokens: what the server gave.
+        labels: by their ids where both sides have them, else by their exact text.
+        loosely: for chat models, whose answer begins without the template's space: case and
+            surrounding blanks do not count, and the probabilities of all spellings are added up.
+    """
+    found: list[float | None] = []
+    for label in labels:
+        matching = [token.logprob for token in tokens if _is(token, label, loosely)]
+        found.append(_log_sum(matching) if matching else None)
+    return found
+
+
+def _is(token: Token, label: Label, loosely: bool) -> bool:
+    if token.id is not None and label.id is not None:
+        return token.id == label.id
+    if loosely:
+        return token.text.strip().casefold() == label.text.strip().casefold()
+    return token.text == label.text
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    top = max(values)
+    return top if math.isinf(top) else top + math.log(math.fsum(math.exp(v - top) for v in values))
+
+
+def within(found: Sequence[float | None], tokens: Sequence[Token], tolerance: float) -> list[float] | None:
+    """The labels' log-probabilities, where those that are missing cannot matter; else None.
+
+    A token that is not among the most likely ones is at most as likely as the least likely of them,
+    and as what they leave over. Where all missing labels together cannot move any share
+    P(label) / P(all labels) by more than `tolerance`, that bound stands in for each.
+    """
+    present = [value for value in found if value is not None]
+    if len(present) == len(found):
+        return present
+    if not present or math.isinf(max(present)):
+        return None
+    rest = 1.0 - math.fsum(math.exp(token.logprob) for token in tokens)
+    bound = min(tokens[-1].logprob, math.log(rest) if rest > 0 else -math.inf)
+    missing = (len(found) - len(present)) * math.exp(bound - max(present))
+    if missing > tolerance:
+        return None
+    return [bound if value is None else value for value in found]
+
+
+def ending(choice: dict[str, Any], text: str, stops: Sequence[str]) -> tuple[str, str, str | None]:
+    """The text without its stop string, why it ended, and the stop string where it is known.
+
+    Not every server tells a stop string from the end of the answer; where it does not, and stop
+    strings were asked for, the former is assumed.
+    """
+    places = [(place, stop) for stop in stops if (place := text.find(stop)) != -1]
+    if places:  # a server that keeps them, or that knows none
+        place, stop = min(places)
+        return text[:place], "stop", stop
+    if choice.get("finish_reason") == "length":
+        return text, "length", None
+    if not stops:
+        return text, "end", None
+    for told in ("stop_reason", "matched_stop"):  # vLLM, SGLang: the string, or what ended the answer
+        if told in choice:
+            reason = choice[told]
+            return (text, "stop", reason) if reason in stops else (text, "end", None)
+    return text, "stop", stops[0] if len(stops) == 1 else None
+
+
+def usage_of(body: dict[str, Any]) -> Usage:
+    """Tokens as the server counted them; 0 where it does not say."""
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    counts = (usage.get("prompt_tokens"), cached, usage.get("completion_tokens"))
+    prompt, shared, written = (n if isinstance(n, int) and n > 0 else 0 for n in counts)
+    return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=written)

@@ -1,0 +1,286 @@
+"""The wire to an OpenAI-compatible server: what a prompt becomes, what a call holds, who is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from limrank_plugins.backends.faults import CallFailed
+from limrank_plugins.backends.fitting import fit
+from limrank_plugins.backends.http import Calls
+from limrank_plugins.backends.markers import break_markers, marker_pattern
+from limrank_plugins.backends.replies import Label, choice_of, parse
+from limrank_plugins.backends.servers import SERVERS, Server, recognise
+from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.errors import LimRankError, require
+from limrank_plugins.segments import Prompt
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A prompt as it goes out, and the labels as they will come back."""
+
+    body: Json
+    labels: tuple[Label, ...] = ()
+    cut_tokens: int = 0
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it goes to the chat API."""
+        return "messages" in self.body
+
+
+class _Again(Exception):
+    """The server turned out to be of another kind: prepare and ask again."""
+
+
+class Wire:
+    """One model on one server.
+
+    Attributes:
+        context: the model's context in tokens, or None where it is not known.
+        broken_markers: marker strings broken in untrusted text so far.
+
+    Args:
+        calls: how calls are made.
+        model: what the server calls the model.
+        encoder: the model's tokenizer, or None.
+        server: a name, or `"auto"`.
+        api: `"completions"`, `"chat"` or `"auto"`.
+        context: see above.
+        top: log-probabilities asked for; None for as many as the server gives.
+        who: how warnings call the backend.
+    """
+
+    def __init__(
+        self,
+        calls: Calls[Any],
+        model: str,
+        encoder: PromptEncoder | None,
+        *,
+        server: str,
+        api: str,
+        context: int | None,
+        top: int | None,
+        who: str,
+    ) -> None:
+        self._calls, self._model, self._encoder, self._who = calls, model, encoder, who
+        markers = [encoder.decode([number]) for number in encoder.markers] if encoder is not None else None
+        self._pattern = marker_pattern(markers)
+        self._server: Server | None = SERVERS[server] if server != "auto" else None
+        self._api, self._top = api, top
+        self._no_completions = False
+        self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
+        self._notes: dict[str, bool] = {}  # what to warn of, and whether that was done
+        self._lock = threading.Lock()
+        self.context = context
+        self.broken_markers = 0
+
+    # ---- who is asked ---------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Server:
+        """What kind of server it is; generic until `find_out` ran."""
+        return self._server if self._server is not None else SERVERS["generic"]
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether everything goes to the chat API, a raw prompt as one user message."""
+        return self._api == "chat" or (self._api == "auto" and (self.server.chat or self._no_completions))
+
+    async def find_out(self) -> None:
+        """Ask the server once what it is, unless the caller said so.
+
+        Raises:
+            CallFailed: it cannot be reached, or refuses the key.
+        """
+        if self._server is not None:
+            return
+
+        async def ask(client: Any) -> object:
+            return self._parsed(await client.models.with_raw_response.list())
+
+        try:
+            models: object = await self._calls.call(ask)
+        except CallFailed as failure:
+            if failure.status in (None, 401, 403):
+                raise
+            models = None  # a server without a list of models can still answer
+        server, context = recognise(models, self._model)
+        self._server = server
+        self.context = self.context if self.context is not None else context
+
+    # ---- what is sent ---------------------------------------------------------------------------
+
+    async def prepare(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
+        """The prompt as it goes out, leaving room for so many tokens of answer.
+
+        Tokenising takes its time: it is done in a worker thread.
+
+        Raises:
+            CallFailed: it cannot fit into the model's context.
+        """
+        return await asyncio.to_thread(self._prepare, prompt, labels, room)
+
+    def _prepare(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
+        server, encoder = self.server, self._encoder
+        if encoder is not None and server.takes_ids and not self.is_chat:
+            try:
+                encoded = encoder.encode(prompt)
+                ids, cut = fit(encoded, self.context - room) if self.context is not None else (encoded.ids, 0)
+            except LimRankError as error:  # this document alone cannot be asked about
+                raise CallFailed(str(error)) from None
+            return Sent({"prompt": ids}, self._named(labels, encoded.end), cut)
+        if self.is_chat or prompt.is_chat:
+            return Sent(self._messages(prompt), tuple(map(Label, labels)))
+        return Sent({"prompt": self._broken(prompt)}, self._named(labels, prompt.segments[-1].text))
+
+    def _messages(self, prompt: Prompt) -> Json:
+        """The prompt for the chat API. A raw prompt is one user message."""
+        parts = [(role or "user", self._broken(Prompt(pieces))) for role, pieces in prompt.messages()]
+        body: Json = {}
+        if len(parts) > 1 and parts[-1][0] == "assistant":
+            if self.server.continues:
+                body["extra_body"] = dict(self.server.continues)
+            else:  # most servers cannot be made to continue an answer: they get its beginning as a request
+                (role, text), (_, begun) = parts[-2:]
+                parts[-2:] = [(role, text + begun)]
+        return body | {"messages": [{"role": role, "content": text} for role, text in parts]}
+
+    def _broken(self, prompt: Prompt) -> str:
+        text, broken = break_markers(prompt, self._pattern)
+        if broken:
+            with self._lock:
+                self.broken_markers += broken
+        return text
+
+    def _named(self, labels: tuple[str, ...], after: str) -> tuple[Label, ...]:
+        if self._encoder is None or not labels:
+            return tuple(map(Label, labels))
+        known = self._labels.get((labels, after))
+        if known is None:
+            known = tuple(map(Label, labels, self._encoder.label_ids(labels, after)))
+            self._labels = {**dict(list(self._labels.items())[-64:]), (labels, after): known}
+        return known
+
+    # ---- one call -------------------------------------------------------------------------------
+
+    async def ask(self, sent: Sent, budget: int, **options: Any) -> tuple[Json, Json]:
+        """One call: the whole answer, and its first choice.
+
+        Args:
+            sent: the prompt.
+            budget: tokens to write at most.
+            options: further fields of the request.
+
+        Raises:
+            CallFailed: there is no answer, or none that makes sense.
+        """
+        prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
+        fields = {
+            self.server.budget: budget,
+            **options,
+            **self.server.extras,
+            **sent.body.get("extra_body", {}),
+        }
+
+        async def ask(client: Any) -> Json:
+            kind = client.chat.completions if sent.is_chat else client.completions
+            answer = await kind.with_raw_response.create(model=self._model, **prompt, extra_body=fields)
+            return self._parsed(answer)
+
+        try:
+            body = await self._calls.call(ask)
+        except CallFailed as failure:
+            if sent.is_chat or self._api != "auto" or failure.status not in (404, 405):
+                raise
+            # No such path, or "this is a chat model": if it is the model that is missing, chat says so.
+            self._no_completions = True
+        else:
+            return body, choice_of(body)
+        raise _Again
+
+    def _parsed(self, answer: Any) -> Json:
+        # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
+        return parse(self._calls.redact(answer.content.decode("utf-8", "replace")))
+
+    def reading(self, sent: Sent, *, insist: bool = False) -> Json:
+        """The fields of a call that reads the labels from one token.
+
+        Args:
+            sent: the prompt.
+            insist: make the server give the labels even where they are unlikely.
+        """
+        server = self.server
+        top = self._top if self._top is not None else server.top
+        if sent.is_chat:
+            return {"temperature": 0.0, "logprobs": True, "top_logprobs": top}
+        ids = [label.id for label in sent.labels if label.id is not None]
+        fields: Json = {"temperature": 0.0, "logprobs": top, **(server.names_ids if ids else {})}
+        if insist and server.insist == "ids":
+            # Newer vLLM obeys the second of these, older the third; what they do not know they ignore.
+            return fields | {"logprobs": len(ids), "logprob_token_ids": ids, "allowed_token_ids": ids}
+        if insist:
+            return fields | {"logit_bias": {str(number): 100 for number in ids}}
+        return fields
+
+    async def each(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T | CallFailed]:
+        """Run jobs as `Calls.each` does; again those that found out that the server is another."""
+
+        async def twice(job: Callable[[], Awaitable[T]]) -> T:
+            try:
+                return await job()
+            except _Again:
+                return await job()
+
+        found = await self._calls.each([lambda job=job: twice(job) for job in jobs])  # type: ignore[misc]
+        self._report()
+        return found
+
+    def say(self, what: str) -> None:
+        """Remember something the user should know; `each` warns of it, once."""
+        with self._lock:
+            self._notes.setdefault(what, False)
+
+    def _report(self) -> None:
+        if self.broken_markers:
+            self.say(
+                "the server tokenises by itself, so marker strings such as </think> in queries and documents "
+                "were broken by a space (their number is in broken_markers)"
+            )
+        if self._no_completions:
+            self.say("the server has no /completions for this model: prompts are sent as one user message")
+        with self._lock:
+            fresh = [what for what, said in self._notes.items() if not said]
+            self._notes |= dict.fromkeys(fresh, True)
+        # Here and not where it is noticed: a warning turned into an error must not fail one document.
+        for what in fresh:
+            warnings.warn(f"{self._who}: {what}", UserWarning, stacklevel=2)
+
+
+def openai_calls(base_url: str, key: str, *, timeout: float, **limits: Any) -> Calls[Any]:
+    """Calls through the openai SDK.
+
+    Args:
+        base_url: the server's address.
+        key: kept in a closure, so that no attribute or repr holds it.
+        timeout: seconds for one attempt.
+        limits: passed to `Calls`.
+
+    Raises:
+        MissingExtra: the openai SDK is not installed.
+    """
+    sdk = require("openai", "openai", "OpenAIBackend")
+    patience = sdk.Timeout(timeout, connect=min(10.0, timeout))
+
+    def make() -> Any:
+        return sdk.AsyncOpenAI(api_key=key, base_url=base_url, timeout=patience, max_retries=0)
+
+    return Calls(make, timeout=timeout, secrets=[key], **limits)
