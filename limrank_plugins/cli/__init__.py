@@ -59,15 +59,20 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
     )
 
-    @app.callback()
-    def _version(
-        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-    ) -> None:
-        if version:
+    def print_version(wanted: bool) -> None:
+        if wanted:
             from limrank_plugins import __version__
 
             typer.echo(__version__)
             raise typer.Exit(_OK)
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(
+            False, "--version", help="Print the version.", callback=print_version, is_eager=True
+        ),
+    ) -> None:
+        """Options of limrank itself; `version` acts by its callback."""
 
     for entry in sorted(entry_points(group="limrank.commands"), key=lambda e: (e.name != "core", e.name)):
         entry.load()(app)
