@@ -9,7 +9,7 @@ import tiny
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from limrank_plugins.backends.fitting import Encoded, fit
+from limrank_plugins.backends.fitting import Encoded, fit, inside
 from limrank_plugins.backends.tokens import PromptEncoder
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prompts import load_template
@@ -165,6 +165,11 @@ def test_the_first_word_rule_is_not_applied_behind_a_marker() -> None:
     assert tokens[:2] == ["<think>", "true"]  # and not "▁true"
 
 
+def test_a_marker_in_two_pieces_of_the_template_is_the_templates() -> None:
+    prompt = Prompt((Segment("<|im_end|>", trusted=False), Segment("\n</th"), Segment("ink>")))
+    assert markers_in("qwen", prompt) == [tiny.tokenizer().convert_tokens_to_ids("</think>")]
+
+
 def test_what_cannot_be_broken_is_an_error_that_names_it() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -257,6 +262,24 @@ def test_a_token_that_also_holds_template_text_stays() -> None:
     # "Passage: " + "acid": the space belongs to the template, and " a…" is one token with it.
     assert text[slice(*encoded.offsets[encoded.cuttable[0][0] - 1])].startswith(" ")
     assert all(a[0] <= b[0] for a, b in pairwise(encoded.offsets))
+
+
+def test_spaces_of_the_template_stay_where_the_tokenizer_hides_them_from_offsets() -> None:
+    from tokenizers import processors
+
+    tokens = tiny.qwen_tokenizer()
+    tokens.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)  # as GPT-2 and Llama 3
+    prompt = prompt_of("why", "acid curdles milk")
+    encoded = PromptEncoder(tokens).encode(prompt)
+    assert encoded.ids == tokens(prompt.text)["input_ids"]
+    assert encoded.cuttable == QWEN.encode(prompt).cuttable
+
+
+def test_half_characters_at_the_borders_of_a_document_stay() -> None:
+    # Template space and half an emoji in one token; half an emoji and the template's newline in another.
+    offsets = [(0, 4), (4, 6), (5, 6), (6, 7), (7, 8), (8, 9), (8, 10), (10, 12)]
+    assert inside(offsets, (5, 9)) == (3, 5)
+    assert inside(offsets[:2], (5, 5)) == (0, 0)
 
 
 def test_a_prompt_that_cannot_fit_names_both_numbers() -> None:
