@@ -40,15 +40,16 @@ def best_first(prompt: Prompt) -> list[int]:
 def answer(prompt: Prompt) -> str:
     """What a well-behaved model answers in a chat: an order, a number or a letter, as it is asked to."""
     order = best_first(prompt)
-    if "[] > []" in prompt.text:
+    asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
+    if "[] > []" in asked:
         said = " > ".join(f"[{i + 1}]" for i in order)
-    elif "[3]" in prompt.text:
+    elif "[3]" in asked:
         said = f"[{order[0] + 1}]"
     else:
         return f" {chr(ord('A') + order[0])}"
-    if "<answer>" not in prompt.text:
+    if "<answer>" not in asked:
         return said
-    if prompt.text.endswith("<answer>"):
+    if asked.endswith("<answer>"):
         return f"{said}</answer>"
     return f"<think>A thought about {passages_of(prompt)[0]}.</think> <answer>{said}</answer>"
 

@@ -26,8 +26,9 @@ def recipe(
         children: a group holds one passage more. 3 is the released default; more is fewer calls.
         top: how many places are decided; the others keep the first stage's order.
     """
+    heap = HeapTopK(children, top)
+    plan: Schedule = heap if schedule == "heap" else BubbleTopK(children + 1, top)
     ALPHABETIC.shown(children + 1)  # more than 26 are refused here, not in the middle of a ranking
-    plan: Schedule = HeapTopK(children, top) if schedule == "heap" else BubbleTopK(children + 1, top)
     if schedule not in ("heap", "bubble"):
         raise InputError(f"schedule must be 'heap' or 'bubble', but got {schedule!r}")
     return Recipe(
