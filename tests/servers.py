@@ -106,6 +106,8 @@ class LoopbackServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for _ in range(5):  # a connection that was just accepted gets to know it
+            await asyncio.sleep(0)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

@@ -1,8 +1,8 @@
 """One of something per event loop: made there when first needed, closed there when no longer needed.
 
 Connections belong to the event loop they were made on, so a client for them must too. What is kept
-is closed when it is asked for, when its loop is shut down (`asyncio.run` does that), and when
-nobody holds the keeper any more.
+is closed when that is asked for, and when its loop is shut down (`asyncio.run` does that); what a
+forgotten keeper left on a loop that goes on is closed when the next one comes to that loop.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -27,6 +28,7 @@ T = TypeVar("T", bound=Closable)
 # behind their loop's back: it would mistake a later connection with the same descriptor for the dead one.
 _OPEN: dict[object, tuple[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]] = {}
 _LOCK = threading.Lock()
+_LEFT: deque[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]] = deque()
 
 
 class PerLoop(Generic[T]):
@@ -47,6 +49,8 @@ class PerLoop(Generic[T]):
         kept = self._kept.get(loop)
         if kept is not None:
             return kept[0]
+        for keeper in _left_on(loop):
+            await keeper.aclose()
         made = self._make()
         keeper = _keep(weakref.ref(self), loop, made)
         with _LOCK:
@@ -55,7 +59,7 @@ class PerLoop(Generic[T]):
                 del _OPEN[other]  # closed without having been shut down
             _OPEN[made] = loop, keeper
         await anext(keeper)
-        weakref.finalize(self, _let_go, loop, weakref.ref(keeper)).atexit = False
+        weakref.finalize(self, _LEFT.append, (loop, keeper)).atexit = False
         return made
 
     async def aclose(self) -> None:
@@ -105,13 +109,16 @@ async def _keep(
                 _OPEN.pop(kept, None)
 
 
-def _let_go(loop: asyncio.AbstractEventLoop, reference: weakref.ref[AsyncGenerator[None, None]]) -> None:
-    """Close what its holder left behind. Called in whatever thread drops the holder."""
-    keeper = reference()
-    if keeper is not None and loop.is_running():
-        # If the loop ends before this runs, its shutting down does the same.
-        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(keeper)))
-
-
-async def _closed(keeper: AsyncGenerator[None, None]) -> None:
-    await keeper.aclose()
+def _left_on(loop: asyncio.AbstractEventLoop) -> list[AsyncGenerator[None, None]]:
+    """What was left on this loop. No lock: an entry may be added by garbage collection at any moment."""
+    found = []
+    for _ in range(len(_LEFT)):
+        try:
+            entry = _LEFT.popleft()
+        except IndexError:  # another thread was faster
+            break
+        if entry[0] is loop:
+            found.append(entry[1])
+        elif not entry[0].is_closed():
+            _LEFT.append(entry)
+    return found

@@ -128,7 +128,7 @@ def test_a_date_is_measured_by_the_clock_that_is_given():
 
 
 def test_errors_of_the_sdk_are_told_apart_like_those_of_httpx():
-    library = sys.modules["httpx2"] if "httpx2" in sys.modules else httpx
+    library = sys.modules.get("httpx2", httpx)
     request = library.Request("POST", "http://x")
 
     def status(number: int) -> openai.APIStatusError:
@@ -265,8 +265,8 @@ def test_failures_stand_where_their_questions_stood():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("concurrency", 0), ("concurrency", True), ("max_retries", -1), ("timeout", 0), ("timeout", float("nan")),
-     ("max_wait", -1), ("requests_per_minute", 0)],
+    [("concurrency", 0), ("concurrency", True), ("max_retries", -1), ("timeout", 0),
+     ("timeout", float("nan")), ("max_wait", -1), ("requests_per_minute", 0)],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_named(option: str, value: float):
     with pytest.raises(InputError, match=option):
@@ -349,23 +349,33 @@ def test_closing_from_inside_from_outside_and_twice(counted: type[Counted]):
         made.close()
 
 
-def test_a_client_nobody_holds_is_closed():
+def test_a_client_nobody_holds_is_closed_when_the_next_one_comes(counted: type[Counted]):
     with LoopbackServer(lambda call: {}) as server:
-        closed = threading.Event()
-
-        class Told(httpx.AsyncClient):
-            async def aclose(self) -> None:
-                await super().aclose()
-                closed.set()
 
         async def main() -> None:
-            made = Calls(Told)
-            await made.call(get(server))
-            del made
-            await asyncio.to_thread(closed.wait, 30)
-            assert closed.is_set()
+            for round_ in range(1, 4):
+                made = Calls(counted)
+                await made.call(get(server))
+                assert (counted.made, counted.closed) == (round_, round_ - 1)
+                del made
 
         asyncio.run(main())
+        assert (counted.made, counted.closed) == (3, 3), "the last one with its loop"
+
+
+def test_a_client_in_a_ring_of_garbage_is_closed_on_its_loop(counted: type[Counted]):
+    with LoopbackServer(lambda call: {}) as server:
+
+        async def main() -> None:
+            ring: list[Any] = [Calls(counted)]
+            ring.append(ring)
+            await ring[0].call(get(server))
+            del ring
+            gc.collect()  # must not close the socket behind the loop's back
+            await Calls(counted).call(get(server))
+
+        asyncio.run(main())
+        assert (counted.made, counted.closed) == (2, 2)
 
 
 # ---- secrets ------------------------------------------------------------------------------------

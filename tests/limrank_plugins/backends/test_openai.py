@@ -668,8 +668,8 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         OpenAIBackend("gpt")
     url = "http://localhost:1/v1"
-    for name, value in (("api", "both"), ("server", "vlm"), ("draws", -1), ("tolerance", 0.7), ("max_length", 0),
-                        ("top_logprobs", 0), ("concurrency", 0)):  # fmt: skip
+    for name, value in (("api", "both"), ("server", "vlm"), ("draws", -1), ("tolerance", 0.7),
+                        ("max_length", 0), ("top_logprobs", 0), ("concurrency", 0)):  # fmt: skip
         with pytest.raises(InputError, match=name):
             OpenAIBackend("m", base_url=url, **{name: value})
     with pytest.raises(InputError, match="login") as caught:
