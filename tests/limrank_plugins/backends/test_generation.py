@@ -1,10 +1,8 @@
-"""Texts written in a batch equal those written one by one, without a cache, by the loop in this file."""
+"""Texts written in a batch equal those written one by one, without a cache, by a plain loop."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,13 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from plain import END, LABELS, TEMPLATE, Loop, check, eager_to_stop
 
 from limrank_plugins import Reranker
 from limrank_plugins.backends.protocols import Failed, Generate, Generated
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import load_template
-from limrank_plugins.segments import Prompt
 
-TEMPLATE = load_template("limrank")
-LABELS = TEMPLATE.labels
 QUERIES = ["why does milk curdle in tea", "what makes bread rise"]
 PASSAGES = [
     "acid curdles milk because the proteins clump together",
@@ -32,16 +27,6 @@ PASSAGES = [
     "acid",
 ]
 PROMPTS = [TEMPLATE.render(query, [passage]) for query in QUERIES for passage in PASSAGES]
-THINK, END = tiny.tokenizer().convert_tokens_to_ids(["</think>", "<|im_end|>"])
-
-
-def eager_to_stop(family: str, stop: float, end: float) -> Any:
-    """A random model that likes to write `</think>` and its end of answer."""
-    made = tiny.model(family, tie_word_embeddings=False)
-    with torch.no_grad():
-        made.lm_head.weight[THINK] *= stop
-        made.lm_head.weight[END] *= end
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -63,58 +48,6 @@ def qwen(home: Path) -> Path:
     eager_to_stop("qwen2", 2.5, 1.5).save_pretrained(path)
     tiny.tokenizer().save_pretrained(path)
     return path
-
-
-class Loop:
-    """One prompt at a time, every step a full forward pass over everything so far."""
-
-    def __init__(self, backend: TransformersBackend) -> None:
-        self.model = backend._network._model
-        self.encoder = backend._encoder
-        self.tokens = tiny.tokenizer()
-
-    def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        with torch.no_grad():
-            return self.model(torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
-
-    def text(self, ids: Sequence[int]) -> str:
-        return self.tokens.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-
-    def write(
-        self, prompt: Prompt, stop: Sequence[str], budget: int
-    ) -> tuple[str, str, int, list[float] | None]:
-        ids = self.encoder.encode(prompt).ids
-        written: list[int] = []
-        while len(written) < budget:
-            written.append(int(self.logits(ids + written).argmax()))
-            text = self.text(written)
-            places = sorted((text.index(mark), mark) for mark in stop if mark in text)
-            if places:
-                place, mark = places[0]
-                behind = (
-                    self.logits(ids + written)
-                    if text.endswith(mark) and place + len(mark) == len(text)
-                    else None
-                )
-                found = None if behind is None else [float(behind[i]) for i in self.labels()]
-                return text[:place], "stop", len(written), found
-            if written[-1] == END:
-                return self.text(written[:-1]), "end", len(written), None
-        return self.text(written), "length", len(written), None
-
-    def labels(self) -> list[int]:
-        return [self.tokens(label)["input_ids"][0] for label in LABELS]
-
-
-def check(reply: Any, expected: tuple[str, str, int, list[float] | None]) -> None:
-    assert isinstance(reply, Generated), reply
-    text, finish, count, reading = expected
-    assert (reply.text, reply.finish, reply.usage.generated_tokens) == (text, finish, count)
-    if reading is None:
-        assert reply.reading is None
-    else:
-        assert reply.reading is not None
-        assert reply.reading.logits == pytest.approx(reading, abs=1e-4)
 
 
 # ---- greedy -------------------------------------------------------------------------------------
@@ -248,53 +181,6 @@ def test_the_budget_is_at_most_half_the_context_and_documents_give_way(qwen: Pat
     assert reply.usage.generated_tokens <= 80
     with pytest.raises(InputError, match="max_tokens must be > 0, but got 0"):
         backend.generate([Generate(prompt, ("never",), 0)])
-
-
-# ---- sampling -----------------------------------------------------------------------------------
-
-
-def test_sampled_texts_do_not_depend_on_the_batch(qwen: Path) -> None:
-    backend = TransformersBackend(str(qwen))
-    requests = [
-        Generate(prompt, ("</think>",), 20, temperature=0.9, top_p=0.9, seed=3, sample=sample, labels=LABELS)
-        for prompt in PROMPTS
-        for sample in range(3)
-    ]
-    together = backend.generate(requests)
-    order = random.Random(1).sample(range(len(requests)), len(requests))
-    shuffled = backend.generate([requests[i] for i in order])
-    alone = [backend.generate([request])[0] for request in requests]
-    mixed = backend.generate([*requests[:5], *(replace(r, temperature=0.0) for r in requests[:5])])
-    for i, reply in enumerate(together):
-        assert (reply.text, reply.finish) == (alone[i].text, alone[i].finish)
-        place = order.index(i)
-        assert (reply.text, reply.finish) == (shuffled[place].text, shuffled[place].finish)
-    assert [reply.text for reply in mixed[:5]] == [reply.text for reply in together[:5]]
-    assert len({reply.text for reply in together}) > len(PROMPTS)  # samples differ
-    others = backend.generate([replace(request, seed=4) for request in requests])
-    assert [reply.text for reply in others] != [reply.text for reply in together]
-
-
-def test_tokens_are_drawn_as_often_as_the_nucleus_says(qwen: Path) -> None:
-    backend = TransformersBackend(str(qwen))
-    loop = Loop(backend)
-    draws, temperature, size = 2000, 2.0, 3
-    chances = torch.softmax(loop.logits(loop.encoder.encode(PROMPTS[0]).ids).double() / temperature, dim=0)
-    ordered, order = chances.sort(descending=True)
-    top_p = float(ordered[:size].sum() - ordered[size - 1] / 2)  # reached by the third token, not before
-    request = Generate(PROMPTS[0], (), 1, temperature=temperature, top_p=top_p)
-    replies = backend.generate([replace(request, sample=sample) for sample in range(draws)])
-    counts = Counter(reply.text for reply in replies)
-
-    nucleus: Counter[str] = Counter()
-    for token, chance in zip(order[:size].tolist(), ordered[:size].tolist(), strict=True):
-        nucleus[loop.text([token]) if token != END else ""] += chance / float(ordered[:size].sum())
-    assert len(nucleus) == size
-    assert min(nucleus.values()) > 0.05
-    assert set(counts) <= set(nucleus)
-    for text, chance in nucleus.items():
-        spread = (draws * chance * (1 - chance)) ** 0.5
-        assert abs(counts[text] - draws * chance) <= 5 * spread + 1, text
 
 
 # ---- trouble ------------------------------------------------------------------------------------

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from plain import TEMPLATE, Reference, ask, chances
 
 from limrank_plugins import Document, Reranker
-from limrank_plugins.backends.protocols import Failed, Generate, LabelReading, ReadLabels
+from limrank_plugins.backends.protocols import Failed, Generate, LabelReading
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
-from limrank_plugins.prompts import load_template
-from limrank_plugins.readouts.yes_no import probability
 from limrank_plugins.segments import Prompt, Segment
 
-TEMPLATE = load_template("limrank")
-LABELS = TEMPLATE.labels
 QUERIES = ["why does milk curdle in tea", "what makes bread rise, and why so slowly"]
 PASSAGES = [
     "acid curdles milk because the proteins clump together",
@@ -34,42 +30,7 @@ PASSAGES = [
     "acid curdles milk because the proteins clump and settle",
     "rivers \u202e\x00 carve 漢字 😀 valleys",
 ]
-
-
-def ask(query: str, passage: str) -> ReadLabels:
-    return ReadLabels(TEMPLATE.render(query, [passage]).then(Segment(TEMPLATE.no_think)), LABELS)
-
-
 REQUESTS = [ask(query, passage) for query in QUERIES for passage in PASSAGES]
-
-
-class Reference:
-    """The plainest way to the same numbers: one prompt, one forward pass, no cache, no batch."""
-
-    def __init__(self, folder: Path, backend: TransformersBackend) -> None:
-        import transformers
-
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
-        self.tokens = transformers.AutoTokenizer.from_pretrained(folder)
-        self.encoder = backend._encoder
-
-    def probability(self, request: ReadLabels) -> float:
-        ids = self.tokens(request.prompt.text)["input_ids"]
-        if ids.count(self.tokens.convert_tokens_to_ids("</think>")) > 1:
-            ids = self.encoder.encode(request.prompt).ids  # test_tokens.py is about these
-        return self.of_ids(ids)
-
-    def of_ids(self, ids: Sequence[int]) -> float:
-        yes, no = (self.tokens(label, add_special_tokens=False)["input_ids"][0] for label in LABELS)
-        with torch.no_grad():
-            logits = self.model(torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
-        return float(torch.softmax(logits[[yes, no]], dim=0)[0])
-
-
-def chances(replies: Sequence[Any]) -> list[float]:
-    assert all(isinstance(reply, LabelReading) for reply in replies), replies
-    found = [probability(reply.logits) for reply in replies]
-    return [p for p in found if p is not None]
 
 
 @pytest.fixture(scope="module")
@@ -269,59 +230,6 @@ def test_labels_that_are_not_one_token_stop_the_reranker_before_any_work(home: P
         Reranker("limrank", model=str(folder), reasoning="none")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"model": "/nowhere/at/all"}, "'/nowhere/at/all' does not exist: give a folder"),
-        ({"model": "./nowhere"}, "'./nowhere' does not exist"),
-        ({"max_length": 513}, "max_length must be from 2 to the model's context of 512, but got 513"),
-        ({"max_length": True}, "max_length"),
-        ({"batch_tokens": 0}, "batch_tokens must be a whole number > 0, but got 0"),
-        ({"cache_tokens": 1.5}, "cache_tokens must be a whole number > 0, but got 1.5"),
-        ({"dtype": "int8"}, "dtype must be one of float32, bfloat16, float16, but got 'int8'"),
-        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
-        ({"adapter": "/nowhere"}, "adapter '/nowhere' must be a folder that holds an adapter_config.json"),
-    ],
-)
-def test_values_that_cannot_be_used_are_named(qwen: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message.replace(".", r"\.")):
-        TransformersBackend(**({"model": str(qwen)} | options))
-
-
-def test_a_file_and_an_empty_folder_are_no_models(tmp_path: Path) -> None:
-    file = tmp_path / "weights.gguf"
-    file.write_bytes(b"GGUF")
-    with pytest.raises(InputError, match="is a file: give a folder"):
-        TransformersBackend(str(file))
-    with pytest.raises(InputError, match=r"holds no config\.json"):
-        TransformersBackend(str(tmp_path))
-
-
-def test_a_hub_name_that_cannot_be_had_is_one_sentence() -> None:
-    with pytest.raises(BackendError, match=r"'nobody/nothing' cannot be loaded.*hub") as caught:
-        TransformersBackend("nobody/nothing")
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_weights_are_never_made_up(home: Path, qwen: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = tiny.build(tmp_path / "model", "qwen2")
-    weights = load_file(folder / "model.safetensors")
-    del weights["lm_head.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        BackendError, match=r"no causal language model: it has no weights for lm_head\.weight"
-    ):
-        TransformersBackend(str(folder))
-
-
-def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
-    folder = tiny.build(tmp_path / "model", "qwen2", vocab_size=300)
-    with pytest.raises(BackendError, match="has 465 tokens, but the model only knows 300"):
-        TransformersBackend(str(folder))
-
-
 def test_a_closed_backend_says_so(qwen: Path) -> None:
     backend = TransformersBackend(str(qwen))
     backend.close()
@@ -330,71 +238,7 @@ def test_a_closed_backend_says_so(qwen: Path) -> None:
         backend.read_labels(REQUESTS[:1])
 
 
-# ---- identity -----------------------------------------------------------------------------------
-
-
-def test_retrained_weights_in_the_same_folder_have_another_identity(tmp_path: Path) -> None:
-    folder = tiny.build(tmp_path / "model", "qwen2", seed=1)
-    first = TransformersBackend(str(folder)).identity
-    assert TransformersBackend(str(folder)).identity == first
-    (folder / "README.md").write_text("nothing about the weights")
-    assert TransformersBackend(str(folder)).identity == first
-    tiny.build(folder, "qwen2", seed=2)
-    second = TransformersBackend(str(folder)).identity
-    assert second != first
-    assert TransformersBackend(str(folder), dtype="bfloat16").identity != second
-    assert TransformersBackend(str(folder), max_length=100).identity != second
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"rope_theta": 5000.0}))
-    assert TransformersBackend(str(folder)).identity != second
-
-
-def test_a_change_inside_a_large_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    from limrank_plugins.backends import fingerprint
-
-    monkeypatch.setattr(fingerprint, "_WHOLE", 1000)
-    file = tmp_path / "model.safetensors"
-    content = bytearray(2_000_000)
-
-    def mark() -> str:
-        file.write_bytes(content)
-        os.utime(file, ns=(1, 1))  # as images with frozen times have it
-        return fingerprint.folder_fingerprint(tmp_path)
-
-    first = mark()
-    assert mark() == first
-    content[1_000_000:1_100_000] = bytes([1]) * 100_000
-    second = mark()
-    assert second != first
-    os.utime(file, ns=(2, 2))
-    assert fingerprint.folder_fingerprint(tmp_path) != second
-
-
-# ---- adapters and precision ---------------------------------------------------------------------
-
-
-def test_an_adapter_is_the_same_merged_live_or_named_alone(qwen: Path, tmp_path: Path) -> None:
-    adapter = str(tiny.build_adapter(tmp_path / "adapter", qwen))
-    base = chances(TransformersBackend(str(qwen)).read_labels(REQUESTS))
-    merged = TransformersBackend(str(qwen), adapter=adapter)
-    live = TransformersBackend(str(qwen), adapter=adapter, merge_adapter=False)
-    alone = TransformersBackend(adapter)
-    found = chances(merged.read_labels(REQUESTS))
-    assert chances(live.read_labels(REQUESTS)) == pytest.approx(found, abs=1e-5)
-    assert chances(alone.read_labels(REQUESTS)) == pytest.approx(found, abs=1e-5)
-    assert max(abs(a - b) for a, b in zip(base, found, strict=True)) > 1e-2
-    assert alone.identity == merged.identity != live.identity
-    with pytest.raises(InputError, match="is itself an adapter"):
-        TransformersBackend(adapter, adapter=adapter)
-
-
-def test_an_adapter_of_another_shape_is_refused(qwen: Path, home: Path, tmp_path: Path) -> None:
-    wide = tiny.build(home / "wide", "qwen2", hidden_size=64)
-    adapter = tiny.build_adapter(tmp_path / "adapter", wide)
-    with pytest.raises(BackendError, match="does not fit the model"):
-        TransformersBackend(str(qwen), adapter=str(adapter))
+# ---- precision and threads -----------------------------------------------------------------------
 
 
 def test_sixteen_bits_move_probabilities_by_a_tenth_at_most(qwen: Path) -> None:
@@ -403,9 +247,6 @@ def test_sixteen_bits_move_probabilities_by_a_tenth_at_most(qwen: Path) -> None:
     short = chances(TransformersBackend(str(qwen), dtype="bfloat16").read_labels(REQUESTS))
     assert short == pytest.approx(exact, abs=0.1)
     assert short != pytest.approx(exact, abs=1e-6)
-
-
-# ---- threads ------------------------------------------------------------------------------------
 
 
 def test_eight_threads_get_the_answers_to_their_own_questions(qwen: Path) -> None:
