@@ -95,8 +95,9 @@ def test_a_perfect_orderer_gives_the_best_ten(name: str, count: int):
 
 
 def test_rank_r1_shows_twenty_documents():
-    shown = [len(passages_of(prompt)) for prompt in prompts("rank-r1", [f"t{i}" for i in range(100)])]
-    assert max(shown) == 20
+    backend = full_backend()
+    Reranker("rank-r1", backend=backend).rank("q", [f"t{i}" for i in range(100)])
+    assert max(len(passages_of(request.prompt)) for request in backend.requests) == 20
 
 
 # ---- attacks ------------------------------------------------------------------------------------
