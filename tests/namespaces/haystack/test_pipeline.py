@@ -181,7 +181,7 @@ def test_one_line_reranks_an_existing_pipeline(scripted):
 
 @pytest.mark.data
 def test_openstax_passages_before_and_after_reranking(tmp_path):
-    """The embedded default, on questions of the book itself: more first passages from the right module."""
+    """The embedded default, on questions of the book itself: more of the first five from the right module."""
     if "LIMRANK_DATA" not in os.environ:
         pytest.skip("name the folder of the collections: LIMRANK_DATA=...")
     folder = Path(os.environ["LIMRANK_DATA"]) / "openstax_psychology"
@@ -190,27 +190,26 @@ def test_openstax_passages_before_and_after_reranking(tmp_path):
         with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as stream:
             return [json.loads(line) for line in stream]
 
-    documents = InMemoryDocumentStore()
-    documents.write_documents(
+    book = InMemoryDocumentStore()
+    book.write_documents(
         [Document(id=r["_id"], content=r["text"], meta={"title": r["title"]}) for r in rows("corpus")]
     )
     before, after = Pipeline(), Pipeline()
     for pipeline in (before, after):
-        pipeline.add_component(
-            "words", LimRankBM25Retriever(documents, top_k=20, meta_fields_to_embed=["title"])
-        )
+        pipeline.add_component("words", LimRankBM25Retriever(book, top_k=20, meta_fields_to_embed=["title"]))
     answers = str(tmp_path / "answers.sqlite")  # every passage is encoded once, not once per question
     ranker = LimRankRanker(recipe="mini", meta_fields_to_embed=["title"], cache_path=answers)
     after.add_component("ranker", ranker)
     after.connect("words.documents", "ranker.documents")
-    first = {"before": 0, "after": 0}
-    questions = rows("mcq")[::6]
+    right = {"before": 0, "after": 0}
+    questions = rows("mcq")[::12]  # encoding their candidates takes half a minute
     for row in questions:
         asked = {"query": row["question"]}
         found = before.run({"words": asked})["words"]["documents"]
         kept = after.run({"words": asked, "ranker": asked | {"top_k": 20}})["ranker"]["documents"]
         assert sorted(d.id for d in kept) == sorted(d.id for d in found), "no document is lost"
-        for name, hits in (("before", found), ("after", kept)):
-            first[name] += bool(hits) and hits[0].id.startswith(row["module"])
-    assert len(questions) == 52
-    assert first["after"] > first["before"], first
+        for name, documents in (("before", found), ("after", kept)):
+            right[name] += sum(d.id.split("-")[0] == row["module"] for d in documents[:5])
+    assert len(questions) == 26
+    # 52 and 66 of 130 when this was written.
+    assert right["after"] >= 1.1 * right["before"] > 0, right

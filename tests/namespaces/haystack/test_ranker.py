@@ -282,6 +282,16 @@ def test_no_key_in_what_loading_raises(scripted, error):
     assert_no_key_in(caught.value)
 
 
+def test_no_key_in_what_caused_an_error(scripted):
+    def refuse():
+        raise OSError("refused") from KeyError(KEY)
+
+    scripted.on_load = refuse
+    with pytest.raises(RuntimeError, match="^OSError: refused$") as caught:
+        ranker(api_key=Secret.from_token(KEY)).warm_up()
+    assert_no_key_in(caught.value)
+
+
 def assert_no_key_in(error: BaseException | None) -> None:
     while error is not None:
         assert KEY not in str(error)
