@@ -58,8 +58,12 @@ Script = Callable[[Call], Any]
 class LoopbackServer:
     """Serves `POST` with a script, `GET /v1/models` with one model."""
 
-    def __init__(self, script: Script, *, owner: str = "", context: int | None = None) -> None:
+    def __init__(
+        self, script: Script, *, owner: str = "", context: int | None = None, remember: bool = True
+    ) -> None:
         self._script = script
+        self._remember = remember
+        self.served = 0
         self._models: Any = {"data": [{"id": "m", "owned_by": owner, "max_model_len": context}]}
         self.calls: list[Call] = []
         self.now = 0
@@ -136,8 +140,10 @@ class LoopbackServer:
             answer: Answer | None = Answer(self._models)
         else:
             with self._changed:
-                call = Call(path, headers, json.loads(raw or b"null"), len(self.calls))
-                self.calls.append(call)
+                call = Call(path, headers, json.loads(raw or b"null"), self.served)
+                self.served += 1
+                if self._remember:
+                    self.calls.append(call)
                 self.now += 1
                 self.peak = max(self.peak, self.now)
                 self._changed.notify_all()

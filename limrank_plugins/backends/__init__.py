@@ -11,6 +11,7 @@ _BACKENDS = {
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
+    "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }
 
 

@@ -1,0 +1,274 @@
+"""Run a local causal language model with vLLM, in this process.
+
+Written against the public `vllm.LLM` and `vllm.SamplingParams` of vLLM 0.26 to 0.30, read in their
+source and documentation in November 2026; no other part of vLLM is touched but `LoRARequest`. What
+this project could test is how requests are made and answers read, with a stand-in for vLLM; a GPU
+run of vLLM itself was not possible here. `docs/served-models.md` says what that leaves open.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.backends.fingerprint import folder_fingerprint
+from limrank_plugins.backends.fitting import fit
+from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.replies import Label, Token, labels_in, within
+from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError, LimRankError, require
+from limrank_plugins.segments import Prompt, Segment
+
+_CLOSING = 16  # tokens kept free for closing a thought by force
+
+
+class VLLMBackend:
+    """A causal language model in vLLM's engine. Safe to use from many threads, which take turns.
+
+    All requests of a call go to the engine as one batch of token ids; its prefix cache computes
+    instruction and query once per query.
+
+    Args:
+        model: a folder or a hub name.
+        adapter: the folder of a LoRA adapter, applied while running.
+        revision: the hub revision.
+        dtype: `"auto"` (the checkpoint's), `"float16"` (as LimRank was evaluated) or `"bfloat16"`.
+        tensor_parallel: GPUs to spread the model over; default 1.
+        max_length: tokens of a prompt and what is written behind it; default 16,000 as in the paper,
+            or the model's context where that is less.
+        tolerance: see `OpenAIBackend`; only used on vLLM versions without `logprob_token_ids`.
+        trust_remote_code: run code that comes with the model; off unless you say so.
+        engine: further arguments of `vllm.LLM` (`gpu_memory_utilization`, `quantization`, …).
+
+    Raises:
+        InputError: a value that cannot be used.
+        BackendError: vLLM cannot load the model.
+        MissingExtra: vLLM is not installed.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        adapter: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        dtype: str = "auto",
+        tensor_parallel: int = 1,
+        max_length: int | None = None,
+        tolerance: float = 1e-3,
+        trust_remote_code: bool = False,
+        **engine: Any,
+    ) -> None:
+        for name, value in (("tensor_parallel", tensor_parallel), ("max_length", max_length)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        self._vllm = require("vllm", "vllm", "VLLMBackend")
+        transformers = require("transformers", "vllm", "VLLMBackend")
+        common = {"revision": revision, "trust_remote_code": trust_remote_code}
+        folder = Path(adapter) if adapter is not None else None
+        try:
+            config = transformers.AutoConfig.from_pretrained(model, **common)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(model, **common)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no model can be loaded from {model!r}: {error}") from error
+        context = int(getattr(config, "max_position_embeddings", 16_000))
+        self._length = max_length if max_length is not None else min(context, 16_000)
+        if self._length > context:
+            raise InputError(f"max_length={max_length} is more than the model's context of {context} tokens")
+        self._encoder = PromptEncoder(tokenizer)
+        self._tolerance = tolerance
+        arguments = {
+            "model": model,
+            "dtype": dtype,
+            "tensor_parallel_size": tensor_parallel,
+            "max_model_len": self._length,
+            "enable_prefix_caching": True,
+            **common,
+            **(_lora(folder) if folder is not None else {}),
+            **engine,
+        }
+        try:
+            self._llm: Any = self._vllm.LLM(**arguments)
+        except LimRankError:
+            raise
+        except Exception as error:
+            raise BackendError(f"vLLM cannot load {model!r}: {error}") from error
+        self._adapter = _adapter(folder) if folder is not None else None
+        # Exact for any label, however unlikely; older versions give the most likely tokens only.
+        self._names_labels = "logprob_token_ids" in inspect.signature(self._vllm.SamplingParams).parameters
+        self.identity = _identity(model, revision, dtype, folder, self._length)
+        self._lock = threading.Lock()
+
+    def check_labels(self, labels: Sequence[str], after: str) -> None:
+        """Raise an `InputError` naming the label that is not one token after the text `after`."""
+        self._encoder.label_ids(labels, after)
+
+    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+        """The labels' log-probabilities at the end of each prompt.
+
+        Raises:
+            BackendError: the engine fails, or is closed.
+        """
+        replies: dict[int, Reply] = {}
+        asked: list[tuple[int, list[int], list[int], int]] = []
+        for i, request in enumerate(requests):
+            try:
+                encoded = self._encoder.encode(request.prompt)
+                ids, cut = fit(encoded, self._length - 1)
+                asked.append((i, ids, self._encoder.label_ids(request.labels, encoded.end), cut))
+            except LimRankError as error:
+                replies[i] = Failed(str(error))
+        outputs = self._run([(ids, self._reading(labels)) for _, ids, labels, _ in asked])
+        for (i, ids, labels, cut), output in zip(asked, outputs, strict=True):
+            replies[i] = self._reply(output, requests[i].labels, labels, _usage(ids, output), cut)
+        return [replies[i] for i in range(len(requests))]
+
+    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        """Write on from each prompt; labels behind a stop string are read in a second batch.
+
+        Raises:
+            BackendError: the engine fails, or is closed.
+        """
+        replies: dict[int, Reply] = {}
+        asked: list[tuple[int, list[int], Any, int]] = []
+        for i, request in enumerate(requests):
+            budget = min(request.max_tokens, max(1, self._length // 2))
+            close = min(_CLOSING, self._length // 8)
+            try:
+                ids, cut = fit(self._encoder.encode(request.prompt), self._length - budget - close)
+            except LimRankError as error:
+                replies[i] = Failed(str(error))
+            else:
+                asked.append((i, ids, self._writing(request, budget), cut))
+        outputs = self._run([(ids, parameters) for _, ids, parameters, _ in asked])
+        closed: list[tuple[int, list[int], list[int]]] = []
+        for (i, ids, _, cut), output in zip(asked, outputs, strict=True):
+            request, written = requests[i], output.outputs[0]
+            text, finish, stop = _ending(written, request.stop)
+            replies[i] = Generated(text, finish, None, _usage(ids, output), cut)
+            if stop is not None and request.labels:
+                behind = self._behind(ids, list(written.token_ids), text, stop, request.prompt)
+                closed.append((i, behind, self._encoder.label_ids(request.labels, stop)))
+        outputs = self._run([(ids, self._reading(labels)) for _, ids, labels in closed])
+        for (i, _, labels), output in zip(closed, outputs, strict=True):
+            thought = replies[i]
+            assert isinstance(thought, Generated)
+            reading = self._reply(output, requests[i].labels, labels, Usage(), 0)
+            if isinstance(reading, LabelReading):
+                replies[i] = Generated(
+                    thought.text, thought.finish, reading, thought.usage, thought.cut_tokens
+                )
+            elif isinstance(reading, Failed):
+                replies[i] = Failed(reading.reason, thought.usage)
+        return [replies[i] for i in range(len(requests))]
+
+    def close(self) -> None:
+        """Release the engine and its memory. May be called twice; afterwards nothing can be asked."""
+        with self._lock:
+            self._llm = None
+            gc.collect()
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _reading(self, labels: Sequence[int]) -> Any:
+        options: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0, "detokenize": False}
+        if self._names_labels:
+            options |= {"logprobs": len(labels), "logprob_token_ids": list(labels)}
+        else:
+            options["logprobs"] = 20
+        return self._vllm.SamplingParams(**options)
+
+    def _writing(self, request: Generate, budget: int) -> Any:
+        options: dict[str, Any] = {
+            "max_tokens": budget,
+            "temperature": request.temperature,
+            "stop": list(request.stop),
+            # A marker such as </think> must be in the text, or the stop string is never seen.
+            "skip_special_tokens": False,
+            "spaces_between_special_tokens": False,
+        }
+        if request.temperature > 0:
+            seed = (request.seed * 1_000_003 + request.sample) % (1 << 31)
+            options |= {"top_p": request.top_p, "seed": seed}
+        return self._vllm.SamplingParams(**options)
+
+    def _run(self, batch: Sequence[tuple[list[int], Any]]) -> list[Any]:
+        if not batch:
+            return []
+        prompts = [{"prompt_token_ids": ids} for ids, _ in batch]  # vllm.TokensPrompt is this dict's type
+        options = {"lora_request": self._adapter} if self._adapter is not None else {}
+        with self._lock:
+            if self._llm is None:
+                raise BackendError("this backend is closed: make a new one")
+            try:
+                outputs = list(self._llm.generate(prompts, [p for _, p in batch], use_tqdm=False, **options))
+            except Exception as error:
+                raise BackendError(f"vLLM failed: {error}") from error
+        # A score must never reach another document: the engine says which prompt an answer is to.
+        if [list(output.prompt_token_ids) for output in outputs] != [ids for ids, _ in batch]:
+            raise BackendError(f"vLLM gave {len(outputs)} answers that are not to the {len(batch)} prompts")
+        return outputs
+
+    def _reply(
+        self, output: Any, names: Sequence[str], labels: Sequence[int], usage: Usage, cut: int
+    ) -> Reply:
+        given = output.outputs[0].logprobs
+        if not given:
+            return Failed("vLLM gave no log-probabilities", usage)
+        tokens = [Token("", number, float(entry.logprob)) for number, entry in given[0].items()]
+        tokens.sort(key=lambda token: -token.logprob)
+        found = labels_in(tokens, list(map(Label, names, labels)), loosely=False)
+        values = within(found, tokens, self._tolerance)
+        if values is None or not all(value - value == 0 for value in values):
+            shown = dict(zip(names, found, strict=True))
+            return Failed(f"vLLM gave no usable log-probabilities of the labels: {shown}", usage)
+        return LabelReading(tuple(values), usage, cut)
+
+    def _behind(self, ids: list[int], written: list[int], text: str, stop: str, prompt: Prompt) -> list[int]:
+        """The tokens up to the verdict: the model's own, unless the stop string ends inside one."""
+        if self._encoder.decode(written).endswith(stop):
+            return ids + written
+        closed = prompt.then(Segment(text, trusted=False), Segment(stop))
+        return fit(self._encoder.encode(closed), self._length - 1)[0]
+
+
+def _ending(written: Any, stops: Sequence[str]) -> tuple[str, str, str | None]:
+    if written.finish_reason == "length":
+        return written.text, "length", None
+    stopped = written.stop_reason if written.stop_reason in stops else None
+    return written.text, "stop" if stopped is not None else "end", stopped
+
+
+def _usage(ids: Sequence[int], output: Any) -> Usage:
+    cached = getattr(output, "num_cached_tokens", None) or 0  # None where the cache is off
+    return Usage(len(ids), shared_tokens=cached, generated_tokens=len(output.outputs[0].token_ids))
+
+
+def _lora(folder: Path) -> dict[str, Any]:
+    try:
+        rank = int(json.loads((folder / "adapter_config.json").read_text("utf-8"))["r"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"adapter {str(folder)!r} must be a folder with an adapter_config.json") from error
+    # The engine takes these sizes only.
+    return {"enable_lora": True, "max_lora_rank": next((r for r in (8, 16, 32, 64, 128) if r >= rank), 256)}
+
+
+def _adapter(folder: Path) -> Any:
+    lora = require("vllm.lora.request", "vllm", "VLLMBackend(adapter=…)")
+    return lora.LoRARequest(folder.name, 1, str(folder))
+
+
+def _identity(model: str, revision: str | None, dtype: str, adapter: Path | None, length: int) -> str:
+    path = Path(model).expanduser()
+    named = f"{path.name}@{folder_fingerprint(path)}" if path.is_dir() else f"{model}@{revision or 'main'}"
+    added = f"+{adapter.name}@{folder_fingerprint(adapter)}" if adapter is not None else ""
+    return f"vllm:{named}:{dtype}{added}:{length}"
