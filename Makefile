@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Threads beyond the cores only fight each other.
+# Threads beyond the cores only fight each other; `make test` runs two processes of one thread each.
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
@@ -19,7 +19,7 @@ demo: $(VENV)/.demo  ## Search real passages with BM25, rerank them, show what m
 	@$(BIN)/limrank demo
 
 test: $(VENV)/.test  ## Run the tests
-	$(BIN)/python -m pytest -m "not soak and not data"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not data"
 
 check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/ruff check .

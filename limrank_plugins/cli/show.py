@@ -27,18 +27,22 @@ def recipes(as_json: common.AsJson = False) -> None:
     if as_json:
         common.emit([_facts(recipe) for recipe in entries])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "oracle", "needs", "calls per query", "tokens per query", "checkpoint", "paper"):
-        table.add_column(column, overflow="fold")
+    width = max(len(recipe.name) for recipe in entries)
+    console = Console(highlight=False, markup=False)
     for recipe in entries:
         facts = _facts(recipe)
-        needs = ", ".join(facts["needs"])
-        table.add_row(
-            recipe.name, recipe.oracle, needs, recipe.calls, recipe.tokens, recipe.model, recipe.paper
-        )
-    Console(highlight=False, markup=False).print(table)
-    for recipe in entries:
-        Console(highlight=False, markup=False).print(f"{recipe.name}: {recipe.summary} [{recipe.licence}]")
+        about = Table.grid(padding=(0, 2))
+        about.add_column(width=width, style="bold")
+        about.add_column(overflow="fold")
+        about.add_row(recipe.name, recipe.summary)
+        about.add_row("", f"{recipe.oracle} by {' + '.join(facts['needs'])} · calls: {recipe.calls}")
+        about.add_row("", f"tokens: {recipe.tokens}")
+        about.add_row("", f"{recipe.model} · {recipe.licence} · {recipe.paper}", style="dim")
+        console.print(about)
+    console.print(
+        "\nper query, for N documents; Q, D, T: tokens of the query part, a document, a thought",
+        style="dim",
+    )
 
 
 def _facts(recipe: Recipe) -> dict[str, Any]:
