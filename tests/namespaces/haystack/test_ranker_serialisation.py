@@ -1,0 +1,188 @@
+"""`LimRankRanker`: what survives YAML, what reaches the backend, what stays secret."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+
+import pytest
+
+pytest.importorskip("haystack", reason="haystack is not installed: pip install 'limrank[haystack]'")
+
+from haystack import Pipeline
+from haystack.utils import ComponentDevice, DeviceMap, Secret
+from haystack_helpers import KEY, assert_no_key_in, ranker, stating
+from haystack_integrations.components.rankers.limrank import LimRankRanker
+
+# ---- serialisation ----------------------------------------------------------------------------------------
+
+OTHER = {
+    "recipe": "rank1",
+    "model": "some/model",
+    "backend": "scripted",
+    "device": ComponentDevice.from_str("cuda:1"),
+    "token": Secret.from_env_var("OTHER_TOKEN"),
+    "api_key": Secret.from_env_var(["ONE_KEY", "TWO_KEY"], strict=False),
+    "api_base_url": "http://localhost:1",
+    "top_k": 3,
+    "score_threshold": 0.0,
+    "meta_fields_to_embed": ["title"],
+    "embedding_separator": "",
+    "reasoning": "none",
+    "samples": 2,
+    "seed": 5,
+    "temperature": 0.0,
+    "top_p": 0.5,
+    "max_reasoning_tokens": 7,
+    "cut_to_sentence": False,
+    "instruction": "Find {{ query }}",
+    "template": "limrank",
+    "explanation_meta_field": "why",
+    "cache_path": "answers.sqlite",
+    "model_kwargs": {"dtype": "bfloat16", "nested": {"a": [1, None]}},
+    "raise_on_failure": True,
+}
+
+
+def test_every_parameter_survives_a_round_trip():
+    parameters = inspect.signature(LimRankRanker.__init__).parameters
+    assert set(OTHER) == set(parameters) - {"self"}, "give the new parameter a value that is not its default"
+    assert [name for name, value in OTHER.items() if parameters[name].default == value] == []
+    made = LimRankRanker(**OTHER)
+    data = made.to_dict()
+    assert set(data["init_parameters"]) == set(OTHER)
+    again = LimRankRanker.from_dict(copy.deepcopy(data))
+    assert {name: getattr(again, name) for name in OTHER} == OTHER
+    assert again.to_dict() == data
+
+
+def test_every_parameter_survives_yaml():
+    pipeline = Pipeline()
+    pipeline.add_component("ranker", LimRankRanker(**OTHER))
+    again = Pipeline.loads(pipeline.dumps()).get_component("ranker")
+    assert {name: getattr(again, name) for name in OTHER} == OTHER
+
+
+def test_defaults_survive_yaml():
+    pipeline = Pipeline()
+    pipeline.add_component("ranker", LimRankRanker())
+    again = Pipeline.loads(pipeline.dumps()).get_component("ranker")
+    assert again.to_dict() == LimRankRanker().to_dict()
+    assert again.device is None
+
+
+def test_from_dict_leaves_its_argument_alone():
+    data = LimRankRanker(**OTHER).to_dict()
+    before = copy.deepcopy(data)
+    LimRankRanker.from_dict(data)
+    assert data == before
+
+
+def test_the_class_is_defined_where_pipelines_may_load_it_from():
+    # Haystack loads only classes *defined* under its own names; a re-export would be refused.
+    assert LimRankRanker.__module__.startswith("haystack_integrations.components.rankers.limrank")
+    assert LimRankRanker().to_dict()["type"].startswith("haystack_integrations.")
+
+
+def test_run_and_run_async_are_twins():
+    assert inspect.signature(LimRankRanker.run) == inspect.signature(LimRankRanker.run_async)
+
+
+def test_init_takes_keywords_only():
+    with pytest.raises(TypeError):
+        LimRankRanker("limrank")
+
+
+@pytest.mark.parametrize("name", ["token", "api_key"])
+def test_a_key_given_as_it_is_cannot_be_serialised_and_the_error_names_it(name):
+    component = LimRankRanker(**{name: Secret.from_token(KEY)})
+    with pytest.raises(ValueError, match=f"{name} cannot be serialised.*from_env_var") as caught:
+        component.to_dict()
+    assert_no_key_in(caught.value)
+
+
+# ---- keys, devices, addresses -------------------------------------------------------------------------
+
+
+async def test_the_key_reaches_the_backend_and_nothing_else(scripted, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("PLANTED", KEY)
+    component = ranker(api_key=Secret.from_env_var("PLANTED"), token=Secret.from_env_var("PLANTED"))
+    pipeline = Pipeline()
+    pipeline.add_component("ranker", component)
+    output = pipeline.run({"ranker": {"query": "why?", "documents": stating(0.5)}})
+    assert [(o["api_key"], o["token"]) for o in scripted.options] == [(KEY, KEY)]
+    shown = [
+        repr(component),
+        repr(pipeline),
+        pipeline.dumps(),
+        repr(output),
+        caplog.text,
+        repr(vars(component)),
+    ]
+    assert not [text for text in shown if KEY in text]
+
+
+def test_a_key_that_is_not_set_is_not_passed_on(scripted, monkeypatch):
+    for name in ("HF_API_TOKEN", "HF_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    ranker().warm_up()
+    assert scripted.options == [
+        {
+            "model": "songtingyu/limrank",
+            "dtype": None,
+            "device": None,
+            "token": None,
+            "api_key": None,
+            "base_url": None,
+        }
+    ]
+
+
+def test_device_address_and_model_arguments_reach_the_backend(scripted):
+    ranker(
+        model="m",
+        device=ComponentDevice.from_str("cuda:1"),
+        api_base_url="http://localhost:1",
+        model_kwargs={"dtype": "bfloat16"},
+    ).warm_up()
+    (options,) = scripted.options
+    assert (options["device"], options["base_url"], options["dtype"]) == (
+        "cuda:1",
+        "http://localhost:1",
+        "bfloat16",
+    )
+
+
+def test_a_device_or_address_that_the_backend_has_no_use_for_is_an_error(scripted, monkeypatch):
+    with pytest.raises(ValueError, match="backend 'bare' takes no api_base_url"):
+        ranker(backend="bare", api_base_url="http://localhost:1").warm_up()
+    with pytest.raises(ValueError, match="backend 'bare' takes no device"):
+        ranker(backend="bare", device=ComponentDevice.from_str("cpu")).warm_up()
+    for name in ("token", "api_key"):
+        with pytest.raises(ValueError, match=f"backend 'bare' takes no {name}") as caught:
+            ranker(backend="bare", **{name: Secret.from_token(KEY)}).warm_up()
+        assert_no_key_in(caught.value)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    ranker(backend="bare").warm_up()
+    assert scripted.options[-1]["api_key"] is None
+
+
+def test_several_devices_are_refused_by_name(scripted):
+    several = ComponentDevice.from_multiple(DeviceMap.from_hf({"": "cpu", "head": "cuda:0"}))
+    with pytest.raises(ValueError, match="device must be a single one"):
+        ranker(device=several).warm_up()
+
+
+def test_a_strict_key_that_is_not_set_is_an_error_that_names_the_variable(scripted, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ValueError, match="NOT_SET"):
+        ranker(api_key=Secret.from_env_var("NOT_SET")).warm_up()
+
+
+@pytest.mark.parametrize("name", ["api_key", "token", "base_url", "device"])
+def test_what_has_an_argument_of_its_own_is_refused_in_model_kwargs(name):
+    with pytest.raises(ValueError, match=f"model_kwargs holds '{name}'") as caught:
+        LimRankRanker(model_kwargs={name: KEY})
+    assert_no_key_in(caught.value)
