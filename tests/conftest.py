@@ -10,6 +10,7 @@ import pytest
 # Before anything imports a hub client: a test that would download must fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

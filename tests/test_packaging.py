@@ -37,6 +37,16 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
 
 
+def test_an_editable_install_copies_nothing(tmp_path: Path):
+    """Copies would hide the source: it finds the namespace trees through its path file instead."""
+    code = f"from hatchling.build import build_editable; print(build_editable({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert names == ["_limrank.pth"]
+    assert str(ROOT / "limrank_plugins" / "namespaces") in zipfile.ZipFile(wheel).read(names[0]).decode()
+
+
 def test_all_is_every_extra_but_vllm():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (everything,) = extras["all"]
