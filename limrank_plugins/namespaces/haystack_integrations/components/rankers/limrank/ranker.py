@@ -53,7 +53,7 @@ class LimRankRanker(RankerCore):
         seed: int = 0,
         temperature: float | None = None,
         top_p: float = 0.95,
-        max_reasoning_tokens: int = 8192,
+        max_reasoning_tokens: int | None = None,
         cut_to_sentence: bool = True,
         instruction: str | None = None,
         template: str | None = None,
@@ -81,7 +81,7 @@ class LimRankRanker(RankerCore):
             seed: of the sampling.
             temperature: default 0 for one sample, 0.7 for several.
             top_p: nucleus of the sampling.
-            max_reasoning_tokens: budget of a thought, which is then closed by force.
+            max_reasoning_tokens: budget of a thought, which is then closed by force; None: the recipe's.
             cut_to_sentence: a thought ended by the budget loses its unfinished sentence.
             instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
             template: another prompt template: a name, or the path of a `.toml` file.

