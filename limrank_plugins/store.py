@@ -11,13 +11,16 @@ aside with a warning, never deleted. No pickle: keys, values and journal entries
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from limrank_plugins.errors import InputError
 
@@ -33,6 +36,8 @@ CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL
 INSERT OR IGNORE INTO totals VALUES ('bytes', 0);
 """
 _DAY = 86_400
+_PATIENCE = 500
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def default_store_path() -> Path:
@@ -50,7 +55,7 @@ def cache_folder() -> Path:
 
 
 class Store:
-    """A file of answers and journals. Safe for threads and processes.
+    """A file of answers and journals. Safe for threads and processes; a pickled one is opened anew.
 
     Args:
         path: the file; its folder is created.
@@ -65,13 +70,45 @@ class Store:
         self.max_bytes = max_bytes
         self._lock = threading.RLock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._pid = os.getpid()
+        self._held = self._opened()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it is opened anew: connections cannot travel.
+        return _reopen, (type(self), os.fspath(self.path), self.max_bytes)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            # A forked child must not touch its parent's connection, not even to close it.
+            self._inherited, self._pid = self._held, os.getpid()
+            self._lock = threading.RLock()
+            self._held = self._opened()
+        return self._held
+
+    def _opened(self) -> sqlite3.Connection:
         try:
-            self._db = self._open()
+            return self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise InputError(f"cannot open the store {self.path}: {error}") from error
-            self._move_aside(str(error))
-            self._db = self._open()
+        # One process at a time, and each looks again: the second must not move the first one's new file.
+        with self._alone():
+            try:
+                return self._open()
+            except sqlite3.DatabaseError as error:
+                self._move_aside(str(error))
+            return self._open()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Holds off other processes that want to replace the file. SQLite's own lock: it is portable."""
+        guard = sqlite3.connect(f"{self.path}.guard", timeout=60, isolation_level=None)
+        try:
+            guard.execute("BEGIN EXCLUSIVE")
+            yield
+        finally:
+            guard.close()
 
     def _open(self) -> sqlite3.Connection:
         # Answers must not outlive a power cut's truth, but may be lost by it: NORMAL with WAL is that.
@@ -79,11 +116,12 @@ class Store:
             self.path, timeout=60, isolation_level=None, check_same_thread=False, cached_statements=32
         )
         try:
-            owner = database.execute("PRAGMA application_id").fetchone()[0]
+            # Tables first: another process that is creating them commits both at once.
             tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            owner = database.execute("PRAGMA application_id").fetchone()[0]
             if owner != _APPLICATION_ID and tables:
                 raise sqlite3.DatabaseError("it belongs to another program")
-            database.execute("PRAGMA journal_mode=WAL")
+            _to_wal(database)
             database.execute("PRAGMA synchronous=NORMAL")
             database.execute("BEGIN IMMEDIATE")
             database.execute(f"PRAGMA application_id={_APPLICATION_ID}")
@@ -106,6 +144,20 @@ class Store:
             f"{self.path} cannot be used as a store ({reason}); moved to {aside}", UserWarning, stacklevel=4
         )
 
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """Answers are only a cache: a file that turns out to be damaged is replaced, and work goes on."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                raise
+            self._held.close()
+            with self._alone():
+                if _damaged(self.path):  # unless another process was faster
+                    self._move_aside(str(error))
+                self._held = self._open()
+
     # ---- answers --------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -113,7 +165,7 @@ class Store:
         found: dict[bytes, bytes] = {}
         stale: list[tuple[int, bytes]] = []
         now = int(time.time())
-        with self._lock:
+        with self._lock, self._mending():
             for start in range(0, len(keys), 500):
                 part = keys[start : start + 500]
                 places = ",".join("?" * len(part))
@@ -129,10 +181,10 @@ class Store:
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Store values, all or none of them."""
-        rows = [(key, value, int(time.time())) for key, value in items]
+        rows = [(key, value, int(time.time())) for key, value in dict(items).items()]
         if not rows:
             return
-        with self._lock, self._transaction():
+        with self._lock, self._mending(), self._transaction():
             added = 0
             for row in rows:
                 old = self._db.execute("SELECT length(value) FROM answers WHERE key = ?", row[:1]).fetchone()
@@ -193,7 +245,8 @@ class Store:
     def close(self) -> None:
         """Close the file. May be called twice."""
         with self._lock:
-            self._db.close()
+            if self._pid == os.getpid():
+                self._held.close()
 
     def __enter__(self) -> Store:
         return self
@@ -203,20 +256,42 @@ class Store:
     ) -> None:
         self.close()
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE … COMMIT: takes the write lock first, so two processes never deadlock."""
+        database = self._db
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if database.in_transaction:  # some errors have rolled back already
+                database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
 
 
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK: takes the write lock first, so two processes never deadlock."""
+def _to_wal(database: sqlite3.Connection) -> None:
+    """Write-ahead logging. SQLite does not wait when two processes turn it on at once; we do."""
+    for attempt in range(_PATIENCE):
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if attempt == _PATIENCE - 1:
+                raise
+            time.sleep(0.01 * random.random() * min(attempt + 1, 10))
+        else:
+            return
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._db = database
 
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+def _damaged(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(path, timeout=60)) as database:
+            return bool(database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        return True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+def _reopen(kind: type[Store], path: str, max_bytes: int) -> Store:
+    return kind(path, max_bytes=max_bytes)
