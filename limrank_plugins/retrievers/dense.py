@@ -1,7 +1,7 @@
 """Exact search with the vectors of any encoder: cosine with every document, nothing approximated.
 
-The vectors are on disk as one npy file, memory-mapped where asked. 5,183 abstracts are found in a
-few milliseconds; from millions of documents on, a vector index is the better tool.
+The vectors are on disk as one npy file, memory-mapped where asked. From millions of documents on, a
+vector index is the better tool.
 """
 
 from __future__ import annotations
