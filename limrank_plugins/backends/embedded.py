@@ -1,4 +1,4 @@
-"""The files of the embedded default, what tells two model folders apart, and what the CPU is good at."""
+"""The files of the embedded default, and what the CPU is good at."""
 
 from __future__ import annotations
 
@@ -44,23 +44,6 @@ def _sha256(path: str, size: int, changed: int) -> str:
     # Size and time are only there to notice that a file has changed since it was hashed.
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """16 hex digits of a model folder: every file's name and size, and up to 3 MiB of its bytes.
-
-    Of a larger file the beginning, the middle and the end are read: training moves all weights.
-    """
-    digest, part = hashlib.sha256(), 1 << 20
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
-        with file.open("rb") as stream:
-            starts = [0] if size <= part else [0, (size - part) // 2, size - part]
-            for start in starts:
-                stream.seek(start)
-                digest.update(stream.read(part))
-    return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)

@@ -24,9 +24,9 @@ from limrank_plugins.backends.embedded import (
     MINI_HUB,
     MINI_SHA256,
     find_mini,
-    folder_fingerprint,
     native_bfloat16,
 )
+from limrank_plugins.backends.fingerprint import folder_fingerprint
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
@@ -218,7 +218,7 @@ class EncoderBackend:
             return MINI_SHA256[:16]
         folder = Path(self._source)
         if folder.is_dir():
-            return folder_fingerprint(folder)
+            return folder_fingerprint(folder, recursive=True)
         config = getattr(self._loaded[0], "auto_model", None)
         commit = getattr(getattr(config, "config", None), "_commit_hash", None)
         return str(commit or self.revision or "main")

@@ -12,19 +12,20 @@ _SAMPLES = 256
 _BLOCK = 4096
 
 
-def folder_fingerprint(folder: Path) -> str:
+def folder_fingerprint(folder: Path, *, recursive: bool = False) -> str:
     """16 hex digits that change when weights, configuration or tokenizer in the folder change.
 
     Files up to 64 MiB count with all they hold. Larger ones count with their size, modification
     time and 256 blocks spread over them: retraining changes all three, and a copy with another
-    time is merely asked again (a stored answer too few, never a stale one).
+    time is merely asked again (a stored answer too few, never a stale one). `recursive` counts
+    subfolders, too: sentence encoders keep their modules there, others only checkpoints.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
         if not path.is_file() or path.suffix not in _SUFFIXES or path.name in _NOT_WEIGHTS:
             continue
         stat = path.stat()
-        digest.update(f"{path.name}\0{stat.st_size}\0".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{stat.st_size}\0".encode())
         with path.open("rb") as file:
             if stat.st_size <= _WHOLE:
                 digest.update(file.read())
