@@ -60,8 +60,8 @@ SERVERS = {
             insist="ids",
         ),
         Server("sglang", frozenset({"sglang"}), takes_ids=True, extras=_SHOW_MARKERS),
-        Server("llama.cpp", frozenset({"llamacpp"}), takes_ids=True),
-        Server("llama-cpp-python", frozenset({"me"})),
+        Server("llama.cpp", frozenset({"llamacpp"}), takes_ids=True, top=100),
+        Server("llama-cpp-python", frozenset({"me"}), top=100),
         Server("ollama", frozenset({"library"}), chat=True),
         Server("tgi", chat=True, top=5),
         Server(
