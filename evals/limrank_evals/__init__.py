@@ -1,4 +1,4 @@
-"""BRIGHT, FollowIR, LitSearch, GPQA-style RAG and TREC runs: loaders, metrics, reports, ablations.
+"""Benchmarks, metrics, reports.
 
-Nothing is built here yet.
+Nothing is built here yet; README.md beside this package says what will live here.
 """

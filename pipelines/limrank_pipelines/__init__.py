@@ -1,4 +1,4 @@
-"""Rewrite → retrieve → rerank → read: framework-free, as a LlamaIndex query engine and as a Haystack pipeline; bulk reranking on Ray.
+"""Rewrite, retrieve, rerank, read: assembled pipelines.
 
-Nothing is built here yet.
+Nothing is built here yet; README.md beside this package says what will live here.
 """

@@ -1,4 +1,4 @@
-"""LIMRANK-SYNTHESIZER: personas, daily-life and expert queries, hard negatives, reasoning traces, filters, review and export.
+"""LIMRANK-SYNTHESIZER: reasoning-intensive training data.
 
-Nothing is built here yet.
+Nothing is built here yet; README.md beside this package says what will live here.
 """

@@ -130,7 +130,14 @@ def test_pointwise(count: int, size: int):
     assert len(asked) == Once().calls(count)
 
 
-ALL = [SlidingWindow(4, 2), SlidingWindow(20, 10, 2), HeapTopK(3, 4), HeapTopK(1, 3), BubbleTopK(4, 5), AllPairs()]
+ALL = [
+    SlidingWindow(4, 2),
+    SlidingWindow(20, 10, 2),
+    HeapTopK(3, 4),
+    HeapTopK(1, 3),
+    BubbleTopK(4, 5),
+    AllPairs(),
+]
 HOSTILE: dict[str, Model] = {
     "abstains": lambda group: Chosen(None, len(group)),
     "first": lambda group: Chosen(0, len(group)),

@@ -1,4 +1,4 @@
-"""LoRA fine-tuning on reasoned judgements, ranking losses, rewards, export.
+"""LoRA fine-tuning, ranking losses, rewards, export.
 
-Nothing is built here yet.
+Nothing is built here yet; README.md beside this package says what will live here.
 """

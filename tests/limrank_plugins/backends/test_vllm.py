@@ -69,10 +69,19 @@ class LLM:
     thoughts: dict[int, str] = {}  # what to write for a prompt of that place in the batch
 
     def __init__(
-        self, model: str, *, dtype: str, tensor_parallel_size: int, max_model_len: int,
-        enable_prefix_caching: bool, revision: str | None, trust_remote_code: bool, enable_lora: bool = False, max_lora_rank: int = 16,
+        self,
+        model: str,
+        *,
+        dtype: str,
+        tensor_parallel_size: int,
+        max_model_len: int,
+        enable_prefix_caching: bool,
+        revision: str | None,
+        trust_remote_code: bool,
+        enable_lora: bool = False,
+        max_lora_rank: int = 16,
         gpu_memory_utilization: float = 0.9,
-    ) -> None:  # fmt: skip
+    ) -> None:
         LLM.made.append({k: v for k, v in locals().items() if k != "self"})
         import transformers
 

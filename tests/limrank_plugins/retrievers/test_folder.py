@@ -220,6 +220,18 @@ def test_an_index_replaces_an_index_and_nothing_else(tmp_path: Path) -> None:
     assert (other / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "documents.jsonl"])
+def test_a_damaged_index_can_be_built_again_in_its_place(tmp_path: Path, name: str) -> None:
+    index = BM25sRetriever.build(PASSAGES)
+    for damage in (lambda f: f.write_bytes(b"{"), lambda f: f.unlink()):
+        index.save(tmp_path / "i")
+        damage(tmp_path / "i" / name)
+        with pytest.raises(InputError, match="build the index again"):
+            load_retriever(tmp_path / "i")
+        index.save(tmp_path / "i")
+        assert len(load_retriever(tmp_path / "i")) == len(PASSAGES)
+
+
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"meta of document 'bad' cannot be saved as JSON"):
         BM25sRetriever.build([Document("a", id="ok"), Document("b", id="bad", meta={"x": object()})]).save(
