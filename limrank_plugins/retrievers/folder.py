@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -25,6 +25,7 @@ from limrank_plugins.errors import InputError
 MANIFEST = "manifest.json"
 DOCUMENTS = "documents.jsonl"
 OFFSETS = "documents.offsets.npy"
+_OURS = {MANIFEST, DOCUMENTS, OFFSETS, "bm25s", "lucene", "vectors.npy"}
 _FORMAT = 1
 _AGAIN = "build the index again"
 
@@ -83,29 +84,30 @@ def new_folder(
 
 
 def _check_replaceable(target: Path) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    """By names alone: a damaged index may be replaced, and so may one that others are replacing."""
+    try:
+        held = set(os.listdir(target))
+    except FileNotFoundError:
         return
-    if not (target / MANIFEST).is_file():
+    except NotADirectoryError:
+        held = {target.name}
+    if not held <= _OURS:
         raise InputError(f"{target} holds something that is no index: choose another folder")
-    read_manifest(target, complete=False)
 
 
 def _put(part: Path, target: Path) -> None:
-    # Two processes may save to one place: the later one wins, and neither sees half a folder.
-    for _ in range(100):
+    # Two processes may save to one place: the later one wins, and neither leaves half a folder.
+    for attempt in range(100):
         try:
             part.rename(target)
             return
         except OSError:
-            aside = _beside(target)
-            try:
-                target.rename(aside)
-            except FileNotFoundError:
-                if not target.parent.is_dir():
-                    raise
-                continue
-            shutil.rmtree(aside, ignore_errors=True)
-    raise InputError(f"{target} is being written by others without end: choose another folder")
+            if attempt == 99 or not target.parent.is_dir():
+                raise
+        aside = _beside(target)
+        with suppress(FileNotFoundError):  # others have just moved it
+            target.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _beside(target: Path) -> Path:
@@ -147,15 +149,12 @@ def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_manifest(
-    folder: str | os.PathLike[str], kind: str | None = None, *, complete: bool = True
-) -> Manifest:
+def read_manifest(folder: str | os.PathLike[str], kind: str | None = None) -> Manifest:
     """What the folder says about itself, after a look at whether it is all there.
 
     Args:
         folder: the index.
         kind: what it must be; default: anything.
-        complete: whether every file must be there in its size.
 
     Raises:
         InputError: it is not there, no index, incomplete, of another kind or of a later version.
@@ -176,7 +175,7 @@ def read_manifest(
         raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {_AGAIN}")
     if kind is not None and made.kind != kind:
         raise InputError(f"{place} is an index of kind {made.kind!r}, not {kind!r}: use load_retriever")
-    for name, size in sizes.items() if complete else ():
+    for name, size in sizes.items():
         part = place / name
         actual = part.stat().st_size if part.is_file() else None
         if actual != size:
