@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data soak clean
+.PHONY: help demo test check check-data soak test-compat clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check-data: $(VENV)/.data  ## Quality figures on real collections: make check-da
 
 soak: $(VENV)/.test  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak
+
+test-compat:  ## Peers and other versions, each in an environment of its own; many minutes
+	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
 
 clean:  ## Remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
