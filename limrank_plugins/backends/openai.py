@@ -239,6 +239,12 @@ class OpenAIBackend:
         """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities."""
         if self._draws == 0:
             return Failed("the server gives no log-probabilities, and draws=0 forbids sampling", usage)
+        if not await self._wire.samples():
+            return Failed(
+                "the server gives no log-probabilities and does not sample: at temperature 1 it writes the same "
+                "whatever the seed, so there is nothing to read (`transformers serve`: server='transformers')",
+                usage,
+            )
         self._wire.say(
             f"the server gives no log-probabilities: label probabilities are estimated from {self._draws} "
             f"sampled answers each, in steps of {1 / (self._draws + 1):.2f} (draws={self._draws})"

@@ -13,7 +13,7 @@ from limrank_plugins.backends.faults import CallFailed
 from limrank_plugins.backends.fitting import fit
 from limrank_plugins.backends.http import Calls
 from limrank_plugins.backends.markers import break_markers, marker_pattern
-from limrank_plugins.backends.replies import Label, choice_of, parse
+from limrank_plugins.backends.replies import Label, choice_of, parse, text_of
 from limrank_plugins.backends.servers import SERVERS, Server, recognise
 from limrank_plugins.backends.tokens import PromptEncoder
 from limrank_plugins.errors import LimRankError, require
@@ -77,6 +77,7 @@ class Wire:
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
         self._no_completions = False
+        self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
         self._notes: dict[str, bool] = {}  # what to warn of, and whether that was done
         self._lock = threading.Lock()
@@ -184,12 +185,10 @@ class Wire:
             CallFailed: there is no answer, or none that makes sense.
         """
         prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
-        fields = {
-            self.server.budget: budget,
-            **options,
-            **self.server.extras,
-            **sent.body.get("extra_body", {}),
-        }
+        fields = {self.server.budget: budget} | options | dict(self.server.extras)
+        fields |= sent.body.get("extra_body", {})
+        if options.get("temperature", 0) > 0:
+            fields |= self.server.draws
 
         async def ask(client: Any) -> Json:
             kind = client.chat.completions if sent.is_chat else client.completions
@@ -206,6 +205,19 @@ class Wire:
         else:
             return body, choice_of(body)
         raise _Again
+
+    async def samples(self) -> bool:
+        """Whether the server draws at all. Some ignore the temperature; found out once, by two texts."""
+        if self._samples is None:
+            words = "Write twenty random words:"
+            prompt: Json = (
+                {"messages": [{"role": "user", "content": words}]} if self.is_chat else {"prompt": words}
+            )
+            texts = [
+                text_of((await self.ask(Sent(prompt), 24, temperature=1.0, seed=seed))[1]) for seed in (1, 2)
+            ]
+            self._samples = texts[0] != texts[1]
+        return self._samples
 
     def _parsed(self, answer: Any) -> Json:
         # Redacted first: whatever is quoted from it later, in whatever length, holds no key.

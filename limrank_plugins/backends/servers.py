@@ -24,6 +24,7 @@ class Server:
         extras: fields sent with every request, for what its defaults would spoil.
         names_ids: fields that make it name the tokens of its log-probabilities by their ids.
         continues: fields that make the chat API continue an answer that the prompt has begun.
+        draws: fields without which it does not sample, whatever the temperature.
         budget: what the chat API calls the number of tokens to write.
         insist: how it is made to give label log-probabilities outside the top: "ids" (vLLM's
             `logprob_token_ids` and `allowed_token_ids`) or "bias" (`logit_bias`, alike for all labels).
@@ -37,6 +38,7 @@ class Server:
     extras: Mapping[str, Any] = field(default_factory=dict)
     names_ids: Mapping[str, Any] = field(default_factory=dict)
     continues: Mapping[str, Any] = field(default_factory=dict)
+    draws: Mapping[str, Any] = field(default_factory=dict)
     budget: str = "max_tokens"
     insist: str = "bias"
 
@@ -63,6 +65,8 @@ SERVERS = {
         Server("llama.cpp", frozenset({"llamacpp"}), takes_ids=True, top=100),
         Server("llama-cpp-python", frozenset({"me"}), top=100),
         Server("ollama", frozenset({"library"}), chat=True),
+        # It cannot be recognised: it names the authors of the models in its cache.
+        Server("transformers", draws={"generation_config": '{"do_sample": true}'}),
         Server("tgi", chat=True, top=5),
         Server(
             "openai",

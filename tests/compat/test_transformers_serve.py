@@ -44,7 +44,7 @@ def url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 def test_it_says_so_and_draws(folder: Path, url: str):
     here = Reranker("limrank", backend=TransformersBackend(str(folder)), reasoning="none").rank(QUERY, TEXTS)
-    made = OpenAIBackend(str(folder), base_url=url, draws=DRAWS)
+    made = OpenAIBackend(str(folder), base_url=url, server="transformers", draws=DRAWS)
     with pytest.warns(UserWarning, match=f"no log-probabilities: .* from {DRAWS} sampled answers"):
         there = Reranker("limrank", backend=made, reasoning="none").rank(QUERY, TEXTS)
     made.close()
@@ -53,9 +53,18 @@ def test_it_says_so_and_draws(folder: Path, url: str):
     for hit in there:
         # Four standard deviations of the estimate, and the half a draw it is pulled towards the middle by.
         p = expected[hit.id]
-        allowed = 4 * (p * (1 - p) / (DRAWS / 2)) ** 0.5 + 1.5 / DRAWS
+        allowed = 4 * (p * (1 - p) / (DRAWS * 0.8)) ** 0.5 + 1.5 / DRAWS
         assert abs(hit.score - p) < allowed, (hit.score, p)
+    assert len({hit.score for hit in there}) > 2, "drawn, not all or nothing"
     print({i: (round(p, 3), round({h.id: h.score for h in there}[i], 3)) for i, p in expected.items()})
+
+
+def test_left_to_itself_it_does_not_sample_and_that_is_said(folder: Path, url: str):
+    made = OpenAIBackend(str(folder), base_url=url)
+    ranking = Reranker("limrank", backend=made, reasoning="none").rank(QUERY, TEXTS[:2])
+    made.close()
+    assert len(ranking.failures) == 2
+    assert all("does not sample" in reason for _, reason in ranking.failures)
 
 
 def test_without_draws_every_document_fails_and_says_why(folder: Path, url: str):

@@ -31,7 +31,7 @@ TEXTS = [f"passage number {i}" for i in range(12)]
 LABELS = (" true", " false")
 
 
-def backend(server: LoopbackServer, **options: Any) -> OpenAIBackend:
+def backend(server: LoopbackServer, /, **options: Any) -> OpenAIBackend:
     return OpenAIBackend("m", **({"base_url": server.url, "api_key": KEY, "sleep": Waits()} | options))
 
 
@@ -418,6 +418,8 @@ def test_without_logprobs_it_says_so_and_draws():
         if call.body["temperature"] == 0:
             return completion({}, " true")
         assert call.body["temperature"] == 1.0
+        if "random words" in call.prompt:
+            return completion({}, f"seed {call.body['seed']}")
         return completion({}, said[call.body["seed"]])
 
     with LoopbackServer(script) as server:
@@ -429,7 +431,7 @@ def test_without_logprobs_it_says_so_and_draws():
         assert len(caught) == 1
         assert probability(reading.logits) == pytest.approx((6 + 0.5) / (7 + 1))
         read(made, "q")  # said once
-        assert len(server.calls) == 18
+        assert len(server.calls) == 2 * 9 + 2
 
 
 def test_without_logprobs_and_draws_it_fails():
@@ -440,10 +442,21 @@ def test_without_logprobs_and_draws_it_fails():
 
 
 def test_draws_that_say_nothing_are_a_failure():
-    with LoopbackServer(lambda call: completion({}, "well")) as server:
+    with LoopbackServer(lambda call: completion({}, f"well, {call.number}")) as server:
         with pytest.warns(UserWarning, match="no log-prob"):
             found = read(backend(server, draws=3), "p")[0]
     assert found.reason == "none of 3 sampled answers was one of the labels ['true', 'false']"
+
+
+def test_a_server_that_does_not_even_sample_gives_no_probability():
+    with LoopbackServer(lambda call: completion({}, " true")) as server:
+        found = read(backend(server), "p", "q")
+        assert all("does not sample" in reply.reason for reply in found)
+        assert all("generation_config" not in call.body for call in server.calls)
+        server.calls.clear()
+        read(backend(server, server="transformers"), "p")
+        drawn = [call.body for call in server.calls if call.body["temperature"] > 0]
+        assert [body["generation_config"] for body in drawn] == ['{"do_sample": true}'] * 2
 
 
 # ---- writing ------------------------------------------------------------------------------------
