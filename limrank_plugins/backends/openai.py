@@ -241,8 +241,9 @@ class OpenAIBackend:
             return Failed("the server gives no log-probabilities, and draws=0 forbids sampling", usage)
         if not await self._wire.samples():
             return Failed(
-                "the server gives no log-probabilities and does not sample: at temperature 1 it writes the same "
-                "whatever the seed, so there is nothing to read (`transformers serve`: server='transformers')",
+                "the server gives no log-probabilities and does not sample: at temperature 1 it writes the "
+                "same whatever the seed, so there is nothing to read (for `transformers serve` give "
+                "server='transformers')",
                 usage,
             )
         self._wire.say(
