@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -54,8 +57,13 @@ def demo(
     console.print(
         f"\nOver all {len(asked)} queries, relevant passages among the first five: "
         f"BM25 {lexical}, {reranker.recipe.name} {reranked} (of {total}).\n"
-        f'Try your own: limrank search samples "why does my bread not rise"'
+        f'Try your own: {_program()} search samples "why do soft towels not dry me"'
     )
+
+
+def _program() -> str:
+    """How to call limrank again: its path where it is not on the PATH (`make demo`)."""
+    return "limrank" if shutil.which("limrank") else os.path.relpath(sys.argv[0])
 
 
 def _most_moved(rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> list[tuple[str, Ranking]]:
