@@ -180,11 +180,18 @@ class Store:
         return found
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store values, all or none of them."""
+        """Store values, all or none of them. A full or read-only disk is a warning: the answers stand."""
         rows = [(key, value, int(time.time())) for key, value in dict(items).items()]
         if not rows:
             return
-        with self._lock, self._mending(), self._transaction():
+        try:
+            with self._lock:
+                self._put(rows)
+        except sqlite3.OperationalError as error:
+            warnings.warn(f"answers are not kept in {self.path}: {error}", UserWarning, stacklevel=2)
+
+    def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
+        with self._mending(), self._transaction():
             added = 0
             for row in rows:
                 old = self._db.execute("SELECT length(value) FROM answers WHERE key = ?", row[:1]).fetchone()

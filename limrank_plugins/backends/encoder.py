@@ -26,7 +26,7 @@ from limrank_plugins.backends.embedded import (
     find_mini,
     native_bfloat16,
 )
-from limrank_plugins.backends.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require

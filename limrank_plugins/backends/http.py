@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from limrank_plugins.backends.faults import (
+from limrank_plugins.backends.remote.faults import (
     CallFailed,
     brief,
     is_fault,
@@ -29,7 +29,7 @@ from limrank_plugins.backends.faults import (
     status_of,
     timed_out,
 )
-from limrank_plugins.backends.loops import PerLoop
+from limrank_plugins.backends.remote.loops import PerLoop
 from limrank_plugins.errors import InputError, require
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from limrank_plugins.backends.faults import CallFailed
+from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
-from limrank_plugins.backends.replies import (
+from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.replies import (
     Label,
     Token,
     ending,
@@ -29,9 +30,8 @@ from limrank_plugins.backends.replies import (
     usage_of,
     within,
 )
-from limrank_plugins.backends.served import Sent, Wire, openai_calls
-from limrank_plugins.backends.servers import SERVERS
-from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.backends.remote.served import Sent, Wire, openai_calls
+from limrank_plugins.backends.remote.servers import SERVERS
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Segment

@@ -187,12 +187,15 @@ class Closes(Protocol):
         """Release it. May be called twice."""
 
 
+_FORMAT = 1
+"""Of packed replies; a change of it makes older stored answers unknown rather than misread."""
+
 # ---- requests and replies in the store ----------------------------------------------------------
 
 
 def request_key(identity: str, request: Request) -> bytes:
     """32 bytes that are equal for equal questions to interchangeable models, and only for those."""
-    parts: list[Any] = [identity, type(request).method]
+    parts: list[Any] = [_FORMAT, identity, type(request).method]
     if isinstance(request, Encode):
         parts += [request.role, request.text]
     else:

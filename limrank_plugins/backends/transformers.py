@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.batches import grouped, in_batches
-from limrank_plugins.backends.fitting import fit
-from limrank_plugins.backends.loading import load
-from limrank_plugins.backends.network import Network
+from limrank_plugins.backends.local.batches import grouped, in_batches
+from limrank_plugins.backends.local.fitting import fit
+from limrank_plugins.backends.local.loading import load
+from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.writing import Draft, Writer
 from limrank_plugins.backends.protocols import Failed, Generate, LabelReading, ReadLabels, Reply
-from limrank_plugins.backends.tokens import PromptEncoder
-from limrank_plugins.backends.writing import Draft, Writer
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError
 from limrank_plugins.segments import Prompt

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.fingerprint import folder_fingerprint
-from limrank_plugins.backends.fitting import fit
+from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.fitting import fit
+from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
-from limrank_plugins.backends.replies import Label, Token, labels_in, within
-from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 from limrank_plugins.segments import Prompt, Segment

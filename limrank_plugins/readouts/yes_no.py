@@ -94,27 +94,33 @@ def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Pro
         elif thought.finish == "stop" and thought.reading is not None:
             judged = _verdict(thought.reading, thought.text.strip(), thought.usage)
             samples[position] = _with_cut(judged, thought.cut_tokens)
+        elif thought.finish == "stop":
+            # It ended by itself, but the backend did not read on: nothing is cut, its own end is put back.
+            unfinished.append((position, thought, thought.text))
         else:
             text = cut_back(thought.text) if settings.cut_to_sentence else thought.text.strip()
             unfinished.append((position, thought, text))
 
     if unfinished:
         forced = [
-            prompts[position // settings.samples].then(
-                # The model's own words are no more to be trusted with special tokens than a passage.
-                Segment(f"\n{clean_text(text)}" if text else "", trusted=False),
-                Segment(template.close),
-            )
-            for position, _, text in unfinished
+            prompts[position // settings.samples].then(*_closed(thought, text, template))
+            for position, thought, text in unfinished
         ]
         readings = yield [ReadLabels(prompt, template.labels) for prompt in forced]
         for (position, thought, text), reply in zip(unfinished, readings, strict=True):
-            judged = _verdict(reply, text, thought.usage)
+            judged = _verdict(reply, text.strip(), thought.usage)
             samples[position] = _with_cut(judged, thought.cut_tokens)
 
     done = [sample for sample in samples if sample is not None]
     size = settings.samples
     return [mean_of(done[start : start + size]) for start in range(0, len(done), size)]
+
+
+def _closed(thought: Generated, text: str, template: Template) -> tuple[Segment, Segment]:
+    # The model's own words are no more to be trusted with special tokens than a passage.
+    if thought.finish == "stop":
+        return Segment(clean_text(text), trusted=False), Segment(template.stop[0])
+    return Segment(f"\n{clean_text(text)}" if text else "", trusted=False), Segment(template.close)
 
 
 def _verdict(reply: Reply, explanation: str | None = None, spent: Usage | None = None) -> Judgement:

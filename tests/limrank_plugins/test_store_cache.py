@@ -394,3 +394,17 @@ def test_nothing_in_the_file_can_run(tmp_path: Path):
     assert all(value.startswith(b"{") and value.isascii() for value in values), "JSON, no pickles"
     with pytest.raises(InputError, match="cannot be stored"):
         pack_reply(Failed("no"))
+
+
+def test_a_full_disk_is_a_warning_and_the_ranking_stands(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count={pages}")
+        documents = [f"{text} {'x' * 5000}" for text in TEXTS]
+        thought = "word " * 3000
+        backend = full_backend(generate=lambda prompt: f"{thought}</think>", read_labels=logits)
+        with pytest.warns(UserWarning, match=r"answers are not kept in .*s\.sqlite: .*full"):
+            ranking = Reranker("limrank", backend=backend, store=store).rank("q", documents)
+        assert ranking.failures == ()
+        assert len(ranking) == len(documents)
+        assert store.answer_bytes() == 0

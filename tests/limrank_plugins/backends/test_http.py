@@ -16,8 +16,8 @@ import openai
 import pytest
 from servers import Answer, Call, LoopbackServer, Waits
 
-from limrank_plugins.backends.faults import CallFailed, is_transient, retry_after
 from limrank_plugins.backends.http import Calls
+from limrank_plugins.backends.remote.faults import CallFailed, is_transient, retry_after
 from limrank_plugins.errors import InputError
 
 KEY = "sk-planted-0123456789"

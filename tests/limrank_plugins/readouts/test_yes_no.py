@@ -69,6 +69,18 @@ def test_a_thought_over_budget_is_cut_back_closed_and_read():
     assert not any("It says so" in text for text in trusted), "the model's words are not trusted"
 
 
+def test_a_thought_that_ended_without_a_reading_is_not_cut():
+    """A backend may stop at the stop string without having read on."""
+    from limrank_plugins.backends.protocols import Generated
+
+    backend = full_backend()
+    read = backend._one
+    backend._one = lambda r: Generated(" No full stop", "stop") if isinstance(r, Generate) else read(r)
+    ranking = Reranker("limrank", backend=backend).rank("why", ["a"])
+    assert backend.requests[1].prompt.text.endswith("<think> No full stop</think>")
+    assert ranking[0].explanation == "No full stop"
+
+
 def test_cutting_back_can_be_switched_off():
     backend = full_backend(generate=lambda p: "It says so. Then it goes")
     Reranker("limrank", backend=backend, cut_to_sentence=False).rank("why", ["a"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "TransformersBackend"

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
-from limrank_plugins.backends.fitting import Encoded, Span, inside
+from limrank_plugins.backends.local.fitting import Encoded, Span, inside
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import processors
 
-from limrank_plugins.backends.fitting import Encoded, fit, inside
-from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.backends.local.fitting import Encoded, fit, inside
+from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends import probe
-from limrank_plugins.backends.kv import KeysAndValues
+from limrank_plugins.backends.local import probe
+from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.errors import require
 
 

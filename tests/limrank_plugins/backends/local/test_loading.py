@@ -12,7 +12,7 @@ import tiny
 from plain import ask, chances
 from safetensors.torch import load_file, save_file
 
-from limrank_plugins.backends import fingerprint
+from limrank_plugins.backends.local import fingerprint
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
 

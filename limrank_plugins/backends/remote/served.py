@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.faults import CallFailed
-from limrank_plugins.backends.fitting import fit
 from limrank_plugins.backends.http import Calls
-from limrank_plugins.backends.markers import break_markers, marker_pattern
-from limrank_plugins.backends.replies import Label, choice_of, parse, text_of
-from limrank_plugins.backends.servers import SERVERS, Server, recognise
-from limrank_plugins.backends.tokens import PromptEncoder
+from limrank_plugins.backends.local.fitting import fit
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
+from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.segments import Prompt
 

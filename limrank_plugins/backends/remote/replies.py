@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from limrank_plugins.backends.faults import CallFailed, brief
+from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.data import Usage
 
 
