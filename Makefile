@@ -33,7 +33,7 @@ check-data: $(VENV)/.data  ## Quality figures on real collections: make check-da
 soak: $(VENV)/.test  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak
 
-test-compat:  ## Peers and other versions, each in an environment of its own; many minutes
+test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
 
 clean:  ## Remove the environment and what tools left behind

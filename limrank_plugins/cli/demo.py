@@ -14,6 +14,7 @@ from limrank_plugins import samples
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.search import show_ranking
 from limrank_plugins.data import Ranking
+from limrank_plugins.io import ranking_record
 
 _MARKS = {2: "direct", 1: "indirect", 0: "not"}
 
@@ -24,6 +25,7 @@ def demo(
     recipe: common.Recipe = None,
     model: common.Model = None,
     store: common.StorePath = None,
+    as_json: common.AsJson = False,
 ) -> None:
     """Search the sample collection with BM25, rerank, and show what moved."""
     console = Console(highlight=False, markup=False)
@@ -46,14 +48,25 @@ def demo(
         )
         rankings = reranker.rank_many(list(zip(asked, found, strict=True)))
     grades = samples.qrels()
+    before = [[document.id or "" for document in documents[:5]] for documents in found]
+    after = [ranking.ids[:5] for ranking in rankings]
+    lexical, reranked = (_relevant(tops, rankings, grades) for tops in (before, after))
+    total = sum(grade > 0 for judged in grades.values() for grade in judged.values())
+    if as_json:
+        common.emit(
+            {
+                "queries": len(asked),
+                "relevant": total,
+                "recipe": reranker.recipe.name,
+                "among_first_five": {"bm25s": lexical, reranker.recipe.name: reranked},
+                "rankings": [ranking_record(ranking) for ranking in rankings],
+            }
+        )
+        return
     for query, ranking in _most_moved(rankings, grades)[:queries]:
         marks = {document: _MARKS[grade] for document, grade in grades[query].items()}
         console.print(f"\n{query}: {ranking.query.text}\n", style="bold")
         show_ranking(Ranking(ranking.query, ranking.hits[:6], ranking.recipe, "similarity", False), marks)
-    before = [[document.id or "" for document in documents[:5]] for documents in found]
-    after = [ranking.ids[:5] for ranking in rankings]
-    total = sum(grade > 0 for judged in grades.values() for grade in judged.values())
-    lexical, reranked = (_relevant(tops, rankings, grades) for tops in (before, after))
     console.print(
         f"\nOver all {len(asked)} queries, relevant passages among the first five: "
         f"BM25 {lexical}, {reranker.recipe.name} {reranked} (of {total}).\n"

@@ -233,6 +233,9 @@ def test_demo(cache: Path):
     done = limrank(cache, "demo")
     assert "direct" in done.stdout
     assert "Over all 28 queries" in done.stdout
+    told = json.loads(limrank(cache, "demo", "--json").stdout)
+    assert told["queries"] == 28
+    assert told["among_first_five"]["mini"] > told["among_first_five"]["bm25s"]
 
 
 def test_version_and_help(cache: Path):

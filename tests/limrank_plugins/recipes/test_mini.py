@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("sentence_transformers", reason="not installed: pip install 'limrank[mini]'")
@@ -105,5 +104,5 @@ def test_it_ranks_the_samples_better_than_bm25(backend: EncoderBackend) -> None:
     measure = ir_measures.nDCG @ 10
     bm25 = ir_measures.calc_aggregate([measure], samples.qrels(), before)[measure]
     mini = ir_measures.calc_aggregate([measure], samples.qrels(), after)[measure]
-    assert np.isfinite(bm25)
-    assert mini > bm25 + 0.05, (bm25, mini)
+    assert bm25 < 0.6, "the samples are written so that BM25 over the whole pool is misled"
+    assert mini >= bm25 + 0.10, (bm25, mini)
