@@ -283,7 +283,13 @@ def _backend(
             raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
         return backend
     kind = backend_class(backend if backend is not None else recipe.backend)
-    made: Backend = kind(model if model is not None else recipe.model, **options)
+    try:
+        made: Backend = kind(model if model is not None else recipe.model, **options)
+    except TypeError as error:
+        # Only the call itself: a TypeError from further down is a bug and stays one.
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise InputError(f"backend {kind.name!r} has no such option: {error}") from error
     return made
 
 

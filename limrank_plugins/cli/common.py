@@ -42,6 +42,15 @@ Instruction = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="An argument of the backend as key=value, for example base_url=http://localhost:8000/v1 "
+        "or adapter=folder; repeat for more.",
+        show_default=False,
+    ),
+]
 FirstStage = Annotated[str, typer.Option("--retriever", help="First stage: bm25s, rank_bm25, lucene, dense.")]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
 TopN = Annotated[int | None, typer.Option(help="How many to show or write.", show_default=False)]
@@ -92,10 +101,11 @@ def make_reranker(
     instruction: str | None,
     device: str | None,
     dtype: str | None,
+    option: list[str] | None,
     store: Store,
 ) -> Reranker:
     """The reranker the options ask for."""
-    options: dict[str, Any] = {
+    options: dict[str, Any] = parse_options(option or []) | {
         key: value for key, value in (("device", device), ("dtype", dtype)) if value is not None
     }
     return Reranker(
@@ -110,6 +120,24 @@ def make_reranker(
         store=store,
         **options,
     )
+
+
+def parse_options(written: list[str]) -> dict[str, Any]:
+    """`key=value` pairs; a value that is JSON (a number, true, null) is that, anything else is text.
+
+    Raises:
+        InputError: one without `=` or without a key.
+    """
+    options: dict[str, Any] = {}
+    for item in written:
+        key, equals, value = item.partition("=")
+        if not equals or not key.isidentifier():
+            raise InputError(f"--option wants key=value, but got {item!r}")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
 
 
 def corpus_files(corpus: str) -> list[Path]:

@@ -44,6 +44,7 @@ def demo(
             instruction=None,
             device=None,
             dtype=None,
+            option=None,
             store=kept,
         )
         rankings = reranker.rank_many(list(zip(asked, found, strict=True)))

@@ -51,6 +51,7 @@ def rerank(
     instruction: common.Instruction = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
+    option: common.Options = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
@@ -80,6 +81,7 @@ def rerank(
             instruction=instruction,
             device=device,
             dtype=dtype,
+            option=option,
             store=kept,
         )
         records, fresh = rank_all(reranker, asked, candidates, kept, batch=batch)

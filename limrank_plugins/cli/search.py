@@ -35,6 +35,7 @@ def search(
     instruction: common.Instruction = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
+    option: common.Options = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
@@ -61,6 +62,7 @@ def search(
             instruction=instruction,
             device=device,
             dtype=dtype,
+            option=option,
             store=kept,
         )
         ranking = reranker.rank(asked, found, top_n=top_n)

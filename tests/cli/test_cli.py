@@ -175,6 +175,8 @@ def test_ids_a_trec_file_cannot_hold_stop_before_the_work(cache: Path, tmp_path:
             "/no/such/model",
         ),
         (["prompt", "show", "mini"], "no prompt"),
+        (["search", "samples", "bread", "--option", "nonsense"], "key=value"),
+        (["search", "samples", "bread", "--option", "nonsense=1"], "'encoder' has no such option"),
         (["search", "samples"], "query"),
         (["--nonsense"], "nonsense"),
     ],
@@ -268,3 +270,18 @@ def test_a_reader_that_goes_away_is_not_an_error(cache: Path):
         process.stdout.close()
         errors = process.stderr.read()
     assert "Traceback" not in errors
+
+
+def test_a_served_model_by_address(cache: Path):
+    pytest.importorskip("openai", reason="needs pip install 'limrank[openai]'")
+    from servers import LoopbackServer, toy
+
+    with LoopbackServer(toy) as server:
+        done = limrank(
+            cache,
+            "search", "samples", "bread", "--recipe", "limrank", "--reasoning", "none", "--backend", "openai",
+            "--model", "m", "--option", f"base_url={server.url}", "--option", "concurrency=4", "--json",
+        )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["failures"] == []
+    assert all(0 <= hit["score"] <= 1 for hit in found["hits"])
