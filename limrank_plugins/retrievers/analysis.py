@@ -7,7 +7,9 @@ nothing. `token_pattern=r"(?u)\b\w+\b"` keeps them.
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -131,7 +133,18 @@ def _stopwords(chosen: str | Iterable[str] | None) -> Iterable[str]:
     if chosen not in _LANGUAGES:
         known = ", ".join(_LANGUAGES)
         raise InputError(f"there are no stop words for {chosen!r}; give the words, None, or one of: {known}")
-    from limrank_plugins.retrievers.bm25s import library
-
     words_of: Iterable[str] = getattr(library().stopwords, f"STOPWORDS_{_LANGUAGES[chosen]}")
     return words_of
+
+
+def library() -> Any:
+    """The module bm25s. Importing it sets its logger to DEBUG, so the level is put back."""
+    fresh = "bm25s" not in sys.modules
+    logger = logging.getLogger("bm25s")
+    level = logger.level
+    import bm25s
+    import bm25s.stopwords
+
+    if fresh:
+        logger.setLevel(level)
+    return bm25s

@@ -10,9 +10,7 @@ The terms that every document lacks are ignored, repeated query terms count repe
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +28,7 @@ from limrank_plugins.retrievers import (
     check_k,
     found,
 )
-from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
+from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, library
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
 
 _INDEX = "bm25s"
@@ -135,19 +133,6 @@ class BM25sRetriever:
 
     def __len__(self) -> int:
         return len(self._corpus)
-
-
-def library() -> Any:
-    """The module bm25s. Importing it sets its logger to DEBUG, so the level is put back."""
-    fresh = "bm25s" not in sys.modules
-    logger = logging.getLogger("bm25s")
-    level = logger.level
-    import bm25s
-    import bm25s.stopwords
-
-    if fresh:
-        logger.setLevel(level)
-    return bm25s
 
 
 def _check(place: Path, index: Any, count: int, *, mapped: bool) -> None:
