@@ -167,6 +167,7 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
     """Silent, without torch, without a key in the environment, and Ctrl-C stays Python's."""
     code = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits "ignore"
 before = dict(os.environ)
 from limrank_plugins.retrievers import build_retriever
 assert build_retriever("lucene", ["acid milk"]).search("acid")[0].id == "0"
