@@ -145,8 +145,13 @@ def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> 
         (-score, -tie if use_ties and tie is not None else 0.0, i)
         for (i, score), tie in zip(judged, ties, strict=True)
     ]
-    order = [i for _, _, i in sorted(keyed)]
-    for i, judgement in enumerate(judgements):
-        if judgement.score is None:
-            order.insert(min(i, len(order)), i)
-    return order
+    failed = [i for i, judgement in enumerate(judgements) if judgement.score is None]
+    return put_back([i for _, _, i in sorted(keyed)], failed)
+
+
+def put_back(order: list[int], failed: Sequence[int]) -> list[int]:
+    """The order with the failed documents (ascending) back at their input positions, or at its end."""
+    whole = list(order)
+    for i in failed:
+        whole.insert(min(i, len(whole)), i)
+    return whole

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limrank_plugins.answers import arrange
-from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
+from limrank_plugins.answers import arrange, put_back
+from limrank_plugins.data import Document, Failure, Hit, Judgement, Query, Ranking, Usage
 from limrank_plugins.driver import Outcome
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
@@ -22,7 +22,8 @@ def to_ranking(
 ) -> Ranking:
     """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
     judgements = outcome.judgements
-    order = arrange(judgements, threshold) if outcome.order is None else _with_failures_in_place(outcome)
+    order = _whole_order(outcome, threshold)
+    reasons = [_failure(judgement, outcome) for judgement in judgements]
     usage = Usage()
     for judgement in judgements:
         usage = usage + judgement.usage
@@ -34,15 +35,15 @@ def to_ranking(
             rank=rank,
             score=judgements[i].score,
             explanation=judgements[i].explanation,
-            failure=judgements[i].failure,
+            failure=reasons[i],
             cut_tokens=judgements[i].cut_tokens,
         )
         for rank, i in enumerate(order[:top_n], start=1)
     )
     failed = [
-        Failure(document.id or "", judgement.failure)
-        for document, judgement in zip(documents, judgements, strict=True)
-        if judgement.failure is not None
+        Failure(document.id or "", reason)
+        for document, reason in zip(documents, reasons, strict=True)
+        if reason is not None
     ]
     return Ranking(
         query=query,
@@ -64,11 +65,16 @@ def check_cut(top_n: int | None, threshold: float | None) -> None:
         raise InputError(f"threshold must be a finite number, or None for none, but got {threshold!r}")
 
 
-def _with_failures_in_place(outcome: Outcome) -> list[int]:
-    """The order, with every document no answer was about put back at its input position."""
-    assert outcome.order is not None
-    order = [i for i in outcome.order if outcome.judgements[i].failure is None]
-    for i, judgement in enumerate(outcome.judgements):
-        if judgement.failure is not None:
-            order.insert(min(i, len(order)), i)
-    return order
+def _whole_order(outcome: Outcome, threshold: float | None) -> list[int]:
+    """Input positions, best first, with every failed document at its own."""
+    if outcome.order is None:
+        return arrange(outcome.judgements, threshold)
+    failed = [i for i, judgement in enumerate(outcome.judgements) if judgement.failure is not None]
+    return put_back([i for i in outcome.order if outcome.judgements[i].failure is None], failed)
+
+
+def _failure(judgement: Judgement, outcome: Outcome) -> str | None:
+    """Why a document was not judged. Where scores are the result, none is a failure even without a reason."""
+    if judgement.failure is None and judgement.score is None and outcome.order is None:
+        return "no reason given"
+    return judgement.failure

@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from limrank_plugins.backends.embedded import (
     native_bfloat16,
 )
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.loading import no_progress_bar
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
@@ -188,7 +188,7 @@ class EncoderBackend:
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
         try:
-            with _no_progress_bar():
+            with no_progress_bar():
                 model = library.SentenceTransformer(
                     self._source,
                     device=self.device,
@@ -251,17 +251,3 @@ def _reply(vector: np.ndarray, usage: Usage) -> Embedded | Failed:
     if not np.isfinite(vector).all():
         return Failed("the encoder gave a vector that is not finite", usage)
     return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """While weights are loaded, transformers draws a bar; its switch is put back afterwards."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

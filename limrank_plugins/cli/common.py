@@ -182,8 +182,8 @@ def open_index(corpus: str, retriever: str, *, folder: Path | None = None) -> Re
     """The index of a corpus: loaded if one with the corpus's fingerprint is there, else built and kept."""
     if folder is None:
         folder = index_folder(corpus, retriever)
-        if folder.is_dir():
-            return load_retriever(folder)
+    if folder.is_dir():
+        return load_retriever(folder)
     documents = list(read_corpus(corpus))
     if not documents:
         raise InputError(f"corpus {corpus!r} is empty: it holds no documents")

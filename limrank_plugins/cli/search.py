@@ -133,8 +133,8 @@ def index(
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: remove it, or choose another folder")
-    built = common.open_index(corpus, retriever, folder=output)
     where = output or common.index_folder(corpus, retriever)
+    built = common.open_index(corpus, retriever, folder=where)
     if as_json:
         common.emit({"retriever": retriever, "documents": len(built), "folder": str(where)})
     else:

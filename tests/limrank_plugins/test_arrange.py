@@ -5,8 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limrank_plugins import Document, Query, load_recipe
 from limrank_plugins.answers import arrange
+from limrank_plugins.arrange import to_ranking
 from limrank_plugins.data import Judgement
+from limrank_plugins.driver import Outcome
 
 scores = st.sampled_from([None, 0.0, 0.25, 0.5, 1.0])
 judgements = st.lists(st.builds(Judgement, scores, st.sampled_from([0.1, 0.2, 0.3])), max_size=12)
@@ -50,3 +53,13 @@ def test_a_threshold_drops_scores_below_it_and_nothing_else(judged: list[Judgeme
     assert set(order) == {i for i, j in enumerate(judged) if j.score is None or j.score >= threshold}
     failed = [i for i in order if judged[i].score is None]
     assert failed == sorted(failed)
+
+
+def test_a_document_without_a_score_is_a_failure_even_if_nobody_says_why():
+    recipe, documents = load_recipe("limrank"), [Document("a", id="x"), Document("b", id="y")]
+    outcome = Outcome((Judgement(None), Judgement(0.5)))
+    ranking = to_ranking(recipe, Query("q"), documents, outcome)
+    assert ranking.failures == (("x", "no reason given"),)
+    assert (ranking[0].id, ranking[0].failure) == ("x", "no reason given")
+    ordered = to_ranking(recipe, Query("q"), documents, Outcome((Judgement(None), Judgement(None)), [1, 0]))
+    assert (ordered.ids, ordered.failures) == (["y", "x"], ())

@@ -58,7 +58,7 @@ def load(
         raise InputError(f"adapter {adapter!r} must be a folder that holds an adapter_config.json")
     source = _checked(model)
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with _told(given), _no_progress_bar(transformers):
+    with _told(given), no_progress_bar():
         # An adapter may bring added tokens of its own.
         brings = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
         tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -188,8 +188,9 @@ def _told(model: str) -> Iterator[None]:
 
 
 @contextmanager
-def _no_progress_bar(transformers: Any) -> Iterator[None]:
-    logging = transformers.utils.logging
+def no_progress_bar() -> Iterator[None]:
+    """While weights are loaded, transformers draws a bar; its switch is put back afterwards."""
+    logging = require("transformers", "transformers", "loading a model").utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
