@@ -106,6 +106,19 @@ class Chosen:
         return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found out about a query's documents.
+
+    Attributes:
+        judgements: one per document, in input order.
+        order: input positions, best first, where a schedule made an order; None: sort the scores.
+    """
+
+    judgements: tuple[Judgement, ...]
+    order: list[int] | None = None
+
+
 def _shared(
     explanation: str | None,
     failure: str | None,

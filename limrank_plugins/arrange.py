@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limrank_plugins.answers import arrange, put_back
+from limrank_plugins.answers import Outcome, arrange, put_back
 from limrank_plugins.data import Document, Failure, Hit, Judgement, Query, Ranking, Usage
-from limrank_plugins.driver import Outcome
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 
@@ -33,7 +32,8 @@ def to_ranking(
             document=documents[i],
             index=i,
             rank=rank,
-            score=judgements[i].score,
+            # An order has no scores, even where it was made by comparing some: they are of different groups.
+            score=judgements[i].score if outcome.order is None else None,
             explanation=judgements[i].explanation,
             failure=reasons[i],
             cut_tokens=judgements[i].cut_tokens,

@@ -12,9 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, overload
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 
-ScoreKind = Literal["probability", "similarity", "grade", "logit", "rank"]
-"""What a score is: P(relevant), a similarity, an expected grade, a raw logit, or derived from the rank."""
+ScoreKind = Literal[
+    "probability", "similarity", "grade", "logit", "likelihood", "attention", "prior", "fused", "rank"
+]
+"""What a score is: P(relevant), a similarity (of vectors or of terms), an expected grade, a raw logit, the
+mean log-likelihood of the query, attention paid to the document, the first stage's own score, several
+scores made one, or derived from the rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,20 @@ class Query:
         id: its identifier in queries, runs and qrels; empty where there is none.
         instruction: what else makes a document relevant (FollowIR); appended after the text
             with a space, unless it is the text itself, as Rank1 does.
+        images: shown before the text, to models that can see.
     """
 
     text: str
     id: str = ""
     instruction: str = ""
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("text", "id", "instruction"):
             _must_be_str(getattr(self, name), f"Query.{name}")
         if not self.text.strip():
             raise InputError(f"the query is empty: got {self.text!r}; give at least one word")
+        object.__setattr__(self, "images", _images(self.images, "Query.images"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class Document:
         title: read before the text, joined by a space, as mteb and Rank1 do.
         prior: the first stage's score, higher is better, or None where there was no first stage.
         meta: anything of the caller's; handed back untouched, never read.
+        images: shown before the text, to models that can see; any other model refuses the document.
     """
 
     text: str
@@ -56,6 +65,7 @@ class Document:
     title: str = ""
     prior: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
         _must_be_str(self.text, "Document.text")
@@ -66,6 +76,7 @@ class Document:
             raise InputError(
                 f"the prior of document {self.id!r} is {self.prior}: give a finite number, or None for none"
             )
+        object.__setattr__(self, "images", _images(self.images, "Document.images"))
 
     @property
     def passage(self) -> str:
@@ -244,6 +255,16 @@ def check_unique(ids: Sequence[str], what: str) -> None:
         shown = ", ".join(repr(identifier) for identifier in repeated[:5])
         more = f" and {len(repeated) - 5} more" if len(repeated) > 5 else ""
         raise InputError(f"every {what} must be unique, but these repeat: {shown}{more}")
+
+
+def _images(value: Iterable[Image], name: str) -> tuple[Image, ...]:
+    found = tuple(value)
+    strangers = [type(item).__name__ for item in found if not isinstance(item, Image)]
+    if strangers:
+        raise InputError(
+            f"{name} must hold Image objects, but got {strangers[0]}: Image.open(path) makes one"
+        )
+    return found
 
 
 def _must_be_str(value: object, name: str) -> str:

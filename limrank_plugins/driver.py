@@ -1,9 +1,9 @@
 """Steps many programs in lockstep, and the one place where sync meets async.
 
 A program yields questions and receives answers. `together` merges many programs into one whose
-questions are everybody's, so that even sequential schedules fill a batch. `run` and `arun` put the
-questions to a backend; what happens before and after (the store, repeated questions, accounting)
-is written once, in `_steps`.
+questions are everybody's, so that even sequential schedules fill a batch. `on` addresses a program's
+questions to a backend. `run` and `arun` put addressed questions to their backends; what happens before
+and after (the store, repeated questions, accounting) is written once, in `_steps`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,15 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
-from limrank_plugins.backends.protocols import (
-    Backend,
-    Failed,
-    Program,
-    Reply,
-    Request,
-    pack_reply,
-    repeated,
-    request_key,
-    unpack_reply,
-)
+from limrank_plugins.answers import Outcome
+from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
+from limrank_plugins.backends.protocols import Backend, Failed, Program, Reply, Request, repeated
 from limrank_plugins.data import Document, Judgement, Query, Usage
 from limrank_plugins.errors import BackendError
+from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
@@ -36,20 +29,39 @@ from limrank_plugins.recipes import Recipe
 from limrank_plugins.store import Store
 
 T = TypeVar("T")
-Batch = tuple[str, list[Request]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a program found out.
+class To(NamedTuple):
+    """A question and whom it is put to."""
 
-    Attributes:
-        judgements: one per document, in input order.
-        order: input positions, best first, where a schedule made an order; None: sort the scores.
-    """
+    backend: Backend
+    request: Request
 
-    judgements: tuple[Judgement, ...]
-    order: list[int] | None = None
+
+class Batch(NamedTuple):
+    """Questions of one kind to one backend."""
+
+    backend: Backend
+    method: str
+    requests: list[Request]
+
+
+Addressed = Generator[list[To], list[Reply], T]
+"""A program whose questions say whom they are for."""
+
+_Key = tuple[int, Request]
+
+
+def on(backend: Backend, program: Program[T]) -> Addressed[T]:
+    """The program, all of its questions put to this backend."""
+    try:
+        requests = next(program)
+        while True:
+            replies = yield [To(backend, request) for request in requests]
+            requests = program.send(replies)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
 
 
 def judge(
@@ -62,6 +74,8 @@ def judge(
     """One query's program: the recipe's schedule, its groups read by the recipe's readout."""
     if recipe.prepare is not None:
         documents = recipe.prepare(documents)
+    if recipe.readout is None or recipe.schedule is None:
+        raise TypeError(f"recipe {recipe.name!r} is made of others, which are judged one by one")
     plan = recipe.schedule(len(documents))
     said: list[Judgement | None] = [None] * len(documents)
     try:
@@ -84,11 +98,15 @@ def judge(
 
 def _twins_in_input_order(order: list[int], documents: Sequence[Document]) -> list[int]:
     """Documents that read the same are a tie, however a model was made to tell them apart."""
-    members: dict[tuple[str, float | None], list[int]] = {}
+
+    def read(i: int) -> tuple[str, tuple[Image, ...], float | None]:
+        return documents[i].passage, documents[i].images, documents[i].prior
+
+    members: dict[tuple[str, tuple[Image, ...], float | None], list[int]] = {}
     for i in order:
-        members.setdefault((documents[i].passage, documents[i].prior), []).append(i)
+        members.setdefault(read(i), []).append(i)
     queues = {key: iter(sorted(twins)) for key, twins in members.items()}
-    return [next(queues[(documents[i].passage, documents[i].prior)]) for i in order]
+    return [next(queues[read(i)]) for i in order]
 
 
 def _merged(before: Judgement | None, now: Judgement) -> Judgement:
@@ -104,22 +122,22 @@ def _merged(before: Judgement | None, now: Judgement) -> Judgement:
     )
 
 
-def run(program: Program[T], backend: Backend, store: Store | None = None) -> T:
-    """Drive a program from plain code, whether the backend is plain or async."""
-    steps = _steps(program, backend, store)
+def run(program: Addressed[T], store: Store | None = None) -> T:
+    """Drive a program from plain code, whether its backends are plain or async."""
+    steps = _steps(program, store)
     try:
         batch = next(steps)
         while True:
-            answer = _invoke(backend, batch)
+            answer = _invoke(batch)
             batch = steps.send(_on_loop(answer) if inspect.isawaitable(answer) else answer)
     except StopIteration as finished:
         result: T = finished.value
         return result
 
 
-async def arun(program: Program[T], backend: Backend, store: Store | None = None) -> T:
+async def arun(program: Addressed[T], store: Store | None = None) -> T:
     """Drive a program from async code; neither a plain backend nor the store blocks the event loop."""
-    steps = _steps(program, backend, store)
+    steps = _steps(program, store)
     first = True
     replies: Sequence[Reply] = ()
     while True:
@@ -129,10 +147,10 @@ async def arun(program: Program[T], backend: Backend, store: Store | None = None
             result: T = finished.value
             return result
         first = False
-        if inspect.iscoroutinefunction(getattr(backend, batch[0])):
-            answer = _invoke(backend, batch)
+        if inspect.iscoroutinefunction(getattr(batch.backend, batch.method)):
+            answer = _invoke(batch)
         else:
-            answer = await asyncio.to_thread(_invoke, backend, batch)
+            answer = await asyncio.to_thread(_invoke, batch)
         replies = await answer if inspect.isawaitable(answer) else answer
 
 
@@ -151,42 +169,23 @@ def _advance(steps: Generator[Batch, Sequence[Reply], T], replies: Sequence[Repl
         raise _Finished(finished.value) from None
 
 
-def _steps(
-    program: Program[T], backend: Backend, store: Store | None
-) -> Generator[Batch, Sequence[Reply], T]:
-    """Everything between a program's questions and a backend's methods; yields one batch per method."""
+def _steps(program: Addressed[T], store: Store | None) -> Generator[Batch, Sequence[Reply], T]:
+    """Everything between a program's questions and the backends' methods; yields one batch at a time."""
     try:
-        requests = next(program)
+        questions = next(program)
         while True:
             # The same question twice (two documents with one text) is asked once.
-            first: dict[Request, int] = {}
-            for position, request in enumerate(requests):
-                first.setdefault(request, position)
-            known: dict[Request, Reply] = {}
-            keys = {request: request_key(backend.identity, request) for request in first} if store else {}
-            if store is not None:
-                stored = store.get_many(list(keys.values()))
-                known = {r: unpack_reply(r, stored[key]) for r, key in keys.items() if key in stored}
-            asked = [request for request in first if request not in known]
-            for method in dict.fromkeys(type(request).method for request in asked):
-                batch = [request for request in asked if type(request).method == method]
-                started = time.perf_counter()
-                replies = yield method, batch
-                seconds = (time.perf_counter() - started) / len(batch)
-                if len(replies) != len(batch):
-                    raise BackendError(
-                        f"backend {backend.name!r} gave {len(replies)} answers to {len(batch)} questions"
-                    )
-                for request, reply in zip(batch, replies, strict=True):
-                    spent = reply.usage + Usage(calls=1, seconds=seconds)
-                    known[request] = replace(reply, usage=spent)
-                if store is not None:
-                    fresh = [(keys[r], r) for r in batch if not isinstance(known[r], Failed)]
-                    store.put_many([(key, pack_reply(known[r])) for key, r in fresh])
-            requests = program.send(
+            first: dict[_Key, int] = {}
+            for position, question in enumerate(questions):
+                first.setdefault(_key(question), position)
+            asked = [questions[position] for position in first.values()]
+            known = yield from _answered(asked, store)
+            questions = program.send(
                 [
-                    known[request] if first[request] == position else repeated(known[request])
-                    for position, request in enumerate(requests)
+                    known[_key(question)]
+                    if first[_key(question)] == position
+                    else repeated(known[_key(question)])
+                    for position, question in enumerate(questions)
                 ]
             )
     except StopIteration as finished:
@@ -194,9 +193,47 @@ def _steps(
         return result
 
 
-def _invoke(backend: Backend, batch: Batch) -> Any:
-    method, requests = batch
-    return getattr(backend, method)(requests)
+def _answered(
+    questions: Sequence[To], store: Store | None
+) -> Generator[Batch, Sequence[Reply], dict[_Key, Reply]]:
+    """The replies to different questions: the stored ones, then the backends', which are stored."""
+    kept = [q for q in questions if store is not None and getattr(q.backend, "stored", True)]
+    keys = {_key(q): request_key(q.backend.identity, q.request) for q in kept}
+    stored = store.get_many(list(keys.values())) if store is not None and keys else {}
+    known: dict[_Key, Reply] = {
+        _key(q): unpack_reply(q.request, stored[keys[_key(q)]]) for q in kept if keys[_key(q)] in stored
+    }
+    batches: dict[tuple[int, str], list[To]] = {}
+    for question in questions:
+        if _key(question) not in known:
+            kind = id(question.backend), type(question.request).method
+            batches.setdefault(kind, []).append(question)
+    for (_, method), part in batches.items():
+        backend, requests = part[0].backend, [question.request for question in part]
+        started = time.perf_counter()
+        replies = yield Batch(backend, method, requests)
+        seconds = (time.perf_counter() - started) / len(part)
+        if len(replies) != len(part):
+            raise BackendError(
+                f"backend {backend.name!r} gave {len(replies)} answers to {len(part)} questions"
+            )
+        for question, reply in zip(part, replies, strict=True):
+            spent = reply.usage + Usage(calls=1, seconds=seconds)
+            known[_key(question)] = replace(reply, usage=spent)
+        if store is not None:
+            fresh = [(keys[_key(q)], known[_key(q)]) for q in part if _key(q) in keys]
+            store.put_many(
+                [(key, pack_reply(reply)) for key, reply in fresh if not isinstance(reply, Failed)]
+            )
+    return known
+
+
+def _key(question: To) -> _Key:
+    return id(question.backend), question.request
+
+
+def _invoke(batch: Batch) -> Any:
+    return getattr(batch.backend, batch.method)(batch.requests)
 
 
 class _LoopThread:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, Self
 
 from limrank_plugins import driver
+from limrank_plugins.answers import Outcome
+from limrank_plugins.arguments import Thinking, backend_for, can_ask, check_backend, settings_for
 from limrank_plugins.arrange import check_cut, to_ranking
-from limrank_plugins.backends import backend_class, backend_names
-from limrank_plugins.backends.protocols import Backend, ChecksLabels, Closes, Program
+from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
-from limrank_plugins.driver import Outcome
-from limrank_plugins.errors import CapabilityError, InputError, RankingFailed
-from limrank_plugins.prompts import Template, instructed, load_template
-from limrank_plugins.readouts import Reasoning, Settings
+from limrank_plugins.driver import Addressed
+from limrank_plugins.errors import InputError, RankingFailed
+from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.recipes import Recipe, load_recipe
+from limrank_plugins.recipes.cascade import thinking_where_it_matters, with_budget
 from limrank_plugins.store import Store
+from limrank_plugins.wrappers import Ask
+from limrank_plugins.wrappers.budget import Budget
+from limrank_plugins.wrappers.twins import once_each
 
 
 class Reranker:
@@ -27,7 +33,10 @@ class Reranker:
         recipe: a recipe's name (with options: `"insertrank:scale=rank"`), or a `Recipe`.
         model: folder or hub name; default: the recipe's checkpoint.
         backend: a backend, or the name of one; default: the recipe's.
-        reasoning: `"full"` thinks before every verdict, `"none"` never; default: the recipe's.
+        reasoning: `"full"` thinks before every verdict, `"none"` never, `"auto"` only where it can change
+            the top of the list (`docs/recipes.md`); default: the recipe's.
+        budget: for `reasoning="auto"` and recipe `cascade`: the most that is spent on a query, as in
+            `"20 documents"`, `"50000 tokens"`, `"5 seconds"`, or several of them; default: the recipe's.
         samples: thoughts per document, averaged; default 1. For recipes that order or choose: seeded
             permutations of every group, whose answers are put to the vote.
         seed: of the sampling; default 0.
@@ -61,7 +70,8 @@ class Reranker:
         model: str | None = None,
         backend: str | Backend | None = None,
         *,
-        reasoning: Reasoning | None = None,
+        reasoning: Thinking | None = None,
+        budget: str | Budget | None = None,
         samples: int = 1,
         seed: int = 0,
         temperature: float | None = None,
@@ -74,29 +84,44 @@ class Reranker:
         template: str | None = None,
         **options: Any,
     ) -> None:
-        self.recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
-        self.settings = _settings(
-            self.recipe,
-            reasoning=reasoning,
-            samples=samples,
-            seed=seed,
-            temperature=temperature,
-            top_p=top_p,
-            max_reasoning_tokens=(
-                self.recipe.max_reasoning_tokens if max_reasoning_tokens is None else max_reasoning_tokens
+        made = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        self.reasoning: Thinking | None = reasoning if reasoning is not None else made.reasoning
+        self.budget = None if budget is None else str(budget)
+        if reasoning == "auto":
+            made = thinking_where_it_matters(made, budget)
+        elif budget is not None:
+            made = with_budget(made, budget)
+        self.recipe = made
+        shaping: dict[str, Any] = {
+            "samples": samples,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_reasoning_tokens": (
+                made.max_reasoning_tokens if max_reasoning_tokens is None else max_reasoning_tokens
             ),
-            cut_to_sentence=cut_to_sentence,
-            instruction=instruction,
-        )
+            "cut_to_sentence": cut_to_sentence,
+        }
+        common: dict[str, Any] = {"seed": seed, "instruction": instruction}
+        self.settings = settings_for(made, reasoning=reasoning, **shaping, **common)
         if on_failure not in ("mark", "raise"):
             raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
         self.on_failure = on_failure
         self.store = store
-        named = template if template is not None else self.recipe.template
-        self.template: Template | None = load_template(named) if named is not None else None
-        self._owns_backend = backend is None or isinstance(backend, str)
-        self.backend = _backend(self.recipe, backend, model, options)
-        self._check_backend()
+        self.parts: tuple[Reranker, ...] = ()
+        if made.parts:
+            shaping["max_reasoning_tokens"] = max_reasoning_tokens
+            thinking = None if reasoning == "auto" else reasoning
+            shaping |= {"reasoning": thinking, "template": template} | common
+            self.parts = _parts(made, model, backend, shaping, common, options)
+            self.backend: Backend = self.parts[-1].backend
+            self.template: Template | None = self.parts[-1].template
+            self._owns_backend, self._owns_parts = False, True
+            return
+        named = template if template is not None else made.template
+        self.template = load_template(named) if named is not None else None
+        self._owns_backend, self._owns_parts = backend is None or isinstance(backend, str), False
+        self.backend = backend_for(made, backend, model, options)
+        check_backend(made, self.settings, self.template, self.backend)
 
     @classmethod
     def from_pretrained(cls, path_or_name: str, **overrides: Any) -> Reranker:
@@ -113,6 +138,38 @@ class Reranker:
         made = cls(model=path_or_name, **(card_arguments(card) | overrides))
         check_card(card, made.template, path_or_name)
         return made
+
+    @classmethod
+    def combined(
+        cls, recipe: str | Recipe, *parts: Reranker, on_failure: str = "mark", store: Store | None = None
+    ) -> Self:
+        """A recipe made of others, with these rerankers in the place of its own parts.
+
+        They stay yours to close; their `store` and `on_failure` are not used.
+
+        Raises:
+            InputError: the recipe is not made of others, or not of that many.
+
+        Example:
+            >>> from limrank_plugins import Reranker
+            >>> mini = Reranker("mini")
+            >>> Reranker.combined("vote", mini).rank("milk", ["bread", "curdled milk"]).ids
+            ['1', '0']
+        """
+        made = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        if made.wrapper is None:
+            raise InputError(f"recipe {made.name!r} is not made of others; cascade, fuse and vote are")
+        made.wrapper.check([part.recipe for part in parts])
+        if on_failure not in ("mark", "raise"):
+            raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
+        self = cls.__new__(cls)
+        names = ", ".join(part.recipe.name for part in parts)
+        self.recipe = replace(made, name=f"{made.name}({names})")
+        self.settings, self.on_failure, self.store = parts[-1].settings, on_failure, store
+        self.reasoning, self.budget = parts[-1].reasoning, None
+        self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
+        self._owns_backend = self._owns_parts = False
+        return self
 
     # ---- ranking --------------------------------------------------------------------------------
 
@@ -158,7 +215,7 @@ class Reranker:
     ) -> list[Ranking]:
         """Rank many queries in lockstep: every step puts all queries' questions in one batch."""
         prepared = self._prepare(jobs, top_n, threshold)
-        found = driver.run(self._program(prepared), self.backend, self.store)
+        found = driver.run(self._program(prepared), self.store)
         return self._rankings(prepared, found, top_n, threshold)
 
     async def arank_many(
@@ -170,13 +227,24 @@ class Reranker:
     ) -> list[Ranking]:
         """`rank_many` for async code."""
         prepared = self._prepare(jobs, top_n, threshold)
-        found = await driver.arun(self._program(prepared), self.backend, self.store)
+        found = await driver.arun(self._program(prepared), self.store)
         return self._rankings(prepared, found, top_n, threshold)
 
     def close(self) -> None:
         """Release the model, if this reranker loaded it. May be called twice."""
         if self._owns_backend and isinstance(self.backend, Closes):
             self.backend.close()
+        for part in self.parts if self._owns_parts else ():
+            part.close()
+
+    def with_template(self, template: Template) -> Self:
+        """A reranker that asks in another wording and shares the loaded model."""
+        made = copy.copy(self)
+        made.parts = tuple(
+            part.with_template(template) if part.template == self.template else part for part in self.parts
+        )
+        made.template = template
+        return made
 
     @property
     def identity(self) -> str:
@@ -186,6 +254,7 @@ class Reranker:
         parts = [
             self.recipe.name,
             repr((self.recipe.readout, self.recipe.schedule)),
+            *([repr(self.recipe.wrapper), *(part.identity for part in self.parts)] if self.parts else []),
             # A plain function's repr holds its address, which no later process would have again.
             "" if prepare is None else getattr(prepare, "__qualname__", repr(prepare)),
             self.backend.identity,
@@ -195,18 +264,6 @@ class Reranker:
         return "|".join(parts)
 
     # ---- inside ---------------------------------------------------------------------------------
-
-    def _check_backend(self) -> None:
-        for capability in self.recipe.readout.needs(self.settings):
-            if not isinstance(self.backend, capability):
-                having = [n for n in backend_names() if _has(backend_class(n), capability)]
-                raise CapabilityError(
-                    f"recipe {self.recipe.name!r} needs a backend that {_verb(capability)}, which "
-                    f"{self.backend.name!r} cannot be asked; these can: {', '.join(having) or 'none'}"
-                )
-        if self.template is not None and self.template.labels and isinstance(self.backend, ChecksLabels):
-            self.backend.check_labels(self.template.labels, self.template.close)
-        instructed(Query("check"), self.settings.instruction)
 
     def _prepare(
         self,
@@ -222,10 +279,15 @@ class Reranker:
             )
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]
 
-    def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Program[list[Outcome]]:
-        return driver.together(
-            [driver.judge(self.recipe, self.template, self.settings, q, ds) for q, ds in prepared]
-        )
+    def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Addressed[list[Outcome]]:
+        return driver.together([self._judged(query, documents) for query, documents in prepared])
+
+    def _judged(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
+        if self.recipe.wrapper is not None:
+            asks = [Ask(part.recipe, partial(part._judged, query)) for part in self.parts]
+            return once_each(documents, partial(self.recipe.wrapper, query, parts=asks))
+        judged = driver.judge(self.recipe, self.template, self.settings, query, documents)
+        return driver.on(self.backend, judged)
 
     def _rankings(
         self,
@@ -244,59 +306,34 @@ class Reranker:
         return rankings
 
 
-def _settings(recipe: Recipe, *, reasoning: Reasoning | None, **others: Any) -> Settings:
-    if reasoning is not None and reasoning not in ("full", "none"):
-        raise InputError(f"reasoning must be 'full' or 'none', but got {reasoning!r}")
-    if reasoning == "full" and recipe.reasoning is None:
-        raise InputError(f"recipe {recipe.name!r} has no reasoning to switch on; leave reasoning out")
-    for name in ("samples", "max_reasoning_tokens"):
-        value = others[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
-    if isinstance(others["seed"], bool) or not isinstance(others["seed"], int):
-        raise InputError(f"seed must be a whole number, but got {others['seed']!r}")
-    temperature = others["temperature"]
-    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
-        raise InputError(f"temperature must be >= 0, but got {temperature!r}")
-    if not 0 < others["top_p"] <= 1:
-        raise InputError(f"top_p must be in (0, 1], but got {others['top_p']!r}")
-    chosen = reasoning if reasoning is not None else recipe.reasoning
-    # Of a group, several samples are several permutations, which differ without any drawing.
-    if others["samples"] > 1 and recipe.oracle == "score":
-        if chosen != "full":
-            raise InputError(
-                f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome"
-            )
-        if temperature == 0:
-            raise InputError(
-                "samples > 1 at temperature 0 would be the same thought again: give a temperature > 0"
-            )
-    return Settings(reasoning=chosen if chosen is not None else "none", **others)
+def _parts(
+    recipe: Recipe,
+    model: str | None,
+    backend: str | Backend | None,
+    shaping: dict[str, Any],
+    common: dict[str, Any],
+    options: dict[str, Any],
+) -> tuple[Reranker, ...]:
+    """The rerankers a recipe is made of; what was asked for is the last one's."""
+    *others, last = recipe.parts
+    mine = shaping | {"reasoning": shaping["reasoning"] or last.reasoning}
+    dear = Reranker(last.recipe, model, backend, **mine, **options)
+    parts: list[Reranker] = []
+    for part in others:
+        inner = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
+        given: dict[str, Any] = common | {"reasoning": part.reasoning}
+        if part.shared:
+            parts.append(Reranker(inner, backend=dear.backend, template=shaping["template"], **given))
+        elif backend is not None and not isinstance(backend, str) and _serves(inner, part.reasoning, backend):
+            parts.append(Reranker(inner, backend=backend, **given))
+        else:
+            parts.append(Reranker(inner, **given))
+    return (*parts, dear)
 
 
-def _backend(
-    recipe: Recipe, backend: str | Backend | None, model: str | None, options: dict[str, Any]
-) -> Backend:
-    if backend is not None and not isinstance(backend, str):
-        given = [*(["model"] if model is not None else []), *options]
-        if given:
-            raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
-        return backend
-    kind = backend_class(backend if backend is not None else recipe.backend)
-    try:
-        made: Backend = kind(model if model is not None else recipe.model, **options)
-    except TypeError as error:
-        # Only the call itself: a TypeError from further down is a bug and stays one.
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise
-        raise InputError(f"backend {kind.name!r} has no such option: {error}") from error
-    return made
-
-
-def _verb(capability: type[Any]) -> str:
-    return (capability.__doc__ or capability.__name__).split(".")[0].lower()
-
-
-def _has(kind: type[Any], capability: type[Any]) -> bool:
-    methods = [name for name in vars(capability) if not name.startswith("_")]
-    return all(hasattr(kind, name) for name in methods)
+def _serves(recipe: Recipe, reasoning: str | None, backend: Backend) -> bool:
+    """Whether a backend that was handed over can be asked what this part needs, too."""
+    if recipe.parts:
+        return True  # made of others, which are looked at one by one
+    usual = {"samples": 1, "max_reasoning_tokens": 1, "seed": 0, "temperature": None, "top_p": 1.0}
+    return can_ask(recipe, settings_for(recipe, reasoning=reasoning, **usual), backend)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from limrank_plugins.images import Image
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -22,6 +24,7 @@ class Segment:
         role: `"system"`, `"user"` or `"assistant"` in a chat, whose markers the model's own chat template
             puts around it; empty in a raw completion. An assistant's segment at the end is the start of
             the answer, which the model continues.
+        image: a picture instead of text, which is then empty.
     """
 
     text: str
@@ -29,6 +32,7 @@ class Segment:
     cuttable: bool = False
     shared: bool = False
     role: str = ""
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Prompt:
     def is_chat(self) -> bool:
         """Whether it is a chat rather than a raw completion."""
         return any(segment.role for segment in self.segments)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Its pictures, in reading order."""
+        return tuple(segment.image for segment in self.segments if segment.image is not None)
 
     def messages(self) -> list[tuple[str, tuple[Segment, ...]]]:
         """A chat's messages: neighbouring segments of one role belong to one message."""

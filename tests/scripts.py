@@ -67,9 +67,24 @@ def vector(text: str, role: str) -> list[float]:
     return [unit(f"{axis}{text}") - 0.5 for axis in range(8)]
 
 
+def attention(prompt: Prompt) -> list[list[float]]:
+    """Attention to each word of each passage; the same for all where no real query is asked about."""
+    if "N/A" in prompt.text:
+        return [[0.1 for _ in [*text.split(), "."]] for text in passages_of(prompt)]
+    return [[0.1 + unit(text) for _ in [*text.split(), "."]] for text in passages_of(prompt)]
+
+
 def full_backend(*, asynchronous: bool = False, **scripts: Any) -> ScriptedBackend:
     """A backend that can be asked everything."""
-    made = {"read_labels": logits, "generate": thought, "encode": vector} | scripts
+    made = {
+        "read_labels": logits,
+        "generate": thought,
+        "encode": vector,
+        "score_pairs": lambda query, passage: unit(passage),
+        "classify": lambda text, labels: [6 * unit(label) for label in labels],
+        "likelihood": lambda prompt, continuation: [-unit(passage_of(prompt))] * len(continuation.split()),
+        "attend": attention,
+    } | scripts
     return (AsyncScriptedBackend if asynchronous else ScriptedBackend)(**made)
 
 

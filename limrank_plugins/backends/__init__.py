@@ -8,6 +8,7 @@ from typing import Any
 from limrank_plugins.errors import InputError
 
 _BACKENDS = {
+    "none": ("limrank_plugins.backends.none", "NoBackend"),
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),

@@ -5,21 +5,22 @@ many replies, in order. A method may be plain or `async`: the driver runs either
 A reply for a single request may be `Failed`; a problem that concerns every request is raised.
 
 `backends/` holds the implementations; `ScriptedBackend` is the one for tests, yours and ours.
+
+A backend whose answers cost less than looking them up has a class attribute `stored = False`; no
+store keeps them then.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 from limrank_plugins.segments import Prompt
 
 Vector = npt.NDArray[np.float32]
@@ -70,14 +71,65 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """Turn a text into a vector. Answered by an `Embedded`. `role` is `"query"` or `"passage"`."""
+    """Turn a text, with or without pictures, into a vector. Answered by an `Embedded`.
+
+    `role` is `"query"` or `"passage"`.
+    """
 
     method: ClassVar[str] = "encode"
     text: str
     role: str = "passage"
+    images: tuple[Image, ...] = ()
 
 
-Request = ReadLabels | Generate | Encode
+@dataclass(frozen=True, slots=True)
+class ScorePair:
+    """How well does the passage answer the query? Answered by `Numbers` with one number."""
+
+    method: ClassVar[str] = "score_pairs"
+    query: str
+    passage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """How well does each label fit the text, all labels read together? `Numbers`: one logit per label."""
+
+    method: ClassVar[str] = "classify"
+    text: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely is it that the prompt goes on like this? `Numbers`: the log-probability of each token.
+
+    Attributes:
+        prompt: ends right before the continuation.
+        continuation: untrusted text; at least one token.
+    """
+
+    method: ClassVar[str] = "likelihood"
+    prompt: Prompt
+    continuation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attend:
+    """How much attention do the prompts' tails pay to each document? Answered by an `Attended`.
+
+    A prompt's tail is everything behind its last cuttable segment, the chat template's own end
+    included; the documents are its cuttable segments.
+
+    Attributes:
+        prompts: equal up to their tails, which alone are computed again for each.
+    """
+
+    method: ClassVar[str] = "attend"
+    prompts: tuple[Prompt, ...]
+
+
+Request = ReadLabels | Generate | Encode | ScorePair | Classify | Likelihood | Attend
 
 
 # ---- replies ------------------------------------------------------------------------------------
@@ -119,6 +171,28 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """Finite numbers, in the order asked for. `cut_tokens`: tokens of the documents that were not read."""
+
+    values: tuple[float, ...]
+    usage: Usage = Usage()
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attended:
+    """Attention by prompt, document and token: `weights[prompt][document]` has shape (tokens,), float32.
+
+    A token's value is the attention it gets, averaged over the tokens of the tail and summed over
+    layers and heads. Two prompts' arrays for one document have the same length.
+    """
+
+    weights: tuple[tuple[Vector, ...], ...]
+    usage: Usage = Usage()
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """This one request could not be answered; never turned into a number."""
 
@@ -126,7 +200,7 @@ class Failed:
     usage: Usage = Usage()
 
 
-Reply = LabelReading | Generated | Embedded | Failed
+Reply = LabelReading | Generated | Embedded | Numbers | Attended | Failed
 
 T = TypeVar("T")
 Program = Generator[list[Request], list[Reply], T]
@@ -172,6 +246,38 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class ScoresPairs(Protocol):
+    """Can score a query and a passage."""
+
+    def score_pairs(self, requests: Sequence[ScorePair]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
+        """Answer each with `Numbers` of one number, or `Failed`."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Can say how well labels fit a text."""
+
+    def classify(self, requests: Sequence[Classify]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
+        """Answer each with `Numbers`, one per label, or `Failed`."""
+
+
+@runtime_checkable
+class ReadsLikelihood(Protocol):
+    """Can say how likely a continuation is."""
+
+    def likelihood(self, requests: Sequence[Likelihood]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
+        """Answer each with `Numbers`, one per token of the continuation, or `Failed`."""
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """Can show its attention."""
+
+    def attend(self, requests: Sequence[Attend]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
+        """Answer each with an `Attended` or `Failed`."""
+
+
+@runtime_checkable
 class ChecksLabels(Protocol):
     """Can say before any work whether labels are usable (one token each, all different)."""
 
@@ -185,54 +291,6 @@ class Closes(Protocol):
 
     def close(self) -> None:
         """Release it. May be called twice."""
-
-
-_FORMAT = 1
-"""Of packed replies; a change of it makes older stored answers unknown rather than misread."""
-
-# ---- requests and replies in the store ----------------------------------------------------------
-
-
-def request_key(identity: str, request: Request) -> bytes:
-    """32 bytes that are equal for equal questions to interchangeable models, and only for those."""
-    parts: list[Any] = [_FORMAT, identity, type(request).method]
-    if isinstance(request, Encode):
-        parts += [request.role, request.text]
-    else:
-        parts.append([(s.text, s.trusted, s.cuttable, s.role) for s in request.prompt.segments])
-        parts.append(request.labels)
-        if isinstance(request, Generate):
-            drawn = request.temperature > 0
-            parts += [request.stop, request.max_tokens, request.temperature]
-            parts.append([request.top_p, request.seed, request.sample] if drawn else None)
-    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).digest()
-
-
-def pack_reply(reply: Reply) -> bytes:
-    """A reply as bytes for the store. `Failed` is never stored."""
-    if isinstance(reply, Embedded):
-        return reply.vector.astype("<f4", copy=False).tobytes()
-    if isinstance(reply, LabelReading):
-        body: dict[str, Any] = {"logits": reply.logits, "cut": reply.cut_tokens}
-    elif isinstance(reply, Generated):
-        body = {"text": reply.text, "finish": reply.finish, "cut": reply.cut_tokens}
-        body["logits"] = reply.reading.logits if reply.reading else None
-    else:
-        raise InputError(f"a {type(reply).__name__} reply cannot be stored")
-    return json.dumps(body, ensure_ascii=True).encode("ascii")
-
-
-def unpack_reply(request: Request, packed: bytes) -> Reply:
-    """The stored reply to this request, marked as `cached` in its usage."""
-    usage = Usage(cached=1)
-    if isinstance(request, Encode):
-        return Embedded(np.frombuffer(packed, dtype="<f4").astype(np.float32), usage)
-    body = json.loads(packed)
-    if isinstance(request, ReadLabels):
-        return LabelReading(tuple(body["logits"]), usage, body["cut"])
-    reading = None if body["logits"] is None else LabelReading(tuple(body["logits"]))
-    return Generated(body["text"], body["finish"], reading, usage, body["cut"])
 
 
 def repeated(reply: Reply) -> Reply:

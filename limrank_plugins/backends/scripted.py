@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from limrank_plugins.backends.protocols import (
+    Attend,
+    Attended,
+    Classify,
     Embedded,
     Encode,
     Failed,
     Generate,
     Generated,
     LabelReading,
+    Likelihood,
+    Numbers,
     ReadLabels,
     Reply,
     Request,
+    ScorePair,
 )
 from limrank_plugins.data import Usage
 from limrank_plugins.segments import Prompt
@@ -38,6 +45,10 @@ class ScriptedBackend:
         generate: prompt → the text written. Text up to a stop string is what comes back; the labels
             behind it are then read with `read_labels`. Longer texts are cut at `max_tokens` words.
         encode: (text, role) → a vector.
+        score_pairs: (query, passage) → a score.
+        classify: (text, labels) → one logit per label.
+        likelihood: (prompt, continuation) → the log-probability of each of its tokens.
+        attend: prompt → for each cuttable segment, the attention paid to each of its tokens.
         identity: keys stored answers; name it after your script.
 
     A function that raises `ScriptedFailure` fails that one request; any other error is raised.
@@ -52,20 +63,32 @@ class ScriptedBackend:
         read_labels: Callable[[Prompt], Sequence[float]] | None = None,
         generate: Callable[[Prompt], str] | None = None,
         encode: Callable[[str, str], Sequence[float]] | None = None,
+        score_pairs: Callable[[str, str], float] | None = None,
+        classify: Callable[[str, tuple[str, ...]], Sequence[float]] | None = None,
+        likelihood: Callable[[Prompt, str], Sequence[float]] | None = None,
+        attend: Callable[[Prompt], Sequence[Sequence[float]]] | None = None,
         identity: str = "scripted",
     ) -> None:
-        self._scripts = (read_labels, generate, encode)
+        scripts: dict[str, Callable[..., Any] | None] = {
+            "read_labels": read_labels,
+            "generate": generate,
+            "encode": encode,
+            "score_pairs": score_pairs,
+            "classify": classify,
+            "likelihood": likelihood,
+            "attend": attend,
+        }
+        self._scripts = {name: script for name, script in scripts.items() if script is not None}
         self.identity = identity
         self.requests: list[Request] = []
         self.batches: list[int] = []
         self._lock = threading.Lock()
         # A capability is there only if it has a script: methods are set, not defined.
-        if read_labels is not None:
-            self.read_labels = self._answer
-        if generate is not None:
-            self.generate = self._answer
-        if encode is not None:
-            self.encode = self._answer
+        for name in self._scripts:
+            setattr(self, name, self._method())
+
+    def _method(self) -> Callable[[Sequence[Request]], Any]:
+        return self._answer
 
     def _answer(self, requests: Sequence[Request]) -> list[Reply]:
         with self._lock:
@@ -74,30 +97,33 @@ class ScriptedBackend:
         return [self._one(request) for request in requests]
 
     def _one(self, request: Request) -> Reply:
+        script = self._scripts[request.method]
         try:
-            if isinstance(request, Encode):
-                return self._encoded(request)
-            if isinstance(request, Generate):
-                return self._generated(request)
-            return self._reading(request)
+            match request:
+                case Encode():
+                    vector = script(request.text, request.role)
+                    return Embedded(np.asarray(vector, dtype=np.float32))
+                case Generate():
+                    return self._generated(request)
+                case ReadLabels():
+                    usage = Usage(prompt_tokens=len(request.prompt.text.split()))
+                    return LabelReading(_numbers(script(request.prompt)), usage)
+                case ScorePair():
+                    return Numbers((float(script(request.query, request.passage)),))
+                case Classify():
+                    return Numbers(_numbers(script(request.text, request.labels)))
+                case Likelihood():
+                    return Numbers(_numbers(script(request.prompt, request.continuation)))
+                case Attend():
+                    shown = [script(prompt) for prompt in request.prompts]
+                    return Attended(
+                        tuple(tuple(np.asarray(row, dtype=np.float32) for row in rows) for rows in shown)
+                    )
         except ScriptedFailure as failure:
             return Failed(str(failure))
 
-    def _encoded(self, request: Encode) -> Embedded:
-        script = self._scripts[2]
-        assert script is not None
-        return Embedded(np.asarray(script(request.text, request.role), dtype=np.float32))
-
-    def _reading(self, request: ReadLabels) -> LabelReading:
-        script = self._scripts[0]
-        assert script is not None
-        tokens = len(request.prompt.text.split())
-        return LabelReading(tuple(float(x) for x in script(request.prompt)), Usage(prompt_tokens=tokens))
-
     def _generated(self, request: Generate) -> Generated:
-        script = self._scripts[1]
-        assert script is not None
-        text, finish = script(request.prompt), "end"
+        text, finish = self._scripts["generate"](request.prompt), "end"
         places = [place for stop in request.stop if (place := text.find(stop)) != -1]
         if places:
             text, finish = text[: min(places)], "stop"
@@ -105,8 +131,8 @@ class ScriptedBackend:
         if len(words) > request.max_tokens:
             text, finish = " ".join(words[: request.max_tokens]), "length"
         reading = None
-        if finish == "stop" and request.labels and self._scripts[0] is not None:
-            reading = LabelReading(tuple(float(x) for x in self._scripts[0](request.prompt)))
+        if finish == "stop" and request.labels and "read_labels" in self._scripts:
+            reading = LabelReading(_numbers(self._scripts["read_labels"](request.prompt)))
         usage = Usage(prompt_tokens=len(request.prompt.text.split()), generated_tokens=len(text.split()))
         return Generated(text, finish, reading, usage)
 
@@ -114,21 +140,15 @@ class ScriptedBackend:
 class AsyncScriptedBackend(ScriptedBackend):
     """The same with `async` methods, as a served model has them."""
 
-    def __init__(
-        self,
-        *,
-        read_labels: Callable[[Prompt], Sequence[float]] | None = None,
-        generate: Callable[[Prompt], str] | None = None,
-        encode: Callable[[str, str], Sequence[float]] | None = None,
-        identity: str = "scripted",
-    ) -> None:
-        super().__init__(read_labels=read_labels, generate=generate, encode=encode, identity=identity)
-        for method in ("read_labels", "generate", "encode"):
-            if hasattr(self, method):
-                setattr(self, method, self._answer_later)
+    def _method(self) -> Callable[[Sequence[Request]], Any]:
+        return self._answer_later
 
     async def _answer_later(self, requests: Sequence[Request]) -> list[Reply]:
         return self._answer(requests)
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 class ScriptedFailure(Exception):

@@ -26,7 +26,20 @@ Recipe = Annotated[
 Model = Annotated[str | None, typer.Option(help="Folder or hub name of the model.", show_default=False)]
 Backend = Annotated[str | None, typer.Option(help="How to run the model.", show_default=False)]
 Reasoning = Annotated[
-    str | None, typer.Option(help="full (think first) or none (one forward pass).", show_default=False)
+    str | None,
+    typer.Option(
+        help="full (think first), none (one forward pass) or auto (where it can change the top).",
+        show_default=False,
+    ),
+]
+Spending = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="Most spent on a query with --reasoning auto or --recipe cascade: '20 documents', "
+        "'50000 tokens', '5 seconds'.",
+        show_default=False,
+    ),
 ]
 Samples = Annotated[int, typer.Option(help="Thoughts per passage, averaged.")]
 Seed = Annotated[int, typer.Option(help="Of the sampling.")]
@@ -92,34 +105,19 @@ def chosen_recipe(recipe: str | None) -> str:
 def make_reranker(
     recipe: str | None,
     model: str | None,
-    backend: str | None,
+    backend: str | None = None,
     *,
-    reasoning: str | None,
-    samples: int,
-    seed: int,
-    max_reasoning_tokens: int | None,
-    instruction: str | None,
-    device: str | None,
-    dtype: str | None,
-    option: list[str] | None,
     store: Store,
+    device: str | None = None,
+    dtype: str | None = None,
+    option: list[str] | None = None,
+    **settings: Any,
 ) -> Reranker:
-    """The reranker the options ask for."""
+    """The reranker the options ask for; `settings` are arguments of `Reranker`."""
     options: dict[str, Any] = parse_options(option or []) | {
         key: value for key, value in (("device", device), ("dtype", dtype)) if value is not None
     }
-    return Reranker(
-        chosen_recipe(recipe),
-        model,
-        backend,
-        reasoning=reasoning,  # type: ignore[arg-type]  # checked there, with the better message
-        samples=samples,
-        seed=seed,
-        max_reasoning_tokens=max_reasoning_tokens,
-        instruction=instruction,
-        store=store,
-        **options,
-    )
+    return Reranker(chosen_recipe(recipe), model, backend, store=store, **settings, **options)
 
 
 def parse_options(written: list[str]) -> dict[str, Any]:

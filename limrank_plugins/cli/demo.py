@@ -33,20 +33,7 @@ def demo(
     asked = samples.queries()
     found = index.search_many(asked, 100)
     with common.open_store(store) as kept:
-        reranker = common.make_reranker(
-            recipe,
-            model,
-            None,
-            reasoning=None,
-            samples=1,
-            seed=0,
-            max_reasoning_tokens=None,
-            instruction=None,
-            device=None,
-            dtype=None,
-            option=None,
-            store=kept,
-        )
+        reranker = common.make_reranker(recipe, model, store=kept)
         rankings = reranker.rank_many(list(zip(asked, found, strict=True)))
     grades = samples.qrels()
     before = [[document.id or "" for document in documents[:5]] for documents in found]

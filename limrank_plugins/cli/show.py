@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from limrank_plugins.backends.protocols import Encode
+from limrank_plugins.backends.protocols import Attend, Classify, Encode, ScorePair
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -35,9 +35,12 @@ def recipes(as_json: common.AsJson = False) -> None:
         about.add_column(width=width, style="bold")
         about.add_column(overflow="fold")
         about.add_row(recipe.name, recipe.summary)
-        about.add_row("", f"{recipe.oracle} by {' + '.join(facts['needs'])} · calls: {recipe.calls}")
+        how = f" of {' + '.join(facts['parts'])}" if recipe.parts else ""
+        how = f" by {' + '.join(facts['needs'])}" if facts["needs"] else how
+        about.add_row("", f"{recipe.oracle}{how} · calls: {recipe.calls}")
         about.add_row("", f"tokens: {recipe.tokens}")
-        about.add_row("", f"{recipe.model} · {recipe.licence} · {recipe.paper}", style="dim")
+        sources = [recipe.model, recipe.licence, recipe.paper]
+        about.add_row("", " · ".join(filter(None, sources)), style="dim")
         console.print(about)
     console.print(
         "\nper query, for N documents; Q, D, T: tokens of the query part, a document, a thought",
@@ -46,12 +49,13 @@ def recipes(as_json: common.AsJson = False) -> None:
 
 
 def _facts(recipe: Recipe) -> dict[str, Any]:
-    needs = recipe.readout.needs(Settings(reasoning=recipe.reasoning or "none"))
+    needs = recipe.needs(Settings(reasoning=recipe.reasoning or "none"))
     return {
         "name": recipe.name,
         "summary": recipe.summary,
         "oracle": recipe.oracle,
         "needs": [capability.__name__ for capability in needs],
+        "parts": [p.recipe if isinstance(p.recipe, str) else p.recipe.name for p in recipe.parts],
         "score_kind": recipe.score_kind,
         "comparable": recipe.comparable,
         "calls": recipe.calls,
@@ -90,16 +94,24 @@ def show_prompt(
 ) -> None:
     """Print exactly what the model reads: no more bytes, and no line end, than the prompt has."""
     chosen = load_recipe(recipe)
-    if chosen.template is None:
-        raise InputError(f"recipe {recipe!r} has no prompt: it reads vectors, not text")
+    if chosen.template is None or chosen.readout is None:
+        raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     # The readout's own first question: what it puts beside the documents (labels, priors) is in it.
     passages = [Document(text, id=str(i)) for i, text in enumerate(document or ["{document}"])]
     settings = Settings(reasoning=chosen.reasoning or "none", instruction=instruction)
     asked = next(chosen.readout.ask(Query(query), passages, load_template(chosen.template), settings))[0]
-    if isinstance(asked, Encode):
-        raise InputError(f"recipe {recipe!r} has no prompt: it reads vectors, not text")
-    prompt = asked.prompt
+    if isinstance(asked, Encode | ScorePair | Classify):
+        raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
+    prompt = asked.prompts[0] if isinstance(asked, Attend) else asked.prompt
     if as_json:
         common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
         return
     typer.echo(prompt.text, nl=False)
+
+
+def _why_not(recipe: Recipe) -> str:
+    """What it does instead."""
+    if recipe.parts:
+        names = [part.recipe if isinstance(part.recipe, str) else part.recipe.name for part in recipe.parts]
+        return f": it is made of {' and '.join(names)}"
+    return ": its model reads the query and the passages as they are"

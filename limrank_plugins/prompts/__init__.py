@@ -35,6 +35,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
@@ -72,12 +73,22 @@ class Template:
         ]
         return hashlib.sha256(json.dumps(wording).encode("ascii")).hexdigest()
 
-    def render(self, query: str, documents: Sequence[str], **given: object) -> Prompt:
+    def render(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        query_images: Sequence[Image] = (),
+        images: Sequence[Sequence[Image]] = (),
+        **given: object,
+    ) -> Prompt:
         """The prompt for a query and its documents, as segments.
 
         Args:
             query: the query; never trusted.
             documents: one text, or several for a template that loops; never trusted.
+            query_images: shown right before the query.
+            images: for each document, shown right before it; empty for none at all.
             given: further names for the template (labels, priors, …). They are trusted: numbers and
                 the package's own strings only, nothing a user or a collection wrote.
 
@@ -101,10 +112,14 @@ class Template:
                 if piece:
                     segments.append(Segment(piece, shared=shared, role=role))
             elif piece == "query":
+                segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
             else:
                 shared = False
-                text = clean_text(documents[int(piece.removeprefix("document:"))])
+                number = int(piece.removeprefix("document:"))
+                pictures = images[number] if images else ()
+                segments += [Segment("", False, role=role, image=picture) for picture in pictures]
+                text = clean_text(documents[number])
                 segments.append(Segment(text, trusted=False, cuttable=True, role=role))
         if self.prefill:
             segments.append(Segment(self.prefill, role="assistant" if self.chat else ""))

@@ -58,6 +58,10 @@ class Readout(Protocol):
     def comparable(self) -> bool:
         """Whether scores of two different lists may be compared."""
 
+    @property
+    def permutes(self) -> bool:
+        """Whether `samples` are permutations of the group, rather than thoughts that are drawn."""
+
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """The capability protocols this readout asks for under these settings."""
 

@@ -50,6 +50,8 @@ def listed(
     return template.render(
         labels.neutral(instructed(query, settings.instruction)),
         [labels.neutral(document.passage) for document in documents],
+        query_images=query.images,
+        images=[document.images for document in documents],
         labels=labels.shown(len(documents)),
         **given,
     )

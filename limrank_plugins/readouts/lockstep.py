@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from limrank_plugins.backends.protocols import Program, Reply, Request
+from limrank_plugins.backends.protocols import Reply
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 
 
-def together(programs: Sequence[Program[T]]) -> Program[list[T]]:
+def together(
+    programs: Sequence[Generator[list[Q], list[Reply], T]],
+) -> Generator[list[Q], list[Reply], list[T]]:
     """Run programs in lockstep: each step asks what all unfinished ones ask, in their order."""
     results: dict[int, T] = {}
-    waiting: dict[int, list[Request]] = {}
+    waiting: dict[int, list[Q]] = {}
 
     def advance(position: int, replies: list[Reply] | None) -> None:
         program = programs[position]

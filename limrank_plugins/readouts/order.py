@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from limrank_plugins.answers import Ordered
 from limrank_plugins.backends.protocols import Generates, Program
@@ -36,6 +36,7 @@ class GenerateOrder:
     tagged: bool = False
     priors: PriorLines | None = None
     comparable: bool = False
+    permutes: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Text."""

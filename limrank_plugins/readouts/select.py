@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from limrank_plugins.answers import Chosen
 from limrank_plugins.backends.protocols import (
@@ -33,6 +33,10 @@ class Selects(Protocol):
 
     @property
     def comparable(self) -> bool:
+        """As for `Readout`."""
+
+    @property
+    def permutes(self) -> bool:
         """As for `Readout`."""
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
@@ -62,6 +66,7 @@ class GenerateSelect:
     tagged: bool = False
     exact: bool = False
     comparable: bool = False
+    permutes: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Text."""
@@ -119,6 +124,7 @@ class LabelSelect:
 
     labels: Labels = ALPHABETIC
     comparable: bool = False
+    permutes: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Label logits."""
@@ -172,6 +178,7 @@ class Symmetrised:
 
     inner: Selects
     comparable: bool = False
+    permutes: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """What the inner readout needs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Similarity:
 
     weight: float = 0.35
     comparable: bool = False
+    permutes: ClassVar[bool] = False
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Vectors."""

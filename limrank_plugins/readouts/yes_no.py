@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import (
@@ -36,6 +36,7 @@ class YesNo:
     """Reads the verdict of every document on its own."""
 
     comparable: bool = True
+    permutes: ClassVar[bool] = False
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Label logits always; text only where there is reasoning."""
@@ -48,7 +49,10 @@ class YesNo:
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
         text = instructed(query, settings.instruction)
-        prompts = [template.render(text, [document.passage]) for document in documents]
+        prompts = [
+            template.render(text, [document.passage], query_images=query.images, images=[document.images])
+            for document in documents
+        ]
         if settings.reasoning == "none":
             return Scores(tuple((yield from _read(prompts, template))))
         return Scores(tuple((yield from _think(prompts, template, settings))))

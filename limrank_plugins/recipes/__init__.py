@@ -6,11 +6,17 @@ recipe's name, its object a `Recipe`.
 
 A method with options is a module with a function `recipe(**options)` beside its `RECIPE`. Its options
 can be given wherever a recipe is named: `insertrank:scale=rank`, `setwise:schedule=bubble,children=9`.
+An option that is itself a recipe with options puts them in parentheses:
+`cascade:first=mini,then=rankgpt(window=10,stride=5)`.
+
+A recipe can also be made of others (`cascade`, `fuse`, `vote`): it then has a wrapper and parts
+instead of a readout and a schedule.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -19,8 +25,9 @@ from typing import Any, Literal
 
 from limrank_plugins.data import Document, ScoreKind
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts import Readout, Reasoning
+from limrank_plugins.readouts import Readout, Reasoning, Settings
 from limrank_plugins.schedules import Schedule
+from limrank_plugins.wrappers import Wrapper
 
 _BUILT_IN = {
     "limrank": "limrank_plugins.recipes.limrank",
@@ -32,7 +39,27 @@ _BUILT_IN = {
     "setwise": "limrank_plugins.recipes.setwise",
     "pairwise": "limrank_plugins.recipes.pairwise",
     "rank-r1": "limrank_plugins.recipes.rank_r1",
+    "prior": "limrank_plugins.recipes.prior",
+    "cascade": "limrank_plugins.recipes.cascade",
+    "fuse": "limrank_plugins.recipes.fuse",
+    "vote": "limrank_plugins.recipes.vote",
+    "symmetrise": "limrank_plugins.recipes.symmetrise",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the recipes that another is made of.
+
+    Attributes:
+        recipe: its name, with options if it has any, or the recipe.
+        reasoning: its own; None: the recipe's default.
+        shared: it is run on the last part's backend rather than on its recipe's own.
+    """
+
+    recipe: str | Recipe
+    reasoning: Reasoning | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +70,8 @@ class Recipe:
         name: what `Reranker(recipe=…)` and `--recipe` call it.
         summary: one line for people.
         oracle: what the model is asked: `"score"`, `"order"` or `"select"`.
-        readout: how the answer is read.
-        schedule: which documents are asked about together.
+        readout: how the answer is read; None for a recipe made of others.
+        schedule: which documents are asked about together; None for a recipe made of others.
         score_kind: what a score is.
         backend: the backend that is used where none is named.
         model: the checkpoint that is used where none is named.
@@ -58,13 +85,16 @@ class Recipe:
         max_reasoning_tokens: the default budget of a thought.
         prepare: what is done to a query's documents before they are asked about (InsertRank scales
             their priors over the whole list), or None. Rankings hold the documents as they came.
+        wrapper: what makes one ranking of the parts' rankings, or None.
+        parts: the recipes this one is made of. A model, a backend, reasoning and samples that are
+            given to `Reranker` are the last one's.
     """
 
     name: str
     summary: str
     oracle: Literal["score", "order", "select"]
-    readout: Readout
-    schedule: Schedule
+    readout: Readout | None
+    schedule: Schedule | None
     score_kind: ScoreKind
     backend: str
     model: str
@@ -77,11 +107,31 @@ class Recipe:
     checkpoints: tuple[str, ...] = ()
     max_reasoning_tokens: int = 8192
     prepare: Callable[[Sequence[Document]], Sequence[Document]] | None = None
+    wrapper: Wrapper | None = None
+    parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        asks = self.readout is not None and self.schedule is not None
+        if asks == (self.wrapper is not None):
+            raise InputError(
+                f"recipe {self.name!r} needs either a readout and a schedule, or a wrapper and its parts"
+            )
 
     @property
     def comparable(self) -> bool:
         """Whether scores of two lists may be compared."""
-        return self.readout.comparable
+        if self.wrapper is not None:
+            return self.wrapper.comparable
+        return self.readout is not None and self.readout.comparable
+
+    @property
+    def permutes(self) -> bool:
+        """Whether several samples are several permutations of each group, which vote."""
+        return self.readout is not None and self.readout.permutes
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """The capability protocols its own readout asks for; a recipe made of others has none."""
+        return () if self.readout is None else self.readout.needs(settings)
 
 
 def recipe_names() -> list[str]:
@@ -132,9 +182,42 @@ def _with_options(base: str, module: Any, options: dict[str, Any]) -> Recipe:
 
 def _parsed(name: str, written: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for part in filter(None, written.split(",")):
+    for part in filter(None, _outside_parentheses(written)):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not key or not equals or not value:
             raise InputError(f"recipe options are written name:option=value,option=value, but got {name!r}")
-        options[key] = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
+        options[key] = _value(value)
     return options
+
+
+def _value(written: str) -> Any:
+    """A number where it is one, or the text."""
+    if written.isascii() and written.isdigit() and len(written) < 10:
+        return int(written)
+    if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", written):
+        return float(written)
+    return written
+
+
+def _outside_parentheses(written: str) -> list[str]:
+    """Split at the commas that are in no parentheses."""
+    parts, depth = [""], 0
+    for character in written:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def part_names(written: str) -> list[str]:
+    """The recipes named in an option: `"mini+rankgpt(window=10)"` is `["mini", "rankgpt:window=10"]`."""
+    names, depth = [""], 0
+    for character in written:
+        depth += (character == "(") - (character == ")")
+        if character == "+" and depth == 0:
+            names.append("")
+        else:
+            names[-1] += character
+    return [re.sub(r"\((.*)\)$", r":\1", name.strip(), flags=re.DOTALL) for name in names]

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins import Document, Query, load_recipe
-from limrank_plugins.answers import arrange
+from limrank_plugins.answers import Outcome, arrange
 from limrank_plugins.arrange import to_ranking
 from limrank_plugins.data import Judgement
-from limrank_plugins.driver import Outcome
 
 scores = st.sampled_from([None, 0.0, 0.25, 0.5, 1.0])
 judgements = st.lists(st.builds(Judgement, scores, st.sampled_from([0.1, 0.2, 0.3])), max_size=12)

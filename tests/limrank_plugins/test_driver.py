@@ -12,7 +12,7 @@ from scripts import full_backend, reranker
 from limrank_plugins import Reranker, Store
 from limrank_plugins.backends.protocols import Encode, LabelReading, Program, ReadLabels
 from limrank_plugins.data import Judgement
-from limrank_plugins.driver import arun, run, together
+from limrank_plugins.driver import arun, on, run, together
 from limrank_plugins.errors import BackendError, CapabilityError, RankingFailed
 
 TEXTS = [f"passage number {i}" for i in range(9)]
@@ -27,7 +27,11 @@ def asks(*texts: str) -> Program[list[str]]:
 
 def test_programs_of_different_length_run_in_lockstep():
     backend = full_backend()
-    assert run(together([asks("a", "b", "c"), asks(), asks("d")]), backend) == [["a", "b", "c"], [], ["d"]]
+    assert run(on(backend, together([asks("a", "b", "c"), asks(), asks("d")]))) == [
+        ["a", "b", "c"],
+        [],
+        ["d"],
+    ]
     assert backend.batches == [2, 1, 1]
     assert [request.text for request in backend.requests] == ["a", "d", "b", "c"]
 
@@ -209,8 +213,8 @@ def test_on_failure_raise():
 
 
 async def test_arun_and_run_return_the_same():
-    assert await arun(together([asks("a"), asks("b", "c")]), full_backend()) == [["a"], ["b", "c"]]
-    assert await arun(together([]), full_backend()) == []
+    assert await arun(on(full_backend(), together([asks("a"), asks("b", "c")]))) == [["a"], ["b", "c"]]
+    assert await arun(on(full_backend(), together([]))) == []
 
 
 def test_seconds_and_tokens_add_up():

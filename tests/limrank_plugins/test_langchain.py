@@ -96,7 +96,7 @@ async def test_nothing_blocks_the_event_loop(monkeypatch: pytest.MonkeyPatch) ->
         wait()
         return full_backend(read_labels=lambda prompt: wait() or (1.0, 0.0))
 
-    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: loads)
     assert len(await LimRankCompressor().acompress_documents(documents("a", "b"), QUERY)) == 2
 
 
@@ -119,7 +119,7 @@ def test_the_model_is_loaded_once_at_first_use(monkeypatch: pytest.MonkeyPatch) 
         built.append({"model": model, **options})
         return full_backend()
 
-    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: loads)
     made = LimRankCompressor(model="m", api_key=KEY, options={"device": "cpu", "samples": 2})
     assert built == []
     for _ in range(2):

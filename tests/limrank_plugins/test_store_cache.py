@@ -20,7 +20,8 @@ import pytest
 from scripts import full_backend, logits
 
 from limrank_plugins import Reranker, ScriptedFailure, Store
-from limrank_plugins.backends.protocols import Failed, pack_reply
+from limrank_plugins.backends.packing import pack_reply
+from limrank_plugins.backends.protocols import Failed
 from limrank_plugins.errors import InputError
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -63,6 +63,11 @@ class PromptEncoder:
                 visibly broken by a space (only tokenizers that drop spaces or have markers of one
                 character can do that).
         """
+        if prompt.images:
+            raise InputError(
+                "a document or the query has an image, which this backend cannot show its model: use "
+                "backend='vision', or backend='openai' with a served model that can see"
+            )
         prefix = () if prompt.is_chat else self.prefix
         segments = as_completion(prompt, self._tokenizer).segments
         pieces = [Segment(clean_text(s.text), s.trusted, s.cuttable) for s in segments if s.text]

@@ -162,7 +162,7 @@ def test_nan_logits_are_a_failure():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"reasoning": "auto"}, "reasoning"),
+        ({"reasoning": "sometimes"}, "reasoning"),
         ({"samples": 0}, "samples"),
         ({"samples": True}, "samples"),
         ({"samples": 2, "reasoning": "none"}, "samples"),

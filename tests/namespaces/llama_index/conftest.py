@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from limrank_plugins import ScriptedBackend, reranker
+from limrank_plugins import ScriptedBackend
 
 # A blocked event loop fails a test after this many seconds; a free one never waits.
 PATIENCE = 20
@@ -74,12 +74,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Makes backends that are given by name scripted ones; lists the arguments of each that is built."""
     from scripts import logits, thought
 
-    arguments: list[dict[str, Any]] = []
+    given: list[dict[str, Any]] = []
 
     class Built(ScriptedBackend):
         def __init__(self, model: str | None = None, **options: Any) -> None:
             super().__init__(read_labels=logits, generate=thought)
-            arguments.append({"model": model, **options})
+            given.append({"model": model, **options})
 
-    monkeypatch.setattr(reranker, "backend_class", lambda name: Built)
-    return arguments
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Built)
+    return given

@@ -134,7 +134,7 @@ async def test_loading_a_model_does_not_block_the_event_loop(
         gate.wait()
         return full_backend()
 
-    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: loads)
     assert await LimRankRerank().apostprocess_nodes(nodes("a"), QueryBundle(QUERY))
 
 
@@ -169,7 +169,7 @@ def test_many_threads_load_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
             meeting.wait(1)
         return full_backend()
 
-    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: loads)
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: loads)
     postprocessor = LimRankRerank()
     assert built == []  # nothing is loaded before it is used
     together = threading.Barrier(8)

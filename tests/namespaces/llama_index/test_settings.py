@@ -26,7 +26,8 @@ OTHER: dict[str, Any] = {
     "recipe": "rank1",
     "model": "folder",
     "backend": "transformers",
-    "reasoning": "full",
+    "reasoning": "auto",
+    "budget": "3 documents",
     "samples": 3,
     "seed": 7,
     "temperature": 0.5,
@@ -101,7 +102,8 @@ def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]
         }
     ]
     assert (ready.recipe.name, ready.on_failure) == ("rank1", "raise")
-    for name in ("reasoning", "samples", "seed", "temperature", "top_p", "max_reasoning_tokens"):
+    assert (ready.reasoning, ready.budget) == ("auto", "3 documents")
+    for name in ("samples", "seed", "temperature", "top_p", "max_reasoning_tokens"):
         assert getattr(ready.settings, name) == OTHER[name]
     assert (ready.settings.cut_to_sentence, ready.settings.instruction) == (False, "bright")
     assert (tmp_path / "s.sqlite").exists()
@@ -238,7 +240,7 @@ def test_a_key_that_a_server_quotes_goes_no_further(
             kinds = {"fails": ScriptedFailure, "raises": RuntimeError, "raises ours": LimRankError}
             raise kinds[behaviour](f"401 Incorrect API key provided: {self.key}")
 
-    monkeypatch.setattr("limrank_plugins.reranker.backend_class", lambda name: Quotes)
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Quotes)
     made = LimRankRerank(api_key=KEY, reasoning="none")
     caplog.set_level(logging.DEBUG)
 

@@ -17,15 +17,15 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode
 from llama_index.postprocessor.limrank.wording import check_wording
 
+from limrank_plugins.arguments import Thinking
 from limrank_plugins.arrange import check_cut
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts import Reasoning
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 
 # Passed to `Reranker` under the same names.
 SETTINGS = (
-    "recipe", "model", "backend", "reasoning", "samples", "seed", "temperature", "top_p",
+    "recipe", "model", "backend", "reasoning", "budget", "samples", "seed", "temperature", "top_p",
     "max_reasoning_tokens", "cut_to_sentence", "instruction", "template", "on_failure",
 )  # fmt: skip
 # Passed on to the backend where they are set.
@@ -54,8 +54,14 @@ class LimRankFields(BaseNodePostprocessor):
     )
     model: str | None = Field(None, description="Folder or hub name; None: the recipe's checkpoint.")
     backend: str | None = Field(None, description="Name of the way to run the model; None: the recipe's.")
-    reasoning: Reasoning | None = Field(
-        None, description="'full' thinks before every verdict, 'none' never; None: the recipe's."
+    reasoning: Thinking | None = Field(
+        None,
+        description="'full' thinks before every verdict, 'none' never, 'auto' where it can change the top; "
+        "None: the recipe's.",
+    )
+    budget: str | None = Field(
+        None,
+        description="For reasoning='auto' and recipe 'cascade': '20 documents', '50000 tokens', '5 seconds'.",
     )
     samples: int = Field(
         1,
@@ -189,5 +195,6 @@ class LimRankFields(BaseNodePostprocessor):
             raise InputError(f"{', '.join(given)}: the reranker that was passed has decided this already")
         settings = self.reranker.settings
         described = {name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}
+        described |= {"reasoning": self.reranker.reasoning, "budget": self.reranker.budget}
         described |= {"recipe": self.reranker.recipe.name, "on_failure": self.reranker.on_failure}
         self.__dict__.update(described)

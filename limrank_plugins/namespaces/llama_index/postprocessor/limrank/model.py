@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +54,7 @@ class LimRankModel(LimRankFields):
                 ready = self._loaded.reranker
         wording = self.prompt
         if wording is not None:
-            ready = copy.copy(ready)  # another wording is no reason to load the model again
-            ready.template = reworded(self._rewordable(), wording)
+            ready = ready.with_template(reworded(self._rewordable(), wording))
         return ready
 
     def _build(self) -> Reranker:

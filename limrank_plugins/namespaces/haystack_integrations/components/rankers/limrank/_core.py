@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _AS_IN_RERANKER = (
     "reasoning",
+    "budget",
     "samples",
     "seed",
     "temperature",

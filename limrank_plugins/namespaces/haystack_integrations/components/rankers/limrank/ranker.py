@@ -49,6 +49,7 @@ class LimRankRanker(RankerCore):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
         reasoning: str | None = None,
+        budget: str | None = None,
         samples: int = 1,
         seed: int = 0,
         temperature: float | None = None,
@@ -76,7 +77,9 @@ class LimRankRanker(RankerCore):
             score_threshold: only documents with at least this score, and those that could not be judged.
             meta_fields_to_embed: meta values that are read before the content.
             embedding_separator: between those values and the content.
-            reasoning: `"full"` thinks before every verdict, `"none"` never; default: the recipe's.
+            reasoning: `"full"` thinks before every verdict, `"none"` never, `"auto"` where it can change the
+                top of the list; default: the recipe's.
+            budget: for `reasoning="auto"` and recipe `cascade`, as in `"20 documents, 5 seconds"`.
             samples: thoughts per document, whose scores are averaged.
             seed: of the sampling.
             temperature: default 0 for one sample, 0.7 for several.
@@ -107,6 +110,7 @@ class LimRankRanker(RankerCore):
         self.meta_fields_to_embed = meta_fields_to_embed
         self.embedding_separator = embedding_separator
         self.reasoning = reasoning
+        self.budget = budget
         self.samples = samples
         self.seed = seed
         self.temperature = temperature

@@ -1,0 +1,110 @@
+"""From the arguments of `Reranker` to settings, backends and parts, with what is wrong named early."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+from limrank_plugins.backends import backend_class, backend_names
+from limrank_plugins.backends.protocols import Backend, ChecksLabels
+from limrank_plugins.data import Query
+from limrank_plugins.errors import CapabilityError, InputError
+from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.readouts import Settings
+from limrank_plugins.recipes import Recipe
+
+Thinking = Literal["full", "none", "auto"]
+"""What `Reranker(reasoning=…)` takes: always, never, or where it can change the top of the list."""
+
+
+def settings_for(recipe: Recipe, *, reasoning: str | None, **others: Any) -> Settings:
+    """The settings of a recipe; the arguments are those of `Reranker`.
+
+    Raises:
+        InputError: a value that cannot be used; it is named.
+    """
+    if reasoning is not None and reasoning not in get_args(Thinking):
+        raise InputError(f"reasoning must be 'full', 'none' or 'auto', but got {reasoning!r}")
+    if reasoning in ("full", "auto") and recipe.reasoning is None:
+        raise InputError(f"recipe {recipe.name!r} has no reasoning to switch on; leave reasoning out")
+    for name in ("samples", "max_reasoning_tokens"):
+        value = others[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+    if isinstance(others["seed"], bool) or not isinstance(others["seed"], int):
+        raise InputError(f"seed must be a whole number, but got {others['seed']!r}")
+    temperature = others["temperature"]
+    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
+        raise InputError(f"temperature must be >= 0, but got {temperature!r}")
+    if not 0 < others["top_p"] <= 1:
+        raise InputError(f"top_p must be in (0, 1], but got {others['top_p']!r}")
+    chosen = reasoning if reasoning is not None else recipe.reasoning
+    thinks: Literal["full", "none"] = "full" if chosen in ("full", "auto") else "none"
+    # Of a group, several samples are several permutations, which differ without any drawing.
+    if others["samples"] > 1 and recipe.wrapper is None and not recipe.permutes:
+        if thinks != "full":
+            raise InputError(
+                f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome"
+            )
+        if temperature == 0:
+            raise InputError(
+                "samples > 1 at temperature 0 would be the same thought again: give a temperature > 0"
+            )
+    return Settings(reasoning=thinks, **others)
+
+
+def backend_for(
+    recipe: Recipe, backend: str | Backend | None, model: str | None, options: dict[str, Any]
+) -> Backend:
+    """The backend as it is, or made from its name (default: the recipe's).
+
+    Raises:
+        InputError: there is no such backend or option, or options for a backend that is already made.
+    """
+    if backend is not None and not isinstance(backend, str):
+        given = [*(["model"] if model is not None else []), *options]
+        if given:
+            raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
+        return backend
+    kind = backend_class(backend if backend is not None else recipe.backend)
+    try:
+        made: Backend = kind(model if model is not None else recipe.model, **options)
+    except TypeError as error:
+        # Only the call itself: a TypeError from further down is a bug and stays one.
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise InputError(f"backend {kind.name!r} has no such option: {error}") from error
+    return made
+
+
+def can_ask(recipe: Recipe, settings: Settings, backend: Backend) -> bool:
+    """Whether the backend has every capability the recipe needs."""
+    return all(isinstance(backend, capability) for capability in recipe.needs(settings))
+
+
+def check_backend(recipe: Recipe, settings: Settings, template: Template | None, backend: Backend) -> None:
+    """Raise for a backend that cannot be asked what the recipe needs, or labels it cannot read.
+
+    Raises:
+        CapabilityError: it says which backends can.
+        InputError: a label that is not one token, or an instruction that is not known.
+    """
+    for capability in recipe.needs(settings):
+        if not isinstance(backend, capability):
+            having = [name for name in backend_names() if _has(backend_class(name), capability)]
+            raise CapabilityError(
+                f"recipe {recipe.name!r} needs a backend that {_verb(capability)}, which "
+                f"{backend.name!r} cannot be asked; these can: {', '.join(having) or 'none'}"
+            )
+    if template is not None and template.labels and isinstance(backend, ChecksLabels):
+        backend.check_labels(template.labels, template.close)
+    instructed(Query("check"), settings.instruction)
+
+
+def _verb(capability: type[Any]) -> str:
+    return (capability.__doc__ or capability.__name__).split(".")[0].lower()
+
+
+def _has(kind: type[Any], capability: type[Any]) -> bool:
+    methods = [name for name in vars(capability) if not name.startswith("_")]
+    return all(hasattr(kind, name) for name in methods)

@@ -1,0 +1,125 @@
+"""Requests and replies in the store: what a question is keyed by, and an answer as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from limrank_plugins.backends.protocols import (
+    Attend,
+    Attended,
+    Classify,
+    Embedded,
+    Encode,
+    Generate,
+    Generated,
+    LabelReading,
+    Likelihood,
+    Numbers,
+    ReadLabels,
+    Reply,
+    Request,
+    ScorePair,
+)
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
+from limrank_plugins.segments import Prompt
+
+_FORMAT = 1
+"""Of packed replies; a change of it makes older stored answers unknown rather than misread."""
+
+
+def request_key(identity: str, request: Request) -> bytes:
+    """32 bytes that are equal for equal questions to interchangeable models, and only for those."""
+    text = json.dumps(
+        [_FORMAT, identity, type(request).method, *_parts(request)],
+        ensure_ascii=True,
+        separators=(",", ":"),
+    )
+    return hashlib.sha256(text.encode("ascii")).digest()
+
+
+def _parts(request: Request) -> list[Any]:
+    if isinstance(request, Encode):
+        images = [[_image(image) for image in request.images]] if request.images else []
+        return [request.role, request.text, *images]
+    if isinstance(request, ScorePair):
+        return [request.query, request.passage]
+    if isinstance(request, Classify):
+        return [request.text, request.labels]
+    if isinstance(request, Likelihood):
+        return [_prompt(request.prompt), request.continuation]
+    if isinstance(request, Attend):
+        return [[_prompt(prompt) for prompt in request.prompts]]
+    parts: list[Any] = [_prompt(request.prompt), request.labels]
+    if isinstance(request, Generate):
+        drawn = request.temperature > 0
+        parts += [request.stop, request.max_tokens, request.temperature]
+        parts.append([request.top_p, request.seed, request.sample] if drawn else None)
+    return parts
+
+
+def _prompt(prompt: Prompt) -> list[list[Any]]:
+    return [
+        [s.text, s.trusted, s.cuttable, s.role, *([] if s.image is None else [_image(s.image)])]
+        for s in prompt.segments
+    ]
+
+
+def _image(image: Image) -> str:
+    return hashlib.sha256(image.data).hexdigest()
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """A reply as bytes for the store. `Failed` is never stored."""
+    if isinstance(reply, Embedded):
+        return reply.vector.astype("<f4", copy=False).tobytes()
+    if isinstance(reply, Attended):
+        lengths = [[len(row) for row in rows] for rows in reply.weights]
+        head = json.dumps({"lengths": lengths, "cut": reply.cut_tokens}).encode("ascii")
+        rows = [row.astype("<f4", copy=False) for rows in reply.weights for row in rows]
+        return head + b"\n" + b"".join(row.tobytes() for row in rows)
+    if isinstance(reply, Numbers):
+        body: dict[str, Any] = {"values": reply.values, "cut": reply.cut_tokens}
+    elif isinstance(reply, LabelReading):
+        body = {"logits": reply.logits, "cut": reply.cut_tokens}
+    elif isinstance(reply, Generated):
+        body = {"text": reply.text, "finish": reply.finish, "cut": reply.cut_tokens}
+        body["logits"] = reply.reading.logits if reply.reading else None
+    else:
+        raise InputError(f"a {type(reply).__name__} reply cannot be stored")
+    return json.dumps(body, ensure_ascii=True).encode("ascii")
+
+
+def unpack_reply(request: Request, packed: bytes) -> Reply:
+    """The stored reply to this request, marked as `cached` in its usage."""
+    usage = Usage(cached=1)
+    if isinstance(request, Encode):
+        return Embedded(np.frombuffer(packed, dtype="<f4").astype(np.float32), usage)
+    if isinstance(request, Attend):
+        return _attended(packed, usage)
+    body = json.loads(packed)
+    if isinstance(request, ReadLabels):
+        return LabelReading(tuple(body["logits"]), usage, body["cut"])
+    if isinstance(request, Generate):
+        reading = None if body["logits"] is None else LabelReading(tuple(body["logits"]))
+        return Generated(body["text"], body["finish"], reading, usage, body["cut"])
+    return Numbers(tuple(body["values"]), usage, body["cut"])
+
+
+def _attended(packed: bytes, usage: Usage) -> Attended:
+    head, _, values = packed.partition(b"\n")
+    body = json.loads(head)
+    flat = np.frombuffer(values, dtype="<f4").astype(np.float32)
+    weights, at = [], 0
+    for lengths in body["lengths"]:
+        rows = []
+        for length in lengths:
+            rows.append(flat[at : at + length])
+            at += length
+        weights.append(tuple(rows))
+    return Attended(tuple(weights), usage, body["cut"])

@@ -1,0 +1,55 @@
+"""Several recipes rank the list; their ranks or scores are made one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.recipes import Part, Recipe, load_recipe, part_names
+from limrank_plugins.wrappers.fuse import Fuse
+
+
+def recipe(
+    parts: str = "prior+mini",
+    method: Literal["rrf", "minmax"] = "rrf",
+    weights: str | float = "",
+    k: int = 60,
+) -> Recipe:
+    """The recipe with other parts.
+
+    Args:
+        parts: recipes with `+` between; `prior` is the first stage itself.
+        method: `"rrf"` fuses ranks, `"minmax"` scores.
+        weights: numbers with `+` between, one for each part; default: 1 each.
+        k: of the reciprocal ranks.
+    """
+    names = part_names(parts)
+    try:
+        numbers = tuple(float(number) for number in str(weights).split("+")) if weights != "" else ()
+    except ValueError as error:
+        raise InputError(f"weights are written like 1+2, but got {weights!r}") from error
+    known = [load_recipe(name) for name in names]
+    wrapper = Fuse(method, numbers, k)
+    wrapper.check(known)
+    last = known[-1]
+    return Recipe(
+        name="fuse",
+        summary="fuses what several recipes say (the first stage and mini): reciprocal ranks, or scores",
+        oracle="score",
+        readout=None,
+        schedule=None,
+        wrapper=wrapper,
+        parts=tuple(Part(name) for name in names),
+        score_kind="fused",
+        backend=last.backend,
+        model=last.model,
+        reasoning=last.reasoning,
+        max_reasoning_tokens=last.max_reasoning_tokens,
+        calls="those of its parts",
+        tokens="those of its parts",
+        paper="reciprocal rank fusion, doi:10.1145/1571941.1572114",
+        licence=f"those of the parts; {last.licence}",
+    )
+
+
+RECIPE = recipe()

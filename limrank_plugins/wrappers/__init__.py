@@ -1,0 +1,98 @@
+"""Recipes made of recipes: one idea per file.
+
+A wrapper receives what each part would be asked, decides which documents each is asked about, and
+makes one outcome of theirs. Like a readout it is a generator that does no I/O; unlike one, it does
+not know what its parts ask, or whom. A document that fails in a part that was asked about it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+from limrank_plugins.answers import Outcome, arrange, put_back
+from limrank_plugins.backends.protocols import Reply
+from limrank_plugins.data import Document, Judgement, Query, Usage
+
+Asked = Generator[list[Any], list[Reply], Outcome]
+"""A program about some documents; its questions are opaque to a wrapper, which only passes them on."""
+
+
+class Facts(Protocol):
+    """What a wrapper may know about a part; every `Recipe` has it."""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+
+    @property
+    def oracle(self) -> str:
+        """`"score"`, `"order"` or `"select"`."""
+
+    @property
+    def score_kind(self) -> str:
+        """What its scores are; `"rank"` where it has none."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of two lists may be compared."""
+
+
+class Ask(NamedTuple):
+    """A part: what is known about it, and what it says about documents in this order."""
+
+    facts: Facts
+    about: Callable[[Sequence[Document]], Asked]
+
+
+class Wrapper(Protocol):
+    """One way to make a ranking of rankings."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of two different lists may be compared."""
+
+    def check(self, parts: Sequence[Facts]) -> None:
+        """Raise an `InputError` where no ranking can be made of these parts."""
+
+    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+        """The outcome for a query's documents; no questions where there is nothing to ask."""
+
+
+def best_first(outcome: Outcome) -> list[int]:
+    """The positions of an outcome's documents, best first, each failed one at its own."""
+    if outcome.order is None:
+        return arrange(outcome.judgements)
+    failed = [i for i, judgement in enumerate(outcome.judgements) if judgement.failure is not None]
+    return put_back([i for i in outcome.order if outcome.judgements[i].failure is None], failed)
+
+
+def reasons_given(outcome: Outcome) -> list[Judgement]:
+    """The judgements; each that failed without a reason, which only a missing score shows, gets one."""
+    if outcome.order is not None:
+        return list(outcome.judgements)
+    return [
+        replace(judgement, failure="no reason given")
+        if judgement.score is None and judgement.failure is None
+        else judgement
+        for judgement in outcome.judgements
+    ]
+
+
+def after(before: Judgement, now: Judgement) -> Judgement:
+    """What was found out later, and the cost of both."""
+    return replace(
+        now,
+        cut_tokens=max(before.cut_tokens, now.cut_tokens),
+        repairs=before.repairs + now.repairs,
+        usage=before.usage + now.usage,
+    )
+
+
+def spent_on(judgements: Iterable[Judgement]) -> Usage:
+    """What they cost together."""
+    usage = Usage()
+    for judgement in judgements:
+        usage = usage + judgement.usage
+    return usage

@@ -1,0 +1,67 @@
+"""A cheap recipe ranks the whole list, a dear one the head of that ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from limrank_plugins.answers import Outcome
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given, spent_on
+from limrank_plugins.wrappers.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The head is the first `budget.documents` (default: `top`) of the cheap part's ranking.
+
+    It comes first, in the dear part's order; the rest follows in the cheap one's. Scores of two recipes
+    do not compare, so there are none. A budget of tokens or seconds needs a dear part that scores each
+    document on its own: the head is then judged in waves from its front until the budget is used up.
+
+    Attributes:
+        budget: of the dear part.
+        top: how many documents the dear part ranks where the budget does not say.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    top: int = 20
+    comparable: bool = False
+
+    def check(self, parts: Sequence[Facts]) -> None:
+        """Two parts, and a budget that the second one can be held to."""
+        if len(parts) != 2:
+            raise InputError(f"a cascade is made of two recipes, but got {len(parts)}")
+        if self.budget.stops_early and not parts[1].comparable:
+            raise InputError(
+                f"recipe {parts[1].name!r} judges documents together, so a budget of tokens or seconds "
+                f"cannot stop it: give a budget of documents"
+            )
+
+    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+        """See the class."""
+        cheap, dear = parts
+        if len(documents) < 2:
+            return Outcome(tuple(Judgement(None) for _ in documents), list(range(len(documents))))
+        first = yield from cheap.about(documents)
+        said = reasons_given(first)
+        ranked = [i for i in best_first(first) if said[i].failure is None]
+        size = self.budget.documents if self.budget.documents is not None else self.top
+        waves = self.budget.waves(ranked[:size])
+        judged: list[int] = []
+        found: list[Judgement] = []
+        order: list[int] | None = None
+        for wave in waves:
+            outcome = yield from dear.about([documents[i] for i in wave])
+            judged += wave
+            found += reasons_given(outcome)
+            order = outcome.order
+            if self.budget.spent(spent_on(found)):
+                break
+        for i, judgement in zip(judged, found, strict=True):
+            said[i] = after(said[i], judgement)
+        # Several waves only where documents are scored one by one; then there is no order to keep.
+        head = best_first(Outcome(tuple(found), order if len(judged) == len(ranked[:size]) else None))
+        failed = [i for i in range(len(documents)) if i not in set(ranked)]
+        return Outcome(tuple(said), [*(judged[at] for at in head), *ranked[len(judged) :], *failed])

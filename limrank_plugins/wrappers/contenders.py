@@ -1,0 +1,63 @@
+"""Think only about documents that stand, or could come to stand, at the top of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from limrank_plugins.answers import Outcome, arrange
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, reasons_given, spent_on
+from limrank_plugins.wrappers.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Contenders:
+    """One recipe twice, the second time with a thought, so that their scores are on one scale.
+
+    The cheap scores are replaced by dear ones, a wave at a time: whoever stands among the first `top`
+    and was not thought about yet is thought about now, until there is nobody left, or no budget. So
+    either all of the first `top` were thought about, or the budget was used up. The cheap score breaks
+    ties, because reasoning scores saturate.
+
+    Attributes:
+        budget: of the thoughts.
+        top: how much of the list is to be settled.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    top: int = 10
+    comparable: bool = True
+
+    def check(self, parts: Sequence[Facts]) -> None:
+        """Two parts whose scores can be sorted together."""
+        kinds = {part.score_kind for part in parts if part.comparable}
+        if len(parts) != 2 or len(kinds) != 1 or not all(part.comparable for part in parts):
+            names = ", ".join(part.name for part in parts)
+            raise InputError(
+                f"reasoning='auto' needs a recipe that scores each document on its own, such as 'limrank', "
+                f"but got {names}; recipe 'cascade' takes any two"
+            )
+
+    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+        """See the class."""
+        cheap, dear = parts
+        first = yield from cheap.about(documents)
+        said = [replace(judgement, tie=judgement.score) for judgement in reasons_given(first)]
+        left = [i for i, judgement in enumerate(said) if judgement.failure is None]
+        thoughts: list[Judgement] = []
+        while left and not self.budget.spent(spent_on(thoughts)):
+            standing = [i for i in arrange(said) if said[i].failure is None][: self.top]
+            contenders = [i for i in standing if i in left]
+            if self.budget.documents is not None:
+                contenders = contenders[: self.budget.documents - len(thoughts)]
+            if not contenders:
+                break
+            wave = self.budget.waves(contenders)[0]
+            outcome = yield from dear.about([documents[i] for i in wave])
+            for i, judgement in zip(wave, reasons_given(outcome), strict=True):
+                thoughts.append(judgement)
+                said[i] = after(said[i], replace(judgement, tie=said[i].tie))
+                left.remove(i)
+        return Outcome(tuple(said))

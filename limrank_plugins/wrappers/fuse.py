@@ -1,0 +1,109 @@
+"""Several rankings of one list made one: reciprocal ranks, or scores put on one scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from limrank_plugins.answers import Outcome
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.lockstep import together
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse:
+    """Every part ranks the whole list; the fused score depends on the list.
+
+    Attributes:
+        method: `"rrf"`: the sum of weight / (k + rank) (Cormack et al., SIGIR 2009); `"minmax"`: the
+            sum of weight · (score - least) / (largest - least), 0 where all scores of a part are equal.
+        weights: one for each part; empty: 1 for each.
+        k: of the reciprocal ranks.
+    """
+
+    method: Literal["rrf", "minmax"] = "rrf"
+    weights: tuple[float, ...] = ()
+    k: int = 60
+    comparable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in ("rrf", "minmax"):
+            raise InputError(f"method must be 'rrf' or 'minmax', but got {self.method!r}")
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 0:
+            raise InputError(f"k must be a whole number >= 0, but got {self.k!r}")
+        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights) or (
+            self.weights and not any(self.weights)
+        ):
+            raise InputError(f"weights must be numbers >= 0, not all of them 0, but got {self.weights}")
+
+    def check(self, parts: Sequence[Facts]) -> None:
+        """At least two parts, a weight for each, and scores in each where scores are fused."""
+        if len(parts) < 2:
+            raise InputError(f"there must be at least two recipes to fuse, but got {len(parts)}")
+        if self.weights and len(self.weights) != len(parts):
+            raise InputError(f"got {len(self.weights)} weights for {len(parts)} recipes")
+        without = [part.name for part in parts if part.score_kind == "rank"]
+        if self.method == "minmax" and without:
+            raise InputError(f"recipe {without[0]!r} gives no scores: use method=rrf")
+
+    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+        """See the class."""
+        found = yield from together([part.about(documents) for part in parts])
+        weights = self.weights if self.weights else (1.0,) * len(parts)
+        total = [0.0] * len(documents)
+        said: list[Judgement] | None = None
+        for outcome, weight in zip(found, weights, strict=True):
+            judgements = reasons_given(outcome)
+            for i, value in self._values(outcome, judgements).items():
+                total[i] += weight * value
+            said = (
+                judgements if said is None else [_both(*pair) for pair in zip(said, judgements, strict=True)]
+            )
+        return Outcome(
+            tuple(
+                Judgement(
+                    None if judgement.failure is not None else score,
+                    explanation=judgement.explanation,
+                    failure=judgement.failure,
+                    cut_tokens=judgement.cut_tokens,
+                    repairs=judgement.repairs,
+                    usage=judgement.usage,
+                )
+                for judgement, score in zip(said or [], total, strict=True)
+            )
+        )
+
+    def _values(self, outcome: Outcome, judgements: Sequence[Judgement]) -> dict[int, float]:
+        """By position, what a part gives to each document it judged, before it is weighted."""
+        if self.method == "rrf":
+            judged = [i for i in best_first(outcome) if judgements[i].failure is None]
+            return {i: 1 / (self.k + rank) for i, rank in zip(judged, _ranks(judged, outcome), strict=True)}
+        scores = {i: j.score for i, j in enumerate(judgements) if j.score is not None}
+        # Halved first: the difference of two large numbers of opposite sign would overflow.
+        low, high = min(scores.values(), default=0.0) / 2, max(scores.values(), default=0.0) / 2
+        return {i: (s / 2 - low) / (high - low) if high > low else 0.0 for i, s in scores.items()}
+
+
+def _ranks(judged: Sequence[int], outcome: Outcome) -> list[int]:
+    """From 1; documents with equal scores (and tie-breakers) share the first of their ranks."""
+    if outcome.order is not None:
+        return list(range(1, len(judged) + 1))
+    keys = [(outcome.judgements[i].score, outcome.judgements[i].tie) for i in judged]
+    return [keys.index(key) + 1 for key in keys]
+
+
+def _both(before: Judgement, now: Judgement) -> Judgement:
+    """A document that failed in one of the parts has failed; the last thought about it is kept."""
+    merged = after(before, now)
+    return Judgement(
+        merged.score,
+        explanation=now.explanation if now.explanation is not None else before.explanation,
+        failure=before.failure if before.failure is not None else now.failure,
+        cut_tokens=merged.cut_tokens,
+        repairs=merged.repairs,
+        usage=merged.usage,
+    )

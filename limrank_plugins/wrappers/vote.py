@@ -1,0 +1,105 @@
+"""One recipe asked about the list in several orders: what it says every time is what it means.
+
+Language models favour places in a list; the mean over orders does not (permutation self-consistency,
+arXiv 2310.07712, with Borda's count).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from limrank_plugins.answers import Outcome, arrange
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.lockstep import together
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Asks about the list as it is and in `times - 1` other orders, all at the same time.
+
+    A part with scores is asked for their mean, another for the mean place of each document. Equal
+    means keep the first stage's order. A document has failed where it failed every time; single
+    failures are repairs and no votes.
+
+    Attributes:
+        times: how many orders, at least 2.
+        mirrored: the second order is the first one backwards (then `times` is 2), not a shuffle.
+        seed: of the shuffles, which depend on it and the documents alone.
+        comparable: whether the part's scores are.
+    """
+
+    times: int = 3
+    mirrored: bool = False
+    seed: int = 0
+    comparable: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 2:
+            raise InputError(f"times must be a whole number >= 2, but got {self.times!r}")
+
+    def check(self, parts: Sequence[Facts]) -> None:
+        """One part."""
+        if len(parts) != 1:
+            raise InputError(f"a vote is held on one recipe, but got {len(parts)}")
+
+    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+        """See the class."""
+        (part,) = parts
+        orders = self._orders(documents)
+        found = yield from together([part.about([documents[i] for i in order]) for order in orders])
+        size = len(documents)
+        votes: list[list[float]] = [[] for _ in range(size)]
+        said: list[Judgement | None] = [None] * size
+        scored = all(outcome.order is None for outcome in found)
+        for order, outcome in zip(orders, found, strict=True):
+            places = {position: place for place, position in enumerate(best_first(outcome))}
+            for position, judgement in enumerate(reasons_given(outcome)):
+                i = order[position]
+                if judgement.failure is None:
+                    votes[i].append(
+                        judgement.score if scored and judgement.score is not None else -places[position]
+                    )
+                said[i] = _merged(said[i], judgement)
+        judgements = tuple(
+            replace(
+                judgement,
+                score=math.fsum(votes[i]) / len(votes[i]) if votes[i] else None,
+                tie=None,
+                failure=None if votes[i] else judgement.failure,
+                repairs=judgement.repairs + (len(orders) - len(votes[i]) if votes[i] else 0),
+            )
+            for i, judgement in enumerate(said)
+            if judgement is not None
+        )
+        return Outcome(judgements, None if scored else arrange(judgements))
+
+    def _orders(self, documents: Sequence[Document]) -> list[list[int]]:
+        """The first stage's order, and the others."""
+        straight = list(range(len(documents)))
+        if len(documents) < 2:
+            return [straight]
+        if self.mirrored:
+            return [straight, straight[::-1]]
+        group = [[document.id, document.passage] for document in documents]
+        orders = [straight]
+        for time in range(1, self.times):
+            name = json.dumps([self.seed, time, group])
+            shuffled = list(straight)
+            random.Random(hashlib.sha256(name.encode("ascii")).digest()).shuffle(shuffled)
+            orders.append(shuffled)
+        return orders
+
+
+def _merged(before: Judgement | None, now: Judgement) -> Judgement:
+    """The first answer's words, the cost of all."""
+    if before is None:
+        return now
+    kept = now if before.failure is not None and now.failure is None else before
+    return replace(after(before, now), explanation=kept.explanation, failure=kept.failure, score=kept.score)
