@@ -47,18 +47,18 @@ def load(
     """
     torch = require("torch", "transformers", _WHY)
     transformers = require("transformers", "transformers", _WHY)
-    place = _device(torch, device)
-    precision = _precision(torch, dtype, place)
+    place = place_for(torch, device)
+    precision = precision_for(torch, dtype, place)
     given = model
-    if is_adapter(_checked(model)):
+    if is_adapter(checked_source(model)):
         if adapter is not None:
             raise InputError(f"{model} is itself an adapter: give its base as model, or leave adapter out")
         adapter, model = model, _base_of(Path(model))
     elif adapter is not None and not is_adapter(adapter):
         raise InputError(f"adapter {adapter!r} must be a folder that holds an adapter_config.json")
-    source = _checked(model)
+    source = checked_source(model)
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with _told(given), no_progress_bar():
+    with told(given), no_progress_bar():
         # An adapter may bring added tokens of its own.
         brings = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
         tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -85,7 +85,7 @@ def load(
             network = _adapted(network, adapter, merge_adapter)
         network = network.to(place).eval().requires_grad_(False)
     name = str(precision).removeprefix("torch.")
-    identity = f"transformers:{_named(source, revision, network)}:{name}"
+    identity = f"transformers:{model_name(source, revision, network)}:{name}"
     if adapter is not None:
         how = "merged" if merge_adapter else "live"
         identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"
@@ -98,7 +98,8 @@ def is_adapter(folder: str) -> bool:
     return (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
 
 
-def _checked(model: str) -> str:
+def checked_source(model: str) -> str:
+    """The folder or hub name; an `InputError` for what can be neither."""
     path = Path(model).expanduser()
     if path.is_dir():
         if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
@@ -138,7 +139,8 @@ def _adapted(network: Any, adapter: str, merge: bool) -> Any:
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
-def _device(torch: Any, device: str | None) -> Any:
+def place_for(torch: Any, device: str | None) -> Any:
+    """The device; default: a GPU where there is one. `InputError` for one that is not here."""
     if device is None:
         mps = getattr(torch.backends, "mps", None)
         device = "cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available() else "cpu"
@@ -150,7 +152,8 @@ def _device(torch: Any, device: str | None) -> Any:
     return place
 
 
-def _precision(torch: Any, dtype: Any, place: Any) -> Any:
+def precision_for(torch: Any, dtype: Any, place: Any) -> Any:
+    """The torch dtype; default: float32 on a CPU, else bfloat16. `InputError` for any other than three."""
     if dtype is None:
         return torch.float32 if place.type == "cpu" else torch.bfloat16
     chosen = getattr(torch, dtype) if isinstance(dtype, str) and dtype in _PRECISIONS else dtype
@@ -168,7 +171,8 @@ def _context(network: Any, tokenizer: Any) -> int | None:
     return limit if limit < 1 << 30 else None
 
 
-def _named(source: str, revision: str | None, network: Any) -> str:
+def model_name(source: str, revision: str | None, network: Any) -> str:
+    """What tells these weights from others: a folder's fingerprint, or a hub name's commit."""
     folder = Path(source)
     if folder.is_dir():
         return f"{folder.resolve().name}@{folder_fingerprint(folder)}"
@@ -176,7 +180,7 @@ def _named(source: str, revision: str | None, network: Any) -> str:
 
 
 @contextmanager
-def _told(model: str) -> Iterator[None]:
+def told(model: str) -> Iterator[None]:
     """Every failure inside as one sentence that names the model."""
     try:
         yield
