@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, reading_of
 from limrank_plugins.backends.local.batches import grouped, in_batches
 from limrank_plugins.backends.local.fitting import fit
 from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.local.writing import Draft, Writer
-from limrank_plugins.backends.protocols import Failed, Generate, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Failed, Generate, ReadLabels, Reply
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError, LimRankError
+from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Prompt
 
-R = TypeVar("R", ReadLabels, Generate)
 P = TypeVar("P")
 _KNOWN_LABELS = 1024
 
@@ -84,7 +84,7 @@ class TransformersBackend:
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
         )
-        self._length = _length(max_length, loaded.context)
+        self._length = checked_length(max_length, loaded.context)
         self._identity = f"{loaded.identity}:{self._length}"
         self._batch_tokens = batch_tokens
         self._lock = threading.RLock()
@@ -97,7 +97,7 @@ class TransformersBackend:
         self._writer: Writer | None = Writer(
             network,
             self._encoder,
-            _ends(loaded.model, loaded.tokenizer),
+            end_tokens(loaded.model, loaded.tokenizer),
             batch_tokens=batch_tokens,
             cache_tokens=cache_tokens,
             max_rows=16 if on_cpu else 256,
@@ -123,7 +123,7 @@ class TransformersBackend:
             ids, cut, end = self._fitted(request.prompt, self._length)
             return ids, cut, self._label_ids(request.labels, end)
 
-        prepared, replies = _each(requests, prepare)
+        prepared, replies = each(requests, prepare)
         rows = [(requests[i].prompt.shared_text, prepared[i][0], i) for i in prepared]
         # Rows of one batch must ask for equally many labels.
         by_count: dict[int, list[tuple[str, list[int], int]]] = {}
@@ -144,7 +144,7 @@ class TransformersBackend:
                         for i, logits in zip(members, found, strict=True):
                             ids, cut, _ = prepared[i]
                             usage = Usage(prompt_tokens=len(ids), shared_tokens=head if computed else 0)
-                            replies[i] = _reading(logits, usage, cut)
+                            replies[i] = reading_of(logits, usage, cut)
                             computed += 1
         return [replies[i] for i in range(len(requests))]
 
@@ -168,7 +168,7 @@ class TransformersBackend:
             labels = {stop: self._label_ids(request.labels, stop) for stop in request.stop if request.labels}
             return Draft(request, ids, cut, budget, labels)
 
-        drafts, replies = _each(requests, prepare)
+        drafts, replies = each(requests, prepare)
         with self._lock:
             if drafts and not self._open(self._network).shares:
                 raise BackendError(
@@ -214,43 +214,3 @@ class TransformersBackend:
         if held is None:
             raise BackendError("this backend is closed: make a new one")
         return held
-
-
-def _each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
-    """Prepare each request. One that cannot be asked fails alone; if none can, that is raised."""
-    prepared: dict[int, P] = {}
-    replies: dict[int, Reply] = {}
-    for i, request in enumerate(requests):
-        try:
-            prepared[i] = prepare(request)
-        except LimRankError as error:
-            if len(replies) == len(requests) - 1:
-                raise
-            replies[i] = Failed(str(error))
-    return prepared, replies
-
-
-def _reading(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
-    if all(value - value == 0 for value in logits):  # neither NaN nor infinite
-        return LabelReading(tuple(logits), usage, cut)
-    return Failed(f"the label logits are not finite: {list(logits)}", usage)
-
-
-def _length(max_length: int | None, context: int | None) -> int:
-    if max_length is None:
-        if context is None:
-            raise InputError("neither model nor tokenizer says how long a prompt may be: give max_length")
-        return context
-    limit = context if context is not None else 1 << 30
-    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 < max_length <= limit:
-        raise InputError(
-            f"max_length must be from 2 to the model's context of {limit}, but got {max_length!r}"
-        )
-    return max_length
-
-
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens by which the model ends its answer; chat models have several."""
-    found = getattr(model.generation_config, "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(found if isinstance(found, list) else [found])}
-    return frozenset(end for end in ends if end is not None)

@@ -1,0 +1,63 @@
+"""What every backend that runs a model here does with its requests: prepare each, and read what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from limrank_plugins.backends.protocols import Failed, LabelReading, Reply
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import InputError, LimRankError
+
+R = TypeVar("R")
+P = TypeVar("P")
+
+
+def each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
+    """Prepare each request. One that cannot be asked fails alone; if none can, that is raised.
+
+    Raises:
+        LimRankError: why the last one cannot be asked, if none can.
+    """
+    prepared: dict[int, P] = {}
+    replies: dict[int, Reply] = {}
+    for i, request in enumerate(requests):
+        try:
+            prepared[i] = prepare(request)
+        except LimRankError as error:
+            if len(replies) == len(requests) - 1:
+                raise
+            replies[i] = Failed(str(error))
+    return prepared, replies
+
+
+def reading_of(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
+    """The labels' logits as a reply; `Failed` where one is not finite."""
+    if all(value - value == 0 for value in logits):  # neither NaN nor infinite
+        return LabelReading(tuple(logits), usage, cut)
+    return Failed(f"the label logits are not finite: {list(logits)}", usage)
+
+
+def checked_length(max_length: int | None, context: int | None) -> int:
+    """Tokens of a prompt and its answer: what the caller wants, or the model's context.
+
+    Raises:
+        InputError: it is longer than the context, no whole number > 1, or neither is known.
+    """
+    if max_length is None:
+        if context is None:
+            raise InputError("neither model nor tokenizer says how long a prompt may be: give max_length")
+        return context
+    limit = context if context is not None else 1 << 30
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 < max_length <= limit:
+        raise InputError(
+            f"max_length must be from 2 to the model's context of {limit}, but got {max_length!r}"
+        )
+    return max_length
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens by which the model ends its answer; chat models have several."""
+    found = getattr(model.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(found if isinstance(found, list) else [found])}
+    return frozenset(end for end in ends if end is not None)
