@@ -11,7 +11,7 @@ from limrank_plugins.data import Query
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
-from limrank_plugins.recipes import Recipe
+from limrank_plugins.recipes import Part, Recipe, load_recipe
 
 Thinking = Literal["full", "none", "auto"]
 """What `Reranker(reasoning=…)` takes: always, never, or where it can change the top of the list."""
@@ -77,8 +77,16 @@ def backend_for(
     return made
 
 
-def can_ask(recipe: Recipe, settings: Settings, backend: Backend) -> bool:
-    """Whether the backend has every capability the recipe needs."""
+def serves(part: Part, backend: Backend) -> bool:
+    """Whether a backend that was handed over can be asked what this part of a recipe needs, too.
+
+    Of a part that is made of others, that is its last one, which a backend that is handed over goes to.
+    """
+    recipe = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
+    if recipe.parts:
+        return serves(recipe.parts[-1], backend)
+    thinks = part.reasoning if part.reasoning is not None else recipe.reasoning
+    settings = Settings(reasoning="none" if thinks is None else thinks)
     return all(isinstance(backend, capability) for capability in recipe.needs(settings))
 
 

@@ -10,15 +10,22 @@ from typing import Any, Self
 
 from limrank_plugins import driver
 from limrank_plugins.answers import Outcome
-from limrank_plugins.arguments import Thinking, backend_for, can_ask, check_backend, settings_for
+from limrank_plugins.arguments import Thinking, backend_for, check_backend, serves, settings_for
 from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
-from limrank_plugins.errors import InputError, RankingFailed
+from limrank_plugins.errors import (
+    BackendError,
+    CapabilityError,
+    InputError,
+    LimRankError,
+    MissingExtra,
+    RankingFailed,
+)
 from limrank_plugins.prompts import Template, load_template
-from limrank_plugins.recipes import Recipe, load_recipe
+from limrank_plugins.recipes import Part, Recipe, load_recipe
 from limrank_plugins.recipes.cascade import thinking_where_it_matters, with_budget
 from limrank_plugins.store import Store
 from limrank_plugins.wrappers import Ask
@@ -159,12 +166,19 @@ class Reranker:
         made = load_recipe(recipe) if isinstance(recipe, str) else recipe
         if made.wrapper is None:
             raise InputError(f"recipe {made.name!r} is not made of others; cascade, fuse and vote are")
-        made.wrapper.check([part.recipe for part in parts])
+        wrapper = made.wrapper.of([part.recipe for part in parts])
         if on_failure not in ("mark", "raise"):
             raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
         self = cls.__new__(cls)
         names = ", ".join(part.recipe.name for part in parts)
-        self.recipe = replace(made, name=f"{made.name}({names})")
+        kind = wrapper.score_kind
+        self.recipe = replace(
+            made,
+            name=f"{made.name}({names})",
+            oracle="order" if kind == "rank" else "score",
+            wrapper=wrapper,
+            score_kind=kind,
+        )
         self.settings, self.on_failure, self.store = parts[-1].settings, on_failure, store
         self.reasoning, self.budget = parts[-1].reasoning, None
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
@@ -317,23 +331,27 @@ def _parts(
     """The rerankers a recipe is made of; what was asked for is the last one's."""
     *others, last = recipe.parts
     mine = shaping | {"reasoning": shaping["reasoning"] or last.reasoning}
-    dear = Reranker(last.recipe, model, backend, **mine, **options)
-    parts: list[Reranker] = []
-    for part in others:
-        inner = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
-        given: dict[str, Any] = common | {"reasoning": part.reasoning}
-        if part.shared:
-            parts.append(Reranker(inner, backend=dear.backend, template=shaping["template"], **given))
-        elif backend is not None and not isinstance(backend, str) and _serves(inner, part.reasoning, backend):
-            parts.append(Reranker(inner, backend=backend, **given))
-        else:
-            parts.append(Reranker(inner, **given))
-    return (*parts, dear)
+    made = [_part(recipe, last, model=model, backend=backend, **mine, **options)]
+    try:
+        for part in others:
+            given: dict[str, Any] = common | {"reasoning": part.reasoning}
+            if part.shared:
+                given |= {"backend": made[0].backend, "template": shaping["template"]}
+            elif backend is not None and not isinstance(backend, str) and serves(part, backend):
+                given["backend"] = backend
+            made.append(_part(recipe, part, **given))
+    except LimRankError:
+        for reranker in made:  # nobody else knows of the models they have loaded
+            reranker.close()
+        raise
+    return (*made[1:], made[0])
 
 
-def _serves(recipe: Recipe, reasoning: str | None, backend: Backend) -> bool:
-    """Whether a backend that was handed over can be asked what this part needs, too."""
-    if recipe.parts:
-        return True  # made of others, which are looked at one by one
-    usual = {"samples": 1, "max_reasoning_tokens": 1, "seed": 0, "temperature": None, "top_p": 1.0}
-    return can_ask(recipe, settings_for(recipe, reasoning=reasoning, **usual), backend)
+def _part(recipe: Recipe, part: Part, **given: Any) -> Reranker:
+    """One of them, named where it cannot be made; the whole recipe, thinking or not, needs no name."""
+    try:
+        return Reranker(part.recipe, **given)
+    except (InputError, CapabilityError, BackendError, MissingExtra) as error:
+        if isinstance(part.recipe, Recipe):
+            raise
+        raise type(error)(f"{part.recipe!r}, a part of recipe {recipe.name!r}: {error}") from error

@@ -89,7 +89,9 @@ def pack_reply(reply: Reply) -> bytes:
         body = {"logits": reply.logits, "cut": reply.cut_tokens}
     elif isinstance(reply, Generated):
         body = {"text": reply.text, "finish": reply.finish, "cut": reply.cut_tokens}
-        body["logits"] = reply.reading.logits if reply.reading else None
+        reading = reply.reading
+        body["logits"] = reading.logits if reading is not None else None
+        body["reading_cut"] = reading.cut_tokens if reading is not None else 0
     else:
         raise InputError(f"a {type(reply).__name__} reply cannot be stored")
     return json.dumps(body, ensure_ascii=True).encode("ascii")
@@ -106,7 +108,10 @@ def unpack_reply(request: Request, packed: bytes) -> Reply:
     if isinstance(request, ReadLabels):
         return LabelReading(tuple(body["logits"]), usage, body["cut"])
     if isinstance(request, Generate):
-        reading = None if body["logits"] is None else LabelReading(tuple(body["logits"]))
+        reading = None
+        if body["logits"] is not None:
+            # Entries of version 0.1.0 have the text's alone, which every backend gives the reading, too.
+            reading = LabelReading(tuple(body["logits"]), cut_tokens=body.get("reading_cut", body["cut"]))
         return Generated(body["text"], body["finish"], reading, usage, body["cut"])
     return Numbers(tuple(body["values"]), usage, body["cut"])
 

@@ -87,7 +87,7 @@ class Template:
         Args:
             query: the query; never trusted.
             documents: one text, or several for a template that loops; never trusted.
-            query_images: shown right before the query.
+            query_images: shown right before the query, where it stands first.
             images: for each document, shown right before it; empty for none at all.
             given: further names for the template (labels, priors, …). They are trusted: numbers and
                 the package's own strings only, nothing a user or a collection wrote.
@@ -112,7 +112,9 @@ class Template:
                 if piece:
                     segments.append(Segment(piece, shared=shared, role=role))
             elif piece == "query":
+                # A template may repeat the query; its pictures, which take hundreds of tokens, are shown once.
                 segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
+                query_images = ()
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
             else:
                 shared = False

@@ -39,6 +39,9 @@ _BUILT_IN = {
     "setwise": "limrank_plugins.recipes.setwise",
     "pairwise": "limrank_plugins.recipes.pairwise",
     "rank-r1": "limrank_plugins.recipes.rank_r1",
+    "first": "limrank_plugins.recipes.first",
+    "graded": "limrank_plugins.recipes.graded",
+    "retro": "limrank_plugins.recipes.retro",
     "prior": "limrank_plugins.recipes.prior",
     "cascade": "limrank_plugins.recipes.cascade",
     "fuse": "limrank_plugins.recipes.fuse",
@@ -211,8 +214,14 @@ def _outside_parentheses(written: str) -> list[str]:
     return parts
 
 
-def part_names(written: str) -> list[str]:
-    """The recipes named in an option: `"mini+rankgpt(window=10)"` is `["mini", "rankgpt:window=10"]`."""
+def part_names(written: object) -> list[str]:
+    """The recipes named in an option: `"mini+rankgpt(window=10)"` is `["mini", "rankgpt:window=10"]`.
+
+    Raises:
+        InputError: the option is no text.
+    """
+    if not isinstance(written, str):
+        raise InputError(f"a part is the name of a recipe, but got {written!r}")
     names, depth = [""], 0
     for character in written:
         depth += (character == "(") - (character == ")")
@@ -221,3 +230,15 @@ def part_names(written: str) -> list[str]:
         else:
             names[-1] += character
     return [re.sub(r"\((.*)\)$", r":\1", name.strip(), flags=re.DOTALL) for name in names]
+
+
+def part_name(written: object, option: str) -> str:
+    """The one recipe named in an option.
+
+    Raises:
+        InputError: there are several.
+    """
+    names = part_names(written)
+    if len(names) != 1:
+        raise InputError(f"{option} is one recipe, but got {written!r}; recipe 'fuse' takes several")
+    return names[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import Part, Recipe, load_recipe, part_names
+from limrank_plugins.recipes import Part, Recipe, load_recipe, part_name
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.cascade import Cascade
 from limrank_plugins.wrappers.contenders import Contenders
@@ -20,33 +20,37 @@ def recipe(
 ) -> Recipe:
     """The recipe with other parts or another budget.
 
+    `Reranker(budget=…)` takes the place of `tokens` and `seconds`, and of `top` where it says how many
+    documents.
+
     Args:
         first: the cheap one, which ranks the whole list.
         then: the dear one, which ranks the head.
         top: how many documents that is.
         tokens: end the dear one's work when so many are used up; for recipes that score one by one.
         seconds: the same, of model time.
+
+    Raises:
+        InputError: a value that cannot be used, or a `then` that a budget cannot stop.
     """
-    (cheap,), (dear,) = part_names(str(first)), part_names(str(then))
-    wrapper = Cascade(Budget(top, tokens, None if seconds is None else float(seconds)))
-    parts = Part(cheap), Part(dear)
-    known = [load_recipe(cheap), load_recipe(dear)]
-    wrapper.check(known)
+    names = part_name(first, "first"), part_name(then, "then")
+    known = [load_recipe(name) for name in names]
+    wrapper = Cascade(Budget(tokens=tokens, seconds=seconds), top).of(known)
     last = known[-1]
     return Recipe(
         name="cascade",
-        summary="a cheap recipe (mini) ranks the list, a dear one (limrank) the first 20 of it",
+        summary=f"a cheap recipe ({names[0]}) ranks the list, a dear one ({names[1]}) the first {top} of it",
         oracle="order",
         readout=None,
         schedule=None,
         wrapper=wrapper,
-        parts=parts,
-        score_kind="rank",
+        parts=tuple(Part(name) for name in names),
+        score_kind=wrapper.score_kind,
         backend=last.backend,
         model=last.model,
         reasoning=last.reasoning,
         max_reasoning_tokens=last.max_reasoning_tokens,
-        calls="those of `first` for N documents, those of `then` for 20",
+        calls=f"those of {names[0]} for N documents, those of {names[1]} for {top}",
         tokens="as the calls",
         paper="multi-stage ranking, arXiv:1910.14424",
         licence=f"those of the parts; {last.licence}",
@@ -61,8 +65,7 @@ def thinking_where_it_matters(inner: Recipe, budget: str | Budget | None) -> Rec
     """
     if inner.reasoning is None:
         raise InputError(f"recipe {inner.name!r} has no reasoning to switch on; leave reasoning out")
-    wrapper = Contenders(Budget.of(budget))
-    wrapper.check([inner, inner])
+    wrapper = Contenders(Budget.of(budget)).of([inner, inner])
     return replace(
         inner,
         readout=None,
@@ -77,12 +80,14 @@ def with_budget(made: Recipe, budget: str | Budget) -> Recipe:
     """A cascade with another budget.
 
     Raises:
-        InputError: the recipe is no cascade.
+        InputError: the recipe is no cascade, or its second part cannot be held to the budget.
     """
     if not isinstance(made.wrapper, Cascade | Contenders):
         raise InputError(f"budget={str(budget)!r} needs reasoning='auto' or recipe 'cascade'")
-    wrapper = replace(made.wrapper, budget=Budget.of(budget))
-    return replace(made, wrapper=wrapper)
+    parts = [
+        part.recipe if isinstance(part.recipe, Recipe) else load_recipe(part.recipe) for part in made.parts
+    ]
+    return replace(made, wrapper=replace(made.wrapper, budget=Budget.of(budget)).of(parts))
 
 
 RECIPE = recipe()

@@ -22,6 +22,9 @@ def recipe(
         method: `"rrf"` fuses ranks, `"minmax"` scores.
         weights: numbers with `+` between, one for each part; default: 1 each.
         k: of the reciprocal ranks.
+
+    Raises:
+        InputError: a value that cannot be used, or scores asked of a part that has none.
     """
     names = part_names(parts)
     try:
@@ -29,8 +32,7 @@ def recipe(
     except ValueError as error:
         raise InputError(f"weights are written like 1+2, but got {weights!r}") from error
     known = [load_recipe(name) for name in names]
-    wrapper = Fuse(method, numbers, k)
-    wrapper.check(known)
+    wrapper = Fuse(method, numbers, k).of(known)
     last = known[-1]
     return Recipe(
         name="fuse",
@@ -40,7 +42,7 @@ def recipe(
         schedule=None,
         wrapper=wrapper,
         parts=tuple(Part(name) for name in names),
-        score_kind="fused",
+        score_kind=wrapper.score_kind,
         backend=last.backend,
         model=last.model,
         reasoning=last.reasoning,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from limrank_plugins.recipes import Recipe, part_names
+from limrank_plugins.recipes import Recipe, part_name
 from limrank_plugins.recipes.vote import voted
 from limrank_plugins.wrappers.vote import Vote
 
 
 def recipe(of: str = "rankgpt") -> Recipe:
     """The recipe of another one (`pairwise` symmetrises its pairs by itself)."""
-    (name,) = part_names(of)
+    name = part_name(of, "of")
     return voted(
         "symmetrise",
         f"asks {name} about the list forwards and backwards and takes the mean of its answers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limrank_plugins.recipes import Part, Recipe, load_recipe, part_names
+from limrank_plugins.recipes import Part, Recipe, load_recipe, part_name
 from limrank_plugins.wrappers.vote import Vote
 
 
@@ -14,7 +14,7 @@ def recipe(of: str = "rankgpt", times: int = 3, seed: int = 0) -> Recipe:
         times: in how many orders.
         seed: of the orders.
     """
-    (name,) = part_names(of)
+    name = part_name(of, "of")
     return voted(
         "vote",
         f"asks {name} about the list in {times} orders and takes the mean of its answers",
@@ -26,15 +26,16 @@ def recipe(of: str = "rankgpt", times: int = 3, seed: int = 0) -> Recipe:
 def voted(name: str, summary: str, of: str, wrapper: Vote) -> Recipe:
     """A recipe that holds a vote on another."""
     inner = load_recipe(of)
+    wrapper = wrapper.of([inner])
     return Recipe(
         name=name,
         summary=summary,
         oracle="score" if inner.score_kind != "rank" else "order",
         readout=None,
         schedule=None,
-        wrapper=Vote(wrapper.times, wrapper.mirrored, wrapper.seed, inner.comparable),
+        wrapper=wrapper,
         parts=(Part(of),),
-        score_kind=inner.score_kind,
+        score_kind=wrapper.score_kind,
         backend=inner.backend,
         model=inner.model,
         reasoning=inner.reasoning,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from limrank_plugins.answers import Outcome, arrange, put_back
 from limrank_plugins.backends.protocols import Reply
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Judgement, Query, ScoreKind, Usage
 
 Asked = Generator[list[Any], list[Reply], Outcome]
 """A program about some documents; its questions are opaque to a wrapper, which only passes them on."""
@@ -31,7 +31,7 @@ class Facts(Protocol):
         """`"score"`, `"order"` or `"select"`."""
 
     @property
-    def score_kind(self) -> str:
+    def score_kind(self) -> ScoreKind:
         """What its scores are; `"rank"` where it has none."""
 
     @property
@@ -53,8 +53,16 @@ class Wrapper(Protocol):
     def comparable(self) -> bool:
         """Whether scores of two different lists may be compared."""
 
-    def check(self, parts: Sequence[Facts]) -> None:
-        """Raise an `InputError` where no ranking can be made of these parts."""
+    @property
+    def score_kind(self) -> ScoreKind:
+        """What the scores are; `"rank"` where there are none."""
+
+    def of(self, parts: Sequence[Facts]) -> Self:
+        """The wrapper for these parts, whose scores may decide what its own are.
+
+        Raises:
+            InputError: no ranking can be made of them.
+        """
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """The outcome for a query's documents; no questions where there is nothing to ask."""

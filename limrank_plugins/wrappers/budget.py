@@ -12,14 +12,15 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 
 _WAVE = 8
-_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s+(documents?|tokens?|seconds?)\s*")
+_AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s+(documents?|tokens?|seconds?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What may be spent; None: as much as it takes. What is used up first ends it.
 
-    Tokens and seconds are looked at between batches, so the last batch may go beyond them.
+    Tokens and seconds are looked at between waves of eight documents, so the last wave may go beyond
+    them. What the store knows, and what is a repetition, costs nothing and takes nothing from them.
 
     Attributes:
         documents: how many documents may be judged.
@@ -36,8 +37,8 @@ class Budget:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InputError(f"a budget's {name} must be a whole number > 0, but got {value!r}")
-        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise InputError(f"a budget's seconds must be > 0, but got {self.seconds!r}")
+        if self.seconds is not None and not _positive(self.seconds):
+            raise InputError(f"a budget's seconds must be a number > 0, but got {self.seconds!r}")
 
     @classmethod
     def of(cls, budget: str | Budget | None) -> Self:
@@ -48,7 +49,7 @@ class Budget:
         """
         if isinstance(budget, cls):
             return budget
-        amounts: dict[str, float] = {}
+        amounts: dict[str, str] = {}
         for part in str(budget).split(",") if budget is not None else ():
             read = _AMOUNT.fullmatch(part)
             unit = read[2].rstrip("s") + "s" if read is not None else ""
@@ -57,11 +58,11 @@ class Budget:
                     f"a budget is written like '20 documents', '50000 tokens' or '5 seconds', or several "
                     f"of them with commas between, but got {budget!r}"
                 )
-            amounts[unit] = float(read[1])
+            amounts[unit] = read[1]
         return cls(
             documents=int(amounts["documents"]) if "documents" in amounts else None,
             tokens=int(amounts["tokens"]) if "tokens" in amounts else None,
-            seconds=amounts.get("seconds"),
+            seconds=float(amounts["seconds"]) if "seconds" in amounts else None,
         )
 
     def __str__(self) -> str:
@@ -85,3 +86,15 @@ class Budget:
         if self.tokens is not None and computed >= self.tokens:
             return True
         return self.seconds is not None and usage.seconds >= self.seconds
+
+
+def _positive(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value > 0
+
+
+def check_top(top: object) -> None:
+    """Raise an `InputError` for a number of documents that cannot be meant."""
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise InputError(f"top must be a whole number > 0, but got {top!r}")

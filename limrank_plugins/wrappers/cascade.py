@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given, spent_on
-from limrank_plugins.wrappers.budget import Budget
+from limrank_plugins.wrappers.budget import Budget, check_top
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,13 @@ class Cascade:
 
     budget: Budget = field(default_factory=Budget)
     top: int = 20
-    comparable: bool = False
+    comparable: ClassVar[bool] = False
+    score_kind: ClassVar[ScoreKind] = "rank"
 
-    def check(self, parts: Sequence[Facts]) -> None:
+    def __post_init__(self) -> None:
+        check_top(self.top)
+
+    def of(self, parts: Sequence[Facts]) -> Self:
         """Two parts, and a budget that the second one can be held to."""
         if len(parts) != 2:
             raise InputError(f"a cascade is made of two recipes, but got {len(parts)}")
@@ -38,6 +43,7 @@ class Cascade:
                 f"recipe {parts[1].name!r} judges documents together, so a budget of tokens or seconds "
                 f"cannot stop it: give a budget of documents"
             )
+        return self
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """See the class."""
@@ -47,12 +53,11 @@ class Cascade:
         first = yield from cheap.about(documents)
         said = reasons_given(first)
         ranked = [i for i in best_first(first) if said[i].failure is None]
-        size = self.budget.documents if self.budget.documents is not None else self.top
-        waves = self.budget.waves(ranked[:size])
+        head = ranked[: self.budget.documents if self.budget.documents is not None else self.top]
         judged: list[int] = []
         found: list[Judgement] = []
         order: list[int] | None = None
-        for wave in waves:
+        for wave in self.budget.waves(head):
             outcome = yield from dear.about([documents[i] for i in wave])
             judged += wave
             found += reasons_given(outcome)
@@ -61,7 +66,7 @@ class Cascade:
                 break
         for i, judgement in zip(judged, found, strict=True):
             said[i] = after(said[i], judgement)
-        # Several waves only where documents are scored one by one; then there is no order to keep.
-        head = best_first(Outcome(tuple(found), order if len(judged) == len(ranked[:size]) else None))
-        failed = [i for i in range(len(documents)) if i not in set(ranked)]
-        return Outcome(tuple(said), [*(judged[at] for at in head), *ranked[len(judged) :], *failed])
+        # There is an order only where one wave was all: several are asked of recipes that score one by one.
+        settled = [judged[at] for at in best_first(Outcome(tuple(found), order))]
+        failed = sorted(set(range(len(documents))).difference(ranked))
+        return Outcome(tuple(said), [*settled, *ranked[len(judged) :], *failed])

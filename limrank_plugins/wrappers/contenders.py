@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from limrank_plugins.answers import Outcome, arrange
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, reasons_given, spent_on
-from limrank_plugins.wrappers.budget import Budget
+from limrank_plugins.wrappers.budget import Budget, check_top
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,18 @@ class Contenders:
     Attributes:
         budget: of the thoughts.
         top: how much of the list is to be settled.
+        score_kind: that of the two parts.
     """
 
     budget: Budget = field(default_factory=Budget)
     top: int = 10
-    comparable: bool = True
+    score_kind: ScoreKind = "probability"
+    comparable: ClassVar[bool] = True
 
-    def check(self, parts: Sequence[Facts]) -> None:
+    def __post_init__(self) -> None:
+        check_top(self.top)
+
+    def of(self, parts: Sequence[Facts]) -> Self:
         """Two parts whose scores can be sorted together."""
         kinds = {part.score_kind for part in parts if part.comparable}
         if len(parts) != 2 or len(kinds) != 1 or not all(part.comparable for part in parts):
@@ -39,13 +45,14 @@ class Contenders:
                 f"reasoning='auto' needs a recipe that scores each document on its own, such as 'limrank', "
                 f"but got {names}; recipe 'cascade' takes any two"
             )
+        return replace(self, score_kind=parts[1].score_kind)
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """See the class."""
         cheap, dear = parts
         first = yield from cheap.about(documents)
         said = [replace(judgement, tie=judgement.score) for judgement in reasons_given(first)]
-        left = [i for i, judgement in enumerate(said) if judgement.failure is None]
+        left = {i for i, judgement in enumerate(said) if judgement.failure is None}
         thoughts: list[Judgement] = []
         while left and not self.budget.spent(spent_on(thoughts)):
             standing = [i for i in arrange(said) if said[i].failure is None][: self.top]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
@@ -17,6 +17,9 @@ from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reaso
 @dataclass(frozen=True, slots=True)
 class Fuse:
     """Every part ranks the whole list; the fused score depends on the list.
+
+    Documents that a part gives equal scores share the first of their ranks in it, and documents that
+    read the same count as one (`once_each`). A document that failed in any part has failed.
 
     Attributes:
         method: `"rrf"`: the sum of weight / (k + rank) (Cormack et al., SIGIR 2009); `"minmax"`: the
@@ -28,19 +31,18 @@ class Fuse:
     method: Literal["rrf", "minmax"] = "rrf"
     weights: tuple[float, ...] = ()
     k: int = 60
-    comparable: bool = False
+    comparable: ClassVar[bool] = False
+    score_kind: ClassVar[ScoreKind] = "fused"
 
     def __post_init__(self) -> None:
         if self.method not in ("rrf", "minmax"):
             raise InputError(f"method must be 'rrf' or 'minmax', but got {self.method!r}")
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 0:
             raise InputError(f"k must be a whole number >= 0, but got {self.k!r}")
-        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights) or (
-            self.weights and not any(self.weights)
-        ):
+        if self.weights and not (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf):
             raise InputError(f"weights must be numbers >= 0, not all of them 0, but got {self.weights}")
 
-    def check(self, parts: Sequence[Facts]) -> None:
+    def of(self, parts: Sequence[Facts]) -> Self:
         """At least two parts, a weight for each, and scores in each where scores are fused."""
         if len(parts) < 2:
             raise InputError(f"there must be at least two recipes to fuse, but got {len(parts)}")
@@ -49,6 +51,7 @@ class Fuse:
         without = [part.name for part in parts if part.score_kind == "rank"]
         if self.method == "minmax" and without:
             raise InputError(f"recipe {without[0]!r} gives no scores: use method=rrf")
+        return self
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """See the class."""
@@ -83,17 +86,23 @@ class Fuse:
             judged = [i for i in best_first(outcome) if judgements[i].failure is None]
             return {i: 1 / (self.k + rank) for i, rank in zip(judged, _ranks(judged, outcome), strict=True)}
         scores = {i: j.score for i, j in enumerate(judgements) if j.score is not None}
-        # Halved first: the difference of two large numbers of opposite sign would overflow.
-        low, high = min(scores.values(), default=0.0) / 2, max(scores.values(), default=0.0) / 2
-        return {i: (s / 2 - low) / (high - low) if high > low else 0.0 for i, s in scores.items()}
+        low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+        # Halved where the difference of two large numbers of opposite sign would overflow.
+        by = 1.0 if math.isfinite(high - low) else 0.5
+        span = high * by - low * by
+        return {i: (s * by - low * by) / span if high > low else 0.0 for i, s in scores.items()}
 
 
 def _ranks(judged: Sequence[int], outcome: Outcome) -> list[int]:
     """From 1; documents with equal scores (and tie-breakers) share the first of their ranks."""
     if outcome.order is not None:
         return list(range(1, len(judged) + 1))
-    keys = [(outcome.judgements[i].score, outcome.judgements[i].tie) for i in judged]
-    return [keys.index(key) + 1 for key in keys]
+    said = [outcome.judgements[i] for i in judged]
+    # As in `arrange`: a tie-breaker that only some documents have is none.
+    use_ties = all(judgement.tie is not None for judgement in said)
+    first: dict[object, int] = {}
+    keys = [(judgement.score, judgement.tie if use_ties else None) for judgement in said]
+    return [first.setdefault(key, rank) for rank, key in enumerate(keys, start=1)]
 
 
 def _both(before: Judgement, now: Judgement) -> Judgement:

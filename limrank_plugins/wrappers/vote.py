@@ -12,9 +12,10 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from limrank_plugins.answers import Outcome, arrange
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
@@ -32,22 +33,26 @@ class Vote:
         times: how many orders, at least 2.
         mirrored: the second order is the first one backwards (then `times` is 2), not a shuffle.
         seed: of the shuffles, which depend on it and the documents alone.
-        comparable: whether the part's scores are.
+        comparable, score_kind: those of the part.
     """
 
     times: int = 3
     mirrored: bool = False
     seed: int = 0
     comparable: bool = False
+    score_kind: ScoreKind = "rank"
 
     def __post_init__(self) -> None:
         if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 2:
             raise InputError(f"times must be a whole number >= 2, but got {self.times!r}")
+        if self.mirrored and self.times != 2:
+            raise InputError(f"a list has two directions: mirrored needs times=2, but got {self.times}")
 
-    def check(self, parts: Sequence[Facts]) -> None:
+    def of(self, parts: Sequence[Facts]) -> Self:
         """One part."""
         if len(parts) != 1:
             raise InputError(f"a vote is held on one recipe, but got {len(parts)}")
+        return replace(self, comparable=parts[0].comparable, score_kind=parts[0].score_kind)
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """See the class."""
