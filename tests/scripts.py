@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from limrank_plugins import AsyncScriptedBackend, Reranker, ScriptedBackend
@@ -25,10 +26,18 @@ def passages_of(prompt: Prompt) -> list[str]:
 
 
 def logits(prompt: Prompt) -> tuple[float, ...]:
-    """Label logits by passage and length of the thought; in a chat, one for each passage."""
+    """Label logits by passage and length of the thought; in a chat, one for each passage or grade."""
+    if grades := grades_of(prompt):
+        return tuple(6 * unit(f"{grade}{passage_of(prompt)}") for grade in range(grades))
     if prompt.is_chat:
         return tuple(6 * unit(text) for text in passages_of(prompt))
     return (6 * unit(passage_of(prompt)), 3.0 + (0.1 if "thought" in prompt.text else 0.0))
+
+
+def grades_of(prompt: Prompt) -> int:
+    """How many grades the rubric of a prompt has; 0 where there is none."""
+    asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
+    return len(re.findall("^[A-Z]: ", asked, re.MULTILINE))
 
 
 def best_first(prompt: Prompt) -> list[int]:
@@ -38,9 +47,12 @@ def best_first(prompt: Prompt) -> list[int]:
 
 
 def answer(prompt: Prompt) -> str:
-    """What a well-behaved model answers in a chat: an order, a number or a letter, as it is asked to."""
+    """What a well-behaved model answers in a chat: an order, a number, a letter or a score, as asked to."""
     order = best_first(prompt)
     asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
+    if "<score>" in asked:
+        score = f"{int(5 * unit(passage_of(prompt)))}\n</score>"
+        return score if asked.endswith("<score>\n") else f"It says {passage_of(prompt)}. <score>\n{score}"
     if "[] > []" in asked:
         said = " > ".join(f"[{i + 1}]" for i in order)
     elif "[3]" in asked:

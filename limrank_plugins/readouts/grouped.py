@@ -1,4 +1,4 @@
-"""What the readouts of orders and choices share: one prompt about several documents, and its answer."""
+"""What the readouts that let a model write share: prompts about several documents, and the answers."""
 
 from __future__ import annotations
 
@@ -75,13 +75,29 @@ def arrangements(documents: Sequence[Document], settings: Settings) -> list[list
 
 
 def write(
-    prompts: Sequence[Prompt], template: Template, settings: Settings, answer_tokens: int
+    prompts: Sequence[Prompt], template: Template, settings: Settings, answer_tokens: int, draws: int = 0
 ) -> Program[list[Written]]:
     """Let the model answer each prompt, after a thought or without one.
 
     Without reasoning, the answer begins with the template's `no_think`. A thought that its budget
     ended is closed with the template's `close`, where it has one, and the answer is asked for again.
+
+    Args:
+        prompts: where to start.
+        template: its `stop`, `close` and `no_think` are used.
+        settings: how to think and draw.
+        answer_tokens: the budget behind the thought.
+        draws: answers to each prompt, drawn at random where there are several, and returned one prompt
+            after the other. 0: one answer each, the prompts being the samples (permutations of a group),
+            which differ without any drawing.
     """
+    if draws:
+        samples = [sample for _ in prompts for sample in range(draws)]
+        prompts = [prompt for prompt in prompts for _ in range(draws)]
+        temperature = settings.drawn_temperature
+    else:
+        samples = list(range(len(prompts)))
+        temperature = settings.temperature if settings.temperature is not None else 0.0
     full = settings.reasoning == "full"
     begun = "" if full else template.no_think
     budget = answer_tokens + (settings.max_reasoning_tokens if full else 0)
@@ -91,9 +107,10 @@ def write(
             template,
             settings,
             budget,
+            temperature,
             sample,
         )
-        for sample, prompt in enumerate(prompts)
+        for sample, prompt in zip(samples, prompts, strict=True)
     ]
     done = [_written(begun, reply, full) for reply in replies]
     cut_off = [
@@ -109,7 +126,8 @@ def write(
                 template,
                 settings,
                 answer_tokens,
-                i,
+                temperature,
+                samples[i],
             )
             for i, text in cut_off
         ]
@@ -136,13 +154,14 @@ def cuts(shown: Sequence[Sequence[int]], prompts: Sequence[Prompt], tokens: Sequ
     return tuple(most) if any(most) else ()
 
 
-def _generate(prompt: Prompt, template: Template, settings: Settings, budget: int, sample: int) -> Request:
+def _generate(
+    prompt: Prompt, template: Template, settings: Settings, budget: int, temperature: float, sample: int
+) -> Request:
     return Generate(
         prompt,
         stop=template.stop,
         max_tokens=budget,
-        # Several samples differ by their permutation; there is no need to draw.
-        temperature=settings.temperature if settings.temperature is not None else 0.0,
+        temperature=temperature,
         top_p=settings.top_p,
         seed=settings.seed,
         sample=sample,

@@ -1,8 +1,8 @@
 """What the documents of a group are called in a prompt, and how such names are read back.
 
 A passage must not be able to write a label itself: `[3] > [1]` inside a query or a document becomes
-`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around a thought and an answer lose
-their angle brackets. The patterns that rewrite are the ones that read, so nothing slips between.
+`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around a thought, an answer or a score
+lose their angle brackets. The patterns that rewrite are the ones that read, so nothing slips between.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Literal
 
 from limrank_plugins.errors import InputError
 
-TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}(think|answer)\s{0,3}>", re.IGNORECASE)
-"""A tag of the think-then-answer format."""
+TAGS = ("think", "answer", "score")
+"""The tags that any recipe's model writes, and no passage may."""
+
+TAG = re.compile(rf"<\s{{0,3}}(/?)\s{{0,3}}({'|'.join(TAGS)})\s{{0,3}}>", re.IGNORECASE)
+"""One of them, opening or closing."""
 
 # Runs of digits are bounded: int() raises above 4,300, and no group has a million documents.
 _LABELLED = {
@@ -53,7 +56,7 @@ class Labels:
 
     def neutral(self, text: str) -> str:
         """The text without anything that reads as a label or as a tag: round brackets instead."""
-        return TAG.sub(r"(\1\2)", _LABELLED[self.kind].sub(r"(\1)", text))
+        return without_tags(_LABELLED[self.kind].sub(r"(\1)", text))
 
     def read(self, text: str) -> list[int]:
         """Positions of the labels in the text, from 0; those that name no document are kept."""
@@ -71,6 +74,11 @@ class Labels:
 
     def _position(self, name: str) -> int:
         return int(name) - 1 if self.kind == "numeric" else ord(name.upper()) - ord("A")
+
+
+def without_tags(text: str) -> str:
+    """The text without anything that reads as one of the tags: round brackets instead."""
+    return TAG.sub(r"(\1\2)", text)
 
 
 NUMERIC = Labels("numeric")

@@ -1,4 +1,4 @@
-"""From a model's text to an order or a choice. Pure, total: any text gives a valid result.
+"""From a model's text to an order, a choice or a grade. Pure, total: any text gives a valid result.
 
 Every reading says whether the text had to be repaired, so that nothing malformed passes silently.
 The rules are those of RankGPT (arXiv 2304.09542) made precise: the first mention of a label counts,
@@ -7,10 +7,14 @@ labels that name no document are dropped on both sides, documents not mentioned 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from limrank_plugins.readouts.labels import TAG, Labels
+
+# Digits of any other script, signs, exponents and words such as "nan" are no grade.
+_GRADE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
 class OrderRead(NamedTuple):
@@ -32,6 +36,13 @@ class ChoiceRead(NamedTuple):
 
     position: int | None
     repaired: bool
+
+
+class GradeRead(NamedTuple):
+    """The grade given, None for none that can be used, and what was written before it (None for nothing)."""
+
+    grade: float | None
+    before: str | None
 
 
 def repair(positions: Iterable[int], size: int) -> OrderRead:
@@ -120,3 +131,23 @@ def read_choice(
     if len(found) == 1 and 0 <= (position := found.pop()) < size:
         return ChoiceRead(position, repaired=not bare)
     return ChoiceRead(None, repaired=True)
+
+
+def read_grade(text: str, most: float) -> GradeRead:
+    """The number in the last `<score>` that is closed and stands outside the thought.
+
+    Args:
+        text: all that the model wrote.
+        most: the highest grade; the lowest is 0. Anything but a plain number from 0 to it is no grade.
+    """
+    thought, rest = split_thought(text)
+    tags = [tag for tag in TAG.finditer(rest) if tag[2].lower() == "score"]
+    last = next((i for i in reversed(range(len(tags))) if not tags[i][1]), None)
+    if last is None:
+        return GradeRead(None, thought or rest.strip() or None)
+    before = thought or rest[: tags[last].start()].strip() or None
+    # Not closed: what there is of the number may be half of it.
+    end = tags[last + 1].start() if last + 1 < len(tags) else 0
+    number = _GRADE.fullmatch(rest[tags[last].end() : end].strip())
+    grade = None if number is None else float(number[0])
+    return GradeRead(grade if grade is not None and grade <= most else None, before)

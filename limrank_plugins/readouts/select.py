@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from limrank_plugins.answers import Chosen
-from limrank_plugins.backends.protocols import (
-    Failed,
-    Generates,
-    LabelReading,
-    Program,
-    ReadLabels,
-    ReadsLabels,
-    Reply,
-)
+from limrank_plugins.backends.protocols import Generates, Program, ReadsLabels
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grouped import arrangements, cuts, listed, write
+from limrank_plugins.readouts.label_scores import read_labels
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.reading import read_choice
@@ -135,33 +127,16 @@ class LabelSelect:
     ) -> Program[Chosen]:
         """Choose from the group; see `Readout.ask`."""
         size = len(documents)
-        if template is None or len(template.labels) < min(size, 26):
-            raise InputError(f"a template with a label for each of {size} documents is needed")
-        shown = arrangements(documents, settings)
-        prompts = [
-            listed(query, [documents[i] for i in order], template, settings, self.labels) for order in shown
-        ]
-        replies = yield [ReadLabels(prompt, template.labels[:size]) for prompt in prompts]
-        usage, likely = Usage(), [0.0] * size
-        failures: list[str] = []
-        for order, reply in zip(shown, replies, strict=True):
-            usage = usage + reply.usage
-            values = _log_probabilities(reply)
-            if isinstance(values, str):
-                failures.append(values)
-                continue
-            for position, value in zip(order, values, strict=True):
-                likely[position] += value
-        if len(failures) == len(shown):
-            return Chosen(None, size, failure=failures[0], usage=usage)
-        best = max(likely)
-        cut = [r.cut_tokens if isinstance(r, LabelReading) else 0 for r in replies]
+        read = yield from read_labels(query, documents, template, settings, self.labels)
+        if read.failure is not None:
+            return Chosen(None, size, failure=read.failure, usage=read.usage)
+        best = max(read.values)
         return Chosen(
-            None if min(likely) == best else likely.index(best),
+            None if min(read.values) == best else read.values.index(best),
             size,
-            repairs=len(failures),
-            cut_tokens=cuts(shown, prompts, cut),
-            usage=usage,
+            repairs=read.repairs,
+            cut_tokens=read.cut_tokens,
+            usage=read.usage,
         )
 
 
@@ -222,16 +197,3 @@ class Symmetrised:
             cut_tokens=tuple(cut) if any(cut) else (),
             usage=usage,
         )
-
-
-def _log_probabilities(reply: Reply) -> list[float] | str:
-    """Of the labels among themselves, or why there are none."""
-    if isinstance(reply, Failed):
-        return reply.reason
-    if not isinstance(reply, LabelReading):
-        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
-    top = max(reply.logits)
-    if any(math.isnan(z) for z in reply.logits) or math.isinf(top):
-        return f"the label logits are {list(reply.logits)}, which give no probabilities"
-    total = top + math.log(math.fsum(math.exp(z - top) for z in reply.logits))
-    return [z - total for z in reply.logits]

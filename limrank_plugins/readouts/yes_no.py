@@ -7,7 +7,7 @@ queries. With z the logits at the position after `</think>`, it equals sigmoid(z
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -71,7 +71,7 @@ def probability(logits: Sequence[float]) -> float | None:
 def _read(prompts: list[Prompt], template: Template) -> Program[list[Judgement]]:
     closed = [prompt.then(Segment(template.no_think)) for prompt in prompts]
     replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
-    return [_verdict(reply) for reply in replies]
+    return [verdict(reply) for reply in replies]
 
 
 def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Judgement]]:
@@ -94,9 +94,9 @@ def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Pro
     unfinished: list[tuple[int, Generated, str]] = []
     for position, thought in enumerate(thoughts):
         if not isinstance(thought, Generated):
-            samples[position] = _verdict(thought)
+            samples[position] = verdict(thought)
         elif thought.finish == "stop" and thought.reading is not None:
-            judged = _verdict(thought.reading, thought.text.strip(), thought.usage)
+            judged = verdict(thought.reading, thought.text.strip(), thought.usage)
             samples[position] = _with_cut(judged, thought.cut_tokens)
         elif thought.finish == "stop":
             # It ended by itself, but the backend did not read on: nothing is cut, its own end is put back.
@@ -112,7 +112,7 @@ def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Pro
         ]
         readings = yield [ReadLabels(prompt, template.labels) for prompt in forced]
         for (position, thought, text), reply in zip(unfinished, readings, strict=True):
-            judged = _verdict(reply, text.strip(), thought.usage)
+            judged = verdict(reply, text.strip(), thought.usage)
             samples[position] = _with_cut(judged, thought.cut_tokens)
 
     done = [sample for sample in samples if sample is not None]
@@ -127,13 +127,26 @@ def _closed(thought: Generated, text: str, template: Template) -> tuple[Segment,
     return Segment(f"\n{clean_text(text)}" if text else "", trusted=False), Segment(template.close)
 
 
-def _verdict(reply: Reply, explanation: str | None = None, spent: Usage | None = None) -> Judgement:
+def verdict(
+    reply: Reply,
+    explanation: str | None = None,
+    spent: Usage | None = None,
+    score_of: Callable[[Sequence[float]], float | None] = probability,
+) -> Judgement:
+    """What a label reading says about a document.
+
+    Args:
+        reply: the backend's answer to a `ReadLabels`.
+        explanation: the thought before it.
+        spent: what the thought cost.
+        score_of: from the labels' logits to a score, or None where they give none.
+    """
     usage = reply.usage if spent is None else reply.usage + spent
     if isinstance(reply, Failed):
         return Judgement(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
         raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
-    score = probability(reply.logits)
+    score = score_of(reply.logits)
     if score is None:
         reason = f"the label logits are {list(reply.logits)}, which give no probability"
         return Judgement(None, explanation=explanation, failure=reason, usage=usage)

@@ -42,6 +42,7 @@ _BUILT_IN = {
     "first": "limrank_plugins.recipes.first",
     "graded": "limrank_plugins.recipes.graded",
     "retro": "limrank_plugins.recipes.retro",
+    "cross-encoder": "limrank_plugins.recipes.cross_encoder",
     "prior": "limrank_plugins.recipes.prior",
     "cascade": "limrank_plugins.recipes.cascade",
     "fuse": "limrank_plugins.recipes.fuse",

@@ -8,7 +8,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripts import answer, full_backend, logits, reranker, unit
+from scripts import answer, full_backend, grades_of, logits, reranker, unit
 
 from limrank_plugins import Document, Reranker, ScriptedFailure, load_recipe, recipe_names
 from limrank_plugins.data import Query
@@ -43,9 +43,18 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("vote:of=limrank", {}),
     ("vote:of=setwise(children=3),times=2", {}),
     ("symmetrise:of=mini", {}),
+    ("first:window=4,stride=2", {}),
+    ("first", {"samples": 3}),
+    ("first:mode=joint", {}),
+    ("graded:levels=2", {}),
+    ("retro", {"reasoning": "none"}),
+    ("retro", {"samples": 3}),
+    ("retro:scale=10", {}),
 ]
 # Methods without scores: they put documents in an order, and have nothing to ask about a single one.
 ORDERS = {name for name, _ in WAYS if load_recipe(name).score_kind == "rank"}
+# One question about all documents fails for all of them.
+JOINT = {"first:mode=joint"}
 # Made of others: what their parts fail at, and how, is tested with the wrappers.
 WRAPPED = {name for name, _ in WAYS if load_recipe(name).parts}
 ways = pytest.mark.parametrize(("recipe", "options"), WAYS, ids=[f"{n}-{o}" for n, o in WAYS])
@@ -140,8 +149,8 @@ def test_many_queries_share_batches(recipe: str, options: dict[str, object]):
 
 SCORED = pytest.mark.parametrize(
     ("recipe", "options"),
-    [way for way in WAYS if way[0] not in ORDERS | WRAPPED | {"prior"}],
-    ids=[f"{n}-{o}" for n, o in WAYS if n not in ORDERS | WRAPPED | {"prior"}],
+    [way for way in WAYS if way[0] not in ORDERS | WRAPPED | JOINT | {"prior"}],
+    ids=[f"{n}-{o}" for n, o in WAYS if n not in ORDERS | WRAPPED | JOINT | {"prior"}],
 )
 ORDERED = pytest.mark.parametrize(
     ("recipe", "options"),
@@ -212,6 +221,17 @@ def test_malformed_answers_are_counted(recipe: str, options: dict[str, object]):
         assert ranking.ids == [str(i) for i in range(len(TEXTS))]
 
 
+@pytest.mark.parametrize("recipe", sorted(JOINT))
+def test_all_documents_of_one_question_fail_together(recipe: str):
+    def out(*_: object) -> list[float]:
+        raise ScriptedFailure("the model is out")
+
+    ranking = Reranker(recipe, backend=full_backend(read_labels=out)).rank("q", TEXTS)
+    assert ranking.ids == [str(i) for i in range(len(TEXTS))]
+    assert ranking.failures == tuple((str(i), "the model is out") for i in range(len(TEXTS)))
+    assert {hit.score for hit in ranking} == {None}
+
+
 @SCORED
 def test_failed_documents_stay_where_they_were(recipe: str, options: dict[str, object]):
     def broken(*_: object) -> list[float]:
@@ -221,14 +241,15 @@ def test_failed_documents_stay_where_they_were(recipe: str, options: dict[str, o
         return broken() if text == TEXTS[3] else [1.0, float(len(text)), float(ord(text[-1]))]
 
     def read(prompt: object) -> list[float]:
-        return (
+        if TEXTS[3] in prompt.text:
             broken()
-            if TEXTS[3] in prompt.text
-            else [float(ord(prompt.text.split("Passage: passage number ")[1][0])), 50.0]
-        )
+        likely = float(ord(prompt.text.split("Passage: passage number ")[1][0]))
+        return [likely, *[50.0] * max(1, grades_of(prompt) - 1)]
 
     backend = full_backend(
-        encode=encode, read_labels=read, generate=lambda p: broken() if TEXTS[3] in p.text else "No."
+        encode=encode,
+        read_labels=read,
+        generate=lambda p: broken() if TEXTS[3] in p.text else "No. <score>5</score>",
     )
     made = Reranker(recipe, backend=backend, **options)
     ranking = made.rank("q", TEXTS[:6])

@@ -1,0 +1,131 @@
+"""Grades by a rubric, each document on its own: expected from the labels' logits, or written as a number."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from limrank_plugins.answers import Scores
+from limrank_plugins.backends.protocols import Generates, Program, ReadLabels, ReadsLabels
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.grouped import Written, write
+from limrank_plugins.readouts.labels import without_tags
+from limrank_plugins.readouts.reading import read_grade
+from limrank_plugins.readouts.yes_no import mean_of, verdict
+from limrank_plugins.segments import Prompt
+
+# The lines between which Retro*'s prompt shows its query and its document.
+_FENCE = re.compile(r"\[(\s{0,3}(?:begin|end)\s{1,3}of\s{1,3}(?:query|document)\s{0,3})\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedGrade:
+    """The expected grade, sum of p_k · value_k, over the labels of a rubric: one forward pass, no text.
+
+    Fine-grained relevance labels (arXiv 2310.14122 §3, "expected relevance"). The template lists the
+    labels best first, and is given `levels`; the values are levels - 1, …, 1, 0. Scores are in
+    [0, levels - 1] and comparable.
+
+    Attributes:
+        levels: how many of the template's labels are used. 2 is a plain yes-no.
+    """
+
+    levels: int = 5
+    comparable: bool = True
+    permutes: ClassVar[bool] = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Label logits."""
+        return (ReadsLabels,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Scores]:
+        """Grade each document; see `Readout.ask`."""
+        if template is None or len(template.labels) < self.levels:
+            raise InputError(f"a template with {self.levels} labels is needed, the best grade first")
+        prompts = _prompts(query, documents, template, settings, levels=self.levels)
+        replies = yield [ReadLabels(prompt, template.labels[: self.levels]) for prompt in prompts]
+        return Scores(tuple(verdict(reply, score_of=expected_grade) for reply in replies))
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateGrade:
+    """The grade a model writes in `<score>` tags, mean of `samples` drawn answers (Retro*, arXiv 2509.24869).
+
+    The paper calls the mean "score integration". The last tag outside the thought is read; it must hold
+    a plain number from 0 to `scale`. Any other answer is a failed sample, never a grade of 0 as in the
+    released code: it counts as a repair where other samples were read, and fails the document where
+    none was. Equal means stay in first-stage order.
+
+    Attributes:
+        scale: the highest grade.
+    """
+
+    scale: int = 100
+    comparable: bool = True
+    permutes: ClassVar[bool] = False
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Text."""
+        return (Generates,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Scores]:
+        """Grade each document; see `Readout.ask`."""
+        if template is None:
+            raise InputError("a readout of written grades needs a template")
+        prompts = _prompts(query, documents, template, settings, scale=self.scale)
+        size = settings.samples
+        written = yield from write(prompts, template, settings, answer_tokens=24, draws=size)
+        done = [self._judged(one) for one in written]
+        return Scores(tuple(mean_of(done[start : start + size]) for start in range(0, len(done), size)))
+
+    def _judged(self, written: Written) -> Judgement:
+        cut, usage = written.cut_tokens, written.usage
+        if written.failure is not None:
+            return Judgement(None, explanation=written.thought, failure=written.failure, usage=usage)
+        read = read_grade(written.text, self.scale)
+        explanation = written.thought or read.before
+        if read.grade is None:
+            reason = f"the model wrote no score from 0 to {self.scale} in <score> tags"
+            return Judgement(None, explanation=explanation, failure=reason, cut_tokens=cut, usage=usage)
+        return Judgement(read.grade, explanation=explanation, cut_tokens=cut, usage=usage)
+
+
+def expected_grade(logits: Sequence[float]) -> float | None:
+    """Expected grade of labels given best first: values n - 1, …, 0. None where a logit is NaN or +inf."""
+    top = max(logits)
+    if any(math.isnan(z) for z in logits) or math.isinf(top):
+        return None
+    weights = [math.exp(z - top) for z in logits]
+    best = len(logits) - 1
+    return math.fsum((best - i) * w for i, w in enumerate(weights)) / math.fsum(weights)
+
+
+def _prompts(
+    query: Query, documents: Sequence[Document], template: Template, settings: Settings, **given: object
+) -> list[Prompt]:
+    """One prompt per document; neither it nor the query can write a tag or end its own place."""
+    text = _neutral(instructed(query, settings.instruction))
+    return [
+        template.render(
+            text,
+            [_neutral(document.passage)],
+            query_images=query.images,
+            images=[document.images],
+            **given,
+        )
+        for document in documents
+    ]
+
+
+def _neutral(text: str) -> str:
+    return _FENCE.sub(r"(\1)", without_tags(text))

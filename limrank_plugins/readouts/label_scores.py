@@ -1,0 +1,152 @@
+"""The documents' own labels as scores: their logits where the model would write the best one (FIRST).
+
+One forward pass and no text (arXiv 2406.15657; reproduced in 2411.05508). A model that was trained to
+write `[C] > [A] > …` has decided the whole order by the time it writes the first letter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from limrank_plugins.answers import Scores
+from limrank_plugins.backends.protocols import Failed, LabelReading, Program, ReadLabels, ReadsLabels, Reply
+from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template
+from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.grouped import arrangements, cuts, listed
+from limrank_plugins.readouts.labels import ALPHABETIC, Labels
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsRead:
+    """What the labels of a group say.
+
+    Attributes:
+        values: for each document, in the group's order, its label's logit; over several permutations
+            the mean log-probability, which is a logit without its unknown offset. Empty for none.
+        failure: why there are none, or None.
+        repairs: permutations that could not be read, where others could.
+        cut_tokens: per document, tokens that were not read; empty for none.
+        usage: what it cost.
+    """
+
+    values: tuple[float, ...]
+    failure: str | None = None
+    repairs: int = 0
+    cut_tokens: tuple[int, ...] = ()
+    usage: Usage = Usage()
+
+
+def read_labels(
+    query: Query, documents: Sequence[Document], template: Template | None, settings: Settings, labels: Labels
+) -> Program[LabelsRead]:
+    """Read the labels of a group once, or with `samples=m` in m seeded permutations.
+
+    Args:
+        query: what is searched for.
+        documents: the group.
+        template: it has a label of one token for each of them, in their order.
+        settings: `samples`, `seed` and `instruction` are used.
+        labels: what the documents are called in the prompt.
+
+    Raises:
+        InputError: the template has fewer labels than there are documents.
+    """
+    size = len(documents)
+    if template is None or len(template.labels) < min(size, 26):
+        raise InputError(f"a template with a label for each of {size} documents is needed")
+    shown = arrangements(documents, settings)
+    prompts = [listed(query, [documents[i] for i in order], template, settings, labels) for order in shown]
+    replies = yield [ReadLabels(prompt, template.labels[:size]) for prompt in prompts]
+    usage = Usage()
+    failures: list[str] = []
+    # One list per permutation that was read: the documents' values, in the group's order.
+    read: list[list[float]] = []
+    for order, reply in zip(shown, replies, strict=True):
+        usage = usage + reply.usage
+        values = _values(reply, shares=len(shown) > 1)
+        if isinstance(values, str):
+            failures.append(values)
+        else:
+            by_document = dict(zip(order, values, strict=True))
+            read.append([by_document[i] for i in range(size)])
+    if not read:
+        return LabelsRead((), failure=failures[0], usage=usage)
+    cut = [reply.cut_tokens if isinstance(reply, LabelReading) else 0 for reply in replies]
+    return LabelsRead(
+        tuple(sum(values) / len(values) for values in zip(*read, strict=True)),
+        repairs=len(failures),
+        cut_tokens=cuts(shown, prompts, cut),
+        usage=usage,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """Scores every document of a group by its label's raw logit.
+
+    A logit means something beside those of the same prompt only, so scores are not comparable. With
+    `samples=m` they are mean log-probabilities over m seeded permutations of the group.
+
+    Attributes:
+        labels: what the documents are called in the prompt.
+    """
+
+    labels: Labels = ALPHABETIC
+    comparable: bool = False
+    permutes: ClassVar[bool] = True
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Label logits."""
+        return (ReadsLabels,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Scores]:
+        """Score the group; see `Readout.ask`.
+
+        Raises:
+            InputError: more documents than the template has labels.
+        """
+        size = len(documents)
+        if template is not None and size > len(template.labels):
+            raise InputError(
+                f"{len(template.labels)} documents at most can be scored in one prompt, but got {size}: let "
+                f"a window slide over them (recipe 'first', mode=window), or rerank the first "
+                f"{len(template.labels)} only"
+            )
+        read = yield from read_labels(query, documents, template, settings, self.labels)
+        return Scores(tuple(_judgement(read, i) for i in range(size)))
+
+
+def _judgement(read: LabelsRead, position: int) -> Judgement:
+    """What the labels say about one document; what the question cost is noted on the first."""
+    cut = read.cut_tokens[position] if read.cut_tokens else 0
+    usage = read.usage if position == 0 else Usage()
+    if read.failure is not None:
+        return Judgement(None, failure=read.failure, cut_tokens=cut, usage=usage)
+    value = read.values[position]
+    repairs = read.repairs if position == 0 else 0
+    if not math.isfinite(value):
+        reason = f"the logit of its label is {value}, which is no score"
+        return Judgement(None, failure=reason, cut_tokens=cut, repairs=repairs, usage=usage)
+    return Judgement(value, cut_tokens=cut, repairs=repairs, usage=usage)
+
+
+def _values(reply: Reply, *, shares: bool) -> list[float] | str:
+    """The logits, or with `shares` the log-probabilities of the labels among themselves; or why none."""
+    if isinstance(reply, Failed):
+        return reply.reason
+    if not isinstance(reply, LabelReading):
+        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
+    top = max(reply.logits)
+    if any(math.isnan(z) for z in reply.logits) or math.isinf(top):
+        return f"the label logits are {list(reply.logits)}, which give no probabilities"
+    if not shares:
+        return list(reply.logits)
+    total = top + math.log(math.fsum(math.exp(z - top) for z in reply.logits))
+    return [z - total for z in reply.logits]

@@ -1,0 +1,39 @@
+"""Fine-grained relevance labels (arXiv 2310.14122): the expected grade by a rubric, from one forward pass."""
+
+from __future__ import annotations
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.grade import ExpectedGrade
+from limrank_plugins.recipes import Recipe
+from limrank_plugins.schedules import Chunks
+
+
+def recipe(levels: int = 5) -> Recipe:
+    """The recipe for a rubric of 2 to 5 grades.
+
+    Args:
+        levels: how many grades the rubric has; scores are from 0 to `levels - 1`.
+
+    Raises:
+        InputError: there is no rubric of that many grades.
+    """
+    if isinstance(levels, bool) or levels not in (2, 3, 4, 5):
+        raise InputError(f"levels must be 2, 3, 4 or 5, but got {levels!r}")
+    return Recipe(
+        name="graded",
+        summary="grades each passage by a rubric: the expected grade, from the probability of each",
+        oracle="score",
+        template="graded",
+        readout=ExpectedGrade(levels),
+        schedule=Chunks(1),
+        score_kind="grade",
+        backend="transformers",
+        model="Qwen/Qwen2.5-7B-Instruct",
+        calls="N",
+        tokens="Q + N·D, none written",
+        paper="arXiv:2310.14122",
+        licence="Apache-2.0",
+    )
+
+
+RECIPE = recipe()
