@@ -54,10 +54,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing limrank with what its tests need (once; a minute or two)"
-	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,dev]'
+	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,synth,training,evals,dev]'
 	@touch $@
 
 $(VENV)/.data: $(VENV)/.test
 	@echo "installing pyserini (once; a few minutes)"
-	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,pyserini,dev]'
+	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,synth,training,evals,pyserini,dev]'
 	@touch $@

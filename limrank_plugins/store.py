@@ -235,6 +235,28 @@ class Store:
                 (job, item, value),
             )
 
+    def find(self, job: str, item: str) -> bytes | None:
+        """The value of one item of a job, or None where it is not done."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT value FROM journal WHERE job = ? AND item = ?", (job, item)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def each(self, job: str) -> Iterator[tuple[str, bytes]]:
+        """The done items of a job one after another, for jobs that are larger than memory."""
+        last = ""
+        while True:
+            with self._lock:
+                rows = self._db.execute(
+                    "SELECT item, value FROM journal WHERE job = ? AND item > ? ORDER BY item LIMIT 500",
+                    (job, last),
+                ).fetchall()
+            if not rows:
+                return
+            yield from ((item, bytes(value)) for item, value in rows)
+            last = rows[-1][0]
+
     def committed(self, job: str) -> dict[str, bytes]:
         """The done items of a job."""
         with self._lock:

@@ -6,20 +6,19 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from limrank_plugins.backends.protocols import Reply
-
 T = TypeVar("T")
 Q = TypeVar("Q")
+R = TypeVar("R")
 
 
 def together(
-    programs: Sequence[Generator[list[Q], list[Reply], T]],
-) -> Generator[list[Q], list[Reply], list[T]]:
+    programs: Sequence[Generator[list[Q], list[R], T]],
+) -> Generator[list[Q], list[R], list[T]]:
     """Run programs in lockstep: each step asks what all unfinished ones ask, in their order."""
     results: dict[int, T] = {}
     waiting: dict[int, list[Q]] = {}
 
-    def advance(position: int, replies: list[Reply] | None) -> None:
+    def advance(position: int, replies: list[R] | None) -> None:
         program = programs[position]
         try:
             waiting[position] = next(program) if replies is None else program.send(replies)

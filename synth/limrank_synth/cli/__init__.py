@@ -1,0 +1,15 @@
+"""`limrank synth …`: every subcommand of the synthesizer, one file each."""
+
+from __future__ import annotations
+
+import typer
+
+from limrank_synth.cli import run
+
+
+def register(app: typer.Typer) -> None:
+    """Add them to the console script."""
+    synth = typer.Typer(help="Make reasoning-intensive training data.", no_args_is_help=True)
+    synth.command("run")(run.run)
+    synth.command("batch-in")(run.batch_in)
+    app.add_typer(synth, name="synth")

@@ -1,0 +1,112 @@
+"""Sending a question to the model that plays its role, through the client all rooms use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from limrank_plugins.backends.http import Calls
+from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, usage_of
+from limrank_plugins.backends.remote.served import openai_calls
+from limrank_plugins.errors import InputError
+from limrank_synth.asking import Question, Reply
+from limrank_synth.settings import Role, Settings
+
+_HOSTED = "https://api.openai.com/v1"
+_THOUGHTS = ("reasoning_content", "reasoning")
+"""Where servers put what a reasoning model thinks: DeepSeek and vLLM, OpenRouter."""
+
+
+class Endpoints:
+    """One client for each address that the roles name.
+
+    Args:
+        settings: the roles, and the limits of their calls.
+        environment: where keys are looked up; default: the process's.
+
+    Raises:
+        InputError: an address of a role holds a login, or its key is not set.
+        MissingExtra: the openai SDK is not installed.
+    """
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+        known = os.environ if environment is None else environment
+        self._settings = settings
+        self._calls: dict[tuple[str, str], Calls[Any]] = {}
+        self._of: dict[str, Calls[Any]] = {}
+        for name in {"writer", "reasoner", *settings.judges}:
+            role = settings.role(name)
+            address = role.base_url or known.get("OPENAI_BASE_URL", _HOSTED)
+            if "@" in address.partition("//")[2].partition("/")[0]:
+                raise InputError(f"the address of role {name!r} holds a login: use {role.api_key_env}")
+            key = known.get(role.api_key_env)
+            if key is None and address == _HOSTED:
+                raise InputError(
+                    f"no API key for role {name!r}: set {role.api_key_env}, or give it the base_url of a "
+                    f"server of your own"
+                )
+            place = address, key if key is not None else "none"
+            if place not in self._calls:
+                self._calls[place] = openai_calls(
+                    *place,
+                    timeout=settings.timeout,
+                    concurrency=settings.concurrency,
+                    max_retries=settings.max_retries,
+                )
+            self._of[name] = self._calls[place]
+
+    async def send(self, question: Question) -> Reply:
+        """The model's reply.
+
+        Raises:
+            CallFailed: there is none, after every retry.
+        """
+        role = self._settings.role(question.role)
+        body = request_body(question, role, self._settings.seed)
+
+        async def ask(client: Any) -> Reply:
+            answer = await client.chat.completions.with_raw_response.create(**body)
+            return read_reply(parse(answer.text), role)
+
+        return await self._of[question.role].call(ask)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for calls in self._calls.values():
+            await calls.aclose()
+
+
+def request_body(question: Question, role: Role, seed: int) -> dict[str, Any]:
+    """What is sent, here and in batch files; a question that is asked again draws with another seed."""
+    return {
+        "model": role.model,
+        "messages": [{"role": message.role, "content": message.text} for message in question.messages],
+        "temperature": role.temperature,
+        "top_p": role.top_p,
+        "max_tokens": role.max_tokens,
+        "seed": (seed * 1_000_003 + question.attempt * 1009 + question.sample) % (1 << 31),
+    }
+
+
+def read_reply(body: dict[str, Any], role: Role) -> Reply:
+    """A chat completion as a reply.
+
+    Raises:
+        CallFailed: it holds no choice, or no text.
+    """
+    choice = choice_of(body)
+    message = choice.get("message")
+    thought = ""
+    if isinstance(message, dict):
+        found = [message[name] for name in _THOUGHTS if isinstance(message.get(name), str)]
+        thought = found[0] if found else ""
+    usage = usage_of(body)
+    return Reply(
+        text_of(choice),
+        thought,
+        str(choice.get("finish_reason") or "stop"),
+        usage.prompt_tokens,
+        usage.generated_tokens,
+        role.cost(usage.prompt_tokens, usage.generated_tokens),
+    )

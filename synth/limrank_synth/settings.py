@@ -1,0 +1,170 @@
+"""How a synthesis is run: who is asked for what at which price, and how much is made of a seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import InputError
+from limrank_synth.records import INDIRECT, KINDS, NEGATIVE
+
+ROLES = ("writer", "reasoner", "judge", "second")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A model behind an OpenAI-compatible address.
+
+    Attributes:
+        model: its name there.
+        base_url: the address; None: `OPENAI_BASE_URL`, then OpenAI's own.
+        api_key_env: the environment variable that holds the key.
+        price_in, price_out: dollars for a million prompt tokens, and for a million written ones.
+        temperature, top_p, max_tokens: of its answers.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    price_in: float = 0.0
+    price_out: float = 0.0
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model:
+            raise InputError(f"a role needs the name of a model, but got {self.model!r}")
+        for name in ("price_in", "price_out", "temperature"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+                raise InputError(f"{name} of model {self.model!r} must be a number >= 0, but is {value!r}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p of model {self.model!r} must be in (0, 1], but is {self.top_p!r}")
+        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
+            raise InputError(f"max_tokens of model {self.model!r} must be > 0, but is {self.max_tokens!r}")
+
+    @property
+    def shaping(self) -> str:
+        """What an answer depends on beside the question: part of the ledger's keys. Not the address."""
+        return json.dumps([self.model, self.temperature, self.top_p, self.max_tokens])
+
+    def cost(self, prompt_tokens: int, written_tokens: int) -> float:
+        """Dollars for that many tokens."""
+        return (prompt_tokens * self.price_in + written_tokens * self.price_out) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a run depends on, besides its seeds and personas.
+
+    Attributes:
+        roles: by name: `writer` (queries and passages), `reasoner`, `judge`, and perhaps a `second`
+            judge. A role that is not given is played by the writer; `second` is left out then.
+        seed: of everything drawn.
+        kinds: which queries are made of each seed.
+        direct, indirect, negative: passages of each sort per query.
+        votes: verdicts per passage and judge.
+        attempts: how often an answer that cannot be read is asked for again.
+        concurrency: calls in flight; after a kill at most as many are sent again.
+        max_retries: how often a call is repeated when the server fails.
+        timeout: seconds for one call.
+        max_cost: dollars the whole run may cost, earlier parts included; None for no limit.
+    """
+
+    roles: Mapping[str, Role]
+    seed: int = 0
+    kinds: tuple[str, ...] = KINDS
+    direct: int = 1
+    indirect: int = 1
+    negative: int = 2
+    votes: int = 1
+    attempts: int = 3
+    concurrency: int = 16
+    max_retries: int = 5
+    timeout: float = 600.0
+    max_cost: float | None = None
+    guidelines: str | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.roles) - set(ROLES))
+        if unknown or "writer" not in self.roles:
+            problem = f"there is no role {unknown[0]!r}" if unknown else "the role 'writer' is missing"
+            raise InputError(f"{problem}; there are: {', '.join(ROLES)}")
+        strange = sorted(set(self.kinds) - set(KINDS))
+        if strange or not self.kinds:
+            raise InputError(f"kinds must be some of {', '.join(KINDS)}, but got {self.kinds}")
+        limits = {"direct": 8, "indirect": len(INDIRECT), "negative": len(NEGATIVE)}
+        for name, most in limits.items():
+            _whole(name, getattr(self, name), 0, most)
+        if self.direct + self.indirect + self.negative == 0:
+            raise InputError("direct, indirect and negative are all 0: no passage would be written")
+        for name in ("votes", "attempts", "concurrency"):
+            _whole(name, getattr(self, name), 1, 1_000_000)
+        _whole("max_retries", self.max_retries, 0, 1000)
+        if self.votes % 2 == 0:
+            raise InputError(f"votes must be odd, or they could be even, but got {self.votes}")
+        if not self.timeout > 0:
+            raise InputError(f"timeout must be > 0 seconds, but got {self.timeout!r}")
+        if self.max_cost is not None and not self.max_cost > 0:
+            raise InputError(f"max_cost must be > 0 dollars, but got {self.max_cost!r}")
+
+    def role(self, name: str) -> Role:
+        """Who plays this role."""
+        return self.roles.get(name, self.roles["writer"])
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The roles that judge."""
+        return ("judge", "second") if "second" in self.roles else ("judge",)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report: no keys are in it, only the names of the variables that hold them."""
+        return asdict(self) | {"roles": {name: asdict(role) for name, role in self.roles.items()}}
+
+
+def read_settings(path: str | os.PathLike[str], **changes: Any) -> Settings:
+    """Settings of a TOML file: the fields at the top, one table `[roles.NAME]` for each role.
+
+    Args:
+        path: the file.
+        changes: fields that are given elsewhere (the command line) and win; None is not given.
+
+    Raises:
+        InputError: the file is not there or not TOML, or a field is unknown or senseless.
+    """
+    try:
+        given = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{os.fspath(path)}: the settings cannot be read: {error}") from error
+    known = {f.name for f in fields(Settings)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InputError(f"{os.fspath(path)}: there is no setting {unknown[0]!r}; there are: {sorted(known)}")
+    roles = given.pop("roles", {})
+    if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
+        raise InputError(f"{os.fspath(path)}: roles are tables, as in [roles.writer]")
+    made = {name: _role(os.fspath(path), name, role) for name, role in roles.items()}
+    if "kinds" in given:
+        given["kinds"] = tuple(given["kinds"])
+    settings = Settings(roles=made, **given)
+    return replace(settings, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _role(path: str, name: str, given: dict[str, Any]) -> Role:
+    known = {f.name for f in fields(Role)}
+    unknown = sorted(set(given) - known)
+    if unknown or "model" not in given:
+        problem = f"has no setting {unknown[0]!r}" if unknown else "needs a model"
+        raise InputError(f"{path}: role {name!r} {problem}; there are: {', '.join(sorted(known))}")
+    return Role(**given)
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name} must be a whole number from {least} to {most}, but got {value!r}")

@@ -1,0 +1,120 @@
+"""From the reasoning to descriptions of passages, and from each description to its passage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from limrank_plugins.readouts.lockstep import together
+from limrank_plugins.readouts.reading import split_thought
+from limrank_synth.asking import (
+    Asking,
+    Question,
+    Rejected,
+    Reply,
+    Unusable,
+    insist,
+    json_object,
+    plain_text,
+    text_field,
+)
+from limrank_synth.guidelines import Guidelines
+from limrank_synth.records import (
+    DIRECT,
+    INDIRECT,
+    NEGATIVE,
+    Intent,
+    Rejection,
+    WrittenPassage,
+    WrittenQuery,
+)
+from limrank_synth.templates import chat_template
+
+
+def intents_for(rng: random.Random, direct: int, indirect: int, negative: int) -> list[Intent]:
+    """What is to be written for one query: so many of each sort, kinds drawn without repetition."""
+    return [
+        *([DIRECT] * direct),
+        *rng.sample(INDIRECT, indirect),
+        *rng.sample(NEGATIVE, negative),
+    ]
+
+
+def describe(
+    query: WrittenQuery, intents: Sequence[Intent], guidelines: Guidelines, attempts: int
+) -> Asking[list[str]]:
+    """One description for each intent, in their order.
+
+    Raises:
+        Rejected: no answer could be used.
+    """
+
+    def ask(attempt: int) -> Question:
+        messages = chat_template("describe").render(
+            query=query.text,
+            thought=query.thought,
+            intents=list(intents),
+            meanings=guidelines.meaning,
+            attempt=attempt,
+        )
+        return Question("writer", messages, attempt)
+
+    def read(reply: Reply) -> list[str]:
+        planned = json_object(reply).get("passages")
+        if not isinstance(planned, list) or len(planned) != len(intents):
+            raise Unusable(f"the answer does not plan {len(intents)} passages")
+        if not all(isinstance(entry, dict) for entry in planned):
+            raise Unusable("an entry of the plan is no JSON object")
+        return [text_field(entry, "description") for entry in planned]
+
+    return (yield from insist(ask, read, attempts))
+
+
+def write(
+    query: WrittenQuery,
+    intents: Sequence[Intent],
+    descriptions: Sequence[str],
+    guidelines: Guidelines,
+    attempts: int,
+) -> Asking[tuple[list[WrittenPassage], list[Rejection]]]:
+    """The passages, and what could not be written; one bad passage does not take the others with it."""
+    found = yield from together(
+        [
+            _one(query, f"{query.id}/{number}", intent, description, guidelines, attempts)
+            for number, (intent, description) in enumerate(zip(intents, descriptions, strict=True))
+        ]
+    )
+    passages = [one for one in found if isinstance(one, WrittenPassage)]
+    return passages, [one for one in found if isinstance(one, Rejection)]
+
+
+def _one(
+    query: WrittenQuery,
+    identifier: str,
+    intent: Intent,
+    description: str,
+    guidelines: Guidelines,
+    attempts: int,
+) -> Asking[WrittenPassage | Rejection]:
+    least, most = guidelines.words["passage"]
+
+    def ask(attempt: int) -> Question:
+        messages = chat_template("write").render(
+            description=description,
+            query=query.text,
+            intent=intent.name,
+            meaning=guidelines.meaning[intent.name],
+            least=least,
+            most=most,
+            attempt=attempt,
+        )
+        return Question("writer", messages, attempt)
+
+    def read(reply: Reply) -> str:
+        return split_thought(plain_text(reply))[1].strip() or plain_text(reply)
+
+    try:
+        text = yield from insist(ask, read, attempts)
+    except Rejected as rejected:
+        return Rejection("passages", identifier, str(rejected), description)
+    return WrittenPassage(identifier, text, intent, description)

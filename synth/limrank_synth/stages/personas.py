@@ -1,0 +1,75 @@
+"""Who asks: the personas that are shipped, a file like PersonaHub's, or the hub."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.io import read_lines
+from limrank_synth.records import Persona, Source
+
+OURS = Source("limrank personas", "MIT", commercial=True)
+PERSONA_HUB = Source("PersonaHub", "CC-BY-NC-SA-4.0", commercial=False)
+
+
+@cache
+def shipped_personas() -> tuple[Persona, ...]:
+    """Those written for this project."""
+    text = resources.files("limrank_synth").joinpath("personas.txt").read_text("utf-8")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return tuple(Persona(f"p{number}", line, OURS) for number, line in enumerate(lines, start=1))
+
+
+def read_personas(path: str | None = None) -> list[Persona]:
+    """The shipped ones for None; a `.jsonl` with a field `persona`, a `.txt` with one a line, or `hub:name`.
+
+    A file whose name or dataset has `persona-hub` or `personahub` in it carries PersonaHub's licence.
+
+    Raises:
+        InputError: nothing there, or a line without a persona; it is named.
+    """
+    if path is None:
+        return list(shipped_personas())
+    squeezed = path.lower().replace("-", "").replace("_", "")
+    source = PERSONA_HUB if "personahub" in squeezed else Source(Path(path).name)
+    if path.startswith("hub:"):
+        texts = _from_hub(path.removeprefix("hub:"))
+    else:
+        texts = [_persona(path, number, line) for number, line in read_lines(path)]
+    if not texts:
+        raise InputError(f"{path} holds no personas")
+    return [Persona(f"{source.name}:{number}", text, source) for number, text in enumerate(texts)]
+
+
+def sample(personas: list[Persona], rng: random.Random) -> Persona:
+    """One, every one being equally likely."""
+    return personas[rng.randrange(len(personas))]
+
+
+def _persona(path: str, number: int, line: str) -> str:
+    if not path.removesuffix(".gz").endswith(".jsonl"):
+        return line.strip()
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}, line {number}: not JSON ({error})") from error
+    text = row.get("persona") if isinstance(row, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"{path}, line {number}: expected a field 'persona' with a text")
+    return text.strip()
+
+
+def _from_hub(name: str) -> list[str]:
+    datasets = require("datasets", "synth", "personas from the hub")
+    dataset, _, config = name.partition(":")
+    try:
+        rows = datasets.load_dataset(dataset, config or None, split="train")
+    except (OSError, ValueError) as error:
+        raise InputError(f"dataset {dataset!r} cannot be had: {error}") from error
+    if "persona" not in rows.column_names:
+        raise InputError(f"dataset {dataset!r} has no column 'persona'; there are: {rows.column_names}")
+    return [str(text) for text in rows["persona"]]
