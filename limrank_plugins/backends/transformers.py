@@ -7,24 +7,25 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, reading_of
-from limrank_plugins.backends.local.batches import grouped, in_batches
-from limrank_plugins.backends.local.fitting import fit
+from limrank_plugins.backends.local import attention, labels, likelihood
+from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, fitted
+from limrank_plugins.backends.local.batches import grouped
+from limrank_plugins.backends.local.labels import LabelTokens
 from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.local.writing import Draft, Writer
-from limrank_plugins.backends.protocols import Failed, Generate, ReadLabels, Reply
-from limrank_plugins.data import Usage
+from limrank_plugins.backends.protocols import Attend, Failed, Generate, Likelihood, ReadLabels, Reply
 from limrank_plugins.errors import BackendError, InputError
-from limrank_plugins.segments import Prompt
 
 P = TypeVar("P")
-_KNOWN_LABELS = 1024
 
 
 class TransformersBackend:
     """A causal language model on this machine. Safe to use from many threads, which take turns.
+
+    It reads labels, writes, says how likely a continuation is and shows its attention. On CPU what it
+    reads is the same, bit for bit, whatever else is asked at the same time.
 
     Args:
         model: a folder, a hub name, or the folder of a LoRA adapter, which names its base.
@@ -89,9 +90,9 @@ class TransformersBackend:
         self._batch_tokens = batch_tokens
         self._lock = threading.RLock()
         self._encoder = PromptEncoder(loaded.tokenizer)
-        self._labels: dict[tuple[tuple[str, ...], str], list[int]] = {}
+        self._labels = LabelTokens(self._encoder)
         on_cpu = loaded.model.device.type == "cpu"
-        network = Network(loaded.model, slack=0.0 if on_cpu else 0.25)
+        network = Network(loaded.model, slack=0.0 if on_cpu else 0.25, exact=on_cpu)
         self._share = share_prefix and network.shares
         self._network: Network | None = network
         self._writer: Writer | None = Writer(
@@ -118,34 +119,50 @@ class TransformersBackend:
         Raises:
             InputError: no prompt fits the model, or no label can be read.
         """
+        asked, replies = each(
+            requests,
+            lambda request: labels.question(
+                self._encoder, self._labels, request.prompt, request.labels, self._length
+            ),
+        )
+        with self._lock:
+            replies |= labels.read(self._open(self._network), asked, self._share, self._batch_tokens)
+        return [replies[i] for i in range(len(requests))]
 
-        def prepare(request: ReadLabels) -> tuple[list[int], int, list[int]]:
-            ids, cut, end = self._fitted(request.prompt, self._length)
-            return ids, cut, self._label_ids(request.labels, end)
+    def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
+        """The log-probability of each token of each continuation, in float32.
 
-        prepared, replies = each(requests, prepare)
-        rows = [(requests[i].prompt.shared_text, prepared[i][0], i) for i in prepared]
-        # Rows of one batch must ask for equally many labels.
-        by_count: dict[int, list[tuple[str, list[int], int]]] = {}
-        for row in rows:
-            by_count.setdefault(len(prepared[row[2]][2]), []).append(row)
+        Prompt and continuation are tokenised as running text; a token that holds a character of both
+        belongs to the continuation. Only the states that the continuation follows on meet the vocabulary.
+
+        Raises:
+            InputError: no prompt fits the model, or no continuation has a token.
+        """
+        asked, replies = each(
+            requests, lambda request: likelihood.question(self._encoder, request, self._length)
+        )
+        with self._lock:
+            replies |= likelihood.read(self._open(self._network), asked, self._share, self._batch_tokens)
+        return [replies[i] for i in range(len(requests))]
+
+    def attend(self, requests: Sequence[Attend]) -> list[Reply]:
+        """The attention that the prompts' tails pay to each token of their documents.
+
+        Documents are computed once per request, in pieces of `batch_tokens`, with the model's usual
+        attention; the tails behind them with eager attention, of which one layer is held at a time.
+        A layer whose sliding window hides a document from the tail does not count.
+
+        Raises:
+            InputError: no request's prompts fit the model or belong together.
+            BackendError: the model has no attention probabilities, or no layer sees all documents.
+        """
+        asked, replies = each(
+            requests, lambda request: attention.question(self._encoder, request, self._length)
+        )
         with self._lock:
             network = self._open(self._network)
-            for part in by_count.values():
-                for group in grouped(part, self._share):
-                    head = len(group.prefix)
-                    prefix = network.prefix(group.prefix) if head else None
-                    tails = [prepared[i][0][head:] for i in group.rows]
-                    computed = 0
-                    for batch in in_batches(list(map(len, tails)), head, self._batch_tokens, network.slack):
-                        states, _ = network.last_states(prefix, [tails[k] for k in batch])
-                        members = [group.rows[k] for k in batch]
-                        found = network.label_logits(states, [prepared[i][2] for i in members])
-                        for i, logits in zip(members, found, strict=True):
-                            ids, cut, _ = prepared[i]
-                            usage = Usage(prompt_tokens=len(ids), shared_tokens=head if computed else 0)
-                            replies[i] = reading_of(logits, usage, cut)
-                            computed += 1
+            for i, one in asked.items():
+                replies[i] = attention.read(network, one, self._batch_tokens)
         return [replies[i] for i in range(len(requests))]
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
@@ -164,9 +181,9 @@ class TransformersBackend:
             budget = min(request.max_tokens, max(1, self._length // 2))
             # So that a thought closed by force still fits behind the same document text.
             close = min(16, self._length // 8)
-            ids, cut, _ = self._fitted(request.prompt, self._length - budget - close)
-            labels = {stop: self._label_ids(request.labels, stop) for stop in request.stop if request.labels}
-            return Draft(request, ids, cut, budget, labels)
+            _, ids, cut = fitted(self._encoder, request.prompt, self._length - budget - close)
+            behind = {stop: self._labels.of(request.labels, stop) for stop in request.stop if request.labels}
+            return Draft(request, ids, cut, budget, behind)
 
         drafts, replies = each(requests, prepare)
         with self._lock:
@@ -194,21 +211,6 @@ class TransformersBackend:
                 torch.cuda.empty_cache()
 
     # ---- inside ---------------------------------------------------------------------------------
-
-    def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], int, str]:
-        encoded = self._encoder.encode(prompt)
-        ids, cut = fit(encoded, limit)
-        if not ids:
-            raise InputError("the prompt is empty: give at least one word")
-        return ids, cut, encoded.end
-
-    def _label_ids(self, labels: tuple[str, ...], after: str) -> list[int]:
-        key = labels, after
-        if key not in self._labels:
-            if len(self._labels) >= _KNOWN_LABELS:
-                self._labels.clear()
-            self._labels[key] = self._encoder.label_ids(labels, after)
-        return self._labels[key]
 
     def _open(self, held: P | None) -> P:
         if held is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from limrank_plugins.backends.local.fitting import Encoded, fit_documents
+from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, LabelReading, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.segments import Prompt
 
 R = TypeVar("R")
 P = TypeVar("P")
@@ -29,6 +32,19 @@ def each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P]
                 raise
             replies[i] = Failed(str(error))
     return prepared, replies
+
+
+def fitted(encoder: PromptEncoder, prompt: Prompt, limit: int) -> tuple[Encoded, list[int], int]:
+    """The prompt's encoding, its ids cut to fit, and how many tokens were cut.
+
+    Raises:
+        InputError: it is empty, or does not fit without any document text.
+    """
+    encoded = encoder.encode(prompt)
+    fits = fit_documents(encoded, limit)
+    if not fits.ids:
+        raise InputError("the prompt is empty: give at least one word")
+    return encoded, fits.ids, fits.cut
 
 
 def reading_of(logits: Sequence[float], usage: Usage, cut: int) -> Reply:

@@ -39,6 +39,19 @@ def grouped(rows: Iterable[tuple[str, list[int], T]], share: bool) -> list[Group
     return [*groups, Group([], alone)] if alone else groups
 
 
+def split(rows: Iterable[tuple[int, list[int], T]]) -> list[Group[T]]:
+    """Group (shared tokens, prompt ids, row) by the shared tokens themselves.
+
+    Where a prompt is split depends on nothing but the prompt, so its numbers are the same, bit for bit,
+    whatever else is asked. At least one token is left of each row.
+    """
+    groups: dict[tuple[int, ...], list[T]] = {}
+    for shared, ids, row in rows:
+        head = min(shared, len(ids) - 1)
+        groups.setdefault(tuple(ids[:head]) if head >= _WORTHWHILE else (), []).append(row)
+    return [Group(list(prefix), members) for prefix, members in groups.items()]
+
+
 def in_batches(lengths: Sequence[int], head: int, budget: int, slack: float) -> list[list[int]]:
     """Positions of tails, batch by batch, longest first so that too little memory shows at once.
 

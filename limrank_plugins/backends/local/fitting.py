@@ -21,14 +21,35 @@ class Encoded:
     Attributes:
         ids: token ids, the tokenizer's own prefix (BOS) included.
         offsets: the characters each token stands for. Tokens that share one character overlap.
-        cuttable: ranges of token positions that hold nothing but cuttable text.
+        cuttable: for each cuttable segment the range of token positions that hold nothing but its text;
+            an empty range, in its place, where there is none.
         end: the text the answer follows on: the template's tail, or the last words where there is none.
+        shared: tokens at the beginning that hold nothing but shared text (less spaces at its end), the
+            tokenizer's prefix included.
+        last: the first token that holds a character of the last segment.
     """
 
     ids: list[int]
     offsets: list[Span]
     cuttable: list[Span]
     end: str = ""
+    shared: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A prompt that fits.
+
+    Attributes:
+        ids: its tokens.
+        cut: how many were left out.
+        documents: for each cuttable segment the range of its tokens that are left; may be empty.
+    """
+
+    ids: list[int]
+    cut: int
+    documents: list[Span]
 
 
 def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
@@ -43,9 +64,18 @@ def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
     Raises:
         InputError: it does not fit without any document text.
     """
-    excess = len(encoded.ids) - limit
-    if excess <= 0:
-        return encoded.ids, 0
+    fitted = fit_documents(encoded, limit)
+    return fitted.ids, fitted.cut
+
+
+def fit_documents(encoded: Encoded, limit: int) -> Fitted:
+    """The same as `fit`, with the places where the documents are then.
+
+    Raises:
+        InputError: it does not fit without any document text.
+    """
+    if len(encoded.ids) <= limit:
+        return Fitted(encoded.ids, 0, encoded.cuttable)
     lengths = [stop - start for start, stop in encoded.cuttable]
     fixed = len(encoded.ids) - sum(lengths)
     if fixed > limit:
@@ -54,15 +84,17 @@ def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
             f"shorten the query or the instruction, or use a model with a longer context"
         )
     kept: list[int] = []
+    documents: list[Span] = []
     at = 0
     for (start, stop), length in zip(encoded.cuttable, _levelled(lengths, limit - fixed), strict=True):
         end = start + length
         while start < end < stop and encoded.offsets[end][0] < encoded.offsets[end - 1][1]:
             end -= 1
         kept += encoded.ids[at:end]
+        documents.append((len(kept) - (end - start), len(kept)))
         at = stop
     kept += encoded.ids[at:]
-    return kept, len(encoded.ids) - len(kept)
+    return Fitted(kept, len(encoded.ids) - len(kept), documents)
 
 
 def _levelled(lengths: Sequence[int], room: int) -> list[int]:

@@ -13,6 +13,9 @@ from limrank_plugins.backends.local import probe
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.errors import require
 
+_LOGITS = 1 << 24
+"""Logits held at a time (64 MiB) where a whole vocabulary's are needed for many positions."""
+
 
 class Network:
     """A loaded model.
@@ -22,22 +25,26 @@ class Network:
         slack: how much longer than another a tail may be to be computed in one batch with it;
             0 pads nothing. On CPU padding costs what it saves (measured: batches of unequal
             documents run at 0.5 to 1.0 of the speed of one by one); a GPU wants fuller batches.
+        exact: what is read (not written) is computed row by row and split where the prompt itself says,
+            so that no bit of it depends on what else is asked. On CPU that costs nothing worth having.
 
     Attributes:
+        decoder: the model without its output matrix.
         label_rows: the model's logits are hidden state × output matrix, so label rows suffice.
             False for models that bend their logits (soft-capping, …): their own logits are read.
         shares: keys and values are all the model remembers, so a prefix can be shared and a row
             continued. False for recurrent models.
     """
 
-    def __init__(self, model: Any, slack: float = 0.0) -> None:
+    def __init__(self, model: Any, slack: float = 0.0, exact: bool = False) -> None:
         self._torch = require("torch", "transformers", "TransformersBackend")
         self._model = model
+        self.exact = exact
         embeddings = model.get_input_embeddings().weight
         self._device = embeddings.device
-        self._decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+        self.decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
         self._head = model.get_output_embeddings()
-        self.label_rows = probe.logits_are_rows(model, self._decoder, self._head)
+        self.label_rows = probe.logits_are_rows(model, self.decoder, self._head)
         # A model's own logits can be had for one common last position only.
         self.slack = slack if self.label_rows else 0.0
         self.shares = probe.remembers_keys_only(self, embeddings.shape[0])
@@ -63,8 +70,7 @@ class Network:
         Returns:
             One state per tail, from its last position; and the rows' keys and values, or [].
         """
-        longest = max(map(len, tails))
-        rows = [[*tail, *([tail[-1]] * (longest - len(tail)))] for tail in tails]
+        rows = _level(tails)
         past = prefix.forked(len(tails)) if prefix is not None else None
         if past is None and keep:
             past = KeysAndValues(lengths=[0] * len(tails))
@@ -77,6 +83,21 @@ class Network:
             return states, []
         head = past.lengths[0]
         return states, [past.row(i, head + len(tail)) for i, tail in enumerate(tails)]
+
+    def final_states(
+        self, prefix: KeysAndValues | None, tails: Sequence[Sequence[int]], counts: Sequence[int]
+    ) -> list[Any]:
+        """As `last_states`, but of each tail the states of its last `count` positions."""
+        rows = _level(tails)
+        out = self._forward(rows, prefix.forked(len(tails)) if prefix is not None else None, last=max(counts))
+        # A model's own logits come for the last positions alone, and rows are then of one length.
+        ends = [len(tail) + out.shape[1] - len(rows[0]) for tail in tails]
+        return [out[i, end - count : end] for i, (end, count) in enumerate(zip(ends, counts, strict=True))]
+
+    def extend(self, past: KeysAndValues, ids: Sequence[int]) -> None:
+        """Append tokens to the one row of `past`, which grows."""
+        self._forward([list(ids)], past)
+        past.grow([len(ids)])
 
     def step(self, past: KeysAndValues, tokens: Sequence[int]) -> Any:
         """Append one token to every row of `past`, which grows, and return the states there."""
@@ -105,8 +126,27 @@ class Network:
         """For each state the logits of all tokens, in float32."""
         return (self._head(states) if self.label_rows else states).float()
 
+    def log_probabilities(self, states: Any, ids: Sequence[int]) -> list[float]:
+        """For each state the log-probability of its own token, in float32.
+
+        The vocabulary's logits are there for some states at a time only.
+        """
+        index = self._torch.tensor(list(ids), device=self._device)
+        size = max(1, _LOGITS // self._model.get_input_embeddings().weight.shape[0])
+        found: list[float] = []
+        for start in range(0, len(ids), size):
+            logits = self.vocabulary_logits(states[start : start + size])
+            chosen = logits.gather(1, index[start : start + size, None])[:, 0]
+            found += (chosen - logits.logsumexp(dim=-1)).tolist()
+        return found
+
     def _forward(
-        self, rows: list[list[int]], past: KeysAndValues | None, mask: Any = None, positions: Any = None
+        self,
+        rows: list[list[int]],
+        past: KeysAndValues | None,
+        mask: Any = None,
+        positions: Any = None,
+        last: int = 1,
     ) -> Any:
         arguments: dict[str, Any] = {
             "input_ids": self._torch.tensor(rows, device=self._device),
@@ -117,5 +157,11 @@ class Network:
             arguments |= {"attention_mask": mask.long(), "position_ids": positions}
         with self._torch.inference_mode():
             if self.label_rows:
-                return self._decoder(**arguments).last_hidden_state
-            return self._model(**arguments, logits_to_keep=1).logits
+                return self.decoder(**arguments).last_hidden_state
+            return self._model(**arguments, logits_to_keep=last).logits
+
+
+def _level(tails: Sequence[Sequence[int]]) -> list[list[int]]:
+    """All as long as the longest: repeated last tokens on the right, where no real token sees them."""
+    longest = max(map(len, tails))
+    return [[*tail, *([tail[-1]] * (longest - len(tail)))] for tail in tails]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
@@ -53,10 +54,15 @@ class PromptEncoder:
 
     # ---- encoding -------------------------------------------------------------------------------
 
-    def encode(self, prompt: Prompt) -> Encoded:
+    def encode(self, prompt: Prompt, *, apart: bool = False) -> Encoded:
         """The prompt's tokens, equal to the tokenizer's own for the joined text wherever that is safe.
 
         A chat goes through the model's own chat template first, which also brings the BOS.
+
+        Args:
+            prompt: what is encoded.
+            apart: take it apart at the template's markers even where that is not needed, so that two
+                prompts with a common beginning get the same tokens for it whatever follows.
 
         Raises:
             BackendError: untrusted text became a marker even without markers and with the marker
@@ -68,25 +74,50 @@ class PromptEncoder:
                 "a document or the query has an image, which this backend cannot show its model: use "
                 "backend='vision', or backend='openai' with a served model that can see"
             )
-        prefix = () if prompt.is_chat else self.prefix
-        segments = as_completion(prompt, self._tokenizer).segments
-        pieces = [Segment(clean_text(s.text), s.trusted, s.cuttable) for s in segments if s.text]
+        completion = as_completion(prompt, self._tokenizer)
+        return self.encode_completion(completion, with_prefix=not prompt.is_chat, apart=apart)
+
+    def encode_completion(self, prompt: Prompt, *, with_prefix: bool, apart: bool = False) -> Encoded:
+        """As `encode`, for a text that needs no chat template any more.
+
+        Args:
+            prompt: segments of text.
+            with_prefix: begin with the tokenizer's own prefix (BOS), which a chat template has written.
+            apart: as for `encode`.
+        """
+        prefix = self.prefix if with_prefix else ()
+        pieces = [
+            Segment(clean_text(s.text), s.trusted, s.cuttable, s.shared)
+            for s in prompt.segments
+            if s.text or s.cuttable
+        ]
         found = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
         ids, offsets = found.ids, found.offsets
-        if self._offences(ids, offsets, pieces):
+        if apart or self._offences(ids, offsets, pieces):
             ids, offsets, pieces = self._apart(pieces)
         head = len(prefix)
-        ranges = [
-            (start + head, stop + head)
-            for piece, span in zip(pieces, _spans(pieces), strict=True)
-            if piece.cuttable
-            for start, stop in [inside(offsets, span)]
-            if start < stop
-        ]
-        end = pieces[-1].text if pieces else ""
-        if pieces and not pieces[-1].trusted:
+        spans = _spans(pieces)
+        ranges: list[Span] = []
+        for piece, span in zip(pieces, spans, strict=True):
+            if piece.cuttable:
+                start, stop = inside(offsets, span)
+                if start == stop:
+                    start = stop = _before(offsets, span[0])
+                ranges.append((start + head, stop + head))
+        written = [i for i, piece in enumerate(pieces) if piece.text]
+        end = pieces[written[-1]].text if written else ""
+        if written and not pieces[written[-1]].trusted:
             end = end[-32:]
-        return Encoded([*prefix, *ids], [(0, 0)] * head + offsets, ranges, end)
+        common = "".join(piece.text for piece in takewhile(lambda piece: piece.shared, pieces))
+        return Encoded(
+            [*prefix, *ids],
+            [(0, 0)] * head + offsets,
+            ranges,
+            end,
+            # Spaces at its end may become one token with what follows.
+            shared=head + _before(offsets, len(common.rstrip())),
+            last=head + (_before(offsets, spans[-1][0]) if spans else 0),
+        )
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, markers included, nothing tidied up."""
@@ -225,6 +256,11 @@ def _spans(pieces: Sequence[Segment]) -> list[Span]:
     return spans
 
 
+def _before(offsets: Sequence[Span], place: int) -> int:
+    """How many tokens end at or before this character."""
+    return next((i for i, (_, stop) in enumerate(offsets) if stop > place), len(offsets))
+
+
 def _trusted(pieces: Sequence[Segment]) -> list[Span]:
     """The stretches of template text, neighbouring segments joined."""
     merged: list[Span] = []
@@ -248,5 +284,5 @@ def _broken(pieces: Sequence[Segment], bad: Sequence[Span]) -> list[Segment]:
         text = changed[i].text
         for cut in sorted(set(cuts), reverse=True):
             text = f"{text[:cut]} {text[cut:]}"
-        changed[i] = Segment(text, False, changed[i].cuttable)
+        changed[i] = Segment(text, False, changed[i].cuttable, changed[i].shared)
     return changed

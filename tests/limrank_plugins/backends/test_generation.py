@@ -138,7 +138,7 @@ def test_prefixes_are_shared_and_finished_rows_leave_at_once(qwen: Path) -> None
     def note(_module: Any, _args: Any, given: dict[str, Any]) -> None:
         seen.append(tuple(given["input_ids"].shape))
 
-    backend._network._decoder.register_forward_pre_hook(note, with_kwargs=True)
+    backend._network.decoder.register_forward_pre_hook(note, with_kwargs=True)
     replies = backend.generate([Generate(prompt, ("</think>",), 40, labels=LABELS) for prompt in PROMPTS])
     prompt = sum(reply.usage.prompt_tokens for reply in replies)
     shared = sum(reply.usage.shared_tokens for reply in replies)
@@ -162,7 +162,7 @@ def test_samples_of_one_prompt_compute_it_once(qwen: Path) -> None:
 def test_rows_held_stay_within_the_cache(qwen: Path) -> None:
     backend = TransformersBackend(str(qwen), cache_tokens=300)
     sizes: list[int] = []
-    backend._network._decoder.register_forward_pre_hook(
+    backend._network.decoder.register_forward_pre_hook(
         lambda _module, _args, given: sizes.append(given["input_ids"].shape[0]), with_kwargs=True
     )
     requests = [Generate(prompt, ("never",), 20) for prompt in PROMPTS]

@@ -1,0 +1,225 @@
+"""How much attention the tail of a prompt pays to each token of its documents.
+
+Everything before the tail goes through the model's usual attention, in pieces, into keys and values. The
+tails then run behind them with eager attention, whose probabilities a hook adds up layer by layer: no
+layer's are kept. Equal to one eager pass over the whole prompt (arXiv 2410.02642), without its
+memory and without a changed copy of the model's code.
+
+A layer with a sliding window may not see the first documents. It would favour the ones that it sees,
+so only layers count that see all documents from all of the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from limrank_plugins.backends.local.fitting import Encoded, Fitted, fit_documents
+from limrank_plugins.backends.local.kv import KeysAndValues
+from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.protocols import Attend, Attended, Failed, Reply
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError, require
+
+HELD = 1 << 25
+"""Probabilities of one layer held at a time (128 MiB); a longer tail goes through in pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Prompts that fit.
+
+    Attributes:
+        head: the tokens before the tails.
+        tails: the tokens of each prompt's tail.
+        documents: where in the head each document is.
+        cut: document tokens that were left out.
+    """
+
+    head: list[int]
+    tails: list[list[int]]
+    documents: list[tuple[int, int]]
+    cut: int
+
+
+def question(encoder: PromptEncoder, request: Attend, limit: int) -> Question:
+    """Prepare a request; documents are cut to the same places in all of its prompts.
+
+    Raises:
+        InputError: no prompt, no document, no tail, or prompts that differ before their tails.
+    """
+    if not request.prompts:
+        raise InputError("attention needs at least one prompt")
+    fits = _fitted([encoder.encode(prompt) for prompt in request.prompts], limit)
+    if _differ(fits):
+        # One prompt's tail held a marker, so it was taken apart, and its head may be other tokens then.
+        fits = _fitted([encoder.encode(prompt, apart=True) for prompt in request.prompts], limit)
+    if _differ(fits):
+        raise InputError("the prompts must be equal up to the end of their last document")
+    documents = fits[0].documents
+    start = documents[-1][1]
+    tails = [one.ids[start:] for one in fits]
+    if not all(tails):
+        raise InputError("the prompt ends with a document: give it a tail, whose attention can be read")
+    return Question(fits[0].ids[:start], tails, documents, fits[0].cut)
+
+
+def _fitted(several: Sequence[Encoded], limit: int) -> list[Fitted]:
+    if not all(encoded.cuttable for encoded in several):
+        raise InputError("the prompt holds no document, so there is nothing to pay attention to")
+    fixed = [len(e.ids) - sum(stop - start for start, stop in e.cuttable) for e in several]
+    # The prompt with the longest tail decides how much is left of the documents.
+    return [fit_documents(e, limit - max(fixed) + own) for e, own in zip(several, fixed, strict=True)]
+
+
+def _differ(fits: Sequence[Fitted]) -> bool:
+    start = fits[0].documents[-1][1]
+    first = fits[0].documents, fits[0].ids[:start]
+    return any((one.documents, one.ids[:start]) != first for one in fits)
+
+
+def read(network: Network, asked: Question, chunk: int) -> Reply:
+    """Answer one request.
+
+    Args:
+        network: the model.
+        asked: the prompts.
+        chunk: tokens computed at a time before the tails.
+
+    Raises:
+        BackendError: the model has no attention probabilities that could be read, or none of its layers
+            sees all documents.
+    """
+    if not network.shares:
+        raise BackendError(
+            "this model remembers more than keys and values, so its attention cannot be read behind "
+            "documents: use a model whose layers all are attention layers"
+        )
+    past = KeysAndValues()
+    for start in range(0, len(asked.head), chunk):
+        network.extend(past, asked.head[start : start + chunk])
+    first = asked.documents[0][0]
+    seen: dict[tuple[int, ...], _Watch] = {}
+    for tail in asked.tails:
+        if tuple(tail) not in seen:  # the same tail again is the same attention, to the bit
+            seen[tuple(tail)] = _watched(network, past, tail, first)
+    kept = [all(watch.whole[i] for watch in seen.values()) for i in seen[tuple(asked.tails[0])].layers]
+    if not any(kept):
+        raise BackendError(
+            "no layer of this model sees all documents from the end of the prompt (its sliding window is "
+            "shorter): give fewer or shorter documents, or use a model with full attention"
+        )
+    total = len(asked.head) * len(asked.tails) + sum(map(len, asked.tails))
+    fresh = len(asked.head) + sum(map(len, seen))
+    usage = Usage(prompt_tokens=total, shared_tokens=total - fresh)
+    weights = []
+    for tail in asked.tails:
+        values = seen[tuple(tail)].total(kept)
+        if not np.isfinite(values).all():
+            return Failed("the attention probabilities are not finite", usage)
+        weights.append(tuple(values[start - first : stop - first] for start, stop in asked.documents))
+    return Attended(tuple(weights), usage, asked.cut)
+
+
+@dataclass
+class _Watch:
+    """Adds up the attention of one tail as its layers are computed.
+
+    Attributes:
+        columns: the keys that count: from the first document's token to the last's.
+        tokens: of the tail, in all.
+        layers: for each layer the sum over heads and tail tokens, shape (columns,).
+        whole: for each layer whether every tail token sees every column.
+        wrong: for each layer and piece whether something else than probabilities came.
+    """
+
+    columns: slice
+    tokens: int
+    layers: dict[int, Any] = field(default_factory=dict)
+    whole: dict[int, Any] = field(default_factory=dict)
+    wrong: list[Any] = field(default_factory=list)
+    _piece: set[int] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """The next piece of the tail."""
+        self._piece.clear()
+
+    def note(self, module: Any, _args: Any, given: dict[str, Any], output: Any) -> None:
+        """A forward hook of an attention module; its output holds the probabilities (1, heads, q, keys)."""
+        found: Any = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+        layer = module.layer_idx
+        if getattr(found, "ndim", 0) != 4 or found.shape[-1] < self.columns.stop or layer in self._piece:
+            return
+        self._piece.add(layer)
+        # A sink's share is nobody's, so rows may sum to less than one.
+        sums = found.sum(dim=-1, dtype=require("torch", "transformers", "TransformersBackend").float32)
+        self.wrong.append((found.min() < 0) | (sums.max() > 1.1))
+        part = found[0, :, :, self.columns].float().sum(dim=(0, 1))
+        mask = given.get("attention_mask")
+        whole = mask is None or _open(mask[..., self.columns])
+        if layer in self.layers:
+            part, whole = self.layers[layer] + part, whole & self.whole[layer]
+        self.layers[layer], self.whole[layer] = part, whole
+
+    def total(self, kept: Sequence[bool]) -> Any:
+        """The sum over the layers that count, averaged over the tail; float32, shape (columns,)."""
+        summed = sum(part for part, keep in zip(self.layers.values(), kept, strict=True) if keep)
+        return (summed / self.tokens).cpu().numpy()
+
+
+def _open(mask: Any) -> Any:
+    """Whether a mask hides nothing: true everywhere, or nothing is added anywhere."""
+    torch = require("torch", "transformers", "TransformersBackend")
+    return mask.all() if mask.dtype == torch.bool else (mask == 0).all()
+
+
+def _watched(network: Network, past: KeysAndValues, tail: Sequence[int], first: int) -> _Watch:
+    watch = _Watch(slice(first, past.width), len(tail))
+    grown = past.forked(1)
+    config = network.decoder.config.get_text_config()
+    size = max(1, HELD // (config.num_attention_heads * (past.width + len(tail))))
+    with _eager(network.decoder), _hooked(network.decoder, watch):
+        for start in range(0, len(tail), size):
+            watch.begin()
+            network.extend(grown, tail[start : start + size])
+    if not watch.layers or any(bool(wrong) for wrong in watch.wrong):
+        raise BackendError(
+            f"{type(network.decoder).__name__} gives no attention probabilities that could be read: use "
+            f"another model"
+        )
+    return watch
+
+
+@contextmanager
+def _hooked(decoder: Any, watch: _Watch) -> Iterator[None]:
+    found = [module for module in decoder.modules() if isinstance(getattr(module, "layer_idx", None), int)]
+    hooks = [module.register_forward_hook(watch.note, with_kwargs=True) for module in found]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _eager(decoder: Any) -> Iterator[None]:
+    """The attention that shows its probabilities, for a while; what was set is put back."""
+    usual = decoder.config._attn_implementation
+    if usual == "eager":
+        yield
+        return
+    try:
+        decoder.set_attn_implementation("eager")
+        if decoder.config._attn_implementation != "eager":
+            raise BackendError(
+                f"{type(decoder).__name__} cannot switch its attention: load it with "
+                f"attn_implementation='eager'"
+            )
+        yield
+    finally:
+        decoder.set_attn_implementation(usual)

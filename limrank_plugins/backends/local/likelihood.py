@@ -1,0 +1,74 @@
+"""How likely a continuation is: the log-probability of each of its tokens.
+
+Prompt and continuation are tokenised jointly, as running text, the continuation as untrusted text that
+can never become a special token. Its tokens are all those that hold a character of it: a token that
+also holds the prompt's last character (a space, mostly) counts as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limrank_plugins.backends.local.asking import fitted
+from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.passes import Row, passes
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers, Reply
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.segments import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt with its continuation, and how many of the last tokens are the continuation's."""
+
+    ids: list[int]
+    count: int
+    cut: int
+    text: str
+    shared: int
+
+
+def question(encoder: PromptEncoder, request: Likelihood, limit: int) -> Question:
+    """Prepare a request; documents are cut so that prompt and continuation fit.
+
+    Raises:
+        InputError: there is no token to be likely or none before it, or it does not fit.
+    """
+    whole = request.prompt.then(Segment(request.continuation, trusted=False))
+    encoded, ids, cut = fitted(encoder, whole, limit)
+    count = len(encoded.ids) - encoded.last
+    if not request.continuation or not count:
+        raise InputError(f"the continuation {request.continuation!r} has no token: give at least one word")
+    if count == len(ids):
+        raise InputError("there is no prompt before the continuation: give at least one word")
+    return Question(ids, count, cut, request.prompt.shared_text, encoded.shared)
+
+
+def read(network: Network, asked: dict[int, Question], share: bool, budget: int) -> dict[int, Reply]:
+    """The replies by position; only the states that the continuation follows on meet the vocabulary."""
+    replies: dict[int, Reply] = {}
+    # The state before the continuation is the first that is needed; the last token's says nothing.
+    rows = [
+        Row(key, one.text, one.shared, one.ids[: len(one.ids) - one.count], len(one.ids) - 1)
+        for key, one in asked.items()
+    ]
+    for batch in passes(network, rows, share, budget):
+        several = [asked[row.key] for row in batch.rows]
+        tails = [one.ids[batch.head : -1] for one in several]
+        states = network.final_states(batch.prefix, tails, [one.count for one in several])
+        for number, (row, one, state) in enumerate(zip(batch.rows, several, states, strict=True)):
+            values = network.log_probabilities(state, one.ids[len(one.ids) - one.count :])
+            usage = Usage(prompt_tokens=len(one.ids), shared_tokens=batch.shared(number))
+            replies[row.key] = numbers(values, usage, one.cut)
+    return replies
+
+
+def numbers(values: Sequence[float], usage: Usage, cut: int) -> Reply:
+    """The reply, or a failure where a log-probability is not a number."""
+    if all(map(math.isfinite, values)):
+        return Numbers(tuple(values), usage, cut)
+    return Failed("the log-probabilities are not finite", usage)
