@@ -11,6 +11,7 @@ _BACKENDS = {
     "none": ("limrank_plugins.backends.none", "NoBackend"),
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
+    "cross-encoder": ("limrank_plugins.backends.cross_encoder", "CrossEncoderBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }

@@ -146,7 +146,7 @@ def as_tensors(torch: Any, rows: Sequence[Row], tokenizer: Any, device: Any) -> 
 
 
 def longest(config: Any, tokenizer: Any, *given: int | None) -> int:
-    """The most tokens a row may have: the least of what model, tokenizer and caller say; 512 if nobody does."""
+    """The most tokens of a row: the least of what model, tokenizer and caller say; 512 if nobody does."""
     known = [limit for limit in given if limit is not None]
     if tokenizer.model_max_length is not None and tokenizer.model_max_length < _FAR:
         known.append(int(tokenizer.model_max_length))

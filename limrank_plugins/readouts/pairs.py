@@ -1,0 +1,100 @@
+"""One number for every pair of query and passage: cross-encoders, TILDEv2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from limrank_plugins.answers import Scores
+from limrank_plugins.backends.protocols import Failed, Numbers, Program, Reply, ScorePair, ScoresPairs
+from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.readouts import Settings
+from limrank_plugins.segments import clean_text
+
+Activation = Literal["none", "sigmoid"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """The backend's number for each pair, as it is or through the logistic function.
+
+    Attributes:
+        activation: `"none"` keeps the number; `"sigmoid"` makes a probability of a logit. Where
+            probabilities are equal because they are rounded to 1, the logit breaks the tie.
+        comparable: whether the numbers of two queries may be compared. A pair's number never depends on
+            the other documents; this says whether the model was trained to mean the same by it.
+    """
+
+    activation: Activation = "none"
+    comparable: bool = True
+    permutes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_activation(self.activation)
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Scores of pairs."""
+        return (ScoresPairs,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Scores]:
+        """Judge each document; see `Readout.ask`. One with a picture, or any if the query has one, fails."""
+        blind = [unseen(query, document) for document in documents]
+        text = clean_text(instructed(query, settings.instruction))
+        replies = iter(
+            (
+                yield [
+                    ScorePair(text, clean_text(document.passage))
+                    for document, reason in zip(documents, blind, strict=True)
+                    if reason is None
+                ]
+            )
+        )
+        return Scores(
+            tuple(
+                self._judged(next(replies)) if reason is None else Judgement(None, failure=reason)
+                for reason in blind
+            )
+        )
+
+    def _judged(self, reply: Reply) -> Judgement:
+        if isinstance(reply, Failed):
+            return Judgement(None, failure=reply.reason, usage=reply.usage)
+        if not isinstance(reply, Numbers):
+            raise TypeError(f"a backend answered a pair question with {type(reply).__name__}")
+        return activated(reply.values[0], self.activation, reply)
+
+
+def check_activation(activation: str) -> None:
+    """Raise an `InputError` for an activation that is none."""
+    if activation not in get_args(Activation):
+        raise InputError(f"activation must be 'none' or 'sigmoid', but got {activation!r}")
+
+
+def activated(value: float, activation: Activation, reply: Numbers) -> Judgement:
+    """The judgement this number is; one that is not finite is a failure."""
+    if not math.isfinite(value):
+        return Judgement(None, failure=f"the score is {value}", usage=reply.usage)
+    if activation == "none":
+        return Judgement(value, cut_tokens=reply.cut_tokens, usage=reply.usage)
+    return Judgement(sigmoid(value), tie=value, cut_tokens=reply.cut_tokens, usage=reply.usage)
+
+
+def sigmoid(value: float) -> float:
+    """1 / (1 + exp(-value)), without overflow."""
+    if value >= 0:
+        return 1.0 / (1.0 + math.exp(-value))
+    return math.exp(value) / (1.0 + math.exp(value))
+
+
+def unseen(query: Query, document: Document) -> str | None:
+    """Why a model of texts cannot judge this document, or None."""
+    if not query.images and not document.images:
+        return None
+    whose = "the query" if query.images else "the document"
+    return f"{whose} has an image, which this recipe's model cannot see: use a recipe for images"
