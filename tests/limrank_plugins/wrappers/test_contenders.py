@@ -1,0 +1,135 @@
+"""Thinking where it matters, against the algorithm written once more and against brute force."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_parts import QUERY, Part, finished, numbers, told
+
+from limrank_plugins.answers import Outcome, arrange
+from limrank_plugins.errors import InputError
+from limrank_plugins.wrappers.budget import Budget
+from limrank_plugins.wrappers.contenders import Contenders
+
+grades = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> tuple[list[float | None], list[float | None], list[int]]:
+    size = draw(st.integers(0, 14))
+    scores = st.lists(st.one_of(grades, grades, grades, st.none()), min_size=size, max_size=size)
+    return draw(scores), draw(scores), draw(st.lists(st.integers(0, 9), min_size=size, max_size=size))
+
+
+budgets = st.builds(
+    Budget,
+    st.none() | st.integers(1, 15),
+    st.none() | st.integers(1, 60),
+)
+
+
+def run(cheap: list, dear: list, costs: list, budget: Budget, top: int) -> tuple[Outcome, Part]:
+    parts = Part(told(cheap)), Part(told(dear, costs))
+    wrapper = Contenders(budget, top).of(parts)
+    outcome = finished(wrapper(QUERY, numbers(len(cheap)), [part.ask for part in parts]))
+    assert parts[0].asked == [[str(i) for i in range(len(cheap))]]
+    return outcome, parts[1]
+
+
+def model(cheap: list, dear: list, costs: list, budget: Budget, top: int) -> list[list[str]]:
+    """Which documents are thought about in which wave, said plainly."""
+    thought: list[int] = []
+    waves = []
+    while True:
+        if budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens:
+            return waves
+        alive = [
+            i for i in range(len(cheap)) if cheap[i] is not None and not (i in thought and dear[i] is None)
+        ]
+        alive.sort(key=lambda i: (-(dear[i] if i in thought else cheap[i]), -cheap[i], i))
+        wave = [i for i in alive[:top] if i not in thought]
+        if budget.documents is not None:
+            wave = wave[: budget.documents - len(thought)]
+        if budget.tokens is not None:
+            wave = wave[:8]
+        if not wave:
+            return waves
+        waves.append([str(i) for i in wave])
+        thought += wave
+
+
+@given(lists(), budgets, st.integers(1, 16))
+@settings(deadline=None, max_examples=400)
+def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(listed: tuple, budget: Budget, top: int):
+    cheap, dear, costs = listed
+    outcome, part = run(cheap, dear, costs, budget, top)
+    assert part.asked == model(cheap, dear, costs, budget, top)
+    thought = [int(text) for wave in part.asked for text in wave]
+    assert len(thought) == len(set(thought)), "never twice"
+    if budget.documents is not None:
+        assert len(thought) <= budget.documents
+    if budget.tokens is not None:
+        before_last = [int(text) for wave in part.asked[:-1] for text in wave]
+        assert sum(costs[i] for i in before_last) < budget.tokens, "the wave that passes it is the last one"
+    for i, judgement in enumerate(outcome.judgements):
+        said = dear[i] if i in thought and cheap[i] is not None else cheap[i]
+        assert judgement.score == said
+        assert judgement.failure == (None if said is not None else f"no answer about {i}")
+    order = arrange(outcome.judgements)
+    standing = [i for i in order if outcome.judgements[i].score is not None][:top]
+    spent = budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens
+    if len(thought) != budget.documents and not spent:
+        assert set(standing) <= set(thought), "the top is settled, or the budget is used up"
+
+
+@given(lists())
+def test_where_everything_contends_it_is_the_full_ranking(listed: tuple):
+    cheap, dear, costs = listed
+    outcome, part = run(cheap, dear, costs, Budget(), top=max(1, len(cheap)))
+    assert sorted(int(text) for wave in part.asked for text in wave) == [
+        i for i, score in enumerate(cheap) if score is not None
+    ]
+    both = [i for i in range(len(cheap)) if cheap[i] is not None and dear[i] is not None]
+    expected = sorted(both, key=lambda i: (-dear[i], -cheap[i], i))
+    assert [i for i in arrange(outcome.judgements) if outcome.judgements[i].score is not None] == expected
+
+
+def test_a_document_that_loses_its_place_makes_room_for_the_next():
+    outcome, part = run([0.9, 0.8, 0.7, 0.1], [0.0, 0.85, 0.6, 0.9], [0] * 4, Budget(), top=1)
+    assert part.asked == [["0"], ["1"]]
+    assert arrange(outcome.judgements) == [1, 2, 3, 0]
+
+
+def test_seconds_end_it_after_the_wave_that_passes_them():
+    cheap = Part(told([0.5] * 20))
+    dear = Part(told([0.5] * 20, seconds=0.5))
+    wrapper = Contenders(Budget(seconds=4.1), top=20)
+    finished(wrapper(QUERY, numbers(20), [cheap.ask, dear.ask]))
+    assert [len(wave) for wave in dear.asked] == [8, 8], "4.0 seconds are not 4.1"
+
+
+def test_the_cost_of_both_is_counted():
+    cheap, dear = Part(told([0.5, 0.6], 3)), Part(told([0.5, None], 10))
+    outcome = finished(Contenders(top=2)(QUERY, numbers(2), [cheap.ask, dear.ask]))
+    assert [judgement.usage.prompt_tokens for judgement in outcome.judgements] == [13, 13]
+
+
+def test_scores_must_be_of_one_kind():
+    good = Part(told([]))
+    for parts in (
+        [good],
+        [good, Part(told([]), comparable=False)],
+        [good, Part(told([]), score_kind="logit")],
+        [good, good, good],
+    ):
+        with pytest.raises(InputError, match="each document on its own"):
+            Contenders().of(parts)
+    logit = Part(told([]), score_kind="logit")
+    assert Contenders().of([logit, logit]).score_kind == "logit"
+
+
+@pytest.mark.parametrize("top", [0, -1, True, 2.5])
+def test_the_top_is_a_whole_number(top: object):
+    with pytest.raises(InputError, match="top"):
+        Contenders(top=top)

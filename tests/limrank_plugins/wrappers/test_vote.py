@@ -1,0 +1,155 @@
+"""A vote over orders of the list, against the mean taken by hand."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_parts import QUERY, Part, finished, numbers, told
+from scripts import unit
+
+from limrank_plugins.answers import arrange
+from limrank_plugins.data import Document, Judgement, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.wrappers.vote import Vote
+
+
+class ByPlace(Part):
+    """Likes some documents, and early places; fails where it is told to."""
+
+    def __init__(self, bias: float, broken: set[tuple[int, str]] = frozenset()) -> None:
+        super().__init__(lambda text: Judgement(0.0))
+        self.bias, self.broken = bias, broken
+
+    def scores(self, turn: int, texts: list[str]) -> list[float | None]:
+        return [
+            None if (turn, text) in self.broken else unit(text) - self.bias * place
+            for place, text in enumerate(texts)
+        ]
+
+    def about(self, documents):
+        texts = [document.text for document in documents]
+        turn = len(self.asked)
+        self.asked.append(texts)
+        yield ["a question"]
+        found = self.scores(turn, texts)
+        judgements = tuple(
+            Judgement(s, failure=None if s is not None else f"out in turn {turn}", usage=Usage(calls=1))
+            for s in found
+        )
+        return self.outcome(judgements)
+
+    def outcome(self, judgements):
+        from limrank_plugins.answers import Outcome
+
+        return Outcome(judgements)
+
+
+class Ordering(ByPlace):
+    """The same without scores."""
+
+    def outcome(self, judgements):
+        from limrank_plugins.answers import Outcome
+
+        order = arrange(judgements)
+        bare = tuple(Judgement(None, failure=j.failure, usage=j.usage) for j in judgements)
+        return Outcome(bare, order)
+
+
+broken = st.sets(st.tuples(st.integers(0, 3), st.sampled_from("012345")), max_size=6)
+
+
+@given(st.integers(0, 6), st.integers(2, 4), broken)
+@settings(deadline=None)
+def test_the_mean_score(size: int, times: int, out: set[tuple[int, str]]):
+    part = ByPlace(0.1, out)
+    outcome = finished(Vote(times)(QUERY, numbers(size), [part.ask]))
+    assert outcome.order is None
+    turns = [dict(zip(texts, part.scores(t, texts), strict=True)) for t, texts in enumerate(part.asked)]
+    for i, judgement in enumerate(outcome.judgements):
+        said = [scores[str(i)] for scores in turns]
+        votes = [score for score in said if score is not None]
+        assert judgement.usage.calls == len(turns)
+        if not votes:
+            assert (judgement.score, judgement.failure) == (None, "out in turn 0")
+        else:
+            assert judgement.score == pytest.approx(mean(votes), abs=1e-12)
+            assert (judgement.failure, judgement.repairs) == (None, len(said) - len(votes))
+
+
+@given(st.integers(2, 6), st.integers(2, 4), broken)
+@settings(deadline=None)
+def test_the_mean_place(size: int, times: int, out: set[tuple[int, str]]):
+    part = Ordering(0.1, out)
+    outcome = finished(Vote(times)(QUERY, numbers(size), [part.ask]))
+    places: dict[str, list[int]] = {str(i): [] for i in range(size)}
+    for turn, texts in enumerate(part.asked):
+        scores = part.scores(turn, texts)
+        judged = sorted((i for i in range(size) if scores[i] is not None), key=lambda i: -scores[i])
+        for i in range(size):
+            if scores[i] is None:
+                judged.insert(min(i, len(judged)), i)
+        for place, i in enumerate(judged):
+            if scores[i] is not None:
+                places[texts[i]].append(place)
+    expected = sorted((i for i in range(size) if places[str(i)]), key=lambda i: mean(places[str(i)]))
+    assert [i for i in outcome.order if outcome.judgements[i].failure is None] == expected
+    assert [bool(places[str(i)]) for i in range(size)] == [j.failure is None for j in outcome.judgements]
+
+
+def test_mirrored_is_forwards_and_backwards_and_favours_no_place():
+    part = ByPlace(0.5)
+    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(5), [part.ask]))
+    assert part.asked == [list("01234"), list("43210")]
+    best = sorted(range(5), key=lambda i: -unit(str(i)))
+    assert arrange(outcome.judgements) == best, "the bias is the same for all in the mean"
+    assert arrange(finished(Part(ByPlace(0.5).say).about(numbers(5))).judgements) != best
+
+
+def test_orders_depend_on_seed_and_documents_and_on_nothing_else():
+    def orders(wrapper: Vote, documents: list[Document]) -> list[list[str]]:
+        part = ByPlace(0.0)
+        finished(wrapper(QUERY, documents, [part.ask]))
+        return part.asked
+
+    documents = numbers(12)
+    first = orders(Vote(4), documents)
+    orders(Vote(3, seed=9), numbers(7))
+    assert orders(Vote(4), documents) == first
+    assert orders(Vote(3), documents) == first[:3], "a further order changes none of those before"
+    assert orders(Vote(4, seed=1), documents)[1:] != first[1:]
+    assert first[0] == [str(i) for i in range(12)]
+    assert len({tuple(order) for order in first}) == 4
+    assert all(sorted(order, key=int) == first[0] for order in first)
+
+
+def test_equal_means_keep_the_first_stages_order():
+    part = Ordering(1000.0)  # the place decides alone
+    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(6), [part.ask]))
+    assert outcome.order == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_there_is_one_order_of_a_short_list(size: int):
+    part = ByPlace(0.1)
+    outcome = finished(Vote(3)(QUERY, numbers(size), [part.ask]))
+    assert len(part.asked) == 1
+    assert len(outcome.judgements) == size
+
+
+def test_it_says_what_its_parts_scores_are():
+    assert Vote().of([Part(told([]))]).comparable
+    assert Vote().of([Part(told([]), score_kind="logit")]).score_kind == "logit"
+    assert Vote().of([Part(told([]), comparable=False)]).comparable is False
+    with pytest.raises(InputError, match="one recipe"):
+        Vote().of([])
+
+
+@pytest.mark.parametrize(
+    "bad", [{"times": 1}, {"times": True}, {"times": 2.0}, {"times": 3, "mirrored": True}]
+)
+def test_values_that_cannot_be_meant(bad: dict):
+    with pytest.raises(InputError):
+        Vote(**bad)

@@ -1,0 +1,74 @@
+"""Parts of wrappers whose answers are written down, and what they were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from limrank_plugins.answers import Outcome
+from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.wrappers import Ask
+
+QUERY = Query("q")
+
+
+class Part:
+    """Says about each document what a function of its text says; `asked` lists the texts of each turn."""
+
+    oracle = "score"
+
+    def __init__(
+        self,
+        say: Callable[[str], Judgement],
+        *,
+        name: str = "part",
+        comparable: bool = True,
+        score_kind: str = "probability",
+        order: Callable[[list[str]], list[int]] | None = None,
+    ) -> None:
+        self.say, self.name, self.comparable, self.score_kind, self.order = (
+            say,
+            name,
+            comparable,
+            score_kind,
+            order,
+        )
+        self.asked: list[list[str]] = []
+
+    def about(self, documents: Sequence[Document]) -> Generator[list[Any], list[Any], Outcome]:
+        texts = [document.text for document in documents]
+        self.asked.append(texts)
+        yield ["a question"]
+        judgements = tuple(self.say(text) for text in texts)
+        return Outcome(judgements, None if self.order is None else self.order(texts))
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(self, self.about)
+
+
+def numbers(size: int) -> list[Document]:
+    """Documents that read "0", "1", …"""
+    return [Document(str(i), id=str(i)) for i in range(size)]
+
+
+def told(scores: Sequence[float | None], tokens: Sequence[int] | int = 0, seconds: float = 0.0) -> Any:
+    """A function that looks scores up by text; None is a failure."""
+
+    def say(text: str) -> Judgement:
+        i = int(text)
+        usage = Usage(prompt_tokens=tokens if isinstance(tokens, int) else tokens[i], seconds=seconds)
+        failure = f"no answer about {text}" if scores[i] is None else None
+        return Judgement(scores[i], failure=failure, usage=usage)
+
+    return say
+
+
+def finished(program: Generator[list[Any], list[Any], Outcome]) -> Outcome:
+    """Run a program whose questions need no answers."""
+    try:
+        questions = next(program)
+        while True:
+            questions = program.send([None] * len(questions))
+    except StopIteration as end:
+        return end.value
