@@ -44,6 +44,7 @@ class DenseRetriever:
         self._vectors = vectors
         self.backend = backend
         self._owns = owns
+        self._places: dict[str, int] | None = None
 
     @classmethod
     def build(
@@ -124,20 +125,65 @@ class DenseRetriever:
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query; the queries are embedded together."""
-        depth, texts = check_k(k), [as_question(query) for query in queries]
-        if not texts:
+        check_k(k)
+        if not queries:
             return []
+        return [self.search_vector(vector, k) for vector in self.query_vectors(queries)]
+
+    def query_vectors(self, queries: Sequence[str | Query]) -> Vectors:
+        """What the queries are searched as: shape (queries, dimensions), each row of length 1.
+
+        Raises:
+            InputError: no queries, an empty one, or a backend of other dimensions than the index.
+            BackendError: a query could not be embedded; it is named.
+        """
+        texts = [as_question(query) for query in queries]
+        if not texts:
+            raise InputError("there are no queries: give at least one")
         names = [f"query {text[:80]!r}" for text in texts]
         asked = _embed(self.backend, [Encode(text, "query") for text in texts], names)
         if asked.shape[1] != self._vectors.shape[1]:
             raise InputError(
                 f"the backend gives {asked.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"
             )
-        ranked = []
-        for vector in asked:
-            scores = self._scores(vector)
-            ranked.append(found(self._corpus, best(scores, depth)))
-        return ranked
+        return asked
+
+    def search_vector(self, vector: Vectors, k: int = 100) -> list[Document]:
+        """The documents nearest to a vector, best first; see `Retriever.search`.
+
+        Args:
+            vector: shape (dimensions,). Of length 1 the scores are cosines; its length scales them.
+            k: how many at most.
+
+        Raises:
+            InputError: not one finite vector of the index's dimensions, or a `k` that is not usable.
+        """
+        depth = check_k(k)
+        asked = np.asarray(vector, dtype=np.float32)
+        if asked.shape != self._vectors.shape[1:]:
+            raise InputError(
+                f"the vector has shape {asked.shape}, but the index has {self._vectors.shape[1]} dimensions"
+            )
+        if not np.isfinite(asked).all():
+            raise InputError(f"the vector holds a number that is not finite: {asked!r}")
+        return found(self._corpus, best(self._scores(asked), depth))
+
+    def document_vectors(self, ids: Iterable[str]) -> Vectors:
+        """The stored vectors of these documents, in their order: shape (ids, dimensions), rows of length 1.
+
+        Raises:
+            InputError: an identifier is not in the index; it is named.
+        """
+        if self._places is None:
+            # Once, and only where it is asked for: an index whose texts stay on disk is read through.
+            self._places = {document.id or "": place for place, document in enumerate(self._corpus)}
+        places = []
+        for identifier in ids:
+            if identifier not in self._places:
+                raise InputError(f"document {identifier!r} is not in this index: rank what it found")
+            places.append(self._places[identifier])
+        chosen: Vectors = np.asarray(self._vectors[np.asarray(places, dtype=np.intp)])
+        return chosen
 
     def close(self) -> None:
         """Release the encoder, if it was made here. May be called twice."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +159,42 @@ def test_a_backend_that_was_given_is_not_closed() -> None:
     owned = DenseRetriever(["x"], np.ones((1, 1), np.float32), script, owns=True)  # type: ignore[list-item]
     owned.close()
     assert script.closed == 1
+
+
+# ---- by vector ----------------------------------------------------------------------------------
+
+
+def test_searching_by_the_querys_vector_is_searching_by_the_query() -> None:
+    index = DenseRetriever.build(PASSAGES, backend=backend())
+    (vector,) = index.query_vectors(["acid milk"])
+    assert float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-6)
+    assert index.search_vector(vector, 3) == index.search("acid milk", 3)
+    doubled = [(hit.id, (hit.prior or 0.0) / 2) for hit in index.search_vector(2 * vector)]
+    assert doubled == [(hit.id, hit.prior) for hit in index.search("acid milk")]
+
+
+def test_stored_vectors_by_identifier(tmp_path: Path) -> None:
+    documents = [Document(passage, id=f"d{i}") for i, passage in enumerate(PASSAGES)]
+    built = DenseRetriever.build(documents, backend=backend())
+    built.save(tmp_path / "index")
+    for index in (built, DenseRetriever.load(tmp_path / "index", backend=backend(), mmap=True)):
+        found = index.document_vectors(["d2", "d0", "d2"])
+        for row, place in zip(found, (2, 0, 2), strict=True):
+            counted = np.array(counts(PASSAGES[place]))
+            assert row == pytest.approx(counted / max(float(np.linalg.norm(counted)), 1e-9), abs=1e-6)
+        assert index.document_vectors([]).shape == (0, len(WORDS))
+        with pytest.raises(InputError, match="'d99' is not in this index"):
+            index.document_vectors(["d1", "d99"])
+
+
+def test_vectors_that_cannot_be_searched_for_are_named() -> None:
+    index = DenseRetriever.build(PASSAGES, backend=backend())
+    with pytest.raises(InputError, match=r"shape \(2,\), but the index has"):
+        index.search_vector(np.zeros(2, np.float32))
+    with pytest.raises(InputError, match="not finite"):
+        index.search_vector(np.full(len(WORDS), np.nan, np.float32))
+    with pytest.raises(InputError, match="k must be"):
+        index.search_vector(np.zeros(len(WORDS), np.float32), 0)
+    with pytest.raises(InputError, match="no queries"):
+        index.query_vectors([])
+    assert index.search_many([]) == []
