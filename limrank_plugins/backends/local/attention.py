@@ -101,6 +101,8 @@ def read(network: Network, asked: Question, chunk: int) -> Reply:
             "documents: use a model whose layers all are attention layers"
         )
     past = KeysAndValues()
+    if network.decoder.config._attn_implementation == "eager":  # its usual attention holds probabilities, too
+        chunk = min(chunk, _piece(network, len(asked.head)))
     for start in range(0, len(asked.head), chunk):
         network.extend(past, asked.head[start : start + chunk])
     first = asked.documents[0][0]
@@ -181,8 +183,7 @@ def _open(mask: Any) -> Any:
 def _watched(network: Network, past: KeysAndValues, tail: Sequence[int], first: int) -> _Watch:
     watch = _Watch(slice(first, past.width), len(tail))
     grown = past.forked(1)
-    config = network.decoder.config.get_text_config()
-    size = max(1, HELD // (config.num_attention_heads * (past.width + len(tail))))
+    size = _piece(network, past.width + len(tail))
     with _eager(network.decoder), _hooked(network.decoder, watch):
         for start in range(0, len(tail), size):
             watch.begin()
@@ -193,6 +194,12 @@ def _watched(network: Network, past: KeysAndValues, tail: Sequence[int], first: 
             f"another model"
         )
     return watch
+
+
+def _piece(network: Network, keys: int) -> int:
+    """Tokens computed at a time so that no more than `HELD` probabilities are there."""
+    heads: int = network.decoder.config.get_text_config().num_attention_heads
+    return max(1, HELD // (heads * max(1, keys)))
 
 
 @contextmanager

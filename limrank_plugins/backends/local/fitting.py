@@ -6,7 +6,7 @@ The template's tail, which the score is read from, and the query always stay who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limrank_plugins.errors import InputError
 
@@ -27,6 +27,8 @@ class Encoded:
         shared: tokens at the beginning that hold nothing but shared text (less spaces at its end), the
             tokenizer's prefix included.
         last: the first token that holds a character of the last segment.
+        begins: for each cuttable segment the first token that holds a character of it, which may hold a
+            space before it, too. Left out: the first that holds nothing else.
     """
 
     ids: list[int]
@@ -35,6 +37,16 @@ class Encoded:
     end: str = ""
     shared: int = 0
     last: int = 0
+    begins: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.begins:
+            object.__setattr__(self, "begins", [start for start, _ in self.cuttable])
+
+    @property
+    def documents(self) -> list[Span]:
+        """As `cuttable`, from the first token that holds a character of it."""
+        return [(begin, stop) for begin, (_, stop) in zip(self.begins, self.cuttable, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,8 @@ class Fitted:
     Attributes:
         ids: its tokens.
         cut: how many were left out.
-        documents: for each cuttable segment the range of its tokens that are left; may be empty.
+        documents: for each cuttable segment the range of its tokens that are left, from the first that
+            holds a character of it; may be empty.
     """
 
     ids: list[int]
@@ -75,7 +88,7 @@ def fit_documents(encoded: Encoded, limit: int) -> Fitted:
         InputError: it does not fit without any document text.
     """
     if len(encoded.ids) <= limit:
-        return Fitted(encoded.ids, 0, encoded.cuttable)
+        return Fitted(encoded.ids, 0, encoded.documents)
     lengths = [stop - start for start, stop in encoded.cuttable]
     fixed = len(encoded.ids) - sum(lengths)
     if fixed > limit:
@@ -86,12 +99,13 @@ def fit_documents(encoded: Encoded, limit: int) -> Fitted:
     kept: list[int] = []
     documents: list[Span] = []
     at = 0
-    for (start, stop), length in zip(encoded.cuttable, _levelled(lengths, limit - fixed), strict=True):
+    levels = _levelled(lengths, limit - fixed)
+    for begin, (start, stop), length in zip(encoded.begins, encoded.cuttable, levels, strict=True):
         end = start + length
         while start < end < stop and encoded.offsets[end][0] < encoded.offsets[end - 1][1]:
             end -= 1
         kept += encoded.ids[at:end]
-        documents.append((len(kept) - (end - start), len(kept)))
+        documents.append((len(kept) - (end - begin), len(kept)))
         at = stop
     kept += encoded.ids[at:]
     return Fitted(kept, len(encoded.ids) - len(kept), documents)

@@ -98,12 +98,18 @@ class PromptEncoder:
         head = len(prefix)
         spans = _spans(pieces)
         ranges: list[Span] = []
+        begins: list[int] = []
         for piece, span in zip(pieces, spans, strict=True):
             if piece.cuttable:
-                start, stop = inside(offsets, span)
-                if start == stop:
-                    start = stop = _before(offsets, span[0])
-                ranges.append((start + head, stop + head))
+                begin = max(_before(offsets, span[0]) + head, ranges[-1][1] if ranges else 0)
+                start, stop = (place + head for place in inside(offsets, span))
+                if (
+                    start == stop
+                ):  # all of it, if anything, is in one token with a neighbour
+                    held = begin - head < len(offsets) and offsets[begin - head][0] < span[1] > span[0]
+                    start = stop = begin + held
+                ranges.append((start, stop))
+                begins.append(begin)
         written = [i for i, piece in enumerate(pieces) if piece.text]
         end = pieces[written[-1]].text if written else ""
         if written and not pieces[written[-1]].trusted:
@@ -117,6 +123,7 @@ class PromptEncoder:
             # Spaces at its end may become one token with what follows.
             shared=head + _before(offsets, len(common.rstrip())),
             last=head + (_before(offsets, spans[-1][0]) if spans else 0),
+            begins=begins,
         )
 
     def decode(self, ids: Sequence[int]) -> str:
