@@ -12,6 +12,7 @@ _BACKENDS = {
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
     "cross-encoder": ("limrank_plugins.backends.cross_encoder", "CrossEncoderBackend"),
+    "vision": ("limrank_plugins.backends.vision", "VisionBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }

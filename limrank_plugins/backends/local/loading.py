@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.processing import load_processor
 from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "TransformersBackend"
@@ -20,12 +21,16 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, its tokenizer, and what its stored answers are keyed by."""
+    """A model ready to run, its tokenizer, and what its stored answers are keyed by.
+
+    `processor` is there for a model that can see: it brings tokenizer and image processor together.
+    """
 
     model: Any
     tokenizer: Any
     identity: str
     context: int | None
+    processor: Any = None
 
 
 def load(
@@ -38,8 +43,11 @@ def load(
     revision: str | None,
     trust_remote_code: bool,
     attn_implementation: str | None,
+    sees: bool = False,
 ) -> Loaded:
     """Load it; see `TransformersBackend` for the arguments.
+
+    With `sees` it is a model for pictures and text, and its processor comes with it.
 
     Raises:
         InputError: a path that does not exist or holds no model, or a device or dtype that cannot be.
@@ -61,17 +69,24 @@ def load(
     with told(given), no_progress_bar():
         # An adapter may bring added tokens of its own.
         brings = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            adapter if brings else source, **(common if not brings else {})
+        processor = load_processor(source, **common) if sees else None
+        tokenizer = (
+            processor.tokenizer
+            if processor is not None
+            else transformers.AutoTokenizer.from_pretrained(
+                adapter if brings else source, **(common if not brings else {})
+            )
         )
         extra = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-        network, report = transformers.AutoModelForCausalLM.from_pretrained(
+        kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+        network, report = kind.from_pretrained(
             source, dtype=precision, output_loading_info=True, **common, **extra
         )
         if report.get("missing_keys"):
             missing = sorted(report["missing_keys"])
             raise BackendError(
-                f"{given} is no causal language model: it has no weights for {missing[0]} "
+                f"{given} is no {'vision-' if sees else 'causal '}language model: it has no weights for "
+                f"{missing[0]} "
                 f"(and {len(missing) - 1} more), which would be random numbers"
             )
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
@@ -85,11 +100,11 @@ def load(
             network = _adapted(network, adapter, merge_adapter)
         network = network.to(place).eval().requires_grad_(False)
     name = str(precision).removeprefix("torch.")
-    identity = f"transformers:{model_name(source, revision, network)}:{name}"
+    identity = f"{'vision' if sees else 'transformers'}:{model_name(source, revision, network)}:{name}"
     if adapter is not None:
         how = "merged" if merge_adapter else "live"
         identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"
-    return Loaded(network, tokenizer, identity, _context(network, tokenizer))
+    return Loaded(network, tokenizer, identity, _context(network, tokenizer), processor)
 
 
 def is_adapter(folder: str) -> bool:

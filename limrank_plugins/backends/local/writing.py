@@ -209,7 +209,7 @@ class Writer:
             for i, logits in zip(reading, self._net.label_logits(states[reading], wanted), strict=True):
                 drafts[i].read(logits)
         if writing:
-            chosen = _choose(self._net.vocabulary_logits(states[writing]), [drafts[i] for i in writing])
+            chosen = choose(self._net.vocabulary_logits(states[writing]), [drafts[i] for i in writing])
             for i, token in zip(writing, chosen, strict=True):
                 if token is None:
                     drafts[i].fail("the model's logits are not finite")
@@ -218,7 +218,7 @@ class Writer:
         return [i for i, draft in enumerate(drafts) if draft.reply is None]
 
 
-def _choose(logits: Any, drafts: Sequence[Draft]) -> list[int | None]:
+def choose(logits: Any, drafts: Sequence[Draft]) -> list[int | None]:
     """The next token of each draft; None where the logits are not finite."""
     top, best = logits.max(dim=-1)
     chosen: list[int | None] = best.tolist()

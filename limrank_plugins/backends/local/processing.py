@@ -1,0 +1,178 @@
+"""The processor of a model that can see: how it is loaded, and what it makes of pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.images import Image
+
+_WHY = "VisionBackend"
+# Between two placeholders; a private-use character, which no picture is ever expanded to.
+_BETWEEN = "\ue004"
+
+
+def load_processor(source: str, **common: Any) -> Any:
+    """The processor of a folder or hub name, also without torchvision.
+
+    `transformers` 5 falls back to image processors on Pillow by itself where torchvision is absent,
+    but refuses a processor that also takes videos (Qwen2-VL and later). Those are then loaded
+    without their video part.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+        BackendError: there is no image processor.
+    """
+    transformers = require("transformers", "vision", _WHY)
+    require("PIL", "vision", _WHY)
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(source, **common)
+    except (ImportError, AttributeError) as error:
+        if importlib.util.find_spec("torchvision") is not None:
+            raise
+        try:
+            processor = _without_video(source, **common)
+        except (ImportError, AttributeError, KeyError, TypeError) as second:
+            raise BackendError(
+                f"the processor of {source!r} needs torchvision: pip install torchvision ({error})"
+            ) from second
+    missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
+    if missing:
+        raise BackendError(
+            f"{source!r} is no model for pictures and text: it has no {' and no '.join(missing)}"
+        )
+    return processor
+
+
+def _without_video(source: str, **common: Any) -> Any:
+    mapping = require("transformers.models.auto.processing_auto", "vision", _WHY).PROCESSOR_MAPPING
+    config = require("transformers", "vision", _WHY).AutoConfig.from_pretrained(source, **common)
+    base = mapping[type(config)]
+    parts = [part for part in base.get_attributes() if "video" not in part]
+    kind = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: parts)})
+    return kind.from_pretrained(source, **common)  # type: ignore[attr-defined]  # a processor's class
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a processor makes of a prompt's pictures.
+
+    Attributes:
+        ids: for each picture, the tokens that stand for it.
+        marks: by name, for each picture, what else goes along with its tokens (token types).
+        tensors: what the model is given besides: pixels, grids, sizes.
+    """
+
+    ids: list[list[int]] = field(default_factory=list)
+    marks: dict[str, list[list[int]]] = field(default_factory=dict)
+    tensors: dict[str, Any] = field(default_factory=dict)
+
+
+class Pictures:
+    """What a processor does to pictures, apart from any text.
+
+    The processor is only ever shown placeholders, never a query or a passage, so that nothing in them
+    can become one. What it makes of each placeholder is put into the prompt's tokens afterwards.
+
+    Args:
+        processor: of the `transformers` library.
+        prefix: tokens the tokenizer puts before every text.
+        max_pixels: larger pictures are made smaller first; None: never.
+
+    Raises:
+        BackendError: the processor has no placeholder for pictures, or one that is not one token.
+    """
+
+    def __init__(self, processor: Any, prefix: Sequence[int], max_pixels: int | None = None) -> None:
+        self._processor = processor
+        self._max_pixels = max_pixels
+        self._prefix = list(prefix)
+        tokenizer = processor.tokenizer
+        # Gemma 3 writes one token for a picture and turns it into others.
+        names = [getattr(processor, name, None) for name in ("boi_token", "image_token")]
+        found = [name for name in names if isinstance(name, str) and name]
+        if not found:
+            raise BackendError(
+                f"{type(processor).__name__} names no placeholder for pictures (image_token): this model "
+                f"cannot be used here; a server that knows it can (backend='openai')"
+            )
+        self.placeholder = found[0]
+        ids = tokenizer(self.placeholder, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1:
+            raise BackendError(f"the placeholder {self.placeholder!r} is not one token but {len(ids)}")
+        self.token = int(ids[0])
+        pair = tokenizer(f"{self.placeholder}{_BETWEEN}{self.placeholder}", add_special_tokens=False)
+        self._between: list[int] = list(pair["input_ids"])[1:-1]
+
+    def seen(self, images: Sequence[Image]) -> Seen:
+        """What the model is given for these pictures.
+
+        Raises:
+            InputError: a picture cannot be decoded, or is too small or too large for the processor.
+            BackendError: the processor does not do what processors do.
+        """
+        if not images:
+            return Seen()
+        decoded = [self._smaller(decode(image, number)) for number, image in enumerate(images, start=1)]
+        text = "".join(f"{self.placeholder}{_BETWEEN}" for _ in images)
+        try:
+            made = dict(self._processor(text=[text], images=decoded, return_tensors="pt"))
+        except (ValueError, TypeError) as error:  # a side of one pixel, an absurd aspect ratio
+            raise InputError(f"the model's processor cannot take the prompt's pictures: {error}") from error
+        ids = made.pop("input_ids")
+        made.pop("attention_mask", None)
+        alike = [name for name, value in made.items() if getattr(value, "shape", None) == ids.shape]
+        spans = self._spans(ids[0].tolist(), len(images))
+        marks = {name: made.pop(name)[0].tolist() for name in alike}
+        whole = ids[0].tolist()
+        return Seen(
+            [whole[a:b] for a, b in spans],
+            {name: [row[a:b] for a, b in spans] for name, row in marks.items()},
+            made,
+        )
+
+    def _smaller(self, picture: Any) -> Any:
+        width, height = picture.size
+        if self._max_pixels is None or width * height <= self._max_pixels:
+            return picture
+        share = (self._max_pixels / (width * height)) ** 0.5
+        return picture.resize((max(1, int(width * share)), max(1, int(height * share))))
+
+    def _spans(self, ids: list[int], count: int) -> list[tuple[int, int]]:
+        """Where each picture's tokens are: what stands between the separators."""
+        start = len(self._prefix) if ids[: len(self._prefix)] == self._prefix else 0
+        width, spans, at = len(self._between), [], start
+        while at + width <= len(ids) and len(spans) < count:
+            if ids[at : at + width] == self._between:
+                spans.append((start, at))
+                start = at = at + width
+            else:
+                at += 1
+        if len(spans) != count or any(a == b for a, b in spans):
+            raise BackendError(
+                f"{type(self._processor).__name__} made {len(spans)} runs of tokens of {count} pictures: "
+                f"this model cannot be used here; a server that knows it can (backend='openai')"
+            )
+        return spans
+
+
+def decode(image: Image, number: int = 1) -> Any:
+    """The picture as an RGB `PIL.Image`, upright as its EXIF data says; of an animation, the first frame.
+
+    Raises:
+        InputError: it is damaged, or so large that decoding it would be an attack (Pillow's limit).
+        MissingExtra: Pillow is not installed.
+    """
+    pillow = require("PIL.Image", "vision", "an image")
+    operations = require("PIL.ImageOps", "vision", "an image")
+    try:
+        with pillow.open(io.BytesIO(image.data)) as opened:
+            return operations.exif_transpose(opened).convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, pillow.DecompressionBombError) as error:
+        raise InputError(
+            f"image {number} of the prompt ({image.media_type}) cannot be read: {error}"
+        ) from error

@@ -1,0 +1,259 @@
+"""Run a local model that sees, LLaVA, Qwen2.5-VL, InternVL and their like, with `transformers`."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_plugins.backends.chat import as_completion
+from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, reading_of
+from limrank_plugins.backends.local.fitting import Encoded, Span, fit
+from limrank_plugins.backends.local.loading import load
+from limrank_plugins.backends.local.processing import Pictures, Seen
+from limrank_plugins.backends.local.sight import SeeingNetwork
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.writing import Draft, choose
+from limrank_plugins.backends.protocols import Generate, ReadLabels, Reply
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.segments import Prompt
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A prompt as the model gets it: tokens, what goes along with each, the pictures; what was cut."""
+
+    ids: list[int]
+    marks: dict[str, list[int]]
+    tensors: dict[str, Any]
+    cut: int
+    end: str
+
+
+class VisionBackend:
+    """A model for pictures and text on this machine. Safe to use from many threads, which take turns.
+
+    Prompts are computed one at a time, each on its own, so that an answer never depends on what else
+    is asked. Pictures are never cut; the texts of documents are, so that a prompt fits. A prompt
+    without pictures is read as the model's language model reads it.
+
+    Args:
+        model: a folder or a hub name of an image-text-to-text model with its processor.
+        device: as for `TransformersBackend`.
+        dtype: as for `TransformersBackend`.
+        adapter: the folder of a LoRA adapter to put on the model.
+        merge_adapter: as for `TransformersBackend`.
+        revision: the hub revision.
+        trust_remote_code: run code that comes with the model; off unless you say so.
+        max_length: tokens of a prompt, pictures included, and what is written behind it; default and
+            upper limit: the model's context.
+        max_pixels: larger pictures are made smaller before the model's processor gets them; default:
+            None. Where a picture's tokens grow with its size (Qwen2-VL, InternVL), fewer pixels are
+            fewer tokens.
+        attn_implementation: `"sdpa"`, `"eager"`, …; default: the model's.
+
+    A thought's budget is at most half of `max_length`. Pictures are decoded by Pillow.
+
+    Raises:
+        InputError: a value that cannot be used, or a path that holds no model.
+        BackendError: the model cannot be loaded, or its processor works in a way that is not known here.
+        MissingExtra: torch, transformers or Pillow is not installed.
+    """
+
+    name = "vision"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+        adapter: str | None = None,
+        merge_adapter: bool = True,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        max_length: int | None = None,
+        max_pixels: int | None = None,
+        attn_implementation: str | None = None,
+    ) -> None:
+        if max_pixels is not None and (
+            isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1
+        ):
+            raise InputError(f"max_pixels must be a whole number > 0 or None, but got {max_pixels!r}")
+        loaded = load(
+            str(model),
+            device=device,
+            dtype=dtype,
+            adapter=None if adapter is None else str(adapter),
+            merge_adapter=merge_adapter,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attn_implementation,
+            sees=True,
+        )
+        self._length = checked_length(max_length, loaded.context)
+        self._identity = f"{loaded.identity}:{self._length}:{max_pixels or ''}"
+        self._lock = threading.RLock()
+        self._encoder = PromptEncoder(loaded.tokenizer)
+        self._processor = loaded.processor
+        self._pictures = Pictures(loaded.processor, self._encoder.prefix, max_pixels)
+        if self._pictures.token not in self._encoder.markers:
+            raise BackendError(
+                f"the placeholder {self._pictures.placeholder!r} is an ordinary word of this tokenizer, so "
+                f"any passage could hold it: this model cannot be used here"
+            )
+        self._ends = end_tokens(loaded.model, loaded.tokenizer)
+        self._network: SeeingNetwork | None = SeeingNetwork(loaded.model)
+
+    @property
+    def identity(self) -> str:
+        """Model, revision (or a fingerprint of the folder), precision, adapter, length and pixels."""
+        return self._identity
+
+    def check_labels(self, labels: Sequence[str], after: str) -> None:
+        """Raise an `InputError` naming the label that is not one token after the text `after`."""
+        self._encoder.label_ids(labels, after)
+
+    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+        """The labels' logits at the end of each prompt, in float32.
+
+        Raises:
+            InputError: no prompt fits the model, or no label can be read.
+        """
+
+        def prepare(request: ReadLabels) -> tuple[Shown, list[int]]:
+            shown = self._shown(request.prompt, self._length)
+            return shown, self._label_ids(request, shown.end)
+
+        prepared, replies = each(requests, prepare)
+        with self._lock:
+            network = self._open()
+            for i, (shown, labels) in prepared.items():
+                logits, _ = network.begin(shown.ids, shown.marks, shown.tensors)
+                usage = Usage(prompt_tokens=len(shown.ids))
+                replies[i] = reading_of(network.label_logits(logits, labels), usage, shown.cut)
+        return [replies[i] for i in range(len(requests))]
+
+    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        """Write on from each prompt; a text does not depend on what else is written.
+
+        Raises:
+            InputError: no prompt fits the model, or no label can be read.
+        """
+
+        def prepare(request: Generate) -> tuple[Draft, Shown]:
+            if request.max_tokens < 1:
+                raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
+            budget = min(request.max_tokens, max(1, self._length // 2))
+            # So that a thought closed by force still fits behind the same document text.
+            close = min(16, self._length // 8)
+            shown = self._shown(request.prompt, self._length - budget - close)
+            labels = {
+                stop: self._encoder.label_ids(request.labels, stop) for stop in request.stop if request.labels
+            }
+            return Draft(request, shown.ids, shown.cut, budget, labels), shown
+
+        prepared, replies = each(requests, prepare)
+        with self._lock:
+            network = self._open()
+            for i, (draft, shown) in prepared.items():
+                replies[i] = self._written(network, draft, shown)
+        return [replies[i] for i in range(len(requests))]
+
+    def close(self) -> None:
+        """Release the model's memory. May be called twice; afterwards nothing can be asked."""
+        with self._lock:
+            if self._network is None:
+                return
+            self._network = None
+            gc.collect()
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _written(self, network: SeeingNetwork, draft: Draft, shown: Shown) -> Reply:
+        logits, past = network.begin(shown.ids, shown.marks, shown.tensors, keep=True)
+        while draft.reply is None:
+            if draft.awaits is not None:
+                draft.read(network.label_logits(logits, draft.awaits))
+                continue
+            (token,) = choose(logits, [draft])
+            if token is None:
+                draft.fail("the model's logits are not finite")
+                continue
+            draft.append(token, self._encoder, self._ends)
+            if draft.reply is None:
+                logits = network.step(past, token)
+        return draft.reply
+
+    def _shown(self, prompt: Prompt, limit: int) -> Shown:
+        placeholder, token = self._pictures.placeholder, self._pictures.token
+        seen = self._pictures.seen(prompt.images)
+        text = as_completion(prompt, self._processor, placeholder)
+        encoded = self._encoder.encode_completion(text, with_prefix=not prompt.is_chat)
+        if not encoded.ids:
+            raise InputError("the prompt is empty: give at least one word")
+        if encoded.ids.count(token) != len(seen.ids):
+            raise BackendError(
+                f"the prompt came to hold {encoded.ids.count(token)} placeholders for "
+                f"{len(seen.ids)} pictures"
+            )
+        size = sum(map(len, seen.ids))
+        if size > limit:
+            raise InputError(
+                f"the prompt's {len(seen.ids)} pictures alone take {size} tokens, but there is room for "
+                f"{limit}: show fewer at a time, or smaller ones (max_pixels), or raise max_length"
+            )
+        ids, marks, whole = _filled(encoded, token, seen)
+        # What stays is found out by position, so that everything that goes along with a token stays with it.
+        kept, cut = fit(whole, limit)
+        return Shown(
+            [ids[i] for i in kept],
+            {name: [row[i] for i in kept] for name, row in marks.items()},
+            seen.tensors,
+            cut,
+            encoded.end,
+        )
+
+    def _label_ids(self, request: ReadLabels, end: str) -> list[int]:
+        labels = request.labels
+        answers = any(s.text and s.role == "assistant" for s in request.prompt.segments)
+        if request.prompt.is_chat and not answers and end and not end[-1].isspace() and end[-1] != ">":
+            # "ASSISTANT:" is followed by " Yes" in LLaVA's training; "Yes" would be another token.
+            labels = tuple(label if label[:1].isspace() else f" {label}" for label in labels)
+        return self._encoder.label_ids(labels, end)
+
+    def _open(self) -> SeeingNetwork:
+        if self._network is None:
+            raise BackendError("this backend is closed: make a new one")
+        return self._network
+
+
+def _filled(encoded: Encoded, token: int, seen: Seen) -> tuple[list[int], dict[str, list[int]], Encoded]:
+    """The prompt's tokens with those of the pictures in place of the placeholders.
+
+    Returns:
+        The tokens; what goes along with each of them (0 for text); and the same prompt, whose "tokens"
+        are their positions.
+    """
+    ids: list[int] = []
+    marks: dict[str, list[int]] = {name: [] for name in seen.marks}
+    offsets: list[Span] = []
+    places = [0]  # where each token of the text, and its end, has gone
+    picture = 0
+    for number, offset in zip(encoded.ids, encoded.offsets, strict=True):
+        several = seen.ids[picture] if number == token else [number]
+        for name, row in marks.items():
+            row += seen.marks[name][picture] if number == token else [0]
+        picture += number == token
+        ids += several
+        offsets += [offset] * len(several)
+        places.append(len(ids))
+    cuttable = [(places[start], places[stop]) for start, stop in encoded.cuttable]
+    return ids, marks, Encoded(list(range(len(ids))), offsets, cuttable, encoded.end)
