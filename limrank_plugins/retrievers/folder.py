@@ -1,7 +1,7 @@
 """A saved index: a folder with a manifest, the documents as JSONL and what the kind of index adds.
 
-JSON, JSONL and npy only, never pickle. A folder is written beside its place and renamed into it, and
-the manifest knows the size of every file, so that half an index is never read as a whole one.
+JSON, JSONL and npy only, never pickle. A folder is written whole or not at all, and the manifest knows
+the size of every file, so that half an index is never read as a whole one.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -21,13 +19,24 @@ import numpy as np
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, read_array, whole_folder
 
 MANIFEST = "manifest.json"
 DOCUMENTS = "documents.jsonl"
 OFFSETS = "documents.offsets.npy"
+__all__ = [
+    "DOCUMENTS",
+    "MANIFEST",
+    "OFFSETS",
+    "Manifest",
+    "corrupt",
+    "new_folder",
+    "read_array",
+    "read_corpus",
+    "read_manifest",
+]
 _OURS = {MANIFEST, DOCUMENTS, OFFSETS, "bm25s", "lucene", "vectors.npy"}
 _FORMAT = 1
-_AGAIN = "build the index again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +65,18 @@ def new_folder(
 
     An index that is there is replaced, an empty folder too; anything else is an `InputError`.
     """
-    target = Path(folder)
-    _check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(target)
-    part.mkdir()
-    try:
+    with whole_folder(folder, _OURS) as part:
         _write_documents(part, corpus)
         yield part
-        sizes = {
-            file.relative_to(part).as_posix(): file.stat().st_size
-            for file in sorted(part.rglob("*"))
-            if file.is_file()
-        }
         body = {
             "format": _FORMAT,
             "kind": kind,
             "count": len(corpus),
             "parameters": dict(parameters),
-            "files": sizes,
+            "files": file_sizes(part),
         }
         text = json.dumps(body, ensure_ascii=True, indent=1)
         (part / MANIFEST).write_text(text, encoding="ascii")
-        _put(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _check_replaceable(target: Path) -> None:
-    """By names alone: a damaged index may be replaced, and so may one that others are replacing."""
-    try:
-        held = set(os.listdir(target))
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        held = {target.name}
-    if not held <= _OURS:
-        raise InputError(f"{target} holds something that is no index: choose another folder")
-
-
-def _put(part: Path, target: Path) -> None:
-    # Two processes may save to one place: the later one wins, and neither leaves half a folder.
-    for attempt in range(100):
-        try:
-            part.rename(target)
-            return
-        except OSError:
-            if attempt == 99 or not target.parent.is_dir():
-                raise
-        aside = _beside(target)
-        with suppress(FileNotFoundError):  # others have just moved it
-            target.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
 def _write_documents(folder: Path, corpus: Sequence[Document]) -> None:
@@ -138,14 +103,6 @@ def _line(document: Document) -> bytes:
         ) from error
 
 
-def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
-    """The error for an index that is there but cannot be used."""
-    told = reason
-    if isinstance(reason, Exception):  # Java's come with their whole stack behind the first line
-        told = f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}"
-    return InputError(f"{place} is corrupt ({told}); build the index again")
-
-
 # ---- reading ------------------------------------------------------------------------------------
 
 
@@ -162,9 +119,9 @@ def read_manifest(folder: str | os.PathLike[str], kind: str | None = None) -> Ma
     place = Path(folder)
     file = place / MANIFEST
     if not place.is_dir():
-        raise InputError(f"there is no index at {place}: {_AGAIN}")
+        raise InputError(f"there is no index at {place}: {AGAIN}")
     if not file.is_file():
-        raise InputError(f"{place} is no index, or an incomplete one: it has no {MANIFEST}; {_AGAIN}")
+        raise InputError(f"{place} is no index, or an incomplete one: it has no {MANIFEST}; {AGAIN}")
     try:
         body = json.loads(file.read_bytes())
         version, count, sizes = body["format"], body["count"], dict(body["files"])
@@ -172,15 +129,10 @@ def read_manifest(folder: str | os.PathLike[str], kind: str | None = None) -> Ma
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise corrupt(file, error) from error
     if version != _FORMAT:
-        raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {_AGAIN}")
+        raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")
     if kind is not None and made.kind != kind:
         raise InputError(f"{place} is an index of kind {made.kind!r}, not {kind!r}: use load_retriever")
-    for name, size in sizes.items():
-        part = place / name
-        actual = part.stat().st_size if part.is_file() else None
-        if actual != size:
-            what = "is missing" if actual is None else f"has {actual} bytes instead of {size}"
-            raise InputError(f"{part} {what}; {_AGAIN}")
+    check_sizes(place, sizes)
     return made
 
 
@@ -192,26 +144,6 @@ def read_corpus(folder: str | os.PathLike[str], count: int, *, lazily: bool = Fa
         raise corrupt(place / OFFSETS, "offsets must grow from 0")
     stored = _StoredDocuments(place / DOCUMENTS, offsets)
     return stored if lazily else list(stored)
-
-
-def read_array(
-    file: Path, dtype: Any, shape: tuple[int | None, ...], *, mapped: bool = False
-) -> np.ndarray[Any, Any]:
-    """An npy file of this type and shape (None: any size), in memory or mapped.
-
-    Raises:
-        InputError: it cannot be read, or is of another type or shape.
-    """
-    try:
-        array: np.ndarray[Any, Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise corrupt(file, error) from error
-    fits = len(array.shape) == len(shape) and all(
-        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype != np.dtype(dtype) or not fits:
-        raise corrupt(file, f"it holds {array.dtype} of shape {array.shape}")
-    return array
 
 
 class _StoredDocuments(Sequence[Document]):
