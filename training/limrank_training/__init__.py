@@ -1,4 +1,4 @@
 """LoRA fine-tuning, ranking losses, rewards, export.
 
-Nothing is built here yet; README.md beside this package says what will live here.
+`losses` and `rewards` are pure functions; README.md beside this package says what else will live here.
 """
