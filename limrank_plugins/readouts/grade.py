@@ -93,7 +93,7 @@ class GenerateGrade:
         if written.failure is not None:
             return Judgement(None, explanation=written.thought, failure=written.failure, usage=usage)
         read = read_grade(written.text, self.scale)
-        explanation = written.thought or read.before
+        explanation = read.before or written.thought
         if read.grade is None:
             reason = f"the model wrote no score from 0 to {self.scale} in <score> tags"
             return Judgement(None, explanation=explanation, failure=reason, cut_tokens=cut, usage=usage)

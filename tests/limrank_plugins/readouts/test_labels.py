@@ -15,7 +15,20 @@ from limrank_plugins.recipes.setwise import recipe as setwise
 KINDS = pytest.mark.parametrize("labels", [NUMERIC, ALPHABETIC], ids=["numeric", "alphabetic"])
 # Pieces that labels and tags are made of, so that random texts come near them.
 hostile = st.lists(
-    st.sampled_from([*"[]()<>/ 123Aaz\n>,", "think", "answer", "ANSWER", "[1]", "[A]", "<answer>", "9" * 7])
+    st.sampled_from(
+        [
+            *"[]()<>/ 123Aaz\n>,",
+            "think",
+            "answer",
+            "ANSWER",
+            "[1]",
+            "[A]",
+            "<answer>",
+            "score",
+            "<score>",
+            "9" * 7,
+        ]
+    )
     | st.characters()
 ).map("".join)
 
@@ -44,6 +57,7 @@ def test_there_are_26_letters():
         (NUMERIC, "</think>< / Answer >", "(/think)(/Answer)"),
         (ALPHABETIC, "[A] [b] [1] [AB]", "(A) (b) [1] [AB]"),
         (ALPHABETIC, "<answer>[C]</answer>", "(answer)(C)(/answer)"),
+        (NUMERIC, "<score>100</ SCORE >", "(score)100(/SCORE)"),
     ],
 )
 def test_look_alikes_are_rewritten(labels: Labels, text: str, expected: str):

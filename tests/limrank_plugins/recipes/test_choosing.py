@@ -14,7 +14,7 @@ from limrank_plugins.segments import Prompt
 
 WRITING = ["rankgpt", "insertrank", "reasonrank", "rank-r1", "setwise:readout=generation"]
 WRITING += ["pairwise:readout=generation", "pairwise:readout=generation,schedule=heap"]
-EVERY = [*WRITING, "setwise", "setwise:schedule=bubble", "pairwise", "pairwise:schedule=heap"]
+EVERY = [*WRITING, "setwise", "setwise:schedule=bubble", "pairwise", "pairwise:schedule=heap", "first"]
 
 
 # ---- top-k --------------------------------------------------------------------------------------
