@@ -128,6 +128,29 @@ class Template:
         return Prompt(tuple(segments))
 
 
+def completion(template: Template, trace: str | None, label: str) -> tuple[Segment, ...]:
+    """What a model is trained to write behind the rendered prompt: its thought, the end of it, the label.
+
+    The same segments as at inference: the thought is nobody's template, so it cannot hold a marker, and
+    the label stands where it is read. Rank1's layout: a line end, the thought, `close`, the label.
+
+    Args:
+        template: it has `close` and `no_think`.
+        trace: the thought, or None for a verdict without one.
+        label: one of the template's.
+
+    Raises:
+        InputError: a label the template does not have.
+    """
+    if label not in template.labels:
+        raise InputError(
+            f"the label must be one of {', '.join(map(repr, template.labels))}, but is {label!r}"
+        )
+    if trace is None:
+        return (Segment(template.no_think), Segment(label))
+    return (Segment(f"\n{clean_text(trace.strip())}", trusted=False), Segment(template.close), Segment(label))
+
+
 def parse_template(name: str, text: str) -> Template:
     """Read a template file's text.
 
