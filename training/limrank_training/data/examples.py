@@ -140,9 +140,8 @@ class Layout:
         ids = self.encoder.encode(given).ids
         if encoded.ids[: len(ids)] != ids:
             raise InputError(
-                f"{row.where}: the tokenizer joins the end of what is given with what is learned, so the model "
-                f"would be trained on other tokens than it is asked with: add {self.template.prompt[-12:]!r}'s "
-                f"marker as a token of its own"
+                f"{row.where}: the tokenizer joins the end of what is given with what is learned: the model "
+                f"would be trained on other tokens than it is asked with. Add <think> as a token of its own"
             )
         return len(ids)
 
