@@ -1,0 +1,87 @@
+"""On CPU what is read does not depend, bit for bit, on what else is asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import tiny
+from plain import LABELS, ask
+
+from limrank_plugins import Reranker
+from limrank_plugins.backends.local.batches import split
+from limrank_plugins.backends.protocols import Likelihood, ReadLabels
+from limrank_plugins.backends.transformers import TransformersBackend
+from limrank_plugins.prompts import load_template
+from limrank_plugins.segments import Prompt, Segment
+
+QUERIES = ["why does milk curdle in tea", "what makes bread rise slowly", "why do rivers carve valleys"]
+# All of one length, several with one beginning, one with a space and one with nothing to share.
+PASSAGES = [
+    "acid milk tea",
+    "acid milk gas",
+    "iron milk gas",
+    " milk in tea",
+    "",
+    "iron rusts in moist air " * 4,
+]
+
+
+@pytest.fixture(scope="module", params=["qwen2", "llama", "gemma2", "mistral"])
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TransformersBackend:
+    return TransformersBackend(
+        str(tiny.build(tmp_path_factory.mktemp("models") / request.param, request.param))
+    )
+
+
+def joint(query: str, passages: Sequence[str]) -> ReadLabels:
+    """A prompt without anything shared: documents first, then the query."""
+    segments = [Segment(text, False, cuttable=True) for text in passages]
+    return ReadLabels(Prompt((*segments, Segment(f"\nQuery: {query}\n</think>"))), LABELS)
+
+
+LABEL_REQUESTS = [ask(query, passage) for query in QUERIES for passage in PASSAGES]
+JOINT_REQUESTS = [joint(query, PASSAGES[:3]) for query in QUERIES] + [
+    joint(QUERIES[0], PASSAGES[i : i + 2]) for i in range(3)
+]
+TEXTS = [
+    Likelihood(load_template("qlm").render("", [passage]), f" {query}")
+    for query in QUERIES
+    for passage in PASSAGES
+]
+
+
+def numbers(reply: Any) -> tuple[float, ...]:
+    return reply.logits if hasattr(reply, "logits") else reply.values
+
+
+@pytest.mark.parametrize("asked", [LABEL_REQUESTS, JOINT_REQUESTS, TEXTS], ids=["labels", "joint", "texts"])
+def test_a_request_alone_and_among_others(backend: TransformersBackend, asked: list[Any]) -> None:
+    read = backend.likelihood if isinstance(asked[0], Likelihood) else backend.read_labels
+    alone = [numbers(read([request])[0]) for request in asked]
+    assert len(set(alone)) > len(asked) // 2, "the model tells them apart"
+    for seed in range(3):
+        order = random.Random(seed).sample(range(len(asked)), len(asked))
+        together = [numbers(reply) for reply in read([asked[i] for i in order])]
+        assert together == [alone[i] for i in order]
+
+
+def test_many_queries_and_one_at_a_time_through_the_reranker(backend: TransformersBackend) -> None:
+    for recipe in ("limrank", "qlm"):
+        options = {"reasoning": "none"} if recipe == "limrank" else {}
+        reranker = Reranker(recipe, backend=backend, **options)
+        jobs = [(query, PASSAGES[i:]) for i, query in enumerate(QUERIES)] + [(QUERIES[0], PASSAGES[2:4])]
+        together = [ranking.hits for ranking in reranker.rank_many(jobs)]
+        assert together == [reranker.rank(*job).hits for job in jobs]
+
+
+def test_a_prompt_is_split_where_it_says_itself() -> None:
+    ids = list(range(20))
+    groups = split([(10, ids, "a"), (10, [*ids[:12], 99], "b"), (25, ids, "c"), (7, ids, "d"), (0, ids, "e")])
+    assert [(len(group.prefix), group.rows) for group in groups] == [
+        (10, ["a", "b"]),
+        (19, ["c"]),
+        (0, ["d", "e"]),
+    ]
