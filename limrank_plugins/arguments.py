@@ -66,9 +66,19 @@ def backend_for(
         if given:
             raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
         return backend
-    kind = backend_class(backend if backend is not None else recipe.backend)
+    name = backend if backend is not None else recipe.backend
+    return named_backend(name, model if model is not None else recipe.model, options)
+
+
+def named_backend(name: str, model: str, options: dict[str, Any]) -> Backend:
+    """The backend of this name, made.
+
+    Raises:
+        InputError: there is no such backend or option.
+    """
+    kind = backend_class(name)
     try:
-        made: Backend = kind(model if model is not None else recipe.model, **options)
+        made: Backend = kind(model, **options)
     except TypeError as error:
         # Only the call itself: a TypeError from further down is a bug and stays one.
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:

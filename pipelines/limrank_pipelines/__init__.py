@@ -1,4 +1,13 @@
-"""Rewrite, retrieve, rerank, read: assembled pipelines.
+"""Rewrite, retrieve, rerank, read: assembled pipelines. So far: rewriting.
 
-Nothing is built here yet; README.md beside this package says what will live here.
+Example:
+    >>> from limrank_pipelines import Rewriter
+    >>> from limrank_plugins import ScriptedBackend
+    >>> writer = ScriptedBackend(generate=lambda prompt: "casein, denaturation")
+    >>> Rewriter("keywords", backend=writer).rewrite("why does milk curdle").query.text
+    'why does milk curdle casein denaturation'
 """
+
+from limrank_pipelines.rewriting import Rewriter, Rewritten, rewriter_names
+
+__all__ = ["Rewriter", "Rewritten", "rewriter_names"]

@@ -35,6 +35,7 @@ def modules_after(code: str) -> set[str]:
         "from limrank_plugins import *",
         "import limrank_plugins.reranker, limrank_plugins.retrievers, limrank_plugins.samples",
         "import limrank_plugins.cli.commands",
+        "import limrank_pipelines",
         "from limrank_plugins.recipes import *; [load_recipe(n) for n in recipe_names()]",
     ],
 )

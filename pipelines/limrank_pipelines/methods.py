@@ -1,0 +1,147 @@
+"""The ways to rewrite a query that come with the package, and how each reads what a model wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+
+from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template, load_template, parse_template
+from limrank_plugins.readouts.labels import TAG
+from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.yes_no import cut_back
+from limrank_plugins.segments import Prompt, Segment, clean_text
+
+_MARKERS = marker_pattern()
+_REFUSAL = re.compile(
+    r"(?:i['’]?m\s+(?:very\s+)?sorry|i\s+am\s+sorry|sorry\b|i\s+apologi[sz]e|as\s+an\s+ai\b"
+    r"|i\s+(?:can(?:no|['’])t|can\s+not|am\s+(?:un|not\s+)able\s+to|won['’]t)\s+\w+)",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"^[^\n,;:]{0,60}:")
+_BULLET = re.compile(r"^(?:[-*•–]|\(?[0-9]{1,3}[.)])\s*")
+_LONGEST_TERM = 6
+_MOST_TERMS = 40
+
+
+class Unusable(Exception):
+    """What was written is no rewriting; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to rewrite.
+
+    Attributes:
+        name: what `Rewriter` calls it; also its template's name.
+        read: (what was written, whether the budget ended it) → the text that is searched with.
+        samples: how many texts are written for a query.
+        repeat: how often the original query stands before them.
+        max_tokens: the budget of one text.
+        source: where the method is published.
+    """
+
+    name: str
+    read: Callable[[str, bool], str]
+    samples: int
+    repeat: int
+    max_tokens: int
+    source: str
+
+    def template(self) -> Template:
+        """The wording that comes with the package."""
+        file = resources.files("limrank_pipelines").joinpath("prompts", f"{self.name}.toml")
+        return parse_template(self.name, file.read_text("utf-8"))
+
+
+def answer_of(text: str) -> str:
+    """What was written behind a thought.
+
+    Raises:
+        Unusable: nothing, the thought did not end, or the model refused.
+    """
+    thought, answer = split_thought(text)
+    answer = answer.strip()
+    if not answer:
+        raise Unusable("the model wrote nothing" if thought is None else "the model wrote only a thought")
+    if _REFUSAL.match(answer):
+        raise Unusable(f"the model refused: {answer[:80]!r}")
+    return answer
+
+
+def harmless(text: str) -> str:
+    """The text on one line, without anything that reads as a tag of an answer or a model's marker."""
+    line = " ".join(clean_text(text).split())
+    return break_markers(Prompt((Segment(TAG.sub(r"(\1\2)", line), trusted=False),)), _MARKERS)[0]
+
+
+def read_text(text: str, cut: bool) -> str:
+    """Prose, up to its last whole sentence where the budget ended it.
+
+    Raises:
+        Unusable: it holds no word.
+    """
+    answer = harmless(answer_of(text))
+    if not any(character.isalnum() for character in answer):
+        raise Unusable(f"the model wrote no word: {answer[:80]!r}")
+    return cut_back(answer) if cut else answer
+
+
+def read_terms(text: str, cut: bool) -> str:
+    """A list with commas, semicolons or lines between: each term once, headings and bullets left out.
+
+    What is longer than six words is no term, and of more than forty the first are kept. Where the
+    budget ended the list, its last entry may be half a word, so it is left out.
+
+    Raises:
+        Unusable: there is no term.
+    """
+    answer = _HEADING.sub("", answer_of(text))
+    pieces = re.split(r"[,;\n]", answer)
+    if cut and len(pieces) > 1:
+        pieces.pop()
+    found: dict[str, str] = {}
+    for piece in pieces:
+        term = " ".join(_BULLET.sub("", piece.strip()).strip(" \t.\"'`*“”").split())
+        if any(character.isalnum() for character in term) and len(term.split()) <= _LONGEST_TERM:
+            found.setdefault(term.casefold(), term)
+    if not found:
+        raise Unusable(f"the model wrote no list of terms: {answer[:80]!r}")
+    return harmless(" ".join([*found.values()][:_MOST_TERMS]))
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("reasoning", read_text, 1, 0, 1024, "BRIGHT, arXiv:2407.12883"),
+        Method("hyde", read_text, 8, 1, 512, "HyDE, arXiv:2212.10496"),
+        Method("keywords", read_terms, 1, 1, 256, "query2doc, arXiv:2303.07678"),
+    )
+}
+
+
+def method_named(name: str) -> Method:
+    """The method of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in METHODS:
+        raise InputError(f"there is no rewriter {name!r}; there are: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def wording(method: Method, template: str | None) -> Template:
+    """The method's own template, or the one in this file.
+
+    Raises:
+        InputError: there is no such file, or it is no template.
+    """
+    if template is None:
+        return method.template()
+    if not template.endswith(".toml"):
+        raise InputError(f"template must be the path of a .toml file, but got {template!r}")
+    return load_template(template)
