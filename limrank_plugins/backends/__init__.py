@@ -10,9 +10,11 @@ from limrank_plugins.errors import InputError
 _BACKENDS = {
     "none": ("limrank_plugins.backends.none", "NoBackend"),
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
+    "seq2seq": ("limrank_plugins.backends.seq2seq", "Seq2SeqBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
     "cross-encoder": ("limrank_plugins.backends.cross_encoder", "CrossEncoderBackend"),
     "vision": ("limrank_plugins.backends.vision", "VisionBackend"),
+    "tildev2": ("limrank_plugins.backends.tildev2", "TILDEv2Backend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }

@@ -50,11 +50,14 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("retro", {"reasoning": "none"}),
     ("retro", {"samples": 3}),
     ("retro:scale=10", {}),
+    ("icr:calibrate=no,order=best-first,task=question", {}),
+    ("icr", {"samples": 3}),
+    ("qlm:reduce=sum", {}),
 ]
 # Methods without scores: they put documents in an order, and have nothing to ask about a single one.
 ORDERS = {name for name, _ in WAYS if load_recipe(name).score_kind == "rank"}
 # One question about all documents fails for all of them.
-JOINT = {"first:mode=joint"}
+JOINT = {"first:mode=joint", "icr", "icr:calibrate=no,order=best-first,task=question"}
 # Made of others: what their parts fail at, and how, is tested with the wrappers.
 WRAPPED = {name for name, _ in WAYS if load_recipe(name).parts}
 ways = pytest.mark.parametrize(("recipe", "options"), WAYS, ids=[f"{n}-{o}" for n, o in WAYS])
@@ -226,7 +229,7 @@ def test_all_documents_of_one_question_fail_together(recipe: str):
     def out(*_: object) -> list[float]:
         raise ScriptedFailure("the model is out")
 
-    ranking = Reranker(recipe, backend=full_backend(read_labels=out)).rank("q", TEXTS)
+    ranking = Reranker(recipe, backend=full_backend(read_labels=out, attend=out)).rank("q", TEXTS)
     assert ranking.ids == [str(i) for i in range(len(TEXTS))]
     assert ranking.failures == tuple((str(i), "the model is out") for i in range(len(TEXTS)))
     assert {hit.score for hit in ranking} == {None}
@@ -243,13 +246,14 @@ def test_failed_documents_stay_where_they_were(recipe: str, options: dict[str, o
     def read(prompt: object) -> list[float]:
         if TEXTS[3] in prompt.text:
             broken()
-        likely = float(ord(prompt.text.split("Passage: passage number ")[1][0]))
+        likely = float(ord(prompt.text.split("passage number ")[1][0]))
         return [likely, *[50.0] * max(1, grades_of(prompt) - 1)]
 
     backend = full_backend(
         encode=encode,
         read_labels=read,
         generate=lambda p: broken() if TEXTS[3] in p.text else "No. <score>5</score>",
+        likelihood=lambda prompt, continuation: [-value for value in read(prompt)],
     )
     made = Reranker(recipe, backend=backend, **options)
     ranking = made.rank("q", TEXTS[:6])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.processing import load_processor
@@ -33,6 +33,24 @@ class Loaded:
     processor: Any = None
 
 
+class _Kind(NamedTuple):
+    """A kind of model: the backend's name, what `transformers` loads it with, and what to call it."""
+
+    backend: str
+    loader: str
+    noun: str
+
+
+_KINDS = {
+    kind.backend: kind
+    for kind in (
+        _Kind("transformers", "AutoModelForCausalLM", "causal language model"),
+        _Kind("vision", "AutoModelForImageTextToText", "vision-language model"),
+        _Kind("seq2seq", "AutoModelForSeq2SeqLM", "sequence-to-sequence model"),
+    )
+}
+
+
 def load(
     model: str,
     *,
@@ -44,10 +62,12 @@ def load(
     trust_remote_code: bool,
     attn_implementation: str | None,
     sees: bool = False,
+    seq2seq: bool = False,
 ) -> Loaded:
     """Load it; see `TransformersBackend` for the arguments.
 
-    With `sees` it is a model for pictures and text, and its processor comes with it.
+    With `sees` it is a model for pictures and text, and its processor comes with it; with `seq2seq` it
+    has an encoder and a decoder.
 
     Raises:
         InputError: a path that does not exist or holds no model, or a device or dtype that cannot be.
@@ -78,15 +98,14 @@ def load(
             )
         )
         extra = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-        kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
-        network, report = kind.from_pretrained(
+        kind = _KINDS["vision" if sees else "seq2seq" if seq2seq else "transformers"]
+        network, report = getattr(transformers, kind.loader).from_pretrained(
             source, dtype=precision, output_loading_info=True, **common, **extra
         )
         if report.get("missing_keys"):
             missing = sorted(report["missing_keys"])
             raise BackendError(
-                f"{given} is no {'vision-' if sees else 'causal '}language model: it has no weights for "
-                f"{missing[0]} "
+                f"{given} is no {kind.noun}: it has no weights for {missing[0]} "
                 f"(and {len(missing) - 1} more), which would be random numbers"
             )
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
@@ -100,7 +119,7 @@ def load(
             network = _adapted(network, adapter, merge_adapter)
         network = network.to(place).eval().requires_grad_(False)
     name = str(precision).removeprefix("torch.")
-    identity = f"{'vision' if sees else 'transformers'}:{model_name(source, revision, network)}:{name}"
+    identity = f"{kind.backend}:{model_name(source, revision, network)}:{name}"
     if adapter is not None:
         how = "merged" if merge_adapter else "live"
         identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"

@@ -1,0 +1,161 @@
+"""The attention that a query pays to documents: in-context re-ranking (ICR, arXiv 2410.02642).
+
+A token's score is the attention it gets from the end of the prompt, less what it gets for a query
+without content. With d the calibrated scores of one document's tokens, its own score is the sum of all
+d_j > mean(d) - 2·std(d) (§3: tokens far below the others are noise). Two forward passes, no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from limrank_plugins.answers import Scores
+from limrank_plugins.backends.protocols import (
+    Attend,
+    Attended,
+    Attends,
+    Failed,
+    Program,
+    Reply,
+    Vector,
+)
+from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template
+from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.grouped import arrangements, cuts, listed
+from limrank_plugins.readouts.labels import NUMERIC, Labels
+
+CONTENT_FREE = "N/A"
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Scores the documents of a group by the attention they get; joint, so not comparable across lists.
+
+    With `samples=m` the scores of m seeded permutations of the group are averaged. Documents that
+    read the same get the same score, their mean. A document without any text gets 0, as much as one
+    that the query changes nothing about.
+
+    Attributes:
+        calibrate: take off what a query without content gets. Without, long documents win.
+        order: how the group is shown: `"worst-first"` puts the first document nearest to the query, as
+            the paper does.
+        labels: what the documents are called in the prompt.
+    """
+
+    calibrate: bool = True
+    order: Literal["worst-first", "best-first"] = "worst-first"
+    labels: Labels = NUMERIC
+    comparable: bool = False
+    permutes: ClassVar[bool] = True
+
+    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
+        """Attention."""
+        return (Attends,)
+
+    def ask(
+        self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
+    ) -> Program[Scores]:
+        """Judge the whole list at once; see `Readout.ask`."""
+        if template is None:
+            raise InputError("a readout of attention needs a template")
+        step = -1 if self.order == "worst-first" else 1
+        shown = [order[::step] for order in arrangements(documents, settings)]
+        asked = [query, Query(CONTENT_FREE)] if self.calibrate else [query]
+        prompts = [
+            tuple(listed(q, [documents[i] for i in order], template, settings, self.labels) for q in asked)
+            for order in shown
+        ]
+        replies = yield [Attend(several) for several in prompts]
+        usage = Usage()
+        failures: list[str] = []
+        found: list[list[float | None]] = []
+        for order, reply in zip(shown, replies, strict=True):
+            usage = usage + reply.usage
+            scores = _scores(reply, len(order), len(asked))
+            if isinstance(scores, str):
+                failures.append(scores)
+            else:
+                by_document = dict(zip(order, scores, strict=True))
+                found.append([by_document[i] for i in range(len(documents))])
+        if not found:
+            return Scores(_noted([Judgement(None, failure=failures[0]) for _ in documents], usage, 0))
+        means = _of_twins(documents, [_mean(scores) for scores in zip(*found, strict=True)])
+        cut = cuts(
+            shown,
+            [several[0] for several in prompts],
+            [reply.cut_tokens if isinstance(reply, Attended) else 0 for reply in replies],
+        )
+        judged = [
+            _judged(document, mean, cut[i] if cut else 0)
+            for i, (document, mean) in enumerate(zip(documents, means, strict=True))
+        ]
+        return Scores(_noted(judged, usage, len(failures)))
+
+
+def document_score(weights: Vector, calibration: Vector | None = None) -> float:
+    """The score of one document from the attention to its tokens, shape (tokens,); 0 without any.
+
+    A token is left out where it is more than two standard deviations (of a sample) under the mean.
+    """
+    values = weights.astype(np.float64)
+    if calibration is not None:
+        values = values - calibration.astype(np.float64)
+    if len(values) > 1:
+        # Equal values have no spread but rounding's, which must not throw out half of them.
+        bound = values.mean() - 2 * values.std(ddof=1) - 1e-9 * np.abs(values).max()
+        values = values[~(values <= bound)]
+    return float(values.sum())
+
+
+def _scores(reply: Reply, size: int, prompts: int) -> list[float | None] | str:
+    """One score for each document shown, None where it has no token, or why there are none."""
+    if isinstance(reply, Failed):
+        return reply.reason
+    if not isinstance(reply, Attended):
+        raise TypeError(f"a backend answered an attention question with {type(reply).__name__}")
+    if len(reply.weights) != prompts or any(len(rows) != size for rows in reply.weights):
+        raise TypeError("a backend answered an attention question about other prompts or documents")
+    own, *others = reply.weights
+    scores: list[float | None] = []
+    for i, weights in enumerate(own):
+        score = document_score(weights, others[0][i] if others else None)
+        if not np.isfinite(score):
+            return f"the attention to document {i + 1} of the prompt is {score}"
+        scores.append(score if len(weights) else None)
+    return scores
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _of_twins(documents: Sequence[Document], means: Sequence[float | None]) -> list[float | None]:
+    """Documents that read the same are a tie, wherever they were shown."""
+    twins: dict[tuple[Any, ...], list[float | None]] = {}
+    keys = [(document.passage, document.images) for document in documents]
+    for key, mean in zip(keys, means, strict=True):
+        twins.setdefault(key, []).append(mean)
+    return [_mean(twins[key]) for key in keys]
+
+
+def _judged(document: Document, score: float | None, cut: int) -> Judgement:
+    if score is None and document.passage.strip():
+        reason = "nothing of the document fits into the prompt beside the others: rank fewer documents"
+        return Judgement(None, failure=reason, cut_tokens=cut)
+    return Judgement(score if score is not None else 0.0, cut_tokens=cut)
+
+
+def _noted(judged: Sequence[Judgement], usage: Usage, repairs: int) -> tuple[Judgement, ...]:
+    """What the group cost, noted on its first document."""
+    first, *others = judged
+    noted = Judgement(
+        first.score, failure=first.failure, cut_tokens=first.cut_tokens, repairs=repairs, usage=usage
+    )
+    return (noted, *others)
