@@ -67,6 +67,10 @@ class OpenAIBackend:
         timeout: seconds for one attempt; default 600.
         sleep: for tests: how it waits between attempts.
 
+    A prompt with images goes to the chat API whatever `api="auto"` would choose, as text and `image_url`
+    parts in reading order; whether the model sees is for the server to say. Nothing of such a prompt is
+    cut to fit.
+
     Raises:
         InputError: a value that cannot be used.
         MissingExtra: the openai SDK (or, for `tokenizer`, transformers) is not installed.

@@ -145,7 +145,8 @@ class Pictures:
     def _spans(self, ids: list[int], count: int) -> list[tuple[int, int]]:
         """Where each picture's tokens are: what stands between the separators."""
         start = len(self._prefix) if ids[: len(self._prefix)] == self._prefix else 0
-        width, spans, at = len(self._between), [], start
+        spans: list[tuple[int, int]] = []
+        width, at = len(self._between), start
         while at + width <= len(ids) and len(spans) < count:
             if ids[at : at + width] == self._between:
                 spans.append((start, at))

@@ -23,11 +23,13 @@ class CallFailed(LimRankError, RuntimeError):
     Attributes:
         status: the HTTP status of the last answer, or None where there was none.
         fatal: it would be the same for every question (wrong key, wrong address, no such model).
+        late: the answer did not come in time; the server may have worked on it all the same.
     """
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, *, late: bool = False) -> None:
         super().__init__(reason)
         self.status = status
+        self.late = late
         self.fatal = status in _FATAL
 
 

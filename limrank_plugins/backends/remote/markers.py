@@ -18,6 +18,7 @@ _KNOWN = re.compile(
     r"|</?(?:think|thinking|answer|tool_call|tool_response|seed:[a-z_]+)>"
     r"|</?s>|<(?:unk|pad|bos|eos|mask|sep|cls)>"
     r"|<(?:start_of_turn|end_of_turn|start_of_image|end_of_image|begin_of_text|end_of_text)>"
+    r"|<(?:image|img|video|IMG_CONTEXT|image_soft_token)>|</img>|\[IMG(?:_BREAK|_END)?\]"  # pictures' places
     r"|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|THINK|CLS|SEP|PAD|MASK|UNK)\]"
 )
 _ROUNDS = 4

@@ -14,6 +14,7 @@ from limrank_plugins.backends.local.fitting import fit
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.backends.remote.messages import messages
 from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.errors import LimRankError, require
@@ -30,6 +31,7 @@ class Sent:
     body: Json
     labels: tuple[Label, ...] = ()
     cut_tokens: int = 0
+    seen: bool = False  # it holds pictures
 
     @property
     def is_chat(self) -> bool:
@@ -132,6 +134,13 @@ class Wire:
 
     def _prepare(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
         server, encoder = self.server, self._encoder
+        if prompt.images:
+            if self._api == "completions":
+                raise CallFailed(
+                    "a document or the query has an image, which the completions API cannot carry: leave out "
+                    "api='completions', so that it goes to the chat API"
+                )
+            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)), seen=True)
         if encoder is not None and server.takes_ids and not self.is_chat:
             try:
                 encoded = encoder.encode(prompt)
@@ -140,20 +149,8 @@ class Wire:
                 raise CallFailed(str(error)) from None
             return Sent({"prompt": ids}, self._named(labels, encoded.end), cut)
         if self.is_chat or prompt.is_chat:
-            return Sent(self._messages(prompt), tuple(map(Label, labels)))
+            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)))
         return Sent({"prompt": self._broken(prompt)}, self._named(labels, prompt.segments[-1].text))
-
-    def _messages(self, prompt: Prompt) -> Json:
-        """The prompt for the chat API. A raw prompt is one user message."""
-        parts = [(role or "user", self._broken(Prompt(pieces))) for role, pieces in prompt.messages()]
-        body: Json = {}
-        if len(parts) > 1 and parts[-1][0] == "assistant":
-            if self.server.continues:
-                body["extra_body"] = dict(self.server.continues)
-            else:  # most servers cannot be made to continue an answer: they get its beginning as a request
-                (role, text), (_, begun) = parts[-2:]
-                parts[-2:] = [(role, text + begun)]
-        return body | {"messages": [{"role": role, "content": text} for role, text in parts]}
 
     def _broken(self, prompt: Prompt) -> str:
         text, broken = break_markers(prompt, self._pattern)
@@ -198,6 +195,10 @@ class Wire:
         try:
             body = await self._calls.call(ask)
         except CallFailed as failure:
+            if sent.seen and failure.status in (404, 405):  # a text can still be asked about
+                raise CallFailed(
+                    f"a prompt with images goes to the chat API, where there is none: {failure}"
+                ) from failure
             if sent.is_chat or self._api != "auto" or failure.status not in (404, 405):
                 raise
             # No such path, or "this is a chat model": if it is the model that is missing, chat says so.

@@ -1,0 +1,62 @@
+"""A prompt as OpenAI-style messages: texts, and pictures as `image_url` parts, in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+from limrank_plugins.backends.remote.servers import Server
+from limrank_plugins.images import Image
+from limrank_plugins.segments import Prompt, Segment
+
+Json = dict[str, Any]
+Part = str | Image
+
+
+def messages(prompt: Prompt, safe: Callable[[Prompt], str], server: Server) -> Json:
+    """The body's fields for the chat API. A raw prompt is one user message.
+
+    Args:
+        prompt: what is asked.
+        safe: the text of some segments with the markers of untrusted ones broken.
+        server: who is asked; it says whether an answer that the prompt has begun can be continued.
+    """
+    said = [(role or "user", _parts(pieces, safe)) for role, pieces in prompt.messages()]
+    body: Json = {}
+    if len(said) > 1 and said[-1][0] == "assistant":
+        if server.continues:
+            body["extra_body"] = dict(server.continues)
+        else:  # most servers cannot be made to continue an answer: they get its beginning as a request
+            (role, parts), (_, begun) = said[-2:]
+            said[-2:] = [(role, [*parts, *begun])]
+    return body | {"messages": [{"role": role, "content": _content(parts)} for role, parts in said]}
+
+
+def _parts(pieces: Sequence[Segment], safe: Callable[[Prompt], str]) -> list[Part]:
+    parts: list[Part] = []
+    for _, run in groupby(pieces, key=lambda piece: piece.image is not None):
+        segments = tuple(run)
+        pictures = [segment.image for segment in segments if segment.image is not None]
+        parts += pictures if pictures else [safe(Prompt(segments))]
+    return parts
+
+
+def _content(parts: Sequence[Part]) -> str | list[Json]:
+    """A text where there is no picture, which every server takes; else a list of parts."""
+    merged: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    texts = [part for part in merged if isinstance(part, str)]
+    if len(texts) == len(merged):
+        return "".join(texts)
+    return [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": part.url}}
+        for part in merged
+        if part != ""
+    ]
