@@ -21,7 +21,7 @@ VOCABULARY = [
     *SPECIAL,
     *"[]<>/.,?!0123456789",
     *LETTERS,
-    *WORDS,
+    *(word for word in WORDS if len(word) > 1),
     *(f"##{letter}" for letter in LETTERS),
 ]
 QUERY = "why does milk curdle in tea?"
@@ -64,4 +64,30 @@ def cross_encoder(folder: Path, seed: int = 0, **changes: Any) -> Path:
     torch.manual_seed(seed)
     bert_tokenizer(folder).save_pretrained(folder)
     transformers.BertForSequenceClassification(bert_config(**changes)).save_pretrained(folder)
+    return folder
+
+
+def tildev2(folder: Path, seed: int = 3, **changes: Any) -> Path:
+    """A random TILDEv2 in the released layout: one file of `bert.*` and `tok_proj.*`, pooler included."""
+    torch.manual_seed(seed)
+    bert_tokenizer(folder).save_pretrained(folder)
+    config = bert_config(**changes)
+    encoder = transformers.BertModel(config)
+    head = torch.nn.Linear(config.hidden_size, 1)
+    torch.nn.init.normal_(head.weight, std=0.5)
+    with torch.no_grad():  # so that about one weight in four is cut off at 0
+        hidden = encoder.eval()(torch.randint(len(SPECIAL), len(VOCABULARY), (4, 12))).last_hidden_state
+        head.bias.fill_(-(hidden @ head.weight[0]).quantile(0.25).item())
+    config.architectures = ["TILDEv2"]
+    config.save_pretrained(folder)
+    state = {f"bert.{name}": value for name, value in encoder.state_dict().items()}
+    state |= {f"tok_proj.{name}": value for name, value in head.state_dict().items()}
+    torch.save(state, folder / "pytorch_model.bin")
+    return folder
+
+
+def tilde(folder: Path, seed: int = 7) -> Path:
+    """A random TILDE, saved by the class it was trained with; the hub's has no tokenizer either."""
+    torch.manual_seed(seed)
+    transformers.BertLMHeadModel(bert_config()).save_pretrained(folder)
     return folder

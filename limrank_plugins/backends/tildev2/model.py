@@ -1,0 +1,148 @@
+"""TILDEv2's model: a BERT and one linear layer, max(0, w·h + b) for every token of a passage.
+
+The released layout (`ielab/TILDEv2-TILDE200-exp`) and ours are one: `bert.*`, `tok_proj.weight` and
+`tok_proj.bias` in one file of weights beside the encoder's config.json and the tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from limrank_plugins.backends.local.loading import (
+    checked_source,
+    model_name,
+    no_progress_bar,
+    place_for,
+    precision_for,
+    told,
+)
+from limrank_plugins.backends.local.pairs import Row, as_tensors, in_turn, longest
+from limrank_plugins.backends.local.weights import read_weights
+from limrank_plugins.backends.tildev2.terms import Terms
+from limrank_plugins.errors import BackendError, InputError, require
+
+_WHY = "TILDEv2"
+MAX_TOKENS = 192
+# Left over from training and from older versions of the library; nothing here uses them.
+_UNUSED = ("bert.pooler.", "bert.embeddings.position_ids")
+
+
+class TILDEv2:
+    """Weighs the tokens of passages. Not safe for threads by itself; `TILDEv2Backend` holds a lock.
+
+    Args:
+        encoder: a BERT without its pooling layer.
+        head: a linear layer from its hidden size to 1.
+        tokenizer: its fast tokenizer.
+        identity: what tells these weights from others.
+
+    Attributes:
+        module: both, as one `torch` module whose `state_dict` has the released names: for training.
+        terms: which tokens count.
+        limit: the most tokens of a row, at most 192, which is what the released weights were trained with.
+    """
+
+    def __init__(self, encoder: Any, head: Any, tokenizer: Any, *, identity: str) -> None:
+        self._torch = require("torch", "transformers", _WHY)
+        self.module = self._torch.nn.ModuleDict({"bert": encoder, "tok_proj": head})
+        self.tokenizer = tokenizer
+        self.terms = Terms(tokenizer)
+        self.limit = longest(encoder.config, tokenizer, MAX_TOKENS)
+        self.identity = identity
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+    ) -> Self:
+        """Read the weights of a folder or hub name, released or ours.
+
+        Args:
+            model: folder or hub name.
+            device: default: a GPU where there is one.
+            dtype: default float32, on a GPU too: an index is built once.
+            revision: branch, tag or commit of a hub model.
+
+        Raises:
+            InputError: a value that cannot be used.
+            BackendError: the model cannot be read, or is no TILDEv2.
+        """
+        torch = require("torch", "transformers", _WHY)
+        transformers = require("transformers", "transformers", _WHY)
+        place = place_for(torch, device)
+        precision = precision_for(torch, "float32" if dtype is None else dtype, place)
+        source = checked_source(model)
+        with told(model), no_progress_bar():
+            config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+            if config.model_type != "bert":
+                raise BackendError(f"{model} is a {config.model_type}, but TILDEv2 is made of a BERT")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+            encoder = transformers.BertModel(config, add_pooling_layer=False)
+            head = torch.nn.Linear(config.hidden_size, 1)
+            made = cls(encoder, head, tokenizer, identity="")
+            read = read_weights(source, revision)
+            _put(made.module, read, model)
+            made.module.to(place, precision).eval().requires_grad_(False)
+        name = str(precision).removeprefix("torch.")
+        made.identity = f"tildev2:{model_name(source, revision, encoder)}:{name}"
+        return made
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config, weights (safetensors) and tokenizer, so that `load` reads them."""
+        safetensors = require("safetensors.torch", "transformers", _WHY)
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        body = self.module["bert"].config.to_dict() | {"architectures": ["TILDEv2"]}
+        (place / "config.json").write_text(json.dumps(body, indent=2, sort_keys=True) + "\n", "utf-8")
+        state = {name: value.detach().cpu().contiguous() for name, value in self.module.state_dict().items()}
+        safetensors.save_file(state, place / "model.safetensors", metadata={"format": "pt"})
+        self.tokenizer.save_pretrained(place)
+
+    def layout(self, passage: Sequence[int], expansion: Sequence[int] = ()) -> Row:
+        """The row that is read: passage, then, behind a separator, the expansion, as in training.
+
+        The passage is cut where it does not fit. Of the expansion, given best first, as much is kept as
+        fits; like the released training data it is written in the order of the token ids.
+        """
+        row = self.terms.encoder.single(passage, self.limit)
+        kept = sorted(expansion[: max(0, self.limit - len(row.ids) - 1)])
+        if not kept:
+            return row
+        end = self.tokenizer.sep_token_id
+        types = None if row.types is None else row.types + [0] * (len(kept) + 1)
+        return Row([*row.ids, *kept, end], types, row.cut)
+
+    def weigh(self, rows: Sequence[Row], *, batch_size: int = 32) -> list[list[float]]:
+        """What each token of each row weighs, at least 0. On a CPU each row is computed alone."""
+        if batch_size < 1:
+            raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")
+        weights: list[list[float]] = [[] for _ in rows]
+        place = self.module["tok_proj"].weight.device
+        with self._torch.inference_mode():
+            for batch in in_turn([len(row.ids) for row in rows], batch_size, alone=place.type == "cpu"):
+                chosen = [rows[i] for i in batch]
+                features = as_tensors(self._torch, chosen, self.tokenizer, place)
+                hidden = self.module["bert"](**features).last_hidden_state
+                found = self.module["tok_proj"](hidden).relu()[..., 0].float().cpu().tolist()
+                for i, values in zip(batch, found, strict=True):
+                    weights[i] = values[: len(rows[i].ids)]
+        return weights
+
+
+def _put(module: Any, weights: dict[str, Any], model: str) -> None:
+    report = module.load_state_dict(weights, strict=False)
+    strange = [name for name in report.unexpected_keys if not name.startswith(_UNUSED)]
+    if report.missing_keys or strange:
+        missing = report.missing_keys
+        what = f"has no {missing[0]}" if missing else f"also has {strange[0]}"
+        raise BackendError(
+            f"{model} is no TILDEv2: its file of weights {what}; give ielab/TILDEv2-TILDE200-exp, or a "
+            f"folder that TILDEv2.save_pretrained wrote"
+        )

@@ -1,0 +1,81 @@
+"""`limrank expand`: weigh a corpus's tokens once, for `--recipe tildev2`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from limrank_plugins.backends.tildev2.quantise import check_bits
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
+
+
+@reports_errors
+def expand(
+    corpus: Annotated[str, typer.Argument(help="As for `limrank search`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index.")],
+    model: Annotated[
+        str, typer.Option(help="Folder or hub name of a TILDEv2.")
+    ] = "ielab/TILDEv2-TILDE200-exp",
+    expansion: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub name of a TILDE that adds tokens to passages, such as ielab/TILDE.",
+            show_default="none",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many tokens the expansion looks at.")] = 200,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="8 or 16 for a smaller index; default: float32.", show_default=False),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Most passages in one forward pass on a GPU.")] = 32,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Weigh the tokens of every passage of a corpus, so that `--recipe tildev2` asks no model."""
+    from limrank_plugins.backends.tildev2 import Expansion, TILDEv2, TILDEv2Index
+
+    # Before hours of work, not after.
+    check_bits(bits)
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be > 0, but got {batch_size}")
+    if output.exists():
+        raise InputError(f"{output} is there already: remove it, or choose another folder")
+    documents = list(common.read_corpus(corpus))
+    if not documents:
+        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+    weighing = TILDEv2.load(model, device=device, dtype=dtype)
+    adding = None if expansion is None else Expansion.load(expansion, top=top, device=device, dtype=dtype)
+    columns = (TextColumn("weighing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=len(documents))
+        index = TILDEv2Index.build(
+            documents,
+            weighing,
+            expansion=adding,
+            bits=bits,
+            batch_size=batch_size,
+            on_progress=lambda done: progress.update(bar, completed=done),
+        )
+    index.save(output)
+    cut = int((index.cut > 0).sum())
+    report = {
+        "folder": str(output),
+        "documents": len(documents),
+        "passages": len(index),
+        "weights": len(index.rows.indices),
+        "cut": cut,
+    }
+    if as_json:
+        common.emit(report)
+        return
+    typer.echo(f"{len(index):,} passages with {report['weights']:,} weights in {output}")
+    if cut:
+        common.say(f"{cut:,} passages are longer than the {weighing.limit} tokens the model reads")
+    common.say(f"use it with: limrank rerank --recipe tildev2 --option index={output} …")
