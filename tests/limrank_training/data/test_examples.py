@@ -65,14 +65,12 @@ def test_without_reasoning_only_the_verdict_is_learned():
     assert len(example.ids) - example.learned == 1
 
 
-def test_only_the_verdict_or_only_what_follows_a_hint():
+def test_only_the_verdict_behind_the_trace_or_half_of_it():
     verdict = layout(learned="verdict").example(ROW)
     assert text_of(verdict.ids[verdict.learned :]) == " true"
-    hinted = layout(hint=0.6).example(ROW)
-    rest = text_of(hinted.ids[hinted.learned :])
-    assert rest.endswith("That is plain.\n</think> true")
-    assert "names a cause" not in rest
-    assert hinted.ids == layout().example(ROW).ids
+    hinted = layout(learned="verdict", share=0.6).example(ROW)
+    assert text_of(hinted.ids).endswith("\nThe passage names a cause.\n</think> true")
+    assert text_of(hinted.ids[hinted.learned :]) == " true"
 
 
 def test_an_end_is_learned_where_it_is_wanted():

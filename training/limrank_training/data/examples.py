@@ -51,7 +51,7 @@ class Layout:
         cutoff: the most tokens of an example.
         reasoning: whether the trace is learned; without it the verdict follows the prompt at once.
         learned: see `Learned`.
-        hint: the share of the trace's sentences that is given and not learned (Eklav); 0 for none.
+        share: how much of each trace is used, back to a sentence's end (Eklav: half, as a hint).
         end: the token that ends the answer, learned as the last one; None: it does not end, and inference
             stops on strings, as LimRank and Rank1 were trained.
         least_passage: tokens of a passage that are always kept, before the trace is cut.
@@ -63,7 +63,7 @@ class Layout:
     cutoff: int
     reasoning: bool = True
     learned: Learned = "completion"
-    hint: float = 0.0
+    share: float = 1.0
     end: int | None = None
     least_passage: int = 64
     least_trace: int = 32
@@ -71,15 +71,15 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.template.labels) != 2:
             raise InputError(f"template {self.template.name!r} has no two labels, the relevant one first")
-        if not 0 <= self.hint < 1:
-            raise InputError(f"hint must be in [0, 1), but got {self.hint!r}")
+        if not 0 < self.share <= 1:
+            raise InputError(f"share must be in (0, 1], but got {self.share!r}")
         if self.cutoff < 8:
             raise InputError(f"cutoff must be at least 8 tokens, but got {self.cutoff!r}")
 
     def example(self, row: TrainingRow) -> Example | None:
         """The row's example; None where it does not fit even with a short passage and a short trace."""
         room = self.cutoff - (self.end is not None)
-        trace = row.trace.strip() if self.reasoning else None
+        trace = self._used(row.trace.strip()) if self.reasoning else None
         encoded = self._encoded(row, trace)
         cut_trace = 0
         if trace is not None:
@@ -135,8 +135,6 @@ class Layout:
         elif self.learned == "verdict":
             thought = Segment(f"\n{trace}", trusted=False)
             given = given.then(thought, Segment(self.template.close))
-        elif self.hint:
-            given = given.then(Segment(f"\n{self._hinted(trace)}", trusted=False))
         ids = self.encoder.encode(given).ids
         if encoded.ids[: len(ids)] != ids:
             raise InputError(
@@ -145,11 +143,12 @@ class Layout:
             )
         return len(ids)
 
-    def _hinted(self, trace: str) -> str:
-        """The beginning of the trace that is given: so many of its characters, back to a sentence's end."""
-        given = trace[: int(len(trace) * self.hint)]
-        whole = cut_back(given)
-        return whole if whole else given
+    def _used(self, trace: str) -> str:
+        """The share of the trace that is used, by its characters."""
+        if self.share == 1:
+            return trace
+        begun = trace[: max(1, int(len(trace) * self.share))]
+        return cut_back(begun)
 
 
 def report(examples: Sequence[Example | None], cutoff: int) -> dict[str, object]:

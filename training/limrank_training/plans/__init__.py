@@ -1,0 +1,245 @@
+"""Training plans: everything a run depends on, as YAML; the shipped ones lie beside this module."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from limrank_plugins.errors import InputError, require
+
+_SCHEDULES = ("constant", "linear", "cosine")
+_PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters (arXiv 2106.09685).
+
+    Attributes:
+        r: their rank.
+        alpha: their scale is alpha / r.
+        dropout: on their input.
+        targets: `"all-linear"` (all but the output matrix), or names of modules.
+        embeddings: also train input and output embeddings in full, as LLaMA-Factory does with
+            `resize_vocab`: about 1.1 billion parameters for Qwen2.5-7B.
+        four_bit: load the base in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes and a GPU.
+    """
+
+    r: int = 32
+    alpha: int = 64
+    dropout: float = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+    embeddings: bool = False
+    four_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """AdamW and its schedule.
+
+    Attributes:
+        rate: the highest learning rate.
+        schedule: `"constant"`, `"linear"` or `"cosine"`, after the warm-up.
+        warmup: the share of all steps in which the rate rises from 0.
+        epochs: passes over the data.
+        steps: instead of epochs, so many steps; None: epochs decide.
+        batch: examples of a step, over all processes and accumulated parts.
+        part: examples of one process computed at a time.
+        decay: weight decay, of matrices only.
+        clip: the largest norm of the gradient; 0: none.
+    """
+
+    rate: float = 1e-4
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: float = 0.03
+    epochs: float = 1.0
+    steps: int | None = None
+    batch: int = 128
+    part: int = 4
+    decay: float = 0.0
+    clip: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training run, up to its data.
+
+    Attributes:
+        name: what it is called.
+        about: what it reproduces, in a sentence or two.
+        disagrees: where its sources contradict each other, and what this plan takes.
+        objective: what is optimised; `"sft"` is the likelihood of the learned tokens.
+        recipe: whose prompt and labels are used; the run's card names it.
+        base: the model that is trained.
+        reasoning: whether traces are learned; without them the verdict follows the prompt at once.
+        learned: `"completion"`: trace and verdict; `"verdict"`: what stands behind the trace, which is given.
+        share: how much of each trace is used, back to a sentence's end.
+        tokens: ordinary tokens that the tokenizer must have; they are added where it has not.
+        end: whether the end of the answer is learned. LimRank and Rank1 are trained without; inference
+            stops on strings.
+        cutoff: the most tokens of an example; the passage is cut, then the trace, never the verdict.
+        lora: adapters, or None to train everything.
+        optimiser: see there.
+        precision: of the weights.
+        dev: the share of the queries that is kept out for a loss and nDCG@10 on unseen ones.
+        checkpoints: how often a checkpoint is kept in an epoch.
+        seed: of everything drawn.
+        packed: fill rows with several examples, each seeing itself alone.
+    """
+
+    name: str
+    about: str = ""
+    disagrees: tuple[str, ...] = ()
+    objective: Literal["sft"] = "sft"
+    recipe: str = "limrank"
+    base: str = "Qwen/Qwen2.5-7B"
+    reasoning: bool = True
+    learned: Literal["completion", "verdict"] = "completion"
+    share: float = 1.0
+    tokens: tuple[str, ...] = ("<think>", "</think>")
+    end: bool = False
+    cutoff: int = 2500
+    lora: Lora | None = field(default_factory=Lora)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    dev: float = 0.01
+    checkpoints: int = 1
+    seed: int = 12345
+    packed: bool = False
+
+    def __post_init__(self) -> None:
+        o = self.optimiser
+        _positive("optimiser.rate", o.rate)
+        for name in ("epochs", "batch", "part"):
+            _positive(f"optimiser.{name}", getattr(o, name))
+        if o.batch % o.part:
+            raise InputError(f"optimiser.batch={o.batch} must be a multiple of optimiser.part={o.part}")
+        if not 0 <= o.warmup < 1:
+            raise InputError(f"optimiser.warmup must be in [0, 1), but is {o.warmup!r}")
+        if not 0 <= self.dev < 1:
+            raise InputError(f"dev must be in [0, 1), but is {self.dev!r}")
+        _positive("cutoff", self.cutoff)
+        _positive("checkpoints", self.checkpoints)
+        if self.lora is not None:
+            _positive("lora.r", self.lora.r)
+            _positive("lora.alpha", self.lora.alpha)
+        if not self.reasoning and (self.share != 1 or self.learned == "verdict"):
+            raise InputError("share and learned=verdict need reasoning: true, as there is no trace otherwise")
+        if not 0 < self.share <= 1:
+            raise InputError(f"share must be in (0, 1], but is {self.share!r}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The resolved settings."""
+        return dataclasses.asdict(self)
+
+
+def plan_names() -> list[str]:
+    """The plans that come with the package."""
+    files = resources.files(__name__).iterdir()
+    return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
+
+
+def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
+    """A shipped plan, or that of a `.yaml` file, with some settings changed.
+
+    Args:
+        name: a plan's name, or a path that ends in `.yaml`.
+        changes: settings by dotted name, as in `{"optimiser.rate": 1e-4, "base": "folder"}`.
+
+    Raises:
+        InputError: there is no such plan, or a setting that is unknown, of another type, or senseless.
+    """
+    yaml = require("yaml", "training", "training plans")
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"there is no plan file {name!r}")
+        text, called = path.read_text("utf-8"), path.stem
+    elif name in plan_names():
+        text, called = resources.files(__name__).joinpath(f"{name}.yaml").read_text("utf-8"), name
+    else:
+        raise InputError(f"there is no plan {name!r}; there are: {', '.join(plan_names())}")
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"plan {name!r} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(given, dict):
+        raise InputError(f"plan {name!r} must be a table of settings")
+    given.setdefault("name", called)
+    for key, value in (changes or {}).items():
+        _put(given, key, value)
+    plan: Plan = _made(Plan, given, "")
+    return plan
+
+
+def _put(given: dict[str, Any], key: str, value: Any) -> None:
+    *outer, last = key.split(".")
+    for name in outer:
+        inner = given.setdefault(name, {})
+        if inner is None:
+            inner = given[name] = {}
+        if not isinstance(inner, dict):
+            raise InputError(f"{name!r} of the plan is no table, so {key!r} cannot be set")
+        given = inner
+    given[last] = value
+
+
+def _made(kind: type[Any], given: Any, where: str) -> Any:
+    if not isinstance(given, dict):
+        raise InputError(f"plan: {where.rstrip('.')} must be a table of settings, but is {given!r}")
+    hints = get_type_hints(kind)
+    unknown = sorted(str(key) for key in given if key not in hints)
+    if unknown:
+        raise InputError(f"plan: there is no setting {where}{unknown[0]}; there are: {', '.join(hints)}")
+    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in given.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """The value as what it must be; YAML knows neither tuples nor 1e-4."""
+    if get_origin(hint) in (Union, UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        options = [option for option in get_args(hint) if option is not type(None)]
+        for option in options[:-1]:
+            try:
+                return _value(option, value, where)
+            except InputError:
+                continue
+        return _value(options[-1], value, where)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise InputError(f"plan: {where} must be one of {', '.join(get_args(hint))}, but is {value!r}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _made(hint, value, f"{where}.")  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise InputError(f"plan: {where} must be a list of texts, but is {value!r}")
+        return tuple(value)
+    if hint is float and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError as error:
+            raise InputError(f"plan: {where} must be a number, but is {value!r}") from error
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"plan: {where} must be {_NAMES.get(hint, hint)}, but is {value!r}")
+    return value
+
+
+_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be > 0, but is {value!r}")
+
+
+__all__ = ["Lora", "Optimiser", "Plan", "load_plan", "plan_names"]
