@@ -112,6 +112,8 @@ def test_a_failed_permutation_is_a_repair():
     replies: list[Request] = []
     answer, _ = ask(reply, Settings(samples=3))
     assert answer.order() == (2, 0, 1)
+    total = math.log(2 + math.e)
+    assert scores(answer) == pytest.approx([-total, -total, 1 - total]), "the mean of those that were read"
     assert [judgement.repairs for judgement in answer.judged] == [1, 0, 0]
     assert {judgement.failure for judgement in answer.judged} == {None}
 
