@@ -1,0 +1,98 @@
+"""How far reviewers agree: Cohen's kappa, the plain share, and where they do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from limrank_synth.review.decisions import Entry
+from limrank_synth.review.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two reviewers on the rows that both decided; an edited row counts as kept.
+
+    Attributes:
+        first, second: their names.
+        both_keep, both_reject, first_keeps, second_keeps: how many rows, the last two where only one does.
+        agreement: the share of rows with the same verdict; None without a row.
+        kappa: Cohen's; None where it is not defined, see `cohens_kappa`.
+    """
+
+    first: str
+    second: str
+    both_keep: int
+    both_reject: int
+    first_keeps: int
+    second_keeps: int
+    agreement: float | None
+    kappa: float | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows both decided."""
+        return self.both_keep + self.both_reject + self.first_keeps + self.second_keeps
+
+
+def cohens_kappa(pairs: Iterable[tuple[Hashable, Hashable]]) -> float | None:
+    """(p_o - p_e) / (1 - p_e): agreement beyond what two raters with these habits have by chance.
+
+    p_o is the share of equal pairs, p_e the sum over the categories of the product of both raters' shares
+    (Cohen, A Coefficient of Agreement for Nominal Scales, 1960).
+
+    Returns:
+        At most 1, and 0 for chance; None without pairs, and where both raters only ever gave one and the
+        same answer: chance explains it all, and the formula is 0 / 0.
+    """
+    given = list(pairs)
+    if not given:
+        return None
+    total = len(given)
+    first, second = (Counter(side) for side in zip(*given, strict=True))
+    # In whole numbers until the end, so that 0 / 0 is seen and not rounded away.
+    same = sum(a == b for a, b in given) * total
+    chance = sum(count * second[category] for category, count in first.items())
+    if chance == total * total:
+        return None
+    return (same - chance) / (total * total - chance)
+
+
+def compare(standing: Standing, rows: Sequence[str]) -> list[Pair]:
+    """Every two reviewers on these rows, by name; those without a row in common are left out."""
+    decided = {name: standing.of(name) for name in standing.reviewers}
+    found = []
+    for first, second in combinations(decided, 2):
+        mine, theirs = decided[first], decided[second]
+        verdicts = [(mine[row].keeps, theirs[row].keeps) for row in rows if row in mine and row in theirs]
+        if not verdicts:
+            continue
+        counts = Counter(verdicts)
+        found.append(
+            Pair(
+                first,
+                second,
+                both_keep=counts[True, True],
+                both_reject=counts[False, False],
+                first_keeps=counts[True, False],
+                second_keeps=counts[False, True],
+                agreement=(counts[True, True] + counts[False, False]) / len(verdicts),
+                kappa=cohens_kappa(verdicts),
+            )
+        )
+    return found
+
+
+def disputed(decisions: Iterable[Entry]) -> bool:
+    """Whether decisions on one row are not one outcome: kept or not, or kept with different edits."""
+    given = list(decisions)
+    kept = [dict(entry.edits) for entry in given if entry.keeps]
+    return 0 < len(kept) < len(given) or any(edits != kept[0] for edits in kept)
+
+
+def disagreements(standing: Standing, rows: Sequence[str]) -> dict[str, dict[str, Entry]]:
+    """By row, the decisions of all reviewers where these dispute it; in the order of `rows`."""
+    found = {row: standing.on(row) for row in rows}
+    return {row: decisions for row, decisions in found.items() if disputed(decisions.values())}
