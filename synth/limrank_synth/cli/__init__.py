@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_synth.cli import run
+from limrank_synth.cli import mix, run
 
 
 def register(app: typer.Typer) -> None:
@@ -12,4 +12,6 @@ def register(app: typer.Typer) -> None:
     synth = typer.Typer(help="Make reasoning-intensive training data.", no_args_is_help=True)
     synth.command("run")(run.run)
     synth.command("batch-in")(run.batch_in)
+    synth.command("mix")(mix.mix)
+    synth.command("review")(review.review)
     app.add_typer(synth, name="synth")
