@@ -29,6 +29,9 @@ def logits(prompt: Prompt) -> tuple[float, ...]:
     """Label logits by passage and length of the thought; in a chat, one for each passage or grade."""
     if grades := grades_of(prompt):
         return tuple(6 * unit(f"{grade}{passage_of(prompt)}") for grade in range(grades))
+    asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
+    if "'Yes' or 'No'" in asked or "True or False" in asked:
+        return (6 * unit(passage_of(prompt)), 3.0)
     if prompt.is_chat:
         return tuple(6 * unit(text) for text in passages_of(prompt))
     return (6 * unit(passage_of(prompt)), 3.0 + (0.1 if "thought" in prompt.text else 0.0))
@@ -55,6 +58,8 @@ def answer(prompt: Prompt) -> str:
         return score if asked.endswith("<score>\n") else f"It says {passage_of(prompt)}. <score>\n{score}"
     if "[] > []" in asked:
         said = " > ".join(f"[{i + 1}]" for i in order)
+    elif "_id_1, " in asked:
+        said = f"[{', '.join(str(i + 1) for i in order)}]"
     elif "[3]" in asked:
         said = f"[{order[0] + 1}]"
     else:

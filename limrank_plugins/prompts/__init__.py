@@ -3,7 +3,9 @@
 A template file holds:
 
     prompt    what the model reads, in Jinja: {{ query }}, {{ document }} (or {{ documents }} to loop over,
-              with {{ labels }} and whatever else the recipe's readout gives it)
+              with {{ labels }} and whatever else the recipe's readout gives it). A document's pictures
+              stand right before it, or where {{ image }} (in a loop, images[loop.index0]) is;
+              {{ pictures }} is how many each document has
     chat      true: the prompt is a user's message in the model's own chat template, not a raw completion
     system    the system's message of a chat; empty for none
     prefill   how the assistant's answer begins
@@ -40,7 +42,7 @@ from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 # A private-use character pair: a template cannot hold it by accident, and untrusted text never gets here.
-_MARK = re.compile("\ue000(query|document:\\d+)\ue001")
+_MARK = re.compile("\ue000(query|(?:document|image):\\d+)\ue001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ class Template:
             query: the query; never trusted.
             documents: one text, or several for a template that loops; never trusted.
             query_images: shown right before the query, where it stands first.
-            images: for each document, shown right before it; empty for none at all.
+            images: for each document, shown right before it, or where the template puts them; empty for
+                none at all.
             given: further names for the template (labels, priors, …). They are trusted: numbers and
                 the package's own strings only, nothing a user or a collection wrote.
 
@@ -96,14 +99,18 @@ class Template:
             InputError: the template is not valid Jinja, or names something it is not given.
         """
         marks = [f"\ue000document:{i}\ue001" for i in range(len(documents))]
+        places = [f"\ue000image:{i}\ue001" for i in range(len(documents))]
+        counts = [len(images[i]) if images else 0 for i in range(len(documents))]
         names: dict[str, object] = {**given, "query": "\ue000query\ue001", "documents": marks}
+        names |= {"images": places, "pictures": counts}
         if len(marks) == 1:
-            names["document"] = marks[0]
+            names |= {"document": marks[0], "image": places[0]}
         try:
             rendered = _ENGINE.from_string(self.prompt).render(names)
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
         pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
+        placed = {piece.partition(":")[2] for piece in pieces[1::2] if piece.startswith("image:")}
         role = "user" if self.chat else ""
         segments = [Segment(self.system, shared=True, role="system")] if self.chat and self.system else []
         shared = True
@@ -112,17 +119,19 @@ class Template:
                 if piece:
                     segments.append(Segment(piece, shared=shared, role=role))
             elif piece == "query":
-                # A template may repeat the query; its pictures, which take hundreds of tokens, are shown once.
+                # A template may repeat the query; its pictures (hundreds of tokens) are shown once.
                 segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
                 query_images = ()
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
             else:
                 shared = False
-                number = int(piece.removeprefix("document:"))
-                pictures = images[number] if images else ()
-                segments += [Segment("", False, role=role, image=picture) for picture in pictures]
-                text = clean_text(documents[number])
-                segments.append(Segment(text, trusted=False, cuttable=True, role=role))
+                kind, _, number = piece.partition(":")
+                if images and (kind == "image" or number not in placed):
+                    pictures = images[int(number)]
+                    segments += [Segment("", False, role=role, image=picture) for picture in pictures]
+                if kind == "document":
+                    text = clean_text(documents[int(number)])
+                    segments.append(Segment(text, trusted=False, cuttable=True, role=role))
         if self.prefill:
             segments.append(Segment(self.prefill, role="assistant" if self.chat else ""))
         return Prompt(tuple(segments))

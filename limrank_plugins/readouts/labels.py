@@ -24,7 +24,13 @@ _LABELLED = {
     "numeric": re.compile(r"\[\s{0,3}([0-9]{1,6})\s{0,3}\]"),
     "alphabetic": re.compile(r"\[\s{0,3}([A-Za-z])\s{0,3}\]"),
 }
+_LABELLED["plain"] = re.compile(r"\b(?:image|passage)\s{0,3}([0-9]{1,6})", re.IGNORECASE)
+# As a prompt writes it before a document: "image 3 of the series" is just text.
+_HEADING = re.compile(r"\b(image|passage)\s{0,3}([0-9]{1,6})(?=\s{0,3}:)", re.IGNORECASE)
 _BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-z]")}
+_BARE["plain"] = _BARE["numeric"]
+# A list of bare numbers, which is the answer where documents have no brackets around their names.
+_LIST = re.compile(r"\[(\s{0,3}[0-9][0-9,\s]{0,200})\]")
 # What may stand between bare labels. No parentheses: a passage's neutralised label is no label.
 _BETWEEN = re.compile(r"[\s\[\]<>,.;:=|*\"'`-]+")
 
@@ -34,10 +40,11 @@ class Labels:
     """Names for the documents of a group.
 
     Attributes:
-        kind: `"numeric"` is [1], [2], …; `"alphabetic"` is [A] to [Z].
+        kind: `"numeric"` is [1], [2], …; `"alphabetic"` is [A] to [Z]; `"plain"` is 1, 2, … behind a
+            word, as in "Image 1:", and answers are lists such as [2, 1].
     """
 
-    kind: Literal["numeric", "alphabetic"] = "numeric"
+    kind: Literal["numeric", "alphabetic", "plain"] = "numeric"
 
     def shown(self, size: int) -> tuple[str, ...]:
         """The labels of a group of `size` documents.
@@ -47,6 +54,8 @@ class Labels:
         """
         if self.kind == "numeric":
             return tuple(f"[{number}]" for number in range(1, size + 1))
+        if self.kind == "plain":
+            return tuple(str(number) for number in range(1, size + 1))
         if size > 26:
             raise InputError(
                 f"letters can name at most 26 documents, but a group has {size}: use smaller groups "
@@ -56,6 +65,8 @@ class Labels:
 
     def neutral(self, text: str) -> str:
         """The text without anything that reads as a label or as a tag: round brackets instead."""
+        if self.kind == "plain":
+            return without_tags(_HEADING.sub(r"\1 (\2)", _LIST.sub(r"(\1)", text)))
         return without_tags(_LABELLED[self.kind].sub(r"(\1)", text))
 
     def read(self, text: str) -> list[int]:
@@ -73,7 +84,7 @@ class Labels:
         return [self._position(name) for name in names]
 
     def _position(self, name: str) -> int:
-        return int(name) - 1 if self.kind == "numeric" else ord(name.upper()) - ord("A")
+        return ord(name.upper()) - ord("A") if self.kind == "alphabetic" else int(name) - 1
 
 
 def without_tags(text: str) -> str:
@@ -83,3 +94,4 @@ def without_tags(text: str) -> str:
 
 NUMERIC = Labels("numeric")
 ALPHABETIC = Labels("alphabetic")
+PLAIN = Labels("plain")

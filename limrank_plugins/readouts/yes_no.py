@@ -69,7 +69,8 @@ def probability(logits: Sequence[float]) -> float | None:
 
 
 def _read(prompts: list[Prompt], template: Template) -> Program[list[Judgement]]:
-    closed = [prompt.then(Segment(template.no_think)) for prompt in prompts]
+    said = template.no_think
+    closed = [prompt.then(Segment(said)) if said else prompt for prompt in prompts]
     replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
     return [verdict(reply) for reply in replies]
 

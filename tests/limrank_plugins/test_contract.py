@@ -53,6 +53,8 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("icr:calibrate=no,order=best-first,task=question", {}),
     ("icr", {"samples": 3}),
     ("qlm:reduce=sum", {}),
+    ("mm-r5", {"reasoning": "none"}),
+    ("mm-r5:window=3,stride=1", {"samples": 3}),
 ]
 # Methods without scores: they put documents in an order, and have nothing to ask about a single one.
 ORDERS = {name for name, _ in WAYS if load_recipe(name).score_kind == "rank"}
