@@ -1,0 +1,83 @@
+"""Plans: the shipped ones, what a file may hold, and how wrong settings are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limrank_plugins.errors import InputError
+from limrank_training.plans import Plan, load_plan, plan_names
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_shipped_plans_load_and_say_what_they_are(name: str):
+    plan = load_plan(name)
+    assert plan.name == name
+    assert plan.about
+    assert plan.optimiser.batch % plan.optimiser.part == 0
+
+
+def test_the_paper_and_the_released_settings():
+    paper, released = load_plan("limrank-7b-paper"), load_plan("limrank-7b-released")
+    for plan, rate, epochs, batch in ((paper, 6e-5, 5, 128), (released, 3e-5, 7, 64)):
+        assert (plan.base, plan.lora.r, plan.lora.alpha) == ("Qwen/Qwen2.5-7B", 32, 64)
+        assert (plan.optimiser.rate, plan.optimiser.epochs, plan.optimiser.batch) == (rate, epochs, batch)
+        assert (plan.optimiser.schedule, plan.optimiser.warmup, plan.cutoff) == ("cosine", 0.03, 2500)
+        assert any("3e-5" in line and "6e-5" in line for line in plan.disagrees)
+    assert (paper.end, paper.tokens) == (False, ("<think>", "</think>"))
+
+
+def test_settings_can_be_changed_by_dotted_names():
+    plan = load_plan("direct", {"optimiser.rate": "1e-3", "base": "folder", "lora.r": 8})
+    assert (plan.optimiser.rate, plan.base, plan.lora.r, plan.lora.alpha) == (1e-3, "folder", 8, 64)
+    assert load_plan("direct", {"lora": None}).lora is None
+
+
+def test_a_file_is_a_plan(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: b\noptimiser: {rate: 1e-4, epochs: 2, batch: 8, part: 8}\n")
+    plan = load_plan(str(path))
+    assert (plan.name, plan.optimiser.rate, plan.optimiser.epochs) == ("mine", 1e-4, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nosuch: 1", "nosuch"),
+        ("optimiser: {lr: 1}", "optimiser.lr"),
+        ("optimiser: 3", "optimiser must be a table"),
+        ("optimiser: {rate: fast}", "optimiser.rate must be a number"),
+        ("optimiser: {rate: 0}", "optimiser.rate must be > 0"),
+        ("optimiser: {batch: 6, part: 4}", "multiple of optimiser.part=4"),
+        ("optimiser: {warmup: 1.0}", "warmup"),
+        ("optimiser: {batch: 2.5}", "optimiser.batch must be a whole number"),
+        ("optimiser: {schedule: step}", "constant, linear, cosine"),
+        ("reasoning: 1", "reasoning must be true or false"),
+        ("reasoning: false\nshare: 0.5", "reasoning: true"),
+        ("share: 0", "share"),
+        ("objective: rl", "sft"),
+        ("tokens: think", "list of texts"),
+        ("dev: 1", "dev"),
+        ("lora: {r: 0}", "lora.r"),
+        ("- 1", "table of settings"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, said: str):
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"\w") as raised:
+        load_plan(str(path))
+    assert said in str(raised.value)
+
+
+def test_there_is_no_such_plan():
+    with pytest.raises(InputError, match="limrank-7b-paper"):
+        load_plan("limrank-7b")
+    with pytest.raises(InputError, match="no plan file"):
+        load_plan("nowhere.yaml")
+
+
+def test_defaults_are_a_plan():
+    assert Plan("x").as_json()["optimiser"]["batch"] == 128

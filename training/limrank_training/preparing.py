@@ -1,0 +1,121 @@
+"""From a plan and a file of rows to examples; what is wrong is found before weights are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_plugins.backends.local.loading import checked_source, told
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.errors import InputError, require
+from limrank_training.data.examples import Example, Layout, report
+from limrank_training.data.rows import TrainingRow, read_training_rows
+from limrank_training.export import template_of
+from limrank_training.plans import Plan
+from limrank_training.tokens import add_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is trained on.
+
+    Attributes:
+        examples, dev: rows that fit, by the plan's share of queries.
+        tokenizer: with the plan's tokens.
+        new_tokens: those it did not have before.
+        layout: how rows became examples.
+        first: the first row, for showing.
+        report: counts and lengths, by split.
+    """
+
+    examples: list[Example]
+    dev: list[Example]
+    tokenizer: Any
+    new_tokens: list[str]
+    layout: Layout
+    first: TrainingRow
+    report: dict[str, Any]
+
+
+def prepare(
+    plan: Plan,
+    rows: str | os.PathLike[str],
+    tokenizer: Any = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Prepared:
+    """Read, check and tokenise.
+
+    Args:
+        plan: see there.
+        rows: a file, as `read_training_rows` takes it.
+        tokenizer: default: that of the plan's base.
+        on_progress: called with the number of rows after every 1,000.
+
+    Raises:
+        InputError: a row that is not as it should be, labels that are not one token each, or nothing left.
+    """
+    template = template_of(plan)
+    if tokenizer is None:
+        tokenizer = base_tokenizer(plan.base)
+    new = add_tokens(tokenizer, plan.tokens if plan.reasoning or template.no_think else ())
+    encoder = PromptEncoder(tokenizer)
+    encoder.label_ids(template.labels, template.close if plan.reasoning else template.no_think)
+    end = _end_token(tokenizer) if plan.end else None
+    layout = Layout(
+        template,
+        encoder,
+        plan.cutoff,
+        reasoning=plan.reasoning,
+        learned=plan.learned,
+        share=plan.share,
+        end=end,
+    )
+    made: dict[bool, list[Example | None]] = {False: [], True: []}
+    first: TrainingRow | None = None
+    for number, row in enumerate(read_training_rows(rows, traces=plan.reasoning), start=1):
+        first = row if first is None else first
+        made[_is_dev(row.query, plan)].append(layout.example(row))
+        if on_progress is not None and number % 1000 == 0:
+            on_progress(number)
+    examples = [example for example in made[False] if example is not None]
+    if first is None or not examples:
+        raise InputError(
+            f"no row of {os.fspath(rows)} fits {plan.cutoff} tokens with its verdict: raise the cutoff"
+        )
+    return Prepared(
+        examples,
+        [example for example in made[True] if example is not None],
+        tokenizer,
+        new,
+        layout,
+        first,
+        {"train": report(made[False], plan.cutoff), "dev": report(made[True], plan.cutoff)},
+    )
+
+
+def base_tokenizer(base: str) -> Any:
+    """The tokenizer of a folder or a hub model.
+
+    Raises:
+        InputError: there is no such folder, and it is no hub name.
+        BackendError: it cannot be loaded.
+    """
+    transformers = require("transformers", "training", "training")
+    source = checked_source(base)
+    with told(base):
+        return transformers.AutoTokenizer.from_pretrained(source)
+
+
+def _is_dev(query: str, plan: Plan) -> bool:
+    """Whole queries are kept out, so that no passage of a dev query is learned from."""
+    digest = hashlib.sha256(f"{plan.seed}:{query}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < plan.dev
+
+
+def _end_token(tokenizer: Any) -> int:
+    if tokenizer.eos_token_id is None:
+        raise InputError("the plan learns the end of the answer, but the tokenizer has no end-of-text token")
+    return int(tokenizer.eos_token_id)
