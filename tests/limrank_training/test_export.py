@@ -37,9 +37,9 @@ def rows(folder: Path) -> Path:
     made = [
         {
             "query": f"why {word}",
-            "passage": passage,
+            "passage": text,
             "trace": "It names a cause.",
-            "relevant": word in passage,
+            "relevant": word in text,
         }
         for word in ("milk", "bread", "light", "iron")
         for text in PASSAGES
