@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scripts import passages_of, unit
 
@@ -54,6 +54,10 @@ values = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40, unique=Tr
 def test_the_score_is_the_papers(weights: list[float], random: object) -> None:
     calibration = [random.uniform(-1, 1) for _ in weights]
     first, second = np.float32(weights), np.float32(calibration)
+    d = (first.astype(float) - second).tolist()
+    if len(d) > 1:  # values without spread, or on the border to a rounding error, are tested below
+        bound = statistics.fmean(d) - 2 * statistics.stdev(d)
+        assume(min(abs(value - bound) for value in d) > 1e-6)
     found = document_score(first, second)
     assert found == pytest.approx(reference(first.tolist(), second.tolist()), abs=1e-6)
 

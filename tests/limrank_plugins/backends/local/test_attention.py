@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tokenizers
 import torch
 import transformers
 
@@ -182,6 +183,19 @@ def test_a_query_with_markers_leaves_the_documents_as_they_are(qwen: Transformer
     encoded = qwen._encoder.encode(prompt_of(query))
     markers = tiny.tokenizer().convert_tokens_to_ids(["</think>", "<|im_end|>"])
     assert not set(markers) & set(encoded.ids)
+
+
+def test_documents_are_the_same_tokens_for_every_tail(tmp_path: Path) -> None:
+    """An added run of spaces is no marker, but it is not known where a prompt is taken apart."""
+    tokens = tiny.qwen_tokenizer()
+    tokens.add_tokens([tokenizers.AddedToken("    ", normalized=False)])
+    backend = TransformersBackend(str(tiny.build(tmp_path, tokens=tokens)))
+    documents = ["acid    curdles", "milk    and tea"]
+    joint, free = asked("is </think> true", "N/A", documents=documents).prompts
+    assert backend._encoder.encode(joint).documents != backend._encoder.encode(free).documents
+    (reply,) = backend.attend([Attend((joint, free))])
+    assert isinstance(reply, Attended)
+    assert [len(row) for row in reply.weights[0]] == [len(row) for row in reply.weights[1]]
 
 
 def test_documents_with_markers_are_text(home: Path, qwen: TransformersBackend) -> None:
