@@ -1,0 +1,139 @@
+"""`limrank train`: look at a plan and its data, or train."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
+from limrank_training.plans import Plan, load_plan, plan_names
+
+
+def register(app: typer.Typer) -> None:
+    """Add it to the console script."""
+    app.command("train")(train)
+
+
+@reports_errors
+def train(
+    plan: Annotated[str, typer.Argument(help="A shipped plan or a .yaml file; `list` lists them.")],
+    rows: Annotated[
+        str | None, typer.Option(help="Rows to learn: .jsonl (query, passage, trace, relevant).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder; started again, it goes on.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting as name=value, e.g. optimiser.rate=1e-4; repeat for more."),
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Check plan, data and prompt; load no weights.")
+    ] = False,
+    show_example: Annotated[
+        bool, typer.Option("--show-example", help="Print the first example as it will be learned.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever the folder holds.")] = False,
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="Write the adapter, no merged weights.")
+    ] = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Fine-tune a model for reranking."""
+    if plan == "list":
+        _list(as_json)
+        return
+    chosen = load_plan(plan, _changes(change or []))
+    if rows is None:
+        if not dry:
+            raise InputError("what is to be learned? give --rows file.jsonl, or --dry-run to see the plan")
+        _tell({"plan": chosen.as_json()}, as_json)
+        return
+    from limrank_training.preparing import prepare
+
+    data = prepare(chosen, rows, _tokenizer(chosen) if dry or show_example else None)
+    if show_example:
+        _show(data)
+        return
+    if dry:
+        from limrank_training.estimate import estimate
+
+        found: dict[str, Any] = {"plan": chosen.as_json(), "data": data.report, "new_tokens": data.new_tokens}
+        size: Any = data.report["train"]
+        found["needs"] = estimate(chosen, size["tokens"], size["longest"])
+        _tell(found, as_json)
+        return
+    if output is None:
+        raise InputError("where to? give --output folder")
+    from limrank_training.run import train as run
+
+    trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only)
+    report = json.loads((output / "report.json").read_text("utf-8"))
+    if as_json:
+        common.emit(report)
+        return
+    common.say(f"{trained.steps} steps; {output} holds the adapter and the merged model with its card")
+
+
+def _list(as_json: bool) -> None:
+    plans = [load_plan(name) for name in plan_names()]
+    if as_json:
+        common.emit([plan.as_json() for plan in plans])
+        return
+    for plan in plans:
+        typer.echo(f"{plan.name:<22} {plan.about}")
+
+
+def _changes(written: list[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for item in written:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set wants name=value, but got {item!r}")
+        try:
+            changes[key] = json.loads(value)
+        except ValueError:
+            changes[key] = value
+    return changes
+
+
+def _tokenizer(plan: Plan) -> Any:
+    """The base's own where it is a folder here, else a stand-in: looking must not need a download."""
+    if Path(plan.base).is_dir():
+        return None
+    from limrank_training.export import template_of
+    from limrank_training.standin import standin_tokenizer
+
+    common.say(f"{plan.base} is no folder here: lengths are those of a stand-in tokenizer, which are longer")
+    return standin_tokenizer(template_of(plan))
+
+
+def _show(data: Any) -> None:
+    """The example's own bytes on stdout: the prompt of inference, then what is learned."""
+    example = data.layout.example(data.first)
+    if example is None:
+        raise InputError(f"{data.first.where}: it does not fit the cutoff")
+    encoder = data.layout.encoder
+    given, learned = example.ids[: example.learned], example.ids[example.learned :]
+    sys.stdout.write(encoder.decode(given))
+    sys.stdout.flush()
+    common.say(f"\n--- {len(given)} tokens are given, {len(learned)} are learned:")
+    sys.stdout.write(encoder.decode(learned))
+    sys.stdout.flush()
+
+
+def _tell(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        common.emit(found)
+        return
+    for name, table in found.items():
+        if not isinstance(table, dict):
+            typer.echo(f"{name}: {table}")
+            continue
+        for key, value in table.items():
+            typer.echo(f"{name}.{key}: {value}")

@@ -1,0 +1,35 @@
+"""A tokenizer made on the spot, for looking at a plan where the real one is not at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limrank_plugins.errors import require
+from limrank_plugins.prompts import Template
+
+
+def standin_tokenizer(template: Template) -> Any:
+    """Byte-level BPE trained on the template's own words, so that its labels are one token each.
+
+    Real tokenizers make three to four bytes a token of English; this one makes fewer, so lengths that it
+    counts are too long rather than too short.
+    """
+    tokenizers = require("tokenizers", "training", "a stand-in tokenizer")
+    transformers = require("transformers", "training", "a stand-in tokenizer")
+    engine = tokenizers.Tokenizer(tokenizers.models.BPE())
+    engine.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    engine.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=2000,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    words = [*template.labels, template.prompt, template.system]
+    engine.train_from_iterator(words * 8, trainer)
+    engine.add_special_tokens(["<|endoftext|>"])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=engine,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
