@@ -91,3 +91,11 @@ def tilde(folder: Path, seed: int = 7) -> Path:
     torch.manual_seed(seed)
     transformers.BertLMHeadModel(bert_config()).save_pretrained(folder)
     return folder
+
+
+def encoder(folder: Path, seed: int = 0, **changes: Any) -> Path:
+    """A random BERT without any head."""
+    torch.manual_seed(seed)
+    bert_tokenizer(folder).save_pretrained(folder)
+    transformers.BertModel(bert_config(**changes)).save_pretrained(folder)
+    return folder

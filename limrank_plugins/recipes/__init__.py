@@ -50,6 +50,7 @@ _BUILT_IN = {
     "ragvl": "limrank_plugins.recipes.ragvl",
     "mm-embed": "limrank_plugins.recipes.mm_embed",
     "mm-r5": "limrank_plugins.recipes.mm_r5",
+    "gliclass": "limrank_plugins.recipes.gliclass",
     "prior": "limrank_plugins.recipes.prior",
     "cascade": "limrank_plugins.recipes.cascade",
     "fuse": "limrank_plugins.recipes.fuse",

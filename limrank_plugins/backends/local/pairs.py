@@ -151,7 +151,8 @@ def longest(config: Any, tokenizer: Any, *given: int | None) -> int:
     if tokenizer.model_max_length is not None and tokenizer.model_max_length < _FAR:
         known.append(int(tokenizer.model_max_length))
     positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
+    relative = getattr(config, "position_biased_input", True) is False  # DeBERTa: any length goes
+    if isinstance(positions, int) and positions > 0 and not relative:
         shifted = any(name in str(config.model_type) for name in _SHIFTED)
         known.append(positions - (int(config.pad_token_id or 0) + 1 if shifted else 0))
     return min(known, default=512)

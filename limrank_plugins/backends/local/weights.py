@@ -37,6 +37,25 @@ def read_weights(source: str, revision: str | None = None) -> dict[str, Any]:
     )
 
 
+def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
+    """What a folder's or hub model's config.json says, whether or not transformers knows its kind.
+
+    Raises:
+        BackendError: there is none, or it is not JSON.
+    """
+    file = _file(source, "config.json", revision)
+    if file is None:
+        raise BackendError(
+            f"{source} gives no config.json: give a folder that holds one, or the hub name of a model that "
+            f"is in the cache or can be fetched"
+        )
+    try:
+        body: dict[str, Any] = dict(json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise BackendError(f"{file} is not a model's configuration: {error}") from error
+    return body
+
+
 def _file(source: str, name: str, revision: str | None) -> Path | None:
     hub = require("transformers.utils", "transformers", _WHY)
     found = hub.cached_file(
