@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from tiny_encoders import QUERY, TEXTS, bert_tokenizer, encoder
 
 from limrank_plugins import Document, Reranker
@@ -152,7 +151,7 @@ def test_labels_are_cut_fairly_and_none_is_lost(folder: Path) -> None:
     row = layout.row("why milk", ["milk " * 60, "tea tea", "acid " * 30], 40)
     assert not isinstance(row, str)
     assert len(row.ids) == 40
-    # [CLS] + 3 markers + separator + 2 of the text + [SEP] leave 32: 2 for the short one, 15 for each long one.
+    # [CLS], 3 markers, separator, 2 of the text and [SEP] leave 32: 2 for the short one, 15 for each other.
     assert counted(layout, row) == [15, 2, 15, 3]
     assert row.cut == 45 + 15
 
@@ -267,9 +266,7 @@ def test_a_sample_that_fails_is_a_repair(monkeypatch: pytest.MonkeyPatch) -> Non
     ranking = made.rank("q", ["a", "b", "c"])
     assert ranking.failures == ()
     assert ranking.repairs > 0
-    assert {
-        hit.document.text if hasattr(hit.document, "text") else hit.document: hit.score for hit in ranking
-    } == {"a": 97.0, "b": 98.0, "c": 99.0}
+    assert {hit.id: hit.score for hit in ranking} == {"0": 97.0, "1": 98.0, "2": 99.0}
     alone = Reranker(
         "gliclass:mode=joint", backend=full_backend(classify=lambda t, labels: classify(t, ("b",)))
     )
@@ -313,7 +310,7 @@ def test_other_models_are_refused(tmp_path: Path, folder: Path) -> None:
         GLiClassBackend(str(plain), device="cpu")
     with pytest.raises(BackendError, match="the tokenizer does not know <<LABEL>>"):
         Layout(bert_tokenizer(tmp_path / "tokenizer"), prompt_first=True)
-    with pytest.raises(BackendError, match="cannot be loaded"):
+    with pytest.raises(BackendError, match=r"no/such-model gives no config\.json"):
         GLiClassBackend("no/such-model")
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "broken").mkdir()
@@ -385,4 +382,3 @@ def test_closing(folder: Path) -> None:
     backend.close()
     with pytest.raises(BackendError, match="is closed; make a new one"):
         backend.classify([Classify("a", ("b",))])
-    assert transformers is not None
