@@ -30,7 +30,7 @@ _HEADING = re.compile(r"\b(image|passage)\s{0,3}([0-9]{1,6})(?=\s{0,3}:)", re.IG
 _BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-z]")}
 _BARE["plain"] = _BARE["numeric"]
 # A list of bare numbers, which is the answer where documents have no brackets around their names.
-_LIST = re.compile(r"\[(\s{0,3}[0-9][0-9,\s]{0,200})\]")
+_LIST = re.compile(r"\[(\s*[0-9][0-9,\s]*)\]")
 # What may stand between bare labels. No parentheses: a passage's neutralised label is no label.
 _BETWEEN = re.compile(r"[\s\[\]<>,.;:=|*\"'`-]+")
 
