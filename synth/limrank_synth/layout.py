@@ -88,6 +88,14 @@ def problem(row: Row) -> str | None:
     return None
 
 
+def has_marker(text: str) -> bool:
+    """Whether a trainer's tokenizer would make a special token out of a part of this text.
+
+    Tags of a thought, an answer or a score are not meant: where a layout has them, it takes them out.
+    """
+    return any(TAG.fullmatch(found) is None for found in _MARKERS.findall(text))
+
+
 def template() -> Template:
     """The template of both."""
     return load_template("limrank")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_synth.cli import mix, run
+from limrank_synth.cli import export, mix, review, run
 
 
 def register(app: typer.Typer) -> None:
@@ -13,5 +13,6 @@ def register(app: typer.Typer) -> None:
     synth.command("run")(run.run)
     synth.command("batch-in")(run.batch_in)
     synth.command("mix")(mix.mix)
+    synth.command("export")(export.export)
     synth.command("review")(review.review)
     app.add_typer(synth, name="synth")

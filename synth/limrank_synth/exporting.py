@@ -1,0 +1,114 @@
+"""An export: rows in a layout, with the card that goes with every one. Whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.folders import whole_folder
+from limrank_plugins.io import write_whole
+from limrank_synth.card import CARD, PLOTS, Facts, write_card
+from limrank_synth.exports import Options, layout_names, load_layout
+from limrank_synth.layout import problem
+from limrank_synth.licences import table
+from limrank_synth.records import Row
+from limrank_synth.statistics import Statistics
+
+EXPORT = "export.json"
+"""What is in an export, for programs: examples by file, what was left out, licences."""
+
+
+def export(
+    rows: Iterable[Row],
+    layout: str,
+    folder: Path,
+    options: Options | None = None,
+    *,
+    title: str = "LIMRANK training data",
+    runs: Sequence[Mapping[str, Any]] = (),
+    mix: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write rows in a layout, a card with plots and `export.json` into a folder.
+
+    The rows are gone through once and never held; groups wait on disk. A row that cannot be used is left
+    out and counted by its reason.
+
+    Args:
+        rows: what is exported.
+        layout: one of `exports.layout_names()`.
+        folder: made; an earlier export there is replaced.
+        options: see there.
+        title: of the card.
+        runs: reports of the runs that made the rows.
+        mix: what `mix.json` says of them.
+
+    Returns:
+        What `export.json` holds.
+
+    Raises:
+        InputError: there is no such layout, something else is in the folder, or no example came of it.
+        MissingExtra: matplotlib is not installed.
+    """
+    chosen = load_layout(layout)
+    settings = options if options is not None else Options()
+    found, left_out = Statistics(), Counter[str]()
+    check_folder(folder)
+    with whole_folder(folder, our_files()) as part:
+        usable = _usable(rows, chosen.generates, found, left_out)
+        written = chosen.write(usable, part, settings)
+        left_out += written.left_out
+        if not any(written.records.values()):
+            why = "; ".join(f"{number} times: {reason}" for reason, number in left_out.most_common(3))
+            raise InputError(f"no example came of the rows{f' ({why})' if why else ': there are none'}")
+        shown = {name: value for name, value in asdict(settings).items() if name != "lists"}
+        shown["lists"] = len(settings.lists)
+        facts = Facts(
+            title, (chosen.name, chosen.summary), written.records, left_out, found, runs, mix, shown
+        )
+        write_card(part, facts)
+        summary = {
+            "format": layout,
+            "rows": found.rows,
+            "relevant": found.relevant,
+            "records": written.records,
+            "left_out": dict(left_out.most_common()),
+            "licences": table(found.sources),
+            "options": shown,
+        }
+        write_whole(part / EXPORT, (json.dumps(summary, ensure_ascii=False, indent=2) + "\n").encode("utf-8"))
+    return summary
+
+
+def our_files() -> set[str]:
+    """Every name that an export may put into its folder."""
+    return {CARD, PLOTS, EXPORT, *(name for layout in layout_names() for name in load_layout(layout).files)}
+
+
+def check_folder(folder: Path) -> None:
+    """Raise an `InputError` for a folder that holds anything but an export: hours of work may be in it."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file: an export is a folder")
+    held = {file.name for file in folder.iterdir()}
+    if held and (EXPORT not in held or not held <= our_files()):
+        raise InputError(f"{folder} holds something that is no export: choose another folder")
+
+
+def _usable(rows: Iterable[Row], generates: bool, found: Statistics, left_out: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        reason = problem(row) if generates else _blank(row)
+        if reason is not None:
+            left_out[f"row: {reason}"] += 1
+            continue
+        found.add(row)
+        yield row
+
+
+def _blank(row: Row) -> str | None:
+    return None if row.query.strip() and row.passage.strip() else "its query or passage is empty"

@@ -1,0 +1,89 @@
+"""Listwise examples in ReasonRank's layout: reasons in `<think>`, the gold order in `<answer>`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.prompts import load_template
+from limrank_plugins.readouts.labels import NUMERIC, without_tags
+from limrank_synth.consistency import ndcg
+from limrank_synth.exports import Layout, Options, Written
+from limrank_synth.groups import chat, conclusion, gold_order, grade, group_prompt, shown
+from limrank_synth.layout import has_marker
+from limrank_synth.lines import whole_lines
+from limrank_synth.records import Row
+from limrank_synth.spool import by_query
+
+RECIPE = "reasonrank"
+
+
+def example(rows: Sequence[Row], options: Options) -> dict[str, Any] | str:
+    """One query's example; or why it has none.
+
+    Args:
+        rows: of the query.
+        options: `lists` may hold a model's order of them.
+    """
+    group = shown(rows, options.seed, options.size)
+    labels = NUMERIC.shown(len(group))
+    given = options.lists.get(rows[0].query_id)
+    if given is None:
+        order = gold_order(group)
+        reasons = [conclusion(row.trace, options.reason_words) for row in group]
+        thought = "\n".join(
+            f"{label} {NUMERIC.neutral(why)}" for label, why in zip(labels, reasons, strict=True)
+        )
+    else:
+        places = {row.id: i for i, row in enumerate(group)}
+        if set(given.ids) != set(places) or len(given.ids) != len(places):
+            return "its list is not about the rows that are shown"
+        if has_marker(given.thought):
+            return "the reasons of its list hold a marker"
+        order = [places[identifier] for identifier in given.ids]
+        # The model's own words mention the labels it was shown; only tags would end the thought.
+        thought = without_tags(given.thought)
+    if len({grade(row) for row in group}) < 2:
+        return "its passages are all alike: nothing to order"
+    # The paper's pointwise labels are yes or no.
+    agreement = ndcg([float(group[i].relevant) for i in order])
+    if agreement < options.consistency:
+        return f"its gold order disagrees with the pointwise labels (nDCG@10 below {options.consistency:g})"
+    return {
+        "query_id": rows[0].query_id,
+        "query": rows[0].query,
+        "passages": [{"id": row.id, "text": row.passage, "grade": grade(row)} for row in group],
+        "order": order,
+        "ndcg": round(agreement, 6),
+        "prompt": chat(group_prompt(RECIPE, group)),
+        "completion": [
+            {"role": "assistant", "content": answer(thought, " > ".join(labels[i] for i in order))}
+        ],
+    }
+
+
+def answer(thought: str, said: str) -> str:
+    """`<think> … </think> <answer>…</answer>`, with the tags where inference closes them."""
+    known = load_template(RECIPE)
+    opening = known.no_think.removesuffix(known.close)
+    return f"{opening} {thought.strip()}{known.close}{said}</answer>"
+
+
+def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+    """One example for each query with passages of different grades."""
+    count, left_out = 0, Counter[str]()
+    with whole_lines(folder / "train.jsonl") as line:
+        for group in by_query(rows, folder):
+            made = example(group, options)
+            if isinstance(made, str):
+                left_out[f"query: {made}"] += 1
+                continue
+            line(json.dumps(made, ensure_ascii=False) + "\n")
+            count += 1
+    return Written({"train.jsonl": count}, left_out)
+
+
+LAYOUT = Layout("listwise", "groups with gold order and reasons, in ReasonRank's layout", write)

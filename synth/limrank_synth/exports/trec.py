@@ -1,0 +1,79 @@
+"""A test collection: corpus and queries in BEIR's layout, judgements in BEIR's and in TREC's.
+
+Grades: 2 answers directly, 1 helps, 0 does not; see `groups.grade`. Passages with equal texts are one
+document. One that states something untrue on purpose has `false_claim` in its fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import check_trec_ids
+from limrank_synth.exports import Layout, Options, Written
+from limrank_synth.groups import grade
+from limrank_synth.lines import whole_lines
+from limrank_synth.records import Row
+
+
+def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+    """Every row is a judgement; its passage and query are written once.
+
+    Raises:
+        InputError: an id that a TREC file cannot hold, or one query id with two texts.
+    """
+    documents: dict[bytes, str] = {}
+    queries: dict[str, bytes] = {}
+    judged: set[tuple[str, str]] = set()
+    left_out = Counter[str]()
+    with (
+        whole_lines(folder / "corpus.jsonl") as corpus,
+        whole_lines(folder / "queries.jsonl") as asked,
+        whole_lines(folder / "qrels" / "train.tsv") as beir,
+        whole_lines(folder / "qrels.txt") as trec,
+    ):
+        beir("query-id\tcorpus-id\tscore\n")
+        for row in rows:
+            digest = _digest(row.query)
+            if row.query_id not in queries:
+                check_trec_ids([row.query_id], "query id")
+                queries[row.query_id] = digest
+                asked(_line({"_id": row.query_id, "text": row.query}))
+            elif queries[row.query_id] != digest:
+                raise InputError(f"query id {row.query_id!r} stands for two different texts")
+            text = _digest(row.passage)
+            if text not in documents:
+                check_trec_ids([row.id], "row id")
+                documents[text] = row.id
+                flag: dict[str, object] = {"false_claim": True} if row.false_claim else {}
+                corpus(_line({"_id": row.id, "title": "", "text": row.passage, **flag}))
+            document = documents[text]
+            if (row.query_id, document) in judged:
+                left_out["row: its passage is judged for its query already"] += 1
+                continue
+            judged.add((row.query_id, document))
+            beir(f"{row.query_id}\t{document}\t{grade(row)}\n")
+            trec(f"{row.query_id} 0 {document} {grade(row)}\n")
+    files = {"corpus.jsonl": len(documents), "queries.jsonl": len(queries), "qrels.txt": len(judged)}
+    return Written(files | {"qrels/train.tsv": len(judged)}, left_out)
+
+
+def _line(record: dict[str, object]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+LAYOUT = Layout(
+    "trec",
+    "a collection with graded judgements, in BEIR's and TREC's layouts",
+    write,
+    ("corpus.jsonl", "queries.jsonl", "qrels", "qrels.txt"),
+    generates=False,
+)
