@@ -7,7 +7,6 @@ Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, Ranking, check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import read_images
 from limrank_plugins.segments import clean_text
 
 
@@ -60,7 +60,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
 def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
     """Documents of a JSONL file with `_id` (or `id`), `text` and perhaps `title`, as in BEIR.
 
-    All other fields go into `Document.meta`.
+    `images` is a list of picture files in its folder or below. Other fields go into `Document.meta`.
     """
     seen: set[str] = set()
     for where, row in _rows(path):
@@ -70,11 +70,12 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
         text = _text(row, "text", where)
         if title is not None and not isinstance(title, str):
             raise InputError(f"{where}: 'title' must be a string, but is {title!r}")
-        yield Document(text=text, id=identifier, title=title or "", meta=row)
+        seen = read_images(row.pop("images", None), path, where)
+        yield Document(text=text, id=identifier, title=title or "", meta=row, images=seen)
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
-    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`), or of a `.tsv` (id, tab, text)."""
+    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`, `images`) or a `.tsv` (id and text)."""
     found: list[Query] = []
     seen: set[str] = set()
     if Path(path).name.removesuffix(".gz").endswith(".tsv"):
@@ -91,7 +92,8 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
             _no_repeat(identifier, seen, where, "query")
             text = _text(row, "text", where)
             instruction = row.get("instruction") or ""
-            found.append(_query(where, text, identifier, instruction))
+            seen = read_images(row.get("images"), path, where)
+            found.append(_query(where, text, identifier, instruction, seen))
     if not found:
         raise InputError(f"{path} holds no queries")
     return found
@@ -201,9 +203,9 @@ def _finite(value: Any, what: str, where: str) -> float:
     return number
 
 
-def _query(where: str, text: str, identifier: str, instruction: str = "") -> Query:
+def _query(where: str, *fields: Any) -> Query:
     try:
-        return Query(text, identifier, instruction)
+        return Query(*fields)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
@@ -273,19 +275,23 @@ def write_run(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write bytes beside the file, then put them in its place in one step; `.gz` compresses them."""
-    if path.name.endswith(".gz"):
-        packed = io.BytesIO()
-        # No name and no time in the header: equal content is an equal file.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
-            stream.write(content)
-        content = packed.getvalue()
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """`write_whole` for what does not fit into memory: the parts are written as they come."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with part.open("xb") as stream_out:
-            stream_out.write(content)
-            stream_out.flush()
-            os.fsync(stream_out.fileno())
+        with part.open("xb") as stream:
+            if path.name.endswith(".gz"):
+                # No name and no time in the header: equal content is an equal file.
+                with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+                    packed.writelines(parts)
+            else:
+                stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -137,9 +137,8 @@ class Calls(Generic[Client]):
         except Exception as error:
             if not is_fault(error):
                 raise
-            failure = CallFailed(
-                self._reason(error, tries.statistics.get("attempt_number", 1)), status_of(error)
-            )
+            reason = self._reason(error, tries.statistics.get("attempt_number", 1))
+            failure = CallFailed(reason, status_of(error), late=timed_out(error))
         else:
             return answer
         # Raised outside the handler: the library's own error holds the request, and with it the key.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.segments import clean_text
 
 T = TypeVar("T")
 
@@ -62,7 +66,17 @@ class Reply:
 
 
 class Unusable(Exception):
-    """An answer that cannot be read: malformed, empty, a refusal, cut off. Says which."""
+    """An answer that cannot be read; its message says why.
+
+    Attributes:
+        kind: what is wrong with it, for the counts.
+    """
+
+    def __init__(
+        self, reason: str, kind: Literal["malformed", "refused", "empty", "cut"] = "malformed"
+    ) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Rejected(Exception):
@@ -79,13 +93,19 @@ _REFUSAL = re.compile(
 _FENCE = re.compile(r"```[a-zA-Z]*\s*(.*?)```", re.DOTALL)
 
 
-def insist(ask: Callable[[int], Question], read: Callable[[Reply], T], attempts: int) -> Asking[T]:
+def insist(
+    ask: Callable[[int], Question],
+    read: Callable[[Reply], T],
+    attempts: int,
+    unusable: Counter[str] | None = None,
+) -> Asking[T]:
     """Ask until an answer can be read.
 
     Args:
         ask: the question of an attempt, counted from 0.
         read: makes something of a reply, or raises `Unusable`.
         attempts: how often, at least 1.
+        unusable: where every answer that cannot be read is counted, by its kind.
 
     Raises:
         Rejected: none of the answers could be read; it says why the last one could not.
@@ -95,8 +115,10 @@ def insist(ask: Callable[[int], Question], read: Callable[[Reply], T], attempts:
         (reply,) = yield [ask(attempt)]
         try:
             return read(reply)
-        except Unusable as unusable:
-            problem = str(unusable)
+        except Unusable as found:
+            problem = str(found)
+            if unusable is not None:
+                unusable[found.kind] += 1
     raise Rejected(f"{problem} (asked {attempts} times)" if attempts > 1 else problem)
 
 
@@ -106,23 +128,31 @@ def plain_text(reply: Reply) -> str:
     Raises:
         Unusable: it is empty, a refusal, or was cut off.
     """
+    # First: a reasoning model that ran out of tokens while it thought has said nothing, either.
+    if reply.finish == "length":
+        raise Unusable("the answer was cut off at its budget of tokens", "cut")
     text = reply.text.strip()
     if not text:
-        raise Unusable("the answer is empty")
-    if reply.finish == "length":
-        raise Unusable("the answer was cut off at its budget of tokens")
-    if _REFUSAL.match(text):
-        raise Unusable("the model refused")
+        raise Unusable("the answer is empty", "empty")
+    if is_refusal(text):
+        raise Unusable("the model refused", "refused")
     return text
 
 
+def is_refusal(text: str) -> bool:
+    """Whether an answer, after any thought, begins as models do when they will not answer."""
+    return _REFUSAL.match(split_thought(text)[1].strip() or text) is not None
+
+
 def json_object(reply: Reply) -> dict[str, Any]:
-    """The JSON object in an answer, with or without a code fence or words around it.
+    """The JSON object in an answer, with or without a thought before it, a code fence or words around it.
 
     Raises:
         Unusable: there is none.
     """
     text = plain_text(reply)
+    # What a model thinks may hold drafts of the object.
+    text = split_thought(text)[1] or text
     fenced = _FENCE.search(text)
     body = fenced[1] if fenced is not None else text
     start, end = body.find("{"), body.rfind("}")
@@ -144,4 +174,5 @@ def text_field(found: dict[str, Any], name: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value.strip():
         raise Unusable(f"the answer's field {name!r} is missing or empty")
-    return value.strip()
+    # JSON can escape half a surrogate pair, which nothing after this could encode.
+    return clean_text(value).strip()

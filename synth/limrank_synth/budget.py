@@ -7,6 +7,9 @@ import asyncio
 from limrank_synth.asking import Question
 from limrank_synth.settings import Role
 
+_FRAME = 256
+"""Tokens that a server may put around a chat: markers, and the default system prompt of a model."""
+
 
 class OverBudget(Exception):
     """What is left does not pay for another call, and none is under way that could turn out cheaper."""
@@ -23,7 +26,7 @@ class Purse:
     def __init__(self, spent: float, limit: float | None) -> None:
         self.spent = spent
         self._limit = limit
-        self._reserved = 0.0
+        self._reserved: list[float] = []
         self._changed = asyncio.Condition()
 
     async def reserve(self, dollars: float) -> None:
@@ -35,23 +38,24 @@ class Purse:
         if self._limit is None:
             return
         async with self._changed:
-            while self.spent + self._reserved + dollars > self._limit:
-                if not self._reserved:
+            # Summed anew: what is added and taken off again leaves rounding behind.
+            while self.spent + sum(self._reserved) + dollars > self._limit:
+                if not any(self._reserved):
                     raise OverBudget(
                         f"${self.spent:.4f} of ${self._limit:.4f} are spent, and the next call may cost "
                         f"${dollars:.4f}"
                     )
                 await self._changed.wait()
-            self._reserved += dollars
+            self._reserved.append(dollars)
 
     async def settle(self, reserved: float, cost: float) -> None:
         """Give back what was put aside, and note what it did cost."""
+        if self._limit is None:
+            self.spent += cost
+            return
         async with self._changed:
             self.spent += cost
-            if self._limit is not None:
-                self._reserved = max(0.0, self._reserved - reserved)
-                if self._reserved < 1e-12:
-                    self._reserved = 0.0
+            self._reserved.remove(reserved)
             self._changed.notify_all()
 
 
@@ -62,4 +66,4 @@ def most_it_can_cost(question: Question, role: Role) -> float:
     `max_tokens`.
     """
     size = sum(len(message.text.encode("utf-8")) + 16 for message in question.messages)
-    return role.cost(size + 16, role.max_tokens)
+    return role.cost(size + _FRAME, role.max_tokens)

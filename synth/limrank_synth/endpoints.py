@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from limrank_plugins.backends.http import Calls
+from limrank_plugins.backends.remote.faults import CallFailed, is_fault, status_of, timed_out
 from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.served import openai_calls
 from limrank_plugins.errors import InputError
+from limrank_plugins.segments import clean_text
 from limrank_synth.asking import Question, Reply
 from limrank_synth.settings import Role, Settings
 
 _HOSTED = "https://api.openai.com/v1"
+_NO_KEY = "no-key-is-needed"
 _THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what a reasoning model thinks: DeepSeek and vLLM, OpenRouter."""
 
@@ -26,7 +29,7 @@ class Endpoints:
         environment: where keys are looked up; default: the process's.
 
     Raises:
-        InputError: an address of a role holds a login, or its key is not set.
+        InputError: the key of a role that asks OpenAI itself is not set.
         MissingExtra: the openai SDK is not installed.
     """
 
@@ -38,15 +41,13 @@ class Endpoints:
         for name in {"writer", "reasoner", *settings.judges}:
             role = settings.role(name)
             address = role.base_url or known.get("OPENAI_BASE_URL", _HOSTED)
-            if "@" in address.partition("//")[2].partition("/")[0]:
-                raise InputError(f"the address of role {name!r} holds a login: use {role.api_key_env}")
-            key = known.get(role.api_key_env)
+            key = known.get(role.api_key_env) or None
             if key is None and address == _HOSTED:
                 raise InputError(
                     f"no API key for role {name!r}: set {role.api_key_env}, or give it the base_url of a "
                     f"server of your own"
                 )
-            place = address, key if key is not None else "none"
+            place = address, key if key is not None else _NO_KEY
             if place not in self._calls:
                 self._calls[place] = openai_calls(
                     *place,
@@ -56,8 +57,13 @@ class Endpoints:
                 )
             self._of[name] = self._calls[place]
 
-    async def send(self, question: Question) -> Reply:
+    async def send(self, question: Question, note: Callable[[str], None]) -> Reply:
         """The model's reply.
+
+        Args:
+            question: what is asked.
+            note: told about every attempt that went wrong: `"HTTP 429"`, `"timeout"`, `"connection"`, or
+                `"answer"` for one that is no chat completion.
 
         Raises:
             CallFailed: there is none, after every retry.
@@ -66,10 +72,25 @@ class Endpoints:
         body = request_body(question, role, self._settings.seed)
 
         async def ask(client: Any) -> Reply:
-            answer = await client.chat.completions.with_raw_response.create(**body)
-            return read_reply(parse(answer.text), role)
+            try:
+                answer = await client.chat.completions.with_raw_response.create(**body)
+            except Exception as error:
+                kind = _kind(error)
+                if kind is not None:
+                    note(kind)
+                raise
+            try:
+                return read_reply(parse(answer.text), role)
+            except CallFailed as failure:
+                note("answer")
+                raise CallFailed(str(failure), 200) from None
 
-        return await self._of[question.role].call(ask)
+        try:
+            return await self._of[question.role].call(ask)
+        except CallFailed as failure:
+            if failure.late:  # noted here: whose clock ran out first is chance
+                note("timeout")
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -103,10 +124,18 @@ def read_reply(body: dict[str, Any], role: Role) -> Reply:
         thought = found[0] if found else ""
     usage = usage_of(body)
     return Reply(
-        text_of(choice),
-        thought,
+        clean_text(text_of(choice)),
+        clean_text(thought),
         str(choice.get("finish_reason") or "stop"),
         usage.prompt_tokens,
         usage.generated_tokens,
         role.cost(usage.prompt_tokens, usage.generated_tokens),
     )
+
+
+def _kind(error: Exception) -> str | None:
+    """What went wrong with an attempt, or None where `send` itself says it or the program is wrong."""
+    if not is_fault(error) or timed_out(error):
+        return None
+    status = status_of(error)
+    return f"HTTP {status}" if status is not None else "connection"

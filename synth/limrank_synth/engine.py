@@ -19,8 +19,13 @@ T = TypeVar("T")
 class Sends(Protocol):
     """Whoever can get a reply to a question."""
 
-    async def send(self, question: Question) -> Reply:
-        """The reply, or `CallFailed`."""
+    async def send(self, question: Question, note: Callable[[str], None]) -> Reply:
+        """The reply, or `CallFailed`.
+
+        Args:
+            question: what is asked.
+            note: told the kind of everything that goes wrong on the way, whether or not it is repaired.
+        """
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Progress:
     Attributes:
         total, done: programs.
         asked: calls that were sent in this run.
-        cost: dollars, earlier parts of the run included.
+        cost: dollars, earlier parts of the run and calls without an answer included.
         failed: programs that lack an answer; the next run goes on with them.
         made, tried: passages judged and passages wanted, by the finished programs.
     """
@@ -98,9 +103,9 @@ class Engine(Generic[T]):
         """Drive all programs to their ends, or as far as answers and budget go."""
         driven: Driven[T] = Driven()
         self._driven = driven
-        self._progress = Progress(len(programs), cost=self._ledger.cost)
+        self._progress = Progress(len(programs), cost=self._ledger.spent)
         self._slots = asyncio.Semaphore(self._settings.concurrency)
-        self._purse = Purse(self._ledger.cost, self._settings.max_cost)
+        self._purse = Purse(self._ledger.spent, self._settings.max_cost)
         self._under_way: dict[str, asyncio.Future[Reply]] = {}
         waiting = iter(enumerate(programs))
         # Each program asks several questions at a time: more of them would only hold memory.
@@ -111,6 +116,7 @@ class Engine(Generic[T]):
                 if driven.stopped is not None:
                     return
                 await self._one(position, program)
+                await asyncio.sleep(0)  # or a run that replays the ledger could not be interrupted
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(width, len(programs))):
@@ -140,17 +146,25 @@ class Engine(Generic[T]):
 
     async def _answered(self, questions: Sequence[Question]) -> list[Reply]:
         """All replies; calls that others of the batch are waiting for are finished and committed."""
-        found = await asyncio.gather(*map(self._reply, questions), return_exceptions=True)
+        keys = [self._key(question) for question in questions]
+        # A run that goes on finds most of its answers here: no task is made for them.
+        known = [self._ledger.find(key) for key in keys]
+        if all(reply is not None for reply in known):
+            return [reply for reply in known if reply is not None]
+        asked = map(self._reply, questions, keys, known)
+        found = await asyncio.gather(*asked, return_exceptions=True)
         problems = [one for one in found if isinstance(one, BaseException)]
         unexpected = [one for one in problems if not isinstance(one, _Lacking | OverBudget)]
         for problem in [*unexpected, *problems]:
             raise problem
         return [one for one in found if isinstance(one, Reply)]
 
-    async def _reply(self, question: Question) -> Reply:
-        role = self._settings.role(question.role)
-        key = question.key(f"{self._settings.seed}:{role.shaping}")
-        known = self._ledger.find(key)
+    def _key(self, question: Question) -> str:
+        return question.key(f"{self._settings.seed}:{self._settings.role(question.role).shaping}")
+
+    async def _reply(self, question: Question, key: str, known: Reply | None) -> Reply:
+        # Looked for again: another program may have had the same question answered since.
+        known = known if known is not None else self._ledger.find(key)
         if known is not None:
             return known
         if self._sender is None:
@@ -177,25 +191,36 @@ class Engine(Generic[T]):
                 raise OverBudget(self._driven.stopped)
             most = most_it_can_cost(question, role)
             await self._purse.reserve(most)
-            cost = 0.0
+            self._ledger.open(key, most)
+            # What is paid for a call whose end nobody saw; a cancelled one stays open in the ledger.
+            cost = most
             try:
                 self._driven.asked += 1
                 self._progress.asked += 1
-                reply = await self._sender.send(question)
+                reply = await self._sender.send(question, self._ledger.note_fault)
                 # Before anything else can happen: what is committed is never sent again.
                 self._ledger.commit(key, question, role.model, reply)
+                self._ledger.close(key, most)
                 cost = reply.cost
             except CallFailed as failure:
+                if _is_free(failure):
+                    self._ledger.close(key, most)
+                    cost = 0.0
                 self._ledger.note_failure(key, question, role.model, str(failure))
                 if failure.fatal:
                     self._driven.stopped = str(failure)
                 raise _Lacking(f"{question.role}: {failure}") from None
             finally:
                 await self._purse.settle(most, cost)
-                self._progress.cost = self._ledger.cost
+                self._progress.cost = self._ledger.spent
         self._told()
         return reply
 
     def _told(self) -> None:
         if self._tell is not None:
             self._tell(self._progress)
+
+
+def _is_free(failure: CallFailed) -> bool:
+    """Whether a call that failed cannot have been charged for: the server refused it, or never got it."""
+    return not failure.late and failure.status != 200

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, write_whole
+from limrank_plugins.io import read_lines, write_parts, write_whole
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import Rejection, Row
 
@@ -19,7 +19,7 @@ ROWS, REJECTED, REPORT, LEDGER = "rows.jsonl", "rejected.jsonl", "report.json", 
 
 def write_rows(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     """Rows as JSON lines; `.gz` compresses."""
-    write_whole(Path(path), _lines(row.as_json() for row in rows))
+    write_parts(Path(path), _lines(row.as_json() for row in rows))
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
@@ -43,7 +43,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
 
 def write_rejections(path: str | os.PathLike[str], rejections: Sequence[Rejection]) -> None:
     """What was thrown away, with its reasons; long texts are shortened to 2,000 characters."""
-    write_whole(
+    write_parts(
         Path(path), _lines(asdict(rejection) | {"text": rejection.text[:2000]} for rejection in rejections)
     )
 
@@ -53,5 +53,6 @@ def write_report(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
     write_whole(Path(path), (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode("utf-8"))
 
 
-def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(clean_text(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows).encode("utf-8")
+def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    for row in rows:
+        yield (clean_text(json.dumps(row, ensure_ascii=False)) + "\n").encode("utf-8")

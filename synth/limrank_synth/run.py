@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from limrank_synth.asking import Question
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.engine import Driven, Engine, Progress, Sends
 from limrank_synth.files import LEDGER, REJECTED, REPORT, ROWS, write_rejections, write_report, write_rows
-from limrank_synth.filters import Filter, applied
+from limrank_synth.filters import Filter, applied, reasons
+from limrank_synth.filters.coverage import coverage_report
+from limrank_synth.filters.kappa import judges_report
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.ledger import Ledger
+from limrank_synth.locking import alone_in
 from limrank_synth.records import Persona, Rejection, Row, Seed
 from limrank_synth.settings import Settings
 from limrank_synth.synthesis import Made, synthesise
@@ -70,12 +74,13 @@ def synthesise_all(
         on_progress: told about every change.
 
     Raises:
-        InputError: seeds with one id, or a file that cannot be read.
+        InputError: seeds with one id, a file that cannot be read, or another process in the folder.
+        LimRankError: the ledger cannot be written.
     """
     check_unique([seed.id for seed in seeds], "seed id")
     known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
     folder.mkdir(parents=True, exist_ok=True)
-    with Store(folder / LEDGER) as store:
+    with alone_in(folder), Store(folder / LEDGER) as store:
         ledger = Ledger(store)
         wanted = (settings.direct + settings.indirect + settings.negative) * len(settings.kinds)
         engine: Engine[Made] = Engine(
@@ -84,7 +89,8 @@ def synthesise_all(
         programs = [synthesise(seed, personas, settings, known) for seed in seeds]
         driven = asyncio.run(_driven(engine, programs, sender))
         made = [driven.results[i] for i in sorted(driven.results)]
-        sifted, counts = applied([row for one in made for row in one.rows], filters)
+        judged = [row for one in made for row in one.rows]
+        sifted, counts = applied(judged, filters)
         rejections = [rejection for one in made for rejection in one.rejections] + sifted.rejected
         unfinished = {
             seeds[i].id: driven.missing.get(i, driven.stopped or "not begun")
@@ -100,13 +106,19 @@ def synthesise_all(
             "relevant": sum(row.relevant for row in sifted.kept),
             "rejected": len(rejections),
             "stages": _stages(made) | {name: _in_out(*pair) for name, pair in counts.items()},
+            "reasons": reasons(rejections),
+            "judges": judges_report(judged),
+            "coverage": coverage_report(sifted.kept, known),
+            "unusable": _unusable(made),
+            "faults": ledger.faults(),
             "calls": ledger.by_role(),
             "cost": ledger.cost,
+            "cost_uncertain": ledger.uncertain,
             "settings": settings.as_json(),
         }
-    write_rows(folder / ROWS, sifted.kept)
-    write_rejections(folder / REJECTED, rejections)
-    write_report(folder / REPORT, report)
+        write_rows(folder / ROWS, sifted.kept)
+        write_rejections(folder / REJECTED, rejections)
+        write_report(folder / REPORT, report)
     return Synthesis(sifted.kept, rejections, report, driven.wanted, unfinished, driven.stopped)
 
 
@@ -148,6 +160,9 @@ def dry_run(
 async def _driven(engine: Engine[Made], programs: Sequence[Any], sender: Sends | None) -> Driven[Made]:
     try:
         return await engine.run(programs)
+    except ExceptionGroup as several:
+        # Any of them ends the run: a ledger that cannot be written, or a defect.
+        raise several.exceptions[0] from several
     finally:
         close = getattr(sender, "aclose", None)
         if close is not None:
@@ -161,6 +176,14 @@ def _stages(made: Sequence[Made]) -> dict[str, dict[str, float]]:
             before = totals.get(stage, (0, 0))
             totals[stage] = before[0] + given, before[1] + out
     return {stage: _in_out(*pair) for stage, pair in totals.items()}
+
+
+def _unusable(made: Sequence[Made]) -> dict[str, dict[str, int]]:
+    totals: dict[str, Counter[str]] = {}
+    for one in made:
+        for stage, kinds in one.unusable.items():
+            totals.setdefault(stage, Counter()).update(kinds)
+    return {stage: dict(sorted(kinds.items())) for stage, kinds in totals.items() if kinds}
 
 
 def _in_out(given: int, out: int) -> dict[str, float]:

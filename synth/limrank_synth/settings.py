@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from limrank_plugins.errors import InputError
 from limrank_synth.records import INDIRECT, KINDS, NEGATIVE
 
 ROLES = ("writer", "reasoner", "judge", "second")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,8 @@ class Role:
 
     Attributes:
         model: its name there.
-        base_url: the address; None: `OPENAI_BASE_URL`, then OpenAI's own.
-        api_key_env: the environment variable that holds the key.
+        base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.
+        api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones.
         temperature, top_p, max_tokens: of its answers.
     """
@@ -40,11 +45,22 @@ class Role:
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
             raise InputError(f"a role needs the name of a model, but got {self.model!r}")
+        # What is wrong with these two is not shown: it may be a secret.
+        if self.base_url is not None and not _is_address(self.base_url):
+            raise InputError(
+                f"base_url of model {self.model!r} must be an http(s) address without login, query or "
+                f"fragment; keys go into the environment variable that api_key_env names"
+            )
+        if not isinstance(self.api_key_env, str) or not _VARIABLE.fullmatch(self.api_key_env):
+            raise InputError(
+                f"api_key_env of model {self.model!r} must be the name of an environment variable, "
+                f"such as OPENAI_API_KEY, and never the key itself"
+            )
         for name in ("price_in", "price_out", "temperature"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            if not _is_number(value) or not 0 <= value < 1e9:
                 raise InputError(f"{name} of model {self.model!r} must be a number >= 0, but is {value!r}")
-        if not 0 < self.top_p <= 1:
+        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise InputError(f"top_p of model {self.model!r} must be in (0, 1], but is {self.top_p!r}")
         if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
             raise InputError(f"max_tokens of model {self.model!r} must be > 0, but is {self.max_tokens!r}")
@@ -75,6 +91,9 @@ class Settings:
         max_retries: how often a call is repeated when the server fails.
         timeout: seconds for one call.
         max_cost: dollars the whole run may cost, earlier parts included; None for no limit.
+        guidelines: a file that replaces the shipped ones; see `load_guidelines`.
+        filters: limits of the filters by their name, as in `{"hardness": {"depth": 50}}`; `False`
+            instead of limits leaves a filter out. See `filters.usual`.
     """
 
     roles: Mapping[str, Role]
@@ -89,16 +108,22 @@ class Settings:
     max_retries: int = 5
     timeout: float = 600.0
     max_cost: float | None = None
-    guidelines: str | None = field(default=None)
+    guidelines: str | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.roles) - set(ROLES))
         if unknown or "writer" not in self.roles:
             problem = f"there is no role {unknown[0]!r}" if unknown else "the role 'writer' is missing"
             raise InputError(f"{problem}; there are: {', '.join(ROLES)}")
-        strange = sorted(set(self.kinds) - set(KINDS))
-        if strange or not self.kinds:
-            raise InputError(f"kinds must be some of {', '.join(KINDS)}, but got {self.kinds}")
+        if (
+            not isinstance(self.kinds, tuple)
+            or not self.kinds
+            or set(self.kinds) - set(KINDS)
+            or len(set(self.kinds)) < len(self.kinds)
+        ):
+            raise InputError(f"kinds must be some of {', '.join(KINDS)}, each once, but got {self.kinds}")
+        _whole("seed", self.seed, 0, (1 << 63) - 1)
         limits = {"direct": 8, "indirect": len(INDIRECT), "negative": len(NEGATIVE)}
         for name, most in limits.items():
             _whole(name, getattr(self, name), 0, most)
@@ -109,10 +134,14 @@ class Settings:
         _whole("max_retries", self.max_retries, 0, 1000)
         if self.votes % 2 == 0:
             raise InputError(f"votes must be odd, or they could be even, but got {self.votes}")
-        if not self.timeout > 0:
+        if not _is_number(self.timeout) or not 0 < self.timeout < math.inf:
             raise InputError(f"timeout must be > 0 seconds, but got {self.timeout!r}")
-        if self.max_cost is not None and not self.max_cost > 0:
+        if self.max_cost is not None and (not _is_number(self.max_cost) or not self.max_cost > 0):
             raise InputError(f"max_cost must be > 0 dollars, but got {self.max_cost!r}")
+        if self.guidelines is not None and not isinstance(self.guidelines, str):
+            raise InputError(f"guidelines must be the name of a file, but got {self.guidelines!r}")
+        if not isinstance(self.filters, Mapping):
+            raise InputError(f"filters must be a table of filters, but got {self.filters!r}")
 
     def role(self, name: str) -> Role:
         """Who plays this role."""
@@ -150,8 +179,8 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> Settings:
     if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
         raise InputError(f"{os.fspath(path)}: roles are tables, as in [roles.writer]")
     made = {name: _role(os.fspath(path), name, role) for name, role in roles.items()}
-    if "kinds" in given:
-        given["kinds"] = tuple(given["kinds"])
+    if isinstance(given.get("kinds"), list):
+        given["kinds"] = tuple(map(str, given["kinds"]))
     settings = Settings(roles=made, **given)
     return replace(settings, **{key: value for key, value in changes.items() if value is not None})
 
@@ -168,3 +197,18 @@ def _role(path: str, name: str, given: dict[str, Any]) -> Role:
 def _whole(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InputError(f"{name} must be a whole number from {least} to {most}, but got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_address(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    plain = not ({"@", "?", "#"} & set(value)) and value.isprintable() and " " not in value
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -29,11 +30,13 @@ class Made:
         rows: judged passages, before any filter.
         rejections: what was given up on the way.
         counts: by stage, how many items went in and came out.
+        unusable: by stage, the answers that could not be read, counted by what was wrong with them.
     """
 
     rows: list[Row] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unusable: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def count(self, stage: str, given: int, made: int) -> None:
         """Add to a stage's statistics."""
@@ -63,26 +66,28 @@ def _query(
     made: Made,
 ) -> Asking[None]:
     rng = _generator(settings.seed, seed.id, kind)
-    persona = sample(list(personas), rng)
+    persona = sample(personas, rng)
     target = guidelines.draw(kind, rng)
     intents = intents_for(rng, settings.direct, settings.indirect, settings.negative)
     stage, attempts = "rewriting", settings.attempts
     try:
         made.count(stage, 1, 0)
-        query = yield from rewrite(seed, persona, target, guidelines, attempts)
+        query = yield from rewrite(seed, persona, target, guidelines, attempts, made.unusable[stage])
         made.count(stage, 0, 1)
         stage = "reasoning"
         made.count(stage, 1, 0)
-        query = yield from reason(query, guidelines, attempts)
+        query = yield from reason(query, guidelines, attempts, made.unusable[stage])
         made.count(stage, 0, 1)
         stage = "descriptions"
         made.count(stage, len(intents), 0)
-        descriptions = yield from describe(query, intents, guidelines, attempts)
+        descriptions = yield from describe(query, intents, guidelines, attempts, made.unusable[stage])
         made.count(stage, 0, len(descriptions))
     except Rejected as rejected:
         made.rejections.append(Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text))
         return
-    passages, lost = yield from write(query, intents, descriptions, guidelines, attempts)
+    passages, lost = yield from write(
+        query, intents, descriptions, guidelines, attempts, made.unusable["passages"]
+    )
     made.rejections += lost
     made.count("passages", len(intents), len(passages))
     yield from together([_judged(query, passage, settings, made) for passage in passages])
@@ -90,7 +95,10 @@ def _query(
 
 def _judged(query: WrittenQuery, passage: WrittenPassage, settings: Settings, made: Made) -> Asking[None]:
     said = yield from together(
-        [judge(query, passage, role, settings.votes, settings.attempts) for role in settings.judges]
+        [
+            judge(query, passage, role, settings.votes, settings.attempts, made.unusable["judging"])
+            for role in settings.judges
+        ]
     )
     made.count("judging", 1, 0)
     lost = [one for one in said if isinstance(one, Rejection)]

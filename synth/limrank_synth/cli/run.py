@@ -19,6 +19,7 @@ from limrank_synth.endpoints import Endpoints
 from limrank_synth.files import LEDGER
 from limrank_synth.filters.usual import usual_filters
 from limrank_synth.ledger import Ledger
+from limrank_synth.locking import alone_in
 from limrank_synth.run import Synthesis, dry_run, synthesise_all
 from limrank_synth.settings import ROLES, Role, Settings, read_settings
 from limrank_synth.stages.personas import read_personas
@@ -129,7 +130,7 @@ def batch_in(
     """Commit the results of a batch; then run again for the next round."""
     settings = settings_of(config, model)
     output.mkdir(parents=True, exist_ok=True)
-    with Store(output / LEDGER) as store:
+    with alone_in(output), Store(output / LEDGER) as store:
         committed, failed = read_batch(results, Ledger(store), settings)
     if as_json:
         common.emit({"committed": committed, "failed": failed})
@@ -151,7 +152,11 @@ def settings_of(config: Path | None, model: list[str] | None, **changes: Any) ->
         name, equals, rest = pair.partition("=")
         named, _, address = rest.partition("@")
         if not equals or name not in ROLES or not named:
-            raise InputError(f"--model wants role=model or role=model@address, but got {pair!r}")
+            shown = pair.partition("@")[0]  # an address may hold a login
+            raise InputError(
+                f"--model wants role=model or role=model@address with one of the roles "
+                f"{', '.join(ROLES)}, but got {shown!r}"
+            )
         roles[name] = Role(named, address or None)
     given = {key: value for key, value in changes.items() if value is not None}
     if config is None:

@@ -6,10 +6,14 @@ nothing of each other. They are applied in the order of `applied`, cheap and cer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from limrank_synth.records import Rejection, Row
+
+_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*%?")
 
 
 class Sifted(NamedTuple):
@@ -28,6 +32,33 @@ class Filter(Protocol):
 
     def __call__(self, rows: Sequence[Row]) -> Sifted:
         """Sift the rows; a pure function of them."""
+
+
+def sifted(name: str, rows: Sequence[Row], problem: Callable[[Row], str | None]) -> Sifted:
+    """Sift rows of which each stands for itself.
+
+    Args:
+        name: of the rejections.
+        rows: what is sifted.
+        problem: why a row has to go, or None.
+    """
+    kept, rejected = list[Row](), list[Rejection]()
+    for row in rows:
+        reason = problem(row)
+        if reason is None:
+            kept.append(row)
+        else:
+            rejected.append(Rejection(name, row.id, reason, row.passage))
+    return Sifted(kept, rejected)
+
+
+def reasons(rejections: Sequence[Rejection]) -> dict[str, dict[str, int]]:
+    """How often what was given as a reason, by stage; numbers and names in a reason are left out."""
+    totals: dict[str, Counter[str]] = {}
+    for rejection in rejections:
+        kind = _PARTICULARS.sub("…", rejection.reason)
+        totals.setdefault(rejection.stage, Counter())[kind] += 1
+    return {stage: dict(totals[stage].most_common()) for stage in sorted(totals)}
 
 
 def applied(rows: Sequence[Row], filters: Sequence[Filter]) -> tuple[Sifted, dict[str, tuple[int, int]]]:

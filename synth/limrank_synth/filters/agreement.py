@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from limrank_synth.filters import Sifted
-from limrank_synth.records import INTENTS, Rejection, Row
+from limrank_plugins.errors import InputError
+from limrank_synth.filters import Sifted, sifted
+from limrank_synth.records import INTENTS, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +27,35 @@ class Agreement:
     second: bool = True
     name: str = "agreement"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.votes <= 1:
+            raise InputError(f"votes must be a share from 0 to 1, but is {self.votes!r}")
+
     def __call__(self, rows: Sequence[Row]) -> Sifted:
-        """Sift the rows."""
-        kept, rejected = list[Row](), list[Rejection]()
-        for row in rows:
-            reason = self._problem(row)
-            if reason is None:
-                kept.append(row)
-            else:
-                rejected.append(Rejection(self.name, row.id, reason, row.passage))
-        return Sifted(kept, rejected)
+        """Sift the rows.
+
+        Raises:
+            InputError: a row's intent is none of `records.INTENTS`.
+        """
+        return sifted(self.name, rows, self._problem)
 
     def _problem(self, row: Row) -> str | None:
+        if row.intent not in INTENTS:
+            raise InputError(f"row {row.id!r} has no known intent but {row.intent!r}")
         meant = INTENTS[row.intent].relevant
         if row.relevant != meant:
             said = "relevant" if row.relevant else "irrelevant"
             return f"written as {row.intent}, but judged {said}"
+        if not row.votes:
+            return "no judge said anything"
         share = sum(vote == row.relevant for vote in row.votes) / len(row.votes)
         if share < self.votes:
             return f"only {share:.0%} of {len(row.votes)} verdicts agree with the label"
-        if self.second and row.second and (sum(row.second) * 2 > len(row.second)) != row.relevant:
+        if self.second and row.second and majority(row.second) != row.relevant:
             return "the second judge disagrees"
         return None
+
+
+def majority(votes: Sequence[bool]) -> bool:
+    """What more than half of the votes say; relevant needs the majority."""
+    return sum(votes) * 2 > len(votes)

@@ -7,18 +7,24 @@ byte for byte, and the completion is `{trace}\n</think> true`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.reading import split_thought
-from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist
+from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, is_refusal
 from limrank_synth.records import Rejection, Verdict, WrittenPassage, WrittenQuery
 
 _VERDICT = re.compile(r"\W*(true|false)\W*", re.IGNORECASE)
 
 
 def judge(
-    query: WrittenQuery, passage: WrittenPassage, role: str, votes: int, attempts: int
+    query: WrittenQuery,
+    passage: WrittenPassage,
+    role: str,
+    votes: int,
+    attempts: int,
+    unusable: Counter[str] | None = None,
 ) -> Asking[list[Verdict] | Rejection]:
     """So many independent verdicts on one passage, asked for at the same time.
 
@@ -28,12 +34,14 @@ def judge(
         role: `"judge"` or `"second"`.
         votes: how many verdicts, at least 1.
         attempts: for each of them.
+        unusable: where answers that cannot be read are counted.
 
     Returns:
         The verdicts; or why there are none, where one of them could not be had.
     """
     try:
-        return (yield from together([_one(query, passage, role, vote, attempts) for vote in range(votes)]))
+        votes_of = [_one(query, passage, role, vote, attempts, unusable) for vote in range(votes)]
+        return (yield from together(votes_of))
     except Rejected as rejected:
         return Rejection("judging", passage.id, f"{role}: {rejected}", passage.text)
 
@@ -53,7 +61,11 @@ def read_verdict(reply: Reply) -> Verdict:
         Unusable: no thought, no verdict, or more than a verdict after the thought.
     """
     if reply.finish == "length":
-        raise Unusable("the answer was cut off at its budget of tokens")
+        raise Unusable("the answer was cut off at its budget of tokens", "cut")
+    if not reply.text.strip():
+        raise Unusable("the answer is empty", "empty")
+    if is_refusal(reply.text):
+        raise Unusable("the judge refused", "refused")
     thought, rest = split_thought(reply.text)
     if reply.thought.strip():
         thought = reply.thought
@@ -66,7 +78,12 @@ def read_verdict(reply: Reply) -> Verdict:
 
 
 def _one(
-    query: WrittenQuery, passage: WrittenPassage, role: str, vote: int, attempts: int
+    query: WrittenQuery,
+    passage: WrittenPassage,
+    role: str,
+    vote: int,
+    attempts: int,
+    unusable: Counter[str] | None,
 ) -> Asking[Verdict]:
     # The chat API has the model's own opening of the thought; the prompt's "<think>" would be its words.
     prompt = judging_prompt(query.text, passage.text).removesuffix("<think>").rstrip("\n")
@@ -74,4 +91,4 @@ def _one(
     def ask(attempt: int) -> Question:
         return Question(role, (Message("user", prompt),), attempt, sample=vote)
 
-    return (yield from insist(ask, read_verdict, attempts))
+    return (yield from insist(ask, read_verdict, attempts, unusable))

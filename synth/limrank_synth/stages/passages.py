@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 from limrank_plugins.readouts.lockstep import together
@@ -41,7 +42,11 @@ def intents_for(rng: random.Random, direct: int, indirect: int, negative: int) -
 
 
 def describe(
-    query: WrittenQuery, intents: Sequence[Intent], guidelines: Guidelines, attempts: int
+    query: WrittenQuery,
+    intents: Sequence[Intent],
+    guidelines: Guidelines,
+    attempts: int,
+    unusable: Counter[str] | None = None,
 ) -> Asking[list[str]]:
     """One description for each intent, in their order.
 
@@ -67,7 +72,7 @@ def describe(
             raise Unusable("an entry of the plan is no JSON object")
         return [text_field(entry, "description") for entry in planned]
 
-    return (yield from insist(ask, read, attempts))
+    return (yield from insist(ask, read, attempts, unusable))
 
 
 def write(
@@ -76,11 +81,12 @@ def write(
     descriptions: Sequence[str],
     guidelines: Guidelines,
     attempts: int,
+    unusable: Counter[str] | None = None,
 ) -> Asking[tuple[list[WrittenPassage], list[Rejection]]]:
     """The passages, and what could not be written; one bad passage does not take the others with it."""
     found = yield from together(
         [
-            _one(query, f"{query.id}/{number}", intent, description, guidelines, attempts)
+            _one(query, f"{query.id}/{number}", intent, description, guidelines, attempts, unusable)
             for number, (intent, description) in enumerate(zip(intents, descriptions, strict=True))
         ]
     )
@@ -95,6 +101,7 @@ def _one(
     description: str,
     guidelines: Guidelines,
     attempts: int,
+    unusable: Counter[str] | None,
 ) -> Asking[WrittenPassage | Rejection]:
     least, most = guidelines.words["passage"]
 
@@ -114,7 +121,7 @@ def _one(
         return split_thought(plain_text(reply))[1].strip() or plain_text(reply)
 
     try:
-        text = yield from insist(ask, read, attempts)
+        text = yield from insist(ask, read, attempts, unusable)
     except Rejected as rejected:
         return Rejection("passages", identifier, str(rejected), description)
     return WrittenPassage(identifier, text, intent, description)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_personas(path: str | None = None) -> list[Persona]:
     return [Persona(f"{source.name}:{number}", text, source) for number, text in enumerate(texts)]
 
 
-def sample(personas: list[Persona], rng: random.Random) -> Persona:
+def sample(personas: Sequence[Persona], rng: random.Random) -> Persona:
     """One, every one being equally likely."""
     return personas[rng.randrange(len(personas))]
 

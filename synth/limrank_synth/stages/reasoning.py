@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from limrank_plugins.readouts.reading import split_thought
@@ -11,7 +12,9 @@ from limrank_synth.records import WrittenQuery
 from limrank_synth.templates import chat_template
 
 
-def reason(query: WrittenQuery, guidelines: Guidelines, attempts: int) -> Asking[WrittenQuery]:
+def reason(
+    query: WrittenQuery, guidelines: Guidelines, attempts: int, unusable: Counter[str] | None = None
+) -> Asking[WrittenQuery]:
     """Let the reasoner think; the query comes back with its thought.
 
     Raises:
@@ -29,5 +32,5 @@ def reason(query: WrittenQuery, guidelines: Guidelines, attempts: int) -> Asking
         thought, rest = split_thought(text)
         return rest.strip() or thought or text
 
-    thought = yield from insist(ask, read, attempts)
+    thought = yield from insist(ask, read, attempts, unusable)
     return replace(query, thought=thought)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from limrank_synth.asking import Asking, Question, Reply, Unusable, insist, json_object, text_field
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import Persona, Seed, Target, WrittenQuery
@@ -9,7 +11,12 @@ from limrank_synth.templates import chat_template
 
 
 def rewrite(
-    seed: Seed, persona: Persona, target: Target, guidelines: Guidelines, attempts: int
+    seed: Seed,
+    persona: Persona,
+    target: Target,
+    guidelines: Guidelines,
+    attempts: int,
+    unusable: Counter[str] | None = None,
 ) -> Asking[WrittenQuery]:
     """Let the writer make the query.
 
@@ -36,5 +43,5 @@ def rewrite(
             raise Unusable("the query is the seed, word for word")
         return text
 
-    text = yield from insist(ask, read, attempts)
+    text = yield from insist(ask, read, attempts, unusable)
     return WrittenQuery(f"{seed.id}/{target.kind}", text, seed, persona, target)
