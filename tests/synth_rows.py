@@ -15,13 +15,13 @@ _QUERIES = (
 _PASSAGE = (
     "At altitude the air is thinner, so the gas in a dough expands more and escapes sooner. Bakers in the "
     "mountains use less yeast, a little more water, and shorter rises; a recipe that worked at sea level "
-    "collapses before the crust has set.\n\nA starter is rarely the cause. It grows faster in dry, thin air and "
-    "is past its peak when the baker expects it to be ready."
+    "collapses before the crust has set.\n\nA starter is rarely the cause. It grows faster in dry, thin air "
+    "and is past its peak when the baker expects it to be ready."
 )
 _TRACE = (
     "The person asks why bread that used to rise no longer does after a move to the mountains. The passage "
-    "says what thinner air does to a dough and to a starter, and what bakers change. That speaks to the cause "
-    "and to what to try first, so it is what was looked for."
+    "says what thinner air does to a dough and to a starter, and what bakers change. That speaks to the "
+    "cause and to what to try first, so it is what was looked for."
 )
 
 

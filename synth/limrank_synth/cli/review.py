@@ -154,7 +154,7 @@ def _apply(
 def _summarise(rows: list[Row], shown: list[Row], log: Path, as_json: bool) -> None:
     standing = _standing(rows, log)
     ids = [row.id for row in shown]
-    progress = {}
+    progress: dict[str, dict[str, Any]] = {}
     for name in standing.reviewers:
         mine = standing.of(name)
         done = [mine[row] for row in ids if row in mine]

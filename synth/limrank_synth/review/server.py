@@ -101,10 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
     # Somebody who sends half a request must not hold a thread forever.
     timeout: ClassVar[float] = 60.0
 
-    def do_GET(self) -> None:  # noqa: N802 (the name is the base class's)
+    def do_GET(self) -> None:
         self._answer(self._get)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self._answer(self._post)
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -75,6 +75,7 @@ export class Editor {
       $(`${name}-edit`).hidden = !active;
     }
     $("label-edit").hidden = !active;
+    $("marking").hidden = active;
     $("editing").hidden = !active;
     $("deciding").hidden = active;
   }

@@ -2,7 +2,7 @@
 
 import { Editor, hasDraft } from "./editing.js";
 import { Kept, Refused, get, post } from "./talk.js";
-import { $, DECIDED, drawComparison, drawPassage, drawRow, make } from "./view.js";
+import { $, DECIDED, drawComparison, drawCounts, drawPassage, drawRow, make } from "./view.js";
 
 const kept = new Kept("sessionStorage");
 const editor = new Editor(() => drawDraft());
@@ -65,7 +65,14 @@ function drawProgress() {
 }
 
 function drawDraft() {
-  $("draft").hidden = !editor.draft;
+  const { draft } = editor;
+  $("draft").hidden = !draft;
+  drawCounts({ ...standing(), ...(editor.active ? draft : {}) }, session);
+}
+
+/** The row as I last left it. */
+function standing() {
+  return { ...shown.row, ...(shown.decision?.edits ?? {}) };
 }
 
 /** On to the next row that matches; at the end, to one before it. */
@@ -183,6 +190,7 @@ function askName() {
   $("name").value = reviewer ?? session.reviewer ?? "";
   $("name-problem").textContent = "";
   $("who-dialog").showModal();
+  $("name").focus();
   $("name").select();
 }
 
@@ -291,7 +299,7 @@ function warn(text) {
 
 function mark() {
   kept.set("marks", marks);
-  drawPassage({ ...shown.row, ...(shown.decision?.edits ?? {}) }, marks);
+  drawPassage(standing(), marks);
 }
 
 function wire() {

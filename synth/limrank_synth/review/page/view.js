@@ -30,9 +30,7 @@ export function drawRow(shown, session, place, marks) {
   $("persona").textContent = row.meta.persona ?? "nobody in particular";
   drawPassage(now, marks);
   $("trace-text").replaceChildren(now.trace);
-  drawWords("query", now.query, session.words[row.kind]);
-  drawWords("passage", now.passage, session.words.passage);
-  drawWords("trace", now.trace, null);
+  drawCounts(now, session);
   const verdict = $("verdict");
   verdict.textContent = now.relevant ? "relevant" : "not relevant";
   verdict.className = `badge ${now.relevant ? "yes" : "no"}`;
@@ -67,6 +65,13 @@ export function drawDecision(decision, session) {
 export function reasonOf(decision, session) {
   const said = session.reasons.find(([key]) => key === decision.reason)?.[1];
   return [said, decision.note].filter(Boolean).join(" – ");
+}
+
+/** How long the texts are, and were meant to be. */
+export function drawCounts(row, session) {
+  drawWords("query", row.query, session.words[row.kind]);
+  drawWords("passage", row.passage, session.words.passage);
+  drawWords("trace", row.trace, null);
 }
 
 function drawWords(part, text, limits) {
