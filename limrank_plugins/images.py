@@ -66,3 +66,42 @@ class Image:
     def url(self) -> str:
         """The picture as a `data:` URL, which is how OpenAI-style messages carry it."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+def image_files(names: object, beside: str | os.PathLike[str], where: str) -> list[Path]:
+    """The picture files that a line of a JSONL file names, relative to its folder; they need not be there.
+
+    Args:
+        names: the line's field `images`; None for none.
+        beside: the JSONL file.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: it is no list of names, or one leads out of the file's folder.
+    """
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f"{where}: 'images' must be a list of file names, but is {str(names)[:80]}")
+    folder = Path(beside).parent
+    for name in names:
+        # Whoever wrote the collection must not choose which other pictures of this machine are shown.
+        if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
+            raise InputError(
+                f"{where}: the image {name!r} must be in the folder of {Path(beside).name} or below: name it "
+                f"relative to that folder"
+            )
+    return [folder / name for name in names]
+
+
+def read_images(names: object, beside: str | os.PathLike[str], where: str) -> tuple[Image, ...]:
+    """The pictures themselves; see `image_files`.
+
+    Raises:
+        InputError: as there; or a file is missing or is no picture.
+    """
+    try:
+        return tuple(Image.open(file) for file in image_files(names, beside, where))
+    except InputError as error:
+        told = str(error)
+        raise InputError(told if told.startswith(where) else f"{where}: {told}") from error

@@ -70,8 +70,8 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
         text = _text(row, "text", where)
         if title is not None and not isinstance(title, str):
             raise InputError(f"{where}: 'title' must be a string, but is {title!r}")
-        seen = read_images(row.pop("images", None), path, where)
-        yield Document(text=text, id=identifier, title=title or "", meta=row, images=seen)
+        images = read_images(row.pop("images", None), path, where)
+        yield Document(text=text, id=identifier, title=title or "", meta=row, images=images)
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
@@ -90,10 +90,8 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
         for where, row in _rows(path):
             identifier = _identifier(row, where)
             _no_repeat(identifier, seen, where, "query")
-            text = _text(row, "text", where)
-            instruction = row.get("instruction") or ""
-            seen = read_images(row.get("images"), path, where)
-            found.append(_query(where, text, identifier, instruction, seen))
+            text, images = _text(row, "text", where), read_images(row.get("images"), path, where)
+            found.append(_query(where, text, identifier, row.get("instruction") or "", images))
     if not found:
         raise InputError(f"{path} holds no queries")
     return found
@@ -203,9 +201,9 @@ def _finite(value: Any, what: str, where: str) -> float:
     return number
 
 
-def _query(where: str, *fields: Any) -> Query:
+def _query(where: str, *parts: Any) -> Query:
     try:
-        return Query(*fields)
+        return Query(*parts)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import safetensors.torch
 import tiny
 import torch
 import transformers
@@ -127,3 +128,66 @@ def _qwen(folder: Path, text: dict[str, Any]) -> None:
     config_of = json.loads(name.read_text("utf-8"))
     config_of |= {"processor_class": "Qwen2_5_VLProcessor", "image_processor_type": "Qwen2VLImageProcessor"}
     name.write_text(json.dumps(config_of), "utf-8")
+
+
+def build_clip(folder: Path, seed: int = 0) -> Path:
+    """Write a tiny CLIP model and its processor into a folder, and return the folder."""
+    tokens = vision_tokenizer("<image>")
+    tokens.model_max_length = 64
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.CLIPConfig(
+        text_config=shape
+        | {"max_position_embeddings": 64, "vocab_size": len(tokens), "eos_token_id": tokens.eos_token_id}
+        | {"bos_token_id": None, "pad_token_id": tokens.pad_token_id, "projection_dim": 16},
+        vision_config=shape | {"image_size": 28, "patch_size": 14, "projection_dim": 16},
+        projection_dim=16,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformers.CLIPModel(config).eval().save_pretrained(folder)
+    sized = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
+    pictures = transformers.CLIPImageProcessorPil(**sized)
+    transformers.CLIPProcessor(image_processor=pictures, tokenizer=tokens).save_pretrained(folder)
+    return folder
+
+
+OWN_CODE = '''
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+
+
+class Own(PreTrainedModel):
+    """Encodes as nvidia/MM-Embed does; its vectors are counts that a test can compute by hand."""
+
+    config_class = OwnConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.post_init()
+
+    def encode(self, items, is_query=False, instruction="", max_length=4096):
+        rows = []
+        for item in items:
+            assert set(item) <= {"txt", "img"} and item
+            text, image = item.get("txt", ""), item.get("img")
+            colour = torch.tensor(image.resize((1, 1)).getpixel((0, 0))).float() if image else torch.zeros(3)
+            counts = torch.tensor([len(text), is_query, len(instruction), max_length])
+            rows.append(torch.cat([counts, colour]))
+        return {"hidden_states": torch.stack(rows) * self.weight}
+'''
+
+
+def build_own(folder: Path) -> Path:
+    """Write a model that brings its own code, as a hub folder with `auto_map` does."""
+    folder.mkdir(parents=True)
+    (folder / "modeling_own.py").write_text(OWN_CODE, "utf-8")
+    names = {"AutoConfig": "modeling_own.OwnConfig", "AutoModel": "modeling_own.Own"}
+    config = {"model_type": "own", "auto_map": names, "architectures": ["Own"]}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    safetensors.torch.save_file({"weight": torch.ones(1)}, folder / "model.safetensors", {"format": "pt"})
+    return folder

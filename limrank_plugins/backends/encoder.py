@@ -39,6 +39,10 @@ _DTYPES = ("float32", "bfloat16", "float16")
 _TOKENISED_AT_ONCE = 512
 # Products of very few rows are computed by other routines, which round otherwise than those for a batch.
 _ALONE_BELOW = 16
+_BLIND = (
+    "a document or the query has an image, which an encoder of texts cannot see: use "
+    "MultimodalEncoderBackend (backend='multimodal-encoder') with a model that can"
+)
 
 
 class EncoderBackend:
@@ -139,8 +143,11 @@ class EncoderBackend:
                 raise BackendError(f"the encoder {self.model!r} is closed; make a new one")
             if self._loaded is None and requests:
                 self._loaded = self._load()
+            for i, request in enumerate(requests):
+                if request.images:
+                    replies[i] = Failed(_BLIND)
             for role, prompt in self._prompts.items():
-                chosen = [i for i, request in enumerate(requests) if request.role == role]
+                chosen = [i for i, r in enumerate(requests) if r.role == role and replies[i] is None]
                 texts = [clean_text(requests[i].text) for i in chosen]
                 for i, reply in zip(chosen, self._embedded(texts, prompt), strict=True):
                     replies[i] = reply

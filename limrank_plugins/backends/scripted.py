@@ -44,7 +44,7 @@ class ScriptedBackend:
         read_labels: prompt → one logit per label.
         generate: prompt → the text written. Text up to a stop string is what comes back; the labels
             behind it are then read with `read_labels`. Longer texts are cut at `max_tokens` words.
-        encode: (text, role) → a vector.
+        encode: (text, role) → a vector; (text, role, images) where there are images.
         score_pairs: (query, passage) → a score.
         classify: (text, labels) → one logit per label.
         likelihood: (prompt, continuation) → the log-probability of each of its tokens.
@@ -62,7 +62,7 @@ class ScriptedBackend:
         *,
         read_labels: Callable[[Prompt], Sequence[float]] | None = None,
         generate: Callable[[Prompt], str] | None = None,
-        encode: Callable[[str, str], Sequence[float]] | None = None,
+        encode: Callable[..., Sequence[float]] | None = None,
         score_pairs: Callable[[str, str], float] | None = None,
         classify: Callable[[str, tuple[str, ...]], Sequence[float]] | None = None,
         likelihood: Callable[[Prompt, str], Sequence[float]] | None = None,
@@ -101,7 +101,8 @@ class ScriptedBackend:
         try:
             match request:
                 case Encode():
-                    vector = script(request.text, request.role)
+                    seen = (request.images,) if request.images else ()
+                    vector = script(request.text, request.role, *seen)
                     return Embedded(np.asarray(vector, dtype=np.float32))
                 case Generate():
                     return self._generated(request)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_lines
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
@@ -198,7 +199,7 @@ def index_folder(corpus: str, retriever: str) -> Path:
 
 
 def corpus_fingerprint(corpus: str) -> str:
-    """A hash of the corpus's bytes: an edited file is another corpus, a moved one is the same."""
+    """A hash of the corpus's bytes and pictures: an edited file is another corpus, a moved one is not."""
     digest = hashlib.sha256()
     files = corpus_files(corpus)
     for file in files:
@@ -207,4 +208,21 @@ def corpus_fingerprint(corpus: str) -> str:
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
+        for picture in _pictures(file):
+            digest.update(picture.read_bytes())
     return digest.hexdigest()[:20]
+
+
+def _pictures(file: Path) -> Iterator[Path]:
+    """The picture files a JSONL corpus names; what is wrong with them is told when the corpus is read."""
+    if file.suffix in (".txt", ".md"):
+        return
+    for number, line in read_lines(file):
+        if '"images"' in line:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            names = row.get("images") if isinstance(row, dict) else None
+            found = image_files(names, file, f"{file}, line {number}")
+            yield from (picture for picture in found if picture.is_file())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,7 +145,11 @@ def rank_all(
 
 def _item(query: Query, documents: Sequence[Document]) -> str:
     """Names a query with everything its ranking depends on, so that a changed corpus is not resumed."""
-    content = [query.text, query.instruction, [(d.id, d.title, d.text, d.prior) for d in documents]]
+    read = [(d.id, d.title, d.text, d.prior) for d in documents]
+    content: list[Any] = [query.text, query.instruction, read]
+    seen = [query.images, *(document.images for document in documents)]
+    if any(seen):
+        content.append([[hashlib.sha256(image.data).hexdigest() for image in images] for images in seen])
     digest = hashlib.sha256(json.dumps(content, ensure_ascii=True).encode("ascii")).hexdigest()
     return f"{json.dumps(query.id)} {digest}"
 
@@ -163,8 +168,7 @@ def _from_run(run: Path, queries: Sequence[Query], corpus: str, k: int) -> Candi
     _no_strangers(sorted(wanted - texts.keys()), run, "documents", "the corpus")
 
     def placed(candidate: Candidate) -> Document:
-        document = texts[candidate.document_id]
-        return Document(document.text, document.id, document.title, candidate.score, document.meta)
+        return replace(texts[candidate.document_id], prior=candidate.score)
 
     return [[placed(c) for c in found.get(query.id, [])[:k]] for query in queries]
 

@@ -41,8 +41,9 @@ class Similarity:
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Scores]:
         """Judge the whole list at once; see `Readout.ask`."""
-        questions: list[Request] = [Encode(clean_text(instructed(query, settings.instruction)), "query")]
-        questions += [Encode(clean_text(document.passage), "passage") for document in documents]
+        asking = clean_text(instructed(query, settings.instruction))
+        questions: list[Request] = [Encode(asking, "query", query.images)]
+        questions += [Encode(clean_text(d.passage), "passage", d.images) for d in documents]
         asked, *passages = yield questions
         if isinstance(asked, Failed):
             return Scores(tuple(Judgement(None, failure=asked.reason) for _ in documents))

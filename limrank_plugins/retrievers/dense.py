@@ -15,8 +15,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Backend, Embedded, Encode, Encodes
-from limrank_plugins.data import Document, Query
+from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import as_corpus, as_question, best, check_k, found
 from limrank_plugins.retrievers.folder import new_folder, read_array, read_corpus, read_manifest
@@ -74,7 +75,8 @@ class DenseRetriever:
         for start in range(0, len(corpus), _ENCODED_AT_ONCE):
             part = corpus[start : start + _ENCODED_AT_ONCE]
             names = [f"document {document.id!r}" for document in part]
-            parts.append(_embed(backend, [Encode(document.passage) for document in part], names))
+            asked = [Encode(document.passage, images=document.images) for document in part]
+            parts.append(_embed(backend, asked, names))
             if on_progress is not None:
                 on_progress(start + len(part), len(corpus))
         return cls(corpus, np.concatenate(parts), backend, owns=owns)
@@ -87,7 +89,7 @@ class DenseRetriever:
 
         Args:
             folder: the index.
-            backend: the one it was built with; default: an `EncoderBackend` of the same model and precision.
+            backend: the one it was built with; default: one of the same kind, model and precision.
             mmap: see above.
 
         Raises:
@@ -103,7 +105,7 @@ class DenseRetriever:
         if backend is None:
             if not isinstance(arguments, dict):
                 raise InputError(f"the index {folder} was built with backend {identity!r}: pass backend=…")
-            backend = _default_backend(arguments)
+            backend = _default_backend(arguments, str(manifest.parameters.get("backend", "encoder")))
         _check_backend(backend)
         if backend.identity != identity:
             raise InputError(
@@ -116,6 +118,7 @@ class DenseRetriever:
         """Write documents and vectors, whole or not at all; see `Retriever.save`."""
         parameters: dict[str, Any] = {"identity": self.backend.identity}
         parameters["encoder"] = getattr(self.backend, "arguments", None)
+        parameters["backend"] = self.backend.name
         with new_folder(folder, self.name, self._corpus, parameters) as place:
             np.save(place / _VECTORS, np.asarray(self._vectors, dtype=np.float32), allow_pickle=False)
 
@@ -141,7 +144,9 @@ class DenseRetriever:
         if not texts:
             raise InputError("there are no queries: give at least one")
         names = [f"query {text[:80]!r}" for text in texts]
-        asked = _embed(self.backend, [Encode(text, "query") for text in texts], names)
+        seen = [as_query(query).images for query in queries]
+        requests = [Encode(text, "query", images) for text, images in zip(texts, seen, strict=True)]
+        asked = _embed(self.backend, requests, names)
         if asked.shape[1] != self._vectors.shape[1]:
             raise InputError(
                 f"the backend gives {asked.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"
@@ -204,11 +209,10 @@ class DenseRetriever:
         return scores
 
 
-def _default_backend(arguments: dict[str, Any]) -> Backend:
-    from limrank_plugins.backends.encoder import EncoderBackend
-
+def _default_backend(arguments: dict[str, Any], name: str = "encoder") -> Backend:
     try:
-        return EncoderBackend(**arguments)
+        made: Backend = backend_class(name)(**arguments)
+        return made
     except TypeError as error:
         raise InputError(f"the index was built with another version ({error}): build it again") from error
 

@@ -6,6 +6,7 @@ the size of every file, so that half an index is never read as a whole one.
 
 from __future__ import annotations
 
+import base64
 import json
 import mmap
 import os
@@ -20,6 +21,7 @@ import numpy as np
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, read_array, whole_folder
+from limrank_plugins.images import Image
 
 MANIFEST = "manifest.json"
 DOCUMENTS = "documents.jsonl"
@@ -91,6 +93,8 @@ def _line(document: Document) -> bytes:
     row: dict[str, Any] = {"_id": document.id, "title": document.title, "text": document.text}
     if document.meta:
         row["meta"] = dict(document.meta)
+    if document.images:
+        row["images"] = [base64.b64encode(image.data).decode("ascii") for image in document.images]
     try:
         try:
             return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8")
@@ -171,6 +175,12 @@ class _StoredDocuments(Sequence[Document]):
         start, end = int(self._offsets[place]), int(self._offsets[place + 1])
         try:
             row = json.loads(self._bytes[start:end])
-            return Document(row["text"], id=row["_id"], title=row["title"], meta=row.get("meta", {}))
+            return Document(
+                row["text"],
+                id=row["_id"],
+                title=row["title"],
+                meta=row.get("meta", {}),
+                images=tuple(Image(base64.b64decode(data, validate=True)) for data in row.get("images", ())),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise corrupt(f"{self._file}, line {place + 1}", error) from error

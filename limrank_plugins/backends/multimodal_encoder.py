@@ -1,0 +1,263 @@
+"""Encoders of texts and pictures: one vector space for both (CLIP, MM-Embed, embedding VLMs)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.loading import no_progress_bar
+from limrank_plugins.backends.local.processing import decode
+from limrank_plugins.backends.protocols import Embedded, Encode, Failed
+from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.errors import BackendError, InputError, LimRankError, require
+from limrank_plugins.segments import Prompt, Segment, clean_text
+
+_WHY = "MultimodalEncoderBackend"
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+class MultimodalEncoderBackend:
+    """Turns texts, pictures, or both into vectors. Safe to use from many threads: a lock guards the model.
+
+    Every item is encoded on its own, so that a vector does not depend on what else is encoded.
+
+    Args:
+        model: folder or hub name of a sentence-transformers model that takes images, or, with
+            `own_encode`, of a model that brings an `encode` of its own.
+        own_encode: the model's class has `encode([{"txt": …, "img": …}], is_query=…, instruction=…,
+            max_length=…)`, as `nvidia/MM-Embed` (CC-BY-NC-4.0) has. Needs `trust_remote_code`.
+        trust_remote_code: run Python code that comes with the model. Default: no.
+        fusion: what is done where a model takes text or one picture, but not both together (CLIP), or
+            not several: `"refuse"` (default) fails the item; `"mean"` takes the mean of the parts' unit
+            vectors, as score fusion does.
+        device: `"cpu"`, `"cuda"`, …; default: a GPU where there is one.
+        dtype: `"float32"` (default), `"bfloat16"` or `"float16"`.
+        revision: branch, tag or commit of a hub model.
+        query_instruction: for queries: `encode`'s instruction, or a sentence-transformers prompt.
+        max_length: tokens of an item for a model's own `encode`; default 4,096.
+
+    A marker such as `<image>` in a text is broken by a space, so that it can stand for no picture, and a
+    text that reads as a path or an address of a picture stays text.
+
+    Raises:
+        InputError: a value that cannot be used.
+        BackendError: the model cannot be loaded, or does not do what it should.
+        MissingExtra: sentence-transformers, transformers or Pillow is not installed.
+    """
+
+    name = "multimodal-encoder"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        own_encode: bool = False,
+        trust_remote_code: bool = False,
+        fusion: str = "refuse",
+        device: str | None = None,
+        dtype: str = "float32",
+        revision: str | None = None,
+        query_instruction: str = "",
+        max_length: int = 4096,
+    ) -> None:
+        if own_encode and not trust_remote_code:
+            raise InputError(
+                f"own_encode runs code that comes with {model!r}: give trust_remote_code=True if you trust it"
+            )
+        if fusion not in ("refuse", "mean"):
+            raise InputError(f"fusion must be 'refuse' or 'mean', but got {fusion!r}")
+        if dtype not in _DTYPES:
+            raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, but got {dtype!r}")
+        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
+            raise InputError(f"max_length must be a whole number > 0, but got {max_length!r}")
+        torch = require("torch", "vision", _WHY)
+        require("PIL", "vision", _WHY)
+        self.model, self.revision = model, revision
+        self._arguments: dict[str, Any] = {
+            "model": model,
+            "own_encode": own_encode,
+            "fusion": fusion,
+            "dtype": dtype,
+            "revision": revision,
+            "query_instruction": query_instruction,
+            "max_length": max_length,
+        }
+        self._fusion, self._instruction = fusion, query_instruction
+        self._lock = threading.Lock()
+        place = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
+        kind = _Own if own_encode else _Sentences
+        try:
+            with no_progress_bar():
+                self._encoder: _Own | _Sentences | None = kind(
+                    model, place, getattr(torch, dtype), revision, trust_remote_code, max_length
+                )
+        except (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError) as error:
+            if isinstance(error, LimRankError):
+                raise
+            reason = " ".join(str(error).split())[:300]
+            raise BackendError(f"cannot load the encoder {model!r}: {reason}") from error
+        self._markers = marker_pattern(self._encoder.markers)
+
+    @property
+    def identity(self) -> str:
+        """Model, revision or fingerprint, and everything else a stored vector depends on."""
+        folder = Path(self.model).expanduser()
+        if folder.is_dir():
+            named = f"{folder.resolve().name}@{folder_fingerprint(folder, recursive=True)}"
+        else:
+            named = f"{self.model}@{self.revision or 'main'}"
+        others = [str(self._arguments[name]) for name in ("own_encode", "fusion", "dtype", "max_length")]
+        parts = ["multimodal-encoder", named, *others, self._instruction]
+        return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What makes this backend again, as JSON; see `EncoderBackend.arguments`."""
+        return dict(self._arguments)
+
+    def encode(self, requests: Sequence[Encode]) -> list[Embedded | Failed]:
+        """Answer each request with its vector, float32, or `Failed`; see `Encodes`."""
+        for request in requests:
+            if request.role not in ("query", "passage"):
+                raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
+        with self._lock:
+            if self._encoder is None:
+                raise BackendError(f"the encoder {self.model!r} is closed; make a new one")
+            return [self._embedded(self._encoder, request) for request in requests]
+
+    def close(self) -> None:
+        """Release the model. May be called twice; encoding after it is a `BackendError`."""
+        with self._lock:
+            self._encoder = None
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _embedded(self, encoder: _Own | _Sentences, request: Encode) -> Embedded | Failed:
+        text = break_markers(Prompt((Segment(clean_text(request.text), trusted=False),)), self._markers)[0]
+        instruction = self._instruction if request.role == "query" else ""
+        try:
+            pictures = [decode(image, number) for number, image in enumerate(request.images, start=1)]
+            # An empty text beside a picture says nothing, and would be half of a mean.
+            words = [text] if text.strip() or not pictures else []
+            parts = [(words, pictures)]
+            if not encoder.takes(bool(words), len(pictures)):
+                if self._fusion == "refuse":
+                    return Failed(
+                        f"the encoder {self.model!r} takes a text or a picture, not "
+                        f"{len(words)} text and {len(pictures)} pictures together: give fusion='mean', or an "
+                        f"encoder that reads them together"
+                    )
+                parts = [([word], []) for word in words] + [([], [picture]) for picture in pictures]
+                if not all(encoder.takes(bool(words), len(pictures)) for words, pictures in parts):
+                    return Failed(f"the encoder {self.model!r} takes no pictures at all")
+            vectors = [encoder.vector(part, request.role, instruction) for part in parts]
+        except (InputError, ValueError) as error:
+            return Failed(f"it cannot be encoded: {' '.join(str(error).split())[:300]}")
+        vector = vectors[0] if len(vectors) == 1 else np.mean([_unit(v) for v in vectors], axis=0)
+        if not np.isfinite(vector).all():
+            return Failed("the encoder gave a vector that is not finite")
+        return Embedded(np.ascontiguousarray(vector, dtype=np.float32))
+
+
+_Item = tuple[list[str], list[Any]]
+"""Texts (none or one) and pictures."""
+
+
+class _Sentences:
+    """A sentence-transformers model; which kinds of input it takes is for it to say."""
+
+    def __init__(
+        self, model: str, device: str, dtype: Any, revision: str | None, trust: bool, max_length: int
+    ) -> None:
+        library = require("sentence_transformers", "mini", _WHY)
+        self._model = library.SentenceTransformer(
+            model, device=device, revision=revision, trust_remote_code=trust, model_kwargs={"dtype": dtype}
+        )
+        self._model.eval()
+        self._kinds = {kind if isinstance(kind, str) else tuple(kind) for kind in _modalities(self._model)}
+        if "image" not in self._kinds and "message" not in self._kinds:
+            raise BackendError(f"{model!r} takes no images: use EncoderBackend for an encoder of texts")
+        self.markers = _markers(getattr(self._model, "tokenizer", None))
+
+    def takes(self, text: bool, pictures: int) -> bool:
+        """Whether it takes these together."""
+        if "message" in self._kinds:
+            return True
+        if text and pictures:
+            return pictures == 1 and bool({("image", "text"), ("text", "image")} & self._kinds)
+        return ("text" if text else "image") in self._kinds and pictures <= 1
+
+    def vector(self, item: _Item, role: str, instruction: str) -> Any:
+        """The item's vector. Kinds are named, so that no text is taken for the path of a picture."""
+        words, pictures = item
+        given: dict[str, Any] = {"text": words[0]} if words else {}
+        if pictures:
+            given["image"] = pictures[0] if len(pictures) == 1 else pictures
+        found = self._model.encode(
+            [given], prompt=instruction or None, show_progress_bar=False, convert_to_numpy=False
+        )
+        return found[0].float().cpu().numpy()
+
+
+class _Own:
+    """A model with an `encode` of its own."""
+
+    def __init__(
+        self, model: str, device: str, dtype: Any, revision: str | None, trust: bool, max_length: int
+    ) -> None:
+        library = require("transformers", "vision", _WHY)
+        loaded = library.AutoModel.from_pretrained(
+            model, revision=revision, trust_remote_code=trust, dtype=dtype
+        )
+        if not callable(getattr(loaded, "encode", None)):
+            raise BackendError(f"{model!r} has no encode of its own: leave own_encode out")
+        self._model = loaded.to(device).eval()
+        self._length = max_length
+        self._torch = require("torch", "vision", _WHY)
+        processor = getattr(loaded, "processor", None)
+        self.markers = _markers(getattr(loaded, "tokenizer", None) or getattr(processor, "tokenizer", None))
+
+    def takes(self, text: bool, pictures: int) -> bool:
+        """Text, a picture, or both."""
+        return pictures <= 1
+
+    def vector(self, item: _Item, role: str, instruction: str) -> Any:
+        """The item's vector."""
+        words, pictures = item
+        given: dict[str, Any] = {"txt": words[0]} if words else {}
+        if pictures:
+            given["img"] = pictures[0]
+        options = {"is_query": True, "instruction": instruction} if role == "query" else {}
+        with self._torch.inference_mode():
+            found = self._model.encode([given], max_length=self._length, **options)
+        rows = found["hidden_states"] if isinstance(found, dict) else found
+        row = rows[0]
+        vector = row.float().cpu().numpy() if hasattr(row, "cpu") else np.asarray(row, dtype=np.float32)
+        if vector.ndim != 1:
+            raise BackendError(f"the model's encode gave an array of shape {vector.shape} for one item")
+        return vector
+
+
+def _modalities(model: Any) -> list[Any]:
+    found = getattr(model, "modalities", None)
+    if found is None:
+        raise BackendError(
+            "images need a newer sentence-transformers: pip install -U 'sentence-transformers>=5.4'"
+        )
+    return list(found)
+
+
+def _markers(tokenizer: Any) -> list[str] | None:
+    """The strings that this tokenizer turns into special or added tokens; None where it does not say."""
+    known = getattr(tokenizer, "added_tokens_decoder", None)
+    return None if known is None else [token.content for token in known.values() if token.content.strip()]
+
+
+def _unit(vector: Any) -> Any:
+    length = np.linalg.norm(vector)
+    return vector / length if length > 0 else vector
