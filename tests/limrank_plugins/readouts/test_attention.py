@@ -69,6 +69,12 @@ def test_a_token_far_below_the_others_is_noise() -> None:
     assert document_score(np.float32(plain), np.float32([0.1] * 8)) == pytest.approx(sum(plain) - 0.8)
 
 
+def test_the_deviation_is_that_of_a_sample() -> None:
+    # With n in place of n - 1 the bound would be -0.95, and the last token would be left out.
+    kept = [0.15, -0.15, 0.15, -0.15, 0.0, -1.0]
+    assert document_score(np.float32(kept)) == pytest.approx(-1.0)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
 def test_tokens_without_spread_are_all_kept(count: int) -> None:
     # The released code scores a document of one token 0, as its deviation is no number.
