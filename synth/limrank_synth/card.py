@@ -247,8 +247,8 @@ def _cost(costs: money.Savings) -> str:
     spent = "not known (no report of a run was given)" if costs.cost is None else f"${costs.cost:,.2f}"
     whole = "" if costs.cost is None else ", for all that was synthesised"
     lines += [
-        f"Calls: {spent}{whole}. Training saved, against a set of Rank1's size: about {costs.saved:.1f} H100-hours "
-        f"(estimate)."
+        f"Calls: {spent}{whole}. Training saved, against a set of Rank1's size: about {costs.saved:.1f} "
+        f"H100-hours (estimate)."
         + (
             f" The calls have paid for themselves where an H100-hour costs more than "
             f"${costs.break_even:,.2f}."
