@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.processing import load_processor
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 
 _WHY = "TransformersBackend"
+# transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
+_SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -218,10 +221,12 @@ def told(model: str) -> Iterator[None]:
     """Every failure inside as one sentence that names the model."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, BackendError | InputError):
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        if isinstance(error, LimRankError):
             raise
         hint = "" if Path(model).is_dir() else "; it is no folder here, and the hub could not give it"
+        if _SENTENCEPIECE.search(str(error)) and find_spec("sentencepiece") is None:
+            hint = "; its tokenizer is a SentencePiece file: pip install sentencepiece protobuf"
         raise BackendError(f"model {model!r} cannot be loaded{hint}: {_sentence(error)}") from error
 
 

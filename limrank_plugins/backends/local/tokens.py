@@ -103,9 +103,7 @@ class PromptEncoder:
             if piece.cuttable:
                 begin = max(_before(offsets, span[0]) + head, ranges[-1][1] if ranges else 0)
                 start, stop = (place + head for place in inside(offsets, span))
-                if (
-                    start == stop
-                ):  # all of it, if anything, is in one token with a neighbour
+                if start == stop:  # all of it, if anything, is in one token with a neighbour
                     held = begin - head < len(offsets) and offsets[begin - head][0] < span[1] > span[0]
                     start = stop = begin + held
                 ranges.append((start, stop))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,16 @@ def test_what_cannot_be_used_is_named(home: Path, t5: Seq2SeqBackend) -> None:
     causal = tiny.build(home / "causal")
     with pytest.raises(BackendError, match="cannot be loaded"):
         Seq2SeqBackend(str(causal))
+
+
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="SentencePiece files can be read here")
+def test_a_tokenizer_that_needs_sentencepiece_says_so(home: Path) -> None:
+    folder = tiny_seq2seq.build(home / "sentencepiece")
+    (folder / "tokenizer.json").unlink()
+    (folder / "spiece.model").write_bytes(b"\x0a\x0e\x0a\x05<pad>\x15")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer", "extra_ids": 0}')
+    with pytest.raises(BackendError, match="pip install sentencepiece protobuf"):
+        Seq2SeqBackend(str(folder))
 
 
 def test_what_is_no_number_fails_alone(home: Path) -> None:
