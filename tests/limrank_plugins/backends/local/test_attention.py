@@ -104,6 +104,27 @@ def test_it_equals_one_eager_pass_for_every_tail(home: Path, family: str, chunk:
     assert backend._network.decoder.config._attn_implementation == usual
 
 
+def test_other_layouts(home: Path) -> None:
+    """Learned positions; and sinks, which take a share of the attention that is nobody's."""
+    shape = {"vocab_size": len(tiny.tokenizer()), "bos_token_id": None, "eos_token_id": None}
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    experts = {"intermediate_size": 32, "num_local_experts": 2, "num_experts_per_tok": 1}
+    sinks = small | experts | {"head_dim": 8, "sliding_window": 8}
+    for name, config, layers in (
+        ("gpt2", transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **shape), None),
+        ("gpt-oss", transformers.GptOssConfig(**sinks, **shape), [1]),
+    ):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            transformers.AutoModelForCausalLM.from_config(config).save_pretrained(home / name)
+        tiny.tokenizer().save_pretrained(home / name)
+        backend = TransformersBackend(str(home / name), max_length=512)
+        request = asked("why", "N/A")
+        (reply,) = backend.attend([request])
+        for prompt, weights in zip(request.prompts, reply.weights, strict=True):
+            assert same(weights, expected(home / name, backend, prompt, layers))
+
+
 def test_a_long_tail_in_pieces_equals_one_piece(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for family in ("qwen2", "gemma2"):
         backend = TransformersBackend(str(home / family))
