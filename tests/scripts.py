@@ -98,7 +98,7 @@ def full_backend(*, asynchronous: bool = False, **scripts: Any) -> ScriptedBacke
         "generate": thought,
         "encode": vector,
         "score_pairs": lambda query, passage: unit(passage),
-        "classify": lambda text, labels: [6 * unit(label) for label in labels],
+        "classify": lambda text, labels: [6 * unit(text + label) for label in labels],
         "likelihood": lambda prompt, continuation: [-unit(passage_of(prompt))] * len(continuation.split()),
         "attend": attention,
     } | scripts

@@ -53,13 +53,22 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("icr:calibrate=no,order=best-first,task=question", {}),
     ("icr", {"samples": 3}),
     ("qlm:reduce=sum", {}),
+    ("cross-encoder:activation=sigmoid", {}),
+    ("gliclass:activation=none", {}),
+    ("gliclass:mode=joint", {}),
+    ("gliclass:mode=joint", {"samples": 3}),
     ("mm-r5", {"reasoning": "none"}),
     ("mm-r5:window=3,stride=1", {"samples": 3}),
 ]
 # Methods without scores: they put documents in an order, and have nothing to ask about a single one.
 ORDERS = {name for name, _ in WAYS if load_recipe(name).score_kind == "rank"}
 # One question about all documents fails for all of them.
-JOINT = {"first:mode=joint", "icr", "icr:calibrate=no,order=best-first,task=question"}
+JOINT = {
+    "first:mode=joint",
+    "icr",
+    "icr:calibrate=no,order=best-first,task=question",
+    "gliclass:mode=joint",
+}
 # Made of others: what their parts fail at, and how, is tested with the wrappers.
 WRAPPED = {name for name, _ in WAYS if load_recipe(name).parts}
 ways = pytest.mark.parametrize(("recipe", "options"), WAYS, ids=[f"{n}-{o}" for n, o in WAYS])
@@ -231,7 +240,9 @@ def test_all_documents_of_one_question_fail_together(recipe: str):
     def out(*_: object) -> list[float]:
         raise ScriptedFailure("the model is out")
 
-    ranking = Reranker(recipe, backend=full_backend(read_labels=out, attend=out)).rank("q", TEXTS)
+    ranking = Reranker(recipe, backend=full_backend(read_labels=out, attend=out, classify=out)).rank(
+        "q", TEXTS
+    )
     assert ranking.ids == [str(i) for i in range(len(TEXTS))]
     assert ranking.failures == tuple((str(i), "the model is out") for i in range(len(TEXTS)))
     assert {hit.score for hit in ranking} == {None}
@@ -256,6 +267,8 @@ def test_failed_documents_stay_where_they_were(recipe: str, options: dict[str, o
         read_labels=read,
         generate=lambda p: broken() if TEXTS[3] in p.text else "No. <score>5</score>",
         likelihood=lambda prompt, continuation: [-value for value in read(prompt)],
+        score_pairs=lambda query, passage: broken() if passage == TEXTS[3] else unit(passage),
+        classify=lambda text, labels: broken() if text == TEXTS[3] else [unit(text)] * len(labels),
     )
     made = Reranker(recipe, backend=backend, **options)
     ranking = made.rank("q", TEXTS[:6])
