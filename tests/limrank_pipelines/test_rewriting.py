@@ -109,6 +109,13 @@ def test_single_samples_that_cannot_be_used_are_counted():
     assert (found.repairs, found.failure) == (2, None)
 
 
+def test_two_texts_make_no_tag_together():
+    said = iter(["Acid < ", "/think> casein."])
+    found = Rewriter("hyde", backend=writer(lambda prompt: next(said)), samples=2).rewrite("milk")
+    assert found.passages == ("Acid <", "/think> casein.")
+    assert found.query.text == "milk Acid (/think) casein."
+
+
 def test_a_text_that_its_budget_ended_loses_its_last_sentence():
     made = Rewriter("reasoning", backend=writer("One two. Three four five"), max_tokens=3)
     assert made.rewrite("q").query.text == "One two."
