@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.io import write_whole
 from limrank_synth.card import CARD, PLOTS, Facts, write_card
-from limrank_synth.exports import Options, layout_names, load_layout
+from limrank_synth.exports import Options, Written, layout_names, load_layout
+from limrank_synth.exports.pictures import IMAGES, PICTURE_LAYOUTS, PictureQuery, write_pictures
 from limrank_synth.layout import problem
 from limrank_synth.licences import table
 from limrank_synth.records import Row
@@ -57,22 +58,72 @@ def export(
     chosen = load_layout(layout)
     settings = options if options is not None else Options()
     found, left_out = Statistics(), Counter[str]()
+
+    def write(part: Path) -> Written:
+        return chosen.write(_usable(rows, chosen.generates, found, left_out), part, settings)
+
+    return _export(folder, (chosen.name, chosen.summary), write, found, left_out, settings, title, runs, mix)
+
+
+def export_pictures(
+    asked: Iterable[PictureQuery], layout: str, folder: Path, options: Options | None = None, *, title: str
+) -> dict[str, Any]:
+    """The same for pictures; see `exports.pictures`.
+
+    Args:
+        asked: queries with their candidates.
+        layout: `"mm-r5"` or `"ragvl"`.
+        folder: as for `export`.
+        options: see there.
+        title: of the card.
+
+    Raises:
+        InputError: as for `export`.
+        MissingExtra: matplotlib is not installed.
+    """
+    if layout not in PICTURE_LAYOUTS:
+        raise InputError(
+            f"there is no format {layout!r} for pictures; there are: {', '.join(PICTURE_LAYOUTS)}"
+        )
+    summary, examples = PICTURE_LAYOUTS[layout]
+    settings = options if options is not None else Options()
+    found = Statistics()
+
+    def counted() -> Iterator[PictureQuery]:
+        for one in asked:
+            for row in one.rows():
+                found.add(row, "pictures")
+            yield one
+
+    def write(part: Path) -> Written:
+        return write_pictures(counted(), examples, part, settings)
+
+    return _export(folder, (layout, summary), write, found, Counter(), settings, title, (), None)
+
+
+def _export(
+    folder: Path,
+    layout: tuple[str, str],
+    write: Callable[[Path], Written],
+    found: Statistics,
+    left_out: Counter[str],
+    settings: Options,
+    title: str,
+    runs: Sequence[Mapping[str, Any]],
+    mix: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     check_folder(folder)
     with whole_folder(folder, our_files()) as part:
-        usable = _usable(rows, chosen.generates, found, left_out)
-        written = chosen.write(usable, part, settings)
+        written = write(part)
         left_out += written.left_out
         if not any(written.records.values()):
             why = "; ".join(f"{number} times: {reason}" for reason, number in left_out.most_common(3))
             raise InputError(f"no example came of the rows{f' ({why})' if why else ': there are none'}")
         shown = {name: value for name, value in asdict(settings).items() if name != "lists"}
         shown["lists"] = len(settings.lists)
-        facts = Facts(
-            title, (chosen.name, chosen.summary), written.records, left_out, found, runs, mix, shown
-        )
-        write_card(part, facts)
+        write_card(part, Facts(title, layout, written.records, left_out, found, runs, mix, shown))
         summary = {
-            "format": layout,
+            "format": layout[0],
             "rows": found.rows,
             "relevant": found.relevant,
             "records": written.records,
@@ -86,7 +137,13 @@ def export(
 
 def our_files() -> set[str]:
     """Every name that an export may put into its folder."""
-    return {CARD, PLOTS, EXPORT, *(name for layout in layout_names() for name in load_layout(layout).files)}
+    return {
+        CARD,
+        PLOTS,
+        EXPORT,
+        IMAGES,
+        *(name for layout in layout_names() for name in load_layout(layout).files),
+    }
 
 
 def check_folder(folder: Path) -> None:

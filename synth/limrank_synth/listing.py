@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
@@ -17,9 +17,17 @@ from limrank_plugins.io import read_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_order, split_thought
 from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text
+from limrank_synth.driving import Outcome, driven
+from limrank_synth.engine import Progress, Sends
+from limrank_synth.files import REJECTED, REPORT, write_rejections, write_report
 from limrank_synth.groups import chat, group_prompt, shown
+from limrank_synth.layout import problem
 from limrank_synth.lines import whole_lines
 from limrank_synth.records import Rejection, Row
+from limrank_synth.settings import Settings
+from limrank_synth.spool import by_query
+
+LISTS = "lists.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,44 @@ def list_order(
         return (yield from insist(ask, read, attempts))
     except Rejected as rejected:
         return Rejection("listing", rows[0].query_id, str(rejected), rows[0].query)
+
+
+def make_lists(
+    rows: Iterable[Row],
+    settings: Settings,
+    folder: Path,
+    *,
+    sender: Sends | None,
+    seed: int = 0,
+    size: int = 20,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Outcome[OrderedList | Rejection]:
+    """Have the reasoner order every query's rows; started again, it goes on where it was.
+
+    Queries with fewer than two passages are not asked about. Into the folder: `lists.jsonl`,
+    `rejected.jsonl`, `report.json` and the ledger.
+
+    Args:
+        rows: as they will be exported; rows that cannot be trained on are left out, as there.
+        settings: who reasons.
+        folder: made if it is not there.
+        sender: who answers; None: nobody is asked.
+        seed: as for the export.
+        size: likewise.
+        on_progress: told about every change.
+    """
+    groups = [group for group in by_query(row for row in rows if problem(row) is None) if len(group) > 1]
+    model = settings.role("reasoner").model
+    programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
+    ids = [group[0].query_id for group in groups]
+    with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
+        lists = [one for one in outcome.results if isinstance(one, OrderedList)]
+        rejections = [one for one in outcome.results if isinstance(one, Rejection)]
+        report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **outcome.report}
+        write_lists(folder / LISTS, lists)
+        write_rejections(folder / REJECTED, rejections)
+        write_report(folder / REPORT, report)
+    return replace(outcome, report=report)
 
 
 def write_lists(path: str | os.PathLike[str], lists: Iterable[OrderedList]) -> None:

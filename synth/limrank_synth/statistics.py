@@ -21,7 +21,7 @@ class Statistics:
         intents, kinds, difficulties, domains: rows by each; empty where a row does not say (Rank1's).
         lengths: of queries, passages and traces, how many have so many words.
         sources: how many rows each is in.
-        labels: by part (synthetic or Rank1-style) and label.
+        labels: by part of the set and label.
     """
 
     rows: int = 0
@@ -36,8 +36,8 @@ class Statistics:
     labels: Counter[tuple[str, bool]] = field(default_factory=Counter)
     _queries: set[bytes] = field(default_factory=set)
 
-    def add(self, row: Row) -> None:
-        """Count a row."""
+    def add(self, row: Row, part: str | None = None) -> None:
+        """Count a row; its part follows from the row where none is given."""
         self.rows += 1
         self.relevant += row.relevant
         self.false_claims += row.false_claim
@@ -48,7 +48,8 @@ class Statistics:
         for name in LENGTHS:
             self.lengths[name][len(getattr(row, name).split())] += 1
         self.sources.update(dict.fromkeys(row.sources, 1))
-        self.labels["synthetic" if row.kind else "Rank1-style", row.relevant] += 1
+        named = part if part is not None else "synthetic" if row.kind else "Rank1-style"
+        self.labels[named, row.relevant] += 1
         self._queries.add(hashlib.sha256(row.query_id.encode("utf-8", "surrogatepass")).digest()[:8])
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_synth.cli import export, mix, review, run
+from limrank_synth.cli import export, make, mix, review, run
 
 
 def register(app: typer.Typer) -> None:
@@ -14,5 +14,7 @@ def register(app: typer.Typer) -> None:
     synth.command("batch-in")(run.batch_in)
     synth.command("mix")(mix.mix)
     synth.command("export")(export.export)
+    synth.command("documents")(make.documents)
+    synth.command("lists")(make.lists)
     synth.command("review")(review.review)
     app.add_typer(synth, name="synth")

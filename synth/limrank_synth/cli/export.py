@@ -11,7 +11,9 @@ import typer
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 from limrank_synth.exporting import export as write_export
+from limrank_synth.exporting import export_pictures
 from limrank_synth.exports import Options, layout_names
+from limrank_synth.exports.pictures import PICTURE_LAYOUTS, read_pictures
 from limrank_synth.files import REPORT, ROWS, read_rows
 from limrank_synth.listing import read_lists
 from limrank_synth.mix import MIX
@@ -19,9 +21,16 @@ from limrank_synth.mix import MIX
 
 @reports_errors
 def export(
-    rows: Annotated[Path, typer.Argument(help="A run's or a mix's folder, or its rows.jsonl.")],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's or a mix's folder, its rows.jsonl, or for mm-r5 and ragvl, queries with pictures."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The export's folder.")],
-    layout: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(layout_names())}.")],
+    layout: Annotated[
+        str, typer.Option("--format", help=f"One of: {', '.join([*layout_names(), *PICTURE_LAYOUTS])}.")
+    ],
     report: Annotated[
         list[Path] | None,
         typer.Option(
@@ -42,14 +51,21 @@ def export(
     as_json: common.AsJson = False,
 ) -> None:
     """Write rows in a trainer's layout, with a dataset card and plots."""
+    options = Options(seed, size, reason_words, consistency, read_lists(lists) if lists else {})
+    if layout in PICTURE_LAYOUTS:
+        _tell(export_pictures(read_pictures(rows), layout, output, options, title=title), output, as_json)
+        return
     file = rows / ROWS if rows.is_dir() else rows
     mix = _json(file.with_name(MIX))
     runs = [known for path in report or [] if (known := _json(path, must=True)) is not None]
     if not runs:
         beside = _json(file.with_name(REPORT))
         runs = [beside] if beside is not None else list((mix or {}).get("runs", []))
-    options = Options(seed, size, reason_words, consistency, read_lists(lists) if lists else {})
     summary = write_export(read_rows(file), layout, output, options, title=title, runs=runs, mix=mix)
+    _tell(summary, output, as_json)
+
+
+def _tell(summary: dict[str, Any], output: Path, as_json: bool) -> None:
     if as_json:
         common.emit(summary)
         return
