@@ -45,11 +45,14 @@ class QueryLikelihood:
         """Judge each document; see `Readout.ask`."""
         if template is None:
             raise InputError("a readout of likelihoods needs a template")
+        if query.images:
+            # Words have a likelihood here, pictures none; they must not be left out silently.
+            reason = "the query has an image, whose likelihood cannot be read: use a recipe for images"
+            return Scores(tuple(Judgement(None, failure=reason) for _ in documents))
         # A word that follows on other words has a space before it.
         text = " " + clean_text(instructed(query, settings.instruction)).strip()
         prompts = [
-            template.render("", [document.passage], query_images=query.images, images=[document.images])
-            for document in documents
+            template.render("", [document.passage], images=[document.images]) for document in documents
         ]
         replies = yield [Likelihood(prompt, text) for prompt in prompts]
         return Scores(tuple(self._judged(reply) for reply in replies))

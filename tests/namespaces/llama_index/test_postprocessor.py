@@ -218,7 +218,7 @@ def test_marks_of_an_earlier_stage_do_not_survive_the_next() -> None:
 def test_every_kind_of_node() -> None:
     given: list[NodeWithScore] = [
         NodeWithScore(node=IndexNode(text="bread", index_id="x", obj={"a": 1})),
-        NodeWithScore(node=ImageNode(text="acid", image_path="a.png")),
+        NodeWithScore(node=ImageNode(text="acid")),
         NodeWithScore(node=Node(id_="plain")),  # no text at all: the model judges an empty passage
     ]
     found = rerank(keep_retrieval_score=True).postprocess_nodes(given, query_str=QUERY)

@@ -15,6 +15,7 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.postprocessor.limrank.images import images_of
 from llama_index.postprocessor.limrank.model import LimRankModel
 from llama_index.postprocessor.limrank.wording import as_prompt, from_prompt, to_wording
 
@@ -47,6 +48,9 @@ class LimRankRerank(PromptMixin, LimRankModel):
     order of retrieval; recipe `mini` also reads the score a node was retrieved with. A
     `ReRankEndEvent` is sent even if an error ends the ranking (then without nodes); its
     `tags["limrank"]` says what the ranking cost.
+
+    The picture of an `ImageNode`, or of a node with an `image_resource`, is shown to models that can
+    see (recipes `ragvl`, `mm-embed`, `mm-r5`); with any other model such a node counts as failed.
 
     Args:
         recipe: a recipe's name; default `"limrank"`. Every other argument is described with its
@@ -118,6 +122,7 @@ class LimRankRerank(PromptMixin, LimRankModel):
                     text=node.node.get_content(metadata_mode=self.metadata_mode),
                     id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
+                    images=images_of(node.node),
                 )
             )
         return documents

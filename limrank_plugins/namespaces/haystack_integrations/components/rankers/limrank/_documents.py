@@ -9,6 +9,8 @@ from haystack import Document
 
 from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Usage
+from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,12 @@ def deduplicated(documents: Sequence[Document]) -> list[Document]:
 def candidates(documents: Sequence[Document], fields: Sequence[str], separator: str) -> list[Candidate]:
     """The documents as the reranker takes them; the retriever's score becomes the prior."""
     return [
-        Candidate(embedded_text(document, fields, separator), id=document.id, prior=_finite(document.score))
+        Candidate(
+            embedded_text(document, fields, separator),
+            id=document.id,
+            prior=_finite(document.score),
+            images=_images(document),
+        )
         for document in documents
     ]
 
@@ -78,6 +85,17 @@ def report(
         "retrieval_scores": {d.id: d.score for d in job.documents if _finite(d.score) is not None},
         "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
     }
+
+
+def _images(document: Document) -> tuple[Image, ...]:
+    """The document's blob where it says that it is a picture."""
+    blob = document.blob
+    if blob is None or not (blob.mime_type or "").startswith("image/"):
+        return ()
+    try:
+        return (Image(bytes(blob.data)),)
+    except InputError as error:
+        raise InputError(f"the image of document {document.id!r} cannot be used: {error}") from error
 
 
 def _finite(score: float | None) -> float | None:
