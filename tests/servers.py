@@ -84,6 +84,11 @@ class LoopbackServer:
         with self._changed:
             assert self._changed.wait_for(lambda: what(self), timeout=60), "it never came to that"
 
+    def look_again(self) -> None:
+        """Let those who wait look whether it is so: something changed that the server does not see."""
+        with self._changed:
+            self._changed.notify_all()
+
     def open(self) -> None:
         """Let everything go on that waits at the gate."""
         self._loop.call_soon_threadsafe(self.gate.set)

@@ -11,8 +11,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from limrank_synth.filters.coverage import quotas
 from limrank_synth.guidelines import Guidelines, load_guidelines
+from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import DIRECT, INDIRECT, NEGATIVE, Intent, Row, Source
 
 
@@ -28,6 +28,11 @@ def _lists() -> dict[str, list[str]]:
 
 _WORDS = _lists()
 _JOINED = ("and later", "and then", "but", "while", "so", "and in the end", "whereas", "and at once")
+
+
+def all_topics() -> frozenset[str]:
+    """Every word that can be a topic."""
+    return frozenset(_WORDS["topics"])
 
 
 def topic(rng: random.Random) -> list[str]:
@@ -77,12 +82,12 @@ def clean_rows(queries: int, seed: int = 0, guidelines: Guidelines | None = None
     """
     known = guidelines if guidelines is not None else load_guidelines()
     rng = random.Random(f"rows {seed}")
-    difficulties = _spread(quotas(queries, known.difficulty))
+    difficulties = _spread(largest_remainder(queries, known.difficulty))
     rng.shuffle(difficulties)
     targets = [
         (kind, domain)
-        for kind, number in quotas(queries, known.kind).items()
-        for domain in _spread(quotas(number, known.domain[kind]))
+        for kind, number in largest_remainder(queries, known.kind).items()
+        for domain in _spread(largest_remainder(number, known.domain[kind]))
     ]
     return [
         row

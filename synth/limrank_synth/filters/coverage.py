@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from limrank_plugins.errors import InputError
 from limrank_synth.filters import Sifted
 from limrank_synth.guidelines import Guidelines
+from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import Rejection, Row
-
-_NOISE = 1.5
 
 
 class _Query(NamedTuple):
@@ -50,8 +49,8 @@ class Coverage:
     """Keeps the rows of so many queries that the guidelines' shares of kind, domain and difficulty hold.
 
     Axis by axis (kind, the domains of each kind, difficulty): where the total variation distance to the
-    target is above `tolerance`, and above what chance alone would do to a sample of this size, queries
-    of values that are too frequent are dropped with all their rows. How many of each value stay are the
+    target is above `tolerance`, and above what chance alone does to a sample of this size, queries of
+    values that are too frequent are dropped with all their rows. How many of each value stay are the
     target's quotas by largest remainders, for the largest set that can have them. Which ones is drawn by
     `seed` and the query's id, whatever the order of the rows.
 
@@ -84,7 +83,7 @@ class Coverage:
             about = axis.about(staying.values())
             counts = Counter(map(axis.value, about))
             distance = total_variation(counts, axis.target)
-            if distance <= max(self.tolerance, _NOISE * distance_by_chance(axis.target, len(about))):
+            if distance <= max(self.tolerance, most_by_chance(axis.target, len(about))):
                 continue
             # Of all that must stay, so many must be among these.
             quotas = _stays(counts, axis.target, least - (len(staying) - len(about)))
@@ -131,24 +130,6 @@ def coverage_report(rows: Sequence[Row], guidelines: Guidelines) -> dict[str, An
     return report
 
 
-def quotas(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Whole numbers that sum to `total`, by the method of largest remainders (Hamilton).
-
-    Equal remainders: what stands first in the table gets more.
-
-    Args:
-        total: what is shared out, at least 0.
-        shares: at least 0, not all of them 0.
-    """
-    whole = math.fsum(shares.values())
-    exact = {value: total * share / whole for value, share in shares.items()}
-    given = {value: math.floor(number) for value, number in exact.items()}
-    order = sorted(exact, key=lambda value: given[value] - exact[value])
-    for value in order[: total - sum(given.values())]:
-        given[value] += 1
-    return given
-
-
 def total_variation(counts: Mapping[str, int], target: Mapping[str, float]) -> float:
     """Half the sum of the absolute differences between achieved and target shares; 0 for no counts."""
     total = sum(counts.values())
@@ -165,26 +146,37 @@ def distance_by_chance(target: Mapping[str, float], size: int) -> float:
     return math.fsum(math.sqrt(2 * p * (1 - p) / (math.pi * size)) for p in target.values()) / 2
 
 
+def most_by_chance(target: Mapping[str, float], size: int) -> float:
+    """`distance_by_chance` and twice its standard deviation, which some 19 of 20 samples stay below.
+
+    The variance is ½ Σ (1 - 2/π) p (1 - p) / n at most; for two values it is exactly that.
+    """
+    if not size:
+        return 0.0
+    variance = math.fsum((1 - 2 / math.pi) * p * (1 - p) / size for p in target.values()) / 2
+    return distance_by_chance(target, size) + 2 * math.sqrt(variance)
+
+
 def _stays(counts: Mapping[str, int], target: Mapping[str, float], least: int) -> dict[str, int]:
     """How many of each value stay: quotas of the largest total they all can be had for, or of `least`."""
     there = sum(counts.values())
     # The scarcest value decides; its remainder may be rounded up, which the search accounts for.
     bound = min((counts.get(v, 0) + 1) / share for v, share in target.items() if share > 0)
     total = min(there, math.floor(bound) + 1)
-    while total > 0 and any(counts.get(v, 0) < n for v, n in quotas(total, target).items()):
+    while total > 0 and any(counts.get(v, 0) < n for v, n in largest_remainder(total, target).items()):
         total -= 1
     if total >= least:
-        return Counter(quotas(total, target))
+        return Counter(largest_remainder(total, target))
     # Too few: what scarce values lack goes to the others by their shares, then to values with no share.
     given = Counter[str]()
     open_values = {v: share for v, share in target.items() if share > 0 and counts.get(v, 0)}
     while (lacking := least - sum(given.values())) > 0:
         if not open_values:
             spare = {v: n - given[v] for v, n in sorted(counts.items()) if n > given[v]}
-            for value, number in quotas(lacking, spare).items():
+            for value, number in largest_remainder(lacking, spare).items():
                 given[value] += number
             break
-        for value, number in quotas(lacking, open_values).items():
+        for value, number in largest_remainder(lacking, open_values).items():
             given[value] = min(counts[value], given[value] + number)
         open_values = {v: share for v, share in open_values.items() if given[v] < counts[v]}
     return given
