@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data soak test-compat clean
+.PHONY: help demo test check check-data test-browser soak test-compat clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(VENV)/.test  ## Lint, format, types, import rules
 
 check-data: $(VENV)/.data  ## Quality figures on real collections: make check-data DATA=folder
 	LIMRANK_DATA="$(abspath $(DATA))" $(BIN)/python -m pytest -m "data or lucene" --no-skips
+
+test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install chromium chromium-driver
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --no-skips
 
 soak: $(VENV)/.test  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak

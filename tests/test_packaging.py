@@ -36,6 +36,8 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     for template in (ROOT / "pipelines" / "limrank_pipelines" / "prompts").glob("*.toml"):
         assert f"limrank_pipelines/prompts/{template.name}" in names
     assert "limrank_pipelines/prompts/hyde.toml" in names
+    for file in ("index.html", "review.css", "review.js"):
+        assert f"limrank_synth/review/page/{file}" in names
     assert any(name.startswith("llama_index/postprocessor/limrank/") for name in names)
     assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
 

@@ -95,7 +95,8 @@ class ReviewServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: ReviewServer
-    protocol_version = "HTTP/1.1"
+    # One request a connection: a browser that keeps one open would hold a thread, and outlive the server.
+    protocol_version = "HTTP/1.0"
     server_version = "limrank"
     sys_version = ""
     # Somebody who sends half a request must not hold a thread forever.
@@ -112,15 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """The base class's own complaints (no such method, a broken request line), in our form."""
-        self.close_connection = True
         self._send_json(HTTPStatus(code), {"error": message or HTTPStatus(code).phrase})
 
     def _answer(self, handle: Callable[[str, dict[str, str]], None]) -> None:
         try:
             handle(*self._asked())
         except Refused as refused:
-            # What was sent along was perhaps not read: the connection cannot be used again.
-            self.close_connection = True
             self._send_json(refused.status, {"error": str(refused)})
         except Missing as error:
             self._send_json(HTTPStatus.NOT_FOUND, {"error": str(error)})
@@ -128,8 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.CONFLICT, {"error": str(error)})
         except InputError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            self.close_connection = True
+        except (ConnectionError, TimeoutError):
+            # Nobody is there any more to be told.
+            return
         except OSError as error:
             why = f"the log cannot be written or read, nothing was recorded: {error}"
             self._send_json(HTTPStatus.INSUFFICIENT_STORAGE, {"error": why})
@@ -209,8 +208,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
+        self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self.wfile.write(content)

@@ -60,6 +60,7 @@ function drawProgress() {
   $("progress").max = session.rows.length;
   $("progress").value = done;
   const matching = session.rows.filter(matches).length;
+  $("nothing").hidden = matching > 0;
   const filtered = $("state").value || $("intent").value ? ` · ${matching} match` : "";
   $("count").textContent = `${done} of ${session.rows.length} decided${filtered}`;
 }
@@ -105,8 +106,6 @@ async function filter() {
   if ($("state").value === "disputed") await refresh();
   drawProgress();
   const index = matches(session.rows[at]) ? at : Math.max(find(1), find(1, matches, 0));
-  $("nothing").hidden = index !== -1;
-  $("nothing").textContent = "No row matches these filters.";
   if (index === -1) return;
   if (index !== at) await show(index);
 }
@@ -275,7 +274,7 @@ function handled(event, what) {
 /** One thing at a time: a second key while the first is on its way would meet a row nobody has seen. */
 async function act(what) {
   if (busy) return;
-  busy = true;
+  setBusy(true);
   try {
     warn(null);
     tell("");
@@ -284,8 +283,13 @@ async function act(what) {
     if (!(error instanceof Refused)) throw error;
     warn(error.message);
   } finally {
-    busy = false;
+    setBusy(false);
   }
+}
+
+function setBusy(now) {
+  busy = now;
+  document.body.setAttribute("aria-busy", String(now));
 }
 
 function tell(text) {
