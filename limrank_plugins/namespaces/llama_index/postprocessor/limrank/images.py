@@ -19,6 +19,8 @@ def images_of(node: BaseNode) -> tuple[Image, ...]:
     Raises:
         InputError: it is no PNG, JPEG, GIF or WebP, its file cannot be read, or there is only an address.
     """
+    path: object
+    url: object
     if isinstance(node, ImageNode):
         data, path, url = node.image, node.image_path, node.image_url
         encoded = data.encode("utf-8", "replace") if data else None
@@ -31,7 +33,7 @@ def images_of(node: BaseNode) -> tuple[Image, ...]:
         if encoded:
             return (Image(base64.b64decode(encoded, validate=True)),)
         if path:
-            return (Image.open(path),)
+            return (Image.open(str(path)),)
     except (InputError, binascii.Error) as error:
         raise InputError(f"the image of node {node.node_id!r} cannot be used: {error}") from error
     if url:
