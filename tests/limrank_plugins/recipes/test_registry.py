@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from scripts import full_backend
 
 from limrank_plugins import Recipe, Reranker, load_recipe, recipe_names
 from limrank_plugins.errors import InputError
+from limrank_plugins.recipes import _BUILT_IN
 
 DOCS = Path(__file__).parents[3] / "docs" / "recipes.md"
 
@@ -33,7 +36,7 @@ def test_the_recipe_of_another_package_as_the_docs_say(tmp_path: Path, monkeypat
     package = tmp_path / "my_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    code, _ = blocks("python")
+    code = blocks("python")[0]
     wording, entry = blocks("toml")
     (tmp_path / "strict.toml").write_text(wording)
     (package / "strict.py").write_text(code.replace("/path/to/strict.toml", str(tmp_path / "strict.toml")))
@@ -70,5 +73,15 @@ def test_a_recipe_as_an_object():
     assert Reranker(recipe, backend=full_backend()).rank("q", ["a"]).recipe == "rank1"
 
 
-def test_the_docs_scripted_example_runs():
-    exec(compile(blocks("python")[1], "docs/recipes.md", "exec"), {})
+@pytest.mark.parametrize("number", [1, 2], ids=["scripted", "combined"])
+def test_the_docs_examples_run(number: int):
+    exec(compile(blocks("python")[number], "docs/recipes.md", "exec"), {})
+
+
+def test_the_docs_name_every_recipe_and_every_option():
+    text = DOCS.read_text("utf-8")
+    for name in recipe_names():
+        assert f"`{name}`" in text, name
+        made = getattr(import_module(_BUILT_IN[name]), "recipe", None)
+        for option in inspect.signature(made).parameters if made is not None else ():
+            assert f"`{option}=" in text or f"`{option}`" in text, (name, option)
