@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_rows import row
 
@@ -31,6 +31,7 @@ def asked(query: str, passage: str, thought: str) -> tuple[str, str]:
     return first, second
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_the_prompt_is_the_inference_prompt_byte_for_byte(query: str, passage: str) -> None:
     assert pointwise_prompt(query, passage) == asked(query, passage, "A thought.")[0]
@@ -56,6 +57,7 @@ def test_prompt_and_completion_are_the_same_tokens_joined_or_apart() -> None:
     assert joined[-1] == encoder.label_ids([" true", " false"], prompt + said.removesuffix(" true"))[0]
 
 
+@settings(deadline=None)
 @given(st.text(), st.booleans())
 def test_a_completion_reads_back_as_its_own_label_or_not_at_all(trace: str, relevant: bool) -> None:
     made = row(trace=trace, relevant=relevant)

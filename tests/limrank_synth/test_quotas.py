@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError
@@ -15,6 +15,7 @@ from limrank_synth.quotas import largest_remainder
 WEIGHTS = st.dictionaries(st.integers(0, 9), st.floats(0, 1e6), min_size=1).filter(lambda w: any(w.values()))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), WEIGHTS)
 def test_counts_sum_up_and_stay_within_one_of_their_shares(total: int, weights: dict[int, float]) -> None:
     counts = largest_remainder(total, weights)
@@ -29,6 +30,7 @@ def test_counts_sum_up_and_stay_within_one_of_their_shares(total: int, weights: 
     assert not up or not down or min(up) >= max(down)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(), st.integers(1, 500), min_size=1), st.data())
 def test_no_count_exceeds_its_group(sizes: dict[int, int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(sizes.values())))

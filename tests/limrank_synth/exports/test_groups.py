@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_rows import row, rows
 
@@ -141,6 +141,7 @@ def test_the_filter_keeps_a_list_iff_it_agrees_with_the_labels(tmp_path: Path) -
     assert found[0]["ndcg"] == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=15), st.integers(1, 12))
 def test_ndcg_is_ir_measures(gains: list[int], k: int) -> None:
     import ir_measures
@@ -178,6 +179,7 @@ def test_a_reason_is_the_end_of_a_trace(trace: str, words: int, end: str) -> Non
     assert conclusion(trace, words) == end
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1).filter(str.strip), st.integers(1, 20))
 def test_a_reason_is_never_longer_than_asked(trace: str, words: int) -> None:
     assert 1 <= len(conclusion(trace, words).split()) <= words
