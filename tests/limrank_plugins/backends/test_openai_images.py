@@ -23,8 +23,6 @@ LABELS = ("Yes", "No")
 def backend(server: LoopbackServer, **options: Any) -> OpenAIBackend:
     settings = {"base_url": server.url, "api_key": "sk-planted", "sleep": Waits()}
     return OpenAIBackend("m", **(settings | options))
-        "m", **({"base_url": server.url, "api_key": "sk-planted", "sleep": Waits()} | options)
-    )
 
 
 def part(image: Image) -> dict[str, Any]:
