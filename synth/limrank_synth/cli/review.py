@@ -43,7 +43,7 @@ def review(
     guidelines: Annotated[
         Path | None, typer.Option(help="Default: those of the run, or the shipped ones.", show_default=False)
     ] = None,
-    port: Annotated[int, typer.Option(help="0: any that is free.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     summary: Annotated[
         bool, typer.Option("--summary", help="No page: show progress and agreement so far.")
@@ -87,7 +87,7 @@ def review(
     if summary:
         _summarise(found, shown, where, as_json)
         return
-    session = Session(found, Log(where), _guidelines(source, guidelines), shown=shown, reviewer=reviewer)
+    session = Session(found, Log(where), guidelines_of(source, guidelines), shown=shown, reviewer=reviewer)
     _serve(session, port, len(shown), len(found), where, open_page)
 
 
@@ -207,7 +207,7 @@ def _standing(rows: list[Row], log: Path) -> Standing:
     return standing
 
 
-def _guidelines(source: Path, given: Path | None) -> Guidelines:
+def guidelines_of(source: Path, given: Path | None) -> Guidelines:
     """Those that are named; or those the run was made with, which its report names."""
     if given is not None:
         return load_guidelines(given)

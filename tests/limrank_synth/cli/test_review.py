@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from reviews import decision
 from synth_rows import make_rows
 
-from limrank_synth.cli.review import log_beside
+from limrank_plugins.errors import InputError
+from limrank_synth.cli.review import guidelines_of, log_beside
 from limrank_synth.files import read_rows, write_rows
 from limrank_synth.review.log import Log
 
@@ -156,6 +158,23 @@ def test_wrong_input(run: Path, arguments: list[str], message: str):
     done = review(run, "--no-open", *given, code=2)
     assert message in done.stderr
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_the_guidelines_are_the_runs_own(run: Path, tmp_path: Path):
+    shipped = resources.files("limrank_synth").joinpath("guidelines.toml").read_text("utf-8")
+    own = tmp_path / "own.toml"
+    own.write_text(shipped.replace("answers the query outright", "says it all"), "utf-8")
+    report = run / "report.json"
+    source = run / "rows.jsonl"
+    assert guidelines_of(source, None).meaning["direct"].startswith("answers the query outright")
+    report.write_text(json.dumps({"settings": {"guidelines": None}}))
+    assert guidelines_of(source, None).meaning["direct"].startswith("answers the query outright")
+    report.write_text(json.dumps({"settings": {"guidelines": str(own)}}))
+    assert guidelines_of(source, None).meaning["direct"].startswith("says it all")
+    report.write_text("[]")
+    with pytest.raises(InputError, match="no report of a run"):
+        guidelines_of(source, None)
+    assert guidelines_of(source, own).meaning["direct"].startswith("says it all")
 
 
 def test_rows_that_are_none(tmp_path: Path):

@@ -359,6 +359,23 @@ def test_filters_choose_rows_and_stay_after_a_reload(page: Page, log: Path):
         page.until(lambda: page.visible("#nothing"))
 
 
+def test_rows_from_elsewhere_have_no_purpose_and_no_votes(page: Page, log: Path):
+    foreign = make_row(
+        id="foreign", intent="", kind="", domain="", difficulty="", votes=(), second=(), meta={}
+    )
+    with served([make_row(), foreign], log) as server:
+        page.open(server).type("j")
+        page.until(lambda: page.place == "Row 2 of 2")
+        assert page.text("#targets") == ""
+        assert page.text("#guide") == "Passagenot written for a purpose; judge the verdict and the trace"
+        assert page.text("#votes") == "Judgenot askedSecond judgenot asked"
+        page.type("k")
+        page.until(lambda: page.place == "Row 1 of 2")
+        page.js("document.getElementById('intent').focus()")
+        page.type("none")
+        page.until(lambda: page.place == "Row 2 of 2")
+
+
 def test_the_querys_words_are_marked_or_not(page: Page, log: Path):
     row = make_row(
         query="Why do starters of MOUNTAIN bakers die?", passage="A starter's mountain; the mountainous do."

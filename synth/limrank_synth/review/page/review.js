@@ -14,6 +14,7 @@ let at = 0; // index into session.rows
 let shown = null; // the row as the server told it
 let asked = 0; // the latest row asked for: answers to earlier questions are late
 let busy = false;
+const NONE = "none"; // the purpose of rows that were not written for one
 let marks = kept.get("marks") ?? true;
 
 // ---- which rows --------------------------------------------------------------------------------
@@ -21,7 +22,7 @@ let marks = kept.get("marks") ?? true;
 function matches(row) {
   const state = $("state").value;
   const intent = $("intent").value;
-  if (intent && row.intent !== intent) return false;
+  if (intent && (row.intent || NONE) !== intent) return false;
   if (!state) return true;
   if (state === "open") return !decisions[row.id];
   if (state === "draft") return hasDraft(reviewer, row.id);
@@ -340,7 +341,7 @@ function wire() {
 }
 
 function prepare() {
-  for (const intent of [...new Set(session.rows.map((row) => row.intent))].sort()) {
+  for (const intent of [...new Set(session.rows.map((row) => row.intent || NONE))].sort()) {
     $("intent").append(make("option", { value: intent }, intent));
   }
   for (const [i, [key, text]] of session.reasons.entries()) {

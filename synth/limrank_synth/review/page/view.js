@@ -24,10 +24,10 @@ export function drawRow(shown, session, place, marks) {
   drawDecision(decision, session);
   $("false-claim").hidden = !row.false_claim;
   $("targets").replaceChildren(
-    ...[row.kind, row.domain, row.difficulty, row.intent].map((text) => make("li", {}, text)),
+    ...[row.kind, row.domain, row.difficulty, row.intent].filter(Boolean).map((text) => make("li", {}, text)),
   );
   $("query-text").replaceChildren(now.query);
-  $("persona").textContent = row.meta.persona ?? "nobody in particular";
+  $("persona").textContent = String(row.meta.persona ?? "nobody in particular");
   drawPassage(now, marks);
   $("trace-text").replaceChildren(now.trace);
   drawCounts(now, session);
@@ -36,7 +36,7 @@ export function drawRow(shown, session, place, marks) {
   verdict.className = `badge ${now.relevant ? "yes" : "no"}`;
   define($("votes"), [
     ["Judge", votes(row.votes)],
-    ["Second judge", row.second.length ? votes(row.second) : "not asked"],
+    ["Second judge", votes(row.second)],
     ...(now.relevant === row.relevant ? [] : [["Label before your edit", row.relevant ? "relevant" : "not relevant"]]),
   ]);
   drawGuide(row, session);
@@ -83,15 +83,23 @@ function drawWords(part, text, limits) {
 }
 
 function drawGuide(row, session) {
+  // Rows from elsewhere were written for no purpose and no target.
   const meant = row.intent.startsWith("negative") ? "not relevant" : "relevant";
   define($("guide"), [
-    [`Passage: ${row.intent}`, session.meaning[row.intent] ?? "the guidelines do not name this purpose"],
-    ["Meant to be judged", meant],
-    ["Real-world use", row.kind === "expert" ? "a professional’s need, in a professional’s words" : "an everyday need, in everyday words"],
+    row.intent
+      ? [`Passage: ${row.intent}`, session.meaning[row.intent] ?? "the guidelines do not name this purpose"]
+      : ["Passage", "not written for a purpose; judge the verdict and the trace"],
+    ["Meant to be judged", row.intent in session.meaning ? meant : ""],
+    ["Real-world use", USE[row.kind]],
     ["Domain", row.domain],
     ["Difficulty", DIFFICULT[row.difficulty] ?? row.difficulty],
   ]);
 }
+
+const USE = {
+  "daily-life": "an everyday need, in everyday words",
+  expert: "a professional’s need, in a professional’s words",
+};
 
 const DIFFICULT = {
   easy: "easy: a good passage matches it directly",
@@ -105,6 +113,7 @@ function define(list, pairs) {
 }
 
 function votes(given) {
+  if (!given.length) return "not asked";
   const yes = given.filter(Boolean).length;
   if (given.length === 1) return yes ? "relevant" : "not relevant";
   return `${yes} of ${given.length} say relevant`;
