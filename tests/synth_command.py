@@ -39,7 +39,7 @@ class Workplace:
         self.output = self.folder / "run"
         lines = [f"q{i}\twhat becomes of thing number {i}\n" for i in range(self.seeds)]
         (self.folder / "seeds.tsv").write_text("".join(lines), "utf-8")
-        top = {"concurrency": 8, "timeout": 1.5} | self.options
+        top = {"concurrency": 8, "timeout": 60.0} | self.options
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in top.items()]
         for name, role in ROLES.items():
             lines += [

@@ -58,7 +58,7 @@ class ScriptedModel:
         key = key_of(call.body)
         luck = random.Random(f"luck {key}")
         on_the_wire, in_the_text = luck.random() < self._wire, luck.random() < self._text
-        wire, text = luck.choices(ON_THE_WIRE, [3, 3, 3, 3, 1])[0], luck.choice(IN_THE_TEXT)
+        wire, text = luck.choices(ON_THE_WIRE, [6, 6, 6, 6, 1])[0], luck.choice(IN_THE_TEXT)
         with self._lock:
             first = not self.seen[key]
             self.seen[key] += 1

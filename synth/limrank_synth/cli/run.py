@@ -14,7 +14,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 from limrank_plugins.store import Store
 from limrank_synth import engine
-from limrank_synth.batches import read_batch, write_batch
+from limrank_synth.batches import Written, read_batch, write_batch
 from limrank_synth.endpoints import Endpoints
 from limrank_synth.files import LEDGER
 from limrank_synth.filters.usual import usual_filters
@@ -71,7 +71,8 @@ def run(
     batch_out: Annotated[
         Path | None,
         typer.Option(
-            help="Ask nobody: write the open questions as an OpenAI Batch file.", show_default=False
+            help="Ask nobody: write the open questions as OpenAI Batch files, one for each model.",
+            show_default=False,
         ),
     ] = None,
     dry: Annotated[
@@ -112,9 +113,11 @@ def run(
             filters=usual_filters(settings, evaluation or []),
             on_progress=on_progress,
         )
+    batch = None
     if batch_out is not None:
-        write_batch(batch_out, found.wanted, settings)
-    _tell(found, output, batch_out, as_json)
+        spent = found.report["cost"] + found.report["cost_uncertain"]
+        batch = write_batch(batch_out, found.wanted, settings, spent)
+    _tell(found, output, batch, as_json)
     if found.unfinished and batch_out is None:
         raise typer.Exit(1)
 
@@ -183,17 +186,20 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     common.say(f"{plan['seeds']:,} seeds: {calls}; at most ${plan['cost_at_most']:,.2f}")
 
 
-def _tell(found: Synthesis, output: Path, batch_out: Path | None, as_json: bool) -> None:
+def _tell(found: Synthesis, output: Path, batch: Written | None, as_json: bool) -> None:
     if as_json:
-        common.emit(found.report | {"wanted": len(found.wanted)})
+        files = [str(file) for file in batch.files] if batch is not None else []
+        common.emit(found.report | {"wanted": len(found.wanted), "batch_files": files})
         return
     report = found.report
     common.say(
         f"{report['finished']} of {report['seeds']} seeds: {report['rows']} rows in {output} "
         f"({report['relevant']} relevant), {report['rejected']} rejected, ${report['cost']:.4f}"
     )
-    if batch_out is not None:
-        common.say(f"{len(found.wanted)} open questions in {batch_out}")
+    if batch is not None:
+        where = f"{batch.asked} open questions in {', '.join(map(str, batch.files))}" if batch.files else ""
+        left = f"{batch.left} questions are beyond --max-cost" if batch.left else ""
+        common.say("; ".join(filter(None, (where, left))) or "no question is open: the run is done")
     elif found.unfinished:
         first = next(iter(found.unfinished.items()))
         common.say(

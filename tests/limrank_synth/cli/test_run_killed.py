@@ -48,7 +48,7 @@ def killed_again_and_again(tmp_path: Path, seeds: int, kills: int, luck: int) ->
     model = ScriptedModel(wire=0.1, text=0.1)
     errors = []
     with LoopbackServer(model, remember=False) as server:
-        place = Workplace(tmp_path / "killed", server, model, seeds)
+        place = Workplace(tmp_path / "killed", server, model, seeds, {"timeout": 3.0})
         done = 0
         frozen: dict[str, int] = {}  # what was committed at a kill, and how often it had been sent then
         while done < kills:
@@ -80,6 +80,7 @@ def killed_again_and_again(tmp_path: Path, seeds: int, kills: int, luck: int) ->
         assert set(place.committed()) == set(place.asked().values())
         # On the wire, everything was counted that got as far as a process that lived on.
         faults = place.report["faults"]
+        faults.pop("timeout", None)  # this machine may be slow all by itself
         for kind, number in faults.items():
             assert number <= model.faults[kind], kind
         assert sum(faults.values()) >= sum(model.faults[kind] for kind in faults) - kills * CONCURRENCY
