@@ -36,6 +36,9 @@ test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install
 soak: $(VENV)/.test  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak
 
+bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody being waited for
+	@$(BIN)/python -m limrank_evals.bench.synth_driver
+
 test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
 
