@@ -13,6 +13,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +39,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     Raises:
         InputError: no such file, not UTF-8, or a .gz that is cut short or is none.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not (path := Path(path)).is_file():
         raise InputError(f"there is no file {str(path)!r}")
     number = 0
     try:
@@ -107,9 +107,8 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
         InputError: a wrong number of columns, a score that is not a finite number, a document twice.
     """
     kept: dict[str, list[tuple[float, float, str]]] = {}
-    for where, query, document, rank, score in _run_rows(path):
-        value = _finite(score, "score", where)
-        kept.setdefault(query, []).append((-value, _finite(rank, "rank", where), document))
+    for _, query, document, rank, score in run_rows(path):
+        kept.setdefault(query, []).append((-score, rank, document))
     for query, rows in kept.items():
         check_unique([d for _, _, d in rows], f"document id of query {query!r} in {path}")
         rows.sort(key=lambda row: row[:2])
@@ -126,7 +125,7 @@ def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
                 f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
             )
         query, _, document, grade = columns
-        if not grade.lstrip("-").isdigit():
+        if not grade.removeprefix("-").isdecimal():
             raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
         if document in grades.setdefault(query, {}):
             raise InputError(f"{where}: document {document!r} is judged twice for query {query!r}")
@@ -134,26 +133,30 @@ def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
     return grades
 
 
-def _run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, Any, Any]]:
+def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, float, float]]:
+    """A run's place, query, document, rank and score, in the file's order; raises like `read_run`."""
     if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
+        seen: set[str] = set()
         for where, row in _rows(path):
             hits = row.get("hits")
             if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
                 raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
+            _no_repeat(row["query_id"], seen, where, "query")
             for position, hit in enumerate(hits):
                 if not isinstance(hit, dict) or not isinstance(hit.get("id"), str):
                     raise InputError(f"{where}: hit {position} has no 'id'")
                 # A hit's own score may be None (failed, or a method without scores): the order counts.
-                yield where, row["query_id"], hit["id"], position + 1, len(hits) - position
+                yield where, row["query_id"], hit["id"], position + 1.0, float(len(hits) - position)
         return
     for number, line in read_lines(path):
-        columns = line.split()
+        where, columns = f"{path}, line {number}", line.split()
         if len(columns) != 6:
             raise InputError(
-                f"{path}, line {number}: a run line has 6 columns (query Q0 document rank score tag), "
-                f"but this has {len(columns)}: {line[:80]!r}"
+                f"{where}: a run line has 6 columns (query Q0 document rank score tag), but this "
+                f"has {len(columns)}: {line[:80]!r}"
             )
-        yield f"{path}, line {number}", columns[0], columns[2], columns[3], columns[4]
+        score, rank = _finite(columns[4], "score", where), _finite(columns[3], "rank", where)
+        yield where, columns[0], columns[2], rank, score
 
 
 def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -191,14 +194,11 @@ def _no_repeat(identifier: str, seen: set[str], where: str, what: str) -> None:
     seen.add(identifier)
 
 
-def _finite(value: Any, what: str, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{where}: the {what} must be a finite number, but is {value!r}")
-    return number
+def _finite(value: str, what: str, where: str) -> float:
+    with suppress(ValueError):
+        if math.isfinite(number := float(value)):
+            return number
+    raise InputError(f"{where}: the {what} must be a finite number, but is {value!r}")
 
 
 def _query(where: str, *parts: Any) -> Query:

@@ -1,0 +1,193 @@
+"""Measures of rankings, by ir_measures: `nDCG@10`, `MAP@1000`, `R@20`, `RR`, … per query and on average.
+
+Which mean is over what: every mean is over all judged queries, that is, all that have a line in the
+judgements. A judged query without results, or without a relevant document, counts as 0; a query without
+judgements does not count. How many there are of each is part of the answer, because tools differ here
+(trec_eval leaves out queries without results unless told otherwise).
+
+The order is settled before anything is measured (`limrank_evals.runs`): ir_measures is handed ranks, so its
+providers, which break ties in different ways, have none to break. `MAP` is `AP`, `MRR` is `RR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from limrank_evals.judgements import Qrels, relevant
+from limrank_evals.pmrr import NAME as P_MRR
+from limrank_evals.pmrr import changed_documents, p_mrr
+from limrank_evals.runs import check_ranked
+from limrank_plugins.errors import InputError, require
+
+DEFAULT_MEASURES = ("nDCG@10", "nDCG@5", "MAP@1000", "RR@10", "R@5", "R@20", "R@100")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which queries a mean is over, and which it is not.
+
+    Attributes:
+        judged: queries with judgements: the denominator.
+        without_results: judged ones the run has nothing for; they count as 0.
+        without_relevant: judged ones with no relevant document; they count as 0.
+        without_judgements: queries of the run that nobody judged; they do not count.
+    """
+
+    judged: tuple[str, ...]
+    without_results: tuple[str, ...] = ()
+    without_relevant: tuple[str, ...] = ()
+    without_judgements: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each."""
+        return {
+            "judged": len(self.judged),
+            "without_results": len(self.without_results),
+            "without_relevant": len(self.without_relevant),
+            "without_judgements": len(self.without_judgements),
+        }
+
+    def warnings(self) -> list[str]:
+        """A sentence for every kind there is."""
+        told = []
+        if self.without_results:
+            told.append(f"{_some(self.without_results)} judged but without results: counted as 0")
+        if self.without_relevant:
+            told.append(f"{_some(self.without_relevant)} judged but without relevant documents: counted as 0")
+        if self.without_judgements:
+            told.append(f"{_some(self.without_judgements)} in the run but not judged: left out")
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        per_query: by measure as it was asked for, then by query, in the order of their ids.
+        coverage: which queries the means are over.
+        warnings: what else to know.
+    """
+
+    per_query: Mapping[str, Mapping[str, float]]
+    coverage: Coverage
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of every measure."""
+        return {name: sum(values.values()) / len(values) for name, values in self.per_query.items()}
+
+
+def measure(
+    ranked: Mapping[str, Sequence[str]], qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
+) -> Measured:
+    """Measure rankings against judgements.
+
+    Args:
+        ranked: for every query its documents, best first: `limrank_evals.runs.arranged`, without
+            excluded documents.
+        qrels: grades by query and document; above 0 is relevant.
+        measures: names as ir_measures writes them, and `p-MRR` for judgements of `-og` and
+            `-changed` queries.
+
+    Raises:
+        InputError: an unknown measure, no judgements, a document twice for a query, or a run none of
+            whose queries are judged.
+    """
+    parsed = {name: None if name == P_MRR else parse_measure(name) for name in measures}
+    if not parsed:
+        raise InputError("name at least one measure, for example nDCG@10")
+    check_ranked(ranked)
+    covered = coverage(ranked, qrels)
+    values = _values([m for m in parsed.values() if m is not None], ranked, qrels, covered.judged)
+    per_query: dict[str, dict[str, float]] = {}
+    warnings: list[str] = []
+    for name, parsed_measure in parsed.items():
+        if parsed_measure is not None:
+            per_query[name] = values[parsed_measure]
+            continue
+        followed = p_mrr(ranked, changed_documents(qrels))
+        if not followed.per_query:
+            raise InputError("p-MRR has no query that was answered on both sides and has changed documents")
+        if followed.left_out:
+            warnings.append(f"{_some(followed.left_out)} not answered on both sides: p-MRR leaves them out")
+        per_query[name] = dict(followed.per_query)
+    return Measured(per_query, covered, tuple(warnings))
+
+
+def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> Coverage:
+    """Which queries are judged, answered, both or neither.
+
+    Raises:
+        InputError: no query is judged, or none of the run's is.
+    """
+    judged = tuple(sorted(qrels))
+    if not judged:
+        raise InputError("there are no judgements")
+    if not any(query in qrels for query in ranked):
+        ours = f"its queries are like {next(iter(ranked))!r}" if ranked else "it is empty"
+        raise InputError(
+            f"no query of the run is judged: {ours}, those of the judgements are like {judged[0]!r}"
+        )
+    return Coverage(
+        judged,
+        tuple(query for query in judged if not ranked.get(query)),
+        tuple(query for query in judged if not relevant(qrels, query)),
+        tuple(sorted(query for query in ranked if query not in qrels)),
+    )
+
+
+def parse_measure(name: str) -> Any:
+    """The measure of ir_measures with this name.
+
+    Raises:
+        InputError: there is none, its cut is not above 0, or it is a count rather than a mean.
+        MissingExtra: ir_measures is not installed.
+    """
+    ir_measures = require("ir_measures", "evals", "measuring rankings")
+    try:
+        found = ir_measures.parse_measure(name)
+        cutoff = found.params.get("cutoff")
+        averages = type(found.aggregator()).__name__ == "MeanAgg"
+    except (NameError, ValueError, SyntaxError, TypeError, AttributeError) as error:
+        known = "nDCG@10, MAP@1000, R@20, RR, P@5, Success@1 and p-MRR"
+        raise InputError(f"there is no measure {name!r} ({error}); known are for example {known}") from error
+    if cutoff is not None and cutoff < 1:
+        raise InputError(f"the cut of measure {name!r} must be > 0")
+    if not averages:
+        raise InputError(f"{name!r} is a count, not a mean over queries")
+    return found
+
+
+def _values(
+    measures: Sequence[Any], ranked: Mapping[str, Sequence[str]], qrels: Qrels, judged: Sequence[str]
+) -> dict[Any, dict[str, float]]:
+    if not measures:
+        return {}
+    ir_measures = require("ir_measures", "evals", "measuring rankings")
+    # Some providers write TREC files and want queries that are numbers: names of our own hurt nobody.
+    names = {query: str(number) for number, query in enumerate(judged)}
+    run = {
+        names[query]: {document: float(len(found) - place) for place, document in enumerate(found)}
+        for query, found in ranked.items()
+        if query in names and found
+    }
+    grades = {names[query]: qrels[query] for query in judged}
+    distinct = list(dict.fromkeys(measures))
+    try:
+        rows = list(ir_measures.iter_calc(distinct, grades, run))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"ir_measures cannot compute {', '.join(map(str, distinct))}: {error}") from error
+    found: dict[Any, dict[str, float]] = {m: dict.fromkeys(judged, 0.0) for m in distinct}
+    for row in rows:
+        found[row.measure][judged[int(row.query_id)]] = float(row.value)
+    return found
+
+
+def _some(queries: Sequence[str]) -> str:
+    """How many, and the first few by name: "3 queries (a, b, c)"."""
+    shown = ", ".join(queries[:5]) + (", …" if len(queries) > 5 else "")
+    return f"{len(queries)} {'query' if len(queries) == 1 else 'queries'} ({shown})"

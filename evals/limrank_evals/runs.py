@@ -1,0 +1,144 @@
+"""A run as what is measured: for every query its documents, best first, in an order no file decides.
+
+Runs hold equal scores, above all those of reasoning rerankers, and tools disagree about their order. Here
+it is a choice with a name, which is part of a result's identity; whatever it is, the order of a file's
+lines changes nothing:
+
+`trec_eval`: by score in single precision, equal ones by document id, last id first: what trec_eval does.
+`rank`: by score, equal ones by the run's own rank column; where that is equal too, as trec_eval does.
+`first-stage`: by score, equal ones as a first stage had them; documents it lacks come last, as trec_eval
+has them.
+
+Runs that this package writes have no equal scores (`limrank_plugins.io.write_run`): all three agree there.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from limrank_plugins.data import check_unique
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import run_rows
+
+TieRule = Literal["trec_eval", "rank", "first-stage"]
+TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
+
+Ranked = dict[str, list[str]]
+"""For every query its documents, best first."""
+
+
+class Row(NamedTuple):
+    """One line of a run: a document, its score (higher is better) and its rank as the file has it."""
+
+    document_id: str
+    score: float
+    rank: float
+
+
+Rows = dict[str, list[Row]]
+"""For every query the lines of a run."""
+
+
+def read_rows(path: str | os.PathLike[str]) -> Rows:
+    """A run from a TREC file or from what `limrank rerank -o x.jsonl` writes; `.gz` is unpacked.
+
+    Raises:
+        InputError: an empty file, a line with a wrong number of columns, a score or rank that is no
+            finite number, a document twice for one query. It names the line.
+    """
+    rows: Rows = {}
+    seen: dict[str, set[str]] = {}
+    for where, query, document, rank, score in run_rows(path):
+        known = seen.setdefault(query, set())
+        if document in known:
+            raise InputError(f"{where}: document {document!r} is there twice for query {query!r}")
+        known.add(document)
+        rows.setdefault(query, []).append(Row(document, score, rank))
+    if not rows:
+        raise InputError(f"{path} is an empty run: it ranks no document")
+    return rows
+
+
+def rows_of(run: Mapping[str, Mapping[str, float]]) -> Rows:
+    """A run held in memory as `{query: {document: score}}`; its ranks are the places it gives by itself."""
+    for query, found in run.items():
+        for document, score in found.items():
+            if not math.isfinite(score):
+                raise InputError(f"the score of document {document!r} for query {query!r} is {score}")
+    return {
+        query: [Row(document, score, place) for place, (document, score) in enumerate(found.items(), 1)]
+        for query, found in run.items()
+    }
+
+
+def arranged(rows: Rows, ties: TieRule = "trec_eval", first_stage: Ranked | None = None) -> Ranked:
+    """Every query's documents, best first.
+
+    Args:
+        rows: the run.
+        ties: what decides between equal scores, see above.
+        first_stage: the first stage's order, for `ties="first-stage"` and for nothing else.
+
+    Raises:
+        InputError: an unknown rule, or a first stage that is missing or has no use.
+    """
+    if ties not in TIE_RULES:
+        raise InputError(f"ties must be one of {', '.join(TIE_RULES)}, but is {ties!r}")
+    if (ties == "first-stage") != (first_stage is not None):
+        raise InputError(
+            "the tie rule first-stage needs the first stage's run"
+            if first_stage is None
+            else f"a first stage's run decides nothing under the tie rule {ties}"
+        )
+    return {
+        query: _arranged(found, ties, (first_stage or {}).get(query, ())) for query, found in rows.items()
+    }
+
+
+def tied(rows: Rows) -> int:
+    """How many documents of a run share their score, in single precision, with another of their query."""
+    return sum(
+        count
+        for found in rows.values()
+        for count in Counter(_single(row.score for row in found)).values()
+        if count > 1
+    )
+
+
+def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:
+    """The first `depth` documents of every query."""
+    if depth < 1:
+        raise InputError(f"the depth must be > 0, but is {depth}")
+    return {query: list(found[:depth]) for query, found in ranked.items()}
+
+
+def check_ranked(ranked: Mapping[str, Sequence[str]]) -> None:
+    """Raise an `InputError` for a query that has a document twice."""
+    for query, found in ranked.items():
+        check_unique(found, f"document of query {query!r}")
+
+
+def _arranged(found: Sequence[Row], ties: TieRule, first: Sequence[str]) -> list[str]:
+    # Last id first: sorted by id downwards before anything else, and every further sort is stable.
+    # Python compares code points, which is the order of the UTF-8 bytes that trec_eval compares.
+    order = sorted(found, key=lambda row: row.document_id, reverse=True)
+    if ties == "rank":
+        order.sort(key=lambda row: row.rank)
+    elif ties == "first-stage":
+        places = {document: place for place, document in enumerate(first)}
+        order.sort(key=lambda row: places.get(row.document_id, len(places)))
+    scores = _single(row.score for row in order) if ties == "trec_eval" else [row.score for row in order]
+    best = sorted(range(len(order)), key=lambda i: -scores[i])
+    return [order[i].document_id for i in best]
+
+
+def _single(scores: Iterable[float]) -> list[float]:
+    with np.errstate(over="ignore"):  # beyond its range lies infinity, there too
+        single: list[float] = np.array(list(scores), dtype=np.float64).astype(np.float32).tolist()
+    return single
