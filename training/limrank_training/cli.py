@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 def train(
     plan: Annotated[str, typer.Argument(help="A shipped plan or a .yaml file; `list` lists them.")],
     rows: Annotated[
-        str | None, typer.Option(help="Rows to learn: .jsonl (query, passage, trace, relevant).")
+        str | None,
+        typer.Option(help="Rows to learn: .jsonl (query, passage, trace, relevant; or query, passages, …)."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run's folder; started again, it goes on.")
@@ -65,7 +66,7 @@ def train(
 
         found: dict[str, Any] = {"plan": chosen.as_json(), "data": data.report, "new_tokens": data.new_tokens}
         size: Any = data.report["train"]
-        found["needs"] = estimate(chosen, size["tokens"], size["longest"])
+        found["needs"] = estimate(chosen, *_seen(chosen, size))
         _tell(found, as_json)
         return
     if output is None:
@@ -86,7 +87,15 @@ def _list(as_json: bool) -> None:
         common.emit([plan.as_json() for plan in plans])
         return
     for plan in plans:
-        typer.echo(f"{plan.name:<22} {plan.about}")
+        typer.echo(f"{plan.name:<22} {plan.objective:<14} {plan.about}")
+
+
+def _seen(plan: Plan, size: dict[str, int]) -> tuple[int, int]:
+    """Tokens of an epoch and of the longest example; answers to prompts as long as they may be."""
+    if plan.grpo is None:
+        return size["tokens"], size["longest"]
+    answers, longest = plan.grpo.generations * plan.grpo.iterations, plan.grpo.completion
+    return answers * (size["tokens"] + size["examples"] * longest), size["longest"] + longest
 
 
 def _changes(written: list[str]) -> dict[str, Any]:
@@ -106,9 +115,12 @@ def _tokenizer(plan: Plan) -> Any:
     """The base's own where it is a folder here, else a stand-in: looking must not need a download."""
     if Path(plan.base).is_dir():
         return None
+    from limrank_plugins.recipes import load_recipe
     from limrank_training.export import template_of
     from limrank_training.standin import standin_tokenizer
 
+    if load_recipe(plan.recipe).backend == "vision":
+        raise InputError(f"{plan.base} is no folder here, and nothing can stand in for a model that sees")
     common.say(f"{plan.base} is no folder here: lengths are those of a stand-in tokenizer, which are longer")
     return standin_tokenizer(template_of(plan))
 
@@ -122,7 +134,8 @@ def _show(data: Any) -> None:
     given, learned = example.ids[: example.learned], example.ids[example.learned :]
     sys.stdout.write(encoder.decode(given))
     sys.stdout.flush()
-    common.say(f"\n--- {len(given)} tokens are given, {len(learned)} are learned:")
+    said = f"{len(learned)} are learned:" if learned else "and the model answers them itself"
+    common.say(f"\n--- {len(given)} tokens are given, {said}")
     sys.stdout.write(encoder.decode(learned))
     sys.stdout.flush()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from limrank_plugins.backends.local.loading import checked_source
 from limrank_plugins.errors import LimRankError, require
+from limrank_plugins.recipes import load_recipe
 from limrank_training.plans import Plan
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -32,7 +34,7 @@ def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0)
     except (OSError, ValueError, LimRankError):
         return None
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
+        model = model_class(plan).from_config(config)
     total = sum(parameter.numel() for parameter in model.parameters())
     text = config.get_text_config()
     trained = total if plan.lora is None else _adapter_size(model, plan)
@@ -51,6 +53,13 @@ def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0)
     }
 
 
+def model_class(plan: Plan) -> Any:
+    """The class of `transformers` that loads the plan's base."""
+    transformers = require("transformers", "training", "training")
+    sees = load_recipe(plan.recipe).backend == "vision"
+    return transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+
+
 def _adapter_size(model: Any, plan: Plan) -> int:
     """Parameters of the adapters, and of the embeddings where they are trained, too."""
     torch = require("torch", "training", "an estimate")
@@ -60,7 +69,10 @@ def _adapter_size(model: Any, plan: Plan) -> int:
     size = 0
     for name, module in model.named_modules():
         last = name.rpartition(".")[2]
-        wanted = lora.targets == "all-linear" or last in lora.targets
+        if isinstance(lora.targets, str):
+            wanted = lora.targets == "all-linear" or re.fullmatch(lora.targets, name) is not None
+        else:
+            wanted = last in lora.targets
         if isinstance(module, torch.nn.Linear) and module is not output and wanted:
             size += lora.r * (module.in_features + module.out_features)
     if lora.embeddings:

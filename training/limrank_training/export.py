@@ -72,12 +72,12 @@ def template_of(plan: Plan) -> Template:
     """The prompt that the plan's recipe asks with.
 
     Raises:
-        InputError: the recipe has none with a label to learn.
+        InputError: the recipe has none, so there is nothing to learn.
     """
     recipe = load_recipe(plan.recipe)
     template = load_template(recipe.template) if recipe.template is not None else None
-    if template is None or len(template.labels) != 2:
-        raise InputError(f"recipe {plan.recipe!r} has no prompt with two labels, so nothing can be learned")
+    if template is None:
+        raise InputError(f"recipe {plan.recipe!r} has no prompt, so nothing can be learned")
     return template
 
 

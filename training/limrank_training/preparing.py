@@ -12,8 +12,11 @@ from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.errors import InputError, require
 from limrank_training.data.examples import Example, Layout, report
+from limrank_training.data.group_layout import GroupLayout
+from limrank_training.data.groups import Group
 from limrank_training.data.rows import TrainingRow, read_training_rows
 from limrank_training.export import template_of
+from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.tokens import add_tokens
 
@@ -24,7 +27,7 @@ class Prepared:
 
     Attributes:
         examples, dev: rows that fit, by the plan's share of queries.
-        tokenizer: with the plan's tokens.
+        tokenizer: with the plan's tokens; of a model that sees, its processor.
         new_tokens: those it did not have before.
         layout: how rows became examples.
         first: the first row, for showing.
@@ -35,8 +38,8 @@ class Prepared:
     dev: list[Example]
     tokenizer: Any
     new_tokens: list[str]
-    layout: Layout
-    first: TrainingRow
+    layout: Layout | GroupLayout
+    first: TrainingRow | Group
     report: dict[str, Any]
 
 
@@ -46,24 +49,37 @@ def prepare(
     tokenizer: Any = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Prepared:
-    """Read, check and tokenise.
+    """Read, check and tokenise what the plan's objective learns.
 
     Args:
         plan: see there.
-        rows: a file, as `read_training_rows` takes it.
+        rows: a file, as `read_training_rows` takes it, `read_graded` for `"graded"`, or `read_groups`.
         tokenizer: default: that of the plan's base.
         on_progress: called with the number of rows after every 1,000.
 
     Raises:
         InputError: a row that is not as it should be, labels that are not one token each, or nothing left.
     """
+    made: Prepared = load_objective(plan.objective).prepare(plan, rows, tokenizer, on_progress)
+    return made
+
+
+def prepare_rows(
+    plan: Plan,
+    rows: str | os.PathLike[str],
+    tokenizer: Any = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Prepared:
+    """Judged passages, one an example; see `prepare`."""
     template = template_of(plan)
+    if len(template.labels) != 2:
+        raise InputError(f"recipe {plan.recipe!r} has no prompt with two labels: choose another objective")
     if tokenizer is None:
         tokenizer = base_tokenizer(plan.base)
     new = add_tokens(tokenizer, plan.tokens if plan.reasoning or template.no_think else ())
     encoder = PromptEncoder(tokenizer)
     encoder.label_ids(template.labels, template.close if plan.reasoning else template.no_think)
-    end = _end_token(tokenizer) if plan.end else None
+    end = end_token(tokenizer) if plan.end else None
     layout = Layout(
         template,
         encoder,
@@ -77,7 +93,7 @@ def prepare(
     first: TrainingRow | None = None
     for number, row in enumerate(read_training_rows(rows, traces=plan.reasoning), start=1):
         first = row if first is None else first
-        made[_is_dev(row.query, plan)].append(layout.example(row))
+        made[is_dev(row.query, plan)].append(layout.example(row))
         if on_progress is not None and number % 1000 == 0:
             on_progress(number)
     examples = [example for example in made[False] if example is not None]
@@ -109,13 +125,18 @@ def base_tokenizer(base: str) -> Any:
         return transformers.AutoTokenizer.from_pretrained(source)
 
 
-def _is_dev(query: str, plan: Plan) -> bool:
+def is_dev(query: str, plan: Plan) -> bool:
     """Whole queries are kept out, so that no passage of a dev query is learned from."""
     digest = hashlib.sha256(f"{plan.seed}:{query}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < plan.dev
 
 
-def _end_token(tokenizer: Any) -> int:
+def end_token(tokenizer: Any) -> int:
+    """The token that ends an answer.
+
+    Raises:
+        InputError: there is none.
+    """
     if tokenizer.eos_token_id is None:
         raise InputError("the plan learns the end of the answer, but the tokenizer has no end-of-text token")
     return int(tokenizer.eos_token_id)

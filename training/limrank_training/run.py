@@ -10,10 +10,12 @@ from typing import Any
 from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_whole
+from limrank_training.estimate import model_class
 from limrank_training.export import export
+from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.preparing import Prepared
-from limrank_training.sft import Trained, fine_tune, last_checkpoint
+from limrank_training.sft import Trained, last_checkpoint
 from limrank_training.tokens import fit_embeddings
 
 CHECKPOINTS, FINAL, ADAPTER = "checkpoints", "final", "adapter"
@@ -51,14 +53,11 @@ def train(
     _check_run(folder, identity, fresh)
     model = load_base(plan, data.tokenizer)
     write_whole(folder / PLAN, _json(identity))
-    pad = data.tokenizer.pad_token_id
-    trained = fine_tune(
+    trained: Trained = load_objective(plan.objective).train(
         model,
-        pad if pad is not None else 0,
-        data.examples,
+        data,
         plan,
         folder / CHECKPOINTS,
-        dev=data.dev,
         resume=not fresh,
         callbacks=callbacks,
         log_every=log_every,
@@ -84,6 +83,10 @@ def train(
 def load_base(plan: Plan, tokenizer: Any) -> Any:
     """The plan's base in training precision, knowing every token of the tokenizer.
 
+    Args:
+        plan: see there; a recipe for models that see makes it one for pictures and text.
+        tokenizer: with the plan's tokens; or the processor of such a model.
+
     Raises:
         InputError: there is no such folder, and it is no hub name.
         BackendError: it cannot be loaded.
@@ -100,10 +103,8 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
         )
     source = checked_source(plan.base)
     with told(plan.base):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, plan.precision), **extra
-        )
-    fit_embeddings(model, tokenizer)
+        model = model_class(plan).from_pretrained(source, dtype=getattr(torch, plan.precision), **extra)
+    fit_embeddings(model, getattr(tokenizer, "tokenizer", tokenizer))
     return model
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_training.data.collating import collate, packs
+from limrank_training.data.collating import packs
 from limrank_training.data.examples import Example
-from limrank_training.losses.tokens import IGNORED
+from limrank_training.learning import Learning, Tokens
 from limrank_training.plans import Plan
 
 
@@ -31,6 +31,12 @@ class Trained:
     steps: int = 0
 
 
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+    """Train on what `prepare` made; the rest is as for `fine_tune`, with dev examples instead of `dev`."""
+    pad = data.tokenizer.pad_token_id
+    return fine_tune(model, 0 if pad is None else pad, data.examples, plan, folder, dev=data.dev, **how)
+
+
 def fine_tune(
     model: Any,
     pad: int,
@@ -42,11 +48,12 @@ def fine_tune(
     resume: bool = False,
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
+    learning: Learning | None = None,
 ) -> Trained:
     """Train a model that is loaded; adapters are put on as the plan says.
 
-    The loss of a step is the mean over all learned tokens of its batch, however the batch is cut into
-    parts and spread over processes.
+    The loss of a step is the mean over all learned tokens of its batch (or over what else the objective
+    counts), however the batch is cut into parts and spread over processes.
 
     Args:
         model: a causal language model of the `transformers` library, in training precision.
@@ -58,6 +65,7 @@ def fine_tune(
         resume: go on from the last checkpoint in the folder, if there is one.
         callbacks: of `transformers`.
         log_every: steps between two entries of the history.
+        learning: what a batch costs; default: the likelihood of its learned tokens.
 
     Raises:
         InputError: no examples, or a batch that the processes cannot share.
@@ -70,12 +78,13 @@ def fine_tune(
     arguments = training_arguments(plan, len(examples), folder, bool(dev), log_every)
     data: Sequence[Any] = packs(examples, plan.cutoff) if plan.packed else examples
     kept: Sequence[Any] = [[e] for e in dev] if plan.packed else dev
-    trainer = _trainer_class(transformers)(
+    learned = Tokens() if learning is None else learning
+    trainer = _trainer_class(transformers, learned)(
         model=adapted,
         args=arguments,
         train_dataset=list(data),
         eval_dataset=list(kept) or None,
-        data_collator=_collator(pad, plan.packed),
+        data_collator=_collator(learned, pad, plan.packed),
         callbacks=list(callbacks),
     )
     last = last_checkpoint(folder) if resume else None
@@ -87,11 +96,22 @@ def fine_tune(
 def with_adapters(model: Any, plan: Plan) -> Any:
     """The model with the plan's adapters, whose first state depends on the plan's seed alone."""
     torch = require("torch", "training", "training")
-    if plan.lora is None:
+    config = lora_config(model, plan)
+    if config is None:
         return model
     peft = require("peft", "training", "LoRA")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        return peft.get_peft_model(model, config)
+
+
+def lora_config(model: Any, plan: Plan) -> Any:
+    """The plan's adapters as peft wants them described; None for none."""
+    if plan.lora is None:
+        return None
+    peft = require("peft", "training", "LoRA")
     lora = plan.lora
-    config = peft.LoraConfig(
+    return peft.LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -99,9 +119,6 @@ def with_adapters(model: Any, plan: Plan) -> Any:
         modules_to_save=_embedding_names(model) if lora.embeddings else None,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        return peft.get_peft_model(model, config)
 
 
 def training_arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
@@ -110,54 +127,90 @@ def training_arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_e
     Raises:
         InputError: the batch cannot be shared equally by the processes.
     """
-    import os
-
     transformers = require("transformers", "training", "training")
     o = plan.optimiser
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if o.batch % (o.part * world):
-        raise InputError(
-            f"optimiser.batch={o.batch} cannot be shared by {world} processes with parts of {o.part}: "
-            f"make it a multiple of {o.part * world}"
-        )
-    accumulated = o.batch // (o.part * world)
+    accumulated = accumulated_parts(plan, o.batch)
     steps = total_steps(plan, size)
-    every = max(1, math.ceil(steps / max(1.0, o.epochs * plan.checkpoints))) if o.steps is None else steps
-    precise = plan.precision
+    every = checkpoint_every(plan, steps)
     return transformers.TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=o.part,
+        **common_arguments(plan, steps, accumulated, every, folder, log_every),
         per_device_eval_batch_size=o.part,
-        gradient_accumulation_steps=accumulated,
-        max_steps=steps,
-        learning_rate=o.rate,
-        lr_scheduler_type=o.schedule,
-        warmup_steps=round(o.warmup * steps),
-        weight_decay=o.decay,
-        max_grad_norm=o.clip,
-        optim="adamw_torch",
-        adam_beta1=0.9,
-        adam_beta2=0.999,
-        adam_epsilon=1e-8,
-        seed=plan.seed,
-        data_seed=plan.seed,
-        bf16=precise == "bfloat16",
-        fp16=precise == "float16",
-        logging_strategy="steps",
-        logging_steps=log_every,
-        logging_first_step=True,
-        save_strategy="steps",
-        save_steps=every,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=every if has_dev else None,
-        report_to=[],
         remove_unused_columns=False,
-        disable_tqdm=True,
-        dataloader_drop_last=False,
-        use_cpu=not _gpu(),
         label_names=["labels"],
         prediction_loss_only=True,
     )
+
+
+def common_arguments(
+    plan: Plan, steps: int, accumulated: int, every: int, folder: Path, log_every: int
+) -> dict[str, Any]:
+    """What every trainer of the family is told.
+
+    Args:
+        plan: see there.
+        steps: optimiser steps in all.
+        accumulated: parts of a step, in each process.
+        every: steps between two checkpoints.
+        folder: for checkpoints.
+        log_every: steps between two entries of the history.
+    """
+    o = plan.optimiser
+    precise = plan.precision
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": o.part,
+        "gradient_accumulation_steps": accumulated,
+        "max_steps": steps,
+        "learning_rate": o.rate,
+        "lr_scheduler_type": o.schedule,
+        "warmup_steps": round(o.warmup * steps),
+        "weight_decay": o.decay,
+        "max_grad_norm": o.clip,
+        "optim": "adamw_torch",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "neftune_noise_alpha": o.neftune or None,
+        "gradient_checkpointing": plan.recompute,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if plan.recompute else None,
+        "seed": plan.seed,
+        "data_seed": plan.seed,
+        "bf16": precise == "bfloat16",
+        "fp16": precise == "float16",
+        "logging_strategy": "steps",
+        "logging_steps": log_every,
+        "logging_first_step": True,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_drop_last": False,
+        "use_cpu": not _gpu(),
+    }
+
+
+def accumulated_parts(plan: Plan, examples: int) -> int:
+    """Parts of a step of so many examples, in each process.
+
+    Raises:
+        InputError: the processes cannot share them equally.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    at_once = plan.optimiser.part * world
+    if examples % at_once:
+        raise InputError(
+            f"the {examples} examples of a step (optimiser.batch={plan.optimiser.batch}) cannot be shared by "
+            f"{world} processes with parts of {plan.optimiser.part}: make them a multiple of {at_once}"
+        )
+    return examples // at_once
+
+
+def checkpoint_every(plan: Plan, steps: int) -> int:
+    """Steps between two checkpoints."""
+    o = plan.optimiser
+    return steps if o.steps is not None else max(1, math.ceil(steps / max(1.0, o.epochs * plan.checkpoints)))
 
 
 def total_steps(plan: Plan, size: int) -> int:
@@ -176,38 +229,39 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _collator(pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
+def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
     if packed:
-        return lambda rows: collate([e for row in rows for e in row], pad, packed=True)
-    return partial(collate, pad=pad)
+        return lambda rows: learning.batch([e for row in rows for e in row], pad, packed=True)
+    return lambda rows: learning.batch(rows, pad)
 
 
-def _trainer_class(transformers: Any) -> Any:
+def _trainer_class(transformers: Any, learning: Learning) -> Any:
     torch = require("torch", "training", "training")
 
     class Trainer(transformers.Trainer):  # type: ignore[misc]  # the library is not typed here
-        """Takes the mean over all learned tokens of the step, and stops at a loss that is no number."""
+        """Divides what a step costs by what it counts, and stops at a loss that is no number."""
 
-        # The loss is divided by the tokens of the whole step here, so by nothing else.
+        # The loss is divided by the count of the whole step here, so by nothing else.
         loss_is_scaled_for_ga = True
 
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
             self.model_accepts_loss_kwargs = True
 
+        def get_batch_samples(self, *arguments: Any) -> tuple[list[Any], Any]:
+            samples, _ = super().get_batch_samples(*arguments)
+            count = torch.tensor(sum(learning.count(batch) for batch in samples), device=self.args.device)
+            return samples, self.accelerator.gather(count).sum()
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            given = {key: value for key, value in inputs.items() if key not in ("rows", "labels")}
-            outputs = model(**given, use_cache=False)
-            labels = inputs["labels"]
-            # Half precision is not enough for a sum over a vocabulary.
-            logits = outputs.logits[:, :-1].float()
-            wanted = labels[:, 1:].to(logits.device)
-            total = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="sum"
-            )
-            count = num_items_in_batch if num_items_in_batch is not None else (wanted != IGNORED).sum()
+            known = ("input_ids", "attention_mask", "position_ids")
+            outputs = model(**{key: inputs[key] for key in known if key in inputs}, use_cache=False)
+            total = learning.total(outputs.logits, inputs)
+            if not model.training:
+                num_items_in_batch = None  # of a dev batch the library counts tokens
+            count = num_items_in_batch if num_items_in_batch is not None else learning.count(inputs)
             loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
             if not torch.isfinite(loss):
                 rows = ", ".join(str(row) for row in inputs["rows"][:8])

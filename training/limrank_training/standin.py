@@ -7,9 +7,16 @@ from typing import Any
 from limrank_plugins.errors import require
 from limrank_plugins.prompts import Template
 
+# Every message between two markers, as most models have it.
+_CHAT = (
+    "{% for message in messages %}<|start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
 
 def standin_tokenizer(template: Template) -> Any:
-    """Byte-level BPE trained on the template's own words, so that its labels are one token each.
+    """Byte-level BPE trained on the template's own words, so that its labels are one token each; it can chat.
 
     Real tokenizers make three to four bytes a token of English; this one makes fewer, so lengths that it
     counts are too long rather than too short.
@@ -26,10 +33,11 @@ def standin_tokenizer(template: Template) -> Any:
     )
     words = [*template.labels, template.prompt, template.system]
     engine.train_from_iterator(words * 8, trainer)
-    engine.add_special_tokens(["<|endoftext|>"])
+    engine.add_special_tokens(["<|endoftext|>", "<|start|>", "<|end|>"])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=engine,
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
         clean_up_tokenization_spaces=False,
+        chat_template=_CHAT,
     )

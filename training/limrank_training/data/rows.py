@@ -49,6 +49,16 @@ def read_training_rows(path: str | os.PathLike[str], *, traces: bool = True) -> 
     Raises:
         InputError: a row without a verdict, with an empty passage, an unknown column, …; its line is named.
     """
+    for where, row in read_objects(path):
+        yield _row(row, where, traces)
+
+
+def read_objects(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file's lines, each with its file and line for messages.
+
+    Raises:
+        InputError: a line that holds none, or a file without lines.
+    """
     some = False
     for number, line in read_lines(path):
         where = f"{os.fspath(path)}, line {number}"
@@ -58,7 +68,7 @@ def read_training_rows(path: str | os.PathLike[str], *, traces: bool = True) -> 
             raise InputError(f"{where}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
-        yield _row(row, where, traces)
+        yield where, row
         some = True
     if not some:
         raise InputError(f"{os.fspath(path)} holds no rows")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -12,58 +11,10 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from limrank_plugins.errors import InputError, require
+from limrank_training.plans.tables import Grpo, Joint, Lists, Lora, Optimiser, positive
 
-_SCHEDULES = ("constant", "linear", "cosine")
-_PRECISIONS = ("float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """Low-rank adapters (arXiv 2106.09685).
-
-    Attributes:
-        r: their rank.
-        alpha: their scale is alpha / r.
-        dropout: on their input.
-        targets: `"all-linear"` (all but the output matrix), or names of modules.
-        embeddings: also train input and output embeddings in full, as LLaMA-Factory does with
-            `resize_vocab`: about 1.1 billion parameters for Qwen2.5-7B.
-        four_bit: load the base in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes and a GPU.
-    """
-
-    r: int = 32
-    alpha: int = 64
-    dropout: float = 0.0
-    targets: str | tuple[str, ...] = "all-linear"
-    embeddings: bool = False
-    four_bit: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Optimiser:
-    """AdamW and its schedule.
-
-    Attributes:
-        rate: the highest learning rate.
-        schedule: `"constant"`, `"linear"` or `"cosine"`, after the warm-up.
-        warmup: the share of all steps in which the rate rises from 0.
-        epochs: passes over the data.
-        steps: instead of epochs, so many steps; None: epochs decide.
-        batch: examples of a step, over all processes and accumulated parts.
-        part: examples of one process computed at a time.
-        decay: weight decay, of matrices only.
-        clip: the largest norm of the gradient; 0: none.
-    """
-
-    rate: float = 1e-4
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup: float = 0.03
-    epochs: float = 1.0
-    steps: int | None = None
-    batch: int = 128
-    part: int = 4
-    decay: float = 0.0
-    clip: float = 1.0
+Objective = Literal["sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo"]
+"""What is optimised; see `limrank_training.objectives`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +25,11 @@ class Plan:
         name: what it is called.
         about: what it reproduces, in a sentence or two.
         disagrees: where its sources contradict each other, and what this plan takes.
-        objective: what is optimised; `"sft"` is the likelihood of the learned tokens.
-        recipe: whose prompt and labels are used; the run's card names it.
+        objective: what is optimised: `"sft"` the likelihood of trace and verdict about one passage;
+            `"graded"` that of a passage's grade; `"setwise-sft"` that of the best passage's label,
+            `"listwise-sft"` that of an order; `"first"` that of an order, with the scores of the labels;
+            `"grpo"` the reward of what the model writes itself.
+        recipe: whose prompt and labels are used, with its options; the run's card names it.
         base: the model that is trained.
         reasoning: whether traces are learned; without them the verdict follows the prompt at once.
         learned: `"completion"`: trace and verdict; `"verdict"`: what stands behind the trace, which is given.
@@ -83,7 +37,8 @@ class Plan:
         tokens: ordinary tokens that the tokenizer must have; they are added where it has not.
         end: whether the end of the answer is learned. LimRank and Rank1 are trained without; inference
             stops on strings.
-        cutoff: the most tokens of an example; the passage is cut, then the trace, never the verdict.
+        cutoff: the most tokens of an example; passages are cut, then the trace, never the verdict. With
+            `"grpo"` the most tokens of a prompt.
         lora: adapters, or None to train everything.
         optimiser: see there.
         precision: of the weights.
@@ -91,12 +46,17 @@ class Plan:
         checkpoints: how often a checkpoint is kept in an epoch.
         seed: of everything drawn.
         packed: fill rows with several examples, each seeing itself alone.
+        recompute: compute the forward pass again for the gradient, rather than keep it (gradient
+            checkpointing): a third more time for a fraction of the memory.
+        lists: how many passages are shown, and in what order.
+        joint: of `"first"`.
+        grpo: of `"grpo"`.
     """
 
     name: str
     about: str = ""
     disagrees: tuple[str, ...] = ()
-    objective: Literal["sft"] = "sft"
+    objective: Objective = "sft"
     recipe: str = "limrank"
     base: str = "Qwen/Qwen2.5-7B"
     reasoning: bool = True
@@ -112,27 +72,44 @@ class Plan:
     checkpoints: int = 1
     seed: int = 12345
     packed: bool = False
+    recompute: bool = False
+    lists: Lists = field(default_factory=Lists)
+    joint: Joint | None = None
+    grpo: Grpo | None = None
 
     def __post_init__(self) -> None:
-        o = self.optimiser
-        _positive("optimiser.rate", o.rate)
-        for name in ("epochs", "batch", "part"):
-            _positive(f"optimiser.{name}", getattr(o, name))
-        if o.batch % o.part:
-            raise InputError(f"optimiser.batch={o.batch} must be a multiple of optimiser.part={o.part}")
-        if not 0 <= o.warmup < 1:
-            raise InputError(f"optimiser.warmup must be in [0, 1), but is {o.warmup!r}")
         if not 0 <= self.dev < 1:
             raise InputError(f"dev must be in [0, 1), but is {self.dev!r}")
-        _positive("cutoff", self.cutoff)
-        _positive("checkpoints", self.checkpoints)
-        if self.lora is not None:
-            _positive("lora.r", self.lora.r)
-            _positive("lora.alpha", self.lora.alpha)
+        positive("cutoff", self.cutoff)
+        positive("checkpoints", self.checkpoints)
         if not self.reasoning and (self.share != 1 or self.learned == "verdict"):
             raise InputError("share and learned=verdict need reasoning: true, as there is no trace otherwise")
         if not 0 < self.share <= 1:
             raise InputError(f"share must be in (0, 1], but is {self.share!r}")
+        if self.objective != "sft" and (self.share != 1 or self.learned == "verdict"):
+            raise InputError(f"share and learned belong to objective sft, but it is {self.objective}")
+        if self.packed and self.objective in ("first", "grpo"):
+            raise InputError(f"packed rows cannot be used with objective {self.objective}")
+        if (self.joint is not None) != (self.objective == "first"):
+            raise InputError("a table joint belongs to objective first, and the objective needs it")
+        if (self.grpo is not None) != (self.objective == "grpo"):
+            raise InputError("a table grpo belongs to objective grpo, and the objective needs it")
+        if self.lists.shuffle and self.reasoning and self.objective in ("setwise-sft", "listwise-sft"):
+            raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
+        self._check_batch()
+
+    def _check_batch(self) -> None:
+        """What is computed at a time must divide what makes a step."""
+        o = self.optimiser
+        if self.grpo is not None:
+            answers = o.batch * self.grpo.generations
+            if answers % o.part:
+                raise InputError(
+                    f"optimiser.batch={o.batch} times grpo.generations={self.grpo.generations} must be a "
+                    f"multiple of optimiser.part={o.part}"
+                )
+        elif o.batch % o.part:
+            raise InputError(f"optimiser.batch={o.batch} must be a multiple of optimiser.part={o.part}")
 
     def as_json(self) -> dict[str, Any]:
         """The resolved settings."""
@@ -219,9 +196,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _made(hint, value, f"{where}.")  # type: ignore[arg-type]
     if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            raise InputError(f"plan: {where} must be a list of texts, but is {value!r}")
-        return tuple(value)
+        inner = get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise InputError(f"plan: {where} must be a list of {_SEVERAL[inner]}, but is {value!r}")
+        try:
+            return tuple(_value(inner, item, where) for item in value)
+        except InputError as error:
+            said = f"plan: {where} must be a list of {_SEVERAL[inner]}, but is {value!r}"
+            raise InputError(said) from error
     if hint is float and isinstance(value, str):
         try:
             value = float(value)
@@ -234,12 +216,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+_SEVERAL = {str: "texts", float: "numbers"}
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be > 0, but is {value!r}")
-
-
-__all__ = ["Lora", "Optimiser", "Plan", "load_plan", "plan_names"]
+__all__ = ["Grpo", "Joint", "Lists", "Lora", "Objective", "Optimiser", "Plan", "load_plan", "plan_names"]

@@ -1,0 +1,180 @@
+"""From a group to token ids: the prompt of inference, its chat template included, and what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_plugins.backends.chat import as_completion
+from limrank_plugins.backends.local.fitting import Encoded, fit_documents
+from limrank_plugins.backends.local.processing import Pictures, decode
+from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.protocols import Generate, ReadLabels
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template
+from limrank_plugins.recipes import Recipe
+from limrank_plugins.segments import Prompt
+from limrank_training.data.asking import question, target
+from limrank_training.data.examples import Example
+from limrank_training.data.groups import Group
+from limrank_training.plans import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class GroupExample(Example):
+    """A group as the model will learn it, or be asked about it.
+
+    Attributes:
+        labels: for `"first"`, each passage's label as a token.
+        ranks: for `"first"`, each passage's rank from 1, equal ones being ties.
+        group: the passages as they are shown.
+    """
+
+    labels: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
+    group: Group | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLayout:
+    """How groups become examples.
+
+    Attributes:
+        objective: what is learned.
+        recipe: whose question is asked.
+        template: the recipe's own.
+        encoder: the tokenizer of inference.
+        cutoff: the most tokens of an example; with `"grpo"`, of a prompt.
+        reasoning: whether a thought comes before the answer.
+        end: the token that ends the answer, learned as the last one; None: it does not end.
+        least: tokens of a passage that are always kept.
+        processor: of a model that sees; None for any other.
+        pictures: what that processor does to pictures.
+    """
+
+    objective: Objective
+    recipe: Recipe
+    template: Template
+    encoder: PromptEncoder
+    cutoff: int
+    reasoning: bool = False
+    end: int | None = None
+    least: int = 16
+    processor: object = None
+    pictures: Pictures | None = None
+
+    def example(self, group: Group) -> GroupExample | None:
+        """The group's example; None where it does not fit even with short passages.
+
+        Raises:
+            InputError: the group does not say what is right, or what is given is not the same tokens as at
+                inference, where nothing follows it; its line is named.
+        """
+        asked = self.question(group)
+        if asked.prompt.images:
+            return self._seen(group, asked.prompt)
+        given = self.encoder.encode(asked.prompt)
+        names = asked.labels if isinstance(asked, ReadLabels) else ()
+        learned = target(self.objective, self.recipe, self.template, group, self.reasoning, names)
+        encoded = self.encoder.encode(asked.prompt.then(*learned)) if learned else given
+        if encoded.ids[: len(given.ids)] != given.ids:
+            raise InputError(
+                f"{group.where}: the tokenizer joins the end of the prompt with the answer: the model "
+                f"would be trained on other tokens than it is asked with; take another base for this recipe"
+            )
+        room = self.cutoff - (self.end is not None and bool(learned))
+        if len(encoded.ids) - self._spare(encoded) > room:
+            return None
+        fitted = fit_documents(encoded, room)
+        ids = (*fitted.ids, *([self.end] if self.end is not None and learned else []))
+        # Everything learned stands behind the passages, which are all that was cut.
+        place = len(given.ids) - fitted.cut
+        labels, ranks = self._labels(asked, given, group, ids[place:])
+        return GroupExample(ids, place, fitted.cut, 0, group.where, labels, ranks, group)
+
+    def question(self, group: Group) -> ReadLabels | Generate:
+        """What is asked about the group at inference."""
+        return question(self.recipe, self.template, group, self.reasoning)
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _spare(self, encoded: Encoded) -> int:
+        """Tokens of passages that may be left out."""
+        return sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
+
+    def _labels(
+        self, asked: ReadLabels | Generate, given: Encoded, group: Group, learned: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The labels' tokens where inference reads them, and the ranks; for `"first"` alone."""
+        if not isinstance(asked, ReadLabels):
+            return (), ()
+        tokens = self.encoder.label_ids(asked.labels, given.end)
+        if learned[0] not in tokens:
+            raise InputError(f"{group.where}: what is learned first is no label that inference reads")
+        if self.objective != "first":
+            return (), ()
+        if learned[0] != tokens[group.best_first()[0]]:
+            raise InputError(f"{group.where}: what is learned first is not the best passage's label")
+        return tuple(tokens), group.ranks()
+
+    def _seen(self, group: Group, prompt: Prompt) -> GroupExample | None:
+        """A prompt with pictures, which are never cut: with its texts it fits whole, or is dropped."""
+        if self.pictures is None or self.objective != "grpo" or not self.reasoning:
+            raise InputError(
+                f"{group.where}: there are images, which only objective grpo can show, with reasoning: "
+                f"true and a recipe for models that see"
+            )
+        seen = self.pictures.seen(prompt.images)
+        text = as_completion(prompt, self.processor, self.pictures.placeholder)
+        encoded = self.encoder.encode_completion(text, with_prefix=not prompt.is_chat)
+        places = encoded.ids.count(self.pictures.token)
+        if places != len(seen.ids):
+            raise InputError(f"{group.where}: {places} places in the prompt for {len(seen.ids)} pictures")
+        of_pictures = iter(seen.ids)
+        ids = tuple(
+            token
+            for one in encoded.ids
+            for token in (next(of_pictures) if one == self.pictures.token else (one,))
+        )
+        if len(ids) > self.cutoff:
+            return None
+        if ids != self._processed(prompt):
+            raise InputError(
+                f"{group.where}: the model's processor makes other tokens of this prompt than inference "
+                f"does: a text that holds a marker, or a chat template that moves pictures"
+            )
+        return GroupExample(ids, len(ids), where=group.where, group=group)
+
+    def _processed(self, prompt: Prompt) -> tuple[int, ...]:
+        """The tokens that the trainer will get from the model's processor."""
+        processor: Any = self.processor
+        made = processor.apply_chat_template(
+            [pictured_messages(prompt, decoded(prompt))],
+            tokenize=True,
+            return_dict=True,
+            add_generation_prompt=True,
+        )
+        return tuple(made["input_ids"][0])
+
+
+def decoded(prompt: Prompt) -> list[Any]:
+    """The prompt's pictures as `PIL.Image`s."""
+    return [decode(image, number) for number, image in enumerate(prompt.images, start=1)]
+
+
+def pictured_messages(prompt: Prompt, pictures: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """A chat with pictures as messages of parts; without `pictures` their places are left empty."""
+    left = iter(pictures)
+    messages = []
+    for role, segments in prompt.messages():
+        parts: list[dict[str, Any]] = []
+        for segment in segments:
+            if segment.image is not None:
+                parts.append({"type": "image", **({"image": next(left)} if pictures else {})})
+            elif parts and parts[-1]["type"] == "text":  # templates may put a space between two texts
+                parts[-1]["text"] += segment.text
+            elif segment.text:
+                parts.append({"type": "text", "text": segment.text})
+        messages.append({"role": role, "content": parts})
+    return messages

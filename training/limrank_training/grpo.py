@@ -1,0 +1,242 @@
+"""Reinforcement learning by `trl.GRPOTrainer`, with our prompts, token for token, and our rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.backends.local.asking import end_tokens
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.data.asking import begun
+from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
+from limrank_training.plans import Plan
+from limrank_training.rewarding import Reward, rewards_for, written
+from limrank_training.sft import (
+    Trained,
+    accumulated_parts,
+    checkpoint_every,
+    common_arguments,
+    last_checkpoint,
+    lora_config,
+)
+
+
+def train(
+    model: Any,
+    data: Any,
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Any] = (),
+    log_every: int = 10,
+    rewards: dict[str, Reward] | None = None,
+) -> Trained:
+    """Let the model answer the prompts, and make better answers likelier.
+
+    Dev queries are kept out and not asked about: what is measured is the reward in training.
+
+    Args:
+        model: as for `sft.fine_tune`; a model that sees for groups with pictures.
+        data: what `prepare` made.
+        plan: with a table `grpo`.
+        folder: for checkpoints.
+        resume: go on from the last checkpoint in the folder, if there is one.
+        callbacks: of `transformers`.
+        log_every: steps between two entries of the history.
+        rewards: by name; default: those of the recipe's paper.
+
+    Raises:
+        InputError: fewer prompts than a batch of answers needs, two groups that cannot be told apart, or
+            processes that cannot share a step.
+        BackendError: a loss that is no number; or a trl that cannot be given prompts as tokens.
+    """
+    trl = require("trl", "training", "GRPO")
+    assert plan.grpo is not None
+    layout: GroupLayout = data.layout
+    examples: list[GroupExample] = data.examples
+    needed = plan.optimiser.batch * plan.grpo.ahead
+    if len(examples) < needed:
+        raise InputError(
+            f"{needed} prompts are answered at a time (optimiser.batch x grpo.ahead), but there are only "
+            f"{len(examples)}: lower optimiser.batch"
+        )
+    rows = [_row(number, example, layout) for number, example in enumerate(examples)]
+    ids = _by_prompt(rows, examples)
+    chosen = rewards_for(layout.recipe) if rewards is None else rewards
+    words = getattr(data.tokenizer, "tokenizer", data.tokenizer)
+    ends = end_tokens(model, words)
+    start = begun(layout.template, layout.reasoning)
+    trainer = _trainer_class(trl, ids, [example.where for example in examples])(
+        model=model,
+        reward_funcs=[_for_trl(name, one, examples, layout, ends, start) for name, one in chosen.items()],
+        args=grpo_arguments(plan, len(examples), folder, log_every),
+        train_dataset=_dataset(rows, data.tokenizer),
+        processing_class=data.tokenizer,
+        callbacks=list(callbacks),
+        peft_config=lora_config(model, plan),
+    )
+    last = last_checkpoint(folder) if resume else None
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    history = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history]
+    return Trained(trainer.accelerator.unwrap_model(trainer.model), history, int(trainer.state.global_step))
+
+
+def grpo_arguments(plan: Plan, size: int, folder: Path, log_every: int) -> Any:
+    """The trainer's arguments: all that shapes the objective is set, whatever its defaults become.
+
+    Args:
+        plan: with a table `grpo`.
+        size: prompts.
+        folder: for checkpoints.
+        log_every: steps between two entries of the history.
+
+    Raises:
+        InputError: the processes cannot share a step equally.
+    """
+    trl = require("trl", "training", "GRPO")
+    grpo, o = plan.grpo, plan.optimiser
+    assert grpo is not None
+    accumulated = accumulated_parts(plan, o.batch * grpo.generations)
+    steps = total_steps(plan, size)
+    every = checkpoint_every(plan, steps)
+    return trl.GRPOConfig(
+        **common_arguments(plan, steps, accumulated, every, folder, log_every),
+        eval_strategy="no",
+        remove_unused_columns=False,
+        num_generations=grpo.generations,
+        max_completion_length=grpo.completion,
+        temperature=grpo.temperature,
+        top_p=grpo.top_p,
+        top_k=grpo.top_k,
+        min_p=None,
+        repetition_penalty=1.0,
+        beta=grpo.beta,
+        loss_type=grpo.loss,
+        scale_rewards=grpo.scale,
+        reward_weights=list(grpo.weights) or None,
+        multi_objective_aggregation="sum_then_normalize",
+        epsilon=grpo.epsilon,
+        epsilon_high=grpo.epsilon_high,
+        delta=None,
+        num_iterations=grpo.iterations,
+        steps_per_generation=accumulated * grpo.ahead,
+        importance_sampling_level=grpo.importance,
+        mask_truncated_completions=grpo.mask_truncated,
+        use_bias_correction_kl=grpo.corrected_kl,
+        top_entropy_quantile=1.0,
+        entropy_coef=0.0,
+        off_policy_mask_threshold=None,
+        sync_ref_model=False,
+        disable_dropout=False,
+        shuffle_dataset=True,
+        use_vllm=grpo.vllm,
+        log_completions=False,
+    )
+
+
+def total_steps(plan: Plan, size: int) -> int:
+    """Optimiser steps of a run: each batch of answers is gone over `grpo.iterations` times.
+
+    As many prompts as are answered at a time make a round; prompts that fill none are left out of an
+    epoch, others in each.
+    """
+    grpo, o = plan.grpo, plan.optimiser
+    assert grpo is not None
+    if o.steps is not None:
+        return o.steps
+    rounds = size // (o.batch * grpo.ahead)
+    return max(1, round(rounds * o.epochs) * grpo.ahead * grpo.iterations)
+
+
+# ---- inside -------------------------------------------------------------------------------------
+
+
+def _row(number: int, example: GroupExample, layout: GroupLayout) -> dict[str, Any]:
+    """A row of the trainer's data: the prompt as it will be read, and which group it is about."""
+    assert example.group is not None
+    prompt = layout.question(example.group).prompt
+    if not prompt.images:
+        return {"number": number, "prompt": layout.encoder.decode(example.ids)}
+    return {"number": number, "prompt": pictured_messages(prompt), "images": decoded(prompt)}
+
+
+def _by_prompt(rows: Sequence[dict[str, Any]], examples: Sequence[GroupExample]) -> dict[str, list[int]]:
+    """The tokens of each prompt that is a text: the trainer knows a prompt by nothing else.
+
+    Raises:
+        InputError: two groups read the same, but are not the same tokens.
+    """
+    found: dict[str, list[int]] = {}
+    for row, example in zip(rows, examples, strict=True):
+        if isinstance(row["prompt"], str):
+            ids = list(example.ids)
+            if found.setdefault(row["prompt"], ids) != ids:
+                raise InputError(
+                    f"{example.where}: another group has the same prompt in other tokens: leave one out"
+                )
+    return found
+
+
+def _dataset(rows: Sequence[dict[str, Any]], tokenizer: Any) -> Any:
+    datasets = require("datasets", "training", "GRPO")
+    pictured = [row for row in rows if "images" in row]
+    if pictured and len(pictured) < len(rows):
+        raise InputError("some groups have images and others have none: train them apart")
+    return datasets.Dataset.from_list(list(rows))
+
+
+def _for_trl(
+    name: str,
+    reward: Reward,
+    examples: Sequence[GroupExample],
+    layout: GroupLayout,
+    ends: frozenset[int],
+    start: str,
+) -> Callable[..., list[float]]:
+    """A reward as the trainer calls it: from the tokens, as its own texts lack the special ones."""
+
+    def judge(*, completion_ids: Sequence[Sequence[int]], number: Sequence[int], **_: Any) -> list[float]:
+        found = []
+        for ids, one in zip(completion_ids, number, strict=True):
+            group = examples[one].group
+            assert group is not None
+            found.append(reward(written(ids, layout.encoder, ends, start), group))
+        return found
+
+    judge.__name__ = name
+    return judge
+
+
+def _trainer_class(trl: Any, ids: dict[str, list[int]], wheres: Sequence[str]) -> Any:
+    torch = require("torch", "training", "GRPO")
+    if not hasattr(trl.GRPOTrainer, "_tokenize_prompts"):
+        raise BackendError(
+            "this version of trl takes prompts in another way than trl 1.16 does: pip install 'trl>=1.16,<2'"
+        )
+
+    class Trainer(trl.GRPOTrainer):  # type: ignore[misc]  # the library is not typed here
+        """Gives the model the tokens of inference, and stops at a loss that is no number."""
+
+        def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+            # A text tokenised by the library could hold markers that a passage wrote, and two BOS.
+            if isinstance(prompts[0], str):
+                return [list(ids[prompt]) for prompt in prompts], None, {}
+            return super()._tokenize_prompts(prompts)
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+            self.asked = [wheres[one["number"]] for one in inputs]
+            return super()._generate_and_score_completions(inputs)
+
+        def compute_loss(self, *arguments: Any, **named: Any) -> Any:
+            loss = super().compute_loss(*arguments, **named)
+            if not torch.isfinite(loss).all():
+                raise BackendError(
+                    f"the loss at step {self.state.global_step + 1} is {loss.item()}, for answers to: "
+                    f"{', '.join(dict.fromkeys(self.asked))}. The last checkpoint stands; lower the learning "
+                    f"rate, or look at these rows"
+                )
+            return loss
+
+    return Trainer

@@ -1,0 +1,52 @@
+"""What a training step adds up: how examples become a batch, and what a batch costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from limrank_plugins.errors import require
+from limrank_training.data.collating import collate
+from limrank_training.data.examples import Example
+from limrank_training.losses.tokens import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Learning(Protocol):
+    """An objective as `sft.fine_tune` drives it: the loss of a step is its total over its count."""
+
+    def batch(self, examples: Sequence[Any], pad: int, *, packed: bool = False) -> dict[str, Any]:
+        """Examples as tensors: `input_ids`, `labels`, `rows`, and what `total` needs beside the logits."""
+
+    def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """What the batch costs, summed up, in float32."""
+
+    def count(self, batch: dict[str, Any]) -> int:
+        """By how many the sum is divided, over all parts of a step and all processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The likelihood of the learned tokens, of which each of a step weighs the same."""
+
+    def batch(self, examples: Sequence[Example], pad: int, *, packed: bool = False) -> dict[str, Any]:
+        """See `collate`."""
+        return collate(examples, pad, packed=packed)
+
+    def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """The cross-entropy of all learned tokens."""
+        torch = require("torch", "training", "training")
+        # Half precision is not enough for a sum over a vocabulary.
+        precise = logits[:, :-1].float()
+        wanted = batch["labels"][:, 1:].to(logits.device)
+        found: Tensor = torch.nn.functional.cross_entropy(
+            precise.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="sum"
+        )
+        return found
+
+    def count(self, batch: dict[str, Any]) -> int:
+        """The learned tokens."""
+        return int((batch["labels"][:, 1:] != IGNORED).sum())
