@@ -41,8 +41,13 @@ _ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 
 
 def test_the_page_is_served_until_ctrl_c(run: Path):
+    # A shell's background job ignores SIGINT, and so would what it starts: here Ctrl-C is what it is.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from limrank_plugins.cli import main; main()"
+    )
     process = subprocess.Popen(
-        [*_PROGRAM, str(run), "--no-open", "--reviewer", "ann"],
+        [sys.executable, "-c", program, "synth", "review", str(run), "--no-open", "--reviewer", "ann"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -121,6 +121,22 @@ def test_it_is_on_the_disk_before_it_stands(tmp_path: Path, monkeypatch: pytest.
     assert log.path.stat().st_size in synced
 
 
+def test_nothing_comes_between_the_news_and_the_decision(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    mine, other = decision(ROW, "ann"), decision(ROW, "bob")
+    thread = threading.Thread(target=Log(path).append, args=(other,))
+
+    def decide(news: list[Entry]) -> Entry:
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive(), "it must wait"
+        return mine
+
+    Log(path).append_if(decide)
+    thread.join()
+    assert read_log(path)[0] == [mine, other]
+
+
 def test_threads_and_processes_append_at_once(tmp_path: Path):
     path = tmp_path / "log.jsonl"
     programs = [

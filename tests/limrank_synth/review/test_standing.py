@@ -41,6 +41,13 @@ def test_an_undo_brings_back_what_held_before():
     assert standing.decided() == set()
 
 
+def test_an_undo_takes_back_the_entry_it_names():
+    first, second = decision(A), decision(A, action="reject")
+    standing = standing_of(ROWS, first, second, undo(first))
+    assert standing.of("ann") == {A.id: second}
+    assert standing.add([undo(second)]).of("ann") == {}
+
+
 def test_an_undo_of_nothing_changes_nothing_and_is_counted():
     first = decision(A)
     standing = standing_of(ROWS, first, undo(first), undo(first), replace(undo(first), reviewer="bob"))

@@ -12,8 +12,7 @@ let decisions = {}; // mine, by row
 let disputed = new Set();
 let at = 0; // index into session.rows
 let shown = null; // the row as the server told it
-let asked = 0; // the latest row asked for: answers to earlier questions are late
-let busy = false;
+let busy = false; // while something is on its way to the server
 const NONE = "none"; // the purpose of rows that were not written for one
 let marks = kept.get("marks") ?? true;
 
@@ -37,12 +36,9 @@ function find(step, wanted = matches, from = at + step) {
 }
 
 async function show(index) {
-  at = index;
-  const mine = ++asked;
   const id = session.rows[index].id;
-  const found = await get("row", { id, reviewer });
-  if (mine !== asked) return;
-  shown = found;
+  shown = await get("row", { id, reviewer });
+  at = index;
   history.replaceState(null, "", `#row=${encodeURIComponent(id)}`);
   editor.about(shown, reviewer);
   draw();

@@ -13,15 +13,15 @@ export async function post(name, said) {
   const body = JSON.stringify({ ...said, id: crypto.randomUUID() });
   const headers = { "Content-Type": "application/json" };
   const send = () => fetch(`api/${name}`, { method: "POST", headers, body });
-  return answered(() => send().catch(send));
+  return answered(() => send().catch(send), " What you just decided may not be recorded: reload to see.");
 }
 
-async function answered(send) {
+async function answered(send, consequence = "") {
   let response;
   try {
     response = await send();
   } catch {
-    throw new Refused("The server cannot be reached; nothing was recorded. Is `limrank synth review` running?");
+    throw new Refused(`The server cannot be reached. Is limrank synth review running?${consequence}`);
   }
   const value = await response.json();
   if (!response.ok) throw new Refused(value.error);
