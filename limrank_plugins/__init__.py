@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from limrank_plugins.backends.scripted import AsyncScriptedBackend, ScriptedBackend, ScriptedFailure
     from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
+    from limrank_plugins.images import Image
     from limrank_plugins.recipes import Recipe, load_recipe, recipe_names
     from limrank_plugins.reranker import Reranker
     from limrank_plugins.store import Store
@@ -20,6 +21,7 @@ _WHERE = {
     "Document": "data",
     "Failure": "data",
     "Hit": "data",
+    "Image": "images",
     "Query": "data",
     "Ranking": "data",
     "Recipe": "recipes",
@@ -38,6 +40,7 @@ __all__ = [
     "Document",
     "Failure",
     "Hit",
+    "Image",
     "Query",
     "Ranking",
     "Recipe",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,11 @@ def test_without_pictures_a_prompt_is_as_it_was():
     assert template.render("why", ["a"], query_images=[ONE]) != template.render(
         "why", ["a"], query_images=[TWO]
     )
+
+
+def test_the_docs_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = (Path(__file__).parents[2] / "docs" / "multimodal.md").read_text("utf-8")
+    (tmp_path / "page3.png").write_bytes(b"\x89PNG\r\n\x1a\n, and so on")
+    monkeypatch.chdir(tmp_path)
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, "docs/multimodal.md", "exec"), {})
