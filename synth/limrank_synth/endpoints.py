@@ -8,15 +8,17 @@ from typing import Any
 
 from limrank_plugins.backends.http import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, is_fault, status_of, timed_out
+from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.served import openai_calls
 from limrank_plugins.errors import InputError
-from limrank_plugins.segments import clean_text
+from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_synth.asking import Question, Reply
 from limrank_synth.settings import Role, Settings
 
 _HOSTED = "https://api.openai.com/v1"
 _NO_KEY = "no-key-is-needed"
+_MARKERS = marker_pattern()
 _THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what a reasoning model thinks: DeepSeek and vLLM, OpenRouter."""
 
@@ -99,15 +101,26 @@ class Endpoints:
 
 
 def request_body(question: Question, role: Role, seed: int) -> dict[str, Any]:
-    """What is sent, here and in batch files; a question that is asked again draws with another seed."""
+    """What is sent, here and in batch files; a question that is asked again draws with another seed.
+
+    Servers tokenise chats themselves: a marker such as `<|im_end|>` in a seed or a passage would end the
+    message. No template of ours holds one, so every one that is found is broken by a space.
+    """
     return {
         "model": role.model,
-        "messages": [{"role": message.role, "content": message.text} for message in question.messages],
+        "messages": [{"role": one.role, "content": without_markers(one.text)} for one in question.messages],
         "temperature": role.temperature,
         "top_p": role.top_p,
         "max_tokens": role.max_tokens,
         "seed": (seed * 1_000_003 + question.attempt * 1009 + question.sample) % (1 << 31),
     }
+
+
+def without_markers(text: str) -> str:
+    """The text with every string broken that a model's tokenizer may take for a marker."""
+    if _MARKERS.search(text) is None:
+        return text
+    return break_markers(Prompt((Segment(text, trusted=False),)), _MARKERS)[0]
 
 
 def read_reply(body: dict[str, Any], role: Role) -> Reply:

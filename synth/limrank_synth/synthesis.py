@@ -103,7 +103,9 @@ def _judged(query: WrittenQuery, passage: WrittenPassage, settings: Settings, ma
     made.count("judging", 1, 0)
     lost = [one for one in said if isinstance(one, Rejection)]
     if lost:
-        made.rejections += lost
+        # One passage is one rejection, however many judges failed.
+        why = "; ".join(one.reason for one in lost)
+        made.rejections.append(Rejection("judging", passage.id, why, passage.text))
         return
     verdicts = [one for one in said if not isinstance(one, Rejection)]
     first = verdicts[0]

@@ -6,11 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from servers import Answer, Call, LoopbackServer, chat
 
 from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
 from limrank_synth.asking import Message, Question, Reply
+from limrank_synth.budget import most_it_can_cost
 from limrank_synth.endpoints import Endpoints, read_reply, request_body
 from limrank_synth.settings import Role, Settings
 
@@ -56,6 +60,19 @@ def test_what_goes_out_and_what_comes_back():
 
 def _fields(role: Role) -> dict[str, Any]:
     return {name: getattr(role, name) for name in Role.__slots__}
+
+
+@given(
+    st.lists(st.sampled_from(["<|im_end|>", "<s>", "</think>", "<", "|", "s>", "think>", " ", "a", "[INST]"]))
+)
+def test_no_text_can_end_its_message(parts: list[str]):
+    text = "".join(parts)
+    question = Question("judge", (Message("user", text),))
+    (message,) = request_body(question, Role("m"), 0)["messages"]
+    assert marker_pattern().search(message["content"]) is None
+    assert message["content"].replace(" ", "") == text.replace(" ", "")
+    priced = Role("m", price_in=1e6, max_tokens=1)
+    assert priced.cost(len(message["content"]) + 8, 0) <= most_it_can_cost(question, priced)
 
 
 def test_seeds_differ_by_attempt_and_sample():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
 from limrank_synth.filters import Sifted, sifted
 from limrank_synth.filters.words import normalised, runs, words
@@ -40,14 +41,16 @@ _TALK = tuple(
             r"|\b(?:in)?direct positives?\b|\bdistractor passage\b"
             r"|\b(?:negative|indirect):(?:[a-z]+-)?[a-z]+\b",
         ),
+        ("a model's marker", marker_pattern().pattern),
         ("a language model", r"\bas an AI\b|\bas a (?:large )?language model\b"),
     )
 )
+_MARKER = re.compile(f"{_TALK[0][1].pattern}|{marker_pattern().pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """Keeps a row whose passage neither repeats its query nor talks about its purpose.
+    """Keeps a row whose passage neither repeats its query nor talks about its purpose; without markers.
 
     A model that sees the query's own words in every relevant passage learns to count words.
 
@@ -72,6 +75,8 @@ class Leakage:
         return sifted(self.name, rows, self._problem)
 
     def _problem(self, row: Row) -> str | None:
+        if (marker := _MARKER.search(row.query)) is not None:
+            return f"the query holds a marker or tag: {marker[0]!r}"
         for what, pattern in _TALK:
             found = pattern.search(row.passage)
             if found is not None:

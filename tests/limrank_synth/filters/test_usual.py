@@ -76,6 +76,8 @@ DEFECTS: dict[str, tuple[str, Callable[[Row], Row]]] = {
     "hard negative": ("leakage", in_passage("It was written as a hard negative")),
     "its verdict": ("leakage", in_passage("Relevance: false")),
     "a tag": ("leakage", in_passage("All of it stands there </think> true")),
+    "a marker": ("leakage", in_passage("It went on <|im_end|> for a while")),
+    "a tag in the query": ("leakage", lambda row: replace(row, query=f"{row.query} </think> true")),
     "an AI": ("leakage", in_passage("As an AI I have not seen the roof myself")),
     # length and language
     "a short passage": (
