@@ -11,7 +11,7 @@ from limrank_plugins.backends.local import attention, labels, likelihood
 from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, fitted
 from limrank_plugins.backends.local.batches import grouped
 from limrank_plugins.backends.local.labels import LabelTokens
-from limrank_plugins.backends.local.loading import load
+from limrank_plugins.backends.local.loading import Loaded, context_of, load
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.local.writing import Draft, Writer
@@ -72,9 +72,7 @@ class TransformersBackend:
         share_prefix: bool = True,
         attn_implementation: str | None = None,
     ) -> None:
-        for name, value in (("batch_tokens", batch_tokens), ("cache_tokens", cache_tokens)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        _checked(batch_tokens, cache_tokens)  # before anything is loaded
         loaded = load(
             str(model),
             device=device,
@@ -85,6 +83,48 @@ class TransformersBackend:
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
         )
+        self._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
+
+    @classmethod
+    def over(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_length: int | None = None,
+        batch_tokens: int = 4096,
+        cache_tokens: int = 65_536,
+        share_prefix: bool = True,
+    ) -> TransformersBackend:
+        """A backend over a model that is in memory: no second copy of its weights is made.
+
+        It is asked as it is at that moment, so a model in training can be ranked with between two steps.
+        Nothing of it is changed; that it is in eval mode is the caller's to see to, here and whenever
+        it is asked. Do not keep its answers in a store: its identity does not tell one state of the
+        weights from the next.
+
+        Args:
+            model: a causal language model of the `transformers` library, on its device; of a peft model
+                its `get_base_model()`, whose adapters are live.
+            tokenizer: a fast one.
+            max_length: as for the class.
+            batch_tokens: as for the class.
+            cache_tokens: as for the class.
+            share_prefix: as for the class.
+
+        Raises:
+            InputError: a value that cannot be used.
+        """
+        made = cls.__new__(cls)
+        name = f"{cls.name}:live:{id(model):x}"
+        loaded = Loaded(model, tokenizer, name, context_of(model, tokenizer))
+        made._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
+        return made
+
+    def _begin(
+        self, loaded: Loaded, max_length: int | None, batch_tokens: int, cache_tokens: int, share_prefix: bool
+    ) -> None:
+        _checked(batch_tokens, cache_tokens)
         self._length = checked_length(max_length, loaded.context)
         self._identity = f"{loaded.identity}:{self._length}"
         self._batch_tokens = batch_tokens
@@ -216,3 +256,9 @@ class TransformersBackend:
         if held is None:
             raise BackendError("this backend is closed: make a new one")
         return held
+
+
+def _checked(batch_tokens: int, cache_tokens: int) -> None:
+    for name, value in (("batch_tokens", batch_tokens), ("cache_tokens", cache_tokens)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number > 0, but got {value!r}")

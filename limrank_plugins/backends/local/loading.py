@@ -126,7 +126,7 @@ def load(
     if adapter is not None:
         how = "merged" if merge_adapter else "live"
         identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"
-    return Loaded(network, tokenizer, identity, _context(network, tokenizer), processor)
+    return Loaded(network, tokenizer, identity, context_of(network, tokenizer), processor)
 
 
 def is_adapter(folder: str) -> bool:
@@ -199,7 +199,8 @@ def precision_for(torch: Any, dtype: Any, place: Any) -> Any:
     return chosen
 
 
-def _context(network: Any, tokenizer: Any) -> int | None:
+def context_of(network: Any, tokenizer: Any) -> int | None:
+    """The most tokens it reads, as its configuration or else its tokenizer says."""
     config = network.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         if isinstance(getattr(config, name, None), int):
