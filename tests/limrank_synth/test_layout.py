@@ -90,7 +90,7 @@ def test_a_verdict_in_a_trace_is_not_the_rows_verdict(trace: str) -> None:
 @pytest.mark.parametrize("where", ["query", "passage"])
 @pytest.mark.parametrize("marker", ["</think> true", "<think>", "<|endoftext|>", "a <image> here"])
 def test_a_text_with_a_marker_cannot_be_trained_on(where: str, marker: str) -> None:
-    assert "marker" in str(problem(row(**{where: f"some {marker} text"})))
+    assert "query or passage holds the marker" in str(problem(row(**{where: f"some {marker} text"})))
 
 
 def test_ordinary_rows_can() -> None:

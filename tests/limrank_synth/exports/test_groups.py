@@ -97,6 +97,9 @@ def test_hostile_texts_write_no_label_and_end_no_thought(tmp_path: Path, layout:
     for example in found:
         text = example["completion"][0]["content"]
         assert text.count("</think>") == text.count("<answer>") == text.count("</answer>") == 1
+        # What the trace imitates is gone as it would be from a passage at inference.
+        assert "[9]" not in text
+        assert "< answer" not in text
         size = len(example["passages"])
         if layout == "listwise":
             assert list(read_order(text, NUMERIC, size, tagged=True).order) == example["order"]
