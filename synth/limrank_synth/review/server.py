@@ -30,7 +30,7 @@ _FILES = {
     "review.css": ("review.css", "text/css; charset=utf-8"),
     **{
         name: (name, "text/javascript; charset=utf-8")
-        for name in ("review.js", "view.js", "editing.js", "talk.js", "words.js")
+        for name in ("review.js", "reviewing.js", "editing.js", "view.js", "words.js", "talk.js")
     },
 }
 _HEADERS = {

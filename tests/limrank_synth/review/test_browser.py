@@ -2,99 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsers import chromium, needs_chromium
+from review_page import CTRL_ENTER, ENTER, ESCAPE, LEFT, RIGHT, Page, actions, errors, served
 from synth_rows import make_row, make_rows
 
-from limrank_synth.guidelines import load_guidelines
-from limrank_synth.records import Row
-from limrank_synth.review.log import Log, read_log
-from limrank_synth.review.server import ReviewServer
-from limrank_synth.review.session import Session
+from limrank_synth.review.log import read_log
 
 pytestmark = [pytest.mark.browser, needs_chromium]
-
-CTRL_ENTER = "\ue009\ue007"
-TAB, ENTER, ESCAPE, LEFT, RIGHT, SPACE = "\ue004", "\ue007", "\ue00c", "\ue012", "\ue014", "\ue00d"
-
-
-# While something is on its way to the server, the page takes no other key.
-_IDLE = "document.body.ariaBusy === 'false'"
-
-
-@contextmanager
-def served(rows: list[Row], log: Path, port: int = 0, **options: Any) -> Iterator[ReviewServer]:
-    with ReviewServer(Session(rows, Log(log), load_guidelines(), **options), port=port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Page:
-    """What a person sees and types."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, server: ReviewServer, name: str = "ann") -> Page:
-        self.driver.get(server.url)
-        self.until(lambda: self.visible("#who-dialog"))
-        self.type(name, ENTER)
-        self.until(lambda: self.text("#who") == f"Reviewer: {name}" and self.js(_IDLE))
-        return self
-
-    def type(self, *keys: str) -> None:
-        """Keys to whatever has the focus."""
-        from selenium.webdriver import ActionChains
-
-        for key in keys:
-            self.until(lambda: self.js(_IDLE))
-            chain = ActionChains(self.driver, duration=0)
-            if key == CTRL_ENTER:
-                chain.key_down(key[0]).send_keys(key[1]).key_up(key[0])
-            else:
-                chain.send_keys(key)
-            chain.perform()
-
-    def until(self, met: Callable[[], Any]) -> None:
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        WebDriverWait(self.driver, 10, poll_frequency=0.02).until(lambda _: met())
-
-    def js(self, code: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(f"return {code}", *arguments)
-
-    def text(self, selector: str) -> str:
-        return self.js("document.querySelector(arguments[0]).textContent", selector)
-
-    def visible(self, selector: str) -> bool:
-        return self.js(
-            "[...document.querySelectorAll(arguments[0])].some(found => found.checkVisibility())", selector
-        )
-
-    @property
-    def place(self) -> str:
-        return self.text("#place")
-
-    def decide(self, *keys: str, on: int, then: int | None = None) -> None:
-        """Keys that decide on one row, and wait for the next to be shown."""
-        assert self.place.startswith(f"Row {on} of")
-        self.type(*keys)
-        self.until(lambda: self.place.startswith(f"Row {on + 1 if then is None else then} of"))
-
-    def reload(self) -> None:
-        self.driver.refresh()
-        self.until(lambda: self.text("#who").startswith("Reviewer: ") and self.js(_IDLE))
 
 
 @pytest.fixture(scope="module")
@@ -112,21 +31,9 @@ def page(driver: Any) -> Iterator[Page]:
     driver.execute_script("sessionStorage.clear(); localStorage.clear()")
 
 
-def errors(driver: Any) -> list[str]:
-    """Violated policies and exceptions in the page since the last call; not the requests that failed."""
-    severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    return [message for message in severe if "Failed to load resource" not in message]
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "review.jsonl"
-
-
-def actions(log: Path) -> list[tuple[str, str, str]]:
-    entries, problems = read_log(log)
-    assert problems == []
-    return [(entry.reviewer, entry.row, entry.action) for entry in entries]
 
 
 def test_a_reviewer_goes_through_ten_examples_by_keyboard_and_nothing_is_lost(page: Page, log: Path):
@@ -260,49 +167,6 @@ def test_query_trace_and_label_can_be_edited_and_line_ends_are_no_edit(page: Pag
     assert entry.edits == {"query": "Why?", "trace": "Because.", "relevant": False}
 
 
-HOSTILE = (
-    "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'></div></main>{{ 7 * 7 }}"
-    "</think> true & &amp; <b>bold</b> javascript:alert(1)"
-)
-
-
-def test_untrusted_text_stays_text(page: Page, log: Path):
-    row = make_row(
-        id=HOSTILE,
-        query=HOSTILE,
-        passage=f"{HOSTILE} {HOSTILE}",
-        trace=HOSTILE.replace("</think>", ""),
-        intent=HOSTILE,
-        domain=HOSTILE,
-        difficulty=HOSTILE,
-        meta=dict.fromkeys(("persona", "seed", "thought", "description", "judge"), HOSTILE),
-    )
-    with served([row], log) as server:
-        name = "<img src=x onerror=alert(1)>"
-        page.open(server, name)
-        assert page.text("#query-text") == HOSTILE
-        assert page.text("#passage-text") == f"{HOSTILE} {HOSTILE}", "also with words marked"
-        assert page.text("#persona") == HOSTILE
-        page.type("r")
-        page.until(lambda: page.visible("#reject-dialog"))
-        page.js("document.getElementById('note').focus()")
-        page.type("<script>window.taken = 1</script>", ENTER)
-        page.until(lambda: page.text("#decision").startswith("rejected"))
-        page.type("w", "w", "g")
-        page.until(lambda: page.visible("#compare-dialog"))
-        page.type(ESCAPE)
-        page.reload()
-        assert page.text("#decision") == "rejected: <script>window.taken = 1</script>"
-        assert page.js("window.taken") is None
-        assert page.js("document.querySelectorAll('img, b, main script').length") == 0
-        assert page.js("document.querySelectorAll('script').length") == 1
-        assert errors(page.driver) == [], "no script or request was even tried"
-        with pytest.raises(Exception, match="TrustedHTML"):
-            page.js("document.body.innerHTML = '<b>no</b>'")
-        assert len(errors(page.driver)) == 1
-    assert actions(log) == [(name, HOSTILE, "reject")]
-
-
 def test_two_reviewers_in_two_browsers_do_not_overwrite_each_other(
     page: Page, log: Path, tmp_path_factory: pytest.TempPathFactory
 ):
@@ -389,151 +253,3 @@ def test_the_querys_words_are_marked_or_not(page: Page, log: Path):
         assert page.text("#passage-text") == row.passage
         page.reload()
         assert page.js(marked) == []
-
-
-def test_a_server_that_is_gone_is_told_and_nothing_seems_decided(page: Page, log: Path):
-    rows = make_rows(2)
-    with served(rows, log) as server:
-        page.open(server)
-        port, token = server.server_port, server.token
-    page.type("a")
-    page.until(lambda: page.visible("#notices .error"))
-    assert "may not be recorded: reload" in page.text("#notices")
-    page.type("j")
-    page.until(lambda: page.text("#notices").endswith("running?"))
-    assert (page.place, page.text("#decision"), page.text("#count")) == (
-        "Row 1 of 2",
-        "open",
-        "0 of 2 decided",
-    )
-    session = Session(rows, Log(log), load_guidelines())
-    with ReviewServer(session, port=port, token=token) as again:
-        thread = threading.Thread(target=again.serve_forever)
-        thread.start()
-        page.decide("a", on=1)
-        assert not page.visible("#notices .error")
-        again.shutdown()
-        thread.join()
-    assert [action for _, _, action in actions(log)] == ["accept"]
-
-
-def test_a_key_that_is_held_down_decides_once(page: Page, log: Path):
-    with served(make_rows(9), log) as server:
-        page.open(server)
-        key = {"type": "keyDown", "key": "a", "text": "a", "code": "KeyA"}
-        for number in range(6):
-            page.driver.execute_cdp_cmd("Input.dispatchKeyEvent", key | {"autoRepeat": number > 0})
-            page.until(lambda: page.place == "Row 2 of 9" and page.js(_IDLE))
-        page.driver.execute_cdp_cmd("Input.dispatchKeyEvent", key | {"type": "keyUp"})
-        page.type("j")
-        page.until(lambda: page.place == "Row 3 of 9")
-    assert len(actions(log)) == 1
-
-
-def test_a_second_key_while_the_first_is_on_its_way_meets_no_row_unseen(page: Page, log: Path):
-    with served(make_rows(3), log) as server:
-        page.open(server)
-        press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true}))"
-        page.driver.execute_script(f"{press}; {press}")
-        page.until(lambda: page.place == "Row 2 of 3" and page.js(_IDLE))
-        page.decide("a", on=2)
-    assert len(actions(log)) == 2
-
-
-def test_a_decision_whose_answer_was_lost_is_sent_again_and_counts_once(page: Page, log: Path):
-    with served(make_rows(3), log) as server:
-        page.open(server)
-        page.driver.execute_script(
-            "const real = window.fetch; window.sent = [];"
-            "window.fetch = async (address, options) => {"
-            "  const answer = await real(address, options);"
-            "  if (options?.method === 'POST' && window.sent.push(options.body) === 1) throw new TypeError();"
-            "  return answer; }"
-        )
-        page.decide("a", on=1)
-        sent = page.js("window.sent")
-        assert len(sent) == 2
-        assert sent[0] == sent[1]
-        assert not page.visible("#notices .error")
-    assert len(actions(log)) == 1
-
-
-_CONTROLS = """[...(document.querySelector('dialog[open]') ?? document).querySelectorAll(
-    'button, select, input, textarea, summary, a[href], [tabindex="0"]')]
-    .filter(control => control.checkVisibility() && !control.disabled)"""
-
-
-@pytest.mark.parametrize(
-    "keys", [(), ("e",), ("r",), ("?",), ("g",)], ids=["row", "edit", "reject", "help", "agree"]
-)
-def test_every_control_is_reached_by_tab_has_a_name_and_shows_its_focus(
-    page: Page, log: Path, keys: tuple[str, ...]
-):
-    with served(make_rows(3), log) as server:
-        page.open(server)
-        page.type(*keys)
-        page.until(lambda: not keys or page.visible("#editing, dialog[open]"))
-        controls = page.driver.execute_script(f"return {_CONTROLS}")
-        names = [control.accessible_name for control in controls]
-        assert all(names), names
-        assert len(controls) > 0
-        seen = set()
-        for _ in range(len(controls) + 8):
-            page.type(TAB)
-            focused = page.driver.switch_to.active_element
-            if focused in controls:
-                seen.add(focused.id)
-                outline = focused.value_of_css_property("outline-style")
-                width = focused.value_of_css_property("outline-width")
-                assert (outline, width) == ("solid", "3px"), focused.accessible_name
-        # A group of radio buttons is one stop: its arrows choose.
-        missed = [control for control in controls if control.id not in seen]
-        assert [control.accessible_name.strip() for control in missed] in ([], ["not relevant"])
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1440])
-def test_it_fits_and_can_be_read(tmp_path_factory: pytest.TempPathFactory, log: Path, width: int, dark: bool):
-    rows = [make_row(8, passage="A" * 300 + " of the starter", id="x" * 200), make_row(1)]
-    with (
-        served(rows, log) as server,
-        chromium(tmp_path_factory.mktemp("profile"), width=width, height=800, dark=dark) as driver,
-    ):
-        page = Page(driver).open(server, "a reviewer with rather a long name to show")
-        light = page.js("getComputedStyle(document.body).backgroundColor") == "rgb(244, 245, 247)"
-        assert light is not dark
-        for keys in ((), ("e",), (ESCAPE, "r"), ("1",), (LEFT,), ("g",), (ESCAPE, "?")):
-            page.type(*keys)
-            page.until(lambda: not page.js("document.getAnimations().length"))
-            assert page.js("document.documentElement.scrollWidth") <= width, keys
-            poor = page.driver.execute_script(_POOR_CONTRAST)
-            assert poor == [], keys
-
-
-# WCAG 2's ratio of every visible text to the opaque ground under it; 4.5 is what AA asks.
-_POOR_CONTRAST = """
-const parse = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
-const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-  .map((c) => (c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
-  .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
-const ground = (node) => {
-  for (let at = node; at; at = at.parentElement) {
-    const color = parse(getComputedStyle(at).backgroundColor);
-    if (color.length === 3 || color[3] === 1) return color;
-  }
-  return [255, 255, 255];
-};
-const poor = [];
-const root = document.querySelector('dialog[open]') ?? document.body;
-for (const node of root.querySelectorAll('*')) {
-  const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-  if (!own || !node.checkVisibility() || node.matches('option, dialog:not([open]) *')) continue;
-  const under = ground(node);
-  const opacity = Number(getComputedStyle(node).opacity);
-  const color = parse(getComputedStyle(node).color).map((c, i) => c * opacity + under[i] * (1 - opacity));
-  const [low, high] = [light(color), light(under)].sort((a, b) => a - b);
-  const ratio = (high + .05) / (low + .05);
-  if (ratio < 4.5) poor.push(`${node.tagName}#${node.id}.${node.className} ${ratio.toFixed(2)}`);
-}
-return poor;
-"""
