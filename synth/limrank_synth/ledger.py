@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,6 @@ class Ledger:
 
     Attributes:
         cost: dollars of all committed answers.
-        uncertain: dollars that calls without an answer may have cost.
         calls: how many answers there are.
     """
 
@@ -42,7 +42,13 @@ class Ledger:
         for _, packed in store.each(_ANSWERS):
             entry = json.loads(packed)
             self._count(entry["role"], Reply(**entry["reply"]))
-        self.uncertain = sum(float(dollars) for _, dollars in store.each(_OPEN))
+        owed = ((key, float(dollars)) for key, dollars in store.each(_OPEN))
+        self._owed = {key: dollars for key, dollars in owed if dollars > 0}
+
+    @property
+    def uncertain(self) -> float:
+        """Dollars that calls without an answer may have cost."""
+        return math.fsum(self._owed.values())
 
     @property
     def spent(self) -> float:
@@ -120,12 +126,11 @@ class Ledger:
 
     def _owe(self, key: str, dollars: float) -> None:
         # What an earlier process left open for the same question stays.
-        before = self._store.find(_OPEN, key)
-        owed = max(0.0, (0.0 if before is None else float(before)) + dollars)
-        owed = 0.0 if owed < abs(dollars) * 1e-9 else owed
+        owed = self._owed.pop(key, 0.0) + dollars
+        if owed > abs(dollars) * 1e-9:  # else it is what rounding leaves of nothing
+            self._owed[key] = owed
         with self._writing():
-            self._store.commit(_OPEN, key, repr(owed).encode("ascii"))
-        self.uncertain = max(0.0, self.uncertain + dollars)
+            self._store.commit(_OPEN, key, repr(self._owed.get(key, 0.0)).encode("ascii"))
 
     def _write(self, job: str, item: str, entry: dict[str, object]) -> None:
         with self._writing():
