@@ -1,4 +1,4 @@
-"""Rewrite, retrieve, rerank, read: assembled pipelines. So far: rewriting.
+"""Rewrite, retrieve, rerank, read: assembled pipelines.
 
 Example:
     >>> from limrank_pipelines import Rewriter
@@ -8,6 +8,20 @@ Example:
     'why does milk curdle casein denaturation'
 """
 
+from limrank_pipelines.hybrid import HybridRetriever
+from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
+from limrank_pipelines.reading import Citation, Reader, Reading
 from limrank_pipelines.rewriting import Rewriter, Rewritten, rewriter_names
 
-__all__ = ["Rewriter", "Rewritten", "rewriter_names"]
+__all__ = [
+    "Answer",
+    "Citation",
+    "HybridRetriever",
+    "RagPipeline",
+    "Reader",
+    "Reading",
+    "Rewriter",
+    "Rewritten",
+    "StageFailure",
+    "rewriter_names",
+]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from limrank_pipelines.methods import METHODS, Method, Unusable, harmless, method_named, wording
+from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
 from limrank_plugins import driver
-from limrank_plugins.arguments import named_backend
 from limrank_plugins.backends.protocols import (
     Backend,
     Closes,
     Failed,
     Generate,
     Generated,
-    Generates,
     Program,
     Reply,
     Request,
 )
 from limrank_plugins.data import Query, Usage, as_query
-from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.prompts import instructed
 from limrank_plugins.store import Store
 
@@ -106,31 +103,15 @@ class Rewriter:
     ) -> None:
         self.method: Method = method_named(method)
         self.template = wording(self.method, template)
-        self.samples = _whole("samples", samples, self.method.samples, least=1)
-        self.repeat = _whole("repeat", repeat, self.method.repeat, least=0)
-        self.max_tokens = _whole("max_tokens", max_tokens, self.method.max_tokens, least=1)
-        self.seed = _whole("seed", seed, 0, least=None)
-        self.temperature = _temperature(temperature, self.samples)
-        if isinstance(top_p, bool) or not 0 < top_p <= 1:
-            raise InputError(f"top_p must be in (0, 1], but got {top_p!r}")
-        self.top_p = top_p
+        self.samples = whole("samples", samples, self.method.samples, least=1)
+        self.repeat = whole("repeat", repeat, self.method.repeat, least=0)
+        self.max_tokens = whole("max_tokens", max_tokens, self.method.max_tokens, least=1)
+        self.seed = whole("seed", seed, 0, least=None)
+        self.temperature = drawn_at(temperature, self.samples)
+        self.top_p = nucleus(top_p)
         self.store = store
         self._owns_backend = isinstance(backend, str)
-        if isinstance(backend, str):
-            if model is None:
-                raise InputError(
-                    f"name the model that backend {backend!r} is to load: model='folder or hub name'"
-                )
-            self.backend: Backend = named_backend(backend, model, options)
-        elif model is not None or options:
-            given = [*(["model"] if model is not None else []), *options]
-            raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
-        else:
-            self.backend = backend
-        if not isinstance(self.backend, Generates):
-            raise CapabilityError(
-                f"a rewriter needs a backend that can write text, which {self.backend.name!r} cannot be asked"
-            )
+        self.backend = writing_backend("a rewriter", backend, model, options)
 
     def __call__(self, query: str | Query) -> Query:
         """The query to search with."""
@@ -215,22 +196,3 @@ class Rewriter:
         if not isinstance(reply, Generated):
             raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
         return self.method.read(reply.text, reply.finish == "length")
-
-
-def _whole(name: str, value: int | None, default: int, *, least: int | None) -> int:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
-        bound = "" if least is None else f" >= {least}"
-        raise InputError(f"{name} must be a whole number{bound}, but got {value!r}")
-    return value
-
-
-def _temperature(value: float | None, samples: int) -> float:
-    if value is None:
-        return 0.0 if samples == 1 else 0.7
-    if isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
-        raise InputError(f"temperature must be >= 0, but got {value!r}")
-    if value == 0 and samples > 1:
-        raise InputError("samples > 1 at temperature 0 would be the same text again: give a temperature > 0")
-    return value
