@@ -35,6 +35,7 @@ class Facts:
         runs: the reports of the runs the rows come from; empty where they are not known.
         mix: what `mix.json` says, or None.
         options: of the export.
+        priced: whether LIMRANK's training cost says anything about this set; it does not about pictures.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Facts:
     runs: Sequence[Mapping[str, Any]] = ()
     mix: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    priced: bool = True
 
 
 def write_card(folder: Path, facts: Facts) -> None:
@@ -54,7 +56,7 @@ def write_card(folder: Path, facts: Facts) -> None:
         MissingExtra: matplotlib is not installed.
     """
     stages = acceptance(facts.runs)
-    costs = savings(facts.found.rows, cost(facts.runs))
+    costs = savings(facts.found.rows, cost(facts.runs)) if facts.priced else None
     (folder / PLOTS).mkdir()
     pictures = draw(folder / PLOTS, facts.found, stages, costs)
     parts = [
@@ -64,7 +66,7 @@ def write_card(folder: Path, facts: Facts) -> None:
         _licences(facts),
         _looks(facts, pictures),
         _made(facts, stages),
-        _cost(costs),
+        *([_cost(costs)] if costs is not None else []),
         _use(facts),
     ]
     write_whole(folder / CARD, clean_text("\n".join(parts)).encode("utf-8"))

@@ -121,7 +121,8 @@ def _export(
             raise InputError(f"no example came of the rows{f' ({why})' if why else ': there are none'}")
         shown = {name: value for name, value in asdict(settings).items() if name != "lists"}
         shown["lists"] = len(settings.lists)
-        write_card(part, Facts(title, layout, written.records, left_out, found, runs, mix, shown))
+        priced = layout[0] not in PICTURE_LAYOUTS
+        write_card(part, Facts(title, layout, written.records, left_out, found, runs, mix, shown, priced))
         summary = {
             "format": layout[0],
             "rows": found.rows,

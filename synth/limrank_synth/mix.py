@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.errors import InputError
-from limrank_synth.files import REJECTED, REPORT, ROWS, read_rows, write_report
+from limrank_synth.files import LEDGER, REJECTED, REPORT, ROWS, read_rows, write_report
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.layout import problem
 from limrank_synth.licences import check_commercial, declared, table
@@ -121,7 +121,7 @@ def mix(
     Args:
         rank1: see `read_rank1`.
         synthetic: files of rows, or folders of runs; of a folder, the run's report goes into `mix.json`.
-        output: the mix's folder.
+        output: the mix's folder; not a run's.
         blend: what is wanted; default: the paper's.
         allow_non_commercial: see `licences.check_commercial`.
         commercial: names of sources that are declared to be for commercial use.
@@ -134,11 +134,12 @@ def mix(
             or a file that cannot be read.
     """
     wanted = blend if blend is not None else Blend()
+    if any((output / name).exists() for name in (REPORT, LEDGER)):
+        raise InputError(f"{output} is a run's folder, whose rows would be overwritten: choose another one")
     output.mkdir(parents=True, exist_ok=True)
     pool = _Pool()
     sources_seen: dict[tuple[Source, ...], tuple[Source, ...]] = {}
     with Spool(output) as spool, whole_lines(output / REJECTED) as reject:
-        found: Iterator[Row | Rejection]
         for part in PARTS:
             found = _rank1(rank1) if part == "rank1" else _synthetic(synthetic)
             counts = pool.counts[part]
@@ -227,7 +228,7 @@ def _by_label(part: PartName, groups: dict[Stratum, list[_Entry]], wanted: Blend
         return largest_remainder(total, {True: wanted.relevant, False: 1 - wanted.relevant})
     there = {label: float(sum(len(g) for s, g in groups.items() if s[0] == label)) for label in (True, False)}
     # An empty pool has no ratio; what is missing is named all the same.
-    return largest_remainder(total, there if any(there.values()) else {True: 1.0, False: 1.0})
+    return largest_remainder(total, there if any(there.values()) else dict.fromkeys(there, 1.0))
 
 
 def _weights(part: PartName, label: bool, there: dict[Stratum, int], wanted: Blend) -> dict[Stratum, float]:
@@ -242,8 +243,8 @@ def _weights(part: PartName, label: bool, there: dict[Stratum, int], wanted: Ble
 
 
 def _lack(part: PartName, stratum: Stratum, quota: int, there: int) -> str:
-    label, kind, difficulty = stratum
-    sort = ", ".join(filter(None, (kind, difficulty)))
+    label, *rest = stratum
+    sort = ", ".join(filter(None, rest))
     named = f"{_TITLES[part]} rows that are {'relevant' if label else 'irrelevant'}"
     return f"{quota} {named}{f' ({sort})' if sort else ''}, of which there are {there}"
 

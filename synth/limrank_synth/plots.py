@@ -19,7 +19,7 @@ _SHOWN = 30
 
 
 def draw(
-    folder: Path, found: Statistics, stages: Sequence[tuple[str, int, int]], costs: Savings
+    folder: Path, found: Statistics, stages: Sequence[tuple[str, int, int]], costs: Savings | None
 ) -> dict[str, str]:
     """Draw what there is to draw into a folder that exists.
 
@@ -27,7 +27,7 @@ def draw(
         folder: gets the pictures.
         found: of the rows.
         stages: name, items in, items out; in their order; may be empty.
-        costs: of the set.
+        costs: of the set; None for no picture of them.
 
     Returns:
         What each picture shows, by its file's name.
@@ -82,9 +82,10 @@ def draw(
         made, (axis,) = picture("acceptance.png", "Acceptance by stage", 1.2 + 0.3 * len(stages))
         _acceptance(axis, stages)
         save(made, "acceptance.png")
-    made, (axis,) = picture("cost.png", "GPU-hours of training a 7B model (estimate, see below)", 2.0)
-    _cost(axis, costs)
-    save(made, "cost.png")
+    if costs is not None:
+        made, (axis,) = picture("cost.png", "GPU-hours of training a 7B model (estimate, see below)", 2.0)
+        _cost(axis, costs)
+        save(made, "cost.png")
     return drawn
 
 

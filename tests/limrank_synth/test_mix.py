@@ -218,6 +218,13 @@ def test_the_reports_of_runs_travel_with_the_mix(tmp_path: Path) -> None:
     assert mix([], [str(tmp_path)], tmp_path / "mix", Blend(0, 4))["runs"] == [{"cost": 1.5}]
 
 
+def test_a_run_is_not_overwritten_by_a_mix_of_it(tmp_path: Path) -> None:
+    rows_file(tmp_path / "rows.jsonl", rows(2))
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(InputError, match="is a run's folder"):
+        mix([], [str(tmp_path)], tmp_path, Blend(0, 4))
+
+
 def test_texts_come_through_byte_for_byte(tmp_path: Path) -> None:
     hard = row(0, query='"a"\tb\r\nc\u2028d\x85e', passage="\\ud800 \U0001f525 <|\n", trace='x\ty\n\n"z"')
     runs = rows_file(tmp_path / "run.jsonl", [hard])

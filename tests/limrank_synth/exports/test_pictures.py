@@ -136,6 +136,7 @@ def test_files_of_pictures_are_read_and_the_card_goes_with_the_export(tmp_path: 
     card = (tmp_path / "out/README.md").read_text()
     assert "**Not for commercial use**: this set holds texts of our scans." in card
     assert (tmp_path / "out/plots/labels.png").is_file()
+    assert "H100" not in card  # LIMRANK's hours say nothing about pictures
     # An export of pictures is replaced like any other.
     exported(tmp_path, "ragvl", [made])
 
