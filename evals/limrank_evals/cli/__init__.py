@@ -1,0 +1,15 @@
+"""`limrank eval …`: every subcommand of the evaluation, one file each."""
+
+from __future__ import annotations
+
+import typer
+
+from limrank_evals.cli import compare, run
+
+
+def register(app: typer.Typer) -> None:
+    """Add them to the console script."""
+    evaluation = typer.Typer(help="Measure rankings and answers.", no_args_is_help=True)
+    evaluation.command("run")(run.run)
+    evaluation.command("compare")(compare.compare)
+    app.add_typer(evaluation, name="eval")

@@ -1,0 +1,77 @@
+"""`limrank eval run`: score a run against judgements; nothing is downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from limrank_evals.cli import options
+from limrank_evals.scoring import Scored
+from limrank_evals.stats.intervals import RESAMPLES
+from limrank_plugins.cli import common, reports_errors
+
+SCHEMA = "limrank eval run 1"
+
+
+@reports_errors
+def run(
+    run: Annotated[Path, typer.Argument(help="A run: TREC, or our .jsonl; .gz too.")],
+    qrels: options.Judgements,
+    measure: options.Measures = None,
+    excluded: options.ExcludedFile = None,
+    ties: options.Ties = "trec_eval",
+    first_stage: options.FirstStageRun = None,
+    depth: options.Depth = None,
+    level: options.Level = 0.95,
+    resamples: options.Resamples = RESAMPLES,
+    seed: options.Seed = 0,
+    per_query: Annotated[
+        bool, typer.Option("--per-query", help="Every query's values, too (JSON and table).")
+    ] = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Score a run. Means are over all judged queries; one without results counts as 0."""
+    scoring = options.Scoring(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    scored = scoring.score(run)
+    for warning in scored.warnings():
+        common.say(f"note: {warning}")
+    if as_json:
+        common.emit(record(scored, {"run": str(run), **scoring.settings()}, per_query=per_query))
+        return
+    _show(scored, level, per_query)
+
+
+def record(scored: Scored, settings: dict[str, Any], *, per_query: bool = False) -> dict[str, Any]:
+    """The scores as JSON: every measure's mean under its own name, all else under names in lower case."""
+    found: dict[str, Any] = {
+        **scored.measured.means,
+        "intervals": {name: list(i) if i else None for name, i in scored.intervals.items()},
+        "counts": scored.counts(),
+        "settings": settings,
+        "warnings": scored.warnings(),
+        "schema": SCHEMA,
+    }
+    if per_query:
+        found["per_query"] = {name: dict(values) for name, values in scored.measured.per_query.items()}
+    return found
+
+
+def _show(scored: Scored, level: float, per_query: bool) -> None:
+    console = Console(highlight=False, markup=False)
+    table = Table("measure", "mean", f"{level:.0%} interval", box=None, padding=(0, 2))
+    for name, mean in scored.measured.means.items():
+        table.add_row(name, f"{mean:.4f}", options.shown(scored.intervals[name]))
+    console.print(table)
+    counts = scored.counts()
+    told = [f"over {counts['judged']} judged queries", f"ties by {scored.ties}"]
+    if counts["excluded_removed"]:
+        told.append(f"{counts['excluded_removed']} excluded documents removed")
+    console.print("; ".join(told), style="dim")
+    if per_query:
+        for name, values in scored.measured.per_query.items():
+            for query, value in values.items():
+                typer.echo(f"{name}\t{query}\t{value:.4f}")

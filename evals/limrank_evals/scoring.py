@@ -1,0 +1,93 @@
+"""A run scored: excluded documents out, its order settled, cut, measured, with intervals and counts.
+
+The order of the steps is the protocol: order by score, take the excluded documents out, then cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from limrank_evals.exclusion import check_judgements, count_excluded, exclude
+from limrank_evals.judgements import Qrels
+from limrank_evals.measures import DEFAULT_MEASURES, Measured, measure
+from limrank_evals.runs import Ranked, Rows, TieRule, arranged, cut, tied
+from limrank_evals.stats import Interval, bootstrap
+from limrank_evals.stats.intervals import RESAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A run and its scores.
+
+    Attributes:
+        measured: values by measure and query, their means, and which queries those are over.
+        intervals: of the means.
+        ranked: what was measured: without excluded documents, cut.
+        removed: how many excluded documents the run held.
+        tied: how many of its documents share their score with another of their query.
+        ties: the rule that put those in order.
+    """
+
+    measured: Measured
+    intervals: Mapping[str, Interval | None]
+    ranked: Ranked
+    removed: int
+    tied: int
+    ties: TieRule
+
+    def counts(self) -> dict[str, int]:
+        """Queries of each kind, excluded documents that were removed, tied documents."""
+        return {**self.measured.coverage.counts(), "excluded_removed": self.removed, "tied": self.tied}
+
+    def warnings(self) -> list[str]:
+        """What a reader must know beside the numbers, a sentence each."""
+        told = [*self.measured.coverage.warnings(), *self.measured.warnings]
+        if self.tied:
+            told.append(f"{self.tied} documents share their score with another; their order is {self.ties}'s")
+        return told
+
+
+def score(
+    rows: Rows,
+    qrels: Qrels,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    excluded: Mapping[str, Collection[str]] | None = None,
+    ties: TieRule = "trec_eval",
+    first_stage: Ranked | None = None,
+    depth: int | None = None,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Scored:
+    """Score a run.
+
+    Args:
+        rows: the run: `limrank_evals.runs.read_rows` or `rows_of`.
+        qrels: `limrank_evals.judgements.read_judgements`.
+        measures: see `limrank_evals.measures`.
+        excluded: documents that must not count, by query; they go before the cut.
+        ties: what decides between equal scores, see `limrank_evals.runs`.
+        first_stage: the first stage's order, for `ties="first-stage"`.
+        depth: how many documents of every query are looked at; None for all.
+        level: of the intervals.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: see `arranged`, `cut` and `measure`; or a document relevant and excluded.
+    """
+    ranked = arranged(rows, ties, first_stage)
+    removed = count_excluded(ranked, excluded or {})
+    if excluded is not None:
+        check_judgements(qrels, excluded)
+        ranked = exclude(ranked, excluded)
+    if depth is not None:
+        ranked = cut(ranked, depth)
+    measured = measure(ranked, qrels, measures)
+    intervals = {
+        name: bootstrap(values.values(), level=level, resamples=resamples, seed=seed)
+        for name, values in measured.per_query.items()
+    }
+    return Scored(measured, intervals, ranked, removed, tied(rows), ties)
