@@ -10,22 +10,16 @@ from typing import Any, Self
 
 from limrank_plugins import driver
 from limrank_plugins.answers import Outcome
-from limrank_plugins.arguments import Thinking, backend_for, check_backend, serves, settings_for
+from limrank_plugins.arguments import Thinking, backend_for, check_backend, settings_for
 from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
-from limrank_plugins.errors import (
-    BackendError,
-    CapabilityError,
-    InputError,
-    LimRankError,
-    MissingExtra,
-    RankingFailed,
-)
+from limrank_plugins.errors import InputError, RankingFailed
+from limrank_plugins.parts import made_parts
 from limrank_plugins.prompts import Template, load_template
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import thinking_where_it_matters, with_budget
 from limrank_plugins.store import Store
 from limrank_plugins.wrappers import Ask
@@ -119,7 +113,7 @@ class Reranker:
             shaping["max_reasoning_tokens"] = max_reasoning_tokens
             thinking = None if reasoning == "auto" else reasoning
             shaping |= {"reasoning": thinking, "template": template} | common
-            self.parts = _parts(made, model, backend, shaping, common, options)
+            self.parts = made_parts(Reranker, made, model, backend, shaping, common, options)
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
             self._owns_backend, self._owns_parts = False, True
@@ -318,40 +312,3 @@ class Reranker:
             for failure in (failure for ranking in rankings for failure in ranking.failures):
                 raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")
         return rankings
-
-
-def _parts(
-    recipe: Recipe,
-    model: str | None,
-    backend: str | Backend | None,
-    shaping: dict[str, Any],
-    common: dict[str, Any],
-    options: dict[str, Any],
-) -> tuple[Reranker, ...]:
-    """The rerankers a recipe is made of; what was asked for is the last one's."""
-    *others, last = recipe.parts
-    mine = shaping | {"reasoning": shaping["reasoning"] or last.reasoning}
-    made = [_part(recipe, last, model=model, backend=backend, **mine, **options)]
-    try:
-        for part in others:
-            given: dict[str, Any] = common | {"reasoning": part.reasoning}
-            if part.shared:
-                given |= {"backend": made[0].backend, "template": shaping["template"]}
-            elif backend is not None and not isinstance(backend, str) and serves(part, backend):
-                given["backend"] = backend
-            made.append(_part(recipe, part, **given))
-    except LimRankError:
-        for reranker in made:  # nobody else knows of the models they have loaded
-            reranker.close()
-        raise
-    return (*made[1:], made[0])
-
-
-def _part(recipe: Recipe, part: Part, **given: Any) -> Reranker:
-    """One of them, named where it cannot be made; the whole recipe, thinking or not, needs no name."""
-    try:
-        return Reranker(part.recipe, **given)
-    except (InputError, CapabilityError, BackendError, MissingExtra) as error:
-        if isinstance(part.recipe, Recipe):
-            raise
-        raise type(error)(f"{part.recipe!r}, a part of recipe {recipe.name!r}: {error}") from error
