@@ -14,17 +14,18 @@ Runs that this package writes have no equal scores (`limrank_plugins.io.write_ru
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import run_rows
+from limrank_plugins.io import read_lines, run_rows
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
@@ -46,12 +47,17 @@ Rows = dict[str, list[Row]]
 
 
 def read_rows(path: str | os.PathLike[str]) -> Rows:
-    """A run from a TREC file or from what `limrank rerank -o x.jsonl` writes; `.gz` is unpacked.
+    """A run from a TREC file, from what `limrank rerank -o x.jsonl` writes, or from a score file.
+
+    A score file is `.json`, `{query: {document: score}}`, as BRIGHT (`score.json`) and mteb
+    (`…_predictions.json`) write them; its ranks are the places it gives by itself. `.gz` is unpacked.
 
     Raises:
         InputError: an empty file, a line with a wrong number of columns, a score or rank that is no
             finite number, a document twice for one query. It names the line.
     """
+    if os.fspath(path).removesuffix(".gz").endswith(".json"):
+        return _read_scores(path)
     rows: Rows = {}
     seen: dict[str, set[str]] = {}
     for where, query, document, rank, score in run_rows(path):
@@ -122,6 +128,28 @@ def check_ranked(ranked: Mapping[str, Sequence[str]]) -> None:
     """Raise an `InputError` for a query that has a document twice."""
     for query, found in ranked.items():
         check_unique(found, f"document of query {query!r}")
+
+
+def _read_scores(path: str | os.PathLike[str]) -> Rows:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        check_unique([key for key, _ in pairs], f"query of {path}, and document of a query,")
+        return dict(pairs)
+
+    text = "\n".join(line for _, line in read_lines(path))
+    try:
+        found = json.loads(text, object_pairs_hook=once)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from error
+    by_query = list(found.values()) if isinstance(found, dict) else [None]
+    scores = [score for by in by_query if isinstance(by, dict) for score in by.values()]
+    numbers = all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores)
+    if not numbers or not all(isinstance(by, dict) for by in by_query):
+        raise InputError(f"{path} is no score file: it must hold {{query: {{document: score}}}}")
+    if not scores:
+        raise InputError(f"{path} is an empty run: it ranks no document")
+    return rows_of(found)
 
 
 def _arranged(found: Sequence[Row], ties: TieRule, first: Sequence[str]) -> list[str]:

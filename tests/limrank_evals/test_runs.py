@@ -80,6 +80,32 @@ def test_our_own_jsonl_goes_by_the_order_of_its_hits(tmp_path: Path):
     assert tied(rows) == 0
 
 
+def test_a_score_file_as_bright_and_mteb_write_them(tmp_path: Path):
+    rows = read_rows(written(tmp_path / "score.json.gz", '{"q": {"a": 1,', ' "b": 1.0}, "r": {}}'))
+    assert rows == {"q": [("a", 1, 1), ("b", 1, 2)], "r": []}
+    assert arranged(rows, "rank") == {"q": ["a", "b"], "r": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "no score file"),
+        ('{"q": ["a"]}', "no score file"),
+        ('{"q": {"a": "1"}}', "no score file"),
+        ('{"q": {"a": true}}', "no score file"),
+        ('{"q": {"a": NaN}}', "is nan"),
+        ('{"q": {"a": 1, "a": 2}}', "these repeat: 'a'"),
+        ('{"q": {"a": 1}, "q": {"b": 1}}', "these repeat: 'q'"),
+        ('{"q": {}}', "empty run"),
+        ("{}", "empty run"),
+    ],
+)
+def test_bad_score_files(tmp_path: Path, text: str, message: str):
+    with pytest.raises(InputError, match=message):
+        read_rows(written(tmp_path / "score.json", text))
+
+
 BAD = {
     "nan": ["q Q0 a 1 nan x"],
     "'inf'": ["q Q0 a 1 inf x"],
