@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from limrank_training.sft import (
     accumulated_parts,
     checkpoint_every,
     common_arguments,
+    history_of,
     last_checkpoint,
     lora_config,
+    quiet,
 )
 
 
@@ -50,7 +53,7 @@ def train(
     Raises:
         InputError: fewer prompts than a batch of answers needs, two groups that cannot be told apart, or
             processes that cannot share a step.
-        BackendError: a loss that is no number; or a trl that cannot be given prompts as tokens.
+        BackendError: a loss or a reward that is no number; or a trl that cannot be given prompts as tokens.
     """
     trl = require("trl", "training", "GRPO")
     assert plan.grpo is not None
@@ -77,10 +80,12 @@ def train(
         callbacks=list(callbacks),
         peft_config=lora_config(model, plan),
     )
+    quiet(trainer)
     last = last_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    history = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history]
-    return Trained(trainer.accelerator.unwrap_model(trainer.model), history, int(trainer.state.global_step))
+    return Trained(
+        trainer.accelerator.unwrap_model(trainer.model), history_of(trainer), int(trainer.state.global_step)
+    )
 
 
 def grpo_arguments(plan: Plan, size: int, folder: Path, log_every: int) -> Any:
@@ -202,7 +207,10 @@ def _for_trl(
         for ids, one in zip(completion_ids, number, strict=True):
             group = examples[one].group
             assert group is not None
-            found.append(reward(written(ids, layout.encoder, ends, start), group))
+            value = reward(written(ids, layout.encoder, ends, start), group)
+            if not math.isfinite(value):  # the library would take it for 0
+                raise BackendError(f"the reward {name!r} of an answer to {examples[one].where} is {value}")
+            found.append(value)
         return found
 
     judge.__name__ = name
@@ -225,17 +233,31 @@ def _trainer_class(trl: Any, ids: dict[str, list[int]], wheres: Sequence[str]) -
                 return [list(ids[prompt]) for prompt in prompts], None, {}
             return super()._tokenize_prompts(prompts)
 
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            # The library draws each epoch's order from where the last one left the generator, so a run that
+            # goes on in a later epoch would see other prompts; here the order depends on the epoch alone.
+            sampler = super()._get_train_sampler(dataset)
+            seed = self.args.seed
+            sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(seed + epoch)
+            return sampler
+
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
-            self.asked = [wheres[one["number"]] for one in inputs]
-            return super()._generate_and_score_completions(inputs)
+            self.asked = ", ".join(dict.fromkeys(wheres[one["number"]] for one in inputs))
+            try:
+                return super()._generate_and_score_completions(inputs)
+            except RuntimeError as error:
+                if "probability tensor" not in str(error):
+                    raise
+                raise BackendError(
+                    f"the model's logits are not finite at step {self.state.global_step + 1}, for: {self.asked}"
+                ) from error
 
         def compute_loss(self, *arguments: Any, **named: Any) -> Any:
             loss = super().compute_loss(*arguments, **named)
             if not torch.isfinite(loss).all():
                 raise BackendError(
                     f"the loss at step {self.state.global_step + 1} is {loss.item()}, for answers to: "
-                    f"{', '.join(dict.fromkeys(self.asked))}. The last checkpoint stands; lower the learning "
-                    f"rate, or look at these rows"
+                    f"{self.asked}. The last checkpoint stands; lower the learning rate, or look at these rows"
                 )
             return loss
 

@@ -87,10 +87,21 @@ def fine_tune(
         data_collator=_collator(learned, pad, plan.packed),
         callbacks=list(callbacks),
     )
+    quiet(trainer)
     last = last_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    history = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history]
-    return Trained(adapted, history, int(trainer.state.global_step))
+    return Trained(adapted, history_of(trainer), int(trainer.state.global_step))
+
+
+def history_of(trainer: Any) -> list[dict[str, float]]:
+    """What a trainer has logged; what it could not measure is left out."""
+    return [{k: float(v) for k, v in one.items() if v is not None} for one in trainer.state.log_history]
+
+
+def quiet(trainer: Any) -> None:
+    """Keep the library from printing what it logs: stdout is the command's."""
+    transformers = require("transformers", "training", "training")
+    trainer.remove_callback(transformers.PrinterCallback)
 
 
 def with_adapters(model: Any, plan: Plan) -> Any:

@@ -24,7 +24,7 @@ from limrank_plugins.recipes import load_recipe
 from limrank_training.data.asking import template_for
 from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.groups import Group, Passage
-from limrank_training.plans import Plan
+from limrank_training.plans import Lists, Plan
 from limrank_training.preparing import prepare
 from limrank_training.standin import standin_tokenizer
 
@@ -37,6 +37,8 @@ GROUP = Group(
     (1, 3, 0, 2),
     where="rows.jsonl, line 1",
 )
+
+SETWISE = Plan("t", objective="setwise-sft", recipe="rank-r1", reasoning=False, tokens=(), dev=0.0)
 
 
 def layout(objective: str, recipe: str, **changes: object) -> GroupLayout:
@@ -203,8 +205,8 @@ def test_prepare_shuffles_limits_and_keeps_dev_queries_out(tmp_path: Path):
     for number, row in enumerate(rows):
         row["query"] += f" {number // 2}"
     path = chats.written(tmp_path / "rows.jsonl", *rows)
-    plan = Plan("t", objective="setwise-sft", recipe="rank-r1", reasoning=False, tokens=(), end=True, dev=0.3,
-                base=str(chats.build(tmp_path / "b")), lists=replace(Plan("x").lists, size=3, shuffle=True))  # fmt: skip
+    base = str(chats.build(tmp_path / "b"))
+    plan = replace(SETWISE, base=base, end=True, dev=0.3, lists=Lists(size=3, shuffle=True))
     data = prepare(plan, path)
     assert data.report["train"]["rows"] + data.report["dev"]["rows"] == 24
     assert data.report["dev"]["rows"] > 0
@@ -225,10 +227,9 @@ def test_prepare_shuffles_limits_and_keeps_dev_queries_out(tmp_path: Path):
 
 def test_groups_that_do_not_fit_are_counted_and_none_left_is_an_error(tmp_path: Path):
     path = chats.written(tmp_path / "rows.jsonl", chats.group())
-    plan = Plan("t", objective="setwise-sft", recipe="rank-r1", reasoning=False, tokens=(), dev=0.0, cutoff=100,
-                base=str(chats.build(tmp_path / "b")))  # fmt: skip
+    plan = replace(SETWISE, base=str(chats.build(tmp_path / "b")), cutoff=100)
     with pytest.raises(InputError, match="raise the cutoff"):
         prepare(plan, path)
+    bare = chats.written(tmp_path / "bare.jsonl", {"query": "q", "passages": [{"text": "a"}, {"text": "b"}]})
     with pytest.raises(InputError, match=r"line 1: there is no 'gold'"):
-        row = {"query": "q", "passages": [{"text": "a"}, {"text": "b"}]}
-        prepare(plan, chats.written(tmp_path / "rows.jsonl", row))
+        prepare(plan, bare)

@@ -15,7 +15,8 @@ def test_shipped_plans_load_and_say_what_they_are(name: str):
     plan = load_plan(name)
     assert plan.name == name
     assert plan.about
-    assert plan.optimiser.batch % plan.optimiser.part == 0
+    answers = plan.grpo.generations if plan.grpo is not None else 1
+    assert plan.optimiser.batch * answers % plan.optimiser.part == 0
 
 
 def test_the_paper_and_the_released_settings():
@@ -57,6 +58,23 @@ def test_a_file_is_a_plan(tmp_path: Path):
         ("reasoning: false\nshare: 0.5", "reasoning: true"),
         ("share: 0", "share"),
         ("objective: rl", "sft"),
+        ("objective: grpo", "a table grpo"),
+        ("grpo: {beta: 0.1}", "a table grpo"),
+        ("objective: first\nreasoning: false", "a table joint"),
+        ("objective: first\nreasoning: false\npacked: true\njoint: {}", "packed"),
+        ("objective: first\nreasoning: false\njoint: {loss: lambda}", "ranknet, listnet"),
+        ("objective: first\nreasoning: false\njoint: {wieght: 1}", "joint.wieght"),
+        ("objective: grpo\ngrpo: {generations: 1}", "grpo.generations"),
+        ("objective: grpo\ngrpo: {generations: 2}\noptimiser: {batch: 3, part: 4}", "grpo.generations=2"),
+        ("objective: grpo\ngrpo: {loss: ppo}", "grpo.loss must be one of grpo, bnpo, dapo, dr_grpo"),
+        ("objective: grpo\ngrpo: {beta: -1}", "grpo.beta"),
+        ("objective: grpo\ngrpo: {top_p: 0}", "grpo.top_p"),
+        ("objective: grpo\ngrpo: {weights: [a]}", "grpo.weights must be a list of numbers"),
+        ("objective: grpo\ngrpo: {max_prompt_length: 9}", "grpo.max_prompt_length"),
+        ("objective: setwise-sft\nlists: {shuffle: true}", "lists.shuffle"),
+        ("objective: setwise-sft\nshare: 0.5", "share and learned"),
+        ("lists: {size: 1}", "lists.size"),
+        ("optimiser: {neftune: -1}", "optimiser.neftune"),
         ("tokens: think", "list of texts"),
         ("dev: 1", "dev"),
         ("lora: {r: 0}", "lora.r"),
