@@ -1,0 +1,195 @@
+"""`limrank ask`: from a corpus and a question to an answer with its sources."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from limrank_pipelines.hybrid import HybridRetriever
+from limrank_pipelines.rag import Answer, RagPipeline
+from limrank_pipelines.reading import Reader
+from limrank_pipelines.rewriting import Rewriter
+from limrank_pipelines.searching import Searches
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.search import show_ranking, summary
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.store import Store
+
+
+@reports_errors
+def ask(
+    corpus: Annotated[str, typer.Argument(help="As for `limrank search`.")],
+    question: Annotated[str, typer.Argument(help="What to answer.")],
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder, hub name or served name of an instruction-tuned model that writes the answer. "
+            "Without one, the passages are shown.",
+            show_default=False,
+        ),
+    ] = None,
+    reader_backend: Annotated[
+        str, typer.Option(help="How to run the reader: transformers, vllm, openai.")
+    ] = "transformers",
+    reader_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An argument of the reader's backend as key=value, for example "
+            "base_url=http://localhost:8000/v1 or device=cuda; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Budget of the answer, a thought before it included; default 1,024.", show_default=False
+        ),
+    ] = None,
+    rewrite: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the reader's model rewrite the question for the search: reasoning, hyde, keywords.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: common.Recipe = None,
+    model: common.Model = None,
+    backend: common.Backend = None,
+    reasoning: common.Reasoning = None,
+    budget: common.Spending = None,
+    samples: common.Samples = 1,
+    seed: common.Seed = 0,
+    max_reasoning_tokens: common.Budget = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: common.Options = None,
+    retriever: Annotated[
+        str,
+        typer.Option(
+            help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +, as in bm25s+dense, "
+            "fused by reciprocal ranks."
+        ),
+    ] = "bm25s",
+    k: common.Depth = 100,
+    top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 5,
+    store: common.StorePath = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Answer a question from a corpus, with the passages the answer rests on."""
+    asked = Query(question)
+    given = [("--rewrite", rewrite), ("--reader-option", reader_option), ("--max-tokens", max_tokens)]
+    for name, value in given:
+        if reader is None and value is not None:
+            raise InputError(f"{name} needs a model that writes: name one with --reader")
+    index = first_stage(corpus, retriever)
+    with common.open_store(store) as kept:
+        reranker = common.make_reranker(
+            recipe,
+            model,
+            backend,
+            reasoning=reasoning,
+            budget=budget,
+            samples=samples,
+            seed=seed,
+            max_reasoning_tokens=max_reasoning_tokens,
+            instruction=instruction,
+            device=device,
+            dtype=dtype,
+            option=option,
+            store=kept,
+        )
+        reads = None
+        if reader is not None:
+            options = common.parse_options(reader_option or [])
+            reads = Reader(reader, reader_backend, max_tokens=max_tokens, seed=seed, store=kept, **options)
+        pipeline = RagPipeline(
+            index,
+            rewriter=_rewriter(rewrite, reads, kept, seed),
+            reranker=reranker,
+            reader=reads,
+            k=k,
+            top_n=top_n,
+        )
+        answer = pipeline.ask(asked)
+        pipeline.close()
+    if as_json:
+        common.emit(answer_record(answer))
+    else:
+        _show(answer)
+
+
+def first_stage(corpus: str, named: str) -> Searches:
+    """The index of a corpus by name: loaded if it is there, else built and kept; `a+b` fuses two.
+
+    Raises:
+        InputError: no such corpus or first stage.
+    """
+    names = named.split("+")
+    if len(names) == 1:
+        return common.open_index(corpus, named)
+    return HybridRetriever([common.open_index(corpus, name) for name in names])
+
+
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON: everything but the candidates that were not read."""
+    hits = {hit.id: hit for hit in answer.ranking or ()}
+
+    def shown(number: int, document: Document) -> dict[str, Any]:
+        record: dict[str, Any] = {"number": number, "id": document.id}
+        hit = hits.get(document.id or "")
+        if hit is not None:
+            record |= {"score": hit.score, "first_stage_rank": hit.index + 1, "failure": hit.failure}
+        return record | {"title": document.title, "text": document.text}
+
+    cited = [citation.number for citation in answer.citations]
+    return {
+        "query": answer.query.text,
+        "searched": answer.query.text if answer.rewritten is None else answer.rewritten.query.text,
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "citations": [{"number": citation.number, "id": citation.id} for citation in answer.citations],
+        "passages": [
+            shown(number, document) | {"cited": number in cited}
+            for number, document in enumerate(answer.passages, start=1)
+        ],
+        "candidates": len(answer.candidates),
+        "recipe": None if answer.ranking is None else answer.ranking.recipe,
+        "failures": [{"stage": failure.stage, "reason": failure.reason} for failure in answer.failures],
+        "repairs": answer.repairs,
+        "timings": dict(answer.timings),
+        "usage": asdict(answer.usage),
+    }
+
+
+def _rewriter(method: str | None, reader: Reader | None, store: Store, seed: int) -> Rewriter | None:
+    if method is None or reader is None:
+        return None
+    return Rewriter(method, backend=reader.backend, store=store, seed=seed)
+
+
+def _show(answer: Answer) -> None:
+    if "read" not in answer.timings:
+        if answer.ranking is not None:
+            show_ranking(answer.ranking)
+        common.say("no reader is named: these are the passages; --reader MODEL writes an answer from them")
+    elif answer.text is not None:
+        typer.echo(_plain(answer.text, keep="\n"))
+        for citation in answer.citations:
+            document = citation.document
+            text = " ".join(document.text.split())
+            short = f"{text[:160]}{'…' if len(text) > 160 else ''}"
+            typer.echo(f"\n[{citation.number}] {_plain(document.title or citation.id)}: {_plain(short)}")
+    for failure in answer.failures:
+        common.say(f"{failure.stage}: {failure.reason}")
+    if answer.ranking is not None:
+        common.say(summary(answer.ranking, len(answer.candidates), answer.timings["retrieve"]))
+    common.say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in answer.timings.items()))
+
+
+def _plain(text: str, keep: str = "") -> str:
+    """A control character must not reach the terminal."""
+    return "".join(c if c.isprintable() or c in keep else "·" for c in text)

@@ -1,0 +1,12 @@
+"""The subcommands of this room."""
+
+from __future__ import annotations
+
+import typer
+
+from limrank_pipelines import asking
+
+
+def register(app: typer.Typer) -> None:
+    """Add them to the console script."""
+    app.command("ask")(asking.ask)
