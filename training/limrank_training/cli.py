@@ -72,8 +72,10 @@ def train(
     if output is None:
         raise InputError("where to? give --output folder")
     from limrank_training.run import train as run
+    from limrank_training.watching import dev_queries
 
-    trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only)
+    watched = dev_queries(chosen, rows) if chosen.watch is not None else []
+    trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only, watched=watched)
     report = json.loads((output / "report.json").read_text("utf-8"))
     if as_json:
         common.emit(report)
@@ -115,18 +117,21 @@ def _tokenizer(plan: Plan) -> Any:
     """The base's own where it is a folder here, else a stand-in: looking must not need a download."""
     if Path(plan.base).is_dir():
         return None
-    from limrank_plugins.recipes import load_recipe
-    from limrank_training.export import template_of
-    from limrank_training.standin import standin_tokenizer
+    from limrank_training.objectives import load_objective
 
-    if load_recipe(plan.recipe).backend == "vision":
-        raise InputError(f"{plan.base} is no folder here, and nothing can stand in for a model that sees")
+    made = load_objective(plan.objective).standin(plan)
     common.say(f"{plan.base} is no folder here: lengths are those of a stand-in tokenizer, which are longer")
-    return standin_tokenizer(template_of(plan))
+    return made
 
 
 def _show(data: Any) -> None:
     """The example's own bytes on stdout: the prompt of inference, then what is learned."""
+    if hasattr(data.layout, "shown"):  # encoders learn no text
+        read, remark = data.layout.shown(data.first)
+        sys.stdout.write(f"{read}\n")
+        sys.stdout.flush()
+        common.say(f"--- {remark}")
+        return
     example = data.layout.example(data.first)
     if example is None:
         raise InputError(f"{data.first.where}: it does not fit the cutoff")

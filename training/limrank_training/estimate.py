@@ -8,7 +8,7 @@ from typing import Any
 from limrank_plugins.backends.local.loading import checked_source
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
-from limrank_training.plans import Plan
+from limrank_training.plans import ENCODERS, Plan
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -41,7 +41,8 @@ def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0)
     width = _BYTES[plan.precision]
     held = 0.5 if plan.lora is not None and plan.lora.four_bit else width
     activations = plan.optimiser.part * longest * text.hidden_size * text.num_hidden_layers * width * 16
-    logits = plan.optimiser.part * longest * text.vocab_size * (width + 8)
+    answers = 0 if plan.objective in ENCODERS else plan.optimiser.part
+    logits = answers * longest * text.vocab_size * (width + 8)
     passes = 4 if plan.lora is not None else 6
     epochs = plan.optimiser.epochs
     return {
@@ -56,6 +57,8 @@ def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0)
 def model_class(plan: Plan) -> Any:
     """The class of `transformers` that loads the plan's base."""
     transformers = require("transformers", "training", "training")
+    if plan.objective in ENCODERS:
+        return transformers.AutoModel
     sees = load_recipe(plan.recipe).backend == "vision"
     return transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
 

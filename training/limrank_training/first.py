@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limrank_plugins.errors import InputError
 from limrank_training.data.collating import collate
 from limrank_training.data.group_layout import GroupExample
+from limrank_training.learning import next_tokens
 from limrank_training.losses.first import first_loss
 from limrank_training.plans import Joint, Plan
 from limrank_training.sft import Trained
@@ -46,6 +47,10 @@ class Orders:
         made["tokens"] = [one.labels for one in examples]
         made["ranks"] = [one.ranks for one in examples]
         return made
+
+    def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """See `next_tokens`."""
+        return next_tokens(model, batch)
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The sum over lists of `first_loss`."""

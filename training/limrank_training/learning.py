@@ -21,6 +21,9 @@ class Learning(Protocol):
     def batch(self, examples: Sequence[Any], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """Examples as tensors: `input_ids`, `labels`, `rows`, and what `total` needs beside the logits."""
 
+    def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """What the model says of the batch; of a language model, `next_tokens`."""
+
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """What the batch costs, summed up, in float32."""
 
@@ -36,6 +39,10 @@ class Tokens:
         """See `collate`."""
         return collate(examples, pad, packed=packed)
 
+    def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """See `next_tokens`."""
+        return next_tokens(model, batch)
+
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The cross-entropy of all learned tokens."""
         torch = require("torch", "training", "training")
@@ -50,3 +57,10 @@ class Tokens:
     def count(self, batch: dict[str, Any]) -> int:
         """The learned tokens."""
         return int((batch["labels"][:, 1:] != IGNORED).sum())
+
+
+def next_tokens(model: Any, batch: dict[str, Any]) -> Tensor:
+    """A language model's logits, shape (rows, length, vocabulary); position t predicts token t + 1."""
+    known = ("input_ids", "attention_mask", "position_ids")
+    found: Tensor = model(**{key: batch[key] for key in known if key in batch}, use_cache=False).logits
+    return found

@@ -12,6 +12,16 @@ from limrank_training.plans import Objective
 _ROWS = "limrank_training.preparing:prepare_rows"
 _GROUPS = "limrank_training.preparing_groups:prepare_groups"
 _TOKENS = "limrank_training.sft:train"
+_BASE = "limrank_training.run:load_base"
+_EXPORT = "limrank_training.export:export"
+_STANDIN = "limrank_training.standin:standin_for"
+_ENCODERS = "limrank_training.encoders"
+_MODULES: dict[Objective, str] = {
+    "tildev2": "tildev2",
+    "gliclass": "gliclass",
+    "cross-encoder": "cross_encoder",
+    "mm-embed": "mm_embed",
+}
 _TABLE: dict[Objective, tuple[str, str]] = {
     "sft": (_ROWS, _TOKENS),
     "graded": (_GROUPS, _TOKENS),
@@ -19,6 +29,7 @@ _TABLE: dict[Objective, tuple[str, str]] = {
     "listwise-sft": (_GROUPS, _TOKENS),
     "first": (_GROUPS, "limrank_training.first:train"),
     "grpo": (_GROUPS, "limrank_training.grpo:train"),
+    "ragvl": ("limrank_training.ragvl:prepare", "limrank_training.ragvl:train"),
 }
 
 
@@ -29,16 +40,26 @@ class Parts:
     Attributes:
         prepare: (plan, rows, tokenizer, on_progress) to a `Prepared`; see `preparing.prepare`.
         train: (model, data, plan, folder, resume=, callbacks=, log_every=) to a `Trained`; see `sft.train`.
+        load: (plan, tokenizer) to the base; see `run.load_base`.
+        export: (model, tokenizer, plan, folder, merge=, facts=); see `export.export`.
+        standin: (plan) to a tokenizer for looking, where the base is not at hand.
     """
 
     prepare: Callable[..., Any]
     train: Callable[..., Any]
+    load: Callable[..., Any]
+    export: Callable[..., Any]
+    standin: Callable[..., Any]
 
 
 def load_objective(name: Objective) -> Parts:
     """The parts of an objective."""
-    prepare, train = (_named(path) for path in _TABLE[name])
-    return Parts(prepare, train)
+    if name in _MODULES:
+        own, shared = f"{_ENCODERS}.{_MODULES[name]}", f"{_ENCODERS}.prepared"
+        paths = (f"{own}:prepare", f"{own}:train", f"{own}:load", f"{shared}:export", f"{shared}:standin")
+    else:
+        paths = (*_TABLE[name], _BASE, _EXPORT, _STANDIN)
+    return Parts(*map(_named, paths))
 
 
 def _named(path: str) -> Callable[..., Any]:

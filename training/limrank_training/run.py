@@ -10,16 +10,19 @@ from typing import Any
 from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_whole
+from limrank_training.checkpoints import is_main, last_checkpoint
+from limrank_training.curves import draw_curves
 from limrank_training.estimate import model_class
-from limrank_training.export import export
+from limrank_training.history import HISTORY, journal, read_history
 from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.preparing import Prepared
-from limrank_training.sft import Trained, last_checkpoint
+from limrank_training.sft import Trained
 from limrank_training.tokens import fit_embeddings
+from limrank_training.watching import MEASURE, DevQuery, best_step, restore, watcher
 
 CHECKPOINTS, FINAL, ADAPTER = "checkpoints", "final", "adapter"
-PLAN, HISTORY, REPORT = "plan.json", "history.jsonl", "report.json"
+PLAN, REPORT = "plan.json", "report.json"
 
 
 def train(
@@ -31,6 +34,7 @@ def train(
     merge: bool = True,
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
+    watched: Sequence[DevQuery] = (),
 ) -> Trained:
     """Train, log and export.
 
@@ -45,39 +49,57 @@ def train(
         merge: also write merged weights.
         callbacks: of `transformers`.
         log_every: steps between two entries of the history.
+        watched: kept-out queries that are ranked at every checkpoint, as the plan's table `watch` says.
 
     Raises:
         InputError: the folder holds a run of another plan or other data.
     """
     identity = {"plan": plan.as_json(), "data": data.report}
     _check_run(folder, identity, fresh)
-    model = load_base(plan, data.tokenizer)
+    parts = load_objective(plan.objective)
+    model = parts.load(plan, data.tokenizer)
     write_whole(folder / PLAN, _json(identity))
-    trained: Trained = load_objective(plan.objective).train(
+    own = [journal(folder / HISTORY)]
+    if plan.watch is not None and watched:
+        own.append(watcher(plan, data.tokenizer, watched, folder))
+    trained: Trained = parts.train(
         model,
         data,
         plan,
         folder / CHECKPOINTS,
         resume=not fresh,
-        callbacks=callbacks,
+        callbacks=[*own, *callbacks],
         log_every=log_every,
     )
-    lines = "".join(json.dumps(entry) + "\n" for entry in trained.history)
-    write_whole(folder / HISTORY, lines.encode("ascii"))
-    losses = [entry["loss"] for entry in trained.history if "loss" in entry]
-    dev = [entry["eval_loss"] for entry in trained.history if "eval_loss" in entry]
-    metrics = {
+    metrics = _ended(plan, trained, folder)
+    if not is_main():
+        return trained  # one process writes
+    write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
+    draw_curves(folder, plan.name)
+    facts = {"Data": data.report, "Metrics": metrics}
+    if plan.lora is not None:
+        parts.export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
+    if merge:
+        parts.export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
+    return trained
+
+
+def _ended(plan: Plan, trained: Trained, folder: Path) -> dict[str, Any]:
+    """The run's last figures; where a better checkpoint is to be exported, its weights are put back."""
+    entries = read_history(folder / HISTORY)
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    dev = [entry["eval_loss"] for entry in entries if "eval_loss" in entry]
+    metrics: dict[str, Any] = {
         "steps": trained.steps,
         "loss": losses[-1] if losses else None,
         "dev_loss": dev[-1] if dev else None,
     }
-    write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
-    facts = {"Data": data.report, "Metrics": metrics}
-    if plan.lora is not None:
-        export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
-    if merge:
-        export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
-    return trained
+    best = best_step(folder) if plan.watch is not None else None
+    if best is not None and plan.watch is not None:
+        metrics |= {"best_step": best[0], MEASURE: best[1]}
+        if plan.watch.best and best[0] != trained.steps:
+            restore(trained.model, folder / CHECKPOINTS / f"checkpoint-{best[0]}")
+    return metrics
 
 
 def load_base(plan: Plan, tokenizer: Any) -> Any:

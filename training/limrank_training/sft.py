@@ -14,6 +14,7 @@ from limrank_training.data.collating import packs
 from limrank_training.data.examples import Example
 from limrank_training.learning import Learning, Tokens
 from limrank_training.plans import Plan
+from limrank_training.stepping import batches_again, set_head_rate
 
 
 @dataclass
@@ -49,6 +50,7 @@ def fine_tune(
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
     learning: Learning | None = None,
+    again: int = 1,
 ) -> Trained:
     """Train a model that is loaded; adapters are put on as the plan says.
 
@@ -66,6 +68,7 @@ def fine_tune(
         callbacks: of `transformers`.
         log_every: steps between two entries of the history.
         learning: what a batch costs; default: the likelihood of its learned tokens.
+        again: how many steps in a row are taken with the same examples.
 
     Raises:
         InputError: no examples, or a batch that the processes cannot share.
@@ -79,7 +82,7 @@ def fine_tune(
     data: Sequence[Any] = packs(examples, plan.cutoff) if plan.packed else examples
     kept: Sequence[Any] = [[e] for e in dev] if plan.packed else dev
     learned = Tokens() if learning is None else learning
-    trainer = _trainer_class(transformers, learned)(
+    trainer = _trainer_class(transformers, learned, plan, again)(
         model=adapted,
         args=arguments,
         train_dataset=list(data),
@@ -127,7 +130,7 @@ def lora_config(model: Any, plan: Plan) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        modules_to_save=_embedding_names(model) if lora.embeddings else None,
+        modules_to_save=[*(_embedding_names(model) if lora.embeddings else []), *lora.whole] or None,
         task_type="CAUSAL_LM",
     )
 
@@ -246,7 +249,7 @@ def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]
     return lambda rows: learning.batch(rows, pad)
 
 
-def _trainer_class(transformers: Any, learning: Learning) -> Any:
+def _trainer_class(transformers: Any, learning: Learning, plan: Plan, again: int) -> Any:
     torch = require("torch", "training", "training")
 
     class Trainer(transformers.Trainer):  # type: ignore[misc]  # the library is not typed here
@@ -264,12 +267,22 @@ def _trainer_class(transformers: Any, learning: Learning) -> Any:
             count = torch.tensor(sum(learning.count(batch) for batch in samples), device=self.args.device)
             return samples, self.accelerator.gather(count).sum()
 
+        def create_optimizer(self, *arguments: Any) -> Any:
+            made = super().create_optimizer(*arguments)
+            if plan.optimiser.head is not None:
+                set_head_rate(self.model, made, plan.optimiser.head)
+            return made
+
+        def _get_train_sampler(self, *arguments: Any) -> Any:
+            if again == 1:
+                return super()._get_train_sampler(*arguments)
+            return batches_again(len(self.train_dataset), plan.optimiser.batch, again, plan.seed)
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            known = ("input_ids", "attention_mask", "position_ids")
-            outputs = model(**{key: inputs[key] for key in known if key in inputs}, use_cache=False)
-            total = learning.total(outputs.logits, inputs)
+            logits = learning.logits(model, inputs)
+            total = learning.total(logits, inputs)
             if not model.training:
                 num_items_in_batch = None  # of a dev batch the library counts tokens
             count = num_items_in_batch if num_items_in_batch is not None else learning.count(inputs)
@@ -282,7 +295,7 @@ def _trainer_class(transformers: Any, learning: Learning) -> Any:
                 )
             if num_items_in_batch is not None and self.args.world_size > 1:
                 loss = loss * self.args.world_size  # the gradients of the processes are averaged
-            return (loss, outputs) if return_outputs else loss
+            return (loss, {"logits": logits}) if return_outputs else loss
 
     return Trainer
 

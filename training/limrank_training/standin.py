@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from limrank_plugins.errors import require
+from limrank_plugins.errors import InputError, require
 from limrank_plugins.prompts import Template
+from limrank_plugins.recipes import load_recipe
+from limrank_training.export import template_of
+from limrank_training.plans import Plan
 
 # Every message between two markers, as most models have it.
 _CHAT = (
@@ -13,6 +16,17 @@ _CHAT = (
     "{{ message['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
+
+
+def standin_for(plan: Plan) -> Any:
+    """A tokenizer that stands in for that of the plan's base.
+
+    Raises:
+        InputError: the base is a model that sees, which nothing can stand in for.
+    """
+    if load_recipe(plan.recipe).backend == "vision":
+        raise InputError(f"{plan.base} is no folder here, and nothing can stand in for a model that sees")
+    return standin_tokenizer(template_of(plan))
 
 
 def standin_tokenizer(template: Template) -> Any:

@@ -11,10 +11,25 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from limrank_plugins.errors import InputError, require
-from limrank_training.plans.tables import Grpo, Joint, Lists, Lora, Optimiser, positive
+from limrank_training.plans.encoders import Classes, Contrast, Noise, Pairs, Policy
+from limrank_training.plans.tables import Grpo, Joint, Lists, Lora, Optimiser, Watch, positive
 
-Objective = Literal["sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo"]
+Objective = Literal[
+    "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo",
+    "tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl",
+]  # fmt: skip
 """What is optimised; see `limrank_training.objectives`."""
+
+ENCODERS: tuple[Objective, ...] = ("tildev2", "gliclass", "cross-encoder", "mm-embed")
+"""Those that train an encoder: without adapters, in weights of 32 bits; `precision` is that of products."""
+
+_TABLES: dict[str, tuple[Objective, ...]] = {
+    "joint": ("first",),
+    "grpo": ("grpo",),
+    "contrast": ("tildev2", "mm-embed"),
+    "classes": ("gliclass",),
+    "pairs": ("cross-encoder",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +43,9 @@ class Plan:
         objective: what is optimised: `"sft"` the likelihood of trace and verdict about one passage;
             `"graded"` that of a passage's grade; `"setwise-sft"` that of the best passage's label,
             `"listwise-sft"` that of an order; `"first"` that of an order, with the scores of the labels;
-            `"grpo"` the reward of what the model writes itself.
+            `"grpo"` the reward of what the model writes itself; `"tildev2"` what tokens weigh;
+            `"gliclass"` which labels fit a text; `"cross-encoder"` whether a pair fits; `"mm-embed"`
+            vectors of texts and pictures; `"ragvl"` the yes or no to a picture.
         recipe: whose prompt and labels are used, with its options; the run's card names it.
         base: the model that is trained.
         reasoning: whether traces are learned; without them the verdict follows the prompt at once.
@@ -51,6 +68,11 @@ class Plan:
         lists: how many passages are shown, and in what order.
         joint: of `"first"`.
         grpo: of `"grpo"`.
+        contrast: of `"tildev2"` and `"mm-embed"`.
+        classes: of `"gliclass"`.
+        pairs: of `"cross-encoder"`.
+        noise: with `"ragvl"`, weights its tokens by what a noised picture takes away; None: all the same.
+        watch: rank kept-out queries at every checkpoint; None: only their loss is measured.
     """
 
     name: str
@@ -76,6 +98,11 @@ class Plan:
     lists: Lists = field(default_factory=Lists)
     joint: Joint | None = None
     grpo: Grpo | None = None
+    contrast: Contrast | None = None
+    classes: Classes | None = None
+    pairs: Pairs | None = None
+    noise: Noise | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev < 1:
@@ -88,12 +115,21 @@ class Plan:
             raise InputError(f"share must be in (0, 1], but is {self.share!r}")
         if self.objective != "sft" and (self.share != 1 or self.learned == "verdict"):
             raise InputError(f"share and learned belong to objective sft, but it is {self.objective}")
-        if self.packed and self.objective in ("first", "grpo"):
+        if self.packed and self.objective in ("first", "grpo", "ragvl", *ENCODERS):
             raise InputError(f"packed rows cannot be used with objective {self.objective}")
-        if (self.joint is not None) != (self.objective == "first"):
-            raise InputError("a table joint belongs to objective first, and the objective needs it")
-        if (self.grpo is not None) != (self.objective == "grpo"):
-            raise InputError("a table grpo belongs to objective grpo, and the objective needs it")
+        for name, objectives in _TABLES.items():
+            if (getattr(self, name) is not None) != (self.objective in objectives):
+                owners = " and ".join(objectives)
+                raise InputError(f"a table {name} belongs to objective {owners}, and the objective needs it")
+        if self.watch is not None and (not self.dev or self.objective in ("graded", "grpo", "ragvl", *ENCODERS)):
+            raise InputError(
+                "a table watch needs dev > 0, and an objective that makes a ranking of a file's rows: sft, "
+                "setwise-sft, listwise-sft or first"
+            )
+        if self.noise is not None and self.objective != "ragvl":
+            raise InputError("a table noise belongs to objective ragvl")
+        if self.objective in ENCODERS and (self.lora is not None or self.recompute):
+            raise InputError(f"objective {self.objective} trains all weights: lora: null, recompute: false")
         if self.lists.shuffle and self.reasoning and self.objective in ("setwise-sft", "listwise-sft"):
             raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
         self._check_batch()
@@ -220,4 +256,20 @@ _SEVERAL = {str: "texts", float: "numbers"}
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-__all__ = ["Grpo", "Joint", "Lists", "Lora", "Objective", "Optimiser", "Plan", "load_plan", "plan_names"]
+__all__ = [
+    "ENCODERS",
+    "Classes",
+    "Contrast",
+    "Grpo",
+    "Joint",
+    "Lists",
+    "Lora",
+    "Noise",
+    "Objective",
+    "Optimiser",
+    "Pairs",
+    "Plan",
+    "Policy",
+    "load_plan",
+    "plan_names",
+]

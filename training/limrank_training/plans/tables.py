@@ -21,6 +21,7 @@ class Lora:
             whole names, or a list of last names.
         embeddings: also train input and output embeddings in full, as LLaMA-Factory does with
             `resize_vocab`: about 1.1 billion parameters for Qwen2.5-7B.
+        whole: last names of modules that are trained in full beside the adapters (a projector).
         four_bit: load the base in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes and a GPU.
     """
 
@@ -29,6 +30,7 @@ class Lora:
     dropout: float = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     embeddings: bool = False
+    whole: tuple[str, ...] = ()
     four_bit: bool = False
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class Optimiser:
             answers to them.
         decay: weight decay, of matrices only.
         clip: the largest norm of the gradient; 0: none.
+        head: another rate, of a head on an encoder or of a projector; None: the same.
         neftune: noise on the input embeddings (NEFTune, arXiv 2310.05914); 0: none.
     """
 
@@ -66,10 +69,13 @@ class Optimiser:
     decay: float = 0.0
     clip: float = 1.0
     neftune: float = 0.0
+    head: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("rate", "epochs", "batch", "part"):
             positive(f"optimiser.{name}", getattr(self, name))
+        if self.head is not None:
+            positive("optimiser.head", self.head)
         if self.steps is not None:
             positive("optimiser.steps", self.steps)
         if not 0 <= self.warmup < 1:
