@@ -13,8 +13,6 @@ import tiny
 import torch
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.local.tokens import PromptEncoder
-from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training import grpo
 from limrank_training.data.groups import Group
@@ -110,103 +108,6 @@ def test_two_steps_change_the_model_and_the_tokens_are_those_of_inference(
     assert [groups[i] == groups[i + 1] for i in range(0, 16, 4)] == [True] * 4
 
 
-def test_the_text_is_that_of_the_backend_for_these_tokens(tmp_path: Path):
-    from limrank_plugins.backends.protocols import Generate
-    from limrank_training.rewarding import written
-
-    data = prepared(tmp_path)
-    folder = chats.build(tmp_path / "m")
-    backend = TransformersBackend(str(folder), device="cpu", dtype="float32")
-    network = tiny.transformers.AutoModelForCausalLM.from_pretrained(folder)
-    example = data.examples[0]
-    prompt = data.layout.question(example.group).prompt
-    (reply,) = backend.generate([Generate(prompt, stop=(), max_tokens=12)])
-    with torch.no_grad():
-        ids = network.generate(
-            torch.tensor([example.ids]), max_new_tokens=12, do_sample=False, pad_token_id=0
-        )
-    found = ids[0, len(example.ids) :].tolist()
-    assert written(found, data.layout.encoder, {END}) == reply.text
-    assert written([*found, END], data.layout.encoder, {END}, "<think>") == f"<think>{reply.text}"
-
-
-GOOD = "<think> so </think> <answer>[{}]</answer>"
-GAMED = [
-    "[{}]",
-    "<answer>[{}]</answer>",
-    "<think> <answer>[{}]</answer> </think>",
-    GOOD + "<answer>[{}]</answer>",
-    GOOD + " and more",
-    "<think> so </think> <answer>[{}] [{}]</answer>",
-    "<think> so </think> <answer>[{}]</answer><|im_end|>x",
-]
-
-
-def wrapped(data: Prepared, plan: Plan = PLAN):
-    """The rewards as the trainer calls them, fed with texts."""
-    from limrank_training.rewarding import rewards_for
-
-    encoder = PromptEncoder(chats.tokenizer())
-
-    def call(name: str, text: str, number: int) -> float:
-        tokens = chats.tokenizer()(text, add_special_tokens=False)["input_ids"]
-        judge = grpo._for_trl(
-            name, rewards_for(data.layout.recipe)[name], data.examples, data.layout, frozenset({END}), ""
-        )
-        assert judge.__name__ == name
-        assert encoder.decode(tokens) == text
-        return judge(
-            prompts=[""], completions=[""], completion_ids=[[*tokens, END]], number=[number], trainer_state=1
-        )[0]
-
-    return call
-
-
-def test_gaming_the_choice_earns_nothing(tmp_path: Path):
-    data = prepared(tmp_path)
-    call = wrapped(data)
-    for number, example in enumerate(data.examples):
-        right = example.group.chosen() + 1
-        assert call("choice", GOOD.format(right), number) == 1
-        assert call("choice", GOOD.format(right % 4 + 1), number) == 0
-        for wrong in (0, 5):
-            assert call("choice", GOOD.format(wrong), number) == 0
-        for gamed in GAMED:
-            assert call("choice", gamed.format(right, right), number) == 0, gamed
-
-
-def test_gaming_an_order_earns_nothing(tmp_path: Path):
-    plan = replace(PLAN, recipe="reasonrank")
-    data = prepared(tmp_path, plan)
-    call = wrapped(data, plan)
-    best = [i + 1 for i in data.examples[0].group.best_first()]
-    shape = "<think> so </think> <answer>{}</answer>"
-
-    def listed(labels) -> str:
-        return shape.format(" > ".join(f"[{label}]" for label in labels))
-
-    assert call("order", listed(best), 0) == pytest.approx(1.3)
-    assert call("order", listed(best[::-1]), 0) < 1
-    for wrong in ([best[0]] * 4, best[:3], [*best, best[0]], [0, *best[1:]], [5, *best[1:]]):
-        assert call("order", listed(wrong), 0) == 0, wrong
-    for gamed in (" > ".join(map(str, best)), listed(best) + listed(best), f"<think>{listed(best)}</think>"):
-        assert call("order", gamed, 0) == -1, gamed
-
-
-def test_gaming_images_earns_nothing(tmp_path: Path):
-    plan = replace(PLAN, recipe="mm-r5")
-    data = prepared(tmp_path, plan)
-    call = wrapped(data, plan)
-    best = [i + 1 for i in data.examples[0].group.best_first()]
-    shape = "<think>so</think><answer>{}</answer>"
-    assert call("images", shape.format(best), 0) == 1
-    assert call("format", shape.format(best), 0) == 1
-    assert call("images", shape.format(best[::-1]), 0) == pytest.approx(4**-3)
-    assert call("format", shape.format([best[0]] * 4), 0) == 0.25
-    for gamed in (str(best), shape.format(best) * 2, shape.format([0, 5])):
-        assert call("images", gamed, 0) == 0, gamed
-
-
 def test_all_weights_with_a_reference_and_several_passes(tmp_path: Path):
     base = chats.build(tmp_path / "base")
     plan = replace(
@@ -291,7 +192,7 @@ def test_too_few_prompts_and_rows_without_truth(tmp_path: Path):
     for recipe in ("rank-r1", "reasonrank", "mm-r5"):
         with pytest.raises(InputError, match=r"bare\.jsonl, line 2: "):
             prepare(replace(PLAN, recipe=recipe), path, chats.tokenizer())
-    with pytest.raises(InputError, match="no reward for recipe 'setwise'|reads something else"):
+    with pytest.raises(InputError, match="reads something else"):
         prepare(replace(PLAN, recipe="setwise", reasoning=False), path, chats.tokenizer())
 
 
@@ -316,5 +217,5 @@ def test_every_default_of_the_library_that_matters_is_set(tmp_path: Path, name: 
 
     text = Path(plans.__file__).with_name(f"{name}.yaml").read_text()
     written = set(yaml.safe_load(text)["grpo"])
-    assert written >= {"generations", "completion", "temperature", "top_p", "top_k", "beta", "loss", "scale", "epsilon",
-                       "iterations", "importance", "mask_truncated", "corrected_kl"}  # fmt: skip
+    wanted = "generations completion temperature top_p top_k beta loss scale epsilon iterations importance"
+    assert written >= {*wanted.split(), "mask_truncated", "corrected_kl"}

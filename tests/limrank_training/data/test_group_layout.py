@@ -21,6 +21,7 @@ from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_choice, read_order
 from limrank_plugins.recipes import load_recipe
+from limrank_plugins.segments import Segment
 from limrank_training.data.asking import template_for
 from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.groups import Group, Passage
@@ -182,8 +183,22 @@ def test_a_tokenizer_that_joins_prompt_and_answer_is_refused():
     merges = [f"[{letter}" for letter in "ABCD"]
     tokens.add_tokens(merges)  # as vocabularies that have "[A" as one token
     made = replace(layout("first", "first"), encoder=PromptEncoder(tokens))
-    with pytest.raises(InputError, match=r"line 1: .*joins the end of the prompt"):
+    with pytest.raises(InputError, match=r"the label 'A' is not one token after"):
         made.example(GROUP)
+
+
+def test_an_answer_that_would_join_the_prompt_is_tokenised_apart():
+    template = load_template("rank-r1")
+    tokens = standin_tokenizer(template)
+    assert ">[" in tokens.get_vocab(), "as large vocabularies have it"
+    encoder = PromptEncoder(tokens)
+    made = layout("setwise-sft", "rank-r1", encoder=encoder, end=tokens.eos_token_id)
+    example = made.example(GROUP)
+    asked = made.question(GROUP).prompt
+    given = encoder.encode(asked).ids
+    assert list(example.ids[: example.learned]) == given
+    assert encoder.encode(asked.then(Segment("[2]</answer>"))).ids[: len(given)] != given
+    assert encoder.decode(example.ids[example.learned :]) == "[2]</answer><|endoftext|>"
 
 
 @pytest.mark.parametrize(

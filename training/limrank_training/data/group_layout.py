@@ -14,11 +14,13 @@ from limrank_plugins.backends.protocols import Generate, ReadLabels
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import Recipe
-from limrank_plugins.segments import Prompt
+from limrank_plugins.segments import Prompt, Segment
 from limrank_training.data.asking import question, target
 from limrank_training.data.examples import Example
 from limrank_training.data.groups import Group
 from limrank_training.plans import Objective
+
+_CONTEXTS = tuple(Segment(text) for text in ("\n", "a", "1", ")"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +70,34 @@ class GroupLayout:
         """The group's example; None where it does not fit even with short passages.
 
         Raises:
-            InputError: the group does not say what is right, or what is given is not the same tokens as at
-                inference, where nothing follows it; its line is named.
+            InputError: the group does not say what is right, or the tokenizer cannot keep prompt and answer
+                apart; its line is named.
         """
         asked = self.question(group)
         if asked.prompt.images:
             return self._seen(group, asked.prompt)
         given = self.encoder.encode(asked.prompt)
+        tokens: list[int] = []
+        if isinstance(asked, ReadLabels):
+            # Labels that are not one token where inference reads them are refused here.
+            tokens = self.encoder.label_ids(asked.labels, given.end)
         names = asked.labels if isinstance(asked, ReadLabels) else ()
-        learned = target(self.objective, self.recipe, self.template, group, self.reasoning, names)
-        encoded = self.encoder.encode(asked.prompt.then(*learned)) if learned else given
-        if encoded.ids[: len(given.ids)] != given.ids:
-            raise InputError(
-                f"{group.where}: the tokenizer joins the end of the prompt with the answer: the model "
-                f"would be trained on other tokens than it is asked with; take another base for this recipe"
-            )
-        room = self.cutoff - (self.end is not None and bool(learned))
-        if len(encoded.ids) - self._spare(encoded) > room:
+        answer = target(self.objective, self.recipe, self.template, group, self.reasoning, names)
+        learned = self._learned(asked.prompt, given, answer, group) if answer else []
+        room = self.cutoff - len(learned)
+        if len(given.ids) - self._spare(given) > room:
             return None
-        fitted = fit_documents(encoded, room)
-        ids = (*fitted.ids, *([self.end] if self.end is not None and learned else []))
-        # Everything learned stands behind the passages, which are all that was cut.
-        place = len(given.ids) - fitted.cut
-        labels, ranks = self._labels(asked, given, group, ids[place:])
-        return GroupExample(ids, place, fitted.cut, 0, group.where, labels, ranks, group)
+        # As at inference, where nothing follows: the learned tokens stand behind a prompt that fits.
+        fitted = fit_documents(given, room)
+        place = len(fitted.ids)
+        if tokens and learned[0] not in tokens:
+            raise InputError(f"{group.where}: what is learned first is no label that inference reads")
+        if self.objective != "first":
+            return GroupExample((*fitted.ids, *learned), place, fitted.cut, 0, group.where, group=group)
+        if learned[0] != tokens[group.best_first()[0]]:
+            raise InputError(f"{group.where}: what is learned first is not the best passage's label")
+        ids = (*fitted.ids, *learned)
+        return GroupExample(ids, place, fitted.cut, 0, group.where, tuple(tokens), group.ranks(), group)
 
     def question(self, group: Group) -> ReadLabels | Generate:
         """What is asked about the group at inference."""
@@ -103,20 +109,27 @@ class GroupLayout:
         """Tokens of passages that may be left out."""
         return sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
 
-    def _labels(
-        self, asked: ReadLabels | Generate, given: Encoded, group: Group, learned: tuple[int, ...]
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The labels' tokens where inference reads them, and the ranks; for `"first"` alone."""
-        if not isinstance(asked, ReadLabels):
-            return (), ()
-        tokens = self.encoder.label_ids(asked.labels, given.end)
-        if learned[0] not in tokens:
-            raise InputError(f"{group.where}: what is learned first is no label that inference reads")
-        if self.objective != "first":
-            return (), ()
-        if learned[0] != tokens[group.best_first()[0]]:
-            raise InputError(f"{group.where}: what is learned first is not the best passage's label")
-        return tuple(tokens), group.ranks()
+    def _learned(
+        self, prompt: Prompt, given: Encoded, answer: tuple[Segment, ...], group: Group
+    ) -> list[int]:
+        """The answer's tokens behind the prompt's, which stay what they are without it.
+
+        Vocabularies may have tokens such as ">[" that would join the two; a model that is
+        asked writes "[" there, so the answer is then tokenised behind something it does not join.
+        """
+        end = [] if self.end is None else [self.end]
+        whole = self.encoder.encode(prompt.then(*answer)).ids
+        if whole[: len(given.ids)] == given.ids:
+            return [*whole[len(given.ids) :], *end]
+        for context in _CONTEXTS:
+            before = self.encoder.encode(Prompt((context,))).ids
+            whole = self.encoder.encode(Prompt((context, *answer))).ids
+            if whole[: len(before)] == before:
+                return [*whole[len(before) :], *end]
+        raise InputError(
+            f"{group.where}: the tokenizer joins the answer with whatever stands before it: the model would "
+            f"be trained on other tokens than it writes; take another base for this recipe"
+        )
 
     def _seen(self, group: Group, prompt: Prompt) -> GroupExample | None:
         """A prompt with pictures, which are never cut: with its texts it fits whole, or is dropped."""
