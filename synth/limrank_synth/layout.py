@@ -18,10 +18,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from limrank_plugins import prompts
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.readouts.labels import TAG
-from limrank_plugins.segments import clean_text
 from limrank_synth.records import Row
 
 OPENING = "<think>"
@@ -43,9 +43,9 @@ def pointwise_prompt(query: str, passage: str) -> str:
 def completion(trace: str, relevant: bool) -> str:
     """What the model is to write after that prompt."""
     known = template()
-    thought = clean_text(trace).strip()
-    verdict = known.labels[0 if relevant else 1]
-    return (f"\n{thought}" if thought else "") + known.close + verdict
+    thought = trace.strip() or None
+    segments = prompts.completion(known, thought, known.labels[0 if relevant else 1])
+    return "".join(segment.text for segment in segments)
 
 
 def read_completion(text: str) -> Completion | str:
