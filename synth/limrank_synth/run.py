@@ -81,6 +81,8 @@ def synthesise_all(
     known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder), Store(folder / LEDGER) as store:
+        for part in (part for name in (ROWS, REJECTED, REPORT) for part in folder.glob(f".{name}.*")):
+            part.unlink()  # half a file of a process that was killed
         ledger = Ledger(store)
         wanted = (settings.direct + settings.indirect + settings.negative) * len(settings.kinds)
         engine: Engine[Made] = Engine(

@@ -155,6 +155,13 @@ def test_seeds_with_one_id(tmp_path: Path):
         synthesise_all([SEED, SEED], shipped_personas(), SETTINGS, tmp_path, sender=None)
 
 
+def test_what_a_killed_process_left_behind_is_swept_up(tmp_path: Path):
+    (tmp_path / ".rows.jsonl.77.abcd").write_text("half", "utf-8")
+    (tmp_path / ".mine").write_text("not ours", "utf-8")
+    synthesise_all([], shipped_personas(), SETTINGS, tmp_path, sender=None)
+    assert [path.name for path in tmp_path.glob(".*")] == [".mine"]
+
+
 def test_no_seeds_and_nobody_to_ask(tmp_path: Path):
     found: Any = synthesise_all([], shipped_personas(), SETTINGS, tmp_path, sender=None)
     assert (found.rows, found.wanted, found.report["rows"]) == ([], {}, 0)

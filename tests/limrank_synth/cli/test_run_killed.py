@@ -54,7 +54,7 @@ def killed_again_and_again(tmp_path: Path, seeds: int, kills: int, luck: int) ->
         while done < kills:
             process = place.start()
             left = max(1, (total - len(model.answered)) // (kills - done + 1))
-            moment = server.served + rng.randrange(1, 2 * left + 1)
+            moment = server.served + rng.randrange(1, left + left // 2 + 2)
             ended = Ended(process, server)
             server.wait_for(lambda s, m=moment, e=ended: s.served >= m or e.so)
             process.send_signal(signal.SIGKILL)
