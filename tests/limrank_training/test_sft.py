@@ -10,11 +10,12 @@ import tiny
 import torch
 
 from limrank_plugins.errors import BackendError, InputError
+from limrank_training.checkpoints import last_checkpoint
 from limrank_training.data.collating import collate, packs
 from limrank_training.data.examples import Example
 from limrank_training.losses.tokens import token_loss
 from limrank_training.plans import Lora, Optimiser, Plan
-from limrank_training.sft import fine_tune, last_checkpoint, with_adapters
+from limrank_training.sft import fine_tune, with_adapters
 
 torch.set_num_threads(1)
 PLAN = Plan(

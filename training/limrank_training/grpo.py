@@ -9,6 +9,7 @@ from typing import Any
 
 from limrank_plugins.backends.local.asking import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.asking import begun
 from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
 from limrank_training.plans import Plan
@@ -16,10 +17,10 @@ from limrank_training.rewarding import Reward, rewards_for, written
 from limrank_training.sft import (
     Trained,
     accumulated_parts,
+    attach,
     checkpoint_every,
     common_arguments,
     history_of,
-    last_checkpoint,
     lora_config,
     quiet,
 )
@@ -71,17 +72,18 @@ def train(
     words = getattr(data.tokenizer, "tokenizer", data.tokenizer)
     ends = end_tokens(model, words)
     start = begun(layout.template, layout.reasoning)
+    last = last_checkpoint(folder) if resume else None
     trainer = _trainer_class(trl, ids, [example.where for example in examples])(
         model=model,
         reward_funcs=[_for_trl(name, one, examples, layout, ends, start) for name, one in chosen.items()],
         args=grpo_arguments(plan, len(examples), folder, log_every),
         train_dataset=_dataset(rows, data.tokenizer),
         processing_class=data.tokenizer,
-        callbacks=list(callbacks),
+        callbacks=[checkpoint_marks(folder, last), *callbacks],
         peft_config=lora_config(model, plan),
     )
     quiet(trainer)
-    last = last_checkpoint(folder) if resume else None
+    attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(
         trainer.accelerator.unwrap_model(trainer.model), history_of(trainer), int(trainer.state.global_step)

@@ -58,7 +58,8 @@ def train(
     _check_run(folder, identity, fresh)
     parts = load_objective(plan.objective)
     model = parts.load(plan, data.tokenizer)
-    write_whole(folder / PLAN, _json(identity))
+    if is_main():
+        write_whole(folder / PLAN, _json(identity))
     own = [journal(folder / HISTORY)]
     if plan.watch is not None and watched:
         own.append(watcher(plan, data.tokenizer, watched, folder))

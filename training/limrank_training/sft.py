@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.collating import packs
 from limrank_training.data.examples import Example
 from limrank_training.learning import Learning, Tokens
@@ -82,18 +83,26 @@ def fine_tune(
     data: Sequence[Any] = packs(examples, plan.cutoff) if plan.packed else examples
     kept: Sequence[Any] = [[e] for e in dev] if plan.packed else dev
     learned = Tokens() if learning is None else learning
+    last = last_checkpoint(folder) if resume else None
     trainer = _trainer_class(transformers, learned, plan, again)(
         model=adapted,
         args=arguments,
         train_dataset=list(data),
         eval_dataset=list(kept) or None,
         data_collator=_collator(learned, pad, plan.packed),
-        callbacks=list(callbacks),
+        callbacks=[checkpoint_marks(folder, last), *callbacks],
     )
     quiet(trainer)
-    last = last_checkpoint(folder) if resume else None
+    attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(adapted, history_of(trainer), int(trainer.state.global_step))
+
+
+def attach(callbacks: Sequence[Any], trainer: Any) -> None:
+    """Give the trainer to those callbacks that log through it; the library gives them its parts only."""
+    for callback in callbacks:
+        if hasattr(callback, "attach"):
+            callback.attach(trainer)
 
 
 def history_of(trainer: Any) -> list[dict[str, float]]:
@@ -231,16 +240,6 @@ def total_steps(plan: Plan, size: int) -> int:
     """Optimiser steps of a run over so many examples (rows, where they are packed)."""
     o = plan.optimiser
     return o.steps if o.steps is not None else max(1, math.ceil(size * o.epochs / o.batch))
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a run, or None."""
-    found = [
-        (int(place.name.removeprefix("checkpoint-")), place)
-        for place in folder.glob("checkpoint-*")
-        if place.name.removeprefix("checkpoint-").isdigit() and (place / "trainer_state.json").is_file()
-    ]
-    return max(found)[1] if found else None
 
 
 def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:

@@ -106,6 +106,32 @@ class Lists:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """nDCG@10 of kept-out queries at every checkpoint, and what follows from it.
+
+    Attributes:
+        queries: most of them that are ranked.
+        reasoning: think about each passage, where the plan learns to; without, the verdict is read at once,
+            for a fraction of the time.
+        thought: most tokens of a thought.
+        patience: so many checkpoints in a row without a better one end the run; None: none does.
+        best: export the best checkpoint rather than the last one.
+    """
+
+    queries: int = 50
+    reasoning: bool = False
+    thought: int = 512
+    patience: int | None = None
+    best: bool = True
+
+    def __post_init__(self) -> None:
+        positive("watch.queries", self.queries)
+        positive("watch.thought", self.thought)
+        if self.patience is not None:
+            positive("watch.patience", self.patience)
+
+
+@dataclass(frozen=True, slots=True)
 class Joint:
     """What FIRST (arXiv 2406.15657) adds to the likelihood of an order.
 
