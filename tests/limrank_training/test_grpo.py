@@ -155,8 +155,8 @@ def test_a_run_is_exported_and_goes_on(tmp_path: Path):
     data = prepared(tmp_path, plan)
     trained = run(plan, data, tmp_path / "run", log_every=1)
     assert trained.steps == 2
-    names = sorted(place.name for place in (tmp_path / "run").iterdir())
-    assert names == ["adapter", "checkpoints", "final", "history.jsonl", "plan.json", "report.json"]
+    names = {place.name for place in (tmp_path / "run").iterdir()}
+    assert names >= {"adapter", "checkpoints", "final", "history.jsonl", "plan.json", "report.json"}
     assert sorted(p.name for p in (tmp_path / "run/adapter").iterdir() if p.is_dir()) == [], (
         "no reference adapter"
     )
