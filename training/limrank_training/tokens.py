@@ -17,6 +17,19 @@ def add_tokens(tokenizer: Any, tokens: Sequence[str]) -> list[str]:
     return new
 
 
+def add_markers(tokenizer: Any, markers: Sequence[str]) -> list[str]:
+    """Make each a special token, which no text can become; returns those that were not before."""
+    from tokenizers import AddedToken
+
+    known = tokenizer.get_added_vocab()
+    new = [marker for marker in markers if marker not in known]
+    if new:
+        tokenizer.add_tokens(
+            [AddedToken(m, normalized=False, special=True) for m in new], special_tokens=True
+        )
+    return new
+
+
 def fit_embeddings(model: Any, tokenizer: Any) -> bool:
     """Let the model know every token; True where its matrices had to grow.
 

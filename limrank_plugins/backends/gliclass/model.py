@@ -7,7 +7,7 @@ head's modules in model.safetensors; and the tokenizer with its markers.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -166,14 +166,25 @@ class GLiClass:
 
     def forward(self, rows: Sequence[Row]) -> tuple[Any, Any]:
         """Logits, shape (rows, most labels), and which of them are real; with gradients where they are on."""
-        features = as_tensors(self._torch, rows, self.tokenizer, self.place)
-        states = self.module["encoder"](**features).last_hidden_state
-        ids = features["input_ids"]
+        return self.logits(as_tensors(self._torch, rows, self.tokenizer, self.place))
+
+    def logits(self, features: Mapping[str, Any], module: Any = None) -> tuple[Any, Any]:
+        """As `forward`, of rows that are tensors already.
+
+        Args:
+            features: `input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`.
+            module: other weights of the same shape; default: its own.
+        """
+        module = self.module if module is None else module
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        given = {name: features[name] for name in names if name in features}
+        states = module["encoder"](**given).last_hidden_state
+        ids = given["input_ids"]
         labels, real = gather(states, ids, self.layout.label)
         # A text that comes first ends at the first label; one that comes last begins at the separator.
         border = self.layout.separator if self.prompt_first else self.layout.label
-        mask = text_mask(ids, features["attention_mask"], border, prompt_first=self.prompt_first)
-        return logits(self.module, pool(states, mask, self.pooling), labels), real
+        mask = text_mask(ids, given["attention_mask"], border, prompt_first=self.prompt_first)
+        return logits(module, pool(states, mask, self.pooling), labels), real
 
     def read(self, rows: Sequence[Row]) -> list[list[float]]:
         """The logits of each row's labels."""

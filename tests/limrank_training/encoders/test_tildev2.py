@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tiny_encoders
 import torch
-from encoder_rows import BAD, GOOD, STEP, pairs, written
+from encoder_rows import BAD, GOOD, STEP, pairs, same_step, written
 
 from limrank_plugins import Reranker
 from limrank_plugins.backends.tildev2 import TILDEv2, TILDEv2Index
@@ -123,18 +123,6 @@ def test_one_step_is_the_hand_written_one(base: Path, rows: Path, tmp_path: Path
     torch.stack(costs).mean().backward()
     optimiser.step()
     assert same_step(model.module, by_hand) > 1000
-
-
-def same_step(trained: torch.nn.Module, by_hand: torch.nn.Module) -> int:
-    """Compare where there is a gradient; Adam makes a whole step of rounding errors (a key's bias)."""
-    others = dict(trained.named_parameters())
-    compared = 0
-    for name, weight in by_hand.named_parameters():
-        real = weight.grad is not None and weight.grad.abs() > 1e-5
-        if real is not False:
-            assert torch.allclose(weight[real], others[name][real], atol=1e-5), name
-            compared += int(real.sum())
-    return compared
 
 
 def test_what_also_answers_is_no_negative(base: Path, tmp_path: Path):

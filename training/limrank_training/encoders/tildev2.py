@@ -88,8 +88,8 @@ def _ranked(
         others = drawing.negatives(judged, positive, contrast.group - 1)
         if len(others) < contrast.group - 1:
             raise InputError(
-                f"{judged.where}: contrast.group={contrast.group} needs {contrast.group - 1} passages "
-                f"that do not answer the query, but there are only {len(others)} in its split: lower contrast.group"
+                f"{judged.where}: contrast.group={contrast.group} needs {contrast.group - 1} passages that "
+                f"answer others, but its split has {len(others)}: lower contrast.group"
             )
         texts = (positive, *others)
         passages = tuple(tuple(terms.tokens(text)) for text in texts)

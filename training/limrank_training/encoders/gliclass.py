@@ -1,0 +1,219 @@
+"""Training GLiClass (arXiv 2508.07662): labels that fit a text or do not, then optionally PPO over labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limrank_plugins.backends.gliclass.layout import LABEL, SEPARATOR, Layout
+from limrank_plugins.backends.local.pairs import Row, longest
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.readouts.classes import JointClasses, PassageClass
+from limrank_plugins.recipes import load_recipe
+from limrank_training.data.drawing import generator
+from limrank_training.data.judged import JudgedQuery, read_judged
+from limrank_training.encoders.labelling import labelling
+from limrank_training.encoders.policy import Actions
+from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
+from limrank_training.losses.labels import focal_bce
+from limrank_training.plans import Classes, Plan
+from limrank_training.preparing import base_tokenizer
+from limrank_training.sft import Trained, fine_tune
+from limrank_training.tokens import add_markers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text with its labels as the model reads them.
+
+    Attributes:
+        row: the input's tokens.
+        fits: for each label, whether it fits.
+        text, labels: what was written into the input.
+        number: tells examples apart.
+        where: file and line.
+    """
+
+    row: Row
+    fits: tuple[bool, ...]
+    text: str
+    labels: tuple[str, ...]
+    number: int
+    where: str
+
+
+def prepare(
+    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
+) -> EncoderData:
+    """Texts with labels as the recipe asks about them: see `preparing.prepare` and `read_judged`.
+
+    With `gliclass` each passage is a text and its query the only label; with `gliclass:mode=joint` the
+    query is the text, and its passages, at most `classes.most`, are the labels, in an order drawn by the
+    plan's seed.
+
+    Raises:
+        InputError: a row that is not as it should be, another recipe, or labels that do not fit the cutoff.
+    """
+    assert plan.classes is not None
+    readout = load_recipe(plan.recipe).readout
+    if not isinstance(readout, JointClasses | PassageClass):
+        raise InputError(f"objective gliclass cannot train recipe {plan.recipe!r}, which asks something else")
+    tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
+    new = add_markers(tokenizer, (LABEL, SEPARATOR))
+    layout = Layout(tokenizer, prompt_first=True)
+    made: dict[bool, list[Any]] = {False: [], True: []}
+    report = {}
+    done = 0
+    for dev, queries in by_split(read_judged(rows), plan).items():
+        cut = 0
+        for judged in queries:
+            for text, labels, fits in _asked(judged, plan, isinstance(readout, JointClasses)):
+                row = layout.row(text, labels, plan.cutoff)
+                if isinstance(row, str):
+                    raise InputError(f"{judged.where}: {row}")
+                cut += row.cut > 0
+                made[dev].append(Labelled(row, fits, text, labels, done, judged.where))
+                done += 1
+                if on_progress is not None and done % 1000 == 0:
+                    on_progress(done)
+        lengths = [len(one.row.ids) for one in made[dev]]
+        report["dev" if dev else "train"] = lengths_report(len(queries), lengths, cut=cut)
+    return whole(made, tokenizer, _Shown(), report, rows, new)
+
+
+def _asked(
+    judged: JudgedQuery, plan: Plan, joint: bool
+) -> list[tuple[str, tuple[str, ...], tuple[bool, ...]]]:
+    """Texts, labels and verdicts."""
+    assert plan.classes is not None
+    if not joint:
+        found = [(text, True) for text in judged.positives] + [(text, False) for text in judged.negatives]
+        return [(text, (judged.query,), (fits,)) for text, fits in found]
+    draw = generator(plan.seed, judged.query)
+    most = plan.classes.most
+    kept = list(judged.positives[:most])
+    others = draw.sample(judged.negatives, min(len(judged.negatives), most - len(kept)))
+    shown = [(text, True) for text in kept] + [(text, False) for text in others]
+    draw.shuffle(shown)  # labels see each other: an order with those that fit in front would be learned
+    return [(judged.query, tuple(text for text, _ in shown), tuple(fits for _, fits in shown))]
+
+
+class _Shown:
+    def shown(self, example: Labelled) -> tuple[str, str]:
+        """The input as text."""
+        right = [label for label, fits in zip(example.labels, example.fits, strict=True) if fits]
+        read = "".join(f"{LABEL}{label}" for label in example.labels) + f"{SEPARATOR}{example.text}"
+        return read, f"{len(right)} of {len(example.labels)} labels fit: {'; '.join(right)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """Focal cross-entropy over labels, of which each of a step weighs the same.
+
+    Attributes:
+        model: the module that is trained, for its input.
+        classes: see there.
+    """
+
+    model: Any
+    classes: Classes
+
+    def batch(self, examples: Sequence[Labelled], pad: int, *, packed: bool = False) -> dict[str, Any]:
+        """Tokens side by side, verdicts as `labels`, and which of these are real."""
+        return labelled_batch(self.model, examples)
+
+    def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """One for each label, shape (rows, most labels)."""
+        found: Tensor = model(batch)
+        return found
+
+    def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """The sum over labels."""
+        mean = focal_bce(
+            logits.float(),
+            batch["labels"],
+            gamma=self.classes.gamma,
+            alpha=self.classes.alpha,
+            real=batch["real"],
+        )
+        return mean * batch["real"].sum()
+
+    def count(self, batch: dict[str, Any]) -> int:
+        """The labels."""
+        return int(batch["real"].sum())
+
+
+def labelled_batch(model: Any, examples: Sequence[Labelled]) -> dict[str, Any]:
+    """What `Fits` and `Actions` are computed from.
+
+    Returns:
+        Token tensors, `labels` and `real`, shape (rows, most labels), `numbers` and `rows`.
+    """
+    torch = require("torch", "training", "training")
+    width = max(len(one.fits) for one in examples)
+
+    def filled(values: Sequence[bool]) -> list[bool]:
+        return [*values, *[False] * (width - len(values))]
+
+    features: dict[str, Any] = model.features([one.row for one in examples])
+    return features | {
+        "labels": torch.tensor([filled(one.fits) for one in examples]),
+        "real": torch.tensor([filled([True] * len(one.fits)) for one in examples]),
+        "numbers": [one.number for one in examples],
+        "rows": [one.where for one in examples],
+    }
+
+
+def load(plan: Plan, tokenizer: Any) -> Any:
+    """A GLiClass of ours that is gone on with, or the plan's base with a head drawn by its seed.
+
+    Raises:
+        InputError: there is no such folder, it is no hub name, or it reads less than the cutoff.
+        BackendError: it cannot be loaded.
+    """
+    model = labelling(plan.base, plan.seed)
+    held = model.held
+    room = longest(held.module["encoder"].config, held.tokenizer)
+    if room < plan.cutoff:
+        raise InputError(f"{plan.base} reads {room} tokens: set cutoff to {room} or less")
+    return model
+
+
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+    """Train on what `prepare` made: the labels, then, where the plan has a policy, actions; as `sft.train`.
+
+    The second stage keeps its checkpoint in `policy/`; where it is killed it begins anew, from the end
+    of the first.
+    """
+    assert plan.classes is not None
+    learning = Fits(model, plan.classes)
+    trained = fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
+    policy = plan.classes.policy
+    if policy is None:
+        return trained
+    rounds = max(1, round(len(data.examples) // policy.batch * policy.epochs))
+    second = replace(
+        plan,
+        optimiser=replace(
+            plan.optimiser,
+            rate=policy.rate,
+            head=policy.head,
+            batch=policy.batch,
+            part=policy.part,
+            steps=rounds * policy.iterations,
+        ),
+    )
+    acting = Actions(model, policy, plan.seed)
+    after = fine_tune(
+        model, 0, data.examples, second, folder / POLICY, learning=acting, again=policy.iterations, **how
+    )
+    later = [entry | {"step": entry["step"] + trained.steps} for entry in after.history if "step" in entry]
+    return Trained(model, [*trained.history, *later], trained.steps + after.steps)
