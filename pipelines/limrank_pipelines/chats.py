@@ -1,0 +1,55 @@
+"""A framework's own chat model as a backend that writes: LlamaIndex's LLMs, Haystack's generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from limrank_plugins.backends.protocols import Generate, Generated, Reply
+from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.segments import Prompt
+
+Messages = list[tuple[str, str]]
+"""A chat: role (`"system"`, `"user"`, `"assistant"`) and text of each message."""
+
+
+class ChatBackend:
+    """Writes by a function from messages to a text. How it draws and how long it writes is its own affair.
+
+    Markers of well-known models in what is not the template's are broken, as for a server that takes
+    no token ids. Nothing is stored: who else has the same settings is not known. Called from async
+    code, it works in threads.
+
+    Args:
+        name: shown in errors.
+        say: messages → what the model answers. Called from several threads.
+        concurrency: how many calls at a time; default 8.
+    """
+
+    stored = False
+
+    def __init__(self, name: str, say: Callable[[Messages], str], *, concurrency: int = 8) -> None:
+        self.name = name
+        self.identity = name
+        self._say = say
+        self._concurrency = concurrency
+
+    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        """Answer each with a `Generated`; an error of the model is raised."""
+        if len(requests) == 1:
+            return [self._one(requests[0])]
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            return list(pool.map(self._one, requests))
+
+    def _one(self, request: Generate) -> Reply:
+        text = self._say(messages_of(request.prompt))
+        places = [place for stop in request.stop if (place := text.find(stop)) != -1]
+        return Generated(text[: min(places)], "stop") if places else Generated(text, "end")
+
+
+def messages_of(prompt: Prompt) -> Messages:
+    """The prompt as messages; a raw completion is one message by the user."""
+    pattern = marker_pattern()
+    return [
+        (role or "user", break_markers(Prompt(segments), pattern)[0]) for role, segments in prompt.messages()
+    ]
