@@ -14,6 +14,9 @@ from typing import Any
 
 from servers import LoopbackServer
 from synth_server import ScriptedModel, ledger_key
+from typer.testing import CliRunner, Result
+
+from limrank_plugins.cli import build_app
 
 ROLES = {"a-writer": "writer", "a-reasoner": "reasoner", "a-judge": "judge", "another-judge": "second"}
 SECRET = "sk-this-must-never-be-seen"
@@ -125,3 +128,15 @@ def holds_secret(folder: Path, texts: list[str]) -> bool:
     """Whether the key is anywhere in the folder's files or in these texts."""
     files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     return any(SECRET.encode() in content for content in [*files, *(text.encode() for text in texts)])
+
+
+def limrank(*arguments: object, code: int = 0) -> Result:
+    """The command in this process."""
+    result = CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def run(place: Workplace, *more: object, code: int = 0, output: Path | None = None) -> Result:
+    """`limrank synth run` in this process."""
+    return limrank(*place.arguments(output=output)[1:], *more, code=code)

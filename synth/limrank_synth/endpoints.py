@@ -40,7 +40,7 @@ class Endpoints:
         self._settings = settings
         self._calls: dict[tuple[str, str], Calls[Any]] = {}
         self._of: dict[str, Calls[Any]] = {}
-        for name in {"writer", "reasoner", *settings.judges}:
+        for name in ("writer", "reasoner", *settings.judges):
             role = settings.role(name)
             address = role.base_url or known.get("OPENAI_BASE_URL", _HOSTED)
             key = known.get(role.api_key_env) or None

@@ -90,7 +90,7 @@ def killed_again_and_again(tmp_path: Path, seeds: int, kills: int, luck: int) ->
 
 
 def test_three_kills(tmp_path: Path):
-    killed_again_and_again(tmp_path, seeds=16, kills=3, luck=1)
+    killed_again_and_again(tmp_path, seeds=12, kills=3, luck=1)
 
 
 @pytest.mark.soak
