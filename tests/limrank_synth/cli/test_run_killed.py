@@ -94,5 +94,6 @@ def test_three_kills(tmp_path: Path):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_twenty_five_kills_of_two_hundred_seeds(tmp_path: Path):
     killed_again_and_again(tmp_path, seeds=200, kills=25, luck=2)
