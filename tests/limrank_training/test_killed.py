@@ -1,0 +1,127 @@
+"""A training process killed while it writes: what it is gone on from is whole, what comes out is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from limrank_training.checkpoints import MARK, is_whole, last_checkpoint
+
+DRIVER = Path(__file__).with_name("killed.py")
+PLAN = """
+base: {base}
+lora: {{r: 4, alpha: 8, dropout: 0.2}}
+optimiser: {{rate: 1e-2, schedule: cosine, warmup: 0.1, epochs: 3, batch: 4, part: 2}}
+precision: float32
+cutoff: 300
+dev: 0.0
+"""
+
+
+def limrank(place: Path, run: str, kill: tuple[str, int] = ("never", 0), *more: str) -> int:
+    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [
+        sys.executable,
+        str(DRIVER),
+        kill[0],
+        str(kill[1]),
+        "train",
+        "plan.yaml",
+        "--rows",
+        "rows.jsonl",
+    ]
+    done = subprocess.run(
+        [*command, "-o", run, "--adapter-only", *more], cwd=place, env=env, capture_output=True, timeout=300
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode
+
+
+def weights(place: Path, run: str) -> bytes:
+    return (place / run / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plan of 6 steps with a checkpoint at every second one, and a run that nothing disturbed."""
+    place = tmp_path_factory.mktemp("killed")
+    rows = [
+        {"query": f"why {word}", "passage": f"{word} it is", "trace": "A thought.", "relevant": i % 2 == 0}
+        for i, word in enumerate(["milk", "acid", "bread", "light", "rivers", "iron", "yeast", "gas"])
+    ]
+    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tiny.build(place / "base")
+    (place / "plan.yaml").write_text(PLAN.format(base=place / "base"))
+    assert limrank(place, "whole") == 0
+    assert last_checkpoint(place / "whole" / "checkpoints").name == "checkpoint-6"
+    return place
+
+
+# Which file of which checkpoint is half written, and the checkpoint that is left.
+FEW = [("tensors", 6, 2), ("marked", 2, 4)]
+MANY = [
+    # Four files each: settings, optimiser, schedule, random state.
+    *(("tensors", number, (number - 1) // 4 * 2) for number in range(1, 13) if number != 6),
+    ("state", 1, 0),
+    ("state", 2, 2),
+    ("state", 3, 4),
+    ("unmarked", 1, 0),
+    ("unmarked", 3, 4),
+    ("marked", 1, 2),
+    ("marked", 3, 6),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "left"), [*FEW, *(pytest.param(*one, marks=pytest.mark.soak) for one in MANY)]
+)
+def test_a_killed_run_gives_the_weights_of_one_that_was_not(place: Path, where: str, number: int, left: int):
+    run = f"{where}-{number}"
+    assert limrank(place, run, (where, number)) == -signal.SIGKILL
+    last = last_checkpoint(place / run / "checkpoints")
+    assert (0 if last is None else int(last.name.removeprefix("checkpoint-"))) == left
+    assert not (place / run / "adapter").exists()
+    assert limrank(place, run) == 0
+    assert weights(place, run) == weights(place, "whole")
+    history = [json.loads(line) for line in (place / run / "history.jsonl").read_text().splitlines()]
+    whole = [json.loads(line) for line in (place / "whole/history.jsonl").read_text().splitlines()]
+    assert [(e["step"], e.get("loss")) for e in history] == [(e["step"], e.get("loss")) for e in whole]
+
+
+@pytest.mark.soak
+def test_a_run_killed_twice(place: Path):
+    assert limrank(place, "twice", ("state", 1)) == -signal.SIGKILL
+    assert limrank(place, "twice", ("tensors", 5)) == -signal.SIGKILL
+    assert limrank(place, "twice") == 0
+    assert weights(place, "twice") == weights(place, "whole")
+
+
+@pytest.mark.soak
+def test_a_fresh_start_that_dies_takes_no_half_for_a_whole(place: Path):
+    run = place / "fresh" / "checkpoints"
+    assert limrank(place, "fresh", ("marked", 2)) == -signal.SIGKILL
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoint-2", "checkpoint-4"]
+    assert limrank(place, "fresh", ("discarding", 1), "--fresh") == -signal.SIGKILL
+    assert not is_whole(run / "checkpoint-2")
+    assert is_whole(run / "checkpoint-4")
+    assert limrank(place, "fresh") == 0
+    assert weights(place, "fresh") == weights(place, "whole")
+
+
+def test_what_is_whole(tmp_path: Path):
+    place = tmp_path / "checkpoint-3"
+    place.mkdir()
+    (place / "a").write_text("12345")
+    assert not is_whole(place)
+    (place / MARK).write_text('{"a": 5}')
+    assert last_checkpoint(tmp_path) == place
+    for spoiled in ('{"a": 4}', '{"a": 5, "b": 1}', '{"a"', "{}", "[]"):
+        (place / MARK).write_text(spoiled)
+        assert last_checkpoint(tmp_path) is None
