@@ -196,6 +196,12 @@ def test_too_few_prompts_and_rows_without_truth(tmp_path: Path):
         prepare(replace(PLAN, recipe="setwise", reasoning=False), path, chats.tokenizer())
 
 
+def test_new_tokens_need_adapters_or_no_reference(tmp_path: Path):
+    plan = replace(PLAN, lora=None, tokens=("<new>",))
+    with pytest.raises(InputError, match=r"tokens \['<new>'\] are new"):
+        grpo.train(model(), prepared(tmp_path, plan), plan, tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", ["rank-r1", "reasonrank", "mm-r5"])
 def test_every_default_of_the_library_that_matters_is_set(tmp_path: Path, name: str):
     plan = load_plan(name, {"precision": "float32"})

@@ -12,6 +12,7 @@ from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.asking import begun
 from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
+from limrank_training.data.groups import Group
 from limrank_training.plans import Plan
 from limrank_training.rewarding import Reward, rewards_for, written
 from limrank_training.sft import (
@@ -52,8 +53,8 @@ def train(
         rewards: by name; default: those of the recipe's paper.
 
     Raises:
-        InputError: fewer prompts than a batch of answers needs, two groups that cannot be told apart, or
-            processes that cannot share a step.
+        InputError: fewer prompts than a batch of answers needs, two groups that cannot be told apart,
+            tokens that the reference would not know, or processes that cannot share a step.
         BackendError: a loss or a reward that is no number; or a trl that cannot be given prompts as tokens.
     """
     trl = require("trl", "training", "GRPO")
@@ -66,8 +67,12 @@ def train(
             f"{needed} prompts are answered at a time (optimiser.batch x grpo.ahead), but there are only "
             f"{len(examples)}: lower optimiser.batch"
         )
-    rows = [_row(number, example, layout) for number, example in enumerate(examples)]
-    ids = _by_prompt(rows, examples)
+    if data.new_tokens and plan.lora is None and plan.grpo.beta > 0:
+        raise InputError(
+            f"the tokens {data.new_tokens} are new, which the model before training, loaded again for the "
+            f"divergence, would not know: train them first, or use adapters"
+        )
+    rows, ids = _dataset(examples, layout)
     chosen = rewards_for(layout.recipe) if rewards is None else rewards
     words = getattr(data.tokenizer, "tokenizer", data.tokenizer)
     ends = end_tokens(model, words)
@@ -77,7 +82,7 @@ def train(
         model=model,
         reward_funcs=[_for_trl(name, one, examples, layout, ends, start) for name, one in chosen.items()],
         args=grpo_arguments(plan, len(examples), folder, log_every),
-        train_dataset=_dataset(rows, data.tokenizer),
+        train_dataset=rows,
         processing_class=data.tokenizer,
         callbacks=[checkpoint_marks(folder, last), *callbacks],
         peft_config=lora_config(model, plan),
@@ -160,38 +165,48 @@ def total_steps(plan: Plan, size: int) -> int:
 # ---- inside -------------------------------------------------------------------------------------
 
 
-def _row(number: int, example: GroupExample, layout: GroupLayout) -> dict[str, Any]:
-    """A row of the trainer's data: the prompt as it will be read, and which group it is about."""
-    assert example.group is not None
-    prompt = layout.question(example.group).prompt
-    if not prompt.images:
-        return {"number": number, "prompt": layout.encoder.decode(example.ids)}
-    return {"number": number, "prompt": pictured_messages(prompt), "images": decoded(prompt)}
+def _dataset(examples: Sequence[GroupExample], layout: GroupLayout) -> tuple[Any, dict[str, list[int]]]:
+    """The trainer's data, rows that say which group they are about; and the tokens of each text.
 
-
-def _by_prompt(rows: Sequence[dict[str, Any]], examples: Sequence[GroupExample]) -> dict[str, list[int]]:
-    """The tokens of each prompt that is a text: the trainer knows a prompt by nothing else.
+    Pictures are decoded when a row is asked for: all of them at once would not fit into memory.
 
     Raises:
-        InputError: two groups read the same, but are not the same tokens.
+        InputError: two groups read the same, but are not the same tokens; or only some have pictures.
     """
-    found: dict[str, list[int]] = {}
-    for row, example in zip(rows, examples, strict=True):
-        if isinstance(row["prompt"], str):
-            ids = list(example.ids)
-            if found.setdefault(row["prompt"], ids) != ids:
-                raise InputError(
-                    f"{example.where}: another group has the same prompt in other tokens: leave one out"
-                )
-    return found
-
-
-def _dataset(rows: Sequence[dict[str, Any]], tokenizer: Any) -> Any:
     datasets = require("datasets", "training", "GRPO")
-    pictured = [row for row in rows if "images" in row]
-    if pictured and len(pictured) < len(rows):
-        raise InputError("some groups have images and others have none: train them apart")
-    return datasets.Dataset.from_list(list(rows))
+    pictured = [any(p.images for p in _group(example).passages) for example in examples]
+    numbers = list(range(len(examples)))
+    if any(pictured):
+        if not all(pictured):
+            bare = examples[pictured.index(False)]
+            raise InputError(f"{bare.where}: there are no images here, but elsewhere: train them apart")
+        rows = datasets.Dataset.from_dict({"number": numbers})
+        return rows.with_transform(lambda asked: _pictured(asked["number"], examples, layout)), {}
+    known: dict[str, list[int]] = {}
+    texts = [layout.encoder.decode(example.ids) for example in examples]
+    for text, example in zip(texts, examples, strict=True):
+        # The trainer knows a prompt by its text alone.
+        if known.setdefault(text, list(example.ids)) != list(example.ids):
+            raise InputError(
+                f"{example.where}: another group has the same prompt in other tokens: leave one out"
+            )
+    return datasets.Dataset.from_dict({"number": numbers, "prompt": texts}), known
+
+
+def _pictured(
+    numbers: Sequence[int], examples: Sequence[GroupExample], layout: GroupLayout
+) -> dict[str, list[Any]]:
+    prompts = [layout.question(_group(examples[number])).prompt for number in numbers]
+    return {
+        "number": list(numbers),
+        "prompt": [pictured_messages(prompt) for prompt in prompts],
+        "images": [decoded(prompt) for prompt in prompts],
+    }
+
+
+def _group(example: GroupExample) -> Group:
+    assert example.group is not None
+    return example.group
 
 
 def _for_trl(
@@ -207,9 +222,7 @@ def _for_trl(
     def judge(*, completion_ids: Sequence[Sequence[int]], number: Sequence[int], **_: Any) -> list[float]:
         found = []
         for ids, one in zip(completion_ids, number, strict=True):
-            group = examples[one].group
-            assert group is not None
-            value = reward(written(ids, layout.encoder, ends, start), group)
+            value = reward(written(ids, layout.encoder, ends, start), _group(examples[one]))
             if not math.isfinite(value):  # the library would take it for 0
                 raise BackendError(f"the reward {name!r} of an answer to {examples[one].where} is {value}")
             found.append(value)
@@ -250,8 +263,9 @@ def _trainer_class(trl: Any, ids: dict[str, list[int]], wheres: Sequence[str]) -
             except RuntimeError as error:
                 if "probability tensor" not in str(error):
                     raise
+                step = self.state.global_step + 1
                 raise BackendError(
-                    f"the model's logits are not finite at step {self.state.global_step + 1}, for: {self.asked}"
+                    f"the model's logits are not finite at step {step}, for: {self.asked}"
                 ) from error
 
         def compute_loss(self, *arguments: Any, **named: Any) -> Any:
@@ -259,7 +273,8 @@ def _trainer_class(trl: Any, ids: dict[str, list[int]], wheres: Sequence[str]) -
             if not torch.isfinite(loss).all():
                 raise BackendError(
                     f"the loss at step {self.state.global_step + 1} is {loss.item()}, for answers to: "
-                    f"{self.asked}. The last checkpoint stands; lower the learning rate, or look at these rows"
+                    f"{self.asked}. The last checkpoint stands; lower the learning rate, or look at these "
+                    f"rows"
                 )
             return loss
 
