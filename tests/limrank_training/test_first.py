@@ -105,6 +105,16 @@ def test_ranks_matter_beside_the_likelihood(tmp_path: Path, prepared: Prepared):
     assert any(not torch.allclose(with_ranks[name], without[name], atol=1e-3) for name in without)
 
 
+def test_recomputing_changes_nothing_and_noise_does(tmp_path: Path, prepared: Prepared):
+    plain = train(model(), prepared, PLAN, tmp_path / "a").model
+    same(plain, train(model(), prepared, replace(PLAN, recompute=True), tmp_path / "b").model, 1e-6)
+    noisy = replace(PLAN, optimiser=replace(PLAN.optimiser, neftune=5.0))
+    one, other = (train(model(), prepared, noisy, tmp_path / name).model for name in "cd")
+    same(one, other, 0.0)
+    found, without = weights(one), weights(plain)
+    assert any(not torch.allclose(found[name], without[name], atol=1e-3) for name in without)
+
+
 def test_what_is_no_order_is_refused(prepared: Prepared):
     with pytest.raises(InputError, match="an order with a label"):
         Orders(Joint()).batch([replace(prepared.examples[0], labels=())], 0)

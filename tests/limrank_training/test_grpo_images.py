@@ -16,9 +16,10 @@ from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import InputError
 from limrank_training import grpo
 from limrank_training.data.groups import Group
-from limrank_training.estimate import model_class
-from limrank_training.plans import Grpo, Lists, Lora, Optimiser, Plan
+from limrank_training.estimate import estimate, model_class
+from limrank_training.plans import Grpo, Lists, Lora, Optimiser, Plan, load_plan
 from limrank_training.preparing import prepare
+from limrank_training.sft import with_adapters
 
 torch.set_num_threads(1)
 PLAN = Plan(
@@ -26,7 +27,7 @@ PLAN = Plan(
     objective="grpo",
     recipe="mm-r5",
     tokens=(),
-    lora=Lora(r=4, alpha=8, targets=r".*language_model.*\.(q_proj|v_proj|up_proj)"),
+    lora=Lora(r=4, alpha=8, targets=load_plan("mm-r5").lora.targets),
     optimiser=Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=2, batch=2, part=4, clip=1.0),
     lists=Lists(size=3, shuffle=True),
     precision="float32",
@@ -126,3 +127,11 @@ def test_a_page_text_that_holds_a_marker_is_named(tmp_path: Path, base: Path, ro
     chats.written(rows, *lines)
     with pytest.raises(InputError, match=r"line 3: the model's processor makes other tokens"):
         prepare(replace(PLAN, base=str(base)), rows)
+
+
+def test_needs_are_estimated_without_weights(base: Path):
+    found = estimate(replace(PLAN, base=str(base)), 1000, 100)
+    loaded = model_class(PLAN).from_pretrained(base)
+    assert found["parameters"] == sum(p.numel() for p in loaded.parameters())
+    adapted = with_adapters(loaded, PLAN)
+    assert found["trained"] == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
