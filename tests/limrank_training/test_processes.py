@@ -22,9 +22,7 @@ precision: float32
 cutoff: 300
 dev: 0.3
 """
-WORDS = (
-    "milk acid bread light rivers iron yeast gas tea air water proteins thought passage answer query".split()
-)
+WORDS = ["milk", "acid", "bread", "light", "rivers", "iron", "yeast", "gas", "tea", "air", "water", "query"]
 
 
 def train(place: Path, run: str, launch: list[str]) -> str:
@@ -45,7 +43,7 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path: Path):
             "trace": "A cause.",
             "relevant": i % 2 == 0,
         }
-        for i, word in enumerate(WORDS * 2)
+        for i, word in enumerate(WORDS * 3)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tiny.build(tmp_path / "base")

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -207,11 +208,17 @@ def common_arguments(
         "logging_first_step": True,
         "save_strategy": "steps",
         "save_steps": every,
-        "report_to": [],
+        "report_to": reporters(),
         "disable_tqdm": True,
         "dataloader_drop_last": False,
         "use_cpu": not _gpu(),
     }
+
+
+def reporters() -> list[str]:
+    """Where the library logs to, too: TensorBoard where it is installed, W&B where a project is named."""
+    found = ["tensorboard"] if find_spec("tensorboard") else []
+    return [*found, "wandb"] if find_spec("wandb") and os.environ.get("WANDB_PROJECT") else found
 
 
 def accumulated_parts(plan: Plan, examples: int) -> int:
