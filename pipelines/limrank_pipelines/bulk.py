@@ -1,0 +1,247 @@
+"""Reranking in bulk: jobs cut into partitions, each written whole or not at all, by whoever gets there.
+
+A job is a query and its passages, one line of a JSONL file. A partition is `size` lines of it and becomes
+one file, `part-00000.jsonl` and so on, of `ranking_record`s in the order of the jobs. A partition whose
+file is there is done: a rerun, or another worker after a kill, computes only the others. `bulk.json` says
+what the folder holds, so that two different jobs never share one.
+
+Files side by side in the order of their names are a run that `limrank_plugins.io.read_run` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from limrank_plugins.data import Document, Query, as_documents
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import ranking_record, write_parts, write_whole
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.segments import clean_text
+
+MANIFEST = "bulk.json"
+_FORMAT = 1
+_SECRET = ("api_key", "token")
+
+Job = tuple[Query, list[Document]]
+
+
+class Partition(NamedTuple):
+    """Lines of the file of jobs: the bytes from `start` to `end`, of which the first is line `line`."""
+
+    number: int
+    start: int
+    end: int
+    line: int
+
+    @property
+    def name(self) -> str:
+        """Its file in the output folder."""
+        return f"part-{self.number:05}.jsonl"
+
+
+class Done(NamedTuple):
+    """What became of one partition."""
+
+    number: int
+    queries: int
+    failures: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a worker needs to know. It travels to other processes.
+
+    Attributes:
+        jobs: the file of jobs, which every worker can read.
+        folder: where the partitions go, which every worker can write.
+        make: makes the reranker; called once in every worker.
+        batch: how many queries are ranked in lockstep; default 1.
+        top_n: how many hits of a query are written; default None, all.
+    """
+
+    jobs: Path
+    folder: Path
+    make: Callable[[], Reranker]
+    batch: int = 1
+    top_n: int | None = None
+
+
+class Worker:
+    """Ranks partitions with a reranker of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.reranker = plan.make()
+
+    def work(self, partition: Partition) -> Done:
+        """Rank one partition and write its file."""
+        with self.plan.jobs.open("rb") as stream:
+            stream.seek(partition.start)
+            raw = stream.read(partition.end - partition.start)
+        jobs = [
+            parse_job(line, f"{self.plan.jobs}, line {partition.line + i}")
+            for i, line in enumerate(raw.split(b"\n"))
+            if line.strip()
+        ]
+        lines: list[str] = []
+        failures = 0
+        for start in range(0, len(jobs), self.plan.batch):
+            part = jobs[start : start + self.plan.batch]
+            for ranking in self.reranker.rank_many(part, top_n=self.plan.top_n):
+                failures += len(ranking.failures)
+                lines.append(clean_text(json.dumps(ranking_record(ranking), ensure_ascii=False)) + "\n")
+        write_whole(self.plan.folder / partition.name, "".join(lines).encode("utf-8", "backslashreplace"))
+        return Done(partition.number, len(jobs), failures)
+
+
+def parse_job(line: bytes, where: str) -> Job:
+    """A job from its line.
+
+    Args:
+        line: JSON with `query_id`, `query`, perhaps `instruction`, and `passages`, each with `id`, `text` and
+            perhaps `title` and `score` (the first stage's).
+        where: the beginning of messages about it.
+
+    Raises:
+        InputError: it is not that.
+    """
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error})") from error
+    if not isinstance(row, dict) or not isinstance(row.get("passages"), list):
+        raise InputError(f"{where}: a job is an object with 'query_id', 'query' and a list of 'passages'")
+    try:
+        query = Query(row.get("query", ""), str(row.get("query_id", "")), row.get("instruction") or "")
+        if not query.id:
+            raise InputError("no 'query_id'")
+        return query, as_documents([_passage(given) for given in row["passages"]])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def job_line(query: Query, documents: Sequence[Document]) -> bytes:
+    """The line that `parse_job` reads; pictures cannot be written.
+
+    Raises:
+        InputError: the query or a document has pictures.
+    """
+    if query.images or any(document.images for document in documents):
+        raise InputError(f"query {query.id!r}: jobs cannot hold pictures; use limrank rerank")
+    passages = [
+        {"id": d.id, "text": d.text}
+        | ({"title": d.title} if d.title else {})
+        | ({} if d.prior is None else {"score": d.prior})
+        for d in documents
+    ]
+    row: dict[str, Any] = {"query_id": query.id, "query": query.text, "passages": passages}
+    if query.instruction:
+        row["instruction"] = query.instruction
+    return clean_text(json.dumps(row, ensure_ascii=False)).encode("utf-8") + b"\n"
+
+
+def write_jobs(path: Path, jobs: Iterator[tuple[Query, Sequence[Document]]]) -> None:
+    """Write a file of jobs, whole or not at all."""
+    write_parts(path, (job_line(query, documents) for query, documents in jobs))
+
+
+def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
+    """The partitions of a file of jobs, after a look at every line, and the file's SHA-256.
+
+    Raises:
+        InputError: no such file, a compressed one, one without jobs, a line that is no job, or a query twice.
+    """
+    if not jobs.is_file():
+        raise InputError(f"there is no file {str(jobs)!r}")
+    if jobs.name.endswith(".gz"):
+        raise InputError(f"{jobs} is compressed, but workers read parts of it: unpack it first")
+    found: list[Partition] = []
+    seen: set[str] = set()
+    digest = hashlib.sha256()
+    start, at, line_of_start, held = 0, 0, 1, 0
+    with jobs.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            digest.update(line)
+            at += len(line)
+            if not line.strip():
+                continue
+            query, _ = parse_job(line, f"{jobs}, line {number}")
+            if query.id in seen:
+                raise InputError(f"{jobs}, line {number}: query id {query.id!r} was there before")
+            seen.add(query.id)
+            held += 1
+            if held == size:
+                found.append(Partition(len(found), start, at, line_of_start))
+                start, line_of_start, held = at, number + 1, 0
+    if held:
+        found.append(Partition(len(found), start, at, line_of_start))
+    if not found:
+        raise InputError(f"{jobs} holds no jobs")
+    return found, digest.hexdigest()
+
+
+def todo(
+    folder: Path, found: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
+) -> list[Partition]:
+    """The partitions that are not there yet; the folder is made and says whose it is.
+
+    Args:
+        folder: of the output.
+        found: all partitions.
+        jobs_digest: of the file of jobs.
+        size: jobs in a partition.
+        settings: whatever else decides the result, JSON-able; keys and tokens in it are not looked at.
+
+    Raises:
+        InputError: the folder holds something else, or the output of another job.
+    """
+    told = {key: value for key, value in settings.items() if key not in _SECRET}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()
+    body = {
+        "format": _FORMAT,
+        "jobs": jobs_digest,
+        "settings": digest,
+        "size": size,
+        "partitions": len(found),
+    }
+    file = folder / MANIFEST
+    if file.is_file():
+        before = json.loads(file.read_bytes())
+        differs = [name for name in body if before.get(name) != body[name]]
+        if differs:
+            raise InputError(
+                f"{folder} holds the output of another job (differs in {', '.join(differs)}): choose another "
+                f"folder, or remove it"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(body, indent=1).encode("ascii"))
+    return [partition for partition in found if not (folder / partition.name).is_file()]
+
+
+def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[Done]:
+    """Do the partitions in this process, one after the other."""
+    if not left:
+        return
+    worker = Worker(plan)
+    try:
+        for partition in left:
+            yield worker.work(partition)
+    finally:
+        worker.reranker.close()
+
+
+def _passage(given: Any) -> Document:
+    if not isinstance(given, dict) or "id" not in given or "text" not in given:
+        raise InputError(f"a passage is an object with 'id' and 'text', but got {str(given)[:80]!r}")
+    score = given.get("score")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        raise InputError(f"the score of passage {given['id']!r} must be a number, but is {score!r}")
+    return Document(given["text"], id=str(given["id"]), title=given.get("title") or "", prior=score)

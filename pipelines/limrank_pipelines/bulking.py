@@ -1,0 +1,143 @@
+"""`limrank bulk`: any number of queries, on one process or on a Ray cluster; goes on where it was killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limrank_pipelines.bulk import Plan, partitions, todo, work_alone, write_jobs
+from limrank_plugins.arrange import check_cut
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import read_queries, read_run
+from limrank_plugins.recipes import load_recipe
+from limrank_plugins.reranker import Reranker
+
+
+@reports_errors
+def bulk(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the partitions (part-00000.jsonl, …).")
+    ],
+    jobs: Annotated[
+        Path | None,
+        typer.Option(help="JSONL, a query and its passages a line (docs/pipelines.md).", show_default=False),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", "-q", help="Instead: queries,", show_default=False)
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option("--corpus", "-c", help="a corpus (see `limrank search`),", show_default=False),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="and a first stage's run.", show_default=False)] = None,
+    recipe: common.Recipe = None,
+    model: common.Model = None,
+    backend: common.Backend = None,
+    reasoning: common.Reasoning = None,
+    budget: common.Spending = None,
+    samples: common.Samples = 1,
+    seed: common.Seed = 0,
+    max_reasoning_tokens: common.Budget = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: common.Options = None,
+    k: common.Depth = 100,
+    top_n: common.TopN = None,
+    size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
+    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep.")] = 1,
+    workers: Annotated[int, typer.Option(help="Ray actors; 0: this process alone, without Ray.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster; default: this machine.", show_default=False)
+    ] = None,
+    cpus: Annotated[float, typer.Option(help="CPUs of an actor.")] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs of an actor.")] = 0,
+    as_json: common.AsJson = False,
+) -> None:
+    """Rerank in partitions. Finished ones are not computed again, and a killed worker's is redone."""
+    check_cut(top_n, None)
+    if min(size, batch, k) < 1 or workers < 0:
+        raise InputError(
+            f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
+        )
+    options: dict[str, Any] = common.parse_options(option or []) | {
+        key: value for key, value in (("device", device), ("dtype", dtype)) if value is not None
+    }
+    named = common.chosen_recipe(recipe)
+    load_recipe(named)  # a name that is wrong is told here, not by every worker
+    given = {
+        "recipe": named,
+        "model": model,
+        "backend": backend,
+        "reasoning": reasoning,
+        "budget": budget,
+        "samples": samples,
+        "seed": seed,
+        "max_reasoning_tokens": max_reasoning_tokens,
+        "instruction": instruction,
+        **options,
+    }
+    source = _jobs(jobs, queries, corpus, run, k, output)
+    found, digest = partitions(source, size)
+    left = todo(output, found, digest, size, given | {"top_n": top_n, "batch": batch})
+    plan = Plan(source.resolve(), output.resolve(), partial(Reranker, **given), batch, top_n)
+    if workers:
+        from limrank_pipelines.bulk_ray import work_on_ray
+
+        work = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
+    else:
+        work = work_alone(plan, left)
+    ranked = failures = 0
+    for number, done in enumerate(work, start=1):
+        ranked, failures = ranked + done.queries, failures + done.failures
+        common.say(f"partition {done.number}: {done.queries} queries ({number} of {len(left)})")
+    report = {
+        "output": str(output),
+        "partitions": len(found),
+        "computed": len(left),
+        "queries_computed": ranked,
+        "failures_computed": failures,
+    }
+    if as_json:
+        common.emit(report)
+    else:
+        common.say(
+            f"{len(found)} partitions in {output}: {len(left)} computed now ({ranked} queries), "
+            f"{len(found) - len(left)} were there"
+            + (f"; {failures} documents could not be judged" if failures else "")
+        )
+
+
+def _jobs(
+    jobs: Path | None, queries: Path | None, corpus: str | None, run: Path | None, k: int, output: Path
+) -> Path:
+    """The file of jobs: the one named, or one written beside the output from queries, corpus and run."""
+    if jobs is not None and not (queries or corpus or run):
+        return jobs
+    if jobs is not None or queries is None or corpus is None or run is None:
+        raise InputError("give either --jobs, or all of --queries, --corpus and --run")
+    asked, found = read_queries(queries), read_run(run)
+    wanted = {candidate.document_id for rows in found.values() for candidate in rows[:k]}
+    texts = {d.id or "": d for d in common.read_corpus(corpus) if d.id in wanted}
+    known = {query.id for query in asked}
+    for strangers, what, where in (
+        ([q for q in found if q not in known], "queries", "the file of queries"),
+        (sorted(wanted - texts.keys()), "documents", "the corpus"),
+    ):
+        if strangers:
+            shown = ", ".join(strangers[:5])
+            raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")
+
+    def placed(query: Query) -> tuple[Query, list[Document]]:
+        rows = found.get(query.id, [])[:k]
+        return query, [replace(texts[row.document_id], prior=row.score) for row in rows]
+
+    file = output.with_name(f"{output.name}.jobs.jsonl")
+    write_jobs(file, (placed(query) for query in asked))
+    return file
