@@ -135,7 +135,7 @@ def test_a_run_ends_in_a_reranker_that_ranks_what_it_learned(tmp_path: Path):
     rows = chats.written(tmp_path / "rows.jsonl", *[chats.group(i % 4) for i in range(8)])
     plan = replace(
         PLAN, base=str(base), lists=replace(PLAN.lists, shuffle=True),
-        optimiser=replace(PLAN.optimiser, steps=60, batch=4, part=4, rate=2e-2),
+        optimiser=replace(PLAN.optimiser, steps=35, batch=4, part=4, rate=2e-2),
     )  # fmt: skip
     data = prepare(plan, rows)
     trained = run(plan, data, tmp_path / "run", log_every=20)
