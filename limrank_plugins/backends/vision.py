@@ -5,14 +5,12 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from limrank_plugins.backends.chat import as_completion
 from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, reading_of
-from limrank_plugins.backends.local.fitting import Encoded, Span, fit
 from limrank_plugins.backends.local.loading import load
-from limrank_plugins.backends.local.processing import Pictures, Seen
+from limrank_plugins.backends.local.processing import Pictures
+from limrank_plugins.backends.local.showing import Shown, show, spoken
 from limrank_plugins.backends.local.sight import SeeingNetwork
 from limrank_plugins.backends.local.tokens import PromptEncoder
 from limrank_plugins.backends.local.writing import Draft, choose
@@ -20,17 +18,6 @@ from limrank_plugins.backends.protocols import Generate, ReadLabels, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Prompt
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A prompt as the model gets it: tokens, what goes along with each, the pictures; what was cut."""
-
-    ids: list[int]
-    marks: dict[str, list[int]]
-    tensors: dict[str, Any]
-    cut: int
-    end: str
 
 
 class VisionBackend:
@@ -126,7 +113,8 @@ class VisionBackend:
 
         def prepare(request: ReadLabels) -> tuple[Shown, list[int]]:
             shown = self._shown(request.prompt, self._length)
-            return shown, self._label_ids(request, shown.end)
+            labels = spoken(request.labels, request.prompt, shown.end)
+            return shown, self._encoder.label_ids(labels, shown.end)
 
         prepared, replies = each(requests, prepare)
         with self._lock:
@@ -193,67 +181,9 @@ class VisionBackend:
         return draft.reply
 
     def _shown(self, prompt: Prompt, limit: int) -> Shown:
-        placeholder, token = self._pictures.placeholder, self._pictures.token
-        seen = self._pictures.seen(prompt.images)
-        text = as_completion(prompt, self._processor, placeholder)
-        encoded = self._encoder.encode_completion(text, with_prefix=not prompt.is_chat)
-        if not encoded.ids:
-            raise InputError("the prompt is empty: give at least one word")
-        if encoded.ids.count(token) != len(seen.ids):
-            raise BackendError(
-                f"the prompt came to hold {encoded.ids.count(token)} placeholders for "
-                f"{len(seen.ids)} pictures"
-            )
-        size = sum(map(len, seen.ids))
-        if size > limit:
-            raise InputError(
-                f"the prompt's {len(seen.ids)} pictures alone take {size} tokens, but there is room for "
-                f"{limit}: show fewer at a time, or smaller ones (max_pixels), or raise max_length"
-            )
-        ids, marks, whole = _filled(encoded, token, seen)
-        # What stays is found out by position, so that everything that goes along with a token stays with it.
-        kept, cut = fit(whole, limit)
-        return Shown(
-            [ids[i] for i in kept],
-            {name: [row[i] for i in kept] for name, row in marks.items()},
-            seen.tensors,
-            cut,
-            encoded.end,
-        )
-
-    def _label_ids(self, request: ReadLabels, end: str) -> list[int]:
-        labels = request.labels
-        answers = any(s.text and s.role == "assistant" for s in request.prompt.segments)
-        if request.prompt.is_chat and not answers and end and not end[-1].isspace() and end[-1] != ">":
-            # "ASSISTANT:" is followed by " Yes" in LLaVA's training; "Yes" would be another token.
-            labels = tuple(label if label[:1].isspace() else f" {label}" for label in labels)
-        return self._encoder.label_ids(labels, end)
+        return show(prompt, self._processor, self._pictures, self._encoder, limit)
 
     def _open(self) -> SeeingNetwork:
         if self._network is None:
             raise BackendError("this backend is closed: make a new one")
         return self._network
-
-
-def _filled(encoded: Encoded, token: int, seen: Seen) -> tuple[list[int], dict[str, list[int]], Encoded]:
-    """The prompt's tokens with those of the pictures in place of the placeholders.
-
-    Returns:
-        The tokens; what goes along with each of them (0 for text); and the same prompt, whose "tokens"
-        are their positions.
-    """
-    ids: list[int] = []
-    marks: dict[str, list[int]] = {name: [] for name in seen.marks}
-    offsets: list[Span] = []
-    places = [0]  # where each token of the text, and its end, has gone
-    picture = 0
-    for number, offset in zip(encoded.ids, encoded.offsets, strict=True):
-        several = seen.ids[picture] if number == token else [number]
-        for name, row in marks.items():
-            row += seen.marks[name][picture] if number == token else [0]
-        picture += number == token
-        ids += several
-        offsets += [offset] * len(several)
-        places.append(len(ids))
-    cuttable = [(places[start], places[stop]) for start, stop in encoded.cuttable]
-    return ids, marks, Encoded(list(range(len(ids))), offsets, cuttable, encoded.end)

@@ -14,6 +14,8 @@ from limrank_plugins.errors import InputError, require
 from limrank_training.data.examples import Example, Layout, report
 from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.groups import Group
+from limrank_training.data.picture_layout import PictureLayout
+from limrank_training.data.picture_rows import PictureRow
 from limrank_training.data.rows import TrainingRow, read_training_rows
 from limrank_training.export import template_of
 from limrank_training.objectives import load_objective
@@ -38,8 +40,8 @@ class Prepared:
     dev: list[Example]
     tokenizer: Any
     new_tokens: list[str]
-    layout: Layout | GroupLayout
-    first: TrainingRow | Group
+    layout: Layout | GroupLayout | PictureLayout
+    first: TrainingRow | Group | PictureRow
     report: dict[str, Any]
 
 

@@ -51,7 +51,7 @@ def labelling(base: str, seed: int) -> Any:
             """Logits, shape (rows, most labels)."""
             return held.logits(batch)[0]
 
-        def save(self, place: Path) -> None:
+        def write(self, place: Path) -> None:
             """Write what `GLiClass.load` reads."""
             held.save_pretrained(place)
 

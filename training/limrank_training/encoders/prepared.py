@@ -78,15 +78,15 @@ def whole(
     return EncoderData(made[False], made[True], tokenizer, layout, made[False][0], report, list(new_tokens))
 
 
-class Saves(Protocol):
+class Writes(Protocol):
     """A model that writes itself as its own backend reads it."""
 
-    def save(self, place: Path) -> None:
+    def write(self, place: Path) -> None:
         """Config, weights and tokenizer."""
 
 
 def export(
-    model: Saves,
+    model: Writes,
     tokenizer: Any,
     plan: Plan,
     folder: str | os.PathLike[str],
@@ -105,7 +105,7 @@ def export(
     if plan.objective == "mm-embed":  # a first stage, which no recipe asks
         card = {"encoder": "multimodal-encoder", "plan": plan.name, "base": plan.base}
     with whole_folder(target, held) as place:
-        model.save(Path(place))
+        model.write(Path(place))
         (Path(place) / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
         (Path(place) / "README.md").write_text(model_card(plan, facts or {}, True), "utf-8")
     return target

@@ -82,7 +82,7 @@ def weighing(base: str, seed: int) -> Any:
             hidden = self.module["bert"](**features).last_hidden_state
             return self.module["tok_proj"](hidden).relu()[..., 0].float()
 
-        def save(self, place: Path) -> None:
+        def write(self, place: Path) -> None:
             """Write what `TILDEv2.load` reads."""
             self.held.save_pretrained(place)
 

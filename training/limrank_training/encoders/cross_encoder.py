@@ -1,0 +1,225 @@
+"""Training cross-encoders by `CrossEncoderTrainer`, as ChatGPT-RetrievalQA does (arXiv 2305.02320)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.backends.local.loading import checked_source, no_progress_bar, told
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
+from limrank_training.data.drawing import Drawing
+from limrank_training.data.judged import JudgedQuery, read_judged
+from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
+from limrank_training.plans import Pairs, Plan
+from limrank_training.preparing import base_tokenizer
+from limrank_training.sft import (
+    Trained,
+    accumulated_parts,
+    attach,
+    checkpoint_every,
+    common_arguments,
+    history_of,
+    quiet,
+    total_steps,
+)
+
+_FRAME = 3
+"""`[CLS]` query `[SEP]` passage `[SEP]`; some models have one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a passage, cut as the plan says; `label` is 1.0 where it answers, else 0.0."""
+
+    query: str
+    passage: str
+    label: float
+    where: str
+
+
+def prepare(
+    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
+) -> EncoderData:
+    """Pairs: every positive, and `pairs.negatives` for each; see `preparing.prepare` and `read_judged`.
+
+    Raises:
+        InputError: a row that is not as it should be, or a query for which there is no negative at all.
+    """
+    assert plan.pairs is not None
+    tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
+    made: dict[bool, list[Any]] = {False: [], True: []}
+    report = {}
+    done = 0
+    for dev, queries in by_split(read_judged(rows), plan).items():
+        drawing = Drawing(queries, plan.seed)
+        lengths: list[int] = []
+        cut = 0
+        for judged in queries:
+            for text, label in _judged(judged, drawing, plan.pairs):
+                query, used = shortened(tokenizer, judged.query, plan.pairs.query)
+                passage, more = shortened(tokenizer, text, plan.pairs.passage)
+                made[dev].append(Pair(query, passage, label, judged.where))
+                lengths.append(min(used + more + _FRAME, plan.cutoff))
+                cut += passage != text
+                done += 1
+                if on_progress is not None and done % 1000 == 0:
+                    on_progress(done)
+        positives = sum(one.label == 1.0 for one in made[dev])
+        report["dev" if dev else "train"] = lengths_report(
+            len(queries), lengths, positives=positives, negatives=len(lengths) - positives, cut=cut
+        )
+    return whole(made, tokenizer, _Shown(), report, rows)
+
+
+def _judged(judged: JudgedQuery, drawing: Drawing, pairs: Pairs) -> list[tuple[str, float]]:
+    """The query's passages, each once."""
+    if not judged.positives:
+        return []
+    wanted = pairs.negatives * len(judged.positives)
+    others = drawing.negatives(judged, judged.positives[0], wanted)
+    if wanted and not others:
+        raise InputError(
+            f"{judged.where}: there is no passage that does not answer the query, neither its own nor "
+            f"another query's in its split"
+        )
+    return [*((text, 1.0) for text in judged.positives), *((text, 0.0) for text in others)]
+
+
+def shortened(tokenizer: Any, text: str, most: int) -> tuple[str, int]:
+    """The text's beginning of at most so many tokens, special ones not counted, and how many it has."""
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    if len(found) <= most:
+        return text, len(found)
+    return text[: found[most - 1][1]], most
+
+
+class _Shown:
+    def shown(self, example: Pair) -> tuple[str, str]:
+        """Both texts."""
+        return f"{example.query}\n{example.passage}", f"the pair's label is {example.label:g}"
+
+
+def load(plan: Plan, tokenizer: Any) -> Any:
+    """A cross-encoder that is gone on with, or the plan's base with a head drawn by its seed; float32.
+
+    Raises:
+        InputError: there is no such folder, and it is no hub name.
+        BackendError: it cannot be loaded, or has more than one output.
+    """
+    torch = require("torch", "training", "training")
+    library = require("sentence_transformers", "training", "cross-encoders")
+    source = checked_source(plan.base)
+    with told(plan.base), no_progress_bar(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        model = library.CrossEncoder(
+            source, num_labels=1, max_length=plan.cutoff, device="cpu", model_kwargs={"dtype": torch.float32}
+        )
+    if model.num_labels != 1:
+        raise BackendError(f"{plan.base} has {model.num_labels} outputs: give a base with one, or with none")
+
+    def write(place: Path) -> None:
+        """Write what `CrossEncoder` and the recipe `cross-encoder` read."""
+        before = model.tokenizer.split_special_tokens
+        model.tokenizer.split_special_tokens = False
+        model.save_pretrained(str(place), create_model_card=False)
+        model.tokenizer.split_special_tokens = before
+
+    # A passage that says "[SEP]" stays text, as at inference.
+    model.tokenizer.split_special_tokens = True
+    model.write = write
+    return model
+
+
+def train(
+    model: Any,
+    data: EncoderData,
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Any] = (),
+    log_every: int = 10,
+) -> Trained:
+    """Train on what `prepare` made with binary cross-entropy; as `sft.train`.
+
+    Raises:
+        InputError: a batch that the processes cannot share.
+        BackendError: a loss that is no number.
+    """
+    parts = require("sentence_transformers.cross_encoder", "training", "cross-encoders")
+    losses = require("sentence_transformers.cross_encoder.losses", "training", "cross-encoders")
+    torch = require("torch", "training", "training")
+    loss = losses.BinaryCrossEntropyLoss(model, activation_fn=torch.nn.Identity(), pos_weight=None)
+    last = last_checkpoint(folder) if resume else None
+    trainer = _trainer_class(parts)(
+        model=model,
+        args=arguments(plan, len(data.examples), folder, bool(data.dev), log_every),
+        train_dataset=_dataset(data.examples),
+        eval_dataset=_dataset(data.dev) if data.dev else None,
+        loss=loss,
+        callbacks=[checkpoint_marks(folder, last), *callbacks],
+    )
+    quiet(trainer)
+    attach(callbacks, trainer)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    return Trained(model, history_of(trainer), int(trainer.state.global_step))
+
+
+def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
+    """The trainer's arguments: all that matters is set, whatever its defaults become."""
+    parts = require("sentence_transformers.cross_encoder", "training", "cross-encoders")
+    samplers = require("sentence_transformers.training_args", "training", "cross-encoders")
+    assert plan.pairs is not None
+    steps = total_steps(plan, size)
+    every = checkpoint_every(plan, steps)
+    accumulated = accumulated_parts(plan, plan.optimiser.batch)
+    made = common_arguments(plan, steps, accumulated, every, folder, log_every)
+    if plan.pairs.warmup is not None:
+        made["warmup_steps"] = plan.pairs.warmup
+    return parts.CrossEncoderTrainingArguments(
+        **made,
+        per_device_eval_batch_size=plan.optimiser.part,
+        eval_strategy="steps" if has_dev else "no",
+        eval_steps=every if has_dev else None,
+        prediction_loss_only=True,
+        batch_sampler=samplers.BatchSamplers.BATCH_SAMPLER,
+        multi_dataset_batch_sampler=samplers.MultiDatasetBatchSamplers.PROPORTIONAL,
+        prompts=None,
+        learning_rate_mapping={},
+    )
+
+
+def _dataset(pairs: Sequence[Pair]) -> Any:
+    """Columns in the order that the loss takes them: query, passage, label."""
+    datasets = require("datasets", "training", "cross-encoders")
+    return datasets.Dataset.from_dict(
+        {
+            "query": [one.query for one in pairs],
+            "passage": [one.passage for one in pairs],
+            "label": [one.label for one in pairs],
+        }
+    )
+
+
+def _trainer_class(parts: Any) -> Any:
+    torch = require("torch", "training", "training")
+
+    class Trainer(parts.CrossEncoderTrainer):  # type: ignore[misc]  # the library is not typed here
+        """Stops at a loss that is no number."""
+
+        def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
+            found = super().compute_loss(model, inputs, *others, **named)
+            loss = found[0] if isinstance(found, tuple) else found
+            if not torch.isfinite(loss).all():
+                queries = "; ".join(dict.fromkeys(str(one)[:60] for one in inputs.get("query", ())))
+                raise BackendError(
+                    f"the loss at step {self.state.global_step + 1} is {loss.item()}, for: {queries}. The "
+                    f"last checkpoint stands; lower the learning rate, or look at these rows"
+                )
+            return found
+
+    return Trainer
