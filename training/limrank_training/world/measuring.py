@@ -1,0 +1,44 @@
+"""nDCG@10 of a reranker on topics of the world, by ir_measures: in all, and by the steps a query needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from limrank_plugins import Reranker
+from limrank_training.metrics import ndcg
+from limrank_training.world.files import Topic
+
+
+def measure(reranker: Reranker, topics: Sequence[Topic]) -> dict[str, Any]:
+    """Rank every topic's passages and measure them.
+
+    Returns:
+        `ndcg` on average, `by_steps` the same for queries of 0, 1 and 2 steps, `failed` passages that
+        could not be judged.
+    """
+    rankings = reranker.rank_many(
+        [(topic.question.text, [passage.text for passage in topic.passages]) for topic in topics]
+    )
+    orders = [[int(i) for i in ranking.ids] for ranking in rankings]
+    found = ndcg([[float(p.relevant) for p in topic.passages] for topic in topics], orders)
+    by_steps: dict[int, list[float]] = {}
+    for topic, value in zip(topics, found, strict=True):
+        by_steps.setdefault(topic.question.steps, []).append(value)
+    return {
+        "ndcg": sum(found) / len(found),
+        "by_steps": {steps: sum(values) / len(values) for steps, values in sorted(by_steps.items())},
+        "failed": sum(one.score is None for ranking in rankings for one in ranking),
+    }
+
+
+def chance(topics: Sequence[Topic]) -> float:
+    """What a random order gets on average: the gain of one relevant passage at every place alike."""
+    return sum(expected(len(topic.passages)) for topic in topics) / len(topics)
+
+
+def expected(size: int) -> float:
+    """The mean nDCG@10 over all places that one relevant passage of so many can take."""
+    from math import log2
+
+    return sum(1 / log2(place + 2) for place in range(min(10, size))) / size
