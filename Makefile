@@ -33,7 +33,7 @@ check-data: $(VENV)/.data  ## Quality figures on real collections: make check-da
 test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install chromium chromium-driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --no-skips
 
-soak: $(VENV)/.test  ## The full counts: every kill, minutes long
+soak: $(VENV)/.soak  ## The full counts: every kill, minutes long
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody being waited for
@@ -61,6 +61,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing limrank with what its tests need (once; a minute or two)"
 	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,synth,training,evals,dev]'
+	@touch $@
+
+$(VENV)/.soak: $(VENV)/.test
+	@echo "installing Ray (once; a minute)"
+	@$(PIP) -e '.[ray]'
 	@touch $@
 
 $(VENV)/.data: $(VENV)/.test
