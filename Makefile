@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data test-browser soak bench test-compat clean
+.PHONY: help demo test check check-data test-browser soak proof proof-full bench test-compat clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ soak: $(VENV)/.soak  ## The full counts: every kill, minutes long
 
 bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody being waited for
 	@$(BIN)/python -m limrank_evals.bench.synth_driver
+
+proof: $(VENV)/.test  ## A tiny model learns to rerank in a small world, every arm once; < 15 min on two cores
+	@$(BIN)/python -m limrank_training.world.proof --output proof.json
+
+proof-full: $(VENV)/.test  ## The same with five seeds and intervals; an hour or more
+	@$(BIN)/python -m limrank_training.world.proof --seeds 5 --output proof-full.json --plot proof-full.png
 
 test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done

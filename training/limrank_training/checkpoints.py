@@ -58,7 +58,7 @@ def checkpoint_marks(folder: Path, begun: Path | None = None) -> Any:
         folder: of the run's checkpoints.
         begun: the one that the run goes on from.
     """
-    transformers = require("transformers", "training", "training")
+    transformers: Any = require("transformers", "training", "training")
 
     class Marks(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """Must come before callbacks that take their time over a checkpoint."""

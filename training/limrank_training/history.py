@@ -43,7 +43,7 @@ def append(file: Path, entry: dict[str, float]) -> None:
 
 def journal(file: Path) -> Any:
     """A callback of `transformers` that appends everything that is logged, in the main process."""
-    transformers = require("transformers", "training", "training")
+    transformers: Any = require("transformers", "training", "training")
 
     class Journal(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """Writes what the trainer logs; a run gone on with first forgets what it will log again."""

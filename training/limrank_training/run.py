@@ -17,9 +17,9 @@ from limrank_training.history import HISTORY, journal, read_history
 from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.preparing import Prepared
-from limrank_training.sft import Trained
+from limrank_training.sft import Trained, with_adapters
 from limrank_training.tokens import fit_embeddings
-from limrank_training.watching import MEASURE, DevQuery, best_step, restore, watcher
+from limrank_training.watching import MEASURE, DevQuery, best_step, is_spread, restore, watcher
 
 CHECKPOINTS, FINAL, ADAPTER = "checkpoints", "final", "adapter"
 PLAN, REPORT = "plan.json", "report.json"
@@ -72,9 +72,11 @@ def train(
         callbacks=[*own, *callbacks],
         log_every=log_every,
     )
-    metrics = _ended(plan, trained, folder)
     if not is_main():
         return trained  # one process writes
+    if is_spread():
+        trained.model = _whole(plan, data, folder)
+    metrics = _ended(plan, trained, folder)
     write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
     draw_curves(folder, plan.name)
     facts = {"Data": data.report, "Metrics": metrics}
@@ -83,6 +85,15 @@ def train(
     if merge:
         parts.export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
     return trained
+
+
+def _whole(plan: Plan, data: Prepared, folder: Path) -> Any:
+    """The last checkpoint as one model in memory: what was trained is spread over the processes."""
+    last = last_checkpoint(folder / CHECKPOINTS)
+    assert last is not None
+    model = with_adapters(load_objective(plan.objective).load(plan, data.tokenizer), plan)
+    restore(model, last)
+    return model
 
 
 def _ended(plan: Plan, trained: Trained, folder: Path) -> dict[str, Any]:

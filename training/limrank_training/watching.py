@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins import Reranker
+from limrank_plugins.arguments import Thinking
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
@@ -92,7 +93,7 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
     asked = model.get_base_model() if hasattr(model, "get_base_model") else model
     with _resting(model):
         backend = TransformersBackend.over(asked, tokenizer)
-        reading = "full" if plan.reasoning and plan.watch.reasoning else "none"
+        reading: Thinking = "full" if plan.reasoning and plan.watch.reasoning else "none"
         reranker = Reranker(
             plan.recipe,
             backend=backend,
@@ -123,7 +124,7 @@ def watcher(plan: Plan, tokenizer: Any, queries: Sequence[DevQuery], folder: Pat
         queries: see `dev_queries`.
         folder: of the run, whose history says what was measured before.
     """
-    transformers = require("transformers", "training", "training")
+    transformers: Any = require("transformers", "training", "training")
     assert plan.watch is not None
     patience = plan.watch.patience
 
@@ -136,12 +137,11 @@ def watcher(plan: Plan, tokenizer: Any, queries: Sequence[DevQuery], folder: Pat
             self.trainer = trainer
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-            for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
-                if os.environ.get(name, "false").lower() in ("1", "true"):
-                    raise InputError(
-                        "weights that are spread over processes cannot be ranked with: leave the table watch "
-                        "out, and measure the checkpoints afterwards"
-                    )
+            if is_spread():
+                raise InputError(
+                    "weights that are spread over processes cannot be ranked with: leave the table watch "
+                    "out, and measure the checkpoints afterwards"
+                )
             if state.global_step and state.global_step not in dict(_seen(folder)):
                 self._measure(model)  # it was killed between the checkpoint and its measurement
             self._judge(control)
@@ -164,19 +164,27 @@ def watcher(plan: Plan, tokenizer: Any, queries: Sequence[DevQuery], folder: Pat
     return Watcher()
 
 
+def is_spread() -> bool:
+    """Whether the launcher spreads each weight over the processes (FSDP, ZeRO-3)."""
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(name, "false").lower() in ("1", "true") for name in names)
+
+
 def restore(model: Any, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into the model that is in memory.
+    """Put a checkpoint's weights into a model that is in memory.
 
     Raises:
         InputError: the folder holds no weights that fit.
     """
     load_file = require("safetensors.torch", "training", "checkpoints").load_file
-    adapter, whole = checkpoint / "adapter_model.safetensors", checkpoint / "model.safetensors"
+    adapter, whole = checkpoint / "adapter_model.safetensors", sorted(checkpoint.glob("model*.safetensors"))
     if adapter.is_file() and hasattr(model, "peft_config"):
         peft = require("peft", "training", "LoRA")
         peft.set_peft_model_state_dict(model, load_file(adapter))
-    elif whole.is_file():
-        model.load_state_dict(load_file(whole), strict=False)
+    elif whole:
+        for part in whole:
+            if model.load_state_dict(load_file(part), strict=False).unexpected_keys:
+                raise InputError(f"{part} holds weights of another model")
     else:
         raise InputError(f"{checkpoint} holds no weights of this model")
 

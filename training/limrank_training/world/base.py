@@ -25,11 +25,9 @@ from limrank_training.sft import fine_tune
 from limrank_training.world.language import (
     ATTRIBUTES,
     MARKS,
-    RELATIONS,
     World,
     compared,
     imagined,
-    linked,
     names,
 )
 from limrank_training.world.questions import make_question, resolved
@@ -186,8 +184,8 @@ def _prompt_pieces(name: str) -> list[str]:
     mark = "@@"
     pieces: list[str] = list(template.labels)
     for count in (1,) if recipe.oracle == "score" else (2, 3, 4):
-        labels = {} if recipe.oracle == "score" else {"labels": _shown(recipe, count)}
-        prompt = template.render(mark, [mark] * count, **labels)
+        shown = () if recipe.oracle == "score" else _shown(recipe, count)
+        prompt = template.render(mark, [mark] * count, labels=shown)
         for segment in prompt.segments:
             for stretch in segment.text.replace("<think>", mark).split(mark):
                 pieces += [part.rstrip(" ") for part in _LABEL.split(stretch)]

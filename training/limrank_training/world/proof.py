@@ -6,10 +6,10 @@ the exported folder is loaded and ranked with like any other checkpoint.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -100,8 +100,8 @@ def summary(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def table(rows: Iterable[dict[str, Any]]) -> str:
     """The summary as a Markdown table."""
     about = {arm.name: arm.about for arm in ARMS}
-    head = "| Arm | Rows | Chance | Before | After | 0 steps | 1 step | 2 steps |\n|---|---|---|---|---|---|---|---|"
-    lines = [head]
+    names = ("Arm", "Rows", "Chance", "Before", "After", "0 steps", "1 step", "2 steps")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in rows:
         after = f"{row['after']:.3f}"
         if row["interval"] is not None:
@@ -119,6 +119,29 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def draw(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """The summary as bars with their intervals, chance as a line, as PNG.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    require("matplotlib", "training", "the proof's plot")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.5 * len(rows) + 1.4), layout="constrained")
+    axis: Any = figure.subplots()
+    names = [row["arm"] for row in rows]
+    axis.barh(names, [row["after"] for row in rows], xerr=[row["interval"] or 0.0 for row in rows], capsize=3)
+    axis.axvline(_mean([row["chance"] for row in rows]), color="black", linestyle=":", label="chance")
+    axis.set_xlim(0, 1)
+    axis.invert_yaxis()
+    axis.set_xlabel("nDCG@10 on held-out entities")
+    axis.legend(frameon=False, loc="lower right")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=130)
+    write_whole(file, picture.getvalue())
+
+
 def main(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes, as JSON.")],
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
@@ -127,6 +150,7 @@ def main(
     ] = None,
     processes: Annotated[int, typer.Option(help="Arms trained at a time.")] = 2,
     folder: Annotated[Path | None, typer.Option(help="Keep bases, data and runs here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the arms into this PNG.")] = None,
 ) -> None:
     """Train every arm of the small world and say what it learned."""
     began = time.perf_counter()
@@ -134,6 +158,8 @@ def main(
         found = prove(range(seeds), arms or (), Scale(), folder or Path(spare), processes)
     found["seconds"] = round(time.perf_counter() - began)
     write_whole(output, (json.dumps(found, indent=2) + "\n").encode("ascii"))
+    if plot is not None:
+        draw(found["arms"], plot)
     typer.echo(table(found["arms"]))
     common.say(f"nDCG@10 on held-out entities; {found['seconds']} s; {output}")
 
@@ -167,4 +193,4 @@ def _half(values: Sequence[float]) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    typer.run(main)
