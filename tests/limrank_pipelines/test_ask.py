@@ -16,7 +16,7 @@ pytest.importorskip("openai", reason="needs the openai SDK: pip install 'limrank
 
 CORPUS = [
     {"_id": "stand", "title": "Tea", "text": "The stand sells lemon tea and \u001b[31mcake."},
-    {"_id": "acid", "title": "Curds", "text": "Acid makes the casein of milk curdle."},
+    {"_id": "acid", "title": "Curds\u0007", "text": "Acid makes the casein of milk curdle."},
     {"_id": "bread", "title": "Bread", "text": "Bread rises because yeast makes gas."},
 ]
 QUESTION = "why does milk curdle in lemon tea"
@@ -56,10 +56,10 @@ def test_a_served_reader_answers_and_its_sources_are_listed(corpus: Path):
         again = json.loads(ask(corpus, corpus, QUESTION, *served(server), "--top-n", 2, "--json").stdout)
         asked = [call for call in server.calls if "messages" in call.body]
         assert len(asked) == 1, "the second time, the answer is in the store"
-        assert "Passage [2]: Curds Acid makes the casein" in asked[0].prompt
+        assert "Passage [2]: Curds\u0007 Acid makes the casein" in asked[0].prompt
     lines = done.stdout.splitlines()
     assert lines[0] == "Acid does it [2], they say."
-    assert "[2] Curds: Acid makes the casein of milk curdle." in lines
+    assert "[2] Curds·: Acid makes the casein of milk curdle." in lines, "no control character is shown"
     assert "no reader" not in done.stderr
     assert again["answer"] == "Acid does it [2], they say."
     assert again["citations"] == [{"number": 2, "id": "acid"}]
