@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from limrank_evals.exclusion import count_excluded, read_excluded
 from limrank_evals.judgements import read_judgements
+from limrank_evals.loaders import load_folder, load_questions
 from limrank_evals.reasonrank import read_reasonrank
 from limrank_evals.runs import Row, Rows, arranged, read_rows, tied
 from limrank_evals.scoring import score
@@ -127,3 +128,12 @@ def test_reasonranks_published_rows():
     assert economics.cut_short, "the file ends in the middle of a record in its own repository"
     for row in robotics.rows + economics.rows:
         assert row[:4] == ("reasonrank-7B", "reasonir", 100, 1)
+
+
+def test_real_collections_through_the_loaders():
+    found = load_folder(folder() / "scifact_train", "train")
+    assert (len(found.documents), len(found.queries)) == (5183, 809)
+    assert found.checked() == ()
+    questions = load_questions(folder() / "openstax_psychology" / "mcq.jsonl.gz")
+    assert len(questions) == 311
+    assert len(load_questions(folder() / "openstax_psychology" / "mmlu.jsonl.gz")) == 1296

@@ -1,0 +1,104 @@
+"""BRIGHT (arXiv 2407.12883): 12 tasks whose relevant documents take reasoning to find.
+
+The hub's `xlangai/BRIGHT` has a configuration `documents` (`id`, `content`), `long_documents`, `examples`
+(`id`, `query`, `excluded_ids`, `gold_ids`, `gold_ids_long`) and one for each model's reasoning queries, such
+as `gpt4_reason`; the split is the task. Excluded documents go before any cut: `limrank_evals.exclusion`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from limrank_evals.exclusion import check_judgements, without_nothing
+from limrank_evals.judgements import Qrels, read_judgements
+from limrank_evals.loaders.benchmark import Benchmark, check_count
+from limrank_evals.loaders.rows import field, read_rows
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+
+HUB = "xlangai/BRIGHT"
+LICENCE = "CC BY 4.0 (its texts from StackExchange: CC BY-SA)"
+
+# Queries of each task, as published: 1,384 in all.
+BRIGHT_TASKS = {
+    "biology": 103,
+    "earth_science": 116,
+    "economics": 103,
+    "psychology": 101,
+    "robotics": 101,
+    "stackoverflow": 117,
+    "sustainable_living": 108,
+    "leetcode": 142,
+    "pony": 112,
+    "aops": 111,
+    "theoremqa_questions": 194,
+    "theoremqa_theorems": 76,
+}
+# Tasks that have no long documents.
+_SHORT_ONLY = ("leetcode", "aops", "theoremqa_questions", "theoremqa_theorems")
+
+
+def load_bright(
+    task: str,
+    source: str | os.PathLike[str] = HUB,
+    *,
+    long: bool = False,
+    reasoning: str = "",
+    qrels: str | os.PathLike[str] | None = None,
+    strict: bool = True,
+) -> Benchmark:
+    """Load one task.
+
+    Args:
+        task: one of `BRIGHT_TASKS`.
+        source: the hub's repository, or a folder with its layout.
+        long: whole pages and `gold_ids_long` instead of passages and `gold_ids`.
+        reasoning: search with the queries of this configuration (`gpt4_reason`); rerankers are to be
+            shown the original ones, which `load_bright` gives without it.
+        qrels: other judgements than the published ones, for example Anserini's corrected ones.
+        strict: a number of queries that is not the published one is an error, not a warning.
+
+    Raises:
+        InputError: an unknown task, one without long documents, wrong rows or counts, or a document
+            that is both relevant and excluded.
+        BackendError: the hub cannot be read.
+    """
+    if task not in BRIGHT_TASKS:
+        raise InputError(f"BRIGHT has no task {task!r}; it has {', '.join(BRIGHT_TASKS)}")
+    if long and task in _SHORT_ONLY:
+        raise InputError(f"BRIGHT's task {task} has no long documents")
+    examples = list(read_rows(source, "examples", task))
+    texts = examples if not reasoning else list(read_rows(source, reasoning, task))
+    where = f"BRIGHT {task}"
+    queries = tuple(Query(field(row, "query", where), _id(row, where)) for row in texts)
+    golds = "gold_ids_long" if long else "gold_ids"
+    published = {
+        _id(row, where): dict.fromkeys(without_nothing(field(row, golds, where, list)), 1) for row in examples
+    }
+    excluded = {
+        _id(row, where): frozenset(without_nothing(field(row, "excluded_ids", where, list)))
+        for row in examples
+    }
+    graded: Qrels = published if qrels is None else read_judgements(qrels)
+    check_judgements(graded, excluded)
+    variant = ("long" if long else "published") if qrels is None else os.path.basename(qrels)
+    documents = (
+        Document(field(row, "content", where), _id(row, where))
+        for row in read_rows(source, "long_documents" if long else "documents", task)
+    )
+    return Benchmark(
+        "BRIGHT",
+        task,
+        queries,
+        tuple(documents),
+        graded,
+        excluded,
+        licence=LICENCE,
+        variant=variant,
+        warnings=tuple(check_count(f"{where}, queries", len(queries), BRIGHT_TASKS[task], strict=strict)),
+    )
+
+
+def _id(row: dict[str, Any], where: str) -> str:
+    return str(field(row, "id", where, (str, int)))

@@ -1,0 +1,138 @@
+"""Questions with options and a key: any JSONL of them, and GPQA, whose texts must not be shown.
+
+GPQA's authors ask that its questions never appear in plain text online, so that they do not end up in
+training data. A gated set's questions are written as hashes unless they are asked for by `--show-gated`.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limrank_evals.answers import choice_letters
+from limrank_evals.loaders.benchmark import check_count
+from limrank_evals.loaders.rows import field, file_rows
+from limrank_plugins.data import check_unique
+from limrank_plugins.errors import InputError
+
+GPQA_DIAMOND = 198
+
+
+@dataclass(frozen=True, slots=True)
+class MultipleChoice:
+    """A question.
+
+    Attributes:
+        id: its identifier.
+        question: its text.
+        choices: the options' texts, in the set's order.
+        answer: the letter of the right one in that order.
+        gated: its text must not be shown.
+    """
+
+    id: str
+    question: str = dataclasses.field(repr=False)
+    choices: tuple[str, ...] = dataclasses.field(repr=False)
+    answer: str
+    gated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.answer not in tuple(choice_letters(len(self.choices))):
+            raise InputError(
+                f"question {self.id!r} has {len(self.choices)} options and the key {self.answer!r}"
+            )
+
+    def shown(self, *, show_gated: bool = False) -> dict[str, Any]:
+        """The question for reports and logs: its texts, or only their hash where it is gated."""
+        if self.gated and not show_gated:
+            return {"id": self.id, "sha256": hashed([self.question, *self.choices])}
+        return {
+            "id": self.id,
+            "question": self.question,
+            "choices": list(self.choices),
+            "answer": self.answer,
+        }
+
+
+def hashed(texts: Sequence[str]) -> str:
+    """One hash of several texts: enough to tell whether two reports are about the same question."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return digest.hexdigest()
+
+
+def load_questions(path: str | os.PathLike[str], *, gated: bool = False) -> tuple[MultipleChoice, ...]:
+    """Questions of a JSONL file: `_id` or `id`, `question`, `choices`, `answer` (a letter or a place from 0).
+
+    Raises:
+        InputError: a line that is no such question, an id twice, or no questions.
+    """
+    try:
+        found = [
+            _question(row, f"{path}, question {number}", gated)
+            for number, row in enumerate(file_rows(Path(path)), start=1)
+        ]
+    except InputError:
+        if gated:
+            # The message may quote the row.
+            raise InputError(
+                f"{path} holds a question that cannot be read; it is gated, so not shown"
+            ) from None
+        raise
+    return _whole(found, path)
+
+
+def _question(row: dict[str, Any], where: str, gated: bool) -> MultipleChoice:
+    choices = field(row, "choices", where, list)
+    key = field(row, "answer", where, (str, int))
+    if isinstance(key, int):
+        if not 0 <= key < len(choices):
+            raise InputError(f"{where}: there is no option number {key}")
+        key = choice_letters(len(choices))[key]
+    name = str(field(row, "_id" if "_id" in row else "id", where, (str, int)))
+    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated)
+
+
+def load_gpqa(path: str | os.PathLike[str], *, strict: bool = True) -> tuple[MultipleChoice, ...]:
+    """GPQA's `gpqa_diamond.csv`; the right answer is A everywhere, so shuffle the options.
+
+    Raises:
+        InputError: no such file (the message has the steps to get it), wrong columns or counts.
+    """
+    if not Path(path).is_file():
+        raise InputError(
+            f"there is no file {str(path)!r}. GPQA is gated: accept its terms on "
+            f"https://huggingface.co/datasets/Idavidrein/gpqa, run `hf auth login`, then "
+            f"`hf download Idavidrein/gpqa gpqa_diamond.csv --repo-type dataset --local-dir .`"
+        )
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV file in UTF-8: {type(error).__name__}") from None
+    found = []
+    for number, row in enumerate(rows, start=1):
+        where = f"{path}, question {number}"
+        names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+        # Errors must not quote the row: it is gated.
+        if any(not isinstance(row.get(name), str) for name in (*names, "Question", "Record ID")):
+            raise InputError(f"{where}: expected the columns Record ID, Question, {', '.join(names)}")
+        found.append(
+            MultipleChoice(row["Record ID"], row["Question"], tuple(row[name] for name in names), "A", True)
+        )
+    check_count("GPQA diamond, questions", len(found), GPQA_DIAMOND, strict=strict)
+    return _whole(found, path)
+
+
+def _whole(found: list[MultipleChoice], path: str | os.PathLike[str]) -> tuple[MultipleChoice, ...]:
+    if not found:
+        raise InputError(f"{path} holds no questions")
+    check_unique([question.id for question in found], f"question id of {path}")
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""Rows of a dataset: from the hub by `datasets`, or from a local folder that has the hub's layout.
+
+A local folder holds `<config>/<split>*.parquet`, `.jsonl` or `.jsonl.gz` (or `<config>/<split>/…`), which is
+what a hub repository downloads to. Nothing is downloaded for a source that is a folder here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.io import read_lines
+
+_KINDS = (".parquet", ".jsonl", ".jsonl.gz")
+
+
+def read_rows(source: str | os.PathLike[str], config: str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows of one configuration and split.
+
+    Args:
+        source: a folder here, or a repository's name on the hub.
+        config: the configuration, a folder in `source`.
+        split: the split, what its files' names begin with.
+
+    Raises:
+        InputError: a folder without such files, or a line that is no JSON object.
+        BackendError: the hub cannot be reached or refuses; the message says what to do.
+        MissingExtra: `datasets` (or pyarrow) is not installed.
+    """
+    if Path(source).is_dir():
+        for file in split_files(Path(source), config, split):
+            yield from file_rows(file)
+        return
+    datasets = require("datasets", "evals", f"reading {source} from the hub")
+    try:
+        table = datasets.load_dataset(str(source), config, split=split)
+    except Exception as error:
+        raise BackendError(
+            f"{source} ({config}, {split}) cannot be read from the hub: {type(error).__name__}: {error}. "
+            f"If it is gated, accept its terms on https://huggingface.co/datasets/{source} and run "
+            f"`hf auth login`; without a network, give a folder with the files of that repository"
+        ) from error
+    yield from table
+
+
+def split_files(folder: Path, config: str, split: str) -> list[Path]:
+    """The files of one configuration and split in a folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    place = folder / config
+    found = [*place.glob(f"{split}*"), *(place / split).glob("*")]
+    files = sorted(file for file in found if file.is_file() and file.name.endswith(_KINDS))
+    # `test` must not find `testing.jsonl`: what follows a split's name is a mark.
+    files = [f for f in files if f.parent.name == split or not f.name[len(split)].isalnum()]
+    if not files:
+        raise InputError(
+            f"{folder} has no split {split!r} of {config!r}: expected {config}/{split}.jsonl or .parquet"
+        )
+    return files
+
+
+def field(row: dict[str, Any], name: str, where: str, kind: type | tuple[type, ...] = str) -> Any:
+    """One field of a row; raises an `InputError` where it is missing or of another type."""
+    value = row.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"{where}: {name!r} cannot be {value!r}; the fields are {sorted(row)}")
+    return value
+
+
+def file_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of one parquet or JSONL file; errors as for `read_rows`."""
+    if file.suffix == ".parquet":
+        parquet = require("pyarrow.parquet", "evals", f"reading {file.name}")
+        try:
+            with parquet.ParquetFile(file) as opened:
+                for batch in opened.iter_batches():
+                    yield from batch.to_pylist()
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file} is no whole parquet file: {error}") from error
+        return
+    for number, line in read_lines(file):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{file}, line {number}: not JSON ({error}): {line[:80]!r}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{file}, line {number}: expected a JSON object, but got {line[:80]!r}")
+        yield row
