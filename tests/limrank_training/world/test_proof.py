@@ -1,0 +1,50 @@
+"""The proof's own path at a size that learns nothing, and, as a soak, at the size of `make proof`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from limrank_training.world.arms import ARMS, RECIPES, Scale, named, run_arm
+from limrank_training.world.base import Shape, make_base
+from limrank_training.world.language import make_world
+from limrank_training.world.proof import draw, summary, table
+
+torch.set_num_threads(1)
+
+
+def test_every_kind_of_arm_goes_from_rows_to_a_ranking(tmp_path: Path):
+    world = make_world(0)
+    scale = Scale(shape=Shape(steps=2, batch=8), topics=40, steps=2, asked=3, candidates=10)
+    base = make_base(world, tmp_path / "base", RECIPES, scale.shape, 0)
+    runs = [
+        run_arm(world, arm, scale, 0, base, tmp_path / arm.name)
+        for arm in named(["no-traces", "curated", "setwise", "listwise"])
+    ]
+    assert [run["arm"] for run in runs] == ["no-traces", "curated", "setwise", "listwise"]
+    assert [run["rows"] for run in runs] == [160, 8, 40, 40]
+    for run in runs:
+        assert 0 <= run["after"]["ndcg"] <= 1
+        assert set(run["after"]["by_steps"]) <= {0, 1, 2}
+    rows = summary(json.loads(json.dumps(runs)))
+    assert table(rows).count("\n") == len(runs) + 1
+    draw(rows, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_base(tmp_path: Path):
+    world, shape = make_world(1), Shape(steps=2, batch=4)
+    one, other = (make_base(world, tmp_path / name, RECIPES, shape, 5) for name in ("one", "other"))
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+
+
+@pytest.mark.soak
+def test_it_learns_to_rerank_entities_it_was_never_trained_on(tmp_path: Path):
+    scale, world = Scale(), make_world(0)
+    base = make_base(world, tmp_path / "base", RECIPES, scale.shape, 0)
+    run = run_arm(world, ARMS[0], scale, 0, base, tmp_path / "traces")
+    assert run["before"]["ndcg"] < run["chance"] + 0.1
+    assert run["after"]["ndcg"] > run["chance"] + 0.3
