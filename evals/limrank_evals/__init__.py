@@ -1,4 +1,4 @@
-"""Benchmarks, metrics, reports.
+"""Benchmarks, measures, comparisons: numbers that say what they are of and how sure they are.
 
-Nothing is built here yet; README.md beside this package says what will live here.
+See docs/evaluation.md; `limrank eval --help` lists the commands.
 """

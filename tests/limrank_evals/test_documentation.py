@@ -1,0 +1,53 @@
+"""What docs/evaluation.md prints: every command parses, every snippet runs, every name exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from limrank_evals import loaders
+from limrank_evals.stats import paired
+from limrank_plugins.cli import build_app
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+RUN = "q1 Q0 a 1 2 x\nq1 Q0 b 2 1 x\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_parse(command: str):
+    program, *arguments = shlex.split(command)
+    assert program == "limrank"
+    group = typer.main.get_command(build_app())
+    for name in arguments[:2]:
+        group = group.commands[name]  # type: ignore[attr-defined]
+    group.make_context(command, arguments[2:])  # raises for an unknown option or a missing argument
+
+
+def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("bm25.run", "reranked.run"):
+        Path(name).write_text(RUN)
+    Path("qrels.trec").write_text("q1 0 a 1\n")
+    for command in (COMMANDS[0], next(c for c in COMMANDS if "compare" in c)):
+        done = CliRunner().invoke(build_app(), shlex.split(command)[1:])
+        assert done.exit_code == 0, done.output
+
+
+def test_snippets_run(capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "docs/evaluation.md", "exec"), {})
+    assert "| mini | 20.00 |" in capsys.readouterr().out
+
+
+def test_the_page_says_what_the_code_has():
+    for name in re.findall(r"`(load_\w+)`", PAGE):
+        assert hasattr(loaders, name)
+    assert {name for name in loaders.__all__ if name.startswith("load_")} <= set(re.findall(r"`(\w+)`", PAGE))
+    assert f"up to {paired._EXACT} queries" in PAGE
+    assert f"up to {paired._EXACT_DISCORDANT:,} discordant" in PAGE
