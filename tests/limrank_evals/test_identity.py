@@ -28,7 +28,8 @@ def test_there_and_back(tmp_path: Path):
 
 
 def test_the_setting_is_everything_that_makes_numbers_comparable():
-    assert set(HERE.setting()) == set(SETTINGS)
+    wanted = {"first_stage", "queries", "depth", "prompts", "qrels", "ties", "averaging"}
+    assert set(HERE.setting()) == set(SETTINGS) == wanted
     other = replace(HERE, depth=10, qrels="fixed", first_stage="", recipe="rank1", version="0")
     assert other.differences(HERE.setting()) == ["first stage unknown", "depth 10", "judgements fixed"]
     assert replace(HERE, recipe="rank1", model="m", backend="b").differences(HERE.setting()) == []
