@@ -90,8 +90,8 @@ class Scale:
     """
 
     shape: Shape = field(default_factory=Shape)
-    topics: int = 1200
-    steps: int = 400
+    topics: int = 2000
+    steps: int = 1200
     batch: int = 16
     rate: float = 4e-3
     rank: int = 16

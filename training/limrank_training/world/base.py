@@ -58,7 +58,7 @@ class Shape:
     width: int = 64
     layers: int = 3
     heads: int = 4
-    steps: int = 1200
+    steps: int = 1600
     batch: int = 32
     rate: float = 4e-3
 

@@ -28,7 +28,7 @@ def measure(reranker: Reranker, topics: Sequence[Topic]) -> dict[str, Any]:
     return {
         "ndcg": sum(found) / len(found),
         "by_steps": {steps: sum(values) / len(values) for steps, values in sorted(by_steps.items())},
-        "failed": sum(one.score is None for ranking in rankings for one in ranking),
+        "failed": sum(len(ranking.failures) for ranking in rankings),
     }
 
 
