@@ -233,8 +233,8 @@ def test_what_the_synthesizer_exports_is_read(base: Path, rows: Path, tmp_path: 
 GOOD_CHAT = {
     "id": "a", "images": ["red.png"],
     "messages": [
-        {"role": "user", "content": "<image>Image Caption: c\nQuestion: q\nBased on the image and its "
-         "caption, is the image relevant to the question? Answer 'Yes' or 'No'."},
+        {"role": "user", "content": "<image>Image Caption: c\nQuestion: q\nBased on the image and "
+         "its caption, is the image relevant to the question? Answer 'Yes' or 'No'."},
         {"role": "assistant", "content": "Yes"},
     ],
 }  # fmt: skip

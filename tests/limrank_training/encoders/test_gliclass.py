@@ -108,6 +108,9 @@ def test_the_same_actions_are_used_in_every_inner_step(base: Path, rows: Path):
     model = gliclass.load(made, data.tokenizer).train()
     acting = Actions(model, POLICY, 0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    again = Actions(model, POLICY, 0)
+    looked = [again.logits(model, again.batch(data.examples, 0)) for _ in range(2)]
+    assert torch.equal(*looked), "dropout is off, so a ratio moves by steps alone"
     drawn, ratios = [], []
     for _ in range(2 * POLICY.iterations):
         batch = acting.batch(data.examples, 0)
@@ -123,7 +126,7 @@ def test_the_same_actions_are_used_in_every_inner_step(base: Path, rows: Path):
         optimiser.step()
     k = POLICY.iterations
     for start in (0, k):
-        assert torch.allclose(ratios[start], torch.ones_like(ratios[start]), atol=1e-6), "dropout is off"
+        assert torch.allclose(ratios[start], torch.ones_like(ratios[start]), atol=1e-6)
         assert not torch.allclose(ratios[start + 1], torch.ones_like(ratios[0]), atol=1e-4)
         assert all(torch.equal(drawn[start], one) for one in drawn[start : start + k])
     assert not torch.equal(drawn[0], drawn[k]), "a new round, new actions"
