@@ -1,4 +1,4 @@
-"""A backend over a model that is in memory: the answers of a loaded one, with whatever its weights are now."""
+"""A backend over a model in memory: the answers of a loaded one, with what its weights are now."""
 
 from __future__ import annotations
 

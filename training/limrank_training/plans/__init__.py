@@ -121,7 +121,9 @@ class Plan:
             if (getattr(self, name) is not None) != (self.objective in objectives):
                 owners = " and ".join(objectives)
                 raise InputError(f"a table {name} belongs to objective {owners}, and the objective needs it")
-        if self.watch is not None and (not self.dev or self.objective in ("graded", "grpo", "ragvl", *ENCODERS)):
+        if self.watch is not None and (
+            not self.dev or self.objective in ("graded", "grpo", "ragvl", *ENCODERS)
+        ):
             raise InputError(
                 "a table watch needs dev > 0, and an objective that makes a ranking of a file's rows: sft, "
                 "setwise-sft, listwise-sft or first"
