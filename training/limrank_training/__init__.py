@@ -1,4 +1,4 @@
 """LoRA fine-tuning, ranking losses, rewards, export.
 
-`losses` and `rewards` are pure functions; README.md beside this package says what else will live here.
+README.md beside this package says what lives where.
 """

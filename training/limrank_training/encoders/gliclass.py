@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.backends.gliclass.layout import LABEL, SEPARATOR, Layout
-from limrank_plugins.backends.local.pairs import Row, longest
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.backends.local.pairs import longest
+from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.classes import JointClasses, PassageClass
 from limrank_plugins.recipes import load_recipe
 from limrank_training.data.drawing import generator
 from limrank_training.data.judged import JudgedQuery, read_judged
+from limrank_training.encoders.labelled import Labelled, labelled_batch
 from limrank_training.encoders.labelling import labelling
 from limrank_training.encoders.policy import Actions
 from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
@@ -28,26 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POLICY = "policy"
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A text with its labels as the model reads them.
-
-    Attributes:
-        row: the input's tokens.
-        fits: for each label, whether it fits.
-        text, labels: what was written into the input.
-        number: tells examples apart.
-        where: file and line.
-    """
-
-    row: Row
-    fits: tuple[bool, ...]
-    text: str
-    labels: tuple[str, ...]
-    number: int
-    where: str
 
 
 def prepare(
@@ -149,27 +130,6 @@ class Fits:
     def count(self, batch: dict[str, Any]) -> int:
         """The labels."""
         return int(batch["real"].sum())
-
-
-def labelled_batch(model: Any, examples: Sequence[Labelled]) -> dict[str, Any]:
-    """What `Fits` and `Actions` are computed from.
-
-    Returns:
-        Token tensors, `labels` and `real`, shape (rows, most labels), `numbers` and `rows`.
-    """
-    torch = require("torch", "training", "training")
-    width = max(len(one.fits) for one in examples)
-
-    def filled(values: Sequence[bool]) -> list[bool]:
-        return [*values, *[False] * (width - len(values))]
-
-    features: dict[str, Any] = model.features([one.row for one in examples])
-    return features | {
-        "labels": torch.tensor([filled(one.fits) for one in examples]),
-        "real": torch.tensor([filled([True] * len(one.fits)) for one in examples]),
-        "numbers": [one.number for one in examples],
-        "rows": [one.where for one in examples],
-    }
 
 
 def load(plan: Plan, tokenizer: Any) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import require
+from limrank_training.encoders.labelled import labelled_batch
 from limrank_training.losses.labels import action_log_probabilities, ppo_labels
 from limrank_training.plans import Policy
 
@@ -51,9 +52,7 @@ class Actions:
         self._drawn: dict[int, _Drawn] = {}
 
     def batch(self, examples: Sequence[Any], pad: int, *, packed: bool = False) -> dict[str, Any]:
-        """As `gliclass.labelled_batch`."""
-        from limrank_training.encoders.gliclass import labelled_batch
-
+        """As `labelled_batch`."""
         return labelled_batch(self._model, examples)
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
