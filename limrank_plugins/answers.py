@@ -7,7 +7,7 @@ back is what a schedule does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from limrank_plugins.data import Judgement, Usage
@@ -117,6 +117,24 @@ class Outcome:
 
     judgements: tuple[Judgement, ...]
     order: list[int] | None = None
+
+    def best_first(self, threshold: float | None = None) -> list[int]:
+        """Input positions, best first, with every failed document at its own; an order has no threshold."""
+        if self.order is None:
+            return arrange(self.judgements, threshold)
+        failed = [i for i, judgement in enumerate(self.judgements) if judgement.failure is not None]
+        return put_back([i for i in self.order if self.judgements[i].failure is None], failed)
+
+    def reasons_given(self) -> list[Judgement]:
+        """The judgements. Where scores are the result, none is a failure: it gets a reason if it has none."""
+        if self.order is not None:
+            return list(self.judgements)
+        return [
+            replace(judgement, failure="no reason given")
+            if judgement.score is None and judgement.failure is None
+            else judgement
+            for judgement in self.judgements
+        ]
 
 
 def _shared(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limrank_plugins.answers import Outcome, arrange, put_back
-from limrank_plugins.data import Document, Failure, Hit, Judgement, Query, Ranking, Usage
+from limrank_plugins.answers import Outcome
+from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 
@@ -21,8 +21,8 @@ def to_ranking(
 ) -> Ranking:
     """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
     judgements = outcome.judgements
-    order = _whole_order(outcome, threshold)
-    reasons = [_failure(judgement, outcome) for judgement in judgements]
+    order = outcome.best_first(threshold)
+    reasons = [judgement.failure for judgement in outcome.reasons_given()]
     usage = Usage()
     for judgement in judgements:
         usage = usage + judgement.usage
@@ -63,18 +63,3 @@ def check_cut(top_n: int | None, threshold: float | None) -> None:
         raise InputError(f"top_n must be a whole number > 0, or None for all, but got {top_n!r}")
     if threshold is not None and (isinstance(threshold, bool) or not math.isfinite(threshold)):
         raise InputError(f"threshold must be a finite number, or None for none, but got {threshold!r}")
-
-
-def _whole_order(outcome: Outcome, threshold: float | None) -> list[int]:
-    """Input positions, best first, with every failed document at its own."""
-    if outcome.order is None:
-        return arrange(outcome.judgements, threshold)
-    failed = [i for i, judgement in enumerate(outcome.judgements) if judgement.failure is not None]
-    return put_back([i for i in outcome.order if outcome.judgements[i].failure is None], failed)
-
-
-def _failure(judgement: Judgement, outcome: Outcome) -> str | None:
-    """Why a document was not judged. Where scores are the result, none is a failure even without a reason."""
-    if judgement.failure is None and judgement.score is None and outcome.order is None:
-        return "no reason given"
-    return judgement.failure

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self
 
-from limrank_plugins.answers import Outcome, arrange, put_back
+from limrank_plugins.answers import Outcome
 from limrank_plugins.backends.protocols import Reply
 from limrank_plugins.data import Document, Judgement, Query, ScoreKind, Usage
 
@@ -66,26 +66,6 @@ class Wrapper(Protocol):
 
     def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
         """The outcome for a query's documents; no questions where there is nothing to ask."""
-
-
-def best_first(outcome: Outcome) -> list[int]:
-    """The positions of an outcome's documents, best first, each failed one at its own."""
-    if outcome.order is None:
-        return arrange(outcome.judgements)
-    failed = [i for i, judgement in enumerate(outcome.judgements) if judgement.failure is not None]
-    return put_back([i for i in outcome.order if outcome.judgements[i].failure is None], failed)
-
-
-def reasons_given(outcome: Outcome) -> list[Judgement]:
-    """The judgements; each that failed without a reason, which only a missing score shows, gets one."""
-    if outcome.order is not None:
-        return list(outcome.judgements)
-    return [
-        replace(judgement, failure="no reason given")
-        if judgement.score is None and judgement.failure is None
-        else judgement
-        for judgement in outcome.judgements
-    ]
 
 
 def after(before: Judgement, now: Judgement) -> Judgement:

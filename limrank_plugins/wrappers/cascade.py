@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from limrank_plugins.answers import Outcome
 from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
-from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given, spent_on
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, spent_on
 from limrank_plugins.wrappers.budget import Budget, check_top
 
 
@@ -51,8 +51,8 @@ class Cascade:
         if len(documents) < 2:
             return Outcome(tuple(Judgement(None) for _ in documents), list(range(len(documents))))
         first = yield from cheap.about(documents)
-        said = reasons_given(first)
-        ranked = [i for i in best_first(first) if said[i].failure is None]
+        said = first.reasons_given()
+        ranked = [i for i in first.best_first() if said[i].failure is None]
         head = ranked[: self.budget.documents if self.budget.documents is not None else self.top]
         judged: list[int] = []
         found: list[Judgement] = []
@@ -60,13 +60,13 @@ class Cascade:
         for wave in self.budget.waves(head):
             outcome = yield from dear.about([documents[i] for i in wave])
             judged += wave
-            found += reasons_given(outcome)
+            found += outcome.reasons_given()
             order = outcome.order
             if self.budget.spent(spent_on(found)):
                 break
         for i, judgement in zip(judged, found, strict=True):
             said[i] = after(said[i], judgement)
         # There is an order only where one wave was all: several are asked of recipes that score one by one.
-        settled = [judged[at] for at in best_first(Outcome(tuple(found), order))]
+        settled = [judged[at] for at in Outcome(tuple(found), order).best_first()]
         failed = sorted(set(range(len(documents))).difference(ranked))
         return Outcome(tuple(said), [*settled, *ranked[len(judged) :], *failed])

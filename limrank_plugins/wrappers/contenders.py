@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from limrank_plugins.answers import Outcome, arrange
 from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
-from limrank_plugins.wrappers import Ask, Asked, Facts, after, reasons_given, spent_on
+from limrank_plugins.wrappers import Ask, Asked, Facts, after, spent_on
 from limrank_plugins.wrappers.budget import Budget, check_top
 
 
@@ -51,7 +51,7 @@ class Contenders:
         """See the class."""
         cheap, dear = parts
         first = yield from cheap.about(documents)
-        said = [replace(judgement, tie=judgement.score) for judgement in reasons_given(first)]
+        said = [replace(judgement, tie=judgement.score) for judgement in first.reasons_given()]
         left = {i for i, judgement in enumerate(said) if judgement.failure is None}
         thoughts: list[Judgement] = []
         while left and not self.budget.spent(spent_on(thoughts)):
@@ -63,7 +63,7 @@ class Contenders:
                 break
             wave = self.budget.waves(contenders)[0]
             outcome = yield from dear.about([documents[i] for i in wave])
-            for i, judgement in zip(wave, reasons_given(outcome), strict=True):
+            for i, judgement in zip(wave, outcome.reasons_given(), strict=True):
                 thoughts.append(judgement)
                 said[i] = after(said[i], replace(judgement, tie=said[i].tie))
                 left.remove(i)

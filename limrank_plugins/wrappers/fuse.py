@@ -11,7 +11,7 @@ from limrank_plugins.answers import Outcome
 from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
+from limrank_plugins.wrappers import Ask, Asked, Facts, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Fuse:
         total = [0.0] * len(documents)
         said: list[Judgement] | None = None
         for outcome, weight in zip(found, weights, strict=True):
-            judgements = reasons_given(outcome)
+            judgements = outcome.reasons_given()
             for i, value in self._values(outcome, judgements).items():
                 total[i] += weight * value
             said = (
@@ -83,7 +83,7 @@ class Fuse:
     def _values(self, outcome: Outcome, judgements: Sequence[Judgement]) -> dict[int, float]:
         """By position, what a part gives to each document it judged, before it is weighted."""
         if self.method == "rrf":
-            judged = [i for i in best_first(outcome) if judgements[i].failure is None]
+            judged = [i for i in outcome.best_first() if judgements[i].failure is None]
             return {i: 1 / (self.k + rank) for i, rank in zip(judged, _ranks(judged, outcome), strict=True)}
         scores = {i: j.score for i, j in enumerate(judgements) if j.score is not None}
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)

@@ -18,7 +18,7 @@ from limrank_plugins.answers import Outcome, arrange
 from limrank_plugins.data import Document, Judgement, Query, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.wrappers import Ask, Asked, Facts, after, best_first, reasons_given
+from limrank_plugins.wrappers import Ask, Asked, Facts, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class Vote:
         said: list[Judgement | None] = [None] * size
         scored = all(outcome.order is None for outcome in found)
         for order, outcome in zip(orders, found, strict=True):
-            places = {position: place for place, position in enumerate(best_first(outcome))}
-            for position, judgement in enumerate(reasons_given(outcome)):
+            places = {position: place for place, position in enumerate(outcome.best_first())}
+            for position, judgement in enumerate(outcome.reasons_given()):
                 i = order[position]
                 if judgement.failure is None:
                     votes[i].append(
