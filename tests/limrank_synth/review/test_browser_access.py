@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browsers import chromium, needs_chromium
@@ -12,21 +10,6 @@ from review_page import ENTER, ESCAPE, LEFT, TAB, Page, actions, errors, served
 from synth_rows import make_row, make_rows
 
 pytestmark = [pytest.mark.browser, needs_chromium]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
-
-
-@pytest.fixture
-def page(driver: Any) -> Iterator[Page]:
-    driver.get_log("browser")
-    yield Page(driver)
-    assert errors(driver) == []
-    # A tab's storage belongs to an address, and ports are used again.
-    driver.execute_script("sessionStorage.clear(); localStorage.clear()")
 
 
 @pytest.fixture
