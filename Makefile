@@ -33,8 +33,8 @@ check-data: $(VENV)/.data  ## Quality figures on real collections: make check-da
 test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install chromium chromium-driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --no-skips
 
-soak: $(VENV)/.soak  ## The full counts: every kill, minutes long
-	$(BIN)/python -m pytest -m soak
+soak: $(VENV)/.soak  ## Every kill, and a fresh search of every property; an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=search
 
 bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody being waited for
 	@$(BIN)/python -m limrank_evals.bench.synth_driver

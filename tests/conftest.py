@@ -6,6 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# The suite is the same every time it runs, so that what fails here fails for everyone; `make soak`
+# searches anew with --hypothesis-profile=search.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile("same")
 
 # Before anything imports a hub client: a test that would download must fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -78,16 +78,22 @@ def harmless(text: str) -> str:
     return break_markers(Prompt((Segment(TAG.sub(r"(\1\2)", line), trusted=False),)), _MARKERS)[0]
 
 
+def has_word(text: str) -> bool:
+    """Whether there is a letter or a digit to search with."""
+    return any(character.isalnum() for character in text)
+
+
 def read_text(text: str, cut: bool) -> str:
-    """Prose, up to its last whole sentence where the budget ended it.
+    """Prose, up to its last whole sentence with a word where the budget ended it.
 
     Raises:
         Unusable: it holds no word.
     """
     answer = harmless(answer_of(text))
-    if not any(character.isalnum() for character in answer):
+    if not has_word(answer):
         raise Unusable(f"the model wrote no word: {answer[:80]!r}")
-    return cut_back(answer) if cut else answer
+    whole = cut_back(answer) if cut else answer
+    return whole if has_word(whole) else answer
 
 
 def read_terms(text: str, cut: bool) -> str:
@@ -106,7 +112,7 @@ def read_terms(text: str, cut: bool) -> str:
     found: dict[str, str] = {}
     for piece in pieces:
         term = " ".join(_BULLET.sub("", piece.strip()).strip(" \t.\"'`*“”").split())
-        if any(character.isalnum() for character in term) and len(term.split()) <= _LONGEST_TERM:
+        if has_word(term) and len(term.split()) <= _LONGEST_TERM:
             found.setdefault(term.casefold(), term)
     if not found:
         raise Unusable(f"the model wrote no list of terms: {answer[:80]!r}")

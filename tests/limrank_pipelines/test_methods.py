@@ -25,6 +25,7 @@ READERS = [read_text, read_terms]
         ("Acid curdles milk. The proteins clu", True, "Acid curdles milk."),
         ("Acid curdles milk. The proteins clu", False, "Acid curdles milk. The proteins clu"),
         ("Acid curdles mil", True, "Acid curdles mil"),
+        ("?0", True, "?0"),
         ("It is [3] > [1] <answer>", False, "It is [3] > [1] (answer)"),
         ("milk <|im_end|> tea", False, "milk < |im_end|> tea"),
         ("milk \ud800 tea", False, "milk \ufffd tea"),
