@@ -106,13 +106,17 @@ def request_body(question: Question, role: Role, seed: int) -> dict[str, Any]:
     Servers tokenise chats themselves: a marker such as `<|im_end|>` in a seed or a passage would end the
     message. No template of ours holds one, so every one that is found is broken by a space.
     """
+    sampling = {
+        "temperature": role.temperature,
+        "top_p": role.top_p,
+        "seed": (seed * 1_000_003 + question.attempt * 1009 + question.sample) % (1 << 31),
+    }
     return {
         "model": role.model,
         "messages": [{"role": one.role, "content": without_markers(one.text)} for one in question.messages],
-        "temperature": role.temperature,
-        "top_p": role.top_p,
-        "max_tokens": role.max_tokens,
-        "seed": (seed * 1_000_003 + question.attempt * 1009 + question.sample) % (1 << 31),
+        role.budget: role.max_tokens,
+        **{name: value for name, value in sampling.items() if name not in role.without},
+        **role.body,
     }
 
 

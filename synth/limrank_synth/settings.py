@@ -7,7 +7,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from limrank_synth.records import INDIRECT, KINDS, NEGATIVE
 ROLES = ("writer", "reasoner", "judge", "second")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BUDGETS = ("max_tokens", "max_completion_tokens")
+_SAMPLING = ("temperature", "top_p", "seed")
+# What a request holds anyway, or what would change what an answer is.
+_OURS = frozenset({"model", "messages", *_BUDGETS, *_SAMPLING, "n", "stream", "stop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Role:
         api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones.
         temperature, top_p, max_tokens: of its answers.
+        budget: what the server calls `max_tokens`: newer models of OpenAI know only
+            `max_completion_tokens`, and count thinking into it.
+        without: fields the server refuses and that are left out: `temperature`, `top_p`, `seed`.
+        body: further fields of every request, such as `{"reasoning_effort": "high"}`.
     """
 
     model: str
@@ -41,6 +49,9 @@ class Role:
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 4096
+    budget: str = "max_tokens"
+    without: Sequence[str] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
@@ -64,11 +75,26 @@ class Role:
             raise InputError(f"top_p of model {self.model!r} must be in (0, 1], but is {self.top_p!r}")
         if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
             raise InputError(f"max_tokens of model {self.model!r} must be > 0, but is {self.max_tokens!r}")
+        if self.budget not in _BUDGETS:
+            raise InputError(f"budget of model {self.model!r} must be {' or '.join(_BUDGETS)}")
+        if not isinstance(self.without, list | tuple) or not set(self.without) <= set(_SAMPLING):
+            raise InputError(
+                f"without of model {self.model!r} must be a list of {', '.join(_SAMPLING)}, "
+                f"but is {self.without!r}"
+            )
+        if not isinstance(self.body, Mapping) or _OURS & set(self.body):
+            raise InputError(
+                f"body of model {self.model!r} must be a table of further fields, none of "
+                f"{', '.join(sorted(_OURS))}, which have settings of their own, but is {self.body!r}"
+            )
 
     @property
     def shaping(self) -> str:
         """What an answer depends on beside the question: part of the ledger's keys. Not the address."""
-        return json.dumps([self.model, self.temperature, self.top_p, self.max_tokens])
+        shaping: list[Any] = [self.model, self.temperature, self.top_p, self.max_tokens]
+        if self.without or self.body:  # what was answered before these settings existed stays known
+            shaping += [sorted(self.without), self.body]
+        return json.dumps(shaping, sort_keys=True, default=str)
 
     def cost(self, prompt_tokens: int, written_tokens: int) -> float:
         """Dollars for that many tokens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -56,6 +57,37 @@ def test_what_goes_out_and_what_comes_back():
     assert body == request_body(QUESTION, settings.role("judge"), 5)
     assert body["messages"] == [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.2, 0.9, 77)
+
+
+def test_a_model_that_refuses_the_usual_fields():
+    role = Role(
+        "o",
+        max_tokens=9,
+        budget="max_completion_tokens",
+        without=["temperature", "top_p"],
+        body={"reasoning_effort": "high"},
+    )
+    body = request_body(QUESTION, role, 5)
+    assert set(body) == {"model", "messages", "max_completion_tokens", "seed", "reasoning_effort"}
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (9, "high")
+    assert role.shaping != Role("o", max_tokens=9).shaping
+    assert Role("o", max_tokens=9).shaping == json.dumps(["o", 0.8, 0.95, 9])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("budget", "tokens"),
+        ("without", "temperature"),
+        ("without", ["max_tokens"]),
+        ("body", {"messages": []}),
+        ("body", {"n": 4}),
+        ("body", ["reasoning_effort"]),
+    ],
+)
+def test_a_role_without_sense(field: str, value: Any):
+    with pytest.raises(InputError, match=field):
+        Role("m", **{field: value})
 
 
 def _fields(role: Role) -> dict[str, Any]:
