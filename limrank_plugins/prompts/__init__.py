@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
@@ -231,3 +232,19 @@ def instructed(query: Query, instruction: str | None) -> str:
     if mark not in pattern:
         raise InputError(f"the instruction must hold {mark} where the query goes, but got {instruction!r}")
     return pattern.replace(mark, text)
+
+
+Intent = Literal["either", "direct", "background"]
+"""What a query wants: nothing is said of it, passages that answer, or also those an answer builds on."""
+
+
+def intended(text: str, intent: Intent) -> str:
+    """The query as the model reads it, and behind it what it wants; `"either"` leaves it as it is.
+
+    Args:
+        text: what `instructed` gives: the sentence stands behind every other instruction.
+        intent: of the query; a sentence for each is among the instructions (`intent/direct`, …).
+    """
+    if intent == "either":
+        return text
+    return instructions()[f"intent/{intent}"].replace("{{ query }}", text)

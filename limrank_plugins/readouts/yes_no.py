@@ -26,16 +26,21 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.data import Document, Judgement, Query, Usage
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.prompts import Intent, Template, instructed, intended
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 
 @dataclass(frozen=True, slots=True)
 class YesNo:
-    """Reads the verdict of every document on its own."""
+    """Reads the verdict of every document on its own.
+
+    Attributes:
+        intent: what the query wants, said behind it; `"either"` says nothing: the trained prompt.
+    """
 
     comparable: bool = True
+    intent: Intent = "either"
     permutes: ClassVar[bool] = False
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
@@ -48,7 +53,7 @@ class YesNo:
         """Judge each document; see `Readout.ask`."""
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
-        text = instructed(query, settings.instruction)
+        text = intended(instructed(query, settings.instruction), self.intent)
         prompts = [
             template.render(text, [document.passage], query_images=query.images, images=[document.images])
             for document in documents

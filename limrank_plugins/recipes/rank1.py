@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from limrank_plugins.recipes import Recipe
-from limrank_plugins.recipes.limrank import RECIPE as LIMRANK
+from limrank_plugins.prompts import Intent
+from limrank_plugins.recipes import Recipe, limrank
 
-RECIPE: Recipe = replace(
-    LIMRANK,
-    name="rank1",
-    summary="as limrank, with the weights trained on 386,000 reasoned MS MARCO judgements",
-    model="jhu-clsp/rank1-7b",
-    paper="arXiv:2502.18418",
-    licence="MIT; base Qwen2.5-7B: Apache-2.0",
-    checkpoints=("jhu-clsp/rank1-0.5b", "jhu-clsp/rank1-14b", "jhu-clsp/rank1-32b"),
-)
+
+def recipe(intent: Intent = "either") -> Recipe:
+    """The recipe for queries of which it is known what they want; see `limrank.recipe`.
+
+    Raises:
+        InputError: another intent.
+    """
+    return replace(
+        limrank.recipe(intent),
+        name="rank1",
+        summary="as limrank, with the weights trained on 386,000 reasoned MS MARCO judgements",
+        model="jhu-clsp/rank1-7b",
+        paper="arXiv:2502.18418",
+        licence="MIT; base Qwen2.5-7B: Apache-2.0",
+        checkpoints=("jhu-clsp/rank1-0.5b", "jhu-clsp/rank1-14b", "jhu-clsp/rank1-32b"),
+    )
+
+
+RECIPE = recipe()

@@ -20,6 +20,8 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("limrank", {"reasoning": "none"}),
     ("rank1", {"reasoning": "none"}),
     ("limrank", {"samples": 3}),
+    ("limrank:intent=direct", {}),
+    ("rank1:intent=background", {"reasoning": "none"}),
     ("limrank", {"max_reasoning_tokens": 2}),
     ("rankgpt:window=4,stride=2", {"reasoning": "full"}),
     ("rankgpt", {"samples": 3}),
