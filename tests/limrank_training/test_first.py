@@ -13,12 +13,12 @@ import torch
 
 from limrank_plugins import Reranker
 from limrank_plugins.errors import BackendError, InputError
+from limrank_training.adapters import with_adapters
 from limrank_training.data.collating import collate
 from limrank_training.first import Orders, train
 from limrank_training.plans import Joint, Lora, Optimiser, Plan, load_plan
 from limrank_training.preparing import Prepared, prepare
 from limrank_training.run import train as run
-from limrank_training.sft import with_adapters
 
 torch.set_num_threads(1)
 PLAN = Plan(

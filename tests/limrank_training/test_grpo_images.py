@@ -15,11 +15,11 @@ import torch
 from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import InputError
 from limrank_training import grpo
+from limrank_training.adapters import with_adapters
 from limrank_training.data.groups import Group
 from limrank_training.estimate import estimate, model_class
 from limrank_training.plans import Grpo, Lists, Lora, Optimiser, Plan, load_plan
 from limrank_training.preparing import prepare
-from limrank_training.sft import with_adapters
 
 torch.set_num_threads(1)
 PLAN = Plan(

@@ -10,12 +10,13 @@ import tiny
 import torch
 
 from limrank_plugins.errors import BackendError, InputError
+from limrank_training.adapters import with_adapters
 from limrank_training.checkpoints import last_checkpoint
 from limrank_training.data.collating import collate, packs
 from limrank_training.data.examples import Example
 from limrank_training.losses.tokens import token_loss
 from limrank_training.plans import Lora, Optimiser, Plan
-from limrank_training.sft import fine_tune, with_adapters
+from limrank_training.sft import fine_tune
 
 torch.set_num_threads(1)
 PLAN = Plan(
@@ -151,6 +152,18 @@ def test_a_loss_that_is_no_number_names_its_rows_and_keeps_the_last_checkpoint(t
         fine_tune(broken, 0, rows, plan, tmp_path)
     assert sorted(place.name for place in tmp_path.iterdir()) == kept
     assert good.steps == 2
+
+
+def test_only_the_row_that_spoils_a_loss_is_named(tmp_path: Path):
+    rows = examples(4)
+    own = replace(rows[2], ids=(310, *rows[2].ids[1:]))
+    assert not any(310 in row.ids for row in rows)
+    broken = tiny.model()
+    with torch.no_grad():
+        broken.get_input_embeddings().weight[310] = float("inf")
+    plan = replace(PLAN, lora=None)
+    with pytest.raises(BackendError, match=r"for: row 2\. The last checkpoint stands"):
+        fine_tune(broken, 0, [*rows[:2], own, rows[3]], plan, tmp_path)
 
 
 def test_embeddings_are_trained_where_the_plan_says_so(tmp_path: Path):

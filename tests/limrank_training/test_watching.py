@@ -15,6 +15,7 @@ import torch
 
 from limrank_plugins import Reranker
 from limrank_plugins.errors import InputError
+from limrank_training.adapters import with_adapters
 from limrank_training.benchmarks import named_benchmark
 from limrank_training.curves import draw_curves
 from limrank_training.history import append, read_history, rewind
@@ -23,7 +24,6 @@ from limrank_training.plans import Plan
 from limrank_training.plans.tables import Lora, Optimiser, Watch
 from limrank_training.preparing import prepare
 from limrank_training.run import train
-from limrank_training.sft import with_adapters
 from limrank_training.watching import MEASURE, best_step, dev_queries, rank_live, watcher
 
 torch.set_num_threads(1)

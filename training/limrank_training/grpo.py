@@ -9,22 +9,15 @@ from typing import Any
 
 from limrank_plugins.backends.local.asking import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.adapters import lora_config
+from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.asking import begun
 from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
 from limrank_training.data.groups import Group
 from limrank_training.plans import Plan
 from limrank_training.rewarding import Reward, rewards_for, written
-from limrank_training.sft import (
-    Trained,
-    accumulated_parts,
-    attach,
-    checkpoint_every,
-    common_arguments,
-    history_of,
-    lora_config,
-    quiet,
-)
+from limrank_training.sft import Trained, attach, history_of, quiet
 
 
 def train(

@@ -10,6 +10,7 @@ from typing import Any
 from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_whole
+from limrank_training.adapters import with_adapters
 from limrank_training.checkpoints import is_main, last_checkpoint
 from limrank_training.curves import draw_curves
 from limrank_training.estimate import model_class
@@ -17,7 +18,7 @@ from limrank_training.history import HISTORY, journal, read_history
 from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.preparing import Prepared
-from limrank_training.sft import Trained, with_adapters
+from limrank_training.sft import Trained
 from limrank_training.tokens import fit_embeddings
 from limrank_training.watching import MEASURE, DevQuery, best_step, is_spread, restore, watcher
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.adapters import with_adapters
+from limrank_training.arguments import training_arguments
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.collating import packs
 from limrank_training.data.examples import Example
@@ -117,142 +116,18 @@ def quiet(trainer: Any) -> None:
     trainer.remove_callback(transformers.PrinterCallback)
 
 
-def with_adapters(model: Any, plan: Plan) -> Any:
-    """The model with the plan's adapters, whose first state depends on the plan's seed alone."""
-    torch = require("torch", "training", "training")
-    config = lora_config(model, plan)
-    if config is None:
-        return model
-    peft = require("peft", "training", "LoRA")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        return peft.get_peft_model(model, config)
-
-
-def lora_config(model: Any, plan: Plan) -> Any:
-    """The plan's adapters as peft wants them described; None for none."""
-    if plan.lora is None:
-        return None
-    peft = require("peft", "training", "LoRA")
-    lora = plan.lora
-    return peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        modules_to_save=[*(_embedding_names(model) if lora.embeddings else []), *lora.whole] or None,
-        task_type="CAUSAL_LM",
-    )
-
-
-def training_arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
-    """The trainer's arguments: all that matters is set, whatever its defaults become.
-
-    Raises:
-        InputError: the batch cannot be shared equally by the processes.
-    """
-    transformers = require("transformers", "training", "training")
-    o = plan.optimiser
-    accumulated = accumulated_parts(plan, o.batch)
-    steps = total_steps(plan, size)
-    every = checkpoint_every(plan, steps)
-    return transformers.TrainingArguments(
-        **common_arguments(plan, steps, accumulated, every, folder, log_every),
-        per_device_eval_batch_size=o.part,
-        eval_strategy="steps" if has_dev else "no",
-        eval_steps=every if has_dev else None,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        prediction_loss_only=True,
-    )
-
-
-def common_arguments(
-    plan: Plan, steps: int, accumulated: int, every: int, folder: Path, log_every: int
-) -> dict[str, Any]:
-    """What every trainer of the family is told.
-
-    Args:
-        plan: see there.
-        steps: optimiser steps in all.
-        accumulated: parts of a step, in each process.
-        every: steps between two checkpoints.
-        folder: for checkpoints.
-        log_every: steps between two entries of the history.
-    """
-    o = plan.optimiser
-    precise = plan.precision
-    return {
-        "output_dir": str(folder),
-        "per_device_train_batch_size": o.part,
-        "gradient_accumulation_steps": accumulated,
-        "max_steps": steps,
-        "learning_rate": o.rate,
-        "lr_scheduler_type": o.schedule,
-        "warmup_steps": round(o.warmup * steps),
-        "weight_decay": o.decay,
-        "max_grad_norm": o.clip,
-        "optim": "adamw_torch",
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8,
-        "neftune_noise_alpha": o.neftune or None,
-        "gradient_checkpointing": plan.recompute,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if plan.recompute else None,
-        "seed": plan.seed,
-        "data_seed": plan.seed,
-        "bf16": precise == "bfloat16",
-        "fp16": precise == "float16",
-        "logging_strategy": "steps",
-        "logging_steps": log_every,
-        "logging_first_step": True,
-        "save_strategy": "steps",
-        "save_steps": every,
-        "report_to": reporters(),
-        "disable_tqdm": True,
-        "dataloader_drop_last": False,
-        "use_cpu": not _gpu(),
-    }
-
-
-def reporters() -> list[str]:
-    """Where the library logs to, too: TensorBoard where it is installed, W&B where a project is named."""
-    found = ["tensorboard"] if find_spec("tensorboard") else []
-    return [*found, "wandb"] if find_spec("wandb") and os.environ.get("WANDB_PROJECT") else found
-
-
-def accumulated_parts(plan: Plan, examples: int) -> int:
-    """Parts of a step of so many examples, in each process.
-
-    Raises:
-        InputError: the processes cannot share them equally.
-    """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    at_once = plan.optimiser.part * world
-    if examples % at_once:
-        raise InputError(
-            f"the {examples} examples of a step (optimiser.batch={plan.optimiser.batch}) cannot be shared by "
-            f"{world} processes with parts of {plan.optimiser.part}: make them a multiple of {at_once}"
-        )
-    return examples // at_once
-
-
-def checkpoint_every(plan: Plan, steps: int) -> int:
-    """Steps between two checkpoints."""
-    o = plan.optimiser
-    return steps if o.steps is not None else max(1, math.ceil(steps / max(1.0, o.epochs * plan.checkpoints)))
-
-
-def total_steps(plan: Plan, size: int) -> int:
-    """Optimiser steps of a run over so many examples (rows, where they are packed)."""
-    o = plan.optimiser
-    return o.steps if o.steps is not None else max(1, math.ceil(size * o.epochs / o.batch))
-
-
 def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
     if packed:
         return lambda rows: learning.batch([e for row in rows for e in row], pad, packed=True)
     return lambda rows: learning.batch(rows, pad)
+
+
+def _spoilt(logits: Any, rows: Sequence[Any]) -> list[str]:
+    """The rows whose own logits are no numbers; all, where that cannot be told (packed rows)."""
+    torch = require("torch", "training", "training")
+    apart = logits.detach().flatten(1) if len(logits) == len(rows) and logits.dim() > 1 else logits[:0]
+    found = [str(row) for row, own in zip(rows, apart, strict=False) if not torch.isfinite(own).all()]
+    return found or [str(row) for row in rows]
 
 
 def _trainer_class(transformers: Any, learning: Learning, plan: Plan, again: int) -> Any:
@@ -294,7 +169,7 @@ def _trainer_class(transformers: Any, learning: Learning, plan: Plan, again: int
             count = num_items_in_batch if num_items_in_batch is not None else learning.count(inputs)
             loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
             if not torch.isfinite(loss):
-                rows = ", ".join(str(row) for row in inputs["rows"][:8])
+                rows = ", ".join(_spoilt(logits, inputs["rows"])[:8])
                 raise BackendError(
                     f"the loss at step {self.state.global_step + 1} is {loss.item()}, for: {rows}. The last "
                     f"checkpoint stands; lower the learning rate, or look at these rows"
@@ -304,14 +179,3 @@ def _trainer_class(transformers: Any, learning: Learning, plan: Plan, again: int
             return (loss, {"logits": logits}) if return_outputs else loss
 
     return Trainer
-
-
-def _embedding_names(model: Any) -> list[str]:
-    """The last parts of the names of the input and output embeddings."""
-    wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
-    return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if id(module) in wanted})
-
-
-def _gpu() -> bool:
-    torch = require("torch", "training", "training")
-    return bool(torch.cuda.is_available())

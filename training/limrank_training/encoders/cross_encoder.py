@@ -10,22 +10,14 @@ from typing import Any
 
 from limrank_plugins.backends.local.loading import checked_source, no_progress_bar, told
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments, total_steps
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.drawing import Drawing
 from limrank_training.data.judged import JudgedQuery, read_judged
 from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
 from limrank_training.plans import Pairs, Plan
 from limrank_training.preparing import base_tokenizer
-from limrank_training.sft import (
-    Trained,
-    accumulated_parts,
-    attach,
-    checkpoint_every,
-    common_arguments,
-    history_of,
-    quiet,
-    total_steps,
-)
+from limrank_training.sft import Trained, attach, history_of, quiet
 
 _FRAME = 3
 """`[CLS]` query `[SEP]` passage `[SEP]`; some models have one more."""
