@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from limrank_evals.predictions import one_split
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_lines, run_rows
@@ -46,18 +47,25 @@ Rows = dict[str, list[Row]]
 """For every query the lines of a run."""
 
 
-def read_rows(path: str | os.PathLike[str]) -> Rows:
+def read_rows(path: str | os.PathLike[str], *, subset: str | None = None, split: str | None = None) -> Rows:
     """A run from a TREC file, from what `limrank rerank -o x.jsonl` writes, or from a score file.
 
     A score file is `.json`, `{query: {document: score}}`, as BRIGHT (`score.json`) and mteb
     (`…_predictions.json`) write them; its ranks are the places it gives by itself. `.gz` is unpacked.
+
+    Args:
+        path: the file.
+        subset: which of a predictions file of mteb 2; None where it holds one alone.
+        split: likewise.
 
     Raises:
         InputError: an empty file, a line with a wrong number of columns, a score or rank that is no
             finite number, a document twice for one query. It names the line.
     """
     if os.fspath(path).removesuffix(".gz").endswith(".json"):
-        return _read_scores(path)
+        return _read_scores(path, subset, split)
+    if subset is not None or split is not None:
+        raise InputError(f"{path} has no subsets and splits: only mteb's predictions (.json) have")
     rows: Rows = {}
     seen: dict[str, set[str]] = {}
     for where, query, document, rank, score in run_rows(path):
@@ -130,7 +138,7 @@ def check_ranked(ranked: Mapping[str, Sequence[str]]) -> None:
         check_unique(found, f"document of query {query!r}")
 
 
-def _read_scores(path: str | os.PathLike[str]) -> Rows:
+def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | None) -> Rows:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         check_unique([key for key, _ in pairs], f"query of {path}, and document of a query,")
         return dict(pairs)
@@ -142,6 +150,8 @@ def _read_scores(path: str | os.PathLike[str]) -> Rows:
         raise
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
+    if isinstance(found, dict):
+        found = one_split(found, str(path), subset, split)
     by_query = list(found.values()) if isinstance(found, dict) else [None]
     scores = [score for by in by_query if isinstance(by, dict) for score in by.values()]
     numbers = all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores)
