@@ -130,7 +130,7 @@ def test_a_page_text_that_holds_a_marker_is_named(tmp_path: Path, base: Path, ro
 
 
 def test_needs_are_estimated_without_weights(base: Path):
-    found = estimate(replace(PLAN, base=str(base)), 1000, 100)
+    found = estimate(replace(PLAN, base=str(base)), {"examples": 10, "tokens": 1000, "longest": 100})
     loaded = model_class(PLAN).from_pretrained(base)
     assert found["parameters"] == sum(p.numel() for p in loaded.parameters())
     adapted = with_adapters(loaded, PLAN)

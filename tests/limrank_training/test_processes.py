@@ -69,7 +69,7 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path: Path):
         assert len(found[0]) == len(found[1]) > 0
         assert torch.allclose(torch.tensor(found[0]), torch.tensor(found[1]), atol=1e-4), key
     # Each process would have said so.
-    assert said.count("steps; two holds") == 1
+    assert said.count("steps; two holds the trained model in adapter and final") == 1
 
 
 def test_the_launch_files_come_with_the_package():

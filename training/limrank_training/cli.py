@@ -61,26 +61,48 @@ def train(
     if show_example:
         _show(data)
         return
-    if dry:
-        from limrank_training.estimate import estimate
+    from limrank_training.estimate import estimate
 
+    if dry:
         found: dict[str, Any] = {"plan": chosen.as_json(), "data": data.report, "new_tokens": data.new_tokens}
-        size: Any = data.report["train"]
-        found["needs"] = estimate(chosen, *_seen(chosen, size))
+        found["needs"] = estimate(chosen, data.report["train"])
         _tell(found, as_json)
         return
     if output is None:
         raise InputError("where to? give --output folder")
+    from limrank_training.checkpoints import is_main
+    from limrank_training.run import ADAPTER, FINAL
     from limrank_training.run import train as run
     from limrank_training.watching import dev_queries
 
+    if is_main():
+        _before(chosen, data, estimate(chosen, data.report["train"]))
     watched = dev_queries(chosen, rows) if chosen.watch is not None else []
     trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only, watched=watched)
+    if not is_main():
+        return
     report = json.loads((output / "report.json").read_text("utf-8"))
     if as_json:
         common.emit(report)
         return
-    common.say(f"{trained.steps} steps; {output} holds the adapter and the merged model with its card")
+    written = [name for name in (ADAPTER, FINAL) if (output / name).is_dir()]
+    common.say(f"{trained.steps} steps; {output} holds the trained model in {' and '.join(written)}")
+
+
+def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
+    """What was found before any weights are loaded, in a few lines."""
+    size = data.report["train"]
+    longest = f"; the longest has {size['longest']} tokens of {plan.cutoff}"
+    left = f", {size['dropped']} dropped" if size.get("dropped") else ""
+    common.say(f"{size['rows']} rows, {size['examples']} examples{left}{longest}")
+    if data.new_tokens and plan.lora is not None:
+        trained = "are trained" if plan.lora.embeddings else "are not trained: lora.embeddings=true would"
+        common.say(f"new tokens {', '.join(data.new_tokens)}; embeddings {trained}")
+    if needs is not None:
+        common.say(
+            f"needs about {needs['gigabytes']} GB and {needs['gpu_hours']} hours on one GPU at "
+            f"{needs['assumed']['teraflops']:.0f} TFLOP/s"
+        )
 
 
 def _list(as_json: bool) -> None:
@@ -90,14 +112,6 @@ def _list(as_json: bool) -> None:
         return
     for plan in plans:
         typer.echo(f"{plan.name:<22} {plan.objective:<14} {plan.about}")
-
-
-def _seen(plan: Plan, size: dict[str, int]) -> tuple[int, int]:
-    """Tokens of an epoch and of the longest example; answers to prompts as long as they may be."""
-    if plan.grpo is None:
-        return size["tokens"], size["longest"]
-    answers, longest = plan.grpo.generations * plan.grpo.iterations, plan.grpo.completion
-    return answers * (size["tokens"] + size["examples"] * longest), size["longest"] + longest
 
 
 def _changes(written: list[str]) -> dict[str, Any]:

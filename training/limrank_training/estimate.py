@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from limrank_plugins.backends.local.loading import checked_source
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
 from limrank_training.plans import ENCODERS, Plan
+from limrank_training.writing import Machine, writing_needs
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0) -> dict[str, Any] | None:
-    """Parameters, memory and hours of a run; None where the model's shape is not at hand.
+_KEPT = 17
+"""Numbers of the hidden size that a layer keeps of each token for the gradient: 34 bytes in 16 bits (arXiv
+2205.05198, §4.1). The matrices of attention are not counted, as fused kernels do not keep them."""
 
-    Memory is that of weights, gradients and AdamW's two moments (in the precision of the weights for
-    what is trained), and of activations with every layer's input kept: a lower bound. Time is
-    6 FLOPs for a parameter and token (4 where only adapters are trained: the base's own gradients are
-    not needed) over all epochs, at `teraflops` reached by one GPU.
+
+def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None) -> dict[str, Any] | None:
+    """Parameters, memory and hours of a run on one GPU; None where the model's shape is not at hand.
+
+    Memory is that of weights, of gradients and AdamW's two moments (in 32 bits), and of activations with the
+    logits: a lower bound. Time is 2 FLOPs for a parameter and token forward, 2 for the gradients of
+    activations, 2 for those of weights (not where only adapters are trained) and 2 to compute the forward
+    pass again (`recompute`), over all epochs.
+
+    With `"grpo"` answers are taken to be as long as they may be, so these are upper bounds of what is
+    written; memory is that of learning or of writing, whichever is more. Forward passes of the model before
+    training (`beta`) and of the one that wrote the answers (`iterations`, `ahead`) are counted.
 
     Args:
         plan: see there.
-        tokens: of all examples.
-        longest: of one example.
-        teraflops: what one GPU reaches, in 10^12 a second; 300 is about 30 % of an H100's peak.
+        size: `examples`, `tokens` of all of them and `longest`; with `"grpo"` those of prompts.
+        machine: what a GPU is assumed to reach; default: about an H100.
+
+    Returns:
+        `parameters`, `trained`, `gigabytes`, `gpu_hours`, for `"grpo"` a table `writing`, and what was
+        `assumed`.
     """
     torch = require("torch", "training", "an estimate")
     transformers = require("transformers", "training", "an estimate")
@@ -35,23 +50,41 @@ def estimate(plan: Plan, tokens: int, longest: int, *, teraflops: float = 300.0)
         return None
     with torch.device("meta"):
         model = model_class(plan).from_config(config)
-    total = sum(parameter.numel() for parameter in model.parameters())
-    text = config.get_text_config()
-    trained = total if plan.lora is None else _adapter_size(model, plan)
-    width = _BYTES[plan.precision]
-    held = 0.5 if plan.lora is not None and plan.lora.four_bit else width
-    activations = plan.optimiser.part * longest * text.hidden_size * text.num_hidden_layers * width * 16
-    answers = 0 if plan.objective in ENCODERS else plan.optimiser.part
-    logits = answers * longest * text.vocab_size * (width + 8)
-    passes = 4 if plan.lora is not None else 6
-    epochs = plan.optimiser.epochs
-    return {
-        "parameters": total,
-        "trained": trained,
-        "gigabytes": round((total * held + trained * 3 * width + activations + logits) / 1e9, 1),
-        "gpu_hours": round(passes * total * tokens * epochs / (teraflops * 1e12) / 3600, 2),
-        "assumed_teraflops": teraflops,
-    }
+    machine = Machine() if machine is None else machine
+    text, o, grpo = config.get_text_config(), plan.optimiser, plan.grpo
+    total, width = sum(parameter.numel() for parameter in model.parameters()), _BYTES[plan.precision]
+    added = 0 if plan.lora is None else _added(model, plan)
+    trained = added or total
+    held = total * _held(plan) + 4 * added + 12 * trained
+    tokens, longest, answer = size["tokens"] * o.epochs, size["longest"], size["longest"]
+    passes, writing = (6 if plan.lora is None else 4) + 2 * plan.recompute, None
+    if grpo is not None:
+        writing = writing_needs(plan, text, size, total, width, machine)
+        held += total * 4 * (grpo.beta > 0 and plan.lora is None)  # the model before training
+        tokens = o.epochs * grpo.generations * (size["tokens"] + size["examples"] * grpo.completion)
+        longest, answer = longest + grpo.completion, grpo.completion
+        passes *= grpo.iterations
+        passes += 2 * (grpo.beta > 0) + 2 * (grpo.iterations > 1 or grpo.ahead > 1)
+    kept = text.num_hidden_layers + _KEPT if plan.recompute else text.num_hidden_layers * _KEPT
+    logits = 0 if plan.objective in ENCODERS else answer * text.vocab_size * (width + 8)
+    working = o.part * (longest * text.hidden_size * kept * width + logits)
+    hours = passes * total * tokens / (machine.teraflops * 1e12) / 3600
+    found: dict[str, Any] = {"parameters": total, "trained": trained}
+    if writing is not None:
+        working, hours = max(working, writing.cache + writing.logits), hours + writing.hours
+        found["writing"] = {
+            "answers_at_once": writing.at_once,
+            "cache_gigabytes": round(writing.cache / 1e9, 1),
+            "tokens_per_second": round(writing.rate),
+            "gpu_hours": round(writing.hours, 2),
+        }
+    found |= {"gigabytes": round((held + working) / 1e9, 1), "gpu_hours": round(hours, 2)}
+    return found | {"assumed": asdict(machine)}
+
+
+def held_precision(plan: Plan) -> str:
+    """Of the weights in memory: the plan's where adapters are trained beside them, else 32 bits."""
+    return "float32" if plan.lora is None else plan.precision
 
 
 def model_class(plan: Plan) -> Any:
@@ -63,8 +96,13 @@ def model_class(plan: Plan) -> Any:
     return transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
 
 
-def _adapter_size(model: Any, plan: Plan) -> int:
-    """Parameters of the adapters, and of the embeddings where they are trained, too."""
+def _held(plan: Plan) -> float:
+    """Bytes of each of the base's weights."""
+    return 0.5 if plan.lora is not None and plan.lora.four_bit else _BYTES[held_precision(plan)]
+
+
+def _added(model: Any, plan: Plan) -> int:
+    """Parameters of the adapters, and of the copies that are trained whole."""
     torch = require("torch", "training", "an estimate")
     lora = plan.lora
     assert lora is not None

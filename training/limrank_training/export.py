@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.card import CARD
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, require
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.recipes import load_recipe
+from limrank_training.licences import base_licence
 from limrank_training.plans import Plan
 
 
@@ -30,7 +31,7 @@ def export(
     It is written whole or not at all; an earlier export there is replaced, nothing else is.
 
     Args:
-        model: as `fine_tune` returned it. Merging changes it.
+        model: as `fine_tune` returned it. Merging changes it, and turns it into the plan's precision.
         tokenizer: with the plan's tokens.
         plan: what was trained.
         folder: where to.
@@ -48,6 +49,8 @@ def export(
     card = recipe_card(plan)
     with whole_folder(target, held) as place:
         whole = model.merge_and_unload() if merge and adapted else model
+        if merge:
+            whole = whole.to(getattr(require("torch", "training", "export"), plan.precision))
         whole.save_pretrained(place, safe_serialization=True)
         tokenizer.save_pretrained(place)
         (place / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
@@ -96,6 +99,11 @@ def model_card(plan: Plan, facts: Mapping[str, Any], merged: bool) -> str:
         lines += [plan.about, ""]
     lines += ["```python", "from limrank_plugins import Reranker", ""]
     lines += ['reranker = Reranker.from_pretrained(".")', "```", ""]
+    data = facts.get("Data")
+    bound = data.get("licences", "not stated") if isinstance(data, Mapping) else "not stated"
+    of_rows = bound.items() if isinstance(bound, Mapping) else [("rows", bound)]
+    lines += ["## Licences", "", "All of them bind the model.", "", f"- base: {base_licence(plan.base)}"]
+    lines += [*(f"- {name}: {licence}" for name, licence in of_rows), ""]
     lines += ["## Training", ""]
     for name, value in _flat(plan.as_json()):
         lines.append(f"- {name}: {value}")
@@ -111,7 +119,7 @@ def model_card(plan: Plan, facts: Mapping[str, Any], merged: bool) -> str:
 def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in table.items():
-        if key in ("about", "disagrees", "name") and not before:
+        if key in ("about", "disagrees", "name", "licences") and not before:
             continue
         if isinstance(value, Mapping):
             found += _flat(value, f"{before}{key}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from limrank_plugins.backends.local.asking import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_training.adapters import lora_config
+from limrank_training.adapters import hold_in_full, lora_config
 from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.asking import begun
@@ -80,6 +80,7 @@ def train(
         callbacks=[checkpoint_marks(folder, last), *callbacks],
         peft_config=lora_config(model, plan),
     )
+    hold_in_full(trainer.model)
     quiet(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))

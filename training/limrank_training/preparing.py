@@ -18,6 +18,7 @@ from limrank_training.data.picture_layout import PictureLayout
 from limrank_training.data.picture_rows import PictureRow
 from limrank_training.data.rows import TrainingRow, read_training_rows
 from limrank_training.export import template_of
+from limrank_training.licences import data_licences
 from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
 from limrank_training.tokens import add_tokens
@@ -33,7 +34,7 @@ class Prepared:
         new_tokens: those it did not have before.
         layout: how rows became examples.
         first: the first row, for showing.
-        report: counts and lengths, by split.
+        report: counts and lengths, by split; and the licences of what went into the rows.
     """
 
     examples: list[Example]
@@ -63,6 +64,7 @@ def prepare(
         InputError: a row that is not as it should be, labels that are not one token each, or nothing left.
     """
     made: Prepared = load_objective(plan.objective).prepare(plan, rows, tokenizer, on_progress)
+    made.report["licences"] = data_licences(rows) or "not stated"
     return made
 
 

@@ -13,7 +13,7 @@ from limrank_plugins.io import write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.checkpoints import is_main, last_checkpoint
 from limrank_training.curves import draw_curves
-from limrank_training.estimate import model_class
+from limrank_training.estimate import held_precision, model_class
 from limrank_training.history import HISTORY, journal, read_history
 from limrank_training.objectives import load_objective
 from limrank_training.plans import Plan
@@ -116,7 +116,9 @@ def _ended(plan: Plan, trained: Trained, folder: Path) -> dict[str, Any]:
 
 
 def load_base(plan: Plan, tokenizer: Any) -> Any:
-    """The plan's base in training precision, knowing every token of the tokenizer.
+    """The plan's base, knowing every token of the tokenizer.
+
+    It is in the plan's precision where only adapters are trained, else in 32 bits; see `adapters`.
 
     Args:
         plan: see there; a recipe for models that see makes it one for pictures and text.
@@ -138,7 +140,7 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
         )
     source = checked_source(plan.base)
     with told(plan.base):
-        model = model_class(plan).from_pretrained(source, dtype=getattr(torch, plan.precision), **extra)
+        model = model_class(plan).from_pretrained(source, dtype=getattr(torch, held_precision(plan)), **extra)
     fit_embeddings(model, getattr(tokenizer, "tokenizer", tokenizer))
     return model
 

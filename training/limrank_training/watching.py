@@ -91,7 +91,7 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
     """
     assert plan.watch is not None
     asked = model.get_base_model() if hasattr(model, "get_base_model") else model
-    with _resting(model):
+    with _resting(model), _products(model, plan):
         backend = TransformersBackend.over(asked, tokenizer)
         reading: Thinking = "full" if plan.reasoning and plan.watch.reasoning else "none"
         reranker = Reranker(
@@ -241,6 +241,15 @@ def _resting(model: Any) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _products(model: Any, plan: Plan) -> Iterator[None]:
+    """Products in the plan's precision: what is trained is held in 32 bits, the rest perhaps in 16."""
+    torch = require("torch", "training", "training")
+    kind = next(model.parameters()).device.type
+    with torch.autocast(kind, getattr(torch, plan.precision), enabled=plan.precision != "float32"):
+        yield
 
 
 def _from_main(made: Any) -> Any:

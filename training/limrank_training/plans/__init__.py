@@ -58,7 +58,7 @@ class Plan:
             `"grpo"` the most tokens of a prompt.
         lora: adapters, or None to train everything.
         optimiser: see there.
-        precision: of the weights.
+        precision: of products and of what is not trained; what is trained is held in 32 bits.
         dev: the share of the queries that is kept out for a loss and nDCG@10 on unseen ones.
         checkpoints: how often a checkpoint is kept in an epoch.
         seed: of everything drawn.
