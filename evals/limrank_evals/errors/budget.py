@@ -1,0 +1,157 @@
+"""Where a measure is lost: by the first stage, which did not find it, or by the order of what it found.
+
+ideal     all judged documents in the order of their grades
+ceiling   the candidates in the order of their grades: the best any reranker can do
+achieved  the run
+
+`ideal - ceiling` is lost by finding, `ceiling - achieved` by ordering. Where the model gave scores, a part
+of the latter is settled by nothing but the order of equal ones: `ties_best` and `ties_worst` are what the
+run would have with the documents of every score in the best and the worst order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from limrank_evals.errors.listing import Listed, Listing
+from limrank_evals.judgements import Qrels
+from limrank_evals.measures import measure
+from limrank_evals.runs import Ranked
+from limrank_evals.stats import Interval, bootstrap
+from limrank_plugins.errors import InputError
+
+
+class Mean(NamedTuple):
+    """A mean over queries with its interval."""
+
+    mean: float
+    interval: Interval | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {"mean": self.mean, "interval": list(self.interval) if self.interval else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How intervals are made: see `limrank_evals.stats.bootstrap`."""
+
+    level: float
+    resamples: int
+    seed: int
+
+    def mean(self, values: Sequence[float]) -> Mean | None:
+        """The mean of some queries' values; None for none."""
+        if not values:
+            return None
+        found = bootstrap(values, level=self.level, resamples=self.resamples, seed=self.seed)
+        return Mean(sum(values) / len(values), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One measure, query by query; every mean is over all judged queries.
+
+    Attributes:
+        measure: its name.
+        ideal, ceiling, achieved: see above, by query.
+        first: of the first stage's order of the candidates; None without a first stage.
+        ties_best, ties_worst: None where the model gave no scores.
+    """
+
+    measure: str
+    ideal: Mapping[str, float]
+    ceiling: Mapping[str, float]
+    achieved: Mapping[str, float]
+    first: Mapping[str, float] | None
+    ties_best: Mapping[str, float] | None
+    ties_worst: Mapping[str, float] | None
+
+    def lost_by_ordering(self, query: str) -> float:
+        """What the order of a query's candidates costs it."""
+        return self.ceiling[query] - self.achieved[query]
+
+    def parts(self) -> dict[str, list[float]]:
+        """Every number and every loss, by query, under the name it has in the JSON."""
+        queries = list(self.achieved)
+        found: dict[str, list[float]] = {
+            "ideal": [self.ideal[q] for q in queries],
+            "ceiling": [self.ceiling[q] for q in queries],
+            "achieved": [self.achieved[q] for q in queries],
+            "lost_by_finding": [self.ideal[q] - self.ceiling[q] for q in queries],
+            "lost_by_ordering": [self.ceiling[q] - self.achieved[q] for q in queries],
+        }
+        if self.first is not None:
+            found["first_stage"] = [self.first[q] for q in queries]
+            found["gained_over_first_stage"] = [self.achieved[q] - self.first[q] for q in queries]
+        if self.ties_best is not None and self.ties_worst is not None:
+            found["ties_best"] = [self.ties_best[q] for q in queries]
+            found["ties_worst"] = [self.ties_worst[q] for q in queries]
+            found["lost_by_ties"] = [self.ties_best[q] - self.achieved[q] for q in queries]
+        return found
+
+    def as_json(self, resampling: Resampling) -> dict[str, Any]:
+        """The means with their intervals."""
+        told = {name: resampling.mean(values) for name, values in self.parts().items()}
+        return {name: mean.as_json() for name, mean in told.items() if mean is not None}
+
+
+def budget_of(
+    listing: Listing, candidates: Ranked, first: Ranked | None, qrels: Qrels, name: str = "nDCG@10"
+) -> Budget:
+    """The error budget of a run.
+
+    Args:
+        listing: the run, without excluded documents and cut.
+        candidates: what there was to rank, which holds every document of the run.
+        first: the candidates in the first stage's order, or None.
+        qrels: the judgements.
+        name: a measure that is best where grades descend: nDCG, AP, RR, R, P, Success, ….
+
+    Raises:
+        InputError: the measure is none of those, or not known.
+    """
+    if name == "p-MRR":
+        raise InputError("p-MRR compares two rankings: an error budget needs a measure of one, as nDCG@10")
+
+    def values(ranked: Ranked) -> Mapping[str, float]:
+        # A query whose list is empty keeps its place: `measure` wants one judged query at least.
+        return measure(ranked, qrels, [name]).per_query[name]
+
+    achieved = values(listing.ranked)
+    ceiling = values({query: _by_grade(found, qrels, query) for query, found in candidates.items()})
+    ideal = values({query: _by_grade(list(grades), qrels, query) for query, grades in qrels.items()})
+    over = [q for q in achieved if achieved[q] > ceiling[q] + 1e-9 or ceiling[q] > ideal[q] + 1e-9]
+    if over:
+        raise InputError(
+            f"{name} is not at its best where grades descend (query {over[0]!r}), so it has no ceiling; "
+            f"take nDCG, AP, RR, R, P or Success"
+        )
+    orders = [None, None] if not listing.scored else [_retied(listing, qrels, sign) for sign in (1, -1)]
+    best, worst = (None if order is None else values(order) for order in orders)
+    return Budget(name, ideal, ceiling, achieved, None if first is None else values(first), best, worst)
+
+
+def _by_grade(documents: Sequence[str], qrels: Qrels, query: str) -> list[str]:
+    grades = qrels.get(query, {})
+    return sorted(documents, key=lambda document: -grades.get(document, 0))
+
+
+def _retied(listing: Listing, qrels: Qrels, sign: int) -> Ranked:
+    return {query: _swapped(found, qrels.get(query, {}), sign) for query, found in listing.lists.items()}
+
+
+def _swapped(found: Sequence[Listed], grades: Mapping[str, int], sign: int) -> list[str]:
+    """The list with the documents of every score sorted by grade within the places they hold."""
+    places: dict[float, list[int]] = {}
+    for place, one in enumerate(found):
+        if one.score is not None:
+            places.setdefault(one.score, []).append(place)
+    order = [one.document for one in found]
+    for held in places.values():
+        documents = sorted((order[place] for place in held), key=lambda d: -sign * max(0, grades.get(d, 0)))
+        for place, document in zip(held, documents, strict=True):
+            order[place] = document
+    return order

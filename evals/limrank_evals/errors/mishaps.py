@@ -1,0 +1,149 @@
+"""Documents that were not judged, not read whole, or that state something untrue on purpose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_evals.errors.kinds import FALSE_CLAIM
+from limrank_evals.errors.listing import Listing
+from limrank_evals.judgements import Qrels
+from limrank_evals.stats import wilson
+
+
+@dataclass(frozen=True, slots=True)
+class Mishaps:
+    """What happened to documents on the way; all judged queries' documents are looked at.
+
+    Attributes:
+        failures: every document that could not be judged: query, document, reason, place (None where the
+            list does not hold it any more) and whether it is relevant; relevant ones first.
+        cuts: every document that was not read whole, likewise, with the tokens that were cut.
+        repairs: malformed answers that were repaired, in the whole run.
+    """
+
+    failures: tuple[Mapping[str, Any], ...]
+    cuts: tuple[Mapping[str, Any], ...]
+    repairs: int
+
+    def as_json(self, top: int, most: int = 10) -> dict[str, Any]:
+        """For machines; see docs/errors.md."""
+        reasons = Counter(str(one["reason"]) for one in self.failures)
+        lost = [one for one in self.cuts if one["relevant"] and (one["rank"] or top + 1) > top]
+        return {
+            "failures": {
+                "documents": len(self.failures),
+                "queries": len({one["query"] for one in self.failures}),
+                "relevant": sum(one["relevant"] for one in self.failures),
+                "reasons": [
+                    {"reason": reason, "documents": count} for reason, count in reasons.most_common(most)
+                ],
+                "cases": [dict(one) for one in self.failures[: max(0, most)]],
+            },
+            "cut": {
+                "documents": len(self.cuts),
+                "queries": len({one["query"] for one in self.cuts}),
+                "tokens": sum(one["cut_tokens"] for one in self.cuts),
+                "relevant": sum(one["relevant"] for one in self.cuts),
+                "relevant_below_top": len(lost),
+                "cases": [dict(one) for one in lost[: max(0, most)]],
+            },
+            "repairs": self.repairs,
+        }
+
+
+def mishaps_of(listing: Listing, qrels: Qrels) -> Mishaps | None:
+    """What is known of failures and cuts; None of a run that does not say."""
+    if not listing.detailed:
+        return None
+    failures: list[dict[str, Any]] = []
+    cuts: list[dict[str, Any]] = []
+    for query in sorted(qrels):
+        grades = qrels[query]
+        for one in listing.lists.get(query, ()):
+            told = {
+                "query": query,
+                "document": one.document,
+                "rank": one.rank,
+                "relevant": grades.get(one.document, 0) > 0,
+            }
+            if one.failure is not None:
+                failures.append({**told, "reason": one.failure})
+            if one.cut_tokens:
+                cuts.append({**told, "cut_tokens": one.cut_tokens})
+        for document, reason in listing.dropped.get(query, {}).items():
+            told = {"query": query, "document": document, "rank": None}
+            failures.append({**told, "relevant": grades.get(document, 0) > 0, "reason": reason})
+    failures.sort(key=lambda one: not one["relevant"])
+    return Mishaps(tuple(failures), tuple(cuts), listing.repairs)
+
+
+@dataclass(frozen=True, slots=True)
+class FalseClaims:
+    """Passages of kind `negative:false-claim` in the run.
+
+    Attributes:
+        queries: those with such a passage in their list.
+        ranked: such passages in the lists.
+        at_top: those among the first `top`.
+        cases: of every query with one among the first `top`, the highest: query, document, rank, score, and
+            the place of the query's best relevant document (None where the list has none); highest first.
+    """
+
+    queries: int
+    ranked: int
+    at_top: int
+    cases: tuple[Mapping[str, Any], ...]
+
+    def as_json(self, level: float, most: int = 10) -> dict[str, Any]:
+        """For machines; see docs/errors.md."""
+        counts = {
+            "at_top": len(self.cases),
+            "first": sum(case["rank"] == 1 for case in self.cases),
+            "above_relevant": sum(
+                case["relevant_rank"] is None or case["rank"] < case["relevant_rank"] for case in self.cases
+            ),
+        }
+        shares = {}
+        for name, count in counts.items():
+            interval = wilson(count, self.queries, level=level)
+            shares[name] = {"queries": count, "interval": list(interval) if interval else None}
+        return {
+            "queries": self.queries,
+            "ranked": self.ranked,
+            "ranked_at_top": self.at_top,
+            "of_queries": shares,
+            "cases": [dict(case) for case in self.cases[: max(0, most)]],
+        }
+
+
+def false_claims_of(
+    listing: Listing, kinds: Mapping[str, Mapping[str, str]], qrels: Qrels, top: int
+) -> FalseClaims:
+    """Where passages stand that state something untrue on purpose; a failed document is not counted."""
+    queries = ranked = at_top = 0
+    cases: list[dict[str, Any]] = []
+    for query in sorted(kinds):
+        found = listing.lists.get(query, ())
+        claims = [
+            one for one in found if kinds[query].get(one.document) == FALSE_CLAIM and one.failure is None
+        ]
+        queries += bool(claims)
+        ranked += len(claims)
+        at_top += sum(one.rank <= top for one in claims)
+        if claims and claims[0].rank <= top:
+            grades = qrels.get(query, {})
+            best = next((one.rank for one in found if grades.get(one.document, 0) > 0), None)
+            cases.append(
+                {
+                    "query": query,
+                    "document": claims[0].document,
+                    "rank": claims[0].rank,
+                    "score": claims[0].score,
+                    "relevant_rank": best,
+                }
+            )
+    cases.sort(key=lambda case: (case["rank"], case["query"]))
+    return FalseClaims(queries, ranked, at_top, tuple(cases))
