@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,30 @@ def field(row: dict[str, Any], name: str, where: str, kind: type | tuple[type, .
     return value
 
 
-def file_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Rows of one parquet or JSONL file; errors as for `read_rows`."""
+def file_rows(
+    file: Path, columns: Sequence[str] | None = None, *, at_once: int = 65_536
+) -> Iterator[dict[str, Any]]:
+    """Rows of one parquet or JSONL file; errors as for `read_rows`.
+
+    Args:
+        file: to be read.
+        columns: of a parquet file; default: all. Those that it does not have are an `InputError`.
+        at_once: rows of a parquet file in memory, fewer where they hold pictures.
+    """
     if file.suffix == ".parquet":
         parquet = require("pyarrow.parquet", "evals", f"reading {file.name}")
         try:
             with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches():
+                missing = sorted(set(columns or ()) - set(opened.schema_arrow.names))
+                if missing:
+                    raise InputError(
+                        f"{file} has no column {missing[0]!r}; it has {', '.join(opened.schema_arrow.names)}"
+                    )
+                for batch in opened.iter_batches(at_once, columns=columns and list(columns)):
                     yield from batch.to_pylist()
         except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{file} is no whole parquet file: {error}") from error
         return
     for number, line in read_lines(file):

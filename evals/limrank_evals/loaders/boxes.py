@@ -1,0 +1,34 @@
+"""Boxes on a page: `(x1, y1, x2, y2)`, in any unit."""
+
+from __future__ import annotations
+
+from limrank_plugins.errors import InputError
+
+Box = tuple[float, float, float, float]
+
+
+def as_box(value: object, where: str) -> Box:
+    """A box of four numbers, the smaller corner first.
+
+    Raises:
+        InputError: it is none.
+    """
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    sound = len(numbers) == 4 and all(isinstance(n, int | float) for n in numbers)
+    if not sound or numbers[0] > numbers[2] or numbers[1] > numbers[3]:
+        raise InputError(
+            f"{where}: a box is [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2, but this is {value!r}"
+        )
+    return numbers[0], numbers[1], numbers[2], numbers[3]
+
+
+def area(box: Box) -> float:
+    """Its size."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def overlap(one: Box, other: Box) -> float:
+    """The size of what two boxes have in common; 0 where they do not meet."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0

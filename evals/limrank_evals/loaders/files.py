@@ -1,0 +1,57 @@
+"""Named files of a dataset repository: in a local copy of it, or fetched from the hub one by one.
+
+For repositories that `datasets` has no configuration for: files of their own formats, next to each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.io import read_lines
+
+
+def repository_file(source: str | os.PathLike[str], *names: str) -> Path:
+    """The file of the first of these names that is there, or its `.gz`.
+
+    Args:
+        source: a folder here, or a repository's name on the hub, where only the first name is looked for.
+        names: relative to it.
+
+    Raises:
+        InputError: a folder that holds none of them.
+        BackendError: the hub cannot be reached or refuses; the message says what to do.
+        MissingExtra: huggingface_hub is not installed.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        for name in names:
+            for file in (folder / name, folder / f"{name}.gz"):
+                if file.is_file():
+                    return file
+        raise InputError(f"{folder} holds none of {', '.join(names)} (or .gz)")
+    hub = require("huggingface_hub", "evals", f"reading {names[0]} of {source} from the hub")
+    try:
+        return Path(hub.hf_hub_download(str(source), names[0], repo_type="dataset"))
+    except Exception as error:
+        raise BackendError(
+            f"{names[0]} of {source} cannot be read from the hub: {type(error).__name__}: {error}. If it is "
+            f"gated, accept its terms on https://huggingface.co/datasets/{source} and run `hf auth login`; "
+            f"without a network, give a folder with the files of that repository"
+        ) from error
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file holds; `.gz` too. All of it is in memory at once.
+
+    Raises:
+        InputError: no such file, or not JSON; it names the place.
+    """
+    text = "\n".join(line for _, line in read_lines(file))
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{file} is no whole JSON file: {error}") from error
