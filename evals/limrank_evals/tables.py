@@ -21,10 +21,30 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number of a table: as text without its marks, and the numbers of its footnotes from 1."""
+    """One number of a table, its interval where it has one, and the numbers of its footnotes from 1."""
 
-    text: str
+    number: str
+    interval: tuple[str, str] | None = None
     notes: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Number and interval, without the marks."""
+        return self.number if self.interval is None else f"{self.number} ({' to '.join(self.interval)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the numbers below it are of."""
+
+    benchmark: str
+    split: str
+    measure: str
+
+    @property
+    def head(self) -> str:
+        """The three in one line."""
+        return " ".join(filter(None, (self.benchmark, self.split, self.measure)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +52,21 @@ class Table:
     """A table that is ready to be written.
 
     Attributes:
-        heads: of the columns behind the first.
+        columns: those behind the first.
         rows: the systems' names and their cells; None where a system has no number.
         settings: what holds for every column's unmarked numbers.
         notes: the footnotes, the first one is number 1.
     """
 
-    heads: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
     settings: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of the columns behind the first, as text."""
+        return tuple(column.head for column in self.columns)
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown, its settings and footnotes below."""
@@ -52,7 +77,8 @@ class Table:
         lines = [_row(["system", *self.heads]), _row(["---", *["---:"] * len(self.heads)])]
         lines += [_row([name, *map(shown, cells)]) for name, cells in self.rows]
         below = [*self.settings, *(f"[{number}] {note}" for number, note in enumerate(self.notes, start=1))]
-        return "\n".join([*lines, "", *("\n\n".join(below).split("\n"))]) + "\n"
+        told = "\n\n".join(_plain(" ".join(line.split())) for line in below)
+        return "\n".join([*lines, "", told]) + "\n"
 
     def latex(self) -> str:
         """The table for LaTeX with booktabs, its settings and footnotes below."""
@@ -89,43 +115,47 @@ def build_table(
     Args:
         results: at most one for each system, benchmark and split; rows and columns come in their order.
         measures: which to show; all that any result has, by default.
-        decimals: of the numbers.
+        decimals: of our numbers, and at most of published ones.
         times: what the scores are multiplied by.
 
     Raises:
         InputError: no results, or two numbers for one cell: give their systems other names.
     """
-    columns: dict[tuple[str, str, str], list[Result]] = {}
+    columns: dict[Column, list[Result]] = {}
     for result in results:
         for measure in result.scores:
             if measures is None or measure in measures:
-                columns.setdefault((result.identity.benchmark, result.identity.split, measure), []).append(
-                    result
-                )
+                column = Column(result.identity.benchmark, result.identity.split, measure)
+                columns.setdefault(column, []).append(result)
     if not columns:
         raise InputError("there are no results to put into a table")
     notes: dict[str, int] = {}
     cells: dict[tuple[str, int], Cell] = {}
-    heads, settings = [], []
-    for place, ((benchmark, split, measure), found) in enumerate(columns.items()):
+    settings = []
+    for place, (column, found) in enumerate(columns.items()):
         main = next((result for result in found if not result.published), found[0]).identity.setting()
-        heads.append(" ".join(filter(None, (benchmark, split, measure))))
-        settings.append(f"{heads[-1]}: {_told(main)}.")
+        settings.append(f"{column.head}: {_told(main)}.")
         for result in found:
             if (result.system, place) in cells:
-                raise InputError(f"{result.system!r} has two numbers for {heads[-1]}: name them differently")
+                raise InputError(
+                    f"{result.system!r} has two numbers for {column.head}: name them differently"
+                )
             told = result.identity.differences(main)
             if result.published:
                 told.append(f"published: {result.source}")
             marks = (notes.setdefault("; ".join(told), len(notes) + 1),) if told else ()
-            text = f"{times * result.scores[measure]:.{decimals}f}"
-            if measure in result.intervals:
-                low, high = (f"{times * end:.{decimals}f}" for end in result.intervals[measure])
-                text += f" ({low} to {high})"
-            cells[result.system, place] = Cell(text, marks)
+            shown = [
+                f"{times * number:.{decimals}f}"
+                for number in (result.scores[column.measure], *result.intervals.get(column.measure, ()))
+            ]
+            if result.published:
+                # Never more digits than its source has; 12.5 and 12.50 are one number there.
+                shown = [_short(text) for text in shown]
+            interval = (shown[1], shown[2]) if len(shown) == 3 else None
+            cells[result.system, place] = Cell(shown[0], interval, marks)
     systems = list(dict.fromkeys(result.system for result in results))
-    rows = tuple((s, tuple(cells.get((s, place)) for place in range(len(heads)))) for s in systems)
-    return Table(tuple(heads), rows, tuple(settings), tuple(notes))
+    rows = tuple((s, tuple(cells.get((s, place)) for place in range(len(columns)))) for s in systems)
+    return Table(tuple(columns), rows, tuple(settings), tuple(notes))
 
 
 def _told(setting: dict[str, str | int | None]) -> str:
@@ -134,4 +164,15 @@ def _told(setting: dict[str, str | int | None]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+    return "| " + " | ".join(" ".join(_plain(cell).replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+def _short(number: str) -> str:
+    """Without zeros at the end, but for the first behind the point."""
+    whole, point, rest = number.partition(".")
+    return whole + point + (rest.rstrip("0") or rest[:1])
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown does not take for a tag."""
+    return text.replace("<", "&lt;")

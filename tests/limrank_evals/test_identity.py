@@ -97,7 +97,7 @@ def test_markdown_and_latex():
         "| system | BRIGHT biology nDCG@10 | BRIGHT earth_science nDCG@10 |",
         "| --- | ---: | ---: |",
         "| limrank | 25.00 (20.00 to 30.00) | – |",
-        "| a\\|b_50% | – | 50.00 [1] |",
+        "| a\\|b_50% | – | 50.0 [1] |",
         "",
         "BRIGHT biology nDCG@10: first stage bm25s, queries original, depth 100, judgements original.",
         "",
@@ -106,7 +106,7 @@ def test_markdown_and_latex():
         "[1] published: X & Y",
     ]
     latex = table.latex()
-    assert "a|b\\_50\\% & -- & 50.00\\textsuperscript{1} \\\\" in latex
+    assert "a|b\\_50\\% & -- & 50.0\\textsuperscript{1} \\\\" in latex
     assert "\\par\\textsuperscript{1} published: X \\& Y" in latex
     assert latex.count("{") == latex.count("}")
 
@@ -139,7 +139,13 @@ def test_published_numbers_have_sources_and_settings():
         assert len(tasks) == 12
         # Printed means are of unrounded numbers.
         assert sum(tasks) / 12 == pytest.approx(by[system, "average"], abs=0.0011)
-    names = [(r.system, r.identity.benchmark, r.identity.split) for r in results]
+    followed = {
+        (r.system, r.identity.split): r.scores["p-MRR"] for r in published("FollowIR") if "p-MRR" in r.scores
+    }
+    tasks = [followed["FollowIR-7B", split] for split in ("Robust04", "News21", "Core17")]
+    assert tasks == pytest.approx([0.137, 0.063, 0.165])
+    assert sum(tasks) / 3 == pytest.approx(followed["FollowIR-7B", "average"], abs=0.0006)
+    names = [(r.system, r.identity.benchmark, r.identity.split, *r.scores) for r in results]
     assert len(set(names)) == len(names), "every number has one place"
     assert all(
         notes for _, row in build_table(results).rows for cell in row if cell for notes in [cell.notes]

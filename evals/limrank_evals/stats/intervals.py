@@ -61,7 +61,7 @@ def bootstrap(
         return None
     if drawn_from[0] == drawn_from[-1]:
         return Interval(float(drawn_from[0]), float(drawn_from[0]))
-    means = _resampled_means(drawn_from, resamples, seed)
+    means = resampled_means(drawn_from, resamples, seed)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca":
         tails = _bca(drawn_from, means, tails)
@@ -89,7 +89,8 @@ def wilson(right: int, total: int, *, level: float = 0.95) -> Interval | None:
     return Interval(max(0.0, (centre - spread) / (1 + weight)), min(1.0, (centre + spread) / (1 + weight)))
 
 
-def _resampled_means(values: np.ndarray[Any, Any], resamples: int, seed: int) -> np.ndarray[Any, Any]:
+def resampled_means(values: np.ndarray[Any, Any], resamples: int, seed: int) -> np.ndarray[Any, Any]:
+    """The means of `resamples` samples of the values, each as large as they are, with replacement."""
     dice = np.random.default_rng(seed)
     means = np.empty(resamples)
     step = max(1, _CHUNK // len(values))

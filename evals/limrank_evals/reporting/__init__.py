@@ -1,0 +1,69 @@
+"""Reports of evaluations: one HTML file to look at, JSON for machines, tables for papers.
+
+```python
+from limrank_evals.reporting import write_reports
+
+write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluated.Evaluated
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from limrank_evals.evaluated import Evaluated
+from limrank_evals.reporting.asked import asked
+from limrank_evals.reporting.headline import headlines
+from limrank_evals.reporting.machine import SCHEMA, report_json
+from limrank_evals.reporting.page import report_html
+from limrank_evals.reporting.shown import clean
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import write_whole
+
+__all__ = ["SCHEMA", "write_reports"]
+
+
+def write_reports(
+    folder: str | os.PathLike[str], evaluated: Sequence[Evaluated], *, show_gated: bool = False
+) -> list[Path]:
+    """Write report.html, report.json, table.md and table.tex, each all or nothing.
+
+    Args:
+        folder: where to; it is made if it is not there.
+        evaluated: the splits, of one benchmark or of several, in the order they are to be shown in.
+        show_gated: write the texts of gated sets, which are hashes otherwise: never publish such a report.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        InputError: no splits, one without results, or one that is there twice.
+    """
+    _check(evaluated)
+    queries = [asked(one) for one in evaluated]
+    tables = [headline.table for headline in headlines(evaluated)]
+    texts = {
+        "report.html": report_html(evaluated, queries, show_gated=show_gated),
+        "report.json": report_json(evaluated, queries, show_gated=show_gated),
+        "table.md": clean("\n".join(table.markdown() for table in tables)),
+        "table.tex": clean("\n".join(table.latex() for table in tables)),
+    }
+    paths = [Path(folder) / name for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_whole(path, text.encode("utf-8"))
+    return paths
+
+
+def _check(evaluated: Sequence[Evaluated]) -> None:
+    if not evaluated:
+        raise InputError("a report needs at least one split that was evaluated")
+    seen = set()
+    for one in evaluated:
+        name = f"{one.benchmark.name} {one.benchmark.split}".strip()
+        if not one.results or not one.measures:
+            raise InputError(f"{name} has no results to report")
+        if name in seen:
+            raise InputError(f"{name} is there twice: report its settings apart")
+        seen.add(name)

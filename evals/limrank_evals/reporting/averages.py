@@ -1,0 +1,103 @@
+"""Means over the splits of one benchmark, as published tables have them: every split counts the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from limrank_evals.comparing import Comparison
+from limrank_evals.evaluated import Evaluated
+from limrank_evals.identity import SETTINGS, SYSTEM, Result
+from limrank_evals.published import published
+from limrank_evals.stats import Interval, Record
+from limrank_evals.stats.intervals import RESAMPLES, resampled_means
+
+AVERAGE = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """One measure before and after, over several splits; `interval` is of the difference."""
+
+    splits: int
+    queries: int
+    first: float
+    second: float
+    difference: float
+    interval: Interval | None
+    record: Record
+
+
+def gain(evaluated: Sequence[Evaluated], measure: str, *, seed: int = 0) -> Gain | None:
+    """The mean over splits of what reranking changed; None where a split was not compared by `measure`."""
+    found = [one.comparisons.get(measure) for one in evaluated]
+    parts = [comparison for comparison in found if comparison is not None]
+    if not parts or len(parts) < len(found):
+        return None
+    return Gain(
+        len(parts),
+        sum(part.queries for part in parts),
+        sum(part.first for part in parts) / len(parts),
+        sum(part.second for part in parts) / len(parts),
+        sum(part.difference for part in parts) / len(parts),
+        parts[0].interval if len(parts) == 1 else _interval(parts, seed),
+        Record(*map(sum, zip(*(part.record for part in parts), strict=True))),
+    )
+
+
+def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
+    """For every benchmark with several splits and every system scored on all of them, its mean.
+
+    The split is called `average`, as in published tables, only where it is over the same splits as theirs;
+    else `mean of 3 splits`. What differs between the splits' settings is left out of the mean's.
+    """
+    found = []
+    for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
+        parts = [one for one in evaluated if one.benchmark.name == benchmark]
+        splits = {one.benchmark.split for one in parts}
+        if len(splits) < 2 or len(splits) < len(parts):
+            continue
+        theirs = {result.identity.split for result in published(benchmark)} - {AVERAGE}
+        name = AVERAGE if splits == theirs else f"mean of {len(splits)} splits"
+        systems = dict.fromkeys((r.system, r.identity.averaging) for one in parts for r in one.results)
+        for system, averaging in systems:
+            results = [
+                r
+                for one in parts
+                for r in one.results
+                if (r.system, r.identity.averaging) == (system, averaging) and r.identity.split in splits
+            ]
+            if {r.identity.split for r in results} == splits and len(results) == len(splits):
+                found.append(_mean(results, name))
+    return found
+
+
+def _mean(results: Sequence[Result], split: str) -> Result:
+    first, identities = results[0], [result.identity for result in results]
+    settings = (*SETTINGS, *SYSTEM)
+    differ = [name for name in settings if len({getattr(identity, name) for identity in identities}) > 1]
+    unknown: dict[str, Any] = {name: None if name == "depth" else "" for name in differ}
+    measures = [name for name in first.scores if all(name in r.scores for r in results)]
+    counts = [name for name in first.counts if all(name in r.counts for r in results)]
+    return Result(
+        first.system,
+        replace(first.identity, **unknown, split=split),
+        {name: sum(r.scores[name] for r in results) / len(results) for name in measures},
+        counts={name: sum(r.counts[name] for r in results) for name in counts},
+    )
+
+
+def _interval(parts: Sequence[Comparison], seed: int) -> Interval | None:
+    """The percentile bootstrap's, queries drawn anew within every split."""
+    if any(part.queries < 2 for part in parts):
+        return None
+    # Sorted: what is drawn must not depend on the order of queries; every split has dice of its own.
+    drawn = [
+        resampled_means(np.sort([change.difference for change in part.changes]), RESAMPLES, seed + place)
+        for place, part in enumerate(parts)
+    ]
+    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    return Interval(float(low), float(high))
