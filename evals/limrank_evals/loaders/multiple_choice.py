@@ -22,6 +22,7 @@ from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 
 GPQA_DIAMOND = 198
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class MultipleChoice:
         choices: the options' texts, in the set's order.
         answer: the letter of the right one in that order.
         gated: its text must not be shown.
+        domain: the part of the set it belongs to (a subject, a chapter); empty where that is not known.
     """
 
     id: str
@@ -41,6 +43,7 @@ class MultipleChoice:
     choices: tuple[str, ...] = dataclasses.field(repr=False)
     answer: str
     gated: bool = False
+    domain: str = ""
 
     def __post_init__(self) -> None:
         if self.answer not in tuple(choice_letters(len(self.choices))):
@@ -68,15 +71,26 @@ def hashed(texts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def load_questions(path: str | os.PathLike[str], *, gated: bool = False) -> tuple[MultipleChoice, ...]:
-    """Questions of a JSONL file: `_id` or `id`, `question`, `choices`, `answer` (a letter or a place from 0).
+def load_questions(
+    path: str | os.PathLike[str], *, gated: bool = False, domain: str | None = None
+) -> tuple[MultipleChoice, ...]:
+    """Questions of a JSONL or parquet file: `question`, `choices`, `answer` (a letter or a place from 0).
+
+    Args:
+        path: the file; `.jsonl.gz` is read, too.
+        gated: their texts must not be shown.
+        domain: the field that holds a question's domain; default: `domain` or, as in MMLU, `subject`.
+
+    A question's id is its `_id` or `id`; without either, as in MMLU, its number from 1.
 
     Raises:
         InputError: a line that is no such question, an id twice, or no questions.
     """
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {str(path)!r} of questions")
     try:
         found = [
-            _question(row, f"{path}, question {number}", gated)
+            _question(row, f"{path}, question {number}", number, gated, domain)
             for number, row in enumerate(file_rows(Path(path)), start=1)
         ]
     except InputError:
@@ -89,19 +103,33 @@ def load_questions(path: str | os.PathLike[str], *, gated: bool = False) -> tupl
     return _whole(found, path)
 
 
-def _question(row: dict[str, Any], where: str, gated: bool) -> MultipleChoice:
+def _question(
+    row: dict[str, Any], where: str, number: int, gated: bool, domain: str | None
+) -> MultipleChoice:
     choices = field(row, "choices", where, list)
     key = field(row, "answer", where, (str, int))
     if isinstance(key, int):
         if not 0 <= key < len(choices):
             raise InputError(f"{where}: there is no option number {key}")
         key = choice_letters(len(choices))[key]
-    name = str(field(row, "_id" if "_id" in row else "id", where, (str, int)))
-    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated)
+    named = next((name for name in ("_id", "id") if name in row), None)
+    name = str(number) if named is None else str(field(row, named, where, (str, int)))
+    if domain is None:
+        part = next((row[name] for name in ("domain", "subject") if isinstance(row.get(name), str)), "")
+    else:
+        part = field(row, domain, where)
+    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated, part)
 
 
-def load_gpqa(path: str | os.PathLike[str], *, strict: bool = True) -> tuple[MultipleChoice, ...]:
+def load_gpqa(
+    path: str | os.PathLike[str], *, strict: bool = True, domain: str | None = None
+) -> tuple[MultipleChoice, ...]:
     """GPQA's `gpqa_diamond.csv`; the right answer is A everywhere, so shuffle the options.
+
+    Args:
+        path: the file.
+        strict: another number of questions than was published is an error.
+        domain: the column with a question's domain; default: `High-level domain`, where there is one.
 
     Raises:
         InputError: no such file (the message has the steps to get it), wrong columns or counts.
@@ -124,9 +152,11 @@ def load_gpqa(path: str | os.PathLike[str], *, strict: bool = True) -> tuple[Mul
         # Errors must not quote the row: it is gated.
         if any(not isinstance(row.get(name), str) for name in (*names, "Question", "Record ID")):
             raise InputError(f"{where}: expected the columns Record ID, Question, {', '.join(names)}")
-        found.append(
-            MultipleChoice(row["Record ID"], row["Question"], tuple(row[name] for name in names), "A", True)
-        )
+        part = row.get(domain or "High-level domain")
+        if domain is not None and not isinstance(part, str):
+            raise InputError(f"{where}: there is no column {domain!r}")
+        choices = tuple(row[name] for name in names)
+        found.append(MultipleChoice(row["Record ID"], row["Question"], choices, "A", True, part or ""))
     check_count("GPQA diamond, questions", len(found), GPQA_DIAMOND, strict=strict)
     return _whole(found, path)
 
@@ -134,5 +164,12 @@ def load_gpqa(path: str | os.PathLike[str], *, strict: bool = True) -> tuple[Mul
 def _whole(found: list[MultipleChoice], path: str | os.PathLike[str]) -> tuple[MultipleChoice, ...]:
     if not found:
         raise InputError(f"{path} holds no questions")
+    for number, question in enumerate(found, start=1):
+        # Both are shown of gated sets, too: a file whose columns are mixed up must not bring texts there.
+        if question.gated and max(len(question.id), len(question.domain)) > _LONGEST_NAME:
+            raise InputError(
+                f"{path}, question {number}: its id or its domain is longer than {_LONGEST_NAME} characters, "
+                f"so it may be a text, and texts of a gated set are not shown: is it the right field?"
+            )
     check_unique([question.id for question in found], f"question id of {path}")
     return tuple(found)

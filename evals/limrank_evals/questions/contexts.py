@@ -1,0 +1,131 @@
+"""What is found for each question: searched and reranked once, shown to the reader in two conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from limrank_evals.answers.shuffling import shuffled
+from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
+from limrank_evals.questions.conditions import CLOSED_BOOK, RERANK
+from limrank_evals.questions.gating import Gate
+from limrank_evals.questions.journal import Journal
+from limrank_evals.questions.wording import with_options
+from limrank_pipelines.rag import Answer, RagPipeline
+from limrank_plugins.data import Query
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The passages for one question, by identifier, best first.
+
+    Attributes:
+        question: its id.
+        retrieved: the first stage's best.
+        reranked: the reranker's best; None without a reranker.
+        candidates: how many passages the first stage handed on.
+        unjudged: how many of them the reranker could not judge; they keep the first stage's place.
+        unwritten: the query could not be rewritten, so the question itself was searched with.
+        outage: nothing could be judged at all; such a context is not kept, a later run asks again.
+    """
+
+    question: str
+    retrieved: tuple[str, ...] = ()
+    reranked: tuple[str, ...] | None = None
+    candidates: int = 0
+    unjudged: int = 0
+    unwritten: bool = False
+    outage: bool = False
+
+    def passages(self, condition: str) -> tuple[str, ...]:
+        """Those that the reader is shown in a condition."""
+        if condition == CLOSED_BOOK:
+            return ()
+        return (self.reranked or ()) if condition == RERANK else self.retrieved
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Context:
+        """From what `asdict` made of it."""
+        reranked = record["reranked"]
+        return cls(
+            **{
+                **record,
+                "retrieved": tuple(record["retrieved"]),
+                "reranked": None if reranked is None else tuple(reranked),
+            }
+        )
+
+
+def searched_with(question: MultipleChoice, *, options: bool, seed: int) -> Query:
+    """What is searched and reranked with: the question, or the question and its options.
+
+    The options stand in a seeded order: where the set always has the right one first, a model that
+    encodes or judges the query would see that.
+    """
+    if not options:
+        return Query(question.question, question.id)
+    shown = shuffled(question.choices, question.id, seed=seed)
+    return Query(with_options(question.question, shown.choices), question.id)
+
+
+def find_contexts(
+    questions: Sequence[MultipleChoice],
+    pipeline: RagPipeline,
+    journal: Journal,
+    *,
+    gate: Gate,
+    options: bool = False,
+    seed: int = 0,
+    batch: int = 8,
+    progress: Progress = lambda stage, done, total: None,
+) -> dict[str, Context]:
+    """Search and rerank for every question; those in the journal are not searched for again.
+
+    Args:
+        questions: with ids of their own.
+        pipeline: a first stage with or without rewriter and reranker; its reader is not used.
+        journal: where each is committed.
+        gate: decides what errors say.
+        options: search with the options, too.
+        seed: of their order.
+        batch: how many are searched for in lockstep and committed together.
+        progress: told after every batch.
+    """
+    names = {q.id: json.dumps(["context", q.id, hashed([q.question, *q.choices])]) for q in questions}
+    found: dict[str, Context] = {}
+    for question in questions:
+        kept = journal.find(names[question.id])
+        if kept is not None:
+            found[question.id] = Context.from_json(kept)
+    todo = [question for question in questions if question.id not in found]
+    for start in range(0, len(todo), batch):
+        progress("searching", len(found), len(questions))
+        part = todo[start : start + batch]
+        asked = [searched_with(question, options=options, seed=seed) for question in part]
+        answers = gate.run("searching and reranking", lambda asked=asked: pipeline.ask_many(asked))  # type: ignore[misc]
+        for question, answer in zip(part, answers, strict=True):
+            context = _context(answer, pipeline.top_n)
+            found[question.id] = context
+            if not context.outage:
+                journal.commit(names[question.id], asdict(context))
+    progress("searching", len(questions), len(questions))
+    return {question.id: found[question.id] for question in questions}
+
+
+def _context(answer: Answer, top_n: int) -> Context:
+    ranking = answer.ranking
+    unjudged = 0 if ranking is None else len(ranking.failures)
+    return Context(
+        answer.query.id,
+        tuple(document.id or "" for document in answer.candidates[:top_n]),
+        None if ranking is None else tuple(ranking.ids),
+        len(answer.candidates),
+        unjudged,
+        answer.rewritten is not None and answer.rewritten.failure is not None,
+        bool(answer.candidates) and unjudged == len(answer.candidates),
+    )
