@@ -83,9 +83,8 @@ def common_arguments(
 
 
 def reporters() -> list[str]:
-    """Where the library logs to, too: TensorBoard where it is installed, W&B where a project is named."""
-    found = ["tensorboard"] if find_spec("tensorboard") else []
-    return [*found, "wandb"] if find_spec("wandb") and os.environ.get("WANDB_PROJECT") else found
+    """Where the library logs to by itself: Weights & Biases where it is installed and a project is named."""
+    return ["wandb"] if find_spec("wandb") and os.environ.get("WANDB_PROJECT") else []
 
 
 def accumulated_parts(plan: Plan, examples: int) -> int:

@@ -11,6 +11,7 @@ from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_whole
 from limrank_training.adapters import with_adapters
+from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint
 from limrank_training.curves import draw_curves
 from limrank_training.estimate import held_precision, model_class
@@ -39,8 +40,8 @@ def train(
 ) -> Trained:
     """Train, log and export.
 
-    The folder holds `plan.json`, `history.jsonl`, `report.json`, `checkpoints/`, `adapter/` (where there
-    are adapters) and, with `merge`, `final/`.
+    The folder holds `plan.json`, `history.jsonl`, `report.json`, `tensorboard/` (where that is installed),
+    `checkpoints/`, `adapter/` (where there are adapters) and, with `merge`, `final/`.
 
     Args:
         plan: see there.
@@ -64,6 +65,8 @@ def train(
     own = [journal(folder / HISTORY)]
     if plan.watch is not None and watched:
         own.append(watcher(plan, data.tokenizer, watched, folder))
+    shown = board(folder / BOARD)
+    own += [] if shown is None else [shown]
     trained: Trained = parts.train(
         model,
         data,
