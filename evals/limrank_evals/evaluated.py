@@ -27,7 +27,7 @@ class Evaluated:
         comparisons: of the first stage with the reranker, by measure; empty where nothing was reranked.
         results: the numbers with their settings, the first stage's first; more than one of a system
             where the benchmark has several ways to average.
-        failures: documents that the reranker could not judge; they stand last, in first-stage order.
+        failures: documents that the reranker could not judge; they keep their first-stage places.
         warnings: what a reader must know beside the numbers, a sentence each.
         gated: the texts of queries and documents are left out of everything that is written.
     """

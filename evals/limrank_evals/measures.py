@@ -82,7 +82,11 @@ class Measured:
 
 
 def measure(
-    ranked: Mapping[str, Sequence[str]], qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
+    ranked: Mapping[str, Sequence[str]],
+    qrels: Qrels,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    changed: Mapping[str, Sequence[str]] | None = None,
 ) -> Measured:
     """Measure rankings against judgements.
 
@@ -92,6 +96,8 @@ def measure(
         qrels: grades by query and document; above 0 is relevant.
         measures: names as ir_measures writes them, and `p-MRR` for judgements of `-og` and
             `-changed` queries.
+        changed: the documents p-MRR looks at, by query, where a benchmark names them; by default they are
+            read off the judgements.
 
     Raises:
         InputError: an unknown measure, no judgements, a document twice for a query, or a run none of
@@ -109,7 +115,7 @@ def measure(
         if parsed_measure is not None:
             per_query[name] = values[parsed_measure]
             continue
-        followed = p_mrr(ranked, changed_documents(qrels))
+        followed = p_mrr(ranked, changed_documents(qrels) if changed is None else changed)
         if not followed.per_query:
             raise InputError("p-MRR has no query that was answered on both sides and has changed documents")
         if followed.left_out:

@@ -57,6 +57,7 @@ def score(
     ties: TieRule = "trec_eval",
     first_stage: Ranked | None = None,
     depth: int | None = None,
+    changed: Mapping[str, Sequence[str]] | None = None,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -71,6 +72,7 @@ def score(
         ties: what decides between equal scores, see `limrank_evals.runs`.
         first_stage: the first stage's order, for `ties="first-stage"`.
         depth: how many documents of every query are looked at; None for all.
+        changed: the documents p-MRR looks at, see `measure`.
         level: of the intervals.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -85,7 +87,7 @@ def score(
         ranked = exclude(ranked, excluded)
     if depth is not None:
         ranked = cut(ranked, depth)
-    measured = measure(ranked, qrels, measures)
+    measured = measure(ranked, qrels, measures, changed=changed)
     intervals = {
         name: bootstrap(values.values(), level=level, resamples=resamples, seed=seed)
         for name, values in measured.per_query.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import compare, run
+from limrank_evals.cli import benchmark, compare, errors, questions, run
 
 
 def register(app: typer.Typer) -> None:
@@ -12,4 +12,7 @@ def register(app: typer.Typer) -> None:
     evaluation = typer.Typer(help="Measure rankings and answers.", no_args_is_help=True)
     evaluation.command("run")(run.run)
     evaluation.command("compare")(compare.compare)
+    errors.register(evaluation)
+    questions.register(evaluation)
+    benchmark.register(evaluation)
     app.add_typer(evaluation, name="eval")

@@ -8,6 +8,7 @@ as `gpt4_reason`; the split is the task. Excluded documents go before any cut: `
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from limrank_evals.exclusion import check_judgements, without_nothing
@@ -36,7 +37,7 @@ BRIGHT_TASKS = {
     "theoremqa_theorems": 76,
 }
 # Tasks that have no long documents.
-_SHORT_ONLY = ("leetcode", "aops", "theoremqa_questions", "theoremqa_theorems")
+SHORT_ONLY = ("leetcode", "aops", "theoremqa_questions", "theoremqa_theorems")
 
 
 def load_bright(
@@ -66,12 +67,11 @@ def load_bright(
     """
     if task not in BRIGHT_TASKS:
         raise InputError(f"BRIGHT has no task {task!r}; it has {', '.join(BRIGHT_TASKS)}")
-    if long and task in _SHORT_ONLY:
+    if long and task in SHORT_ONLY:
         raise InputError(f"BRIGHT's task {task} has no long documents")
     examples = list(read_rows(source, "examples", task))
-    texts = examples if not reasoning else list(read_rows(source, reasoning, task))
     where = f"BRIGHT {task}"
-    queries = tuple(Query(field(row, "query", where), _id(row, where)) for row in texts)
+    queries = _queries(examples, where) if not reasoning else bright_queries(task, source, reasoning)
     golds = "gold_ids_long" if long else "gold_ids"
     published = {
         _id(row, where): dict.fromkeys(without_nothing(field(row, golds, where, list)), 1) for row in examples
@@ -98,6 +98,22 @@ def load_bright(
         variant=variant,
         warnings=tuple(check_count(f"{where}, queries", len(queries), BRIGHT_TASKS[task], strict=strict)),
     )
+
+
+def bright_queries(
+    task: str, source: str | os.PathLike[str] = HUB, configuration: str = "examples"
+) -> tuple[Query, ...]:
+    """The queries of a task in the wording of a configuration, `examples` or `gpt4_reason`.
+
+    Raises:
+        InputError: wrong rows, or no such configuration in a folder.
+        BackendError: the hub cannot be read.
+    """
+    return _queries(read_rows(source, configuration, task), f"BRIGHT {task}, {configuration}")
+
+
+def _queries(rows: Iterable[dict[str, Any]], where: str) -> tuple[Query, ...]:
+    return tuple(Query(field(row, "query", where), _id(row, where)) for row in rows)
 
 
 def _id(row: dict[str, Any], where: str) -> str:

@@ -1,0 +1,248 @@
+"""Rank and score one split of a benchmark: the first stage, the reranker over it, and how they compare.
+
+Equal scores: those of a first stage's run go by a named rule (`limrank_evals.runs`), those of a retriever
+by its own order, and a reranker's by the first stage's. The rule is part of a result's identity.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from limrank_evals.comparing import compare
+from limrank_evals.evaluated import Evaluated
+from limrank_evals.first_stages import FirstStage, open_first_stage
+from limrank_evals.loaders.benchmark import Benchmark
+from limrank_evals.measures import parse_measure
+from limrank_evals.pmrr import NAME as P_MRR
+from limrank_evals.results import Sampling, results_of
+from limrank_evals.runs import Row, Rows, TieRule
+from limrank_evals.scoring import Scored, score
+from limrank_evals.stats.intervals import RESAMPLES
+from limrank_evals.systems import NO_PROMPTS, describe
+from limrank_evals.tasks.task import Part
+from limrank_plugins.cli.rerank import rank_all
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import instructed
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.store import Store
+
+
+def evaluate(
+    part: Part,
+    reranker: Reranker | None = None,
+    *,
+    first_stage: str | FirstStage = "",
+    depth: int | None = None,
+    measures: Sequence[str] = (),
+    ties: TieRule = "trec_eval",
+    instruct: bool = False,
+    store: Store | None = None,
+    batch: int = 1,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    shown: bool = False,
+) -> Evaluated:
+    """Rank and score a split.
+
+    Args:
+        part: what `load_task(name).load(split, source)` makes.
+        reranker: None scores the first stage alone.
+        first_stage: see `open_first_stage`; "" for the benchmark's own choice.
+        depth: how many candidates are reranked and scored; None for the benchmark's own choice.
+        measures: as ir_measures writes them, or p-MRR; the benchmark's own by default.
+        ties: what puts equal scores of a first stage's run in order.
+        instruct: ask with the benchmark's own instruction around every query, where it has one; for a
+            reranker without an instruction of its own.
+        store: keeps what was found and ranked: a call that was killed goes on where it was.
+        batch: queries that are ranked in lockstep and kept together.
+        level: of the intervals.
+        resamples: of the bootstrap and of the randomisation test.
+        seed: of both.
+        shown: draw a bar on stderr.
+
+    Raises:
+        InputError: an unknown measure or first stage, a run that fits neither queries nor documents, or
+            two instructions.
+        LimRankError: what the reranker raises.
+
+    Example:
+        >>> from limrank_evals import Benchmark, Part, evaluate
+        >>> from limrank_plugins import Reranker, samples
+        >>> documents, queries, qrels = samples.documents(), samples.queries(), samples.qrels()
+        >>> part = Part(Benchmark("samples", "", tuple(queries), documents, qrels), ("nDCG@10", "R@5"))
+        >>> found = evaluate(part, Reranker("prior"), first_stage="bm25s:k1=1.2", depth=50)
+        >>> found.results[0].identity.first_stage
+        'bm25s (k1=1.2, b=0.4)'
+        >>> found.comparisons["nDCG@10"].difference
+        0.0
+    """
+    depth = part.depth if depth is None else depth
+    measures = tuple(measures) or part.measures
+    if depth < 1 or batch < 1:
+        raise InputError(f"depth and batch must be > 0, but are {depth} and {batch}")
+    if instruct and reranker is not None and reranker.settings.instruction is not None:
+        raise InputError("the reranker has an instruction of its own: leave that or instruct=True out")
+    told = _too_deep(measures, depth)  # before anything is searched: an unknown measure is told here
+    benchmark = part.benchmark
+    stage = (
+        first_stage
+        if isinstance(first_stage, FirstStage)
+        else open_first_stage(part, first_stage, ties=ties, store=store)
+    )
+    rows, strangers = _asked_for(stage.find(depth), benchmark)
+    sampling: Sampling = {"level": level, "resamples": resamples, "seed": seed}
+
+    def scored(rows: Rows, ties: TieRule, depth: int | None = None) -> Scored:
+        excluded, changed = benchmark.excluded, part.changed
+        return score(
+            rows,
+            benchmark.qrels,
+            measures,
+            excluded=excluded,
+            ties=ties,
+            depth=depth,
+            changed=changed,
+            **sampling,
+        )
+
+    first = scored(rows, stage.ties, depth)
+    told = [*benchmark.checked(), *strangers, *told, *first.warnings()]
+    system = None if reranker is None else describe(reranker)
+    prompts = NO_PROMPTS if system is None else system.prompts
+    if instruct and part.instruction:
+        prompts = part.prompts
+    setting = {
+        "first_stage": stage.name,
+        "queries": part.queries,
+        "depth": depth,
+        "prompts": prompts,
+        "ties": stage.ties,
+    }
+    results = results_of(part, first, setting, None, {}, **sampling)
+    if reranker is None:
+        _known(first, benchmark, told)
+        return Evaluated(benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(told))
+    asked = benchmark.queries
+    if instruct and part.instruction:
+        asked = tuple(_wrapped(query, part.instruction) for query in asked)
+    candidates = _candidates(first, rows, benchmark, scored=stage.scored)
+    with ExitStack() as held:
+        if store is None:
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="limrank-"))
+            store = held.enter_context(Store(Path(folder) / "store.sqlite"))
+        records, _ = rank_all(reranker, asked, candidates, store, batch=batch, shown=shown)
+    _whole(records, candidates)
+    reranked = scored(_rows(records), "rank")
+    failures = sum(len(record["failures"]) for record in records)
+    empty = sum(not record["hits"] for record in records)
+    if failures:
+        told.append(f"{failures} documents could not be judged: they keep their first-stage places")
+    if empty:
+        told.append(f"{empty} queries had no candidates to rerank: counted as 0")
+    counts = {"failures": failures, "without_candidates": empty}
+    results += results_of(part, reranked, setting, system, counts, **sampling)
+    return Evaluated(
+        benchmark,
+        measures,
+        first,
+        reranked,
+        tuple(records),
+        compare(first.measured, reranked.measured, **sampling),
+        tuple(results),
+        failures,
+        tuple(dict.fromkeys(told)),
+    )
+
+
+def slim(evaluated: Evaluated) -> Evaluated:
+    """The same without the documents that nobody will look up: neither ranked for a query nor judged."""
+    benchmark = evaluated.benchmark
+    wanted = {d for found in evaluated.first.ranked.values() for d in found}
+    wanted |= {d for grades in benchmark.qrels.values() for d in grades}
+    kept = tuple(document for document in benchmark.documents if document.id in wanted)
+    return replace(evaluated, benchmark=replace(benchmark, documents=kept or benchmark.documents[:1]))
+
+
+# ---- the first stage's side -----------------------------------------------------------------------
+
+
+def _too_deep(measures: Sequence[str], depth: int) -> list[str]:
+    """A warning for measures that look further down than the lists go."""
+    cuts = {name: parse_measure(name).params.get("cutoff") for name in measures if name != P_MRR}
+    deep = [name for name, cut in cuts.items() if cut is not None and cut > depth]
+    return [f"{', '.join(deep)}: looks further down than the {depth} documents of a list"] if deep else []
+
+
+def _asked_for(rows: Rows, benchmark: Benchmark) -> tuple[Rows, list[str]]:
+    """The rows of the benchmark's queries, and a warning about others."""
+    known = {query.id for query in benchmark.queries}
+    others = [query for query in rows if query not in known]
+    told = []
+    if others:
+        told.append(
+            f"{len(others)} queries of the first stage are not among the benchmark's, for example "
+            f"{others[0]!r}: left out"
+        )
+    return {query: found for query, found in rows.items() if query in known}, told
+
+
+def _known(first: Scored, benchmark: Benchmark, told: list[str]) -> None:
+    """Nothing is read of documents that are not in the corpus where nothing is reranked: a warning."""
+    documents = {document.id for document in benchmark.documents}
+    strangers = {d for found in first.ranked.values() for d in found} - documents
+    if strangers:
+        told.append(
+            f"{len(strangers)} documents of the first stage are not in the corpus, for example "
+            f"{min(strangers)!r}"
+        )
+
+
+def _candidates(first: Scored, rows: Rows, benchmark: Benchmark, *, scored: bool) -> list[list[Document]]:
+    """What is reranked: without excluded documents, cut, with the first stage's scores."""
+    texts = {document.id: document for document in benchmark.documents}
+    strangers = sorted({d for found in first.ranked.values() for d in found} - set(texts))
+    if strangers:
+        raise InputError(
+            f"the first stage names {len(strangers)} documents that {benchmark.name} {benchmark.split} does "
+            f"not hold, for example {strangers[0]!r}: they belong to another corpus"
+        )
+    found = []
+    for query in benchmark.queries:
+        scores = {row.document_id: row.score for row in rows.get(query.id, ())} if scored else {}
+        ids = first.ranked.get(query.id, [])
+        found.append([replace(texts[d], prior=scores.get(d)) for d in ids])
+    return found
+
+
+def _wrapped(query: Query, instruction: str) -> Query:
+    """The query inside the benchmark's instruction; its own, which that has taken in, is gone."""
+    return replace(query, text=instructed(query, instruction), instruction="")
+
+
+# ---- the reranker's side --------------------------------------------------------------------------
+
+
+def _rows(records: Sequence[Mapping[str, Any]]) -> Rows:
+    return {
+        record["query_id"]: [
+            Row(hit["id"], float(len(record["hits"]) - place), place + 1.0)
+            for place, hit in enumerate(record["hits"])
+        ]
+        for record in records
+    }
+
+
+def _whole(records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[Document]]) -> None:
+    """What goes in comes out: a reranker that loses or invents documents would change every measure."""
+    for record, documents in zip(records, candidates, strict=True):
+        if {hit["id"] for hit in record["hits"]} != {document.id for document in documents}:
+            raise AssertionError(
+                f"query {record['query_id']!r} came back with other documents than it went in"
+            )

@@ -1,0 +1,213 @@
+"""What finds the candidates: a retriever, a run from a file, or the lists that come with a benchmark."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limrank_evals.runs import Row, Rows, TieRule, read_rows
+from limrank_evals.split_files import MARK, split_file
+from limrank_evals.tasks.task import GIVEN, Part
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers import Retriever, build_retriever, retriever_class, retriever_names
+from limrank_plugins.store import Store
+
+# What a run may be called in a folder of runs; BRIGHT's and mteb's own names, too.
+_RUNS = (
+    *(f"{{split}}{ending}" for ending in (".run", ".trec", ".json", ".jsonl", ".txt")),
+    "run.{split}",
+    "{split}/first-stage.run",
+    "{split}/score.json",
+    "{split}_bm25_long_False/score.json",
+    "FollowIR_{split}_predictions.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """A first stage for one split.
+
+    Attributes:
+        name: what an identity calls it, with its parameters.
+        ties: what decides between equal scores of its rows.
+        digest: of the texts and of everything else that what it finds depends on.
+        find: finds that many documents of every query.
+        scored: its scores say something beside the order.
+    """
+
+    name: str
+    ties: TieRule
+    digest: str
+    find: Callable[[int], Rows]
+    scored: bool = True
+
+
+def open_first_stage(
+    part: Part, spec: str = "", *, ties: TieRule = "trec_eval", store: Store | None = None
+) -> FirstStage:
+    """The first stage of this description.
+
+    Args:
+        part: what it is for.
+        spec: `given`; a retriever with its options (`bm25s`, `bm25s:k1=1.2,b=0.75`); a run, a folder of
+            runs or a path with `{split}`; "" for the benchmark's own choice.
+        ties: what puts a run's equal scores in order, see `limrank_evals.runs`.
+        store: keeps what a retriever found, so that it need not search again.
+
+    Raises:
+        InputError: there is no such retriever, option or file, or the benchmark has no lists.
+    """
+    spec = spec or part.first_stage
+    if names_retriever(spec):
+        return _given(part) if spec == GIVEN else _searching(part, spec, store)
+    if MARK not in spec and not Path(spec).exists():
+        raise InputError(
+            f"there is no first stage {spec!r}: give a retriever ({', '.join(retriever_names())}), perhaps "
+            f"with options (bm25s:k1=1.2,b=0.75), a run or a folder of runs, or {GIVEN}"
+        )
+    return _read(part, spec, ties)
+
+
+def names_retriever(spec: str) -> bool:
+    """Whether a description names a retriever or the benchmark's own lists, and no file."""
+    return spec == GIVEN or spec.partition(":")[0] in retriever_names()
+
+
+# ---- the three kinds ----------------------------------------------------------------------------
+
+
+def _given(part: Part) -> FirstStage:
+    if not part.candidates:
+        raise InputError(
+            f"{part.benchmark.name} comes without candidates: name a first stage that finds them"
+        )
+    lists = {query: found if part.ordered else _shuffled(found) for query, found in part.candidates.items()}
+    name = "given with the benchmark" if part.ordered else "given with the benchmark, in no order"
+    digest = _digest([name, json.dumps(lists), *_content(part)])
+    rows = {query: _in_order(found) for query, found in lists.items()}
+    return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
+
+
+def _read(part: Part, spec: str, ties: TieRule) -> FirstStage:
+    file = split_file(spec, part.benchmark.split, _RUNS, "the first stage")
+    digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(part)])
+    return FirstStage(file.name, ties, digest, lambda depth: read_rows(file.path))
+
+
+def _searching(part: Part, spec: str, store: Store | None) -> FirstStage:
+    base, _, written = spec.partition(":")
+    options = _parsed(spec, written)
+    corpus, asked = part.benchmark.documents, part.searched or part.benchmark.queries
+    name = _named(base, options, within=bool(part.candidates))
+    spaces = {} if not part.candidates else part.candidates
+    digest = _digest([name, json.dumps(options), json.dumps(spaces), *_content(part)])
+
+    def find(depth: int) -> Rows:
+        # What is excluded goes later: that many more are looked for.
+        excluded = part.benchmark.excluded
+        wanted = depth + max((len(excluded.get(query.id, ())) for query in asked), default=0)
+        item = f"{digest} {wanted}"
+        kept = None if store is None else store.find("first stage", item)
+        if kept is not None:
+            return {q: [Row(*row) for row in rows] for q, rows in json.loads(kept).items()}
+        index = build_retriever(base, corpus, **options)
+        rows = _within(index, asked, spaces, len(corpus)) if spaces else _over(index, asked, wanted)
+        if store is not None:
+            store.commit("first stage", item, json.dumps(rows).encode("ascii"))
+        return rows
+
+    return FirstStage(name, "rank", digest, find)
+
+
+def _over(index: Retriever, asked: Iterable[Query], depth: int) -> Rows:
+    queries = list(asked)
+    found = index.search_many(queries, depth)
+    return {query.id: _scored(documents) for query, documents in zip(queries, found, strict=True)}
+
+
+def _within(index: Retriever, asked: Iterable[Query], spaces: Any, size: int) -> Rows:
+    """Search the whole corpus, keep what is in the query's list; what was not found stands last."""
+    rows = {}
+    for query in asked:
+        space = set(spaces.get(query.id, ()))
+        if not space:
+            rows[query.id] = list[Row]()
+            continue
+        found = _scored([document for document in index.search(query, size) if document.id in space])
+        # Whoever is not found has no score: below all others, equal, in an order that tells nothing.
+        least = min((row.score for row in found), default=0.0) - 1.0
+        rest = _shuffled(space - {row.document_id for row in found})
+        rows[query.id] = found + [Row(d, least, len(found) + place) for place, d in enumerate(rest, 1)]
+    return rows
+
+
+def _scored(documents: Iterable[Document]) -> list[Row]:
+    return [Row(d.id or "", d.prior or 0.0, place) for place, d in enumerate(documents, start=1)]
+
+
+def _in_order(documents: list[str]) -> list[Row]:
+    return [Row(d, float(len(documents) - place), place + 1) for place, d in enumerate(documents)]
+
+
+def _shuffled(documents: Iterable[str]) -> list[str]:
+    return sorted(documents, key=lambda d: hashlib.sha256(d.encode("utf-8", "surrogatepass")).digest())
+
+
+# ---- names and digests --------------------------------------------------------------------------
+
+
+def _parsed(spec: str, written: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for one in filter(None, written.split(",")):
+        key, equals, value = (piece.strip() for piece in one.partition("="))
+        if not equals or not key.isidentifier() or not value:
+            raise InputError(
+                f"a retriever's options are written name:option=value,option=value, but got {spec!r}"
+            )
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def _named(base: str, options: dict[str, Any], *, within: bool) -> str:
+    """With every option that was given and every number that was not; the version settles the rest."""
+    known = inspect.signature(retriever_class(base).build).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        there = ", ".join(name for name, one in known.items() if one.kind is one.KEYWORD_ONLY)
+        raise InputError(f"retriever {base!r} has no option {', '.join(unknown)}; there are: {there}")
+    shown = {
+        name: options.get(name, one.default)
+        for name, one in known.items()
+        if name in options or isinstance(one.default, int | float)
+    }
+    text = ", ".join(f"{name}={value}" for name, value in shown.items())
+    return f"{base}{f' ({text})' if text else ''}{', within the given lists' if within else ''}"
+
+
+def _content(part: Part) -> Iterable[str]:
+    """Everything that is searched or shown."""
+    for query in (*part.benchmark.queries, *part.searched):
+        yield json.dumps([query.id, query.text, query.instruction, *_pictures(query)])
+    for document in part.benchmark.documents:
+        yield json.dumps([document.id, document.title, document.text, *_pictures(document)])
+
+
+def _pictures(of: Query | Document) -> list[str]:
+    return [hashlib.sha256(image.data).hexdigest() for image in of.images]
+
+
+def _digest(pieces: Iterable[str | os.PathLike[str]]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(os.fspath(piece).encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()

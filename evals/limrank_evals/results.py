@@ -1,0 +1,91 @@
+"""From scores to results: one for every way a benchmark averages, with its whole setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, Unpack
+
+from limrank_evals.identity import Identity, Result
+from limrank_evals.scoring import Scored
+from limrank_evals.stats import bootstrap
+from limrank_evals.systems import System
+from limrank_evals.tasks.task import Average, Part
+
+
+class Sampling(TypedDict):
+    """How intervals are drawn; see `limrank_evals.stats.bootstrap`."""
+
+    level: float
+    resamples: int
+    seed: int
+
+
+def results_of(
+    part: Part,
+    scored: Scored,
+    setting: Mapping[str, Any],
+    system: System | None,
+    counts: Mapping[str, int],
+    **sampling: Unpack[Sampling],
+) -> list[Result]:
+    """The results of one system on one split.
+
+    Args:
+        part: what was measured, and how it averages.
+        scored: the scores.
+        setting: of the identity: `first_stage`, `queries`, `depth`, `prompts`, `ties`.
+        system: what reranked; None for the first stage as it is.
+        counts: to be told beside the scores' own.
+        sampling: of the intervals.
+    """
+    found = []
+    for average in part.averages:
+        identity = Identity(
+            part.benchmark.name,
+            average.split or part.benchmark.split,
+            qrels=part.benchmark.variant,
+            averaging=average.name,
+            recipe="" if system is None else system.recipe,
+            model="" if system is None else system.model,
+            backend="" if system is None else system.backend,
+            **setting,
+        )
+        values = _values(part, scored, average)
+        if not values:  # a set of one's own that has no such queries
+            continue
+        # Of all queries, the intervals are there already.
+        ends = {
+            name: bootstrap(of.values(), **sampling) if average.group else scored.intervals[name]
+            for name, of in values.items()
+        }
+        told = {**_counts(part, scored, average), **counts}
+        found.append(
+            Result(
+                identity.first_stage if system is None else system.name,
+                identity,
+                {name: sum(of.values()) / len(of) for name, of in values.items()},
+                {name: (interval.low, interval.high) for name, interval in ends.items() if interval},
+                told,
+            )
+        )
+    return found
+
+
+def _counts(part: Part, scored: Scored, average: Average) -> dict[str, int]:
+    if not average.group:
+        return scored.counts()
+    group, coverage = part.benchmark.groups[average.group], scored.measured.coverage
+    names = ("judged", "without_results", "without_relevant")
+    return {name: sum(query in group for query in getattr(coverage, name)) for name in names}
+
+
+def _values(part: Part, scored: Scored, average: Average) -> dict[str, dict[str, float]]:
+    """The queries' values that this average is over, by measure."""
+    all_values = scored.measured.per_query
+    wanted = [name for name in average.measures if name in all_values] or list(all_values)
+    group = part.benchmark.groups[average.group] if average.group else None
+    found = {
+        name: {query: value for query, value in all_values[name].items() if group is None or query in group}
+        for name in wanted
+    }
+    return {name: of for name, of in found.items() if of}

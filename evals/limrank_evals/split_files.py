@@ -1,0 +1,50 @@
+"""Files that there is one of for each split: a folder of them, a path with `{split}` in it, or one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from limrank_plugins.errors import InputError
+
+MARK = "{split}"
+
+
+class SplitFile(NamedTuple):
+    """The file of a split, and what all splits' files are called together."""
+
+    path: Path
+    name: str
+
+
+def split_file(place: str | os.PathLike[str], split: str, names: Sequence[str], what: str) -> SplitFile:
+    """Find the file of a split.
+
+    Args:
+        place: a file for whatever split, a path that holds `{split}`, or a folder.
+        split: which.
+        names: what the file may be called in a folder, with `{split}`; the first one that is there, plain
+            or with `.gz`, is it.
+        what: the subject of the message where there is none.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    given = Path(place)
+    if MARK in os.fspath(place):
+        file = Path(os.fspath(place).replace(MARK, split))
+        if not file.is_file():
+            raise InputError(f"{what}: there is no file {str(file)!r} ({MARK} stands for the split's name)")
+        return SplitFile(file, given.name.replace(MARK, "*"))
+    if not given.is_dir():
+        if not given.is_file():
+            raise InputError(f"{what}: there is no file or folder {str(given)!r}")
+        return SplitFile(given, given.name)
+    for name in names:
+        for file in (given / name.replace(MARK, split), given / f"{name.replace(MARK, split)}.gz"):
+            if file.is_file():
+                return SplitFile(file, given.resolve().name)
+    expected = ", ".join(name.replace(MARK, split) for name in names)
+    raise InputError(f"{what}: {given} holds none of {expected} (or .gz); a path may hold {MARK}, too")

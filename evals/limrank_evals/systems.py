@@ -1,0 +1,78 @@
+"""What a reranker is called in results: recipe, model, how it ran, what it was asked with."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from limrank_plugins.prompts import instructions
+from limrank_plugins.reranker import Reranker
+
+NO_PROMPTS = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The fields of an identity that a reranker decides; see `limrank_evals.identity`.
+
+    Attributes:
+        name: what a table calls the row.
+        recipe: with its options.
+        model: with revision or fingerprint, precision and length, as far as its backend knows them.
+        backend: with the settings that change scores.
+        prompts: the instruction around the queries.
+    """
+
+    name: str
+    recipe: str
+    model: str
+    backend: str
+    prompts: str
+
+
+def describe(reranker: Reranker) -> System:
+    """Describe a reranker."""
+    leaves = _leaves(reranker)
+    models = [one.backend.identity.removeprefix(one.backend.name).lstrip(":|") for one in leaves]
+    backends = [f"{one.backend.name}{_settings(one)}" for one in leaves]
+    ours, default = reranker.settings.reasoning, reranker.recipe.reasoning
+    thinks = f", reasoning {ours}" if default is not None and ours != default else ""
+    if reranker.reasoning == "auto":
+        thinks = f", reasoning auto{f' within {reranker.budget}' if reranker.budget else ''}"
+    return System(
+        reranker.recipe.name + thinks,
+        reranker.recipe.name,
+        " + ".join(dict.fromkeys(filter(None, models))),
+        " + ".join(dict.fromkeys(backends)) + (f"; budget {reranker.budget}" if reranker.budget else ""),
+        _prompts(reranker.settings.instruction),
+    )
+
+
+def _leaves(reranker: Reranker) -> list[Reranker]:
+    if not reranker.parts:
+        return [reranker]
+    return [leaf for part in reranker.parts for leaf in _leaves(part)]
+
+
+def _settings(reranker: Reranker) -> str:
+    s = reranker.settings
+    told = []
+    if reranker.recipe.reasoning is not None:
+        told.append(f"reasoning {s.reasoning}")
+        if s.reasoning == "full":
+            told.append(f"at most {s.max_reasoning_tokens} tokens")
+            if not s.cut_to_sentence:
+                told.append("thoughts not cut to sentences")
+    if s.samples > 1:
+        told.append(f"{s.samples} samples")
+    if s.drawn_temperature > 0:
+        told.append(f"temperature {s.drawn_temperature:g}, top-p {s.top_p:g}, seed {s.seed}")
+    return "".join(f", {one}" for one in told)
+
+
+def _prompts(instruction: str | None) -> str:
+    if instruction is None:
+        return NO_PROMPTS
+    if instruction in instructions():
+        return f"{instruction}, in this package's words"
+    return f"own text {hashlib.sha256(instruction.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -1,0 +1,93 @@
+"""BRIGHT (arXiv 2407.12883): see `limrank_evals.loaders.bright`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from limrank_evals.loaders.bright import BRIGHT_TASKS, HUB, SHORT_ONLY, bright_queries, load_bright
+from limrank_evals.split_files import split_file
+from limrank_evals.tasks.task import Part, Task
+from limrank_plugins.data import Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import instructions
+
+MEASURES = ("nDCG@10", "R@10", "R@100", "RR@10")
+ORIGINAL = "original"
+# How BRIGHT's judgements are called where they lie in a folder of their own.
+_QRELS = ("{split}.txt", "{split}.trec", "{split}.tsv", "{split}.qrels.txt", "qrels.{split}.txt")
+
+
+def load(
+    split: str,
+    source: str,
+    *,
+    strict: bool = True,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long", help=f"Whole pages, judged as such; not for {', '.join(SHORT_ONLY)}, which have none."
+        ),
+    ] = False,
+    queries: Annotated[
+        str,
+        typer.Option(
+            help="What the first stage searches with: original, or a configuration of reasoning queries, "
+            "such as gpt4_reason. The reranker is shown the original query in any case."
+        ),
+    ] = ORIGINAL,
+    qrels: Annotated[
+        str | None,
+        typer.Option(
+            help="Other judgements than the published ones: a file, a path with {split} in it, or a folder.",
+            show_default=False,
+        ),
+    ] = None,
+) -> Part:
+    """One task; raises as `load_bright` does."""
+    judged = split_file(qrels, split, _QRELS, "--qrels") if qrels is not None else None
+    benchmark = load_bright(
+        split, source, long=long, qrels=None if judged is None else judged.path, strict=strict
+    )
+    if judged is not None:
+        benchmark = replace(benchmark, variant=judged.name)
+    return Part(
+        benchmark,
+        MEASURES,
+        searched=() if queries == ORIGINAL else _reworded(benchmark.queries, split, source, queries),
+        queries=queries,
+        instruction=f"bright/{split}" if f"bright/{split}" in instructions() else "bright",
+        prompts="bright, in this package's words",
+    )
+
+
+def _reworded(ours: tuple[Query, ...], split: str, source: str, queries: str) -> tuple[Query, ...]:
+    """The other wording, in the order of the original queries."""
+    texts = {query.id: query for query in bright_queries(split, source, queries)}
+    missing = [query.id for query in ours if query.id not in texts]
+    if missing:
+        raise InputError(f"{queries} of BRIGHT {split} has no wording of query {missing[0]!r}")
+    return tuple(texts[query.id] for query in ours)
+
+
+def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """All tasks, or those that have long documents."""
+    return tuple(task for task in BRIGHT_TASKS if not (options.get("long") and task in SHORT_ONLY))
+
+
+TASK = Task(
+    name="bright",
+    title="BRIGHT (arXiv 2407.12883): 12 tasks whose relevant documents take reasoning to find.",
+    about=(
+        "Every task's excluded documents are removed before the cut. Its leaderboard's BM25 weights the "
+        "queries' terms, too: --first-stage lucene:query_weighting=bm25 (or bm25s:…). Published tables "
+        "rerank the first 100, the script that came with LimRank the first 10: --k 10."
+    ),
+    load=load,
+    splits=tuple(BRIGHT_TASKS),
+    source=HUB,
+    find=find,
+)

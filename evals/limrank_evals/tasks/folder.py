@@ -1,0 +1,56 @@
+"""Any folder of corpus, queries and judgements: see `limrank_evals.loaders.beir`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limrank_evals.loaders.beir import load_folder
+from limrank_evals.tasks.task import Part, Task
+from limrank_plugins.errors import InputError
+
+MEASURES = ("nDCG@10", "MAP@1000", "R@100", "RR@10")
+_ENDINGS = (".tsv", ".trec", ".tsv.gz", ".trec.gz")
+
+
+def load(
+    split: str,
+    source: str,
+    *,
+    strict: bool = True,
+    name: Annotated[
+        str, typer.Option(help="What results call it; default: the folder's name.", show_default=False)
+    ] = "",
+) -> Part:
+    """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
+    return Part(load_folder(source, split, name=name), MEASURES)
+
+
+def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the files in `qrels/`; `test` where there is a `qrels.trec` instead.
+
+    Raises:
+        InputError: no such folder, or no judgements in it.
+    """
+    place = Path(source)
+    if not place.is_dir():
+        raise InputError(f"there is no folder {source!r}")
+    files = [file.name for file in (place / "qrels").glob("*")]
+    found = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
+    if found:
+        return tuple(sorted(found))
+    if not any((place / f"qrels{ending}").is_file() for ending in (*_ENDINGS, ".txt", ".txt.gz")):
+        raise InputError(f"{place} holds no judgements: expected qrels/<split>.tsv or qrels.trec")
+    return ("test",)
+
+
+TASK = Task(
+    name="folder",
+    title="Any folder that holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv or qrels.trec.",
+    about="excluded.txt beside them (lines 'query document') names documents that must not count.",
+    load=load,
+    find=find,
+)
