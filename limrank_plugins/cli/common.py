@@ -65,7 +65,9 @@ Options = Annotated[
         show_default=False,
     ),
 ]
-FirstStage = Annotated[str, typer.Option("--retriever", help="First stage: bm25s, rank_bm25, lucene, dense.")]
+FirstStage = Annotated[
+    str, typer.Option("--retriever", help="First stage: bm25s, rank_bm25, lucene, dense, bm25q.")
+]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
 TopN = Annotated[int | None, typer.Option(help="How many to show or write.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]

@@ -33,6 +33,7 @@ _RETRIEVERS = {
     "rank_bm25": ("limrank_plugins.retrievers.rank_bm25", "RankBM25Retriever"),
     "lucene": ("limrank_plugins.retrievers.lucene", "LuceneRetriever"),
     "dense": ("limrank_plugins.retrievers.dense", "DenseRetriever"),
+    "bm25q": ("limrank_plugins.retrievers.bm25q", "BM25QRetriever"),
 }
 
 

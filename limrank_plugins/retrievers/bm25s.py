@@ -5,7 +5,8 @@ of length d (average a) and is in n of N documents,
 
     score += ln(1 + (N - n + .5) / (n + .5)) · f / (f + k1 · (1 - b + b · d / a))
 
-The terms that every document lacks are ignored, repeated query terms count repeatedly.
+The terms that every document lacks are ignored, repeated query terms count repeatedly, unless the query is
+weighted by BM25 as well: `limrank_plugins.retrievers.query_weighting`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
@@ -30,6 +32,8 @@ from limrank_plugins.retrievers import (
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, library
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
+from limrank_plugins.retrievers.lucene_analysis import LuceneAnalyzer
+from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighting, weighted_scores
 
 _INDEX = "bm25s"
 
@@ -44,13 +48,23 @@ class BM25sRetriever:
     name = "bm25s"
 
     def __init__(
-        self, corpus: Sequence[Document], index: Any, analyzer: Analyzer, *, k1: float, b: float
+        self,
+        corpus: Sequence[Document],
+        index: Any,
+        analyzer: Analyzer | LuceneAnalyzer,
+        *,
+        k1: float,
+        b: float,
+        query_weighting: str = "count",
+        average: float = 0.0,
     ) -> None:
         self._corpus = corpus
         self._index = index  # None where no document has any term
         self.analyzer = analyzer
         self.k1 = k1
         self.b = b
+        self.query_weighting = query_weighting
+        self._average = average  # length of a document in terms, which the library does not keep
 
     @classmethod
     def build(
@@ -62,6 +76,8 @@ class BM25sRetriever:
         stopwords: str | Iterable[str] | None = "english",
         stemmer: str | None = "english",
         token_pattern: str = TOKEN_PATTERN,
+        analysis: str = "snowball",
+        query_weighting: str = "count",
     ) -> Self:
         r"""Index a corpus.
 
@@ -73,19 +89,34 @@ class BM25sRetriever:
             stemmer: a Snowball algorithm or None; default `"english"`.
             token_pattern: see `Analyzer`; the default drops words of one letter ("C", "R"), as the
                 library's does; `r"(?u)\b\w+\b"` keeps them.
+            analysis: `"snowball"`, or `"lucene"` for Lucene's words (`LuceneAnalyzer`), which have none of
+                the three options before.
+            query_weighting: `"count"`: a term counts as often as it comes in the query; or `"bm25"`, as on
+                BRIGHT's leaderboard: `limrank_plugins.retrievers.query_weighting`.
 
         Raises:
             InputError: no documents, repeated identifiers, or an option that cannot be used.
+            MissingExtra: Lucene's words without pyserini or Java.
         """
         check_bm25(k1, b)
-        analyzer = Analyzer(stopwords, stemmer, token_pattern)
+        check_weighting(query_weighting)
+        analyzer = _analyzer(analysis, stopwords, stemmer, token_pattern)
         corpus = as_corpus(documents)
         numbers, vocabulary = analyzer.index(document.passage for document in corpus)
         index = None
         if vocabulary:
             index = library().BM25(k1=float(k1), b=float(b), method="lucene", backend="numpy")
             index.index((numbers, vocabulary), create_empty_token=False, show_progress=False)
-        return cls(corpus, index, analyzer, k1=float(k1), b=float(b))
+        average = sum(map(len, numbers)) / len(numbers)
+        return cls(
+            corpus,
+            index,
+            analyzer,
+            k1=float(k1),
+            b=float(b),
+            query_weighting=query_weighting,
+            average=average,
+        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -100,17 +131,27 @@ class BM25sRetriever:
         try:
             given = manifest.parameters
             k1, b, empty = float(given["k1"]), float(given["b"]), bool(given["empty"])
-            analyzer = Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
+            lucene = given.get("analysis") == "lucene"
+            analyzer: Analyzer | LuceneAnalyzer = (
+                LuceneAnalyzer()
+                if lucene
+                else Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
+            )
+            # Indexes of before have neither, and count.
+            weighting, average = given.get("query_weighting", "count"), float(given.get("average_length", 0))
+            if weighting not in WEIGHTINGS or (weighting == "bm25" and not empty and not average > 0):
+                raise ValueError(f"query_weighting {weighting!r} with an average length of {average}")
             index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise corrupt(place, error) from error
         if index is not None:
             _check(place, index, manifest.count, mapped=mmap)
-        return cls(corpus, index, analyzer, k1=k1, b=b)
+        return cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index, whole or not at all; see `Retriever.save`."""
         parameters = {"k1": self.k1, "b": self.b, "empty": self._index is None, **self.analyzer.parameters}
+        parameters |= {"query_weighting": self.query_weighting, "average_length": self._average}
         parameters["bm25s"] = library().__version__
         with new_folder(folder, self.name, self._corpus, parameters) as place:
             if self._index is not None:
@@ -124,15 +165,32 @@ class BM25sRetriever:
         numbers = self._index.get_tokens_ids(self.analyzer.terms(text))
         if not numbers:
             return []
-        scores = self._index.get_scores_from_ids(numbers)
+        scores = self._scores(numbers)
         return found(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)))
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""
         return [self.search(query, k) for query in queries]
 
+    def _scores(self, numbers: list[int]) -> Any:
+        if self.query_weighting == "count":
+            return self._index.get_scores_from_ids(numbers)
+        return weighted_scores(self._index.scores, numbers, len(self._corpus), self._average, self.k1, self.b)
+
     def __len__(self) -> int:
         return len(self._corpus)
+
+
+def _analyzer(
+    analysis: str, stopwords: str | Iterable[str] | None, stemmer: str | None, token_pattern: str
+) -> Analyzer | LuceneAnalyzer:
+    if analysis == "snowball":
+        return Analyzer(stopwords, stemmer, token_pattern)
+    if analysis != "lucene":
+        raise InputError(f"analysis must be 'snowball' or 'lucene', but is {analysis!r}")
+    if (stopwords, stemmer, token_pattern) != ("english", "english", TOKEN_PATTERN):
+        raise InputError("Lucene's words have no options: leave out stopwords, stemmer and token_pattern")
+    return LuceneAnalyzer()
 
 
 def _check(place: Path, index: Any, count: int, *, mapped: bool) -> None:

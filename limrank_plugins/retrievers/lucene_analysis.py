@@ -1,0 +1,42 @@
+"""Lucene's English analysis for indexes that are not Lucene's: what pyserini's `get_lucene_analyzer()` gives.
+
+33 stop words, possessives off, the Porter stemmer, words as Unicode divides them (those of one letter are
+kept, "a:b" is one). It needs pyserini's jar and a Java: `pip install 'limrank[pyserini]'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from limrank_plugins.retrievers.java import java_class
+
+
+class LuceneAnalyzer:
+    """Turns texts into terms, as `limrank_plugins.retrievers.analysis.Analyzer` does.
+
+    Raises:
+        MissingExtra: pyserini or Java is not there.
+    """
+
+    def __init__(self) -> None:
+        english = java_class("io.anserini.analysis.DefaultEnglishAnalyzer")
+        self._analyzer = english.newStemmingInstance("porter")
+        self._utils = java_class("io.anserini.analysis.AnalyzerUtils")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What makes this analyzer again, as JSON."""
+        return {"analysis": "lucene"}
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of one text, in order, repeated as often as they come."""
+        return [str(term) for term in self._utils.analyze(self._analyzer, text).toArray()]
+
+    def index(self, texts: Iterable[str]) -> tuple[list[list[int]], dict[str, int]]:
+        """The terms of many texts as numbers, and each term's number, in order of first appearance."""
+        vocabulary: dict[str, int] = {}
+        numbered = [
+            [vocabulary.setdefault(term, len(vocabulary)) for term in self.terms(text)] for text in texts
+        ]
+        return numbered, vocabulary
