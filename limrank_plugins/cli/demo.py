@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from limrank_plugins import samples
-from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.search import show_ranking
 from limrank_plugins.data import Ranking
 from limrank_plugins.io import ranking_record
@@ -22,8 +22,8 @@ _MARKS = {2: "direct", 1: "indirect", 0: "not"}
 @reports_errors
 def demo(
     queries: Annotated[int, typer.Option(help="How many queries to show.")] = 2,
-    recipe: common.Recipe = None,
-    model: common.Model = None,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
     store: common.StorePath = None,
     as_json: common.AsJson = False,
 ) -> None:
@@ -33,7 +33,7 @@ def demo(
     asked = samples.queries()
     found = index.search_many(asked, 100)
     with common.open_store(store) as kept:
-        reranker = common.make_reranker(recipe, model, store=kept)
+        reranker = reranking.RerankerOptions(recipe, model).reranker(kept)
         rankings = reranker.rank_many(list(zip(asked, found, strict=True)))
     grades = samples.qrels()
     before = [[document.id or "" for document in documents[:5]] for documents in found]

@@ -22,6 +22,8 @@ from rich.progress import (
 
 from limrank_plugins.arrange import check_cut
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.grouped import grouped
+from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import Candidate, check_trec_ids, ranking_record, read_queries, read_run, write_run
@@ -32,6 +34,7 @@ Candidates = list[list[Document]]
 
 
 @reports_errors
+@grouped
 def rerank(
     queries: Annotated[Path, typer.Option("--queries", "-q", help="Queries: .jsonl (_id, text) or .tsv.")],
     corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
@@ -42,18 +45,7 @@ def rerank(
         Path | None,
         typer.Option(help="A first stage's run (TREC or JSONL). Without one, BM25 searches first."),
     ] = None,
-    recipe: common.Recipe = None,
-    model: common.Model = None,
-    backend: common.Backend = None,
-    reasoning: common.Reasoning = None,
-    budget: common.Spending = None,
-    samples: common.Samples = 1,
-    seed: common.Seed = 0,
-    max_reasoning_tokens: common.Budget = None,
-    instruction: common.Instruction = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    option: common.Options = None,
+    reranking: RerankerOptions = USUAL,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
@@ -72,21 +64,7 @@ def rerank(
         check_trec_ids((query.id for query in asked), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
     with common.open_store(store) as kept:
-        reranker = common.make_reranker(
-            recipe,
-            model,
-            backend,
-            reasoning=reasoning,
-            budget=budget,
-            samples=samples,
-            seed=seed,
-            max_reasoning_tokens=max_reasoning_tokens,
-            instruction=instruction,
-            device=device,
-            dtype=dtype,
-            option=option,
-            store=kept,
-        )
+        reranker = reranking.reranker(kept)
         records, fresh = rank_all(reranker, asked, candidates, kept, batch=batch)
     write_run(output, [_cut(record, top_n) for record in records], tag=reranker.recipe.name)
     failures = sum(len(record["failures"]) for record in records)
@@ -116,8 +94,12 @@ def rank_all(
     store: Store,
     *,
     batch: int = 1,
+    shown: bool = True,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Rank every query, committing each to the store's journal; returns the records and how many were new."""
+    """Rank every query, committing each to the store's journal; returns the records and how many were new.
+
+    `shown` draws a bar on stderr.
+    """
     job = "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest()
     items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
     done = store.committed(job)
@@ -130,7 +112,7 @@ def rank_all(
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as progress:
         bar = progress.add_task("", total=len(items), completed=len(items) - len(todo))
         for start in range(0, len(todo), batch):
             part = todo[start : start + batch]

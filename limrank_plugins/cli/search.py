@@ -11,12 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.grouped import grouped
+from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import ranking_record
 
 
 @reports_errors
+@grouped
 def search(
     corpus: Annotated[
         str,
@@ -25,18 +28,7 @@ def search(
         ),
     ],
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    recipe: common.Recipe = None,
-    model: common.Model = None,
-    backend: common.Backend = None,
-    reasoning: common.Reasoning = None,
-    budget: common.Spending = None,
-    samples: common.Samples = 1,
-    seed: common.Seed = 0,
-    max_reasoning_tokens: common.Budget = None,
-    instruction: common.Instruction = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    option: common.Options = None,
+    reranking: RerankerOptions = USUAL,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
@@ -52,21 +44,7 @@ def search(
     if not found:
         common.say(f"no passage of the {len(index):,} shares a word with the query")
     with common.open_store(store) as kept:
-        reranker = common.make_reranker(
-            recipe,
-            model,
-            backend,
-            reasoning=reasoning,
-            budget=budget,
-            samples=samples,
-            seed=seed,
-            max_reasoning_tokens=max_reasoning_tokens,
-            instruction=instruction,
-            device=device,
-            dtype=dtype,
-            option=option,
-            store=kept,
-        )
+        reranker = reranking.reranker(kept)
         ranking = reranker.rank(asked, found, top_n=top_n)
     if as_json:
         record = ranking_record(ranking)

@@ -13,6 +13,8 @@ from limrank_pipelines.reading import Reader
 from limrank_pipelines.rewriting import Rewriter
 from limrank_pipelines.searching import Searches
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.grouped import grouped
+from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.cli.search import show_ranking, summary
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -20,6 +22,7 @@ from limrank_plugins.store import Store
 
 
 @reports_errors
+@grouped
 def ask(
     corpus: Annotated[str, typer.Argument(help="As for `limrank search`.")],
     question: Annotated[str, typer.Argument(help="What to answer.")],
@@ -55,18 +58,7 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    recipe: common.Recipe = None,
-    model: common.Model = None,
-    backend: common.Backend = None,
-    reasoning: common.Reasoning = None,
-    budget: common.Spending = None,
-    samples: common.Samples = 1,
-    seed: common.Seed = 0,
-    max_reasoning_tokens: common.Budget = None,
-    instruction: common.Instruction = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    option: common.Options = None,
+    reranking: RerankerOptions = USUAL,
     retriever: Annotated[
         str,
         typer.Option(
@@ -87,28 +79,15 @@ def ask(
             raise InputError(f"{name} needs a model that writes: name one with --reader")
     index = first_stage(corpus, retriever)
     with common.open_store(store) as kept:
-        reranker = common.make_reranker(
-            recipe,
-            model,
-            backend,
-            reasoning=reasoning,
-            budget=budget,
-            samples=samples,
-            seed=seed,
-            max_reasoning_tokens=max_reasoning_tokens,
-            instruction=instruction,
-            device=device,
-            dtype=dtype,
-            option=option,
-            store=kept,
-        )
+        reranker = reranking.reranker(kept)
         reads = None
         if reader is not None:
             options = common.parse_options(reader_option or [])
-            reads = Reader(reader, reader_backend, max_tokens=max_tokens, seed=seed, store=kept, **options)
+            options |= {"max_tokens": max_tokens, "seed": reranking.seed}
+            reads = Reader(reader, reader_backend, store=kept, **options)
         pipeline = RagPipeline(
             index,
-            rewriter=_rewriter(rewrite, reads, kept, seed),
+            rewriter=_rewriter(rewrite, reads, kept, reranking.seed),
             reranker=reranker,
             reader=reads,
             k=k,

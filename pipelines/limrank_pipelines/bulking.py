@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from limrank_pipelines.bulk import Plan, partitions, todo, work_alone, write_jobs
 from limrank_plugins.arrange import check_cut
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.grouped import grouped
+from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries, read_run
@@ -20,6 +22,7 @@ from limrank_plugins.reranker import Reranker
 
 
 @reports_errors
+@grouped
 def bulk(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the partitions (part-00000.jsonl, …).")
@@ -36,18 +39,7 @@ def bulk(
         typer.Option("--corpus", "-c", help="a corpus (see `limrank search`),", show_default=False),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="and a first stage's run.", show_default=False)] = None,
-    recipe: common.Recipe = None,
-    model: common.Model = None,
-    backend: common.Backend = None,
-    reasoning: common.Reasoning = None,
-    budget: common.Spending = None,
-    samples: common.Samples = 1,
-    seed: common.Seed = 0,
-    max_reasoning_tokens: common.Budget = None,
-    instruction: common.Instruction = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    option: common.Options = None,
+    reranking: RerankerOptions = USUAL,
     k: common.Depth = 100,
     top_n: common.TopN = None,
     size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
@@ -66,23 +58,8 @@ def bulk(
         raise InputError(
             f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
         )
-    options: dict[str, Any] = common.parse_options(option or []) | {
-        key: value for key, value in (("device", device), ("dtype", dtype)) if value is not None
-    }
-    named = common.chosen_recipe(recipe)
-    load_recipe(named)  # a name that is wrong is told here, not by every worker
-    given = {
-        "recipe": named,
-        "model": model,
-        "backend": backend,
-        "reasoning": reasoning,
-        "budget": budget,
-        "samples": samples,
-        "seed": seed,
-        "max_reasoning_tokens": max_reasoning_tokens,
-        "instruction": instruction,
-        **options,
-    }
+    given = reranking.arguments()
+    load_recipe(given["recipe"])  # a name that is wrong is told here, not by every worker
     source = _jobs(jobs, queries, corpus, run, k, output)
     found, digest = partitions(source, size)
     left = todo(output, found, digest, size, given | {"top_n": top_n, "batch": batch})
