@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import benchmark, compare, errors, questions, run
+from limrank_evals.cli import ablate, benchmark, compare, errors, questions, run
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +15,5 @@ def register(app: typer.Typer) -> None:
     errors.register(evaluation)
     questions.register(evaluation)
     benchmark.register(evaluation)
+    ablate.register(evaluation)
     app.add_typer(evaluation, name="eval")

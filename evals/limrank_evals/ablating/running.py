@@ -1,0 +1,241 @@
+"""Arms one after another: rows drawn and written, a model trained, exported and evaluated; then the report.
+
+    settings.json                    what all arms are measured with; another setting is refused
+    arms/<arm>/arm.json              what makes it this arm: rows, plan, components
+    arms/<arm>/rows.jsonl            its rows
+    arms/<arm>/run/                  of the training (`limrank_training.run.train`); `final/` is the export
+    arms/<arm>/evaluation/           rankings by split
+    arms/<arm>/scores.json           the numbers; an arm that has them is finished
+    store.sqlite                     answers and journals of the evaluations
+    report.json  table.md  table.tex  arms.png
+
+A killed ablation goes on: a finished arm is not touched again, training goes on from its last checkpoint, an
+evaluation from the query it was at. The report is of all arms that are finished.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limrank_evals.ablating.arms import Ablation
+from limrank_evals.ablating.judging import Judge
+from limrank_evals.ablating.pools import ROWS, Pool
+from limrank_evals.ablating.preparing import Ready, lines_drawn, ready
+from limrank_evals.ablating.reporting import ArmScores, Report, write_report
+from limrank_plugins import __version__
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.io import write_parts, write_whole
+from limrank_plugins.store import Store
+
+if TYPE_CHECKING:
+    from limrank_training.plans import Plan
+
+SCHEMA = "limrank eval ablate 1"
+STORE = "store.sqlite"
+FILE_SHA256 = "file_sha256"
+SETTINGS, ARM, SCORES, RUN, EVALUATION = "settings.json", "arm.json", "scores.json", "run", "evaluation"
+
+
+def ablate(
+    ablation: Ablation,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    fresh: bool = False,
+    device: str | None = None,
+    batch: int = 1,
+    say: Callable[[str], object] = lambda _: None,
+) -> Report:
+    """Train and evaluate the arms that are not finished, and report on all that are.
+
+    Args:
+        ablation: see there; it must say what is evaluated on.
+        folder: where to; an ablation of the same settings that is there is gone on with.
+        only: names of arms, to leave the others for later or for other machines.
+        fresh: start these arms over.
+        device: where models are evaluated; training finds its own.
+        batch: queries ranked in lockstep.
+        say: told what happens, a line each.
+
+    Raises:
+        InputError: no evaluation, other settings than the folder's, or what `ready` raises.
+    """
+    if ablation.evaluation is None:
+        raise InputError("what are the arms evaluated on? name a benchmark and its source")
+    chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
+    arms, pools = ready(ablation)
+    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        _remove(folder, only)
+    with Store(folder / STORE) as store:
+        judge = Judge(ablation.evaluation, store, device=device, batch=batch)
+        _guard(folder, judge)
+        for name in chosen:
+            _run(arms[name], pools, folder / "arms" / name, judge, say=say)
+    found = {
+        name: ArmScores(one.as_json(), _json_of(folder / "arms" / name / SCORES))
+        for name, one in arms.items()
+        if _finished(one, folder / "arms" / name)
+    }
+    report = Report(ablation, found)
+    write_report(folder, report)
+    return report
+
+
+def _run(
+    one: Ready,
+    pools: Mapping[str, Pool],
+    place: Path,
+    judge: Judge,
+    *,
+    say: Callable[[str], object],
+) -> None:
+    name = one.arm.name
+    if _finished(one, place):
+        say(f"{name}: finished before")
+        return
+    lines = lines_drawn(one.draw, pools)
+    identity = _identity(one)
+    file = hashlib.sha256(b"".join(lines)).hexdigest()
+    write_whole(place / ARM, _as_json({**identity, FILE_SHA256: file}))
+    write_parts(place / ROWS, lines)
+    run = place / RUN
+    if not _exported(one, run):
+        say(f"{name}: training on {len(one.draw.entries):,} rows")
+        _train(one.plan, place / ROWS, run)
+    say(f"{name}: evaluating")
+    scores = judge.judge(run / "final", place / EVALUATION)
+    trained = _json_of(run / "report.json")["metrics"]
+    write_whole(place / SCORES, _as_json({"identity": identity, "training": trained, **scores}))
+
+
+def _train(plan: Plan, rows: Path, run: Path) -> None:
+    from limrank_training.preparing import prepare
+    from limrank_training.run import train
+    from limrank_training.watching import dev_queries
+
+    watched = dev_queries(plan, rows) if plan.watch is not None else []
+    train(plan, prepare(plan, rows), run, watched=watched)
+    _let_go()
+
+
+def _let_go() -> None:
+    """What a trainer holds in cycles would stay on the device beside the model that is evaluated next."""
+    torch = require("torch", "training", "training")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _exported(one: Ready, run: Path) -> bool:
+    """Whether the arm is trained: the export is the last thing a run writes, whole or not at all.
+
+    Raises:
+        InputError: it was trained by another plan.
+    """
+    from limrank_plugins.card import CARD
+
+    if not (run / "final" / CARD).is_file() or not (run / "report.json").is_file():
+        return False
+    there, here = _json_of(run / "plan.json")["plan"], json.loads(json.dumps(one.plan.as_json()))
+    if there != here:
+        raise InputError(f"{run} was trained by another plan: {'; '.join(differences(there, here))}")
+    return True
+
+
+def _finished(one: Ready, place: Path) -> bool:
+    """Whether an arm has its scores.
+
+    Raises:
+        InputError: the folder holds another arm of this name.
+    """
+    if not (place / ARM).is_file():
+        return False
+    there, here = _json_of(place / ARM), json.loads(json.dumps(_identity(one)))
+    there.pop(FILE_SHA256, None)
+    if there != here:
+        raise InputError(
+            f"{place} holds another arm of this name: {'; '.join(differences(there, here))}. Give the arm "
+            f"another name, or start it over with --fresh --only {one.arm.name}"
+        )
+    return (place / SCORES).is_file()
+
+
+def _identity(one: Ready) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "arm": one.arm.as_json(),
+        "rows": {"rows": len(one.draw.entries), "digest": one.draw.digest, **one.draw.counts()},
+        "plan": one.plan.as_json(),
+    }
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise an `InputError` for a file, or a folder of something else."""
+    if not folder.exists() or (folder / SETTINGS).is_file():
+        return
+    if not folder.is_dir() or any(not one.name.startswith(STORE) for one in folder.iterdir()):
+        raise InputError(f"{folder} holds other things than an ablation: name another folder")
+
+
+def _remove(folder: Path, only: Sequence[str]) -> None:
+    """Take away finished and begun arms: these, or all of them and then the settings."""
+    for place in [folder / "arms" / name for name in only] or [folder / "arms"]:
+        if place.is_dir():
+            shutil.rmtree(place)
+    if not only:
+        (folder / SETTINGS).unlink(missing_ok=True)
+
+
+def _guard(folder: Path, judge: Judge) -> None:
+    """What makes an arm is told by the arm; here is what all of them are measured with."""
+    file = folder / SETTINGS
+    settings = json.loads(
+        json.dumps(
+            {
+                "schema": SCHEMA,
+                "version": __version__,
+                "evaluation": judge.evaluation.as_json(),
+                "texts": judge.texts,
+            }
+        )
+    )
+    if file.is_file() and (told := differences(_json_of(file), settings)):
+        raise InputError(
+            f"{folder} holds an ablation with other settings: {'; '.join(told)}. Name another --output, or "
+            f"start it over with --fresh"
+        )
+    write_whole(file, _as_json(settings))
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:
+    """What is set otherwise, in words: `seed is 0 there, 1 here`."""
+    found = []
+    for name in dict.fromkeys([*there, *here]):
+        old, new = there.get(name), here.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{where}{name}.")
+        elif old != new:
+            found.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
+    return found
+
+
+def _json_of(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}): it is no ablation's") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file} is no ablation's: expected a JSON object")
+    return found
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")

@@ -1,0 +1,187 @@
+"""`limrank eval ablate`: arms of training rows, each trained, evaluated and compared with a reference arm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
+
+if TYPE_CHECKING:
+    from limrank_evals.ablating.preparing import Ready
+    from limrank_evals.ablating.reporting import Report
+
+
+def register(evaluation: typer.Typer) -> None:
+    """Add it to `limrank eval`."""
+    evaluation.command("ablate")(ablate)
+
+
+@reports_errors
+def ablate(
+    ablation: Annotated[
+        str, typer.Argument(help="A shipped ablation, or a .yaml or .toml file; `list` lists the shipped.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The ablation's folder; started again, it goes on."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="A pool of training rows as name=file (or the folder of a synthesis); repeat."),
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="The training plan, instead of the ablation's.", show_default=False)
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the plan as name=value, for every arm; repeat for more."),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            help="epochs (the plan's, so fewer rows are fewer steps), equal (to the reference arm's) or a "
+            "number of steps.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the draw of rows; default: the ablation's.", show_default=False)
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="What is evaluated on: a name as in `limrank eval NAME`.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The benchmark's folder or hub repository.", show_default=False)
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", "-t", help="Repeat for more; default: all.")
+    ] = None,
+    benchmark_option: Annotated[
+        list[str] | None, typer.Option("--benchmark-option", help="An option of the benchmark as name=value.")
+    ] = None,
+    first_stage: Annotated[
+        str | None, typer.Option(help="As in `limrank eval NAME`.", show_default=False)
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", help="How many candidates are reranked.", show_default=False)
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", "-m", help="Instead of the benchmark's own; repeat for more."),
+    ] = None,
+    reranker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reranker", help="An argument of Reranker as name=value, e.g. max_reasoning_tokens=1024."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Train and evaluate this arm alone; repeat for more.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Show arms, counts and steps; write and train nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: all arms, or those named by --only.")
+    ] = False,
+    device: common.Device = None,
+    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep.")] = 1,
+    as_json: common.AsJson = False,
+) -> None:
+    """Train and evaluate the arms of an ablation, and compare them with its reference arm."""
+    if batch < 1:
+        raise InputError(f"--batch must be > 0, but is {batch}")
+    from limrank_evals.ablating import ablation_names, load_ablation
+
+    if ablation == "list":
+        for name in ablation_names():
+            typer.echo(name)
+        return
+    evaluating = {
+        "benchmark": benchmark,
+        "source": source,
+        "splits": split,
+        "options": _pairs(benchmark_option, "--benchmark-option"),
+        "first_stage": first_stage,
+        "depth": k,
+        "measures": measure,
+        "reranker": _pairs(reranker, "--reranker"),
+    }
+    given = {
+        "plan": plan,
+        "steps": steps if steps is None or not steps.isdecimal() else int(steps),
+        "seed": seed,
+        "data": {name: str(path) for name, path in _pairs(data, "--data", plain=True).items()},
+        "set": _pairs(change, "--set"),
+        "evaluate": {name: value for name, value in evaluating.items() if value not in (None, {}, [])},
+    }
+    chosen = load_ablation(ablation, {name: value for name, value in given.items() if value is not None})
+    if dry:
+        from limrank_evals.ablating.preparing import ready
+
+        arms, _ = ready(chosen)
+        _show_arms(arms, as_json)
+        return
+    if output is None:
+        raise InputError("where to? give --output folder, or --dry-run to see the arms")
+    from limrank_evals.ablating.running import ablate as run
+
+    report = run(chosen, output, only=only or (), fresh=fresh, device=device, batch=batch, say=common.say)
+    if as_json:
+        common.emit(report.as_json())
+        return
+    _show(report)
+    common.say(f"{len(report.arms)} of {len(chosen.arms)} arms are finished; {output} holds table and report")
+
+
+def _pairs(written: list[str] | None, option: str, *, plain: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in written or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"{option} wants name=value, but got {item!r}")
+        found[name] = value
+        if not plain:
+            try:
+                found[name] = json.loads(value)
+            except ValueError:
+                continue
+    return found
+
+
+def _show_arms(arms: dict[str, Ready], as_json: bool) -> None:
+    if as_json:
+        common.emit({"arms": [arm.as_json() for arm in arms.values()]})
+        return
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, 120)
+    table = Table("arm", "rows", "from", "labels", "steps", "without", "contains", box=None, padding=(0, 1))
+    for arm in arms.values():
+        facts = arm.as_json()
+        counts = facts["counts"]
+        table.add_row(
+            facts["arm"],
+            f"{facts['rows']:,}",
+            _counted(counts["pool"]),
+            _counted(counts["label"]),
+            f"{facts['epochs']:g} epochs" if facts["steps"] is None else f"{facts['steps']:,}",
+            ", ".join(facts["without"]),
+            ", ".join(facts["contains"]),
+        )
+    console.print(table)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or '?'} {number:,}" for name, number in counts.items())
+
+
+def _show(report: Report) -> None:
+    typer.echo(report.markdown(), nl=False)
