@@ -6,14 +6,18 @@ kept, "a:b" is one). It needs pyserini's jar and a Java: `pip install 'limrank[p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from limrank_plugins.retrievers.java import java_class
 
+# Calls of one Java method from several threads at once fail in pyjnius, whosever they are.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 class LuceneAnalyzer:
-    """Turns texts into terms, as `limrank_plugins.retrievers.analysis.Analyzer` does.
+    """Turns texts into terms, as `analysis.Analyzer` does. Safe to use from many threads.
 
     Raises:
         MissingExtra: pyserini or Java is not there.
@@ -31,7 +35,8 @@ class LuceneAnalyzer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of one text, in order, repeated as often as they come."""
-        return [str(term) for term in self._utils.analyze(self._analyzer, text).toArray()]
+        with _ONE_AT_A_TIME:
+            return [str(term) for term in self._utils.analyze(self._analyzer, text).toArray()]
 
     def index(self, texts: Iterable[str]) -> tuple[list[list[int]], dict[str, int]]:
         """The terms of many texts as numbers, and each term's number, in order of first appearance."""
