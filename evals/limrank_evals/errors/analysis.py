@@ -200,7 +200,7 @@ def analyse(
     ranked, resampling = run.ranked, Resampling(level, resamples, seed)
     covered = coverage(ranked, qrels)
     candidates = candidates_of(ranked, first, excluded or {}, depth)
-    budget = budget_of(run, candidates.ranked, candidates.ranked if candidates.given else None, qrels, name)
+    budget = budget_of(run, candidates.ranked, candidates.first, qrels, name)
     few = by_count(qrels, bins if bins is not None else parse_bins(DEFAULT_BINS))
     warnings = covered.warnings()
     if candidates.strangers:
@@ -208,8 +208,13 @@ def analyse(
             f"{candidates.strangers} documents of the run are not among the first stage's: "
             f"they count as candidates all the same"
         )
-    if not candidates.given:
+    if candidates.first is None:
         warnings.append("no first stage is given: the run's own documents are taken for all its candidates")
+    if candidates.missing:
+        warnings.append(
+            f"the run lacks {candidates.missing} documents that the first stage has above others of the run: "
+            f"if it was cut after ranking, say how many documents were ranked (--depth)"
+        )
     if few.outside:
         warnings.append(f"{len(few.outside)} queries with relevant documents are in no bin")
     used: Mapping[str, Mapping[str, str]] = {}
@@ -283,13 +288,13 @@ def _usable(
     used, contradicted = agreeing(kinds, qrels)
     told = []
     if contradicted:
-        told.append(f"{contradicted} kinds contradict the judgements (or these them): in no pair")
+        told.append(f"kinds that contradict the judgements: {contradicted}; they are in no pair")
     unranked = sum(query not in ranked for query in used)
     if unranked:
-        told.append(f"{unranked} queries with kinds are not in the run: in no pair")
+        told.append(f"queries with kinds that the run lacks: {unranked}; they have no pair")
     strangers = sum(query not in used for query in wishes or {})
     if strangers:
-        told.append(f"{strangers} queries of which it is said what they want have no kinds")
+        told.append(f"queries of which it is said what they want, but that have no kinds: {strangers}")
     return used, told
 
 

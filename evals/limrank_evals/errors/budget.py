@@ -57,7 +57,7 @@ class Budget:
     Attributes:
         measure: its name.
         ideal, ceiling, achieved: see above, by query.
-        first: of the first stage's order of the candidates; None without a first stage.
+        first: of the first stage's list; None without a first stage.
         ties_best, ties_worst: None where the model gave no scores.
     """
 
@@ -106,7 +106,7 @@ def budget_of(
     Args:
         listing: the run, without excluded documents and cut.
         candidates: what there was to rank, which holds every document of the run.
-        first: the candidates in the first stage's order, or None.
+        first: the first stage's list, or None.
         qrels: the judgements.
         name: a measure that is best where grades descend: nDCG, AP, RR, R, P, Success, ….
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from limrank_evals.exclusion import exclude
-from limrank_evals.runs import Ranked
+from limrank_evals.runs import Ranked, cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +15,16 @@ class Candidates:
 
     Attributes:
         ranked: by query, in the first stage's order; without one, in the run's.
+        first: the first stage's whole list, without excluded documents and cut; None without one.
         strangers: documents of the run that the first stage's list lacks; they are candidates all the same.
-        given: whether a first stage's list was there to tell.
+        missing: candidates that the run lacks although it has others from below them: it was cut after
+            ranking, and more of the first stage's may have been candidates than can be seen.
     """
 
     ranked: Ranked
+    first: Ranked | None = None
     strangers: int = 0
-    given: bool = False
+    missing: int = 0
 
 
 def candidates_of(
@@ -44,16 +47,18 @@ def candidates_of(
     """
     if first is None:
         return Candidates({query: list(found) for query, found in ranked.items()})
-    found: Ranked = {}
-    strangers = 0
     cleaned = exclude(first, excluded)
-    queries = [*ranked, *(query for query in cleaned if query not in ranked)]
-    for query in queries:
+    if depth is not None:
+        cleaned = cut(cleaned, depth)
+    found: Ranked = {}
+    strangers = missing = 0
+    for query in [*ranked, *(query for query in cleaned if query not in ranked)]:
         here, before = ranked.get(query, []), cleaned.get(query, [])
         places = {document: place for place, document in enumerate(before, start=1)}
         reach = max((places.get(document, 0) for document in here), default=0) if depth is None else depth
         head = before[:reach]
         others = sorted(set(here) - set(head))
         strangers += len(others)
+        missing += 0 if depth is not None else len(set(head) - set(here))
         found[query] = head + others
-    return Candidates(found, strangers, given=True)
+    return Candidates(found, cleaned, strangers, missing)

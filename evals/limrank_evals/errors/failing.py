@@ -31,7 +31,8 @@ class Buried(NamedTuple):
         query: its id.
         document: the relevant document that the run has highest.
         rank: its place in the run; None where the run does not hold it any more.
-        first_rank: the place at which the first stage has its best relevant one; None without a first stage.
+        first_rank: the place at which the first stage has its best relevant one; None where it has none, or
+            there is no first stage.
         relevant: how many relevant documents the query has.
     """
 
@@ -120,10 +121,11 @@ def failing_of(ranked: Ranked, candidates: Candidates, qrels: Qrels, top: int) -
         else:
             outcomes[query] = "buried"
             place = places[0] if places else None
-            before = candidates.ranked[query].index(there[0]) + 1 if candidates.given else None
+            earlier = [] if candidates.first is None else candidates.first.get(query, [])
+            before = next((place for place, d in enumerate(earlier, start=1) if d in good), None)
             document = there[0] if place is None else found[place - 1]
             buried.append(Buried(query, document, place, before, len(good)))
             if before is not None and before <= top:
                 dropped.append(query)
     lowest = sorted(buried, key=lambda one: (one.rank is not None, -(one.rank or 0), one.query))
-    return Failing(top, outcomes, tuple(lowest), tuple(dropped) if candidates.given else None)
+    return Failing(top, outcomes, tuple(lowest), None if candidates.first is None else tuple(dropped))
