@@ -113,6 +113,9 @@ CASES: list[tuple[object, ...]] = [
     ("<think>The answer is A</think>", None),
     # Several, none, refusals.
     ("The answer is A or B.", None),
+    ("It is A or B.", None),
+    ("It is B, A is wrong.", "B"),
+    ("A is out, so it must be B and nothing else.", "B"),
     ("The answer is either B or C", None),
     ("The answer is A and C.", None),
     ("The answer is A, B, and C.", None),

@@ -81,7 +81,7 @@ class Reading:
         if REFUSAL.search(text):
             return None
         found = [
-            self._named(text, cue.end(), first=True)
+            self._named(text, cue.end())
             for cue in WEAK.finditer(text)
             if self._meant(text, cue.start())
         ]
@@ -150,7 +150,7 @@ class Reading:
                 return found
         return None
 
-    def _named(self, text: str, place: int, *, negated: bool = False, first: bool = False) -> str | None:
+    def _named(self, text: str, place: int, *, negated: bool = False) -> str | None:
         """The option named right after a cue: a letter, "" for several, None for none."""
         affirmed: list[str] = []
         joined, seen = True, False
@@ -173,8 +173,6 @@ class Reading:
                 if not negated:
                     affirmed.append(one)
                 joined, seen, place = False, True, match_end
-                if first:
-                    break
                 continue
             else:
                 break

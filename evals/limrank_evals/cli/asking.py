@@ -18,11 +18,11 @@ from limrank_evals.questions.asking import ask_all
 from limrank_evals.questions.contexts import Progress as Told
 from limrank_evals.questions.contexts import find_contexts
 from limrank_evals.questions.evaluated import QuestionsEvaluated, Setup, evaluated
+from limrank_evals.questions.files import write_reports
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.journal import STORE_FILE, Journal, job_of, open_folder
 from limrank_evals.questions.judging import Judge
 from limrank_evals.questions.reading import ChoiceReader
-from limrank_evals.questions.report import write_reports
 from limrank_pipelines import RagPipeline, Rewriter
 from limrank_pipelines.asking import first_stage
 from limrank_plugins import Reranker, __version__

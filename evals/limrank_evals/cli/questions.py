@@ -25,7 +25,8 @@ from limrank_evals.cli.question_options import (
 from limrank_evals.loaders.multiple_choice import load_gpqa, load_questions
 from limrank_evals.questions.evaluated import QuestionsEvaluated
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.report import PAIR_HEADS, pair_rows, report, table_rows
+from limrank_evals.questions.report import report
+from limrank_evals.questions.rows import PAIR_HEADS, pair_rows, table_rows
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions
