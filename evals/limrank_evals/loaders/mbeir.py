@@ -199,10 +199,11 @@ def _query(
     name, text = field(row, "qid", where), _text(row, "query_txt", where)
     told = ""
     if instructions is not None:
-        sought = next(
-            (modalities[d] for d in field(row, "pos_cand_list", where, list) if d in modalities), ""
-        )
-        key = name.split(":")[0], field(row, "query_modality", where), sought
+        data_set, relevant = name.split(":")[0], field(row, "pos_cand_list", where, list)
+        # OVEN and InfoSeek share answers: what is sought is what the query's own data set has of them.
+        own = [d for d in relevant if str(d).split(":")[0] == data_set]
+        sought = next((modalities[d] for d in (*own, *relevant) if d in modalities), "")
+        key = data_set, field(row, "query_modality", where), sought
         if key not in instructions:
             raise InputError(
                 f"{where}: there is no instruction for data set {key[0]!r} from {key[1]!r} to {key[2]!r}; "

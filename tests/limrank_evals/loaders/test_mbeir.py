@@ -99,6 +99,14 @@ def test_the_union_of_pools_and_another_instruction(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("counted")
+def test_the_instruction_is_for_what_the_own_data_set_has(tmp_path: Path):
+    shared = [{**QUERIES[0], "pos_cand_list": ["2:9", "8:1"]}, QUERIES[1]]
+    put_lines(put(tmp_path) / f"query/test/mbeir_{TASK}_test.jsonl", shared)
+    found = load_mbeir(TASK, tmp_path, pool="union").benchmark
+    assert found.queries[0].instruction == "Find it so changed."
+
+
+@pytest.mark.usefixtures("counted")
 def test_a_runs_lists(tmp_path: Path):
     run = put_text(tmp_path / "clip.run", "8:1 Q0 2:9 1 3 x\n8:1 Q0 8:1 2 2 x\n")
     found = load_mbeir(TASK, put(tmp_path), pool="union", run=run)

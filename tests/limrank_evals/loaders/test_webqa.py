@@ -190,3 +190,14 @@ def test_what_is_not_there(tmp_path: Path):
     put(tmp_path, {"g3": entries()["g3"]})
     with pytest.raises(InputError, match="has no questions of split 'val'"):
         load_webqa(tmp_path)
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_picture_far_down_in_the_file(tmp_path: Path):
+    rows = entries()
+    rows["g1"]["img_posFacts"] = [picture(30012345)]
+    lines = [f"30000000\t{as_base64(png(0))}\n", f"30012345\t{as_base64(png(9))}\n"]
+    put_text(put(tmp_path, rows) / "imgs.tsv", "".join(lines))
+    put_text(tmp_path / "imgs.lineidx", "0\n" * 12_345 + f"{len(lines[0])}\n")
+    documents = {document.id: document for document in load_webqa(tmp_path).benchmark.documents}
+    assert documents["30012345"].images == (Image(png(9)),)

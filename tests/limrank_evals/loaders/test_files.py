@@ -1,0 +1,75 @@
+"""Files of a repository by name, and benchmarks that come with lists."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from benchmark_layouts import put_table, put_text
+
+from limrank_evals.loaders import Benchmark, Listed
+from limrank_evals.loaders.files import read_json, repository_file
+from limrank_evals.loaders.rows import file_rows
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import BackendError, InputError
+
+
+def test_a_folder_has_the_first_of_the_names_that_is_there(tmp_path: Path):
+    put_text(tmp_path / "b.txt", "b")
+    assert repository_file(tmp_path, "a.txt", "b.txt") == tmp_path / "b.txt"
+    put_text(tmp_path / "a.txt.gz", "a")
+    assert repository_file(tmp_path, "a.txt", "b.txt") == tmp_path / "a.txt.gz"
+    with pytest.raises(InputError, match=r"holds none of c\.txt, d\.txt \(or \.gz\)"):
+        repository_file(tmp_path, "c.txt", "d.txt")
+
+
+def test_the_hub_is_asked_for_the_first_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[object, ...]] = []
+
+    def download(repository: str, name: str, *, repo_type: str) -> str:
+        asked.append((repository, name, repo_type))
+        return str(tmp_path / "cached")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert repository_file("some/set", "x/a.json", "b.json") == tmp_path / "cached"
+    assert asked == [("some/set", "x/a.json", "dataset")]
+    monkeypatch.undo()
+    with pytest.raises(
+        BackendError, match=r"a\.json of some/set cannot be read .*hf auth login.*give a folder"
+    ):
+        repository_file("some/set", "a.json")
+
+
+def test_json(tmp_path: Path):
+    file = put_text(tmp_path / "x.json", '{\n"a": ["\u0085"]\n}')
+    assert read_json(file) == {"a": ["\u0085"]}
+    packed = tmp_path / "x.json.gz"
+    packed.write_bytes(gzip.compress(b"[1]"))
+    assert read_json(packed) == [1]
+    put_text(file, '{"a": 1')
+    with pytest.raises(InputError, match=r"x\.json is no whole JSON file: Expecting"):
+        read_json(file)
+    with pytest.raises(InputError, match="there is no file"):
+        read_json(tmp_path / "none.json")
+
+
+def test_some_columns_of_a_table(tmp_path: Path):
+    table = put_table(tmp_path / "x.parquet", [{"a": i, "b": str(i), "c": 0.5} for i in range(5)])
+    assert list(file_rows(table, ["b", "a"], at_once=2)) == [{"a": i, "b": str(i)} for i in range(5)]
+    assert next(file_rows(table)) == {"a": 0, "b": "0", "c": 0.5}
+    with pytest.raises(InputError, match=r"x\.parquet has no column 'd'; it has a, b, c"):
+        list(file_rows(table, ["a", "d"]))
+
+
+def test_lists_belong_to_their_benchmark():
+    benchmark = Benchmark("x", "test", (Query("q", "1"),), (Document("d", "a"),), {"1": {"a": 1}})
+    assert Listed(benchmark, {}).ordered
+    assert Listed(benchmark, {"1": ["a"]}, ordered=False).candidates == {"1": ["a"]}
+    with pytest.raises(InputError, match="x test: '2' has a list of candidates, but is no query"):
+        Listed(benchmark, {"2": ["a"]})
+    with pytest.raises(
+        InputError, match="x test: 2 documents listed for query '1' are not in the corpus, .*'b'"
+    ):
+        Listed(benchmark, {"1": ["a", "b", "c"]})
