@@ -46,10 +46,12 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
     transformers = require("transformers", "training", "an estimate")
     try:
         config = transformers.AutoConfig.from_pretrained(checked_source(plan.base))
-    except (OSError, ValueError, LimRankError):
+        kind = model_class(plan)
+        kind._model_mapping[type(config)]  # imports it: inside "meta" torch 2.6 could not
+    except (OSError, ValueError, KeyError, LimRankError):
         return None
     with torch.device("meta"):
-        model = model_class(plan).from_config(config)
+        model = kind.from_config(config)
     machine = Machine() if machine is None else machine
     text, o, grpo = config.get_text_config(), plan.optimiser, plan.grpo
     total, width = sum(parameter.numel() for parameter in model.parameters()), _BYTES[plan.precision]
