@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from limrank_plugins.errors import MissingExtra
 from limrank_plugins.retrievers.java import java_class
 
 # Calls of one Java method from several threads at once fail in pyjnius, whosever they are.
@@ -24,7 +25,10 @@ class LuceneAnalyzer:
     """
 
     def __init__(self) -> None:
-        english = java_class("io.anserini.analysis.DefaultEnglishAnalyzer")
+        try:
+            english = java_class("io.anserini.analysis.DefaultEnglishAnalyzer")
+        except MissingExtra as error:
+            raise MissingExtra(f"{error}; or do without Lucene's words: analysis='snowball'") from error
         self._analyzer = english.newStemmingInstance("porter")
         self._utils = java_class("io.anserini.analysis.AnalyzerUtils")
 

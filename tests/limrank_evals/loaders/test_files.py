@@ -70,6 +70,6 @@ def test_lists_belong_to_their_benchmark():
     with pytest.raises(InputError, match="x test: '2' has a list of candidates, but is no query"):
         Listed(benchmark, {"2": ["a"]})
     with pytest.raises(
-        InputError, match="x test: 2 documents listed for query '1' are not in the corpus, .*'b'"
+        InputError, match=r"x test: 2 documents listed for query '1' are not in the corpus, .*'b'"
     ):
         Listed(benchmark, {"1": ["a", "b", "c"]})

@@ -137,7 +137,7 @@ def test_brights_words_are_lucenes(monkeypatch: pytest.MonkeyPatch):
         raise MissingExtra(f"{name} needs Java")
 
     monkeypatch.setattr(words, "java_class", absent)
-    with pytest.raises(MissingExtra, match="needs Java"):
+    with pytest.raises(MissingExtra, match="needs Java; or do without Lucene's words: analysis='snowball'"):
         build_retriever("bm25q", PASSAGES)
 
 
