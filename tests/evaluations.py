@@ -110,6 +110,22 @@ def hash_of(first: str, second: str, modulus: int) -> int:
     return value % modulus
 
 
+def bright(split: str, **more: Any) -> Evaluated:
+    """Three queries of one task of BRIGHT: one wins, one loses, one has nothing relevant and a failure."""
+    queries = tuple(Query(f"{split} {n}?", f"{n}") for n in range(3))
+    documents = tuple(Document(f"about {n}", f"d{n}") for n in range(4))
+    qrels = {"0": {"d0": 1}, "1": {"d1": 2, "d2": 1, "d3": 0}, "2": {"d3": 1, "gone": 1}}
+    first = {"0": ["d1", "d0"], "1": ["d1", "d0", "d2"], "2": ["d0", "d1"]}
+    after = {
+        "0": [{"id": "d0", "score": 0.9}, {"id": "d1", "score": 0.1}],
+        "1": [{"id": "d0", "score": 0.6}, {"id": "d1", "score": 0.5}, {"id": "d2", "score": 0.2}],
+        "2": [{"id": "d1", "score": 0.6}, {"id": "d0", "score": None, "failure": "no verdict"}],
+    }
+    return evaluation(
+        Benchmark("BRIGHT", split, queries, documents, qrels, variant="published"), first, after, **more
+    )
+
+
 def large(queries: int, depth: int, text: str) -> Evaluated:
     """Many queries with long lists; every query has two relevant documents, one of them far down."""
     names = [f"q{number}" for number in range(queries)]

@@ -174,14 +174,22 @@ def _values(
     if not measures:
         return {}
     ir_measures = require("ir_measures", "evals", "measuring rankings")
-    # Some providers write TREC files and want queries that are numbers: names of our own hurt nobody.
+    # Some providers write TREC files and want queries that are numbers, and pytrec_eval crashes the process
+    # on ids that are no UTF-8: names of our own hurt nobody.
     names = {query: str(number) for number, query in enumerate(judged)}
+    ids: dict[str, str] = {}
     run = {
-        names[query]: {document: float(len(found) - place) for place, document in enumerate(found)}
+        names[query]: {
+            ids.setdefault(document, str(len(ids))): float(len(found) - place)
+            for place, document in enumerate(found)
+        }
         for query, found in ranked.items()
         if query in names and found
     }
-    grades = {names[query]: qrels[query] for query in judged}
+    grades = {
+        names[query]: {ids.setdefault(document, str(len(ids))): g for document, g in qrels[query].items()}
+        for query in judged
+    }
     distinct = list(dict.fromkeys(measures))
     try:
         rows = list(ir_measures.iter_calc(distinct, grades, run))

@@ -131,3 +131,11 @@ def test_other_bad_input():
         measure({"q": ["a", "a"]}, {"q": {"a": 1}})
     with pytest.raises(InputError, match="at least one measure"):
         measure({"q": ["a"]}, {"q": {"a": 1}}, [])
+
+
+def test_ids_may_be_any_text():
+    """A lone surrogate, which JSON can hold, once crashed the process inside pytrec_eval."""
+    odd = ["\ud800", "\x00", "a b", "", "\u202e"]
+    found = measure({"\udfff": odd[::-1]}, {"\udfff": {odd[0]: 1, odd[4]: 1}}, ["RR", "P@5", "AP"])
+    assert found.per_query["RR"]["\udfff"] == 1.0
+    assert found.means == pytest.approx({"RR": 1.0, "P@5": 0.4, "AP": (1 + 2 / 5) / 2})

@@ -19,15 +19,17 @@ from limrank_evals.reporting.asked import Asked, Move
 from limrank_evals.reporting.shown import LEVELS, Level, Showing, clean, head
 from limrank_plugins.data import Document
 
-# Of all queries' documents together, in bytes.
-BUDGET = 24 << 20
+# Of all queries' documents together, in characters.
+BUDGET = 40 << 20
+# What a document takes beside its texts, about.
+_ROW = 120
 # Documents of a query that are listed: up to this rank in either list, and those relevant or failed.
 LISTED = 100
 # Characters of a query in the list; the whole one is shown with its documents.
 IN_LIST = 240
 
 # What could end the element, or begin another or a comment; U+2028 and U+2029 are line ends to some.
-_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+_UNSAFE = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 _LONG = re.compile(r"\s+")
 
 
@@ -53,7 +55,7 @@ def embed(
     show_gated: bool,
     budget: int = BUDGET,
 ) -> Embedded:
-    """The page's data, at the first level of `LEVELS` that fits `budget` bytes (else at the last).
+    """The page's data, at the first level of `LEVELS` that fits `budget` characters (else at the last).
 
     Args:
         evaluated: the splits.
@@ -66,14 +68,31 @@ def embed(
         {document.id: document for document in one.benchmark.documents if document.id in ids}
         for one, ids in zip(evaluated, needed, strict=True)
     ]
-    for level in LEVELS:
-        details: list[Markup] = []
-        for one, found, texts in zip(evaluated, queries, documents, strict=True):
-            showing = Showing(one.gated and not show_gated, level)
-            details += [safe_json(detail(query, showing, texts.get)) for query in found]
-        if sum(map(len, details)) <= budget:
-            break
+    level = next(
+        (level for level in LEVELS if _size(queries, documents, level) <= budget),
+        LEVELS[-1],
+    )
+    details = [
+        safe_json(detail(query, Showing(one.gated and not show_gated, level), texts.get))
+        for one, found, texts in zip(evaluated, queries, documents, strict=True)
+        for query in found
+    ]
     return Embedded(safe_json(index(evaluated, queries, show_gated)), details, level)
+
+
+def _size(
+    queries: Sequence[Sequence[Asked]], documents: Sequence[Mapping[str | None, Document]], level: Level
+) -> int:
+    """About how many characters all documents take at a level; hashes are taken for the texts they hide."""
+    total = 0
+    for found, texts in zip(queries, documents, strict=True):
+        for query in found:
+            for move in query.moves:
+                if _listed(move):
+                    document = texts.get(move.document)
+                    total += _ROW + (0 if document is None else min(len(document.text), level.text_of(move)))
+                    total += min(len(move.explanation or ""), level.trace_of(move))
+    return total
 
 
 def index(
@@ -161,4 +180,6 @@ def _filled(row: Mapping[str, Any], keep: Sequence[str] = ()) -> dict[str, Any]:
 def safe_json(value: object) -> Markup:
     """JSON that cannot leave its element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.translate(_UNSAFE))
+    for character, safe in _UNSAFE.items():
+        text = text.replace(character, safe)
+    return Markup(text)

@@ -35,7 +35,7 @@ def report_html(
         evaluated: the splits.
         queries: of each of them, see `limrank_evals.reporting.asked`.
         show_gated: show the texts of gated sets instead of hashes.
-        budget: how many bytes all documents' texts and numbers may take, see `embed`.
+        budget: how many characters all documents' texts and numbers may take, see `embed`.
     """
     engine = Environment(
         loader=PackageLoader("limrank_evals.reporting", "page"),

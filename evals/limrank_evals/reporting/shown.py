@@ -45,8 +45,22 @@ class Level:
             f"{self.text:,} characters, their reasoning after {self.trace:,}; {rest}, and without reasoning."
         )
 
+    def text_of(self, move: Move) -> int:
+        """After how many characters a document's text is cut."""
+        return self.text if matters(move) else self.other
 
-LEVELS = (Level(4000, 8000, 4000), Level(1200, 3000, 160), Level(500, 1200, 80), Level(240, 400, 0))
+    def trace_of(self, move: Move) -> int:
+        """After how many characters a document's reasoning is cut."""
+        return self.trace if self.other >= self.text or matters(move) else 0
+
+
+LEVELS = (
+    Level(4000, 8000, 4000),
+    Level(1200, 3000, 160),
+    Level(600, 1500, 80),
+    Level(400, 900, 0),
+    Level(240, 400, 0),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +81,7 @@ class Showing:
 
     def passage(self, text: str, move: Move) -> str:
         """A document's text."""
-        most = self.level.text if matters(move) else self.level.other
-        return self._hash(text) if self.hidden else head(clean(text), most)
+        return self._hash(text) if self.hidden else clean(head(text, self.level.text_of(move)))
 
     def trace(self, move: Move) -> str:
         """A document's reasoning; empty where there is none, or none is shown."""
@@ -80,7 +93,7 @@ class Showing:
 
     def failure(self, reason: str | None) -> str:
         """Why a document was not judged; it may quote a model that quotes the document."""
-        return "" if reason is None else self._hash(reason) if self.hidden else head(clean(reason), 400)
+        return "" if reason is None else self._hash(reason) if self.hidden else clean(head(reason, 400))
 
     def _hash(self, text: str) -> str:
         return f"sha256:{hashed([text])[:16]}" if text else ""

@@ -167,7 +167,7 @@ function start() {
   byId("help").hidden = false;
   byId("help").addEventListener("click", ON_KEY["?"]);
   byId("more").addEventListener("click", () => { shown += PAGE; list(); });
-  for (const id of FILTERS) byId(id).addEventListener("input", filtered);
+  for (const id of FILTERS) byId(id).addEventListener(id === "find" ? "input" : "change", filtered);
   document.addEventListener("click", (event) => {
     const mark = event.target.closest?.("[data-query]");
     if (mark) location.hash = address(Number(mark.dataset.query));
@@ -183,7 +183,7 @@ function start() {
   select();
   if (matching.length) choose(matching[0]);
   follow();
-  document.body.dataset.ready = "yes";
+  document.body.setAttribute("aria-busy", "false");
 }
 
 start();
