@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from limrank_plugins.errors import InputError
 
 Box = tuple[float, float, float, float]
 
 
 def as_box(value: object, where: str) -> Box:
-    """A box of four numbers, the smaller corner first.
+    """A box of four finite numbers.
 
     Raises:
         InputError: it is none.
     """
     numbers = list(value) if isinstance(value, list | tuple) else []
-    sound = len(numbers) == 4 and all(isinstance(n, int | float) for n in numbers)
-    if not sound or numbers[0] > numbers[2] or numbers[1] > numbers[3]:
-        raise InputError(
-            f"{where}: a box is [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2, but this is {value!r}"
-        )
+    if len(numbers) != 4 or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        raise InputError(f"{where}: a box is four numbers, [x1, y1, x2, y2], but this is {value!r}")
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_plugins.errors import InputError
+from limrank_plugins.io import read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,26 @@ class Listed:
                     f"{where}: {len(missing)} documents listed for query {query!r} are not in the corpus, "
                     f"for example {missing[0]!r}: lists and corpus do not belong together"
                 )
+
+
+def run_lists(run: str | os.PathLike[str], queries: Collection[str]) -> dict[str, list[str]]:
+    """The lists of a first stage's run, those of other queries left out.
+
+    Raises:
+        InputError: a line that is none, or no list for any of the queries.
+    """
+    lists = {
+        query: [candidate.document_id for candidate in found]
+        for query, found in read_run(run).items()
+        if query in queries
+    }
+    if not lists:
+        raise InputError(
+            f"{os.fspath(run)} has no list for any of the {len(queries)} queries: it is of another set"
+        )
+    return lists
+
+
+def listed_or_judged(lists: Mapping[str, Collection[str]], qrels: Qrels) -> set[str]:
+    """The documents that are in a list or judged: all that reranking and measuring need."""
+    return {d for found in (*lists.values(), *qrels.values()) for d in found}

@@ -23,12 +23,12 @@ from typing import Any
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.files import repository_file
-from limrank_evals.loaders.listed import Listed
+from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
 from limrank_evals.loaders.rows import field, file_rows
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image, read_images
-from limrank_plugins.io import read_lines, read_run
+from limrank_plugins.io import read_lines
 
 HUB = "TIGER-Lab/M-BEIR"
 LICENCE = "MIT (its format; texts and pictures: their sources')"
@@ -92,8 +92,8 @@ def load_mbeir(
         run: a first stage's run; its lists are the candidates, and only their documents and the judged
             ones are kept in memory.
         instruction: which of M-BEIR's instructions, from 0, every query has; None for none.
-        images: read the pictures, too, all into memory. Without them a query of a picture alone cannot be
-            asked.
+        images: read the pictures, too, all into memory. Without them, of a query that is a picture alone
+            only its instruction remains.
         strict: a number of queries, or of candidates where all are read, that is not the published one is
             an error, not a warning; looked at for the test split.
 
@@ -116,15 +116,8 @@ def load_mbeir(
         )
     where, pictures = f"M-BEIR {task}", Path(source) if images else None
     qrels = _qrels(repository_file(source, f"qrels/{split}/mbeir_{task}_{split}_qrels.txt"))
-    candidates: dict[str, list[str]] = {}
-    needed: set[str] | None = None
-    if run is not None:
-        candidates = {
-            query: [candidate.document_id for candidate in found]
-            for query, found in read_run(run).items()
-            if query in qrels
-        }
-        needed = {d for listed in candidates.values() for d in listed}.union(*map(set, qrels.values()))
+    candidates = {} if run is None else run_lists(run, qrels)
+    needed = None if run is None else listed_or_judged(candidates, qrels)
     # MS COCO is split differently from the others, so that its pools are, too.
     names = [f"cand_pool/local/mbeir_{task}_cand_pool.jsonl"]
     if task.startswith("mscoco"):

@@ -24,10 +24,10 @@ from pathlib import Path
 from limrank_evals.judgements import read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.files import repository_file
-from limrank_evals.loaders.listed import Listed
+from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, read_run
+from limrank_plugins.io import read_lines
 
 TREC_DL_MEASURES = ("nDCG@10", "AP(rel=2)@1000", "RR(rel=2)@10", "R(rel=2)@1000")
 LICENCE = "MS MARCO: non-commercial research; judgements: NIST, public domain"
@@ -106,16 +106,8 @@ def load_trec_dl(
         Query(text, name) for name, text in _pairs(repository_file(source, *known.topics)) if name in qrels
     )
     warnings = check_count(f"{where}, judged queries", len(queries), known.queries, strict=strict)
-    candidates: dict[str, list[str]] = {}
-    needed: set[str] | None = None
-    if run is not None:
-        asked = {query.id for query in queries}
-        candidates = {
-            query: [candidate.document_id for candidate in found]
-            for query, found in read_run(run).items()
-            if query in asked
-        }
-        needed = {d for listed in candidates.values() for d in listed}.union(*map(set, qrels.values()))
+    candidates = {} if run is None else run_lists(run, {query.id for query in queries})
+    needed = None if run is None else listed_or_judged(candidates, qrels)
     documents = tuple(_passages(Path(source), known.collections, needed))
     if needed is None:
         warnings += check_count(f"{where}, passages", len(documents), known.passages, strict=strict)

@@ -78,6 +78,11 @@ def test_a_runs_lists_and_only_the_passages_they_need(tmp_path: Path, monkeypatc
     assert found.candidates == {"7": ["p2", "p1"], "9": ["p3"]}
     assert found.ordered
     assert [document.id for document in found.benchmark.documents] == ["p1", "p2", "p3"]
+    put_text(run, "8 Q0 p4 1 9 x\n")
+    with pytest.raises(
+        InputError, match=r"bm25\.run has no list for any of the 2 queries: it is of another set"
+    ):
+        load_trec_dl("dl19", tmp_path, run=run)
     put_text(run, "7 Q0 nowhere 1 3.5 x\n")
     with pytest.raises(
         InputError, match="1 documents listed for query '7' are not in the corpus, for example 'no"
