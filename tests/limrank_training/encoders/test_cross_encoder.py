@@ -43,13 +43,13 @@ def rows(tmp_path: Path) -> Path:
 def test_eight_pairs_are_learned_by_heart_and_the_recipe_reads_the_model(
     base: Path, rows: Path, tmp_path: Path
 ):
-    made = plan(base, optimiser=replace(STEP, steps=80, batch=8, part=8, rate=2e-3))
+    made = plan(base, optimiser=replace(STEP, steps=200, batch=8, part=8, rate=2e-3))
     data = cross_encoder.prepare(made, rows)
     assert len(data.examples) == 8
     assert (data.report["train"]["positives"], data.report["train"]["negatives"]) == (4, 4)
     trained = run(made, data, tmp_path / "run", log_every=1)
     losses = [entry["loss"] for entry in trained.history if "loss" in entry]
-    assert losses[-1] < 0.1 * losses[0]
+    assert sum(losses[-10:]) < 0.1 * sum(losses[:10])  # dropout makes single ones jump
     reranker = Reranker.from_pretrained(str(tmp_path / "run" / "final"), device="cpu")
     assert reranker.recipe.name == "cross-encoder"
     for query, answer in GOOD.items():
