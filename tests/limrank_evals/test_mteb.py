@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
+import importlib
+import inspect
 import io
 import random
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +22,8 @@ from PIL import Image as Pillow
 from scripts import full_backend, passages_of, reranker, unit
 
 from limrank_evals.mteb import MtebReranker
-from limrank_evals.runs import arranged, rows_of
+from limrank_evals.predictions import write_predictions
+from limrank_evals.runs import arranged, read_rows, rows_of
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.errors import InputError, MissingExtra
@@ -234,3 +240,23 @@ def test_without_mteb_the_card_says_what_to_install(monkeypatch: pytest.MonkeyPa
     assert not any(name == "mteb" or name.startswith("mteb.") for name in sys.modules)
     with pytest.raises(MissingExtra, match="pip install 'mteb>=2'"):
         _ = MtebReranker(reranker()).mteb_model_meta
+
+
+def test_the_page_calls_what_there_is():
+    page = (Path(__file__).parents[2] / "docs" / "mteb.md").read_text("utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 2
+    for node in (one for text in snippets for one in ast.walk(ast.parse(text))):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module or "")
+            assert all(hasattr(module, name.name) for name in node.names)
+        called = {
+            "MtebReranker": MtebReranker,
+            "write_predictions": write_predictions,
+            "read_rows": read_rows,
+        }
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:
+            given = {word.arg or "": None for word in node.keywords}
+            inspect.signature(called[node.func.id]).bind(*node.args, **given)
+    for name in re.findall(r"`model\.(\w+)`", page):
+        assert hasattr(MtebReranker(reranker()), name)

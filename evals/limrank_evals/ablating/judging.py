@@ -37,7 +37,7 @@ class Evaluation:
         first_stage: what finds the candidates; "" for the benchmark's own choice.
         depth: how many of them are reranked; None for the benchmark's own choice.
         measures: the one that plots show first; () for the benchmark's own.
-        instruct: ask with the benchmark's own instruction, where it has one.
+        instruct: ask with the benchmark's own instruction, where it has one and `reranker` names none.
         reranker: arguments of `Reranker` beside those of the export's card (`max_reasoning_tokens`,
             `samples`, `dtype`, …).
         level: of the intervals.
@@ -165,7 +165,7 @@ class Judge:
                     first_stage=e.first_stage,
                     depth=e.depth,
                     measures=e.measures,
-                    instruct=e.instruct,
+                    instruct=e.instruct and "instruction" not in e.reranker,
                     store=self.store,
                     batch=self.batch,
                     level=e.level,

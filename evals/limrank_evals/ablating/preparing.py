@@ -43,6 +43,7 @@ class Ready:
             "taken_out": self.draw.taken_out,
             "without": list(self.arm.without),
             "plan": self.plan.name,
+            "settings": self.plan.as_json(),
             "reasoning": self.plan.reasoning,
             "steps": o.steps,
             "epochs": o.epochs if o.steps is None else None,
