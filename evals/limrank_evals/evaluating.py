@@ -89,7 +89,9 @@ def evaluate(
         raise InputError(f"depth and batch must be > 0, but are {depth} and {batch}")
     if instruct and reranker is not None and reranker.settings.instruction is not None:
         raise InputError("the reranker has an instruction of its own: leave that or instruct=True out")
-    told = _too_deep(measures, depth)  # before anything is searched: an unknown measure is told here
+    told = _too_deep(
+        [name for name in measures if name not in part.own], depth
+    )  # before anything is searched: an unknown measure is told here
     benchmark = part.benchmark
     stage = (
         first_stage
@@ -100,24 +102,25 @@ def evaluate(
     sampling: Sampling = {"level": level, "resamples": resamples, "seed": seed}
 
     def scored(rows: Rows, ties: TieRule, depth: int | None = None) -> Scored:
-        excluded, changed = benchmark.excluded, part.changed
         return score(
             rows,
             benchmark.qrels,
             measures,
-            excluded=excluded,
+            excluded=benchmark.excluded,
             ties=ties,
             depth=depth,
-            changed=changed,
+            changed=part.changed,
+            own=part.own,
             **sampling,
         )
 
     first = scored(rows, stage.ties, depth)
     told = [*benchmark.checked(), *strangers, *told, *first.warnings()]
     system = None if reranker is None else describe(reranker)
-    prompts = NO_PROMPTS if system is None else system.prompts
+    around = NO_PROMPTS if system is None else system.prompts
     if instruct and part.instruction:
-        prompts = part.prompts
+        around = part.prompts
+    prompts = "; ".join(one for one in (part.carried, around) if one and one != NO_PROMPTS) or NO_PROMPTS
     setting = {
         "first_stage": stage.name,
         "queries": part.queries,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.runs import Row, Rows, TieRule, read_rows
-from limrank_evals.split_files import MARK, split_file
+from limrank_evals.split_files import MARK, SplitFile, split_file
 from limrank_evals.tasks.task import GIVEN, Part
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -80,6 +80,11 @@ def names_retriever(spec: str) -> bool:
     return spec == GIVEN or spec.partition(":")[0] in retriever_names()
 
 
+def run_file(spec: str, split: str) -> SplitFile:
+    """The run of a split; raises an `InputError` where there is none."""
+    return split_file(spec, split, _RUNS, "the first stage")
+
+
 # ---- the three kinds ----------------------------------------------------------------------------
 
 
@@ -89,14 +94,14 @@ def _given(part: Part) -> FirstStage:
             f"{part.benchmark.name} comes without candidates: name a first stage that finds them"
         )
     lists = {query: found if part.ordered else _shuffled(found) for query, found in part.candidates.items()}
-    name = "given with the benchmark" if part.ordered else "given with the benchmark, in no order"
+    name = part.lists if part.ordered else f"{part.lists}, in no order"
     digest = _digest([name, json.dumps(lists), *_content(part)])
     rows = {query: _in_order(found) for query, found in lists.items()}
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
 
 
 def _read(part: Part, spec: str, ties: TieRule) -> FirstStage:
-    file = split_file(spec, part.benchmark.split, _RUNS, "the first stage")
+    file = run_file(spec, part.benchmark.split)
     digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(part)])
     return FirstStage(file.name, ties, digest, lambda depth: read_rows(file.path))
 

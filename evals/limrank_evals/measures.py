@@ -11,7 +11,7 @@ providers, which break ties in different ways, have none to break. `MAP` is `AP`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ from limrank_evals.pmrr import NAME as P_MRR
 from limrank_evals.pmrr import changed_documents, p_mrr
 from limrank_evals.runs import check_ranked
 from limrank_plugins.errors import InputError, require
+
+OwnMeasure = Callable[[str, Sequence[str]], float]
+"""A measure that ir_measures does not have: of a query and its ranked documents."""
 
 DEFAULT_MEASURES = ("nDCG@10", "nDCG@5", "MAP@1000", "RR@10", "R@5", "R@20", "R@100")
 
@@ -87,6 +90,7 @@ def measure(
     measures: Sequence[str] = DEFAULT_MEASURES,
     *,
     changed: Mapping[str, Sequence[str]] | None = None,
+    own: Mapping[str, OwnMeasure] | None = None,
 ) -> Measured:
     """Measure rankings against judgements.
 
@@ -98,12 +102,14 @@ def measure(
             `-changed` queries.
         changed: the documents p-MRR looks at, by query, where a benchmark names them; by default they are
             read off the judgements.
+        own: a benchmark's own measures by their names in `measures`.
 
     Raises:
         InputError: an unknown measure, no judgements, a document twice for a query, or a run none of
             whose queries are judged.
     """
-    parsed = {name: None if name == P_MRR else parse_measure(name) for name in measures}
+    own = own or {}
+    parsed = {name: None if name == P_MRR or name in own else parse_measure(name) for name in measures}
     if not parsed:
         raise InputError("name at least one measure, for example nDCG@10")
     check_ranked(ranked)
@@ -114,6 +120,9 @@ def measure(
     for name, parsed_measure in parsed.items():
         if parsed_measure is not None:
             per_query[name] = values[parsed_measure]
+            continue
+        if name in own:
+            per_query[name] = {query: own[name](query, ranked.get(query, ())) for query in covered.judged}
             continue
         followed = p_mrr(ranked, changed_documents(qrels) if changed is None else changed)
         if not followed.per_query:

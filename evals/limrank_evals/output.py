@@ -63,23 +63,25 @@ class Output:
             there = _read(file)
             self._refuse(_differences(_common(there), _common(self._settings)))
             self._settings["splits"] = there["splits"]
-        self._write()
 
-    def begin(self, split: str, facts: Mapping[str, Any]) -> None:
-        """Say what a split depends on beside the settings: its texts, its first stage.
+    def check(self, split: str, facts: Mapping[str, Any]) -> None:
+        """See that a split that is there was made of the same: its texts, judgements, first stage.
 
         Raises:
-            InputError: it was begun with something else.
+            InputError: it was made of something else.
         """
-        told = json.loads(json.dumps(facts))
-        known = self._settings["splits"].get(split)
-        if known is not None:
-            self._refuse([f"{split}: {one}" for one in _differences(known, told)])
-        self._settings["splits"][split] = told
-        self._write()
+        known = self._settings["splits"].get(split, {})
+        differences = _differences(known, json.loads(json.dumps(facts))) if known else []
+        self._refuse([f"{split}: {one}" for one in differences])
 
-    def write(self, split: str, evaluated: Evaluated) -> None:
-        """Write a split's files; the results last."""
+    def write(self, split: str, facts: Mapping[str, Any], evaluated: Evaluated) -> None:
+        """Write the settings and a split's files; the results last.
+
+        Not before there is something to guard: whoever corrects a mistake is not told that it was another
+        setting.
+        """
+        self._settings["splits"][split] = dict(facts)
+        write_whole(self.folder / SETTINGS, _as_json(self._settings))
         place = self.folder / split
         ids = [query.id for query in evaluated.benchmark.queries]
         ranked = [
@@ -103,9 +105,6 @@ class Output:
                 f"{self.folder} holds an evaluation with other settings: {'; '.join(differences)}. "
                 f"Name another --output, or start it over with --fresh"
             )
-
-    def _write(self) -> None:
-        write_whole(self.folder / SETTINGS, _as_json(self._settings))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
+
+import numpy as np
 
 from limrank_evals.identity import Identity, Result
 from limrank_evals.scoring import Scored
-from limrank_evals.stats import bootstrap
+from limrank_evals.stats import Interval, bootstrap
+from limrank_evals.stats.intervals import resampled_means
 from limrank_evals.systems import System
 from limrank_evals.tasks.task import Average, Part
 
@@ -53,22 +56,46 @@ def results_of(
         values = _values(part, scored, average)
         if not values:  # a set of one's own that has no such queries
             continue
-        # Of all queries, the intervals are there already.
-        ends = {
-            name: bootstrap(of.values(), **sampling) if average.group else scored.intervals[name]
-            for name, of in values.items()
-        }
+        split_up = {name: _split_up(part, of, average) for name, of in values.items()}
+        ends = {name: _interval(of, sampling) for name, of in split_up.items()}
+        if not average.group and not average.over:
+            ends = {name: scored.intervals[name] for name in values}  # drawn already
         told = {**_counts(part, scored, average), **counts}
         found.append(
             Result(
                 identity.first_stage if system is None else system.name,
                 identity,
-                {name: sum(of.values()) / len(of) for name, of in values.items()},
+                {name: _mean([_mean(some) for some in of]) for name, of in split_up.items()},
                 {name: (interval.low, interval.high) for name, interval in ends.items() if interval},
                 told,
             )
         )
     return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _split_up(part: Part, values: Mapping[str, float], average: Average) -> list[list[float]]:
+    """The values of each group whose means are averaged; all of them where there is one mean only."""
+    groups = [part.benchmark.groups[name] for name in average.over] or [frozenset(values)]
+    inside = [[value for query, value in values.items() if query in group] for group in groups]
+    return [some for some in inside if some]
+
+
+def _interval(split_up: Sequence[Sequence[float]], sampling: Sampling) -> Interval | None:
+    """The bootstrap's; of a mean of means by percentiles, queries drawn anew within every group."""
+    if len(split_up) == 1:
+        return bootstrap(split_up[0], **sampling)
+    # Sorted: what is drawn must not depend on the order of queries; every group has dice of its own.
+    drawn = [
+        resampled_means(np.sort(some), sampling["resamples"], sampling["seed"] + place)
+        for place, some in enumerate(split_up)
+    ]
+    tails = [(1 - sampling["level"]) / 2, (1 + sampling["level"]) / 2]
+    low, high = np.quantile(np.mean(drawn, axis=0), tails)
+    return Interval(float(low), float(high))
 
 
 def _counts(part: Part, scored: Scored, average: Average) -> dict[str, int]:

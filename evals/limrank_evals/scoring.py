@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from limrank_evals.exclusion import check_judgements, count_excluded, exclude
 from limrank_evals.judgements import Qrels
-from limrank_evals.measures import DEFAULT_MEASURES, Measured, measure
+from limrank_evals.measures import DEFAULT_MEASURES, Measured, OwnMeasure, measure
 from limrank_evals.runs import Ranked, Rows, TieRule, arranged, cut, tied
 from limrank_evals.stats import Interval, bootstrap
 from limrank_evals.stats.intervals import RESAMPLES
@@ -58,6 +58,7 @@ def score(
     first_stage: Ranked | None = None,
     depth: int | None = None,
     changed: Mapping[str, Sequence[str]] | None = None,
+    own: Mapping[str, OwnMeasure] | None = None,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -73,6 +74,7 @@ def score(
         first_stage: the first stage's order, for `ties="first-stage"`.
         depth: how many documents of every query are looked at; None for all.
         changed: the documents p-MRR looks at, see `measure`.
+        own: a benchmark's own measures, see `measure`.
         level: of the intervals.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -87,7 +89,7 @@ def score(
         ranked = exclude(ranked, excluded)
     if depth is not None:
         ranked = cut(ranked, depth)
-    measured = measure(ranked, qrels, measures, changed=changed)
+    measured = measure(ranked, qrels, measures, changed=changed, own=own)
     intervals = {
         name: bootstrap(values.values(), level=level, resamples=resamples, seed=seed)
         for name, values in measured.per_query.items()

@@ -67,9 +67,9 @@ class Asked:
     first_stage: Annotated[
         str,
         typer.Option(
-            help="What finds the candidates: a retriever (bm25s, rank_bm25, lucene, dense), perhaps with "
-            "options (bm25s:k1=1.2,b=0.75); a run, a folder of runs <split>.run or a path with {split} in it "
-            "(TREC, .jsonl, score.json; .gz); or given: the lists that come with the benchmark."
+            help="What finds the candidates: a retriever (bm25s, bm25q, rank_bm25, lucene, dense), perhaps "
+            "with options (bm25s:k1=1.2,b=0.75); a run, a folder of runs <split>.run or a path with {split} "
+            "in it (TREC, .jsonl, score.json; .gz); or given: the lists that come with the benchmark."
         ),
     ] = ""
     k: Annotated[int, typer.Option("--k", help="How many candidates of each query are reranked.")] = 100
@@ -165,8 +165,11 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
         try:
             output = Output(folder, settings)
             for split in splits:
-                part = task.load(split, asked.source, strict=not asked.not_strict, **own)
-                found = _one(part, asked, reranker, output, store, seed=reranking.seed, instruct=instruct)
+                strict, first_stage = not asked.not_strict, asked.first_stage
+                part = task.part(split, asked.source, strict=strict, first_stage=first_stage, **own)
+                found = _one(
+                    split, part, asked, reranker, output, store, seed=reranking.seed, instruct=instruct
+                )
                 if not asked.as_json:
                     showing.show(found)
                 evaluated.append(slim(found))
@@ -191,6 +194,7 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
 
 
 def _one(
+    split: str,
     part: Part,
     asked: Asked,
     reranker: Reranker | None,
@@ -200,14 +204,14 @@ def _one(
     seed: int,
     instruct: bool,
 ) -> Evaluated:
-    split = part.benchmark.split
     common.say(
-        f"{part.benchmark.name} {split}: {len(part.benchmark.queries):,} queries, "
+        f"{part.benchmark.name} {part.benchmark.split}: {len(part.benchmark.queries):,} queries, "
         f"{len(part.benchmark.documents):,} documents ({part.benchmark.licence or 'licence not known'})"
     )
     ties = cast(TieRule, asked.ties)  # `arranged` refuses any other
     stage = open_first_stage(part, asked.first_stage, ties=ties, store=store)
-    output.begin(split, {"texts and first stage": stage.digest, "judgements": _judged(part)})
+    facts = {"texts and first stage": stage.digest, "judgements": _judged(part)}
+    output.check(split, facts)
     found = evaluate(
         part,
         reranker,
@@ -222,7 +226,7 @@ def _one(
     )
     for warning in found.warnings:
         common.say(f"note: {warning}")
-    output.write(split, found)
+    output.write(split, facts, found)
     return found
 
 

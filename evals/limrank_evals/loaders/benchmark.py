@@ -76,5 +76,7 @@ def check_count(what: str, found: int, published: int, *, strict: bool) -> list[
         return []
     told = f"{what}: {found:,}, but {published:,} were published"
     if strict:
-        raise InputError(f"{told}; get the whole set, or say strict=False to measure another one")
+        raise InputError(
+            f"{told}; get the whole set, or say strict=False (--not-strict) to measure another one"
+        )
     return [told]

@@ -21,6 +21,12 @@ _TASKS = {
     "followir": "limrank_evals.tasks.followir",
     "litsearch": "limrank_evals.tasks.litsearch",
     "beir": "limrank_evals.tasks.beir",
+    "r2med": "limrank_evals.tasks.r2med",
+    "trec-dl": "limrank_evals.tasks.trec_dl",
+    "rankify": "limrank_evals.tasks.rankify",
+    "mmdocir": "limrank_evals.tasks.mmdocir",
+    "mbeir": "limrank_evals.tasks.mbeir",
+    "webqa": "limrank_evals.tasks.webqa",
     "folder": "limrank_evals.tasks.folder",
 }
 

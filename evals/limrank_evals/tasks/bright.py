@@ -82,9 +82,9 @@ TASK = Task(
     name="bright",
     title="BRIGHT (arXiv 2407.12883): 12 tasks whose relevant documents take reasoning to find.",
     about=(
-        "Every task's excluded documents are removed before the cut. Its leaderboard's BM25 weights the "
-        "queries' terms, too: --first-stage lucene:query_weighting=bm25 (or bm25s:…). Published tables "
-        "rerank the first 100, the script that came with LimRank the first 10: --k 10."
+        "Every task's excluded documents are removed before the cut. Its leaderboard's BM25, which weights "
+        "the query's terms, too, is --first-stage bm25q (without Java: bm25q:analysis=snowball). Published "
+        "tables rerank the first 100, the script that came with LimRank the first 10: --k 10."
     ),
     load=load,
     splits=tuple(BRIGHT_TASKS),

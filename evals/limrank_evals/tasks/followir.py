@@ -25,6 +25,7 @@ def load(split: str, source: str, *, strict: bool = True) -> Part:
         first_stage=GIVEN,
         depth=DEPTH,
         changed=found.changed,
+        carried="FollowIR's, one for each query",
     )
 
 

@@ -1,0 +1,48 @@
+"""M-BEIR (arXiv 2311.17136): see `limrank_evals.loaders.mbeir`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from limrank_evals.first_stages import names_retriever, run_file
+from limrank_evals.loaders.mbeir import HUB, MBEIR_TASKS, load_mbeir
+from limrank_evals.tasks.task import Part, Task
+
+
+def load(
+    split: str,
+    source: str,
+    *,
+    strict: bool = True,
+    first_stage: str = "",
+    pool: Annotated[
+        str, typer.Option(help="local (the task's own candidates) or union (all tasks').")
+    ] = "local",
+    told: Annotated[
+        int, typer.Option(help="Which of M-BEIR's instructions every query carries, from 0; -1 for none.")
+    ] = 0,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
+    ] = True,
+) -> Part:
+    """One task; of a first stage that is a run, only its documents and the judged ones are read."""
+    run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path
+    number = None if told < 0 else told
+    found = load_mbeir(split, source, pool=pool, run=run, instruction=number, images=images, strict=strict)
+    carried = "" if number is None else f"M-BEIR's, number {number}"
+    return Part(found.benchmark, MBEIR_TASKS[split].measures, carried=carried)
+
+
+TASK = Task(
+    name="mbeir",
+    title="M-BEIR (arXiv 2311.17136): 16 tasks in which queries and candidates are texts, pictures or both.",
+    about=(
+        "Its Recall@k is 1 where any relevant candidate is among the first k: Success@k. Retrievers of text "
+        "find no pictures: give a run as --first-stage, of which only the documents are kept in memory."
+    ),
+    load=load,
+    splits=tuple(MBEIR_TASKS),
+    source=HUB,
+)

@@ -1,0 +1,61 @@
+"""Rankify's pre-retrieved lists (arXiv 2502.02464): see `limrank_evals.loaders.rankify`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limrank_evals.loaders.rankify import HUB, RANKIFY_MEASURES, load_rankify
+from limrank_evals.tasks.task import GIVEN, Part, Task
+
+_ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+
+
+def load(
+    split: str,
+    source: str,
+    *,
+    strict: bool = True,
+    retriever: Annotated[str, typer.Option(help="Whose lists: a folder of the source.")] = "bm25",
+    passages: Annotated[
+        Path | None,
+        typer.Option(help="DPR's psgs_w100.tsv, for files without texts.", show_default=False),
+    ] = None,
+) -> Part:
+    """One file; raises as `load_rankify` does. There are no published counts that `strict` could mean."""
+    dataset = "" if Path(source).is_file() else split
+    found = load_rankify(source, dataset, retriever=retriever, passages=passages)
+    return Part(
+        found.benchmark,
+        RANKIFY_MEASURES,
+        candidates=found.candidates,
+        lists=f"Rankify's lists of {retriever}" if dataset else "lists in Rankify's layout",
+        first_stage=GIVEN,
+    )
+
+
+def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files there are; the hub's must be named."""
+    place = Path(source)
+    files = [place] if place.is_file() else sorted((place / str(options.get("retriever", ""))).glob("*"))
+    found = [
+        file.name.removesuffix(ending) for file in files for ending in _ENDINGS if file.name.endswith(ending)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+TASK = Task(
+    name="rankify",
+    title="Rankify's pre-retrieved lists (arXiv 2502.02464): questions and passages that may answer them.",
+    about=(
+        "A source is a file in its layout, a folder, or a repository that holds <retriever>/<split>.json: "
+        "-t nq-test. A passage is relevant that holds an answer's string; top-k accuracy is Success@k."
+    ),
+    load=load,
+    find=find,
+    source=HUB,
+    first_stage=GIVEN,
+)

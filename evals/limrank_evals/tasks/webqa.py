@@ -1,0 +1,61 @@
+"""WebQA (arXiv 2109.00590): see `limrank_evals.loaders.webqa`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from limrank_evals.loaders.webqa import WEBQA_MEASURES, WEBQA_SPLITS, load_webqa
+from limrank_evals.tasks.task import Average, Part, Task
+
+
+def load(
+    split: str,
+    source: str,
+    *,
+    strict: bool = True,
+    modality: Annotated[
+        str,
+        typer.Option(
+            help="all; or image or text: questions answered by such, among facts of that kind only."
+        ),
+    ] = "all",
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
+    ] = True,
+) -> Part:
+    """One split; raises as `load_webqa` does."""
+    found = load_webqa(source, split, modality=modality, images=images, strict=strict)
+    groups = tuple(
+        Average(f"questions answered by {name}", f"{split}, by {name}", name)
+        for name, queries in found.benchmark.groups.items()
+        if queries and modality == "all"
+    )
+    return Part(
+        found.benchmark,
+        WEBQA_MEASURES,
+        candidates=found.candidates,
+        ordered=found.ordered,
+        lists="the question's own facts",
+        averages=(Average(), *groups),
+    )
+
+
+def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The validation split: rerankers are trained on the other."""
+    return ("val",)
+
+
+TASK = Task(
+    name="webqa",
+    title="WebQA (arXiv 2109.00590): questions answered by snippets or captioned pictures.",
+    about=(
+        "FOLDER holds WebQA_train_val.json, imgs.tsv and imgs.lineidx. Every question's own facts are "
+        "ranked. Default: val; the test split's answers were never published."
+    ),
+    load=load,
+    splits=tuple(sorted(WEBQA_SPLITS, reverse=True)),
+    find=find,
+)

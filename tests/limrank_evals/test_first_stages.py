@@ -1,0 +1,102 @@
+"""First stages by description: what is searched, what is read, and what they are called."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import benchmark_folders as made
+import pytest
+
+from limrank_evals import Benchmark, Part
+from limrank_evals.first_stages import open_first_stage
+from limrank_evals.runs import arranged
+from limrank_evals.split_files import split_file
+from limrank_plugins import Document, Query
+from limrank_plugins.errors import InputError
+
+
+def part(**more: object) -> Part:
+    documents = tuple(Document(text, name) for name, text in made.passages())
+    queries = tuple(Query(f"what about {word}", name) for name, word in made.WORDS.items())
+    qrels = {query: dict.fromkeys(found, 1) for query, found in made.GOOD.items()}
+    benchmark = Benchmark("made", "pony", queries, documents, qrels)
+    return Part(benchmark, ("nDCG@10",), **more)  # type: ignore[arg-type]
+
+
+def test_a_retriever_is_named_with_its_numbers_and_what_was_given():
+    assert open_first_stage(part()).name == "bm25s (k1=0.9, b=0.4)"
+    assert (
+        open_first_stage(part(), "bm25s:b=0.75,stemmer=null").name == "bm25s (k1=0.9, b=0.75, stemmer=None)"
+    )
+    assert open_first_stage(part(), "bm25s:stemmer=german").name == "bm25s (k1=0.9, b=0.4, stemmer=german)"
+    assert open_first_stage(part(), "dense").name == "dense"
+
+
+def test_every_change_of_what_is_searched_is_another_digest():
+    one = part()
+    documents = (*one.benchmark.documents[:11], Document("gamma passage, changed", "c3"))
+    others = [
+        open_first_stage(one, "bm25s:k1=1.2"),
+        open_first_stage(part(searched=tuple(Query("x", query.id) for query in one.benchmark.queries))),
+        open_first_stage(replace(one, benchmark=replace(one.benchmark, documents=documents))),
+    ]
+    digests = {stage.digest for stage in (open_first_stage(one), *others)}
+    assert len(digests) == 4
+    assert open_first_stage(part()).digest in digests
+
+
+def test_given_lists_in_order_are_a_ranking():
+    stage = open_first_stage(part(candidates=made.LISTS), "given")
+    assert arranged(stage.find(1), "rank") == made.LISTS
+    assert (stage.name, stage.scored) == ("given with the benchmark", False)
+
+
+def test_given_lists_without_order_are_searched_in():
+    """Their order says where the answer is; nothing may be taken from it."""
+    lists = {"1": ["a2", "b0", "a1", "c3"], "2": ["b0"]}
+    one = part(candidates=lists, ordered=False)
+    stage = open_first_stage(one)
+    assert stage.name == "bm25s (k1=0.9, b=0.4), within the given lists"
+    found = arranged(stage.find(1), stage.ties)
+    assert set(found["1"][:2]) == {"a1", "a2"}, "those about alpha match"
+    assert sorted(found["1"]) == sorted(lists["1"]), "and nothing is lost"
+    assert found["2"] == ["b0"]
+    assert found["3"] == []
+    turned = part(candidates={q: ids[::-1] for q, ids in lists.items()}, ordered=False)
+    assert arranged(open_first_stage(turned).find(1), "rank") == found
+    given = [arranged(open_first_stage(which, "given").find(1), "rank") for which in (one, turned)]
+    assert given[0] == given[1]
+    assert given[0]["1"] != lists["1"]
+    assert open_first_stage(one, "given").name == "given with the benchmark, in no order"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pony.run", "pony.trec", "run.pony", "pony.txt", "pony/first-stage.run", "pony/score.json", "pony.json"],
+)
+def test_a_run_is_found_in_a_folder_of_runs(tmp_path: Path, name: str):
+    file = tmp_path / "runs" / name
+    made.run(file, made.LISTS)
+    if name.endswith(".json"):
+        file.write_text(json.dumps({q: {d: -p for p, d in enumerate(f)} for q, f in made.LISTS.items()}))
+    stage = open_first_stage(part(), str(tmp_path / "runs"))
+    assert arranged(stage.find(100), stage.ties) == made.LISTS
+    assert (stage.name, stage.ties) == ("runs", "trec_eval")
+
+
+def test_the_file_of_a_split(tmp_path: Path):
+    file = made.run(tmp_path / "x-pony.run", made.LISTS)
+    assert split_file(file, "pony", (), "it") == (file, "x-pony.run")
+    assert split_file(tmp_path / "x-{split}.run", "pony", (), "it") == (file, "x-*.run")
+    assert split_file(tmp_path, "pony", ("x-{split}.run",), "it") == (file, tmp_path.name)
+    (tmp_path / "y-pony.run.gz").touch()
+    assert split_file(tmp_path, "pony", ("y-{split}.run",), "it").path.name == "y-pony.run.gz"
+    for place, words in [
+        (tmp_path / "z-{split}.run", "it: there is no file .*z-pony.run"),
+        (tmp_path, r"it: .* holds none of a\.pony"),
+        (tmp_path / "none", "it: there is no file or folder"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            split_file(place, "pony", ("a.{split}",), "it")
