@@ -41,7 +41,7 @@ def test_indirect_above_direct_in_the_bm25_run_of_dl19():
     assert one["rate"]["mean"] == pytest.approx(sum(rates.values()) / len(rates))
     told = {names: (one["queries"], round(one["rate"]["mean"], 3)) for names, one in sorts.items()}
     assert told["indirect", "direct"] == (36, 0.385)
-    assert told["negative", "direct"] == (36, 0.362)
+    assert told["negative", "direct"] == (36, 0.361)
     assert told["negative", "indirect"] == (43, 0.409)
     assert [round(end, 3) for end in one["rate"]["interval"]] == [0.312, 0.461]
     assert round(found["budget"]["achieved"]["mean"], 4) == 0.4973

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from limrank_evals.errors import Analysis
@@ -25,7 +26,6 @@ def show(found: Analysis, worst: int) -> None:
     """Print it."""
     told = found.as_json(worst)
     console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
     _budget(console, told)
     _failing(console, told)
     _few(console, told)
@@ -43,7 +43,7 @@ def _budget(console: Console, told: dict[str, Any]) -> None:
     for name, words in _BUDGET.items():
         if name in told["budget"]:
             table.add_row(words, *_mean(told["budget"][name], signed=name.startswith("gained")))
-    console.print(table)
+    _print(console, table)
     for case in told["budget"]["cases"]:
         best = case["best_relevant_rank"]
         line = f"{case['achieved']:.4f} of {case['ceiling']:.4f}  {case['query']}"
@@ -63,7 +63,7 @@ def _failing(console: Console, told: dict[str, Any]) -> None:
     ):
         share = one["of_failures"][name]
         table.add_row(words, str(one[name]), _number(share["share"]), _interval(share["interval"]))
-    console.print(table)
+    _print(console, table)
     dropped = one["dropped"]
     more = "" if dropped is None else f"; {dropped} of those ranked too low were at the first stage's top"
     console.print(f"{one['answered']} of {one['queries']} queries are answered{more}", style="dim")
@@ -94,7 +94,7 @@ def _few(console: Console, told: dict[str, Any]) -> None:
             str(row["not_found"]),
             str(row["buried"]),
         )
-    console.print(table)
+    _print(console, table)
     for name, trend in one["trend"].items():
         words = name.replace("_", " ")
         value = "–" if trend is None else f"rho {trend['rho']:+.3f}, p {trend['p']:.4f}"
@@ -120,7 +120,7 @@ def _confusion(console: Console, one: dict[str, Any]) -> None:
                 _mean(row["gap"], signed=True)[0],
                 str(row["worse_is_first"]["queries"]),
             )
-        console.print(table)
+        _print(console, table)
     for case in one["cases"]:
         sides = [
             f"{side['document']} ({side['kind']}) at {side['rank']}" + _score(side["score"])
@@ -139,7 +139,7 @@ def _false_claims(console: Console, one: dict[str, Any], top: int) -> None:
     ):
         row = one["of_queries"][name]
         table.add_row(words, str(row["queries"]), str(one["queries"]), _interval(row["interval"]))
-    console.print(table)
+    _print(console, table)
     for case in one["cases"]:
         line = f"false claim  {case['query']}  {case['document']} at {case['rank']}{_score(case['score'])}"
         console.print(line, soft_wrap=True)
@@ -199,7 +199,7 @@ def _against(console: Console, one: dict[str, Any], measure: str) -> None:
             _number(row["p"]["randomisation"]),
             f"{record['less_confused']}/{record['as_confused']}/{record['more_confused']}",
         )
-    console.print(table)
+    _print(console, table)
 
 
 def _table(*heads: str) -> Table:
@@ -207,6 +207,14 @@ def _table(*heads: str) -> Table:
     for head in heads:
         table.add_column(head, no_wrap=True)
     return table
+
+
+def _print(console: Console, table: Table) -> None:
+    # A table narrower than its cells would lose its numbers, and kinds have long names.
+    console.width = max(
+        console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum
+    )
+    console.print(table)
 
 
 def _mean(value: dict[str, Any] | None, *, signed: bool = False) -> tuple[str, str]:

@@ -137,12 +137,14 @@ def test_the_tables(files: Path):
         r"negative:false-claim +relevant +6 +12 +0\.0000",
         r"confused  q0  i \(indirect:supporting\) at 1 \[0\.9526\] above d \(direct\) at 2 \[0\.9526\]",
         r"in the first 2 +0 +6",
-        r"12 of 24 scores are shared; 0 relevant documents stand below another",
+        r"24 of 24 scores are shared; 0 relevant documents stand below another",
         r"0 documents failed \(0 relevant\)",
         r"indirect above direct +0\.0000 +1\.0000 +\+1\.0000",
-        r"rho",
+        r"achieved with the number of relevant documents: –",
     ):
         assert re.search(line, shown), f"{line}\n{shown}"
+    assert r"negative:false-claim above indirect:supporting" in shown, "no name or number is cut off"
+    assert "…" not in re.sub(r" … |… of which", "", shown)
     plain = limrank("either.run", "-q", "qrels.txt").stdout
     assert "confus" not in plain
     assert "scores are shared" not in plain
@@ -176,9 +178,10 @@ def test_the_page_s_python_and_its_sentences(capsys: pytest.CaptureFixture[str])
 def test_bad_input(files: Path):
     (files / "empty").write_text("")
     (files / "bad.txt").write_text("q0 d great\n")
+    (files / "wants.txt").write_text("q0 direct\n")
     told = {
         "give either --kinds or --direct-grade": ("--kinds", "kinds.txt", "--direct-grade", 2),
-        "give --kinds or --direct-grade": ("--wants", "kinds.txt"),
+        "give --kinds or --direct-grade": ("--wants", "wants.txt"),
         "expected a query and one of direct": ("--wants", "kinds.txt", "--kinds", "kinds.txt"),
         "line 1: a kind begins with direct, indirect, negative": ("--kinds", "bad.txt"),
         "names no kind": ("--kinds", "empty"),

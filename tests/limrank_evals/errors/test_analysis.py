@@ -94,6 +94,12 @@ def test_without_kinds_first_stage_and_scores():
     assert analyse(listing({"q1": "d"}), QRELS, name="AP", **QUICK).as_json()["top"] == 10
 
 
+def test_a_query_that_lost_nothing_is_no_case():
+    found = analyse(listing({"q1": "d i n", "q2": "x d", "q3": "d i"}), QRELS, **QUICK)
+    assert [case["query"] for case in found.misordered(10)] == ["q2"]
+    assert found.misordered(0) == []
+
+
 def test_explanations_are_told_when_asked_for():
     run = listing(LISTS)
     lists = {
@@ -112,6 +118,9 @@ def test_excluded_documents_and_depth():
     assert found.listing.ranked == {"q1": ["d", "i"]}
     assert found.as_json()["counts"]["excluded_removed"] == 1
     assert found.budget.achieved["q1"] == found.budget.first["q1"] == 1.0
+    other = listing({"q1": "self n d i"})
+    both = analyse(run, QRELS, against=other, excluded={"q1": {"self"}}, depth=1, name="RR", **QUICK)
+    assert (both.against.measure.first, both.against.measure.second) == (0.0, pytest.approx(1 / 3))
     with pytest.raises(InputError, match="relevant for query 'q1' and excluded"):
         analyse(run, QRELS, excluded={"q1": {"d"}})
 

@@ -15,30 +15,38 @@ QUICK = Resampling(0.95, 50, 0)
 Run = dict[str, list[tuple[str, "float | None"]]]
 
 
-def by_hand(lists: Run, named: dict[str, dict[str, str]], fits) -> dict[str, list[tuple[int, int, float]]]:
-    """For every query its pairs: whether the worse one is above, whether scores are equal, the gap."""
-    told: dict[str, list[tuple[int, int, float]]] = {}
+def by_hand(
+    lists: Run, named: dict[str, dict[str, str]], fits
+) -> dict[str, list[tuple[bool, bool, float, str]]]:
+    """For every query its pairs: is the worse one above, are scores equal, the gap, and the worse one."""
+    told: dict[str, list[tuple[bool, bool, float, str]]] = {}
     for query, found in lists.items():
         for place, (worse, low) in enumerate(found):
             for other, (better, high) in enumerate(found):
                 a, b = (named.get(query, {}).get(d) for d in (worse, better))
                 if a and b and low is not None and high is not None and fits(a, b):
-                    told.setdefault(query, []).append((place < other, low == high, high - low))
+                    told.setdefault(query, []).append((place < other, low == high, high - low, worse))
     return told
 
 
-def check(relation: Relation | None, wanted: dict[str, list[tuple[int, int, float]]]) -> None:
+def check(relation: Relation | None, wanted: dict[str, list[tuple[bool, bool, float, str]]]) -> None:
     found = relation.by_query if relation else {}
     assert set(found) == set(wanted)
     for query, pairs in wanted.items():
         one = found[query]
         assert (one.pairs, one.confused, one.tied) == (
             len(pairs),
-            sum(above for above, _, _ in pairs),
-            sum(tied for _, tied, _ in pairs),
+            sum(above for above, _, _, _ in pairs),
+            sum(tied for _, tied, _, _ in pairs),
         )
-        assert one.gap == pytest.approx(sum(gap for _, _, gap in pairs) / len(pairs))
+        assert one.gap == pytest.approx(sum(gap for _, _, gap, _ in pairs) / len(pairs))
         assert one.rate == one.confused / one.pairs
+        # The best-placed of all is a worse one: it is above every better one, in as many pairs as those are.
+        assert one.first == any(
+            sum(above for above, worse in sides if worse == name) == sum(worse == name for _, worse in sides)
+            for sides in [[(above, worse) for above, _, _, worse in pairs]]
+            for name in {worse for _, worse in sides}
+        )
 
 
 @given(scored(), scored(), kinds, kinds)

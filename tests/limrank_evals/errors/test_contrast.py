@@ -71,3 +71,13 @@ def test_a_run_against_itself_differs_in_nothing(found, named):
     for one in contrasts_of(run, run, {"q": named}, None, QUICK)[0]:
         assert one.comparison.difference == 0
         assert one.comparison.record.tied == 1
+
+
+def test_the_worst_rise_is_first():
+    named = {q: {"d": DIRECT, "i": SUPPORTING, "j": SUPPORTING} for q in "abc"}
+    first = listing(dict.fromkeys("abc", "d i j"))
+    second = listing({"a": "i d j", "b": "i j d", "c": "i j d"})
+    one = contrasts_of(first, second, named, None, QUICK)[0][0]
+    assert [(change.query, change.difference) for change in one.risen(2)] == [("b", 1.0), ("c", 1.0)]
+    assert [change.query for change in one.risen(9)] == ["b", "c", "a"]
+    assert one.risen(0) == []

@@ -24,7 +24,7 @@ def test_the_first_stage_s_mistakes_are_not_the_ranking_s():
     qrels["none"] = {"good": 0}
     first = {
         "fine": ["x", "good", "y"],
-        "low": ["good", "x", "y"],
+        "low": ["x", "good", "y"],
         "never": ["x", "y", "z"],
         "lost": ["x", "y", "also", "good", "z"],
         "gone": ["good"],
@@ -43,7 +43,7 @@ def test_the_first_stage_s_mistakes_are_not_the_ranking_s():
         "low": "buried",
         "never": "not_found",
     }
-    assert found.buried == (Buried("lost", "also", None, 3, 2), Buried("low", "good", 3, 1, 2))
+    assert found.buried == (Buried("lost", "also", None, 3, 2), Buried("low", "good", 3, 2, 2))
     assert found.dropped == ("low",)
     only_here = failing_of(
         {"q": ["x", "y", "good"]},
