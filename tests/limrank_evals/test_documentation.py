@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from limrank_evals import loaders
 from limrank_evals.stats import paired
+from limrank_evals.tasks import load_task, task_names
 from limrank_plugins.cli import build_app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
@@ -40,9 +41,18 @@ def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_snippets_run(capsys: pytest.CaptureFixture[str]):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(code, "docs/evaluation.md", "exec"), {})
-    assert "| mini | 20.00 |" in capsys.readouterr().out
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(compile(code, "docs/evaluation.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "| mini | 20.00 |" in shown
+    assert "bm25s (k1=0.9, b=0.4) Record(won=0, tied=28, lost=0)" in shown
+
+
+def test_every_benchmark_has_its_row_with_its_options():
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*)$", PAGE, re.MULTILINE))
+    for name in task_names():
+        for option in load_task(name).options():
+            assert f"--{option.name}" in rows[name] or f"--no-{option.name}" in rows[name]
 
 
 def test_the_page_says_what_the_code_has():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limrank_evals.loaders.beir import load_folder
+from limrank_evals.loaders.beir import BEIR_SETS, load_beir, load_folder
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.loaders.bright import BRIGHT_TASKS, load_bright
 from limrank_evals.loaders.followir import FOLLOWIR_TASKS, load_followir
@@ -17,6 +17,7 @@ from limrank_evals.loaders.trec_dl import TREC_DL, load_trec_dl
 from limrank_evals.loaders.webqa import WEBQA_SPLITS, load_webqa
 
 __all__ = [
+    "BEIR_SETS",
     "BRIGHT_TASKS",
     "FOLLOWIR_TASKS",
     "MBEIR_TASKS",
@@ -28,6 +29,7 @@ __all__ = [
     "Listed",
     "MultipleChoice",
     "layout_recall",
+    "load_beir",
     "load_bright",
     "load_folder",
     "load_followir",
