@@ -6,7 +6,8 @@ answer, and queries with very few relevant passages fail. Here both are measured
 
 from __future__ import annotations
 
-from limrank_evals.errors.analysis import Analysis, analyse, analyse_evaluated
+from limrank_evals.errors.analysing import analyse, analyse_evaluated
+from limrank_evals.errors.analysis import Analysis
 from limrank_evals.errors.kinds import Kinds, Wish, kinds_from_grades, read_kinds, read_wishes
 from limrank_evals.errors.listing import Listed, Listing, listing_of, read_listing
 
