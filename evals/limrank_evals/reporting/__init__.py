@@ -15,12 +15,14 @@ from pathlib import Path
 
 from limrank_evals.evaluated import Evaluated
 from limrank_evals.reporting.asked import asked
+from limrank_evals.reporting.averages import averages
 from limrank_evals.reporting.headline import headlines
 from limrank_evals.reporting.machine import SCHEMA, report_json
 from limrank_evals.reporting.page import report_html
 from limrank_evals.reporting.shown import clean
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_whole
+from limrank_plugins.segments import clean_text
 
 __all__ = ["SCHEMA", "write_reports"]
 
@@ -43,16 +45,17 @@ def write_reports(
     """
     _check(evaluated)
     queries = [asked(one) for one in evaluated]
-    tables = [headline.table for headline in headlines(evaluated)]
+    means = averages(evaluated)
+    tables = headlines(evaluated, means)
     texts = {
-        "report.html": report_html(evaluated, queries, show_gated=show_gated),
-        "report.json": report_json(evaluated, queries, show_gated=show_gated),
-        "table.md": clean("\n".join(table.markdown() for table in tables)),
-        "table.tex": clean("\n".join(table.latex() for table in tables)),
+        "report.html": report_html(evaluated, queries, tables, show_gated=show_gated),
+        "report.json": report_json(evaluated, queries, means, show_gated=show_gated),
+        "table.md": clean("\n".join(headline.table.markdown() for headline in tables)),
+        "table.tex": clean("\n".join(headline.table.latex() for headline in tables)),
     }
     paths = [Path(folder) / name for name in texts]
     for path, text in zip(paths, texts.values(), strict=True):
-        write_whole(path, text.encode("utf-8"))
+        write_whole(path, clean_text(text).encode("utf-8"))
     return paths
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from limrank_evals.comparing import Comparison
 from limrank_evals.evaluated import Evaluated
 from limrank_evals.identity import SETTINGS, SYSTEM, Result
 from limrank_evals.published import published
@@ -43,7 +42,9 @@ def gain(evaluated: Sequence[Evaluated], measure: str, *, seed: int = 0) -> Gain
         sum(part.first for part in parts) / len(parts),
         sum(part.second for part in parts) / len(parts),
         sum(part.difference for part in parts) / len(parts),
-        parts[0].interval if len(parts) == 1 else _interval(parts, seed),
+        parts[0].interval
+        if len(parts) == 1
+        else interval_of_mean([[change.difference for change in part.changes] for part in parts], seed=seed),
         Record(*map(sum, zip(*(part.record for part in parts), strict=True))),
     )
 
@@ -65,39 +66,59 @@ def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
         systems = dict.fromkeys((r.system, r.identity.averaging) for one in parts for r in one.results)
         for system, averaging in systems:
             results = [
-                r
+                (one, r)
                 for one in parts
                 for r in one.results
                 if (r.system, r.identity.averaging) == (system, averaging) and r.identity.split in splits
             ]
-            if {r.identity.split for r in results} == splits and len(results) == len(splits):
+            if {r.identity.split for _, r in results} == splits and len(results) == len(splits):
                 found.append(_mean(results, name))
     return found
 
 
-def _mean(results: Sequence[Result], split: str) -> Result:
+def interval_of_mean(splits: Sequence[Collection[float]], *, seed: int = 0) -> Interval | None:
+    """The percentile bootstrap's 95 % interval of the mean of the splits' means.
+
+    Queries are drawn anew within every split. None where a split has fewer than two.
+    """
+    if any(len(values) < 2 for values in splits):
+        return None
+    # Sorted: what is drawn must not depend on the order of queries; every split has dice of its own.
+    drawn = [
+        resampled_means(np.sort(np.array(list(values), dtype=np.float64)), RESAMPLES, seed + place)
+        for place, values in enumerate(splits)
+    ]
+    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _mean(parts: Sequence[tuple[Evaluated, Result]], split: str) -> Result:
+    results = [result for _, result in parts]
     first, identities = results[0], [result.identity for result in results]
     settings = (*SETTINGS, *SYSTEM)
     differ = [name for name in settings if len({getattr(identity, name) for identity in identities}) > 1]
     unknown: dict[str, Any] = {name: None if name == "depth" else "" for name in differ}
     measures = [name for name in first.scores if all(name in r.scores for r in results)]
     counts = [name for name in first.counts if all(name in r.counts for r in results)]
+    intervals = {}
+    for name in measures:
+        values = [_values(one, result, name) for one, result in parts]
+        known = [found for found in values if found is not None]
+        ends = interval_of_mean(known) if len(known) == len(values) else None
+        if ends is not None:
+            intervals[name] = (ends.low, ends.high)
     return Result(
         first.system,
         replace(first.identity, **unknown, split=split),
         {name: sum(r.scores[name] for r in results) / len(results) for name in measures},
-        counts={name: sum(r.counts[name] for r in results) for name in counts},
+        intervals,
+        {name: sum(r.counts[name] for r in results) for name in counts},
     )
 
 
-def _interval(parts: Sequence[Comparison], seed: int) -> Interval | None:
-    """The percentile bootstrap's, queries drawn anew within every split."""
-    if any(part.queries < 2 for part in parts):
-        return None
-    # Sorted: what is drawn must not depend on the order of queries; every split has dice of its own.
-    drawn = [
-        resampled_means(np.sort([change.difference for change in part.changes]), RESAMPLES, seed + place)
-        for place, part in enumerate(parts)
-    ]
-    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-    return Interval(float(low), float(high))
+def _values(one: Evaluated, result: Result, measure: str) -> Collection[float] | None:
+    """The queries' values that a result's score is the mean of; None where it is of some of them only."""
+    scored = one.first if result.system == one.results[0].system else one.last
+    values = scored.measured.per_query.get(measure, {}).values()
+    same = bool(values) and abs(sum(values) / len(values) - result.scores[measure]) < 1e-9
+    return values if same else None

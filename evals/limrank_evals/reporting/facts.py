@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from limrank_evals.reporting.plots import kind_apart, kind_of, signed
 from limrank_evals.reporting.shown import clean
 from limrank_evals.reporting.svg import tag
 
+_NUMBER = re.compile(r"\d[\d.,]*")
 _NAMES = {
     **SETTINGS,
     "recipe": "recipe",
@@ -72,6 +74,14 @@ def warnings(evaluated: Sequence[Evaluated]) -> list[tuple[str, str]]:
         for text, splits in told.items()
         for where in ([""] if len(splits) == len(evaluated) else splits)
     ]
+
+
+def alike(told: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """The warnings, those together that say the same with other numbers."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for where, text in told:
+        groups.setdefault(_NUMBER.sub("#", text), []).append((where, text))
+    return list(groups.values())
 
 
 def key_figures(evaluated: Sequence[Evaluated]) -> list[dict[str, Any]]:

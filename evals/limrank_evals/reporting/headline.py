@@ -51,9 +51,14 @@ class Headline:
         return [f"{', '.join(names)}: {told}" for told, names in columns.items()]
 
 
-def headlines(evaluated: Sequence[Evaluated]) -> list[Headline]:
-    """The tables, benchmarks in their order, each one's main measure first."""
-    means = averages(evaluated)
+def headlines(evaluated: Sequence[Evaluated], means: Sequence[Result] | None = None) -> list[Headline]:
+    """The tables, benchmarks in their order, each one's main measure first.
+
+    Args:
+        evaluated: the splits.
+        means: what `averages` says of them, where that is known already.
+    """
+    means = averages(evaluated) if means is None else means
     found = []
     for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
         parts = [one for one in evaluated if one.benchmark.name == benchmark]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limrank_evals.evaluated import Evaluated
+from limrank_evals.identity import Result
 from limrank_evals.reporting.asked import Asked
-from limrank_evals.reporting.averages import averages
 from limrank_evals.reporting.facts import warnings
 from limrank_evals.reporting.headline import beside
 from limrank_evals.reporting.shown import LEVELS, Showing, clean
@@ -18,11 +18,21 @@ SCHEMA = "limrank report 1"
 
 
 def report_json(
-    evaluated: Sequence[Evaluated], queries: Sequence[Sequence[Asked]], *, show_gated: bool = False
+    evaluated: Sequence[Evaluated],
+    queries: Sequence[Sequence[Asked]],
+    means: Sequence[Result],
+    *,
+    show_gated: bool = False,
 ) -> str:
-    """The report for machines; arguments as for `report_html`. Every document's place is in the runs."""
-    means = averages(evaluated)
-    ours = [result for one in evaluated for result in one.results] + means
+    """The report for machines. Every document's place is in the runs beside it.
+
+    Args:
+        evaluated: the splits.
+        queries: of each of them, see `limrank_evals.reporting.asked`.
+        means: over splits, see `limrank_evals.reporting.averages`.
+        show_gated: write the texts of gated sets instead of hashes.
+    """
+    ours = [*(result for one in evaluated for result in one.results), *means]
     report = {
         "schema": SCHEMA,
         "version": __version__,

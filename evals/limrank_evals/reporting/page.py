@@ -15,7 +15,7 @@ from limrank_evals.pmrr import CHANGED
 from limrank_evals.reporting import facts, plots
 from limrank_evals.reporting.asked import Asked
 from limrank_evals.reporting.embedded import BUDGET, LISTED, embed, named
-from limrank_evals.reporting.headline import headlines
+from limrank_evals.reporting.headline import Headline
 from limrank_evals.reporting.shown import clean
 from limrank_plugins import __version__
 
@@ -25,6 +25,7 @@ _SCRIPTS = ("dom.js", "movement.js", "detail.js", "list.js")
 def report_html(
     evaluated: Sequence[Evaluated],
     queries: Sequence[Sequence[Asked]],
+    tables: Sequence[Headline],
     *,
     show_gated: bool = False,
     budget: int = BUDGET,
@@ -34,6 +35,7 @@ def report_html(
     Args:
         evaluated: the splits.
         queries: of each of them, see `limrank_evals.reporting.asked`.
+        tables: to open with, see `limrank_evals.reporting.headline`.
         show_gated: show the texts of gated sets instead of hashes.
         budget: how many characters all documents' texts and numbers may take, see `embed`.
     """
@@ -62,17 +64,17 @@ def report_html(
         first=first,
         second=second,
         about=" · ".join(counts),
-        warnings=facts.warnings(evaluated),
+        warnings=facts.alike(facts.warnings(evaluated)),
         hidden=[] if show_gated else gated,
         shown_gated=gated if show_gated else [],
         any_hidden=bool(gated) and not show_gated,
         gains=facts.key_figures(evaluated),
-        headlines=headlines(evaluated),
+        headlines=tables,
         overview=_overview(evaluated),
         same=same,
         other_settings={"heads": differing.heads, "rows": differing.rows},
         splits=_splits(evaluated, queries),
-        told=data.level.told,
+        cut=data.level.told,
         listed=LISTED,
         data=data,
         style=Markup(style),

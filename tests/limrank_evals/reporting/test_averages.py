@@ -30,6 +30,12 @@ def test_every_split_counts_the_same():
     assert (first.system, second.system, second.identity.split) == ("bm25s", "limrank", "mean of 2 splits")
     assert second.scores["nDCG@10"] == pytest.approx(found.second)
     assert second.counts["judged"] == 28
+    low, high = second.intervals["nDCG@10"]
+    assert low < second.scores["nDCG@10"] < high
+    partly = replace(parts[0].results[1], scores={"R@5": 0.123}, intervals={})
+    # A result that is not over all of its split's queries has no interval to make one of.
+    parts[0] = replace(parts[0], results=(parts[0].results[0], partly))
+    assert averages(parts)[1].intervals == {}
 
 
 def test_the_interval_is_as_wide_as_theory_says():

@@ -15,7 +15,7 @@ from report_page import Elements
 
 from limrank_evals.identity import Result
 from limrank_evals.published import published
-from limrank_evals.reporting import SCHEMA, write_reports
+from limrank_evals.reporting import SCHEMA, facts, write_reports
 from limrank_evals.reporting.asked import asked
 from limrank_evals.reporting.embedded import embed
 from limrank_evals.reporting.shown import LEVELS
@@ -91,7 +91,7 @@ def test_published_numbers_stand_beside_ours_with_their_sources(tmp_path: Path):
     assert list(rows)[:4] == ["system", "---", "BM25", "Rank1-7B"]
     assert "| 48.8 [" in rows["Rank1-7B (published)"]
     assert rows["Rank1-7B (published)"].rstrip(" |").endswith("27.5 [3]"), "the mean of all twelve has theirs"
-    assert rows["BM25"].count("(") == 12, "an interval for each task"
+    assert rows["BM25"].count("(") == 13, "an interval for each task and for their mean"
     assert "published: Rank1 (arXiv 2502.18418), table 1" in table
     for result in published("BRIGHT"):
         assert f">{result.system}" in page.replace("&#39;", "'")
@@ -135,6 +135,18 @@ def test_the_page_is_one_file_that_asks_for_nothing(tmp_path: Path):
         for name in ("aria-labelledby", "aria-describedby"):
             assert (found.get(name) or ids[0]) in ids
         assert (found.get("href") or "#")[1:] in {"", "ata:,", *ids}
+
+
+def test_warnings_that_differ_in_numbers_alone_are_told_once():
+    tasks = ["biology", "pony", "aops", "leetcode", "economics"]
+    found = [
+        bright(task, warnings=(f"{n} documents share a score", "Everywhere.")) for n, task in enumerate(tasks)
+    ]
+    told = facts.warnings(found)
+    assert ("", "Everywhere.") in told
+    groups = facts.alike([*told, ("pony", "2 queries are odd")])
+    assert [len(group) for group in groups] == [5, 1, 1]
+    assert groups[0][1] == ("pony", "1 documents share a score")
 
 
 def test_a_first_stage_alone_has_a_report(tmp_path: Path):
