@@ -1,4 +1,4 @@
-"""What several subcommands share: options, corpora by name, cached indexes, the reranker they ask for."""
+"""What several subcommands share: options, corpora by name, cached indexes."""
 
 from __future__ import annotations
 
@@ -15,56 +15,15 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_lines
-from limrank_plugins.reranker import Reranker
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
 from limrank_plugins.store import Store, cache_folder, default_store_path
 
-DEFAULT_RECIPE = "mini"
-
-Recipe = Annotated[
-    str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
-]
-Model = Annotated[str | None, typer.Option(help="Folder or hub name of the model.", show_default=False)]
-Backend = Annotated[str | None, typer.Option(help="How to run the model.", show_default=False)]
-Reasoning = Annotated[
-    str | None,
-    typer.Option(
-        help="full (think first), none (one forward pass) or auto (where it can change the top).",
-        show_default=False,
-    ),
-]
-Spending = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        help="Most spent on a query with --reasoning auto or --recipe cascade: '20 documents', "
-        "'50000 tokens', '5 seconds'.",
-        show_default=False,
-    ),
-]
-Samples = Annotated[int, typer.Option(help="Thoughts per passage, averaged.")]
-Seed = Annotated[int, typer.Option(help="Of the sampling.")]
-Budget = Annotated[
-    int | None,
-    typer.Option(
-        "--max-reasoning-tokens", help="Budget of a thought; default: the recipe's.", show_default=False
-    ),
-]
 Instruction = Annotated[
     str | None,
     typer.Option(help="A benchmark's instruction by name, or text with {{ query }}.", show_default=False),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]
-Options = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        help="An argument of the backend as key=value, for example base_url=http://localhost:8000/v1 "
-        "or adapter=folder; repeat for more.",
-        show_default=False,
-    ),
-]
 FirstStage = Annotated[
     str, typer.Option("--retriever", help="First stage: bm25s, rank_bm25, lucene, dense, bm25q.")
 ]
@@ -95,32 +54,6 @@ def emit(value: Any) -> None:
 def open_store(path: Path | None) -> Store:
     """The store named, or the user's."""
     return Store(path if path is not None else default_store_path())
-
-
-def chosen_recipe(recipe: str | None) -> str:
-    """The recipe asked for; says on stderr which default is used and how to get LIMRANK."""
-    if recipe is not None:
-        return recipe
-    say("recipe: mini, the embedded default (for LIMRANK-7B: --recipe limrank --model songtingyu/limrank)")
-    return DEFAULT_RECIPE
-
-
-def make_reranker(
-    recipe: str | None,
-    model: str | None,
-    backend: str | None = None,
-    *,
-    store: Store,
-    device: str | None = None,
-    dtype: str | None = None,
-    option: list[str] | None = None,
-    **settings: Any,
-) -> Reranker:
-    """The reranker the options ask for; `settings` are arguments of `Reranker`."""
-    options: dict[str, Any] = parse_options(option or []) | {
-        key: value for key, value in (("device", device), ("dtype", dtype)) if value is not None
-    }
-    return Reranker(chosen_recipe(recipe), model, backend, store=store, **settings, **options)
 
 
 def parse_options(written: list[str]) -> dict[str, Any]:

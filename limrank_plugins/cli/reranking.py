@@ -46,12 +46,9 @@ class RerankerOptions:
     max_reasoning_tokens: Annotated[
         int | None, typer.Option(help="Budget of a thought; default: the recipe's.", show_default=False)
     ] = None
-    instruction: Annotated[
-        str | None,
-        typer.Option(help="A benchmark's instruction by name, or text with {{ query }}.", show_default=False),
-    ] = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)] = None
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)] = None
+    instruction: common.Instruction = None
+    device: common.Device = None
+    dtype: common.Dtype = None
     option: Annotated[
         list[str] | None,
         typer.Option(
