@@ -85,12 +85,6 @@ def test_grades_can_be_looked_at(tmp_path: Path):
     assert "1 are learned" in err
 
 
-def test_a_model_that_sees_cannot_be_stood_in_for(rows: Path):
-    code, _, err = limrank("mm-r5", "--rows", rows, "--dry-run")
-    assert code == 2
-    assert "nothing can stand in for a model that sees" in err
-
-
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_bad_line_stops_a_dry_run(tmp_path: Path, name: str):
     rows = chats.written(tmp_path / "rows.jsonl", chats.group(reasons=["r"] * 4), chats.group(answer=1))

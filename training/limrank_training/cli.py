@@ -11,7 +11,7 @@ import typer
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
-from limrank_training.plans import Plan, load_plan, plan_names
+from limrank_training.plans import ENCODERS, Plan, load_plan, plan_names
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +59,7 @@ def train(
 
     data = prepare(chosen, rows, _tokenizer(chosen) if dry or show_example else None)
     if show_example:
-        _show(data)
+        _show(chosen, data)
         return
     from limrank_training.estimate import estimate
 
@@ -92,7 +92,8 @@ def train(
 def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
     """What was found before any weights are loaded, in a few lines."""
     size = data.report["train"]
-    longest = f"; the longest has {size['longest']} tokens of {plan.cutoff}"
+    longest = f"; the longest has {size['longest']} tokens" if size["longest"] else ""
+    longest += f" of {size['cutoff']}" if "cutoff" in size else ""
     left = f", {size['dropped']} dropped" if size.get("dropped") else ""
     common.say(f"{size['rows']} rows, {size['examples']} examples{left}{longest}")
     if data.new_tokens and plan.lora is not None:
@@ -138,9 +139,9 @@ def _tokenizer(plan: Plan) -> Any:
     return made
 
 
-def _show(data: Any) -> None:
+def _show(plan: Plan, data: Any) -> None:
     """The example's own bytes on stdout: the prompt of inference, then what is learned."""
-    if hasattr(data.layout, "shown"):  # encoders learn no text
+    if plan.objective in ENCODERS:  # they learn no text
         read, remark = data.layout.shown(data.first)
         sys.stdout.write(f"{read}\n")
         sys.stdout.flush()

@@ -22,7 +22,7 @@ _KEPT = 17
 
 
 def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None) -> dict[str, Any] | None:
-    """Parameters, memory and hours of a run on one GPU; None where the model's shape is not at hand.
+    """Parameters, memory and hours of a run on one GPU; None where its shape or tokens are unknown.
 
     Memory is that of weights, of gradients and AdamW's two moments (in 32 bits), and of activations with the
     logits: a lower bound. Time is 2 FLOPs for a parameter and token forward, 2 for the gradients of
@@ -44,6 +44,8 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
     """
     torch = require("torch", "training", "an estimate")
     transformers = require("transformers", "training", "an estimate")
+    if not size["tokens"]:  # nobody counted them
+        return None
     try:
         config = transformers.AutoConfig.from_pretrained(checked_source(plan.base))
         kind = model_class(plan)

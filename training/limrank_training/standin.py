@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.errors import require
 from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import load_recipe
 from limrank_training.export import template_of
 from limrank_training.plans import Plan
+from limrank_training.standin_processor import StandinProcessor
 
 # Every message between two markers, as most models have it.
 _CHAT = (
     "{% for message in messages %}<|start|>{{ message['role'] }}\n"
-    "{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|image|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
 
 
 def standin_for(plan: Plan) -> Any:
-    """A tokenizer that stands in for that of the plan's base.
-
-    Raises:
-        InputError: the base is a model that sees, which nothing can stand in for.
-    """
-    if load_recipe(plan.recipe).backend == "vision":
-        raise InputError(f"{plan.base} is no folder here, and nothing can stand in for a model that sees")
-    return standin_tokenizer(template_of(plan))
+    """A tokenizer that stands in for that of the plan's base; a processor, where that sees."""
+    made = standin_tokenizer(template_of(plan))
+    return StandinProcessor(made, plan.base) if load_recipe(plan.recipe).backend == "vision" else made
 
 
 def standin_tokenizer(template: Template) -> Any:
