@@ -145,6 +145,7 @@ def test_components_go_by_what_a_synthesis_writes(tmp_path: Path):
     }
     assert {e.difficulty for e in kept("difficulties", pool)} == {"easy", ""}  # 5 of 13 queries, the most
     assert {e.intent for e in kept("intent=negative:*", pool)} == {"direct", "indirect:supporting", ""}
+    assert [e.kind for e in kept("kind=*", pool)] == [""]  # who has no kind is never meant
     assert len(kept("traces", pool)) == len(pool.entries)
     assert plan_changes(["expert", "traces"]) == {"reasoning": False}
     assert plan_changes(["expert"]) == {}

@@ -259,6 +259,24 @@ def test_other_settings_are_refused_by_name(place: Path, done: tuple[Path, list[
         ablate(ablation(place), out, only=["none"])
 
 
+@pytest.mark.parametrize("file", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "excluded.txt"])
+def test_a_changed_benchmark_is_another_one(place: Path, again: Path, tmp_path: Path, file: str):
+    bench = Path(shutil.copytree(place / "bench", tmp_path / "bench"))
+    made = ablation(place, evaluate={"source": str(bench), "options": {"name": "bench"}})
+    settings = json.loads((again / "settings.json").read_text())
+    settings["evaluation"] = json.loads(json.dumps(made.evaluation.as_json()))
+    (again / "settings.json").write_text(json.dumps(settings))
+    if file == "excluded.txt":
+        (bench / file).write_text("q0 d9\n")
+    else:
+        text = (bench / file).read_text()
+        (bench / file).write_text(
+            text.replace("why milk", "when milk").replace("milk and", "milk or").replace("q1\td4", "q1\td5")
+        )
+    with pytest.raises(InputError, match=r"texts\.test is "):
+        ablate(made, again)
+
+
 def test_fresh_starts_over_what_is_named(place: Path, again: Path):
     before = tree(again)
     changed = ablation(place, ARMS.replace("16", "8"))
