@@ -36,6 +36,10 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     for template in (ROOT / "pipelines" / "limrank_pipelines" / "prompts").glob("*.toml"):
         assert f"limrank_pipelines/prompts/{template.name}" in names
     assert "limrank_pipelines/prompts/hyde.toml" in names
+    for plan in (ROOT / "training" / "plans").glob("*.yaml"):
+        assert f"limrank_training/plans/{plan.name}" in names
+    assert "limrank_training/plans/limrank-7b-paper.yaml" in names
+    assert "limrank_training/accelerate/ddp-2x80gb.yaml" in names
     for file in ("index.html", "review.css", "review.js"):
         assert f"limrank_synth/review/page/{file}" in names
     for page in (ROOT / "evals" / "limrank_evals" / "reporting" / "page").iterdir():

@@ -1,4 +1,4 @@
-"""Training plans: everything a run depends on, as YAML; the shipped ones lie beside this module."""
+"""Training plans: everything a run depends on, as YAML; the shipped ones are those of `training/plans`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -156,8 +157,15 @@ class Plan:
 
 def plan_names() -> list[str]:
     """The plans that come with the package."""
-    files = resources.files(__name__).iterdir()
+    files = _shipped().iterdir()
     return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
+
+
+def _shipped() -> Traversable:
+    """Where the shipped plans lie: beside this module in a wheel, else where the sources have them."""
+    beside = resources.files(__name__)
+    built = any(file.name.endswith(".yaml") for file in beside.iterdir())
+    return beside if built else Path(__file__).parents[2] / "plans"
 
 
 def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
@@ -177,7 +185,7 @@ def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
             raise InputError(f"there is no plan file {name!r}")
         text, called = path.read_text("utf-8"), path.stem
     elif name in plan_names():
-        text, called = resources.files(__name__).joinpath(f"{name}.yaml").read_text("utf-8"), name
+        text, called = _shipped().joinpath(f"{name}.yaml").read_text("utf-8"), name
     else:
         raise InputError(f"there is no plan {name!r}; there are: {', '.join(plan_names())}")
     try:
