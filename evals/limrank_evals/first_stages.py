@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from limrank_evals.runs import Row, Rows, TieRule, read_rows
+from limrank_evals.searching import names, retrievers
 from limrank_evals.split_files import MARK, SplitFile, split_file
 from limrank_evals.tasks.task import GIVEN, Part
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.retrievers import Retriever, build_retriever, retriever_class, retriever_names
+from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store
 
 # What a run may be called in a folder of runs; BRIGHT's and mteb's own names, too.
@@ -56,8 +55,8 @@ def open_first_stage(
 
     Args:
         part: what it is for.
-        spec: `given`; a retriever with its options (`bm25s`, `bm25s:k1=1.2,b=0.75`); a run, a folder of
-            runs or a path with `{split}`; "" for the benchmark's own choice.
+        spec: `given`; retrievers (`bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25s+dense:model=folder`); a run, a
+            folder of runs or a path with `{split}`; "" for the benchmark's own choice.
         ties: what puts a run's equal scores in order, see `limrank_evals.runs`.
         store: keeps what a retriever found, so that it need not search again.
 
@@ -76,8 +75,8 @@ def open_first_stage(
 
 
 def names_retriever(spec: str) -> bool:
-    """Whether a description names a retriever or the benchmark's own lists, and no file."""
-    return spec == GIVEN or spec.partition(":")[0] in retriever_names()
+    """Whether a description names retrievers or the benchmark's own lists, and no file."""
+    return spec == GIVEN or bool(names(spec))
 
 
 def run_file(spec: str, split: str) -> SplitFile:
@@ -107,12 +106,11 @@ def _read(part: Part, spec: str, ties: TieRule) -> FirstStage:
 
 
 def _searching(part: Part, spec: str, store: Store | None) -> FirstStage:
-    base, _, written = spec.partition(":")
-    options = _parsed(spec, written)
+    built = retrievers(spec)
     corpus, asked = part.benchmark.documents, part.searched or part.benchmark.queries
-    name = _named(base, options, within=bool(part.candidates))
-    spaces = {} if not part.candidates else part.candidates
-    digest = _digest([name, json.dumps(options), json.dumps(spaces), *_content(part)])
+    spaces = part.candidates
+    name = f"{built.name}, within the given lists" if spaces else built.name
+    digest = _digest([built.digest, json.dumps(dict(spaces)), *_content(part)])
 
     def find(depth: int) -> Rows:
         # What is excluded goes later: that many more are looked for.
@@ -122,8 +120,8 @@ def _searching(part: Part, spec: str, store: Store | None) -> FirstStage:
         kept = None if store is None else store.find("first stage", item)
         if kept is not None:
             return {q: [Row(*row) for row in rows] for q, rows in json.loads(kept).items()}
-        index = build_retriever(base, corpus, **options)
-        rows = _within(index, asked, spaces, len(corpus)) if spaces else _over(index, asked, wanted)
+        with built.index(corpus) as index:
+            rows = _within(index, asked, spaces, len(corpus)) if spaces else _over(index, asked, wanted)
         if store is not None:
             store.commit("first stage", item, json.dumps(rows).encode("ascii"))
         return rows
@@ -137,7 +135,7 @@ def _over(index: Retriever, asked: Iterable[Query], depth: int) -> Rows:
     return {query.id: _scored(documents) for query, documents in zip(queries, found, strict=True)}
 
 
-def _within(index: Retriever, asked: Iterable[Query], spaces: Any, size: int) -> Rows:
+def _within(index: Retriever, asked: Iterable[Query], spaces: Mapping[str, Sequence[str]], size: int) -> Rows:
     """Search the whole corpus, keep what is in the query's list; what was not found stands last."""
     rows = {}
     for query in asked:
@@ -165,38 +163,7 @@ def _shuffled(documents: Iterable[str]) -> list[str]:
     return sorted(documents, key=lambda d: hashlib.sha256(d.encode("utf-8", "surrogatepass")).digest())
 
 
-# ---- names and digests --------------------------------------------------------------------------
-
-
-def _parsed(spec: str, written: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for one in filter(None, written.split(",")):
-        key, equals, value = (piece.strip() for piece in one.partition("="))
-        if not equals or not key.isidentifier() or not value:
-            raise InputError(
-                f"a retriever's options are written name:option=value,option=value, but got {spec!r}"
-            )
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
-
-
-def _named(base: str, options: dict[str, Any], *, within: bool) -> str:
-    """With every option that was given and every number that was not; the version settles the rest."""
-    known = inspect.signature(retriever_class(base).build).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        there = ", ".join(name for name, one in known.items() if one.kind is one.KEYWORD_ONLY)
-        raise InputError(f"retriever {base!r} has no option {', '.join(unknown)}; there are: {there}")
-    shown = {
-        name: options.get(name, one.default)
-        for name, one in known.items()
-        if name in options or isinstance(one.default, int | float)
-    }
-    text = ", ".join(f"{name}={value}" for name, value in shown.items())
-    return f"{base}{f' ({text})' if text else ''}{', within the given lists' if within else ''}"
+# ---- digests --------------------------------------------------------------------------
 
 
 def _content(part: Part) -> Iterable[str]:

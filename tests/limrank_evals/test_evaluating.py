@@ -287,7 +287,7 @@ def test_nothing_is_searched_or_asked_twice_with_a_store(folder: Part, tmp_path:
     first, again = knowing(), knowing()
     with Store(tmp_path / "store.sqlite") as store:
         one = evaluate(folder, limrank(first), first_stage="bm25s", store=store, **FEW)
-        monkeypatch.setattr("limrank_evals.first_stages.build_retriever", _never)
+        monkeypatch.setattr("limrank_evals.searching.build_retriever", _never)
         two = evaluate(folder, limrank(again), first_stage="bm25s", store=store, **FEW)
     assert len(first.requests) == 12
     assert not again.requests

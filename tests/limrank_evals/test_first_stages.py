@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import benchmark_folders as made
 import pytest
+from needs import needs_mini
 
 from limrank_evals import Benchmark, Part
 from limrank_evals.first_stages import open_first_stage
@@ -31,7 +33,34 @@ def test_a_retriever_is_named_with_its_numbers_and_what_was_given():
         open_first_stage(part(), "bm25s:b=0.75,stemmer=null").name == "bm25s (k1=0.9, b=0.75, stemmer=None)"
     )
     assert open_first_stage(part(), "bm25s:stemmer=german").name == "bm25s (k1=0.9, b=0.4, stemmer=german)"
-    assert open_first_stage(part(), "dense").name == "dense"
+    assert open_first_stage(part(), "dense").name == "dense (model=mini)"
+    fused = open_first_stage(part(), "bm25s:token_pattern=\\w+,k1=1+dense")
+    assert fused.name == (
+        "bm25s (k1=1, b=0.4, token_pattern=\\w+) + dense (model=mini), fused by reciprocal ranks"
+    )
+    for spec, words in [
+        ("dense:k1=1", "'dense' has no option k1; there are: model, device"),
+        ("bm25s+dense:model", "are written name:option=value"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_first_stage(part(), spec)
+
+
+def test_several_are_fused():
+    one = part()
+    both = open_first_stage(one, "bm25s+bm25s:stemmer=null").find(3)
+    alone = open_first_stage(one, "bm25s").find(100)
+    assert {q: {row.document_id for row in rows} for q, rows in both.items()} == {
+        q: {row.document_id for row in rows[:3]} for q, rows in alone.items()
+    }
+    assert both["1"][0].score == pytest.approx(2 / 61)
+
+
+@needs_mini
+def test_vectors_are_searched_too(tmp_path: Path):
+    found = open_first_stage(part(), "dense:batch_size=8").find(12)
+    assert [len(rows) for rows in found.values()] == [12, 12, 12]
+    assert found["2"][0].document_id.startswith("b")
 
 
 def test_every_change_of_what_is_searched_is_another_digest():
@@ -64,6 +93,9 @@ def test_given_lists_without_order_are_searched_in():
     assert sorted(found["1"]) == sorted(lists["1"]), "and nothing is lost"
     assert found["2"] == ["b0"]
     assert found["3"] == []
+    none = {"1": [name for name, _ in made.passages() if name[0] != "a"]}
+    rest = arranged(open_first_stage(part(candidates=none, ordered=False)).find(1), "rank")["1"]
+    assert rest == sorted(none["1"], key=lambda name: hashlib.sha256(name.encode()).digest())
     turned = part(candidates={q: ids[::-1] for q, ids in lists.items()}, ordered=False)
     assert arranged(open_first_stage(turned).find(1), "rank") == found
     given = [arranged(open_first_stage(which, "given").find(1), "rank") for which in (one, turned)]

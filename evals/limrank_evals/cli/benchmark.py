@@ -68,8 +68,9 @@ class Asked:
         str,
         typer.Option(
             help="What finds the candidates: a retriever (bm25s, bm25q, rank_bm25, lucene, dense), perhaps "
-            "with options (bm25s:k1=1.2,b=0.75); a run, a folder of runs <split>.run or a path with {split} "
-            "in it (TREC, .jsonl, score.json; .gz); or given: the lists that come with the benchmark."
+            "with options (bm25s:k1=1.2,b=0.75), or several (bm25s+dense:model=folder); a run, a folder of "
+            "runs <split>.run or a path with {split} in it (TREC, .jsonl, score.json; .gz); or given: the "
+            "lists that come with the benchmark."
         ),
     ] = ""
     k: Annotated[int, typer.Option("--k", help="How many candidates of each query are reranked.")] = 100

@@ -1,0 +1,127 @@
+"""Retrievers as a first stage by name: `bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25q+dense:model=folder`.
+
+Options follow a colon; of `dense` they are those of `EncoderBackend`. Several with `+` between are fused by
+reciprocal ranks (`limrank_pipelines.HybridRetriever`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.backends import backend_class
+from limrank_plugins.data import Document
+from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers import Retriever, build_retriever, retriever_class, retriever_names
+
+_DENSE = "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrievers:
+    """What a description stands for.
+
+    Attributes:
+        name: with every option that was given and every number that was not; the version settles the rest.
+        digest: changes where what it finds in equal texts may change.
+        parts: names and options.
+    """
+
+    name: str
+    digest: str
+    parts: tuple[tuple[str, Mapping[str, Any]], ...]
+
+    @contextmanager
+    def index(self, corpus: Sequence[Document]) -> Iterator[Retriever]:
+        """The corpus, indexed; models are closed afterwards."""
+        from limrank_pipelines.hybrid import HybridRetriever  # most evaluations fuse nothing
+
+        with ExitStack() as held:
+            built = []
+            for name, options in self.parts:
+                given = dict(options)
+                if name == _DENSE:
+                    encoder = backend_class("encoder")(**options)
+                    held.callback(encoder.close)
+                    given = {"backend": encoder}
+                built.append(build_retriever(name, corpus, **given))
+            yield built[0] if len(built) == 1 else HybridRetriever(built)
+
+
+def names(spec: str) -> list[str]:
+    """The retrievers a description names; none where it is something else, such as a file."""
+    parts = [part.partition(":")[0] for part in _split(spec)]
+    return parts if all(part in retriever_names() for part in parts) else []
+
+
+def retrievers(spec: str) -> Retrievers:
+    """Read a description.
+
+    Raises:
+        InputError: an option that a retriever does not have, or one that is not written `option=value`.
+    """
+    parts, told, digests = [], [], []
+    for part in _split(spec):
+        base, _, written = part.partition(":")
+        options = _options(part, written)
+        parts.append((base, options))
+        told.append(_name(base, options))
+        model = options.get("model")
+        weights = _fingerprint(model) if base == _DENSE and isinstance(model, str) else ""
+        digests.append([base, options, weights])
+    name = told[0] if len(told) == 1 else f"{' + '.join(told)}, fused by reciprocal ranks"
+    return Retrievers(name, json.dumps([name, digests], sort_keys=True), tuple(parts))
+
+
+def _split(spec: str) -> list[str]:
+    """At a `+` that a retriever's name stands behind: options may hold others."""
+    known = "|".join(re.escape(name) for name in retriever_names())
+    return re.split(rf"\+(?=(?:{known})(?:[:+]|$))", spec)
+
+
+def _options(spec: str, written: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for one in filter(None, written.split(",")):
+        key, equals, value = (piece.strip() for piece in one.partition("="))
+        if not equals or not key.isidentifier() or not value:
+            raise InputError(
+                f"a retriever's options are written name:option=value,option=value, but got {spec!r}"
+            )
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def _name(base: str, options: Mapping[str, Any]) -> str:
+    makes: Callable[..., Any] = backend_class("encoder") if base == _DENSE else retriever_class(base).build
+    known = {
+        name: one for name, one in inspect.signature(makes).parameters.items() if name not in ("documents",)
+    }
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"retriever {base!r} has no option {', '.join(unknown)}; there are: {', '.join(known)}"
+        )
+    shown = {
+        name: options.get(name, one.default)
+        for name, one in known.items()
+        # How a model is run moves its vectors by roundings only, but for precision, which is said if given.
+        if name in options or name == "model" or (base != _DENSE and isinstance(one.default, int | float))
+    }
+    text = ", ".join(f"{name}={value}" for name, value in shown.items())
+    return f"{base} ({text})" if text else base
+
+
+def _fingerprint(model: str) -> str:
+    """Of a folder of weights; a name on the hub stands for itself, with `revision`."""
+    from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+
+    return folder_fingerprint(Path(model), recursive=True) if Path(model).is_dir() else ""
