@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from collections_on_disk import folder
+from needs import needs_mini
 from typer.testing import CliRunner
 
 from limrank_evals.judgements import read_judgements
@@ -65,3 +67,26 @@ def test_what_ties_cost_raders_coarse_grades():
     assert found["ties"]["tied"] > 10_000
     assert found["counts"]["strangers"] > 1000, "RaDeR ranked another first stage's candidates"
     assert any("not among the first stage's" in warning for warning in found["warnings"])
+
+
+@needs_mini
+def test_what_mini_confuses_less_than_bm25(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The figures of docs/errors.md; floating point may turn a pair in thousands."""
+    place = folder() / "msmarco_small"
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    for recipe in ("prior", "mini"):
+        words = ["rerank", "-q", place / "queries.jsonl", "-c", place / "corpus.jsonl.gz", "--recipe", recipe]
+        words += ["-o", tmp_path / f"{recipe}.jsonl", "--store", tmp_path / "store"]
+        done = CliRunner().invoke(build_app(), [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+    first = tmp_path / "prior.jsonl"
+    options = ("-q", place / "qrels.trec", "--direct-grade", 3, "--first-stage", first, "--against", first)
+    found = errors(tmp_path / "mini.jsonl", *options)
+    assert found["warnings"][0].startswith("7 queries")
+    compared = {(one["worse"], one["better"]): one for one in found["against"]["confusion"]}
+    for grade, figures in ((1, (0.327, 0.180, -0.147)), (2, (0.358, 0.279, -0.079))):
+        one = compared[f"indirect:grade-{grade}", "direct"]
+        assert (one["first"], one["second"], one["difference"]) == pytest.approx(figures, abs=0.001)
+        assert one["p"]["randomisation"] < 0.05
+    assert found["against"]["measure"]["second"] == pytest.approx(0.807, abs=0.001)
+    assert found["against"]["measure"]["first"] == found["budget"]["first_stage"]["mean"]
