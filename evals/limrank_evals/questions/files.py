@@ -10,20 +10,21 @@ from typing import Any
 from limrank_evals.questions.evaluated import QuestionsEvaluated
 from limrank_evals.questions.page import page
 from limrank_evals.questions.report import report
-from limrank_evals.questions.rows import markdown
+from limrank_evals.questions.rows import latex, markdown
 from limrank_plugins.io import write_whole
 from limrank_plugins.segments import clean_text
 
 
 def write_reports(folder: Path, found: QuestionsEvaluated) -> None:
-    """Write the answers (JSONL), the results and the report (JSON, Markdown, HTML), each all or nothing."""
+    """Write answers, results, report (JSON, HTML) and tables (Markdown, LaTeX), each all or nothing."""
     rows = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found.answers)
     results = [result.as_json() for result in found.results]
     for name, text in (
         ("answers.jsonl", rows),
         ("result.json", _json(results)),
         ("report.json", _json(report(found))),
-        ("report.md", markdown(found)),
+        ("table.md", markdown(found)),
+        ("table.tex", latex(found)),
         ("report.html", page(found)),
     ):
         write_whole(folder / name, clean_text(text).encode("utf-8"))

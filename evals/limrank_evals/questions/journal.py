@@ -16,7 +16,7 @@ from limrank_plugins.io import read_lines, write_whole
 from limrank_plugins.store import Store
 
 SETTINGS_FILE, STORE_FILE = "settings.json", "store.sqlite"
-OUTPUTS = ("answers.jsonl", "result.json", "report.json", "report.md", "report.html")
+OUTPUTS = ("answers.jsonl", "result.json", "report.json", "report.html", "table.md", "table.tex")
 SCHEMA = "limrank eval questions 1"
 
 

@@ -31,6 +31,14 @@ def markdown(found: QuestionsEvaluated) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def latex(found: QuestionsEvaluated) -> str:
+    """The results for LaTeX with booktabs, the published numbers of the same benchmark beside them.
+
+    A number in another setting than the first condition's, and every published one, has a footnote.
+    """
+    return build_table([*found.results, *published(found.setup.benchmark)]).latex()
+
+
 def table_rows(found: QuestionsEvaluated) -> tuple[Sequence[str], list[list[str]]]:
     """Heads and rows of the main table."""
     several = any(score.samples > 1 for score in found.scores)

@@ -24,7 +24,15 @@ from limrank_plugins.cli import build_app
 pytest.importorskip("openai", reason="needs the openai SDK: pip install 'limrank[openai]'")
 
 CANARY = "CANARY-51d0"
-ANSWERS = ("answers.jsonl", "result.json", "report.json", "report.md", "report.html", "settings.json")
+ANSWERS = (
+    "answers.jsonl",
+    "result.json",
+    "report.json",
+    "report.html",
+    "table.md",
+    "table.tex",
+    "settings.json",
+)
 
 
 @pytest.fixture

@@ -46,6 +46,21 @@ def test_bad_questions_are_named(tmp_path: Path, change: dict[str, object], mess
         load_questions(put(tmp_path / "x.jsonl", {**ROW, **change}))
 
 
+def test_domains_and_ids_as_sets_have_them(tmp_path: Path):
+    bare = {key: ROW[key] for key in ("question", "choices", "answer")}
+    mmlu = load_questions(
+        put(tmp_path / "mmlu.jsonl", {**bare, "subject": "law"}, {**bare, "subject": "art"})
+    )
+    assert [(q.id, q.domain) for q in mmlu] == [("1", "law"), ("2", "art")]
+    assert load_questions(put(tmp_path / "x.jsonl", ROW))[0].domain == ""
+    assert load_questions(tmp_path / "x.jsonl", domain="module")[0].domain == "m"
+    assert load_questions(put(tmp_path / "y.jsonl", {**ROW, "domain": "d", "subject": "s"}))[0].domain == "d"
+    with pytest.raises(InputError, match="'chapter' cannot be None"):
+        load_questions(tmp_path / "x.jsonl", domain="chapter")
+    with pytest.raises(InputError, match="no file"):
+        load_questions(tmp_path / "none.jsonl")
+
+
 def test_sets_need_questions_of_their_own_ids(tmp_path: Path):
     with pytest.raises(InputError, match="no questions"):
         load_questions(put(tmp_path / "x.jsonl"))
@@ -56,13 +71,33 @@ def test_sets_need_questions_of_their_own_ids(tmp_path: Path):
 SECRET = "What is the\n\nsecret, exactly?"
 
 
-def gpqa(path: Path, count: int = 198) -> Path:
+def gpqa(path: Path, count: int = 198, domain: str | None = None) -> Path:
     names = ["Record ID", "Question", "Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))]
+    more = [] if domain is None else [domain]
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(names)
-        writer.writerows([[f"rec{i}", SECRET, "hidden right", "w1", "w2", "w3"] for i in range(count)])
+        writer.writerow(names + ["High-level domain" for _ in more])
+        writer.writerows([[f"rec{i}", SECRET, "hidden right", "w1", "w2", "w3", *more] for i in range(count)])
     return path
+
+
+def test_gpqa_has_domains(tmp_path: Path):
+    path = gpqa(tmp_path / "gpqa.csv", domain="Physics")
+    assert {question.domain for question in load_gpqa(path)} == {"Physics"}
+    assert {question.domain for question in load_gpqa(gpqa(tmp_path / "bare.csv"))} == {""}
+    with pytest.raises(InputError, match="no column 'Subdomain'"):
+        load_gpqa(path, domain="Subdomain")
+
+
+def test_what_is_shown_of_a_gated_set_may_be_no_text(tmp_path: Path):
+    """Columns that are mixed up must not bring questions into reports as ids or domains."""
+    long = {**ROW, "_id": "the secret " * 9}
+    with pytest.raises(InputError, match="longer than 80 characters") as caught:
+        load_questions(put(tmp_path / "x.jsonl", long), gated=True)
+    assert "secret" not in str(caught.value)
+    assert load_questions(tmp_path / "x.jsonl")[0].id == long["_id"]
+    with pytest.raises(InputError, match="longer than 80 characters"):
+        load_questions(put(tmp_path / "y.jsonl", {**ROW, "module": "m" * 81}), gated=True, domain="module")
 
 
 def test_gpqa_is_read_whole_and_not_shown(tmp_path: Path):

@@ -10,57 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quiz_reports import SETUP, made
 from quizzes import QUESTIONS
 
 from limrank_evals.identity import Result
 from limrank_evals.loaders.multiple_choice import MultipleChoice
-from limrank_evals.questions import Context, Gate, Given, Setup, evaluated
-from limrank_evals.questions.evaluated import QuestionsEvaluated
+from limrank_evals.questions import Context, Gate, Given, evaluated
 from limrank_evals.questions.files import write_reports
-from limrank_evals.questions.gating import digest
 from limrank_evals.questions.page import page
 from limrank_evals.questions.report import drilldown, report
 from limrank_evals.questions.rows import markdown
-
-SETUP = Setup(
-    "GPQA-diamond RAG",
-    "diamond",
-    "some-reader",
-    "choices, 1 sample at temperature 0, 10 passages",
-    first_stage="bm25s",
-    queries="question",
-    depth=100,
-    recipe="limrank",
-    model="songtingyu/limrank",
-    backend="openai",
-)
-HOSTILE = "</pre><script>alert(1)</script> & {{ 7 * 7 }} \x1b[31m"
-LETTERS = {"closed-book": "A-A", "retrieve": "BAA", "rerank": "BAC"}
-
-
-def made(*, closed: bool = False, **more: Any) -> QuestionsEvaluated:
-    gate = Gate(closed)
-    questions = tuple(
-        replace(question, question=f"{question.question} {HOSTILE}", gated=closed) for question in QUESTIONS
-    )
-    answers = [
-        Given(
-            question.id,
-            condition,
-            0,
-            right=letter == question.answer,
-            said=letter if letter != "-" else None,
-            choice=letter if letter != "-" else None,
-            sha256=digest("x"),
-            text=gate.text(f"It is {letter}. {HOSTILE}"),
-            passages=() if condition == "closed-book" else ("acid",),
-            verdict=None,
-        )
-        for condition, letters in LETTERS.items()
-        for question, letter in zip(questions, letters, strict=True)
-    ]
-    options: dict[str, Any] = {"setup": SETUP, "settings": {"depth": 100}, "gate": gate} | more
-    return evaluated(questions, options.pop("answers", answers), **options)
 
 
 def test_numbers_are_the_same_everywhere(tmp_path: Path):
@@ -70,8 +29,9 @@ def test_numbers_are_the_same_everywhere(tmp_path: Path):
         "answers.jsonl",
         "report.html",
         "report.json",
-        "report.md",
         "result.json",
+        "table.md",
+        "table.tex",
     ]
     told = json.loads((tmp_path / "report.json").read_text())
     # q1's key is B, q2's A, q3's C.
@@ -80,8 +40,9 @@ def test_numbers_are_the_same_everywhere(tmp_path: Path):
     results = [Result.from_json(one) for one in json.loads((tmp_path / "result.json").read_text())]
     assert [one.scores["accuracy"] for one in results] == list(accuracies.values())
     assert [one.system for one in results] == ["closed book", "retrieve", "retrieve + rerank (limrank)"]
-    for text in ((tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()):
-        for number in ("66.7", "100.0"):
+    for name in ("table.md", "table.tex", "report.html"):
+        text = (tmp_path / name).read_text()
+        for number in ("66.", "100.0"):
             assert number in text
     rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [Given.from_json(row) for row in rows] == list(found.answers)
