@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from safetensors.torch import load_file, save_file
 
 LIMRANK = str(Path(sys.executable).with_name("limrank"))
 PLAN = """
@@ -81,6 +82,25 @@ def test_training_ends_in_a_model_that_ranks_what_it_learned(place: Path):
     again = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "-o", "run", cwd=place)
     assert again.returncode == 2
     assert "another plan" in again.stderr
+
+
+def test_a_loss_that_is_no_number_stops_at_its_line_and_leaves_what_was_good(place: Path):
+    arguments = ("train", "plan.yaml", "--rows", "rows.jsonl", "-o", "run")
+    assert limrank(*arguments, cwd=place).returncode == 0
+    kept = {file: file.read_bytes() for file in (place / "run").rglob("*.safetensors")}
+    assert {file.parent.name for file in kept} == {"adapter", "final", "checkpoint-2", "checkpoint-4"}
+    lines = (place / "rows.jsonl").read_text().splitlines()
+    lines[5] = json.dumps(json.loads(lines[5]) | {"passage": "bread § rises"})
+    (place / "rows.jsonl").write_text("\n".join(lines))
+    weights = load_file(place / "base/model.safetensors")
+    token = tiny.tokenizer()("§", add_special_tokens=False)["input_ids"][-1]
+    weights["model.embed_tokens.weight"][token] = float("nan")
+    save_file(weights, place / "base/model.safetensors", {"format": "pt"})
+    done = limrank(*arguments, "--fresh", cwd=place)
+    assert done.returncode not in (0, 2)
+    assert "Traceback" not in done.stderr
+    assert "is nan, for: rows.jsonl, line 6. The last checkpoint stands" in done.stderr
+    assert {file: file.read_bytes() for file in (place / "run").rglob("*.safetensors")} == kept
 
 
 @pytest.mark.parametrize(

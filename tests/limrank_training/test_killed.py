@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,43 +26,49 @@ dev: 0.0
 """
 
 
-def limrank(place: Path, run: str, kill: tuple[str, int] = ("never", 0), *more: str) -> int:
-    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [
-        sys.executable,
-        str(DRIVER),
-        kill[0],
-        str(kill[1]),
-        "train",
-        "plan.yaml",
-        "--rows",
-        "rows.jsonl",
-    ]
-    done = subprocess.run(
-        [*command, "-o", run, "--adapter-only", *more], cwd=place, env=env, capture_output=True, timeout=300
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
-    return done.returncode
+class Runs:
+    """Runs of `limrank` in a folder, each a process that may be killed; see `killed.py`."""
+
+    def __init__(self, folder: Path, driver: subprocess.Popen[str]) -> None:
+        self.folder, self._driver = folder, driver
+
+    def limrank(self, run: str, kill: tuple[str, int] = ("never", 0), *more: str) -> int:
+        """Train into a folder of this name; the exit status, negative for a signal."""
+        asked = [str(self.folder), *kill, "train", "plan.yaml", "--rows", "rows.jsonl", "-o", run]
+        self._driver.stdin.write(json.dumps([*asked, "--adapter-only", *more]) + "\n")
+        self._driver.stdin.flush()
+        status, said = json.loads(self._driver.stdout.readline())
+        assert status in (0, -signal.SIGKILL), said
+        return int(status)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
 
 
-def weights(place: Path, run: str) -> bytes:
+def weights(place: Runs, run: str) -> bytes:
     return (place / run / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """A plan of 6 steps with a checkpoint at every second one, and a run that nothing disturbed."""
-    place = tmp_path_factory.mktemp("killed")
+    folder = tmp_path_factory.mktemp("killed")
     rows = [
         {"query": f"why {word}", "passage": f"{word} it is", "trace": "A thought.", "relevant": i % 2 == 0}
         for i, word in enumerate(["milk", "acid", "bread", "light", "rivers", "iron", "yeast", "gas"])
     ]
-    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    tiny.build(place / "base")
-    (place / "plan.yaml").write_text(PLAN.format(base=place / "base"))
-    assert limrank(place, "whole") == 0
-    assert last_checkpoint(place / "whole" / "checkpoints").name == "checkpoint-6"
-    return place
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tiny.build(folder / "base")
+    (folder / "plan.yaml").write_text(PLAN.format(base=folder / "base"))
+    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen(
+        [sys.executable, str(DRIVER)], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        runs = Runs(folder, driver)
+        assert runs.limrank("whole") == 0
+        assert last_checkpoint(runs / "whole" / "checkpoints").name == "checkpoint-6"
+        yield runs
+        driver.stdin.close()
 
 
 # Which file of which checkpoint is half written, and the checkpoint that is left.
@@ -82,13 +89,13 @@ MANY = [
 @pytest.mark.parametrize(
     ("where", "number", "left"), [*FEW, *(pytest.param(*one, marks=pytest.mark.soak) for one in MANY)]
 )
-def test_a_killed_run_gives_the_weights_of_one_that_was_not(place: Path, where: str, number: int, left: int):
+def test_a_killed_run_gives_the_weights_of_one_that_was_not(place: Runs, where: str, number: int, left: int):
     run = f"{where}-{number}"
-    assert limrank(place, run, (where, number)) == -signal.SIGKILL
+    assert place.limrank(run, (where, number)) == -signal.SIGKILL
     last = last_checkpoint(place / run / "checkpoints")
     assert (0 if last is None else int(last.name.removeprefix("checkpoint-"))) == left
     assert not (place / run / "adapter").exists()
-    assert limrank(place, run) == 0
+    assert place.limrank(run) == 0
     assert weights(place, run) == weights(place, "whole")
     history = [json.loads(line) for line in (place / run / "history.jsonl").read_text().splitlines()]
     whole = [json.loads(line) for line in (place / "whole/history.jsonl").read_text().splitlines()]
@@ -96,22 +103,22 @@ def test_a_killed_run_gives_the_weights_of_one_that_was_not(place: Path, where: 
 
 
 @pytest.mark.soak
-def test_a_run_killed_twice(place: Path):
-    assert limrank(place, "twice", ("state", 1)) == -signal.SIGKILL
-    assert limrank(place, "twice", ("tensors", 5)) == -signal.SIGKILL
-    assert limrank(place, "twice") == 0
+def test_a_run_killed_twice(place: Runs):
+    assert place.limrank("twice", ("state", 1)) == -signal.SIGKILL
+    assert place.limrank("twice", ("tensors", 5)) == -signal.SIGKILL
+    assert place.limrank("twice") == 0
     assert weights(place, "twice") == weights(place, "whole")
 
 
 @pytest.mark.soak
-def test_a_fresh_start_that_dies_takes_no_half_for_a_whole(place: Path):
+def test_a_fresh_start_that_dies_takes_no_half_for_a_whole(place: Runs):
     run = place / "fresh" / "checkpoints"
-    assert limrank(place, "fresh", ("marked", 2)) == -signal.SIGKILL
+    assert place.limrank("fresh", ("marked", 2)) == -signal.SIGKILL
     assert sorted(p.name for p in run.iterdir()) == ["checkpoint-2", "checkpoint-4"]
-    assert limrank(place, "fresh", ("discarding", 1), "--fresh") == -signal.SIGKILL
+    assert place.limrank("fresh", ("discarding", 1), "--fresh") == -signal.SIGKILL
     assert not is_whole(run / "checkpoint-2")
     assert is_whole(run / "checkpoint-4")
-    assert limrank(place, "fresh") == 0
+    assert place.limrank("fresh") == 0
     assert weights(place, "fresh") == weights(place, "whole")
 
 
