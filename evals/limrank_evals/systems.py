@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.prompts import instructions
 from limrank_plugins.reranker import Reranker
 
@@ -33,7 +34,7 @@ class System:
 def describe(reranker: Reranker) -> System:
     """Describe a reranker."""
     leaves = _leaves(reranker)
-    models = [one.backend.identity.removeprefix(one.backend.name).lstrip(":|") for one in leaves]
+    models = [_model(one.backend) for one in leaves]
     backends = [f"{one.backend.name}{_settings(one)}" for one in leaves]
     ours, default = reranker.settings.reasoning, reranker.recipe.reasoning
     thinks = f", reasoning {ours}" if default is not None and ours != default else ""
@@ -46,6 +47,12 @@ def describe(reranker: Reranker) -> System:
         " + ".join(dict.fromkeys(backends)) + (f"; budget {reranker.budget}" if reranker.budget else ""),
         _prompts(reranker.settings.instruction),
     )
+
+
+def _model(backend: Backend) -> str:
+    # Where a server runs is part of its identity, but says nothing about what answered.
+    named = getattr(backend, "model", "") if "://" in backend.identity else ""
+    return named or backend.identity.removeprefix(backend.name).lstrip(":|")
 
 
 def _leaves(reranker: Reranker) -> list[Reranker]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import benchmark_folders as made
 import pytest
 
-from limrank_evals import Part, evaluate, load_task
+from limrank_evals import Part, evaluate, evaluating, load_task, tasks
 from limrank_evals.evaluating import slim
 from limrank_evals.pmrr import p_mrr
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend, ScriptedFailure, Store
@@ -44,6 +45,11 @@ def prompts(backend: ScriptedBackend) -> list[str]:
 def folder(tmp_path: Path) -> Part:
     made.run(tmp_path / "first.run", made.LISTS)
     return load_task("folder").load("test", str(made.beir(tmp_path / "set")))
+
+
+def test_the_examples_in_the_docstrings_run():
+    for module in (evaluating, tasks):
+        assert doctest.testmod(module, raise_on_error=True).attempted > 2
 
 
 def test_before_and_after_as_computed_by_hand(folder: Part, tmp_path: Path):

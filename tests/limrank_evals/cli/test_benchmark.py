@@ -18,6 +18,8 @@ from click.testing import Result
 from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
+from limrank_evals import evaluate
+from limrank_evals.cli import benchmark
 from limrank_evals.cli.benchmark import command
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
@@ -176,6 +178,52 @@ def test_judgements_for_every_task_and_runs_for_every_task(place: Path):
     assert {one["first_stage"] for one in identities} == {"*.best.run"}
     assert splits["pony"]["first"]["nDCG@10"] == 1.0
     assert any("have no judgements" in warning for warning in splits["pony"]["warnings"])
+
+
+def test_the_options_reach_the_evaluation(monkeypatch: pytest.MonkeyPatch):
+    seen: dict[str, Any] = {}
+
+    def watched(part: Any, reranker: Any, **options: Any) -> Any:
+        seen.update(options, reranker=reranker)
+        return evaluate(part, reranker, **options)
+
+    monkeypatch.setattr(benchmark, "evaluate", watched)
+    folder("--seed", "7", "--k", "3", "--batch", "2", "-m", "RR", "-m", "p-MRR", code=2)
+    given = {name: seen[name] for name in ("seed", "depth", "batch", "measures", "instruct")}
+    assert given == {"seed": 7, "depth": 3, "batch": 2, "measures": ("RR", "p-MRR"), "instruct": False}
+    assert seen["reranker"].settings.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("more", "around"),
+    [
+        (["--recipe", "limrank"], True),
+        (["--recipe", "limrank", "--instruction", "none"], False),
+        (["--recipe", "graded"], False),
+        (["--recipe", "graded", "--instruction", "benchmark"], True),
+        (["--recipe", "limrank", "--instruction", "bright/pony"], True),
+        (["--recipe", "limrank", "--instruction", "I ask: {{ query }}"], False),
+    ],
+)
+def test_whose_instructions_are_put_around_the_queries(place: Path, more: list[str], around: bool):
+    made.bright(place / "bright", "pony")
+    grades = {f" {letter}": -1.0 for letter in "ABCDE"}
+    with LoopbackServer(lambda call: completion({" true": -0.1, " false": -2.4} | grades)) as server:
+        done = limrank(
+            *("bright", "--source", "bright", "-t", "pony", "--not-strict", "--k", 1, "--json", *more),
+            *("--model", "m", "--backend", "openai", "--reasoning", "none"),
+            *("--option", f"base_url={server.url}", "--option", "api=completions", "--option", "server=vllm"),
+        )
+        asked = [json.dumps(call.body) for call in server.calls]
+    prompts = [prompt for prompt in asked if "about alpha" in prompt]
+    assert prompts
+    assert all(("programming language Pony" in prompt) == around for prompt in prompts)
+    results = json.loads(done.stdout)["splits"]["pony"]["results"]
+    (said,) = {result["identity"]["prompts"] for result in results}
+    assert ("this package's words" in said) == around
+    if "{{" in more[-1]:
+        assert all("I ask: what about alpha" in prompt for prompt in prompts)
+        assert said.startswith("own text ")
 
 
 # ---- what is refused -----------------------------------------------------------------------------
