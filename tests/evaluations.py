@@ -17,6 +17,10 @@ from limrank_plugins.data import Document, Query
 Lists = Mapping[str, Sequence[str]]
 MEASURES = ("nDCG@10", "R@5")
 RESAMPLES = 200
+HOSTILE = (
+    "</script><script>window.taken = 1</script><img src=x onerror='window.taken = 1'><!-- ]]> {{ 7 * 7 }} "
+    "\u202egnp.exe\u202c \u2028 \x00 \ud800 \x1b[31m \" ' & &amp; \\ $x$ % | </think> true"
+)
 
 
 def evaluation(
@@ -100,6 +104,34 @@ def sample_evaluation(kind: str = "daily", **more: Any) -> Evaluated:
         variant="graded",
     )
     return evaluation(benchmark, first, after, **more)
+
+
+def hostile() -> Evaluated:
+    """The hostile text wherever a benchmark, a model or a user can put one."""
+    queries = (Query(HOSTILE, f"q{HOSTILE}", HOSTILE), Query("plain", "q1"))
+    documents = (Document(HOSTILE, f"d{HOSTILE}", HOSTILE), Document("plain", "d1"))
+    ids = [document.id or "" for document in documents]
+    first = {query.id or "": ids for query in queries}
+    hits = [
+        {"id": ids[1], "score": 0.5, "explanation": HOSTILE},
+        {"id": ids[0], "score": None, "failure": HOSTILE},
+    ]
+    benchmark = Benchmark(
+        f"B{HOSTILE}",
+        f"S{HOSTILE}",
+        queries,
+        documents,
+        {query: {ids[0]: 1} for query in first},
+        licence=HOSTILE,
+        variant=HOSTILE,
+    )
+    return evaluation(
+        benchmark,
+        first,
+        dict.fromkeys(first, hits),
+        systems=(f"first {HOSTILE}", f"second {HOSTILE}"),
+        warnings=(HOSTILE,),
+    )
 
 
 def hash_of(first: str, second: str, modulus: int) -> int:

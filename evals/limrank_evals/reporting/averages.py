@@ -14,7 +14,9 @@ from limrank_evals.published import published
 from limrank_evals.stats import Interval, Record
 from limrank_evals.stats.intervals import RESAMPLES, resampled_means
 
+# What a mean's split is called: over the splits that published means are over, and over others.
 AVERAGE = "average"
+MEAN_OF = "mean of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
         if len(splits) < 2 or len(splits) < len(parts):
             continue
         theirs = {result.identity.split for result in published(benchmark)} - {AVERAGE}
-        name = AVERAGE if splits == theirs else f"mean of {len(splits)} splits"
+        name = AVERAGE if splits == theirs else f"{MEAN_OF}{len(splits)} splits"
         systems = dict.fromkeys((r.system, r.identity.averaging) for one in parts for r in one.results)
         for system, averaging in systems:
             results = [
@@ -71,7 +73,7 @@ def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
                 for r in one.results
                 if (r.system, r.identity.averaging) == (system, averaging) and r.identity.split in splits
             ]
-            if {r.identity.split for _, r in results} == splits and len(results) == len(splits):
+            if sorted(r.identity.split for _, r in results) == sorted(splits):
                 found.append(_mean(results, name))
     return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from limrank_evals.evaluated import Evaluated
 from limrank_evals.identity import Result
 from limrank_evals.published import published
-from limrank_evals.reporting.averages import averages
+from limrank_evals.reporting.averages import AVERAGE, MEAN_OF, averages
 from limrank_evals.tables import Table, build_table
 
 
@@ -41,6 +41,12 @@ class Headline:
         if self.measure:
             return [column.split or column.benchmark for column in self.table.columns]
         return [f"{c.split} {c.measure}" if splits > 1 and c.split else c.measure for c in self.table.columns]
+
+    @property
+    def order(self) -> list[int]:
+        """The columns' places as a screen shows them: means first, where they need no scrolling."""
+        means = [c.split == AVERAGE or c.split.startswith(MEAN_OF) for c in self.table.columns]
+        return sorted(range(len(means)), key=lambda place: not means[place])
 
     @property
     def settings(self) -> list[str]:

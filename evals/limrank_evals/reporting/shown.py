@@ -85,11 +85,10 @@ class Showing:
 
     def trace(self, move: Move) -> str:
         """A document's reasoning; empty where there is none, or none is shown."""
-        if not move.explanation or not (matters(move) or self.level.other >= self.level.text):
+        most = self.level.trace_of(move)
+        if not move.explanation or not most:
             return ""
-        return (
-            self._hash(move.explanation) if self.hidden else ends(clean(move.explanation), self.level.trace)
-        )
+        return self._hash(move.explanation) if self.hidden else clean(ends(move.explanation, most))
 
     def failure(self, reason: str | None) -> str:
         """Why a document was not judged; it may quote a model that quotes the document."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsers import POOR_CONTRAST, chromium, needs_chromium
-from evaluations import sample_evaluation
+from evaluations import bright, hostile, sample_evaluation
 from report_page import CHANGES, IDS, QUERY, ROWS, opened, select, served_folder
 from review_page import ENTER, ESCAPE, TAB, Page, errors
 
@@ -209,6 +209,33 @@ def test_it_prints(page: Page, report: Path):
         assert page.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     finally:
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_splits_may_share_their_queries_ids(page: Page, tmp_path: Path):
+    path = write_reports(tmp_path, [bright("biology"), bright("pony")])[0]
+    for split in ("pony", "biology"):
+        opened(page, path, f"#query=1&split={split}")
+        assert page.text("#detail .head .badge") == split
+        assert page.text("#detail .query") == f"{split} 1?"
+        chosen = page.js("document.querySelectorAll('[aria-current]').length")
+        assert chosen == 1
+    opened(page, path, "#query=1")
+    assert page.text("#detail .head .badge") == "biology", "the first that has it"
+
+
+def test_hostile_texts_run_nothing(page: Page, tmp_path: Path):
+    opened(page, write_reports(tmp_path, [hostile()])[0])
+    page.type("t", "?", ESCAPE)
+    assert page.js("window.taken") is None
+    assert page.js("document.querySelectorAll('img, main script, [onerror]').length") == 0
+    assert "</script><script>" in page.text("#detail .query")
+    page.until(lambda: "</script><script>" in page.text("#documents .trace .text"))
+    assert "{{ 7 * 7 }}" in page.text("#title")
+    # What turns the direction of writing ends with its element.
+    turned = page.js("[...document.querySelectorAll('#detail p.query, #documents .text')]")
+    assert all(node.value_of_css_property("unicode-bidi") == "isolate" for node in turned)
+    page.driver.execute_script("document.querySelectorAll('#list a')[1].click()")
+    page.until(lambda: page.js(QUERY) == "q1")
 
 
 def test_without_a_reranker_there_is_one_column(page: Page, tmp_path: Path):

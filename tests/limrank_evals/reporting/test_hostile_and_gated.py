@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evaluations import evaluation
+from evaluations import HOSTILE, evaluation, hostile
 from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Elements
@@ -17,39 +17,6 @@ from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.embedded import safe_json
 from limrank_evals.reporting.shown import clean, ends, head
 from limrank_plugins.data import Document, Query
-
-HOSTILE = (
-    "</script><script>window.taken = 1</script><img src=x onerror='window.taken = 1'><!-- ]]> {{ 7 * 7 }} "
-    "\u202egnp.exe\u202c \u2028 \x00 \ud800 \x1b[31m \" ' & &amp; \\ $x$ % | </think> true"
-)
-
-
-def hostile():
-    """The hostile text wherever a benchmark, a model or a user can put one."""
-    queries = (Query(HOSTILE, f"q{HOSTILE}", HOSTILE), Query("plain", "q1"))
-    documents = (Document(HOSTILE, f"d{HOSTILE}", HOSTILE), Document("plain", "d1"))
-    ids = [document.id or "" for document in documents]
-    first = {query.id or "": ids for query in queries}
-    hits = [
-        {"id": ids[1], "score": 0.5, "explanation": HOSTILE},
-        {"id": ids[0], "score": None, "failure": HOSTILE},
-    ]
-    benchmark = Benchmark(
-        f"B{HOSTILE}",
-        f"S{HOSTILE}",
-        queries,
-        documents,
-        {query: {ids[0]: 1} for query in first},
-        licence=HOSTILE,
-        variant=HOSTILE,
-    )
-    return evaluation(
-        benchmark,
-        first,
-        dict.fromkeys(first, hits),
-        systems=(f"first {HOSTILE}", f"second {HOSTILE}"),
-        warnings=(HOSTILE,),
-    )
 
 
 def test_hostile_texts_stay_texts(tmp_path: Path):
