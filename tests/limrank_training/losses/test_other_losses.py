@@ -110,6 +110,32 @@ def test_ppo_penalty_and_entropy():
     assert found.item() == pytest.approx(-0.5 * entropy.item())
 
 
+def test_ppo_gradients_and_a_batch_is_the_mean_of_its_rows():
+    torch.manual_seed(7)
+    logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    actions = torch.bernoulli(torch.sigmoid(logits.detach()))
+    # Ratios around 1, but none at the edge of the clip, where there is no gradient.
+    before = action_log_probabilities(logits.detach(), actions) + 0.5 * torch.randn(3, 4, dtype=torch.float64)
+    advantages, reference = torch.randn(3, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+
+    def loss(z: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        given = (actions[rows], before[rows], advantages[rows])
+        return ppo_labels(z[rows], *given, reference=reference[rows], kl=0.3, entropy=0.2)
+
+    assert torch.autograd.gradcheck(loss, (logits,))
+    singles = [loss(logits, slice(i, i + 1)).item() for i in range(3)]
+    assert loss(logits).item() == pytest.approx(sum(singles) / 3, rel=1e-12)
+
+
+def test_token_loss_gradients():
+    torch.manual_seed(8)
+    logits = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[IGNORED, 1, 2, IGNORED], [IGNORED, IGNORED, 0, 4]])
+    weights = torch.rand(2, 4, dtype=torch.float64) + 0.5
+    assert torch.autograd.gradcheck(lambda z: token_loss(z, labels), (logits,))
+    assert torch.autograd.gradcheck(lambda z: token_loss(z, labels, weights), (logits,))
+
+
 def test_token_loss_is_cross_entropy_where_labels_are():
     torch.manual_seed(4)
     logits = torch.randn(2, 5, 7, dtype=torch.float64)
