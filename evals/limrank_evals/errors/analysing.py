@@ -79,6 +79,9 @@ def analyse(
     run = listing.only(excluded or {}, depth)
     ranked, resampling = run.ranked, Resampling(level, resamples, seed)
     covered = coverage(ranked, qrels)
+    for what, other in (("first stage", first), ("other run", None if against is None else against.lists)):
+        if other is not None and not any(query in qrels for query in other):
+            raise InputError(f"no query of the {what} is judged: it does not belong to these judgements")
     candidates = candidates_of(ranked, first, excluded or {}, depth)
     budget = budget_of(run, candidates.ranked, candidates.first, qrels, name)
     few = by_count(qrels, bins if bins is not None else parse_bins(DEFAULT_BINS))

@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from error_lists import DIRECT, OUTDATED, SUPPORTING, listing
+from error_lists import DIRECT, OUTDATED, SUPPORTING, grades, kinds, listing, scored
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from limrank_evals.comparing import compare
 from limrank_evals.errors import analyse, analyse_evaluated
+from limrank_evals.errors.failing import OUTCOMES
 from limrank_evals.errors.few import parse_bins
 from limrank_evals.evaluated import Evaluated
 from limrank_evals.identity import Identity, Result
@@ -165,6 +168,10 @@ def test_bad_input():
             analyse(run, QRELS, **options, **QUICK)
     with pytest.raises(InputError, match="no query of the run is judged"):
         analyse(listing({"z": "a"}), QRELS)
+    with pytest.raises(InputError, match="no query of the first stage is judged"):
+        analyse(run, QRELS, first={"z": ["a"]})
+    with pytest.raises(InputError, match="no query of the other run is judged"):
+        analyse(run, QRELS, against=listing({"z": "a"}))
 
 
 def split(records: list[dict]) -> Evaluated:
@@ -191,6 +198,50 @@ def split(records: list[dict]) -> Evaluated:
     compared = compare(first.measured, again.measured, resamples=20)
     result = Result("toy", Identity("toy"), {"RR@1": 0.5})
     return Evaluated(benchmark, ("RR@1",), first, again, records, compared, (result,))
+
+
+QUERY = st.sampled_from(["q1", "q2", "q3", "q4"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.dictionaries(QUERY, scored() | st.just([]), min_size=1),
+    st.dictionaries(QUERY, scored() | st.just([])),
+    st.dictionaries(QUERY, st.permutations([f"d{i}" for i in range(10)])),
+    st.dictionaries(QUERY, grades, min_size=1),
+    st.dictionaries(QUERY, kinds),
+    st.sampled_from([None, 1, 3]),
+)
+def test_whatever_the_files_say_it_is_told_or_named(lists, other, first, qrels, named, depth):
+    options = {"first": first or None, "depth": depth, "kinds": named or None}
+    try:
+        found = analyse(
+            listing(lists, score_kind="probability"),
+            qrels,
+            against=listing(other) if other else None,
+            resamples=10,
+            **options,
+        )
+    except InputError:
+        # Files that do not belong together; and kinds without a pair.
+        runs = [run for run in (lists, other, first) if run]
+        assert named or not all(set(run) & set(qrels) for run in runs)
+        return
+    told = found.as_json()
+    json.dumps(told, allow_nan=False)
+    good = sum(any(grade > 0 for grade in by.values()) for by in qrels.values())
+    assert told["failing"]["queries"] == good
+    assert sum(row["queries"] for row in told["by_relevant"]["bins"]) == good
+    assert sum(told["failing"][name] for name in OUTCOMES) == good
+    assert told["counts"]["judged"] == len(qrels)
+    again = analyse(
+        listing(dict(reversed(lists.items())), score_kind="probability"),
+        dict(reversed(qrels.items())),
+        against=listing(other) if other else None,
+        resamples=10,
+        **options,
+    )
+    assert again.as_json() == told, "the order of queries changes nothing"
 
 
 def test_an_evaluated_split():
