@@ -172,7 +172,7 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
                     split, part, asked, reranker, output, store, seed=reranking.seed, instruct=instruct
                 )
                 if not asked.as_json:
-                    showing.show(found)
+                    showing.show(found, part.averages)
                 evaluated.append(slim(found))
         finally:
             if reranker is not None:

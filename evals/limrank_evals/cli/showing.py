@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
+from limrank_evals.comparing import compare_values
 from limrank_evals.evaluated import Evaluated
 from limrank_evals.identity import Result
+from limrank_evals.tasks import Average
 
 
-def show(found: Evaluated) -> None:
+def show(found: Evaluated, averages: Sequence[Average]) -> None:
     """One table: the first stage beside the reranker, and how sure the difference is."""
+    by_name = {average.name: average for average in averages}
     console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
+    console.width = max(console.width, 130)  # a table narrower than that would lose its numbers
     benchmark = found.benchmark
     console.print(f"\n{benchmark.name} {benchmark.split}".rstrip(), style="bold")
     firsts = [result for result in found.results if not result.identity.recipe]
@@ -36,7 +39,8 @@ def show(found: Evaluated) -> None:
     for place, first in enumerate(firsts):
         for measure in first.scores:
             if others:
-                table.add_row(*_compared(found, first, others[place], measure))
+                average = by_name[first.identity.averaging]
+                table.add_row(*_compared(found, average, first, others[place], measure))
             else:
                 table.add_row(_label(found, first, measure), *_alone(first, measure))
     console.print(table)
@@ -46,7 +50,7 @@ def show(found: Evaluated) -> None:
         f"queries {identity.queries}",
         f"depth {identity.depth}",
         f"instructions {identity.prompts}" if others else "nothing reranked",
-        f"{found.results[0].counts['judged']} judged queries",
+        f"{found.first.counts()['judged']} judged queries",
     ]
     console.print("; ".join(about), style="dim", soft_wrap=True)
 
@@ -75,9 +79,9 @@ def as_json(found: Evaluated) -> dict[str, Any]:
 
 
 def _label(found: Evaluated, result: Result, measure: str) -> str:
-    """The measure, with the part of the queries it is over where that is not all of them."""
-    split = result.identity.split
-    return measure if split == found.benchmark.split else f"{measure} ({split})"
+    """The measure, with what it is averaged over where there are several ways."""
+    several = len({one.identity.averaging for one in found.results}) > 1
+    return f"{measure} ({result.identity.averaging})" if several else measure
 
 
 def _alone(result: Result, measure: str) -> tuple[str, str]:
@@ -85,15 +89,24 @@ def _alone(result: Result, measure: str) -> tuple[str, str]:
     return f"{result.scores[measure]:.4f}", "–" if ends is None else f"{ends[0]:.4f} … {ends[1]:.4f}"
 
 
-def _compared(found: Evaluated, first: Result, other: Result, measure: str) -> tuple[str, ...]:
+def _compared(
+    found: Evaluated, average: Average, first: Result, other: Result, measure: str
+) -> tuple[str, ...]:
     values = first.scores[measure], other.scores[measure]
     row = (
         _label(found, first, measure),
         *(f"{value:.4f}" for value in values),
         f"{values[1] - values[0]:+.4f}",
     )
-    if first.identity.split != found.benchmark.split:  # compared over all queries only
+    if average.over:  # a mean of means has no queries to be compared by
         return (*row, "", "", "")
     one = found.comparisons[measure]
+    if average.group:
+        group = found.benchmark.groups[average.group]
+        pairs = {change.query: change for change in one.changes if change.query in group}
+        one = compare_values(
+            {query: change.first for query, change in pairs.items()},
+            {query: change.second for query, change in pairs.items()},
+        )
     p = "–" if one.randomisation_p is None else f"{one.randomisation_p:.4f}"
     return (*row, options.shown(one.interval, signed=True), p, "/".join(map(str, one.record)))

@@ -117,6 +117,20 @@ def test_without_reranking_no_model_is_made(place: Path):
     assert "nothing reranked" in table
 
 
+def test_every_way_to_average_is_compared(place: Path):
+    made.litsearch(place / "litsearch")
+    lists = {f"q{q}": [str(100 + 4 * (int(q) - 1) + place) for place in range(4)] for q in made.WORDS}
+    run = made.run(place / "lit.run", {q: found if q == "q3" else found[:1] for q, found in lists.items()})
+    done = limrank(
+        *("litsearch", "--source", "litsearch", "--first-stage", run, "--not-strict", "--recipe", "prior")
+    )
+    rows = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    assert "R@5 (LitSearch: specific questions) 0.5000 0.5000 +0.0000 +0.0000 … +0.0000 1.0000 0/2/0" in rows
+    assert "R@20 (LitSearch: broad questions) 0.0000 0.0000 +0.0000 – 1.0000 0/1/0" in rows
+    assert "R@5 (mteb: all questions) 0.3333 0.3333 +0.0000 +0.0000 … +0.0000 1.0000 0/3/0" in rows
+    assert any(row.endswith("; 3 judged queries") for row in rows)
+
+
 def test_ids_with_spaces_are_written_as_json_and_tables(place: Path):
     made.lines(
         place / "odd" / "corpus.jsonl", [{"_id": "a b", "text": "alpha"}, {"_id": "c", "text": "beta"}]
