@@ -142,8 +142,13 @@ def p_value(p: float | None) -> str:
 
 def about(one: Evaluated) -> str:
     """A split's counts in a line."""
-    coverage = one.first.measured.coverage
-    told = [f"{len(coverage.judged):,} judged queries", f"{len(one.benchmark.documents):,} documents"]
+    coverage = one.last.measured.coverage
+    kinds = {
+        "without results": coverage.without_results,
+        "without a relevant document": coverage.without_relevant,
+    }
+    told = [f"{len(coverage.judged):,} judged queries"]
+    told += [f"{len(found):,} {what}" for what, found in kinds.items() if found]
     told += [f"{one.failures:,} failures"] if one.failures else []
     return " · ".join(told)
 

@@ -177,7 +177,7 @@ def ranks(label: str, depth: int) -> Axis:
 
 def unranked(depth: int) -> float:
     """Where an axis of ranks has what is in no list."""
-    return max(3.0, depth * 1.7)
+    return max(3.0, depth * 2.2)
 
 
 def _number(value: Attribute) -> str:

@@ -146,7 +146,7 @@ function movedBy(before, after) {
 function score(value, unit) {
   const text = Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(3);
   const told = make("span", { class: "score", title: unit || "score" }, text.replace("-", "−"));
-  if (value >= 0 && value <= 1) {
+  if (unit === "probability") {
     const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span"));
     bar.firstChild.style.width = `${value * 100}%`;
     told.prepend(bar);
