@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
-
 from limrank_evals.identity import Identity, Result
 from limrank_evals.scoring import Scored
-from limrank_evals.stats import Interval, bootstrap
-from limrank_evals.stats.intervals import resampled_means
+from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means
 from limrank_evals.systems import System
 from limrank_evals.tasks.task import Average, Part
 
@@ -85,17 +82,10 @@ def _split_up(part: Part, values: Mapping[str, float], average: Average) -> list
 
 
 def _interval(split_up: Sequence[Sequence[float]], sampling: Sampling) -> Interval | None:
-    """The bootstrap's; of a mean of means by percentiles, queries drawn anew within every group."""
+    """The bootstrap's, queries drawn anew within every group."""
     if len(split_up) == 1:
         return bootstrap(split_up[0], **sampling)
-    # Sorted: what is drawn must not depend on the order of queries; every group has dice of its own.
-    drawn = [
-        resampled_means(np.sort(some), sampling["resamples"], sampling["seed"] + place)
-        for place, some in enumerate(split_up)
-    ]
-    tails = [(1 - sampling["level"]) / 2, (1 + sampling["level"]) / 2]
-    low, high = np.quantile(np.mean(drawn, axis=0), tails)
-    return Interval(float(low), float(high))
+    return bootstrap_of_means(split_up, **sampling)
 
 
 def _counts(part: Part, scored: Scored, average: Average) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
@@ -66,6 +66,36 @@ def bootstrap(
     if method == "bca":
         tails = _bca(drawn_from, means, tails)
     low, high = np.quantile(means, tails)
+    return Interval(float(low), float(high))
+
+
+def bootstrap_of_means(
+    groups: Sequence[Collection[float]], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval | None:
+    """The percentile bootstrap's interval of a mean of groups' means, each counting the same.
+
+    Args:
+        groups: values of each, which are drawn anew within it; arguments else as for `bootstrap`.
+        level: how often such an interval covers the mean, .95.
+        resamples: how often the values are drawn anew.
+        seed: of the drawing; every group has dice of its own.
+
+    Returns:
+        The interval; None where a group has fewer than two values.
+
+    Raises:
+        InputError: as for `bootstrap`.
+    """
+    _check_level(level)
+    if resamples < 1:
+        raise InputError(f"resamples must be > 0, but is {resamples}")
+    drawn_from = [np.sort(np.asarray(list(values), dtype=np.float64)) for values in groups]
+    if not all(np.isfinite(values).all() for values in drawn_from):
+        raise InputError("a mean over values that are not finite has no interval")
+    if not drawn_from or any(len(values) < 2 for values in drawn_from):
+        return None
+    means = [resampled_means(values, resamples, seed + place) for place, values in enumerate(drawn_from)]
+    low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_evals.stats import Interval, bootstrap, wilson
+from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means, wilson
 from limrank_plugins.errors import InputError
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
@@ -127,3 +127,27 @@ def test_bad_input():
         wilson(3, 2)
     with pytest.raises(InputError, match="level"):
         wilson(1, 2, level=1.0)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4), st.integers(0, 3))
+def test_a_mean_of_means_is_drawn_within_every_group(groups: list[list[float]], seed: int):
+    means = []
+    for place, values in enumerate(groups):
+        dice = np.random.default_rng(seed + place)
+        drawn = dice.integers(0, len(values), (200, len(values)))
+        means.append([mean(sorted(values)[i] for i in row) for row in drawn.tolist()])
+    wanted = np.quantile(np.mean(means, axis=0), [0.05, 0.95])
+    found = bootstrap_of_means(groups, level=0.9, resamples=200, seed=seed)
+    assert found == pytest.approx(tuple(wanted))
+    turned = [random.Random(1).sample(values, len(values)) for values in groups]
+    assert bootstrap_of_means(turned, level=0.9, resamples=200, seed=seed) == found
+
+
+def test_a_mean_of_means_needs_two_finite_values_in_every_group():
+    assert bootstrap_of_means([[0.1, 0.2], [0.3]]) is None
+    assert bootstrap_of_means([]) is None
+    for options in ({"resamples": 0}, {"level": 1.0}):
+        with pytest.raises(InputError):
+            bootstrap_of_means([[0.1, 0.2]], **options)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="not finite"):
+        bootstrap_of_means([[0.1, math.nan]])

@@ -128,8 +128,7 @@ def test_mmdocir_searches_the_questions_own_document_and_averages_in_two_ways(tm
     assert micro.scores["R@1"] == pytest.approx(2 / 3)
     assert macro.scores["R@1"] == pytest.approx((1 + 1 / 2) / 2)
     assert "R@1" in micro.intervals
-    low, high = macro.intervals["R@1"]
-    assert low <= macro.scores["R@1"] <= high
+    assert "R@1" not in macro.intervals, "of a domain with one question nothing is known"
     assert "within the given lists" in micro.identity.first_stage
 
 
