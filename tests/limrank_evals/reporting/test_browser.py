@@ -229,7 +229,9 @@ def test_hostile_texts_run_nothing(page: Page, tmp_path: Path):
     assert page.js("window.taken") is None
     assert page.js("document.querySelectorAll('img, main script, [onerror]').length") == 0
     assert "</script><script>" in page.text("#detail .query")
-    page.until(lambda: "</script><script>" in page.text("#documents .trace .text"))
+    # A trace is put in when its fold has opened, which the browser tells a moment later.
+    trace = "document.querySelector('#documents .trace .text')?.textContent ?? ''"
+    page.until(lambda: "</script><script>" in page.js(trace))
     assert "{{ 7 * 7 }}" in page.text("#title")
     # What turns the direction of writing ends with its element.
     turned = page.js("[...document.querySelectorAll('#detail p.query, #documents .text')]")
