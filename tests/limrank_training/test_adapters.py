@@ -73,6 +73,8 @@ def test_adapters_and_embeddings_too_and_the_live_model_ranks(tmp_path: Path, ro
     assert any("embed_tokens" in name for name in adapter) == embeddings
     merged = load_file(tmp_path / "run/final/model.safetensors")
     assert {weight.dtype for weight in merged.values()} == {torch.bfloat16}
+    config = json.loads((tmp_path / "run/final/config.json").read_text())
+    assert config.get("dtype", config.get("torch_dtype")) == "bfloat16"
     for name in ("final", "adapter"):
         reranker = Reranker.from_pretrained(str(tmp_path / "run" / name), device="cpu")
         assert len(reranker.rank("why milk", ["milk it is", "bread it is"])) == 2
