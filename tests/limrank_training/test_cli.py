@@ -70,6 +70,9 @@ def test_training_ends_in_a_model_that_ranks_what_it_learned(place: Path):
     done = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "-o", "run", "--set", "reasoning=false",
                    "--set", "optimiser.epochs=20", cwd=place)  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "8 rows, 8 examples; the longest has" in done.stderr
+    assert "hours on one GPU at 300 TFLOP/s" in done.stderr
+    assert "run holds the trained model in adapter and final" in done.stderr
     history = [json.loads(line) for line in (place / "run/history.jsonl").read_text().splitlines()]
     losses = [entry["loss"] for entry in history if "loss" in entry]
     assert losses[-1] < 0.1 * losses[0]
@@ -82,6 +85,17 @@ def test_training_ends_in_a_model_that_ranks_what_it_learned(place: Path):
     again = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "-o", "run", cwd=place)
     assert again.returncode == 2
     assert "another plan" in again.stderr
+
+
+def test_untrained_tokens_are_told_of(place: Path):
+    plan = (place / "plan.yaml").read_text() + "tokens: [<think>, </think>, <why>]\n"
+    (place / "plan.yaml").write_text(plan)
+    for value, said in (("false", "are not trained: lora.embeddings=true would"), ("true", "are trained")):
+        done = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "-o", value, "--adapter-only", "--set",
+                       f"lora.embeddings={value}", "--set", "optimiser.steps=1", cwd=place)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"new tokens <why>; embeddings {said}" in done.stderr
+        assert f"{value} holds the trained model in adapter\n" in done.stderr
 
 
 def test_a_loss_that_is_no_number_stops_at_its_line_and_leaves_what_was_good(place: Path):

@@ -120,6 +120,7 @@ def test_training_ends_in_a_folder(tmp_path: Path):
     changes = [part for one in settings for part in ("--set", one)]
     done = limrank("cross-encoder", "--rows", rows, "-o", "run", *changes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "holds the trained model in final" in done.stderr
     card = json.loads((tmp_path / "run/final/limrank.json").read_text())
     assert card == {"recipe": "cross-encoder", "plan": "cross-encoder", "base": str(base)}
     assert (tmp_path / "run/final/model.safetensors").is_file()
