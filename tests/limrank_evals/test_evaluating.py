@@ -261,6 +261,16 @@ def test_queries_the_first_stage_has_nothing_for_count_as_0(folder: Part, tmp_pa
     assert any(w.startswith("1 queries of the first stage are not among") for w in found.warnings)
 
 
+def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Part, tmp_path: Path):
+    qrels = folder.benchmark.qrels | {"1": {"a2": 1, "nowhere": 1}, "9": {"a0": 1}}
+    part = replace(folder, benchmark=replace(folder.benchmark, qrels=qrels))
+    found = evaluate(part, first_stage=str(tmp_path / "first.run"), measures=["R@4"], **FEW)
+    assert found.first.measured.per_query["R@4"] == {"1": 0.5, "2": 1.0, "3": 1.0, "9": 0.0}
+    assert found.first.counts()["judged"] == 4
+    assert "1 relevant documents are not in the corpus, for example 'nowhere'" in found.warnings
+    assert "1 judged queries are not among the queries, e.g. '9'" in found.warnings
+
+
 def test_a_run_of_another_corpus_or_of_no_query_is_refused(folder: Part, tmp_path: Path):
     run = str(made.run(tmp_path / "other.run", {"1": ["a0", "zz"]}))
     with pytest.raises(InputError, match=r"names 1 documents .* does not hold, for example 'zz'"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -439,3 +441,31 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(place: Path):
     (after,) = [r for r in _results(place / "whole" / "test") if r["identity"]["recipe"]]
     assert after["scores"]["nDCG@10"] == 1.0
     assert after["identity"]["backend"] == "openai, reasoning none"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_anywhere_again_and_again(place: Path, seed: int):
+    luck, model = random.Random(seed), Model()
+    with LoopbackServer(model) as server:
+        model.server = server
+        server.open()
+        whole = process(place, server, "whole")
+        whole.communicate()
+        assert whole.returncode == 0
+        asked = Counter(model.answered)
+        model.answered.clear()
+        for _ in range(4):
+            until = server.served + luck.randrange(1, 5)
+            killed = process(place, server, "killed")
+            while killed.poll() is None and server.served < until:
+                with suppress(subprocess.TimeoutExpired):
+                    killed.wait(timeout=0.002)
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
+        last = process(place, server, "killed")
+        _, errors = last.communicate()
+        assert last.returncode == 0, errors.decode()
+    assert set(model.answered) == set(asked)
+    assert files(place / "killed") == files(place / "whole")
+    assert not list(place.glob("killed/**/.*")), "a temporary file was left behind"
