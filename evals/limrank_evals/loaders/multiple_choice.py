@@ -88,6 +88,8 @@ def load_questions(
     """
     if not Path(path).is_file():
         raise InputError(f"there is no file {str(path)!r} of questions")
+    if gated and domain == "question":
+        raise InputError("domains of a gated set are shown, so its field 'question' cannot be one")
     try:
         found = [
             _question(row, f"{path}, question {number}", number, gated, domain)
@@ -146,9 +148,11 @@ def load_gpqa(
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no CSV file in UTF-8: {type(error).__name__}") from None
     found = []
+    names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+    if domain in ("Question", *names):
+        raise InputError(f"domains of a gated set are shown, so column {domain!r} cannot be one")
     for number, row in enumerate(rows, start=1):
         where = f"{path}, question {number}"
-        names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
         # Errors must not quote the row: it is gated.
         if any(not isinstance(row.get(name), str) for name in (*names, "Question", "Record ID")):
             raise InputError(f"{where}: expected the columns Record ID, Question, {', '.join(names)}")

@@ -98,6 +98,12 @@ def test_what_is_shown_of_a_gated_set_may_be_no_text(tmp_path: Path):
     assert load_questions(tmp_path / "x.jsonl")[0].id == long["_id"]
     with pytest.raises(InputError, match="longer than 80 characters"):
         load_questions(put(tmp_path / "y.jsonl", {**ROW, "module": "m" * 81}), gated=True, domain="module")
+    for load in (
+        lambda: load_questions(put(tmp_path / "z.jsonl", ROW), gated=True, domain="question"),
+        lambda: load_gpqa(gpqa(tmp_path / "gpqa.csv"), domain="Correct Answer"),
+    ):
+        with pytest.raises(InputError, match="domains of a gated set are shown"):
+            load()
 
 
 def test_gpqa_is_read_whole_and_not_shown(tmp_path: Path):

@@ -106,14 +106,13 @@ def test_differences_against_counting():
 
 def test_the_judge_is_set_beside_the_extraction():
     opinions = {"q1": ("B", "yes"), "q2": ("B", "no"), "q3": ("-", "yes"), "q4": ("A", "no")}
-    opinions |= {"q5": ("B", "unreadable"), "q6": ("B", "failed")}
+    opinions |= {"q5": ("B", "unreadable"), "q6": ("B", "failed"), "q7": ("A", "no")}
     answers = [one for q, (x, v) in opinions.items() for one in given("rerank", q, x, verdict=v)]
     (score,) = score_all(answers, {})
     judge = score.judge
     assert judge is not None
-    assert (judge.yes, judge.no, judge.unreadable, judge.failed) == (2, 2, 1, 1)
-    assert judge.agreed == 2
-    assert judge.agreement == judge.accuracy == 2 / 4
+    assert (judge.yes, judge.no, judge.unreadable, judge.failed) == (2, 3, 1, 1)
+    assert (judge.agreed, judge.agreement, judge.accuracy) == (3, 3 / 5, 2 / 5)
     assert (judge.yes_alone, judge.no_alone) == (("q3",), ("q2",))
     assert score.majority.right == 4, "what the judge could not say is not held against an answer"
     assert score_all(given("rerank", "q", "B"), {})[0].judge is None

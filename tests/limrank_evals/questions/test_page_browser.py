@@ -20,9 +20,7 @@ def test_the_page(tmp_path: Path, dark: bool):
     with chromium(tmp_path / "profile", dark=dark) as driver:
         js: Any = driver.execute_script
         driver.get((tmp_path / "report.html").as_uri())
-        opened = (
-            "return [...document.querySelectorAll('.question[open] summary')].map((s) => s.innerText)"
-        )
+        opened = "return [...document.querySelectorAll('.question[open] summary')].map((s) => s.innerText)"
         assert js(opened) == []
         js("document.querySelector('details.fold').open = true")
         js("document.querySelector('.ids a').click()")

@@ -165,3 +165,23 @@ def test_answers_are_stored_by_sample(tmp_path: Path):
         assert len(backend.requests) == 2
     assert made.identity != ChoiceReader(backend=backend, seed=1).identity
     assert made.read_many([]) == []
+
+
+def test_a_model_of_this_machine_reads(tmp_path: Path):
+    """A random tiny model through the default backend: it knows nothing, but it is asked rightly."""
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'limrank[transformers]'")
+    pytest.importorskip("torch", reason="needs torch: pip install 'limrank[transformers]'")
+    import chats
+
+    folder = chats.build(tmp_path / "model")
+    jobs = [Asking(question, sample, CORPUS[:2]) for question in QUESTIONS for sample in range(2)]
+    found = []
+    for template in ("choices", "completion"):
+        made = ChoiceReader(str(folder), device="cpu", template=template, samples=2, max_tokens=6)
+        together = made.read_many(jobs)
+        assert [one.failure for one in together] == [None] * 6
+        assert all(one.text is not None for one in together)
+        assert [made.read_many([job])[0].text for job in jobs] == [one.text for one in together]
+        found.append([one.text for one in together])
+        made.close()
+    assert found[0] != found[1], "a chat and a completion are not the same prompt"
