@@ -81,9 +81,7 @@ class Reading:
         if REFUSAL.search(text):
             return None
         found = [
-            self._named(text, cue.end())
-            for cue in WEAK.finditer(text)
-            if self._meant(text, cue.start())
+            self._named(text, cue.end()) for cue in WEAK.finditer(text) if self._meant(text, cue.start())
         ]
         return next((one for one in reversed(found) if one is not None), None)
 
