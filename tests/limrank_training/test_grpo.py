@@ -221,7 +221,7 @@ def test_every_default_of_the_library_that_matters_is_set(tmp_path: Path, name: 
 
     import limrank_training.plans as plans
 
-    text = Path(plans.__file__).with_name(f"{name}.yaml").read_text()
+    text = plans._shipped().joinpath(f"{name}.yaml").read_text()
     written = set(yaml.safe_load(text)["grpo"])
     wanted = "generations completion temperature top_p top_k beta loss scale epsilon iterations importance"
     assert written >= {*wanted.split(), "mask_truncated", "corrected_kl"}
