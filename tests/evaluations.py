@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limrank_evals.comparing import compare
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.runs import rows_of

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limrank_evals.evaluated import Evaluated as Evaluated
-    from limrank_evals.evaluating import evaluate as evaluate
+    from limrank_evals.evaluation.evaluated import Evaluated as Evaluated
+    from limrank_evals.evaluation.evaluating import evaluate as evaluate
     from limrank_evals.loaders.benchmark import Benchmark as Benchmark
     from limrank_evals.tasks import Part as Part
     from limrank_evals.tasks import load_task as load_task
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 # Imported when they are asked for: scoring a run needs none of the reranker.
 _WHERE = {
     "Benchmark": "limrank_evals.loaders.benchmark",
-    "Evaluated": "limrank_evals.evaluated",
+    "Evaluated": "limrank_evals.evaluation.evaluated",
     "Part": "limrank_evals.tasks",
-    "evaluate": "limrank_evals.evaluating",
+    "evaluate": "limrank_evals.evaluation.evaluating",
     "load_task": "limrank_evals.tasks",
 }
 __all__ = sorted(_WHERE)

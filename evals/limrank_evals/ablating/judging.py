@@ -124,7 +124,7 @@ class Judge:
         Raises:
             InputError: there is no such benchmark, source, option, split, first stage or measure.
         """
-        from limrank_evals.first_stages import open_first_stage
+        from limrank_evals.evaluation.first_stages import open_first_stage
 
         for name in self.evaluation.measures:
             if name != P_MRR:
@@ -150,7 +150,7 @@ class Judge:
             As JSON: `values` and `first` (a number for every query, by split and measure, of the arm and of
             the first stage), `results`, `failures`, `warnings`.
         """
-        from limrank_evals.evaluating import evaluate
+        from limrank_evals.evaluation.evaluating import evaluate
         from limrank_plugins.reranker import Reranker
 
         e = self.evaluation

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from limrank_evals.ablating.arms import Arm
 from limrank_evals.ablating.comparing import Line, Panel
+from limrank_evals.ablating.reporting import Report
 from limrank_plugins.errors import require
 from limrank_plugins.io import write_whole
-
-if TYPE_CHECKING:
-    from limrank_evals.ablating.reporting import Report
 
 PNG = "arms.png"
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d9822b", "#8a8f98"

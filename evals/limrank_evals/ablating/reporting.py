@@ -1,22 +1,18 @@
-"""An ablation's report: one table, as Markdown, LaTeX and JSON, and a picture."""
+"""An ablation's report: one table, as Markdown, LaTeX and JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from limrank_evals.ablating.arms import Ablation
 from limrank_evals.ablating.comparing import FIRST_STAGE, Line, Panel, Values, compare_arms
 from limrank_evals.ablating.judging import Evaluation
 from limrank_plugins import __version__
-from limrank_plugins.io import write_whole
 
 SCHEMA = "limrank eval ablate report 1"
-REPORT, MARKDOWN, LATEX = "report.json", "table.md", "table.tex"
 _HEADS = ("arm", "rows", "steps", "score", "difference", "p", "won/tied/lost")
 _LATEX = str.maketrans(
     {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -169,23 +165,6 @@ def named(panel: Panel) -> str:
     return f"{panel.split or 'all splits'} {panel.measure}".strip()
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write `report.json`, `table.md`, `table.tex` and the picture; nothing where no arm is finished.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    from limrank_evals.ablating.plots import draw_arms
-
-    if not report.arms:
-        return
-    found = json.dumps(report.as_json(), indent=2, allow_nan=False) + "\n"
-    write_whole(folder / REPORT, found.encode("ascii"))
-    write_whole(folder / MARKDOWN, report.markdown().encode("utf-8"))
-    write_whole(folder / LATEX, report.latex().encode("utf-8"))
-    draw_arms(folder, report)
-
-
 def _line_json(line: Line) -> dict[str, Any]:
     made: dict[str, Any] = {
         "mean": line.mean,
@@ -215,4 +194,4 @@ def _tex(cells: Sequence[str]) -> str:
     return " & ".join(cell.replace("–", "--").translate(_LATEX) for cell in cells) + r" \\"
 
 
-__all__ = ["FIRST_STAGE", "ArmScores", "Report", "named", "write_report"]
+__all__ = ["FIRST_STAGE", "ArmScores", "Report", "named"]

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_evals.ablating.arms import Ablation
+from limrank_evals.ablating.files import write_report
 from limrank_evals.ablating.judging import Judge
 from limrank_evals.ablating.pools import ROWS, Pool
 from limrank_evals.ablating.preparing import Ready, lines_drawn, ready
-from limrank_evals.ablating.reporting import ArmScores, Report, write_report
+from limrank_evals.ablating.reporting import ArmScores, Report
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_parts, write_whole

@@ -18,10 +18,10 @@ from typing import Annotated, Any, TypeVar, cast
 import typer
 
 from limrank_evals.cli import showing
-from limrank_evals.evaluated import Evaluated
-from limrank_evals.evaluating import evaluate, slim
-from limrank_evals.first_stages import names_retriever, open_first_stage
-from limrank_evals.output import STORE, Output, prepare
+from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.evaluating import evaluate, slim
+from limrank_evals.evaluation.first_stages import names_retriever, open_first_stage
+from limrank_evals.evaluation.output import STORE, Output, prepare
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
 from limrank_evals.runs import TieRule

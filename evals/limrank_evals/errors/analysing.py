@@ -18,7 +18,7 @@ from limrank_evals.errors.kinds import Wish, agreeing
 from limrank_evals.errors.listing import Listed, Listing, listing_of
 from limrank_evals.errors.mishaps import false_claims_of, mishaps_of
 from limrank_evals.errors.ties import ties_of
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.exclusion import check_judgements, count_excluded
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import coverage, measure, parse_measure
@@ -131,7 +131,7 @@ def analyse_evaluated(evaluated: Evaluated, **options: Any) -> Analysis:
     """The errors of a split that was evaluated: of its reranker, or of its first stage where it has none.
 
     Args:
-        evaluated: what `limrank_evals.evaluated` describes.
+        evaluated: what `limrank_evals.evaluation.evaluated` describes.
         options: of `analyse`; judgements, exclusions and first stage are the split's own.
     """
     given: dict[str, Any] = {

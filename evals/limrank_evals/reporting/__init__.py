@@ -3,7 +3,7 @@
 ```python
 from limrank_evals.reporting import write_reports
 
-write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluated.Evaluated
+write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluation.evaluated.Evaluated
 ```
 """
 
@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.reporting.asked import asked
 from limrank_evals.reporting.averages import averages
 from limrank_evals.reporting.headline import headlines

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.measures import Measured
 from limrank_evals.pmrr import CHANGED, ORIGINAL
 from limrank_plugins.data import Query

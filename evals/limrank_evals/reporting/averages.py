@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import SETTINGS, SYSTEM, Result
 from limrank_evals.published import published
 from limrank_evals.stats import Interval, Record

@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.reporting.asked import Asked, Move
 from limrank_evals.reporting.shown import LEVELS, Level, Showing, clean, head
 from limrank_plugins.data import Document

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import SETTINGS, Result
 from limrank_evals.reporting.averages import gain
 from limrank_evals.reporting.embedded import named

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Result
 from limrank_evals.published import published
 from limrank_evals.reporting.averages import AVERAGE, MEAN_OF, averages

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from limrank_evals.comparing import Change, Comparison
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.reporting.asked import Asked
 from limrank_evals.reporting.shown import clean
 from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_evals.evaluation.split_files import split_file
 from limrank_evals.loaders.bright import BRIGHT_TASKS, HUB, SHORT_ONLY, bright_queries, load_bright
-from limrank_evals.split_files import split_file
 from limrank_evals.tasks.task import Part, Task
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from limrank_evals.first_stages import names_retriever, run_file
+from limrank_evals.evaluation.first_stages import names_retriever, run_file
 from limrank_evals.loaders.mbeir import HUB, MBEIR_TASKS, load_mbeir
 from limrank_evals.tasks.task import Part, Task
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limrank_evals.first_stages import names_retriever, run_file
+from limrank_evals.evaluation.first_stages import names_retriever, run_file
 from limrank_evals.loaders.trec_dl import TREC_DL, TREC_DL_MEASURES, load_trec_dl
 from limrank_evals.tasks.task import Part, Task
 

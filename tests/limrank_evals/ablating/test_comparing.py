@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from limrank_evals.ablating.arms import Ablation, Arm
 from limrank_evals.ablating.comparing import FIRST_STAGE, compare_arms, holm
+from limrank_evals.ablating.files import write_report
 from limrank_evals.ablating.judging import Evaluation
-from limrank_evals.ablating.reporting import ArmScores, Report, write_report
+from limrank_evals.ablating.reporting import ArmScores, Report
 from limrank_evals.comparing import compare_values
 from limrank_plugins.errors import InputError
 

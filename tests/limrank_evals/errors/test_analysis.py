@@ -14,7 +14,7 @@ from limrank_evals.comparing import compare
 from limrank_evals.errors import analyse, analyse_evaluated
 from limrank_evals.errors.failing import OUTCOMES
 from limrank_evals.errors.few import parse_bins
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.runs import rows_of

@@ -10,7 +10,7 @@ from evaluations import bright, hostile, sample_evaluation
 from report_page import CHANGES, IDS, QUERY, ROWS, opened, select, served_folder
 from review_page import ENTER, ESCAPE, TAB, Page, errors
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.reporting import write_reports
 
 pytestmark = [pytest.mark.browser, needs_chromium]

@@ -13,8 +13,9 @@ from typing import Any
 import benchmark_folders as made
 import pytest
 
-from limrank_evals import Part, evaluate, evaluating, load_task, tasks
-from limrank_evals.evaluating import slim
+from limrank_evals import Part, evaluate, load_task, tasks
+from limrank_evals.evaluation import evaluating
+from limrank_evals.evaluation.evaluating import slim
 from limrank_evals.pmrr import p_mrr
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend, ScriptedFailure, Store
 from limrank_plugins.errors import InputError
@@ -305,7 +306,7 @@ def test_nothing_is_searched_or_asked_twice_with_a_store(folder: Part, tmp_path:
     first, again = knowing(), knowing()
     with Store(tmp_path / "store.sqlite") as store:
         one = evaluate(folder, limrank(first), first_stage="bm25s", store=store, **FEW)
-        monkeypatch.setattr("limrank_evals.searching.build_retriever", _never)
+        monkeypatch.setattr("limrank_evals.evaluation.searching.build_retriever", _never)
         two = evaluate(folder, limrank(again), first_stage="bm25s", store=store, **FEW)
     assert len(first.requests) == 12
     assert not again.requests

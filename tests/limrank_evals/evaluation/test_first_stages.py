@@ -12,9 +12,9 @@ import pytest
 from needs import needs_mini
 
 from limrank_evals import Benchmark, Part
-from limrank_evals.first_stages import open_first_stage
+from limrank_evals.evaluation.first_stages import open_first_stage
+from limrank_evals.evaluation.split_files import split_file
 from limrank_evals.runs import arranged
-from limrank_evals.split_files import split_file
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import InputError
 

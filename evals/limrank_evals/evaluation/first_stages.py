@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from limrank_evals.evaluation.searching import names, retrievers
+from limrank_evals.evaluation.split_files import MARK, SplitFile, split_file
 from limrank_evals.runs import Row, Rows, TieRule, read_rows
-from limrank_evals.searching import names, retrievers
-from limrank_evals.split_files import MARK, SplitFile, split_file
 from limrank_evals.tasks.task import GIVEN, Part
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.evaluated import Evaluated
+from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import check_trec_ids, read_lines, write_run, write_whole

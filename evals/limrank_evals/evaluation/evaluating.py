@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.comparing import compare
-from limrank_evals.evaluated import Evaluated
-from limrank_evals.first_stages import FirstStage, open_first_stage
+from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.first_stages import FirstStage, open_first_stage
+from limrank_evals.evaluation.results import Sampling, results_of
+from limrank_evals.evaluation.systems import NO_PROMPTS, describe
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
-from limrank_evals.results import Sampling, results_of
 from limrank_evals.runs import Row, Rows, TieRule
 from limrank_evals.scoring import Scored, score
 from limrank_evals.stats.intervals import RESAMPLES
-from limrank_evals.systems import NO_PROMPTS, describe
 from limrank_evals.tasks.task import Part
 from limrank_plugins.cli.rerank import rank_all
 from limrank_plugins.data import Document, Query

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
+from limrank_evals.evaluation.systems import System
 from limrank_evals.identity import Identity, Result
 from limrank_evals.scoring import Scored
 from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means
-from limrank_evals.systems import System
 from limrank_evals.tasks.task import Average, Part
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import scripts
 from servers import LoopbackServer, toy
 
-from limrank_evals.systems import describe
+from limrank_evals.evaluation.systems import describe
 from limrank_plugins import Reranker
 
 
