@@ -17,7 +17,7 @@ from limrank_training.data.group_layout import GroupExample, GroupLayout, decode
 from limrank_training.data.groups import Group
 from limrank_training.plans import Plan
 from limrank_training.rewarding import Reward, rewards_for, written
-from limrank_training.sft import Trained, attach, history_of, quiet
+from limrank_training.sft import Trained, attach, divide_once, history_of, quiet
 
 
 def train(
@@ -82,6 +82,7 @@ def train(
     )
     hold_in_full(trainer.model)
     quiet(trainer)
+    divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(

@@ -93,6 +93,7 @@ def fine_tune(
         callbacks=[checkpoint_marks(folder, last), *callbacks],
     )
     quiet(trainer)
+    divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(adapted, history_of(trainer), int(trainer.state.global_step))
@@ -114,6 +115,14 @@ def quiet(trainer: Any) -> None:
     """Keep the library from printing what it logs: stdout is the command's."""
     transformers = require("transformers", "training", "training")
     trainer.remove_callback(transformers.PrinterCallback)
+
+
+def divide_once(trainer: Any) -> None:
+    """Keep accelerate from dividing by the parts of a step what the trainer has divided already.
+
+    Older versions of transformers (5.4, say) leave that to both of them, and gradients are then too small.
+    """
+    trainer.accelerator.gradient_accumulation_steps = 1
 
 
 def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:

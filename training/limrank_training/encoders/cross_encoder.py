@@ -17,7 +17,7 @@ from limrank_training.data.judged import JudgedQuery, read_judged
 from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
 from limrank_training.plans import Pairs, Plan
 from limrank_training.preparing import base_tokenizer
-from limrank_training.sft import Trained, attach, history_of, quiet
+from limrank_training.sft import Trained, attach, divide_once, history_of, quiet
 
 _FRAME = 3
 """`[CLS]` query `[SEP]` passage `[SEP]`; some models have one more."""
@@ -156,6 +156,7 @@ def train(
         callbacks=[checkpoint_marks(folder, last), *callbacks],
     )
     quiet(trainer)
+    divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(model, history_of(trainer), int(trainer.state.global_step))
