@@ -30,7 +30,7 @@ runpy.run_module("limrank_training.bench", run_name="__main__")
 
 
 def test_both_ways_learn_the_same_with_few_packages():
-    options = ["--shape", "tiny", "--steps", "3", "--rounds", "2", "--batch", "4", "--part", "2"]
+    options = ["--shape", "tiny", "--steps", "2", "--rounds", "2", "--batch", "2", "--part", "1"]
     done = subprocess.run(
         [sys.executable, "-c", RUN, *options, "--precision", "float32", "--peak", "1"],
         env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
@@ -42,7 +42,7 @@ def test_both_ways_learn_the_same_with_few_packages():
     assert [(run["round"], run["way"]) for run in found["runs"]] == [
         (0, "ours"), (0, "plain"), (1, "plain"), (1, "ours"),
     ]  # fmt: skip
-    assert (found["rows"], found["plan"]["optimiser"]["rate"]) == (12, 6e-5)
+    assert (found["rows"], found["plan"]["optimiser"]["rate"]) == (4, 6e-5)
     losses = [run["loss"] for run in found["runs"]]
     for loss in losses:
         assert loss == pytest.approx(losses[0], abs=1e-5)
