@@ -13,12 +13,13 @@ from limrank_plugins.errors import InputError
 from limrank_training.data.group_files import read_groups
 from limrank_training.data.rows import read_training_rows
 from limrank_training.world.arms import ARMS, RECIPES, Scale, held_out_topics, plan_of, training_topics
-from limrank_training.world.base import make_tokenizer, reading
+from limrank_training.world.base import make_tokenizer
 from limrank_training.world.files import curated, make_topics, rows_of, write_groups, write_rows
 from limrank_training.world.language import make_world
 from limrank_training.world.measuring import expected
 from limrank_training.world.proof import prove, summary, table
 from limrank_training.world.questions import HARD, make_question, trace
+from limrank_training.world.reading import comparing, reading, rows
 
 WORLD = make_world(3)
 
@@ -27,9 +28,10 @@ def solved(query: str, passage: str) -> bool:
     """Whether the passage answers the query, worked out from the two texts alone."""
     *facts, question = query.split(". ")
     whom = {tuple(fact.split()[:2]): fact.split()[2] for fact in facts}
+    assert len({name for _, name in whom}) == len(facts)  # of no entity two facts are told
     _, attribute, _, name, *path = question.rstrip("?").split()
     for relation in path:
-        name = whom[name, relation]
+        name = whom[relation, name]
     return passage.split()[:3] == [attribute, "of", name]
 
 
@@ -113,8 +115,8 @@ def test_every_word_is_a_token_and_no_text_has_an_unknown_one():
     tokenizer = make_tokenizer(WORLD, RECIPES)
     encoder, draw = PromptEncoder(tokenizer), random.Random(6)
     unknown = tokenizer.unk_token_id
-    for _ in range(50):
-        given, follows = reading(WORLD, draw)
+    for lesson in 50 * (rows, comparing, reading):
+        given, follows = lesson(WORLD, draw)
         ids = tokenizer(given + follows)["input_ids"]
         assert unknown not in ids
         assert encoder.decode(ids) == given + follows
@@ -125,8 +127,10 @@ def test_every_word_is_a_token_and_no_text_has_an_unknown_one():
 
 def test_the_base_reads_of_facts_that_are_not_the_worlds():
     draw, known = random.Random(7), 0
-    facts = {f"{name} {relation} {other}" for (name, relation), other in WORLD.related.items()}
-    said = [fact for _ in range(300) for fact in reading(WORLD, draw)[0].strip().split(". ")[:-1]]
+    facts = {f"{relation} {name} {other}" for (name, relation), other in WORLD.related.items()}
+    told = [reading(WORLD, draw)[0].strip().rstrip(".").split(". ") for _ in range(300)]
+    said = [fact for text in told for fact in text if fact != "Read:"]
+    assert all(len(fact.split()) == 3 for fact in said)
     known = sum(fact in facts for fact in said)
     assert known / len(said) < 0.05  # as often as chance has it
 

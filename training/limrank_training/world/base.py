@@ -1,10 +1,4 @@
-"""A tiny decoder from scratch that learns to read the world's language, and nothing of relevance.
-
-Its texts hold facts, the same facts again, questions with the steps to whom they ask about, and
-comparisons of words: what a base model has read much of before it is trained to rerank. They hold neither
-a query with a passage nor a verdict. All entities are named in them, as a base model has seen all words,
-but with facts drawn anew for every text: nothing that is so in the world can be learned from them.
-"""
+"""A tiny decoder from scratch that learns to read the world's language: what `world.reading` writes."""
 
 from __future__ import annotations
 
@@ -22,18 +16,10 @@ from limrank_training.data.examples import Example
 from limrank_training.plans import Plan
 from limrank_training.plans.tables import Optimiser
 from limrank_training.sft import fine_tune
-from limrank_training.world.language import (
-    ATTRIBUTES,
-    MARKS,
-    World,
-    compared,
-    imagined,
-    names,
-)
-from limrank_training.world.questions import make_question, resolved
+from limrank_training.world.language import MARKS, World, names
+from limrank_training.world.reading import comparing, reading, rows
 
 END, THINK = "<|endoftext|>", ("<think>", "</think>")
-_PEOPLE, _PAIRS = 10, 10
 _LABEL = re.compile(r"(\[\w+\])")
 # A chat is its messages, one on each line.
 _CHAT = (
@@ -48,9 +34,11 @@ class Shape:
 
     Attributes:
         width: of its states.
-        layers: how many. Two suffice for copying; three learn to look a fact up by two words much sooner.
+        layers: how many. The first sees only a word and the one before it, which is what looking things up
+            begins with and what is learned last where every word is seen.
         heads: of each layer.
-        steps: of its training from scratch.
+        drills: steps of its training from scratch, on rows of names, and twice as many on comparisons.
+        steps: after these, on texts.
         batch: texts of a step.
         rate: the highest learning rate.
     """
@@ -58,7 +46,8 @@ class Shape:
     width: int = 64
     layers: int = 3
     heads: int = 4
-    steps: int = 1600
+    drills: int = 300
+    steps: int = 700
     batch: int = 32
     rate: float = 4e-3
 
@@ -75,29 +64,38 @@ def make_base(world: World, folder: Path, recipes: Sequence[str], shape: Shape, 
     """
     tokenizer = make_tokenizer(world, recipes)
     draw = random.Random(f"reading {seed}")
-    texts = [reading(world, draw) for _ in range(shape.steps * shape.batch)]
+    decoder = make_decoder(tokenizer, shape, seed)
+    lessons = ((rows, shape.drills), (comparing, 2 * shape.drills), (reading, shape.steps))
+    for lesson, steps in lessons:
+        texts = [lesson(world, draw) for _ in range(steps * shape.batch)]
+        run = folder.with_name(f"{folder.name}-{lesson.__name__}")
+        plan = _lesson(shape, seed, lesson is reading)
+        decoder = fine_tune(decoder, tokenizer.pad_token_id, _examples(tokenizer, texts), plan, run).model
+    decoder.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _lesson(shape: Shape, seed: int, last: bool) -> Plan:
+    """All weights are trained, every text is read once, and the rate falls in the last lesson only."""
+    optimiser = Optimiser(
+        rate=shape.rate,
+        schedule="cosine" if last else "constant",
+        warmup=0.05,
+        epochs=1,
+        batch=shape.batch,
+        part=shape.batch,
+    )
+    return Plan("base", lora=None, optimiser=optimiser, precision="float32", seed=seed)
+
+
+def _examples(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[Example]:
     given = tokenizer([text for text, _ in texts])["input_ids"]
     follows = tokenizer([text for _, text in texts])["input_ids"]
-    examples = [
+    return [
         Example((*one, *other), len(one), where=f"text {number}")
         for number, (one, other) in enumerate(zip(given, follows, strict=True))
     ]
-    plan = Plan(
-        "base",
-        lora=None,
-        optimiser=Optimiser(
-            rate=shape.rate, schedule="cosine", warmup=0.04, epochs=1, batch=shape.batch, part=shape.batch
-        ),
-        precision="float32",
-        seed=seed,
-    )
-    decoder = make_decoder(tokenizer, shape, seed)
-    trained = fine_tune(
-        decoder, tokenizer.pad_token_id, examples, plan, folder.with_name(f"{folder.name}-run")
-    )
-    trained.model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def make_tokenizer(world: World, recipes: Sequence[str]) -> Any:
@@ -132,16 +130,20 @@ def make_tokenizer(world: World, recipes: Sequence[str]) -> Any:
 
 
 def make_decoder(tokenizer: Any, shape: Shape, seed: int) -> Any:
-    """A Llama of this shape with random weights."""
+    """A Qwen3 of this shape with random weights."""
     torch = require("torch", "training", "the proof")
     transformers = require("transformers", "training", "the proof")
-    config = transformers.LlamaConfig(
+    config = transformers.Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
         intermediate_size=2 * shape.width,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
+        head_dim=shape.width // shape.heads,
+        use_sliding_window=True,
+        sliding_window=2,
+        layer_types=["sliding_attention", *["full_attention"] * (shape.layers - 1)],
         max_position_embeddings=512,
         initializer_range=shape.width**-0.5,
         tie_word_embeddings=False,
@@ -151,29 +153,7 @@ def make_decoder(tokenizer: Any, shape: Shape, seed: int) -> Any:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return transformers.LlamaForCausalLM(config)
-
-
-def reading(world: World, draw: random.Random) -> tuple[str, str]:
-    """A text to read: what is given, and what follows from it.
-
-    Two in five are comparisons alone, which a tiny model learns from texts that are full of them. The others
-    say known facts again, in their order or another, and answer a question by its steps.
-    """
-    if draw.random() < 0.4:
-        return " Read:", f" {' '.join(_pair(world.entities, draw) for _ in range(_PAIRS))}"
-    people = draw.sample(world.entities, _PEOPLE)
-    question = make_question(imagined(people, (), draw), draw, draw.choice((0, 1, 2, 2)))
-    follows = [f"{fact}." for fact in question.text.split(". ")[:-1]]
-    if draw.random() < 0.5:
-        draw.shuffle(follows)
-    follows += [resolved(question), _pair(list(ATTRIBUTES), draw), _pair(people, draw)]
-    return f" {question.text}", f" {' '.join(follows)}"
-
-
-def _pair(words: Sequence[str], draw: random.Random) -> str:
-    one = draw.choice(words)
-    return compared(one, one if draw.random() < 0.5 else draw.choice(words))
+        return transformers.Qwen3ForCausalLM(config)
 
 
 def _prompt_pieces(name: str) -> list[str]:

@@ -15,7 +15,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "craft": ("glass", "wool", "iron", "clay"),
     "season": ("spring", "summer", "autumn", "winter"),
 }
-RELATIONS = ("likes", "leads", "guides", "fears")
+RELATIONS = ("friend", "leader", "guide", "rival")
 WORDS = ("of", "is", "Tell", "Steps", "Need", "Read", "against", "same", "different", "The")
 MARKS = (".", ":", "?")
 _FIRST = ("ba", "do", "fe", "gi", "ku", "la", "mo", "ne", "pi", "ru", "sa", "tu", "vo", "ze")
@@ -95,9 +95,9 @@ def stated(attribute: str, name: str, value: str) -> str:
     return f"{attribute} of {name} is {value}."
 
 
-def linked(name: str, relation: str, other: str) -> str:
+def linked(relation: str, name: str, other: str) -> str:
     """A fact about two."""
-    return f"{name} {relation} {other}."
+    return f"{relation} {name} {other}."
 
 
 def asked(attribute: str, path: Sequence[str], start: str) -> str:

@@ -13,7 +13,8 @@ from limrank_training.world.language import ATTRIBUTES, RELATIONS, World, asked,
 Kind = Literal["relevant", "other attribute", "other entity", "broken chain", "random"]
 """What a passage is to a query: of the same entity another attribute; of another entity the same
 attribute; the same attribute of an entity that a step too few or a wrong step leads to; neither."""
-_BESIDE = 2
+FACTS = 4
+"""Told in a query."""
 HARD: tuple[Kind, ...] = ("other attribute", "other entity", "broken chain")
 
 
@@ -47,7 +48,7 @@ class Question:
         attribute: what is asked for.
         path: the relations from the first entity named to the one asked about.
         chain: the entities they lead through, both ends included.
-        beside: entities that other facts of the query lead to.
+        beside: the other entities that are named.
     """
 
     text: str
@@ -70,8 +71,9 @@ class Question:
 def make_question(world: World, draw: random.Random, steps: int, held_out: bool = False) -> Question:
     """A question about entities of one side of the split.
 
-    The facts of the query are those that are needed and two that lead elsewhere, in any order: the last
-    step taken from the first entity, and another step from the last entity but one.
+    The query tells `FACTS` facts in any order, whatever it asks: those that are needed, one that leads a step
+    too far, and a second line of facts, of the same relations where there are some, about other entities. Of
+    no entity two facts are told, so one is found by whom it is about; what must be joined are facts.
 
     Args:
         world: see there.
@@ -85,28 +87,22 @@ def make_question(world: World, draw: random.Random, steps: int, held_out: bool 
     if steps not in (0, 1, 2):
         raise InputError(f"a question needs 0, 1 or 2 steps, but got {steps!r}")
     side = world.side(held_out)
+    path = tuple(draw.choice(RELATIONS) for _ in range(steps))
+    too_far = draw.choice(RELATIONS)
+    others = [*path, *draw.choices(RELATIONS, k=FACTS)][: FACTS - steps - 1]
     while True:
-        start = draw.choice(side)
-        path = tuple(draw.choice(RELATIONS) for _ in range(steps))
-        chain = [start]
-        for relation in path:
-            chain.append(world.related[chain[-1], relation])
-        if len(set(chain)) < len(chain):
-            continue
-        needed = list(zip(chain, path, strict=False))
-        before = chain[-2] if steps else start
-        wrong = [(start, path[-1])] if steps == 2 else []
-        wrong += [(before, relation) for relation in draw.sample(RELATIONS, len(RELATIONS))]
-        wrong = [fact for fact in wrong if fact not in needed][:_BESIDE]
-        beside = tuple(world.related[fact] for fact in wrong)
-        if not set(beside) & set(chain):
+        chain = _line(world, draw.choice(side), (*path, too_far))
+        second = _line(world, draw.choice(side), others)
+        if len({*chain, *second}) == len(chain) + len(second):
             break
-    facts = [*needed, *wrong]
+    facts = [
+        *zip((*path, too_far), chain, chain[1:], strict=False),
+        *zip(others, second, second[1:], strict=False),
+    ]
     draw.shuffle(facts)
     attribute = draw.choice(list(ATTRIBUTES))
-    known = [linked(name, relation, world.related[name, relation]) for name, relation in facts]
-    text = " ".join([*known, asked(attribute, path, start)])
-    return Question(text, attribute, path, tuple(chain), beside)
+    text = " ".join([*(linked(*fact) for fact in facts), asked(attribute, path, chain[0])])
+    return Question(text, attribute, path, chain[:-1], (chain[-1], *second))
 
 
 def trace(question: Question, passage: Judged) -> str:
@@ -116,8 +112,7 @@ def trace(question: Question, passage: Judged) -> str:
 
 def resolved(question: Question) -> str:
     """From the question to what is needed."""
-    links = zip(question.chain, question.path, question.chain[1:], strict=False)
-    steps = [linked(name, relation, other) for name, relation, other in links]
+    steps = [linked(*link) for link in zip(question.path, question.chain, question.chain[1:], strict=False)]
     return " ".join(["Steps:", *steps, f"Need {question.attribute} of {question.target}."])
 
 
@@ -177,6 +172,14 @@ def negatives(
         if pools[kind]:
             found.append(_judged(world, *pools[kind].pop(), kind))
     return found
+
+
+def _line(world: World, start: str, relations: Sequence[str]) -> tuple[str, ...]:
+    """The entities that the relations lead through."""
+    line = [start]
+    for relation in relations:
+        line.append(world.related[line[-1], relation])
+    return tuple(line)
 
 
 def _judged(world: World, name: str, attribute: str, kind: Kind) -> Judged:
