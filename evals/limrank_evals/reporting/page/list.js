@@ -142,7 +142,9 @@ function filtered() {
 function step(by) {
   const at = matching.indexOf(chosen);
   const place = matching[at < 0 ? 0 : Math.min(Math.max(at + by, 0), matching.length - 1)];
-  if (place !== undefined && place !== chosen) location.hash = address(place);
+  if (place === undefined || place === chosen) return;
+  chosen = place; // now: the address is followed later, and the next key may come before
+  location.hash = address(place);
 }
 
 const ON_KEY = {
