@@ -29,6 +29,16 @@ from limrank_evals.ablating.judging import Judge
 from limrank_evals.ablating.pools import ROWS, Pool
 from limrank_evals.ablating.preparing import Ready, lines_drawn, ready
 from limrank_evals.ablating.reporting import ArmScores, Report
+from limrank_evals.folders import (
+    SETTINGS,
+    STORE,
+    as_json,
+    claim,
+    differences,
+    read_settings,
+    refuse,
+    write_settings,
+)
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import write_parts, write_whole
@@ -38,9 +48,8 @@ if TYPE_CHECKING:
     from limrank_training.plans import Plan
 
 SCHEMA = "limrank eval ablate 1"
-STORE = "store.sqlite"
 FILE_SHA256 = "file_sha256"
-SETTINGS, ARM, SCORES, RUN, EVALUATION = "settings.json", "arm.json", "scores.json", "run", "evaluation"
+ARM, SCORES, RUN, EVALUATION = "arm.json", "scores.json", "run", "evaluation"
 
 
 def ablate(
@@ -71,7 +80,7 @@ def ablate(
         raise InputError("what are the arms evaluated on? name a benchmark and its source")
     chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
     arms, pools = ready(ablation)
-    _check_folder(folder)
+    claim(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if fresh:
         _remove(folder, only)
@@ -105,7 +114,7 @@ def _run(
     lines = lines_drawn(one.draw, pools)
     identity = _identity(one)
     file = hashlib.sha256(b"".join(lines)).hexdigest()
-    write_whole(place / ARM, _as_json({**identity, FILE_SHA256: file}))
+    write_whole(place / ARM, as_json({**identity, FILE_SHA256: file}))
     write_parts(place / ROWS, lines)
     run = place / RUN
     if not _exported(one, run):
@@ -114,7 +123,7 @@ def _run(
     say(f"{name}: evaluating")
     scores = judge.judge(run / "final", place / EVALUATION)
     trained = _json_of(run / "report.json")["metrics"]
-    write_whole(place / SCORES, _as_json({"identity": identity, "training": trained, **scores}))
+    write_whole(place / SCORES, as_json({"identity": identity, "training": trained, **scores}))
 
 
 def _train(plan: Plan, rows: Path, run: Path) -> None:
@@ -178,14 +187,6 @@ def _identity(one: Ready) -> dict[str, Any]:
     }
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise an `InputError` for a file, or a folder of something else."""
-    if not folder.exists() or (folder / SETTINGS).is_file():
-        return
-    if not folder.is_dir() or any(not one.name.startswith(STORE) for one in folder.iterdir()):
-        raise InputError(f"{folder} holds other things than an ablation: name another folder")
-
-
 def _remove(folder: Path, only: Sequence[str]) -> None:
     """Take away finished and begun arms: these, or all of them and then the settings."""
     for place in [folder / "arms" / name for name in only] or [folder / "arms"]:
@@ -197,35 +198,15 @@ def _remove(folder: Path, only: Sequence[str]) -> None:
 
 def _guard(folder: Path, judge: Judge) -> None:
     """What makes an arm is told by the arm; here is what all of them are measured with."""
-    file = folder / SETTINGS
-    settings = json.loads(
-        json.dumps(
-            {
-                "schema": SCHEMA,
-                "version": __version__,
-                "evaluation": judge.evaluation.as_json(),
-                "texts": judge.texts,
-            }
-        )
-    )
-    if file.is_file() and (told := differences(_json_of(file), settings)):
-        raise InputError(
-            f"{folder} holds an ablation with other settings: {'; '.join(told)}. Name another --output, or "
-            f"start it over with --fresh"
-        )
-    write_whole(file, _as_json(settings))
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:
-    """What is set otherwise, in words: `seed is 0 there, 1 here`."""
-    found = []
-    for name in dict.fromkeys([*there, *here]):
-        old, new = there.get(name), here.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{where}{name}.")
-        elif old != new:
-            found.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
-    return found
+    settings = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "evaluation": judge.evaluation.as_json(),
+        "texts": judge.texts,
+    }
+    if (folder / SETTINGS).is_file():
+        refuse(folder, differences(read_settings(folder, SCHEMA), json.loads(json.dumps(settings))))
+    write_settings(folder, settings)
 
 
 def _json_of(file: Path) -> dict[str, Any]:
@@ -236,7 +217,3 @@ def _json_of(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{file} is no ablation's: expected a JSON object")
     return found
-
-
-def _as_json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii")

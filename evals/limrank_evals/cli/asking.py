@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from limrank_evals.cli.question_options import Wanted
+from limrank_evals.folders import STORE
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
 from limrank_evals.questions.asking import ask_all
@@ -20,7 +21,7 @@ from limrank_evals.questions.contexts import find_contexts
 from limrank_evals.questions.evaluated import QuestionsEvaluated, Setup, evaluated
 from limrank_evals.questions.files import write_reports
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.journal import STORE_FILE, Journal, job_of, open_folder
+from limrank_evals.questions.journal import Journal, job_of, open_folder
 from limrank_evals.questions.judging import Judge
 from limrank_evals.questions.reading import ChoiceReader
 from limrank_pipelines import RagPipeline, Rewriter
@@ -75,7 +76,7 @@ def evaluate(
         settings = _settings(wanted, named, questions, conditions, parts, gate)
         open_folder(folder, settings, fresh=running.fresh)
         # The journal lies in the folder; models' answers do, too, unless told otherwise or gated.
-        kept = held.enter_context(common.open_store(folder / STORE_FILE))
+        kept = held.enter_context(common.open_store(folder / STORE))
         if not gate.closed:
             parts.keep_answers(
                 held.enter_context(common.open_store(running.store)) if running.store else kept

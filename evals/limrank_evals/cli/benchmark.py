@@ -21,7 +21,8 @@ from limrank_evals.cli import showing
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.evaluation.evaluating import evaluate, slim
 from limrank_evals.evaluation.first_stages import names_retriever, open_first_stage
-from limrank_evals.evaluation.output import STORE, Output, prepare
+from limrank_evals.evaluation.output import Output, prepare
+from limrank_evals.folders import STORE
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
 from limrank_evals.runs import TieRule

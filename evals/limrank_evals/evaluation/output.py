@@ -16,12 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.folders import (
+    SETTINGS,
+    as_json,
+    claim,
+    differences,
+    read_settings,
+    refuse,
+    start_over,
+    write_settings,
+)
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import check_trec_ids, read_lines, write_run, write_whole
+from limrank_plugins.io import check_trec_ids, write_run, write_whole
 
 SCHEMA = "limrank evaluation 1"
-SETTINGS, STORE = "settings.json", "store.sqlite"
 FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qrels.trec", "result.json"
 _REPORTS = ("report.html", "report.json", "table.md", "table.tex")
 
@@ -32,16 +41,9 @@ def prepare(folder: Path, *, fresh: bool = False) -> None:
     Raises:
         InputError: it is a file, or holds other files.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: name a folder for the evaluation")
-    folder.mkdir(parents=True, exist_ok=True)
-    there = (folder / SETTINGS).is_file()
-    # A run that was refused before it had settings leaves nothing but its store.
-    others = [one.name for one in folder.iterdir() if not one.name.startswith(STORE)]
-    if others and not there:
-        raise InputError(f"{folder} holds other files ({min(others)}) and no {SETTINGS}: name another folder")
+    there = claim(folder)
     if fresh:
-        _remove(folder, _read(folder / SETTINGS)["splits"] if there else {})
+        _remove(folder, _read(folder)["splits"] if there else {})
 
 
 class Output:
@@ -57,11 +59,10 @@ class Output:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        file = folder / SETTINGS
         self._settings = json.loads(json.dumps({"schema": SCHEMA, **settings, "splits": {}}))
-        if file.is_file():
-            there = _read(file)
-            self._refuse(_differences(_common(there), _common(self._settings)))
+        if (folder / SETTINGS).is_file():
+            there = _read(folder)
+            refuse(folder, differences(_common(there), _common(self._settings)))
             self._settings["splits"] = there["splits"]
 
     def check(self, split: str, facts: Mapping[str, Any]) -> None:
@@ -71,8 +72,8 @@ class Output:
             InputError: it was made of something else.
         """
         known = self._settings["splits"].get(split, {})
-        differences = _differences(known, json.loads(json.dumps(facts))) if known else []
-        self._refuse([f"{split}: {one}" for one in differences])
+        told = differences(known, json.loads(json.dumps(facts))) if known else []
+        refuse(self.folder, [f"{split}: {one}" for one in told])
 
     def write(self, split: str, facts: Mapping[str, Any], evaluated: Evaluated) -> None:
         """Write the settings and a split's files; the results last.
@@ -81,7 +82,7 @@ class Output:
         setting.
         """
         self._settings["splits"][split] = dict(facts)
-        write_whole(self.folder / SETTINGS, _as_json(self._settings))
+        write_settings(self.folder, self._settings)
         place = self.folder / split
         ids = [query.id for query in evaluated.benchmark.queries]
         ranked = [
@@ -97,44 +98,18 @@ class Output:
             place / (QRELS if in_columns else "qrels.tsv"), _judged(evaluated.benchmark.qrels, in_columns)
         )
         results = [result.as_json() for result in evaluated.results]
-        write_whole(place / RESULT, _as_json(results))
-
-    def _refuse(self, differences: Sequence[str]) -> None:
-        if differences:
-            raise InputError(
-                f"{self.folder} holds an evaluation with other settings: {'; '.join(differences)}. "
-                f"Name another --output, or start it over with --fresh"
-            )
+        write_whole(place / RESULT, as_json(results))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads("\n".join(line for _, line in read_lines(file)))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): it is no evaluation's") from error
-    if (
-        not isinstance(found, dict)
-        or found.get("schema") != SCHEMA
-        or not isinstance(found.get("splits"), dict)
-    ):
-        raise InputError(f"{file} is no evaluation's of this version: its schema must be {SCHEMA!r}")
+def _read(folder: Path) -> dict[str, Any]:
+    found = read_settings(folder, SCHEMA)
+    if not isinstance(found.get("splits"), dict):
+        raise InputError(f"{folder / SETTINGS} has no splits: it is no evaluation's")
     return found
 
 
 def _common(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "splits"}
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:
-    """What is set otherwise, in words: `depth is 100 there, 10 here`."""
-    found = []
-    for name in dict.fromkeys([*there, *here]):
-        old, new = there.get(name), here.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{where}{name}.")
-        elif old != new:
-            found.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
-    return found
 
 
 def _remove(folder: Path, splits: Iterable[str]) -> None:
@@ -146,9 +121,7 @@ def _remove(folder: Path, splits: Iterable[str]) -> None:
                 (place / name).unlink(missing_ok=True)
             if not any(place.iterdir()):
                 place.rmdir()
-    stores = (f"{STORE}{ending}" for ending in ("", "-wal", "-shm", ".guard"))
-    for name in (*_REPORTS, *stores, SETTINGS):
-        (folder / name).unlink(missing_ok=True)
+    start_over(folder, _REPORTS)
 
 
 def _fits(evaluated: Evaluated) -> bool:
@@ -175,9 +148,3 @@ def _judged(qrels: Qrels, in_columns: bool) -> bytes:
         lines = ["query-id\tcorpus-id\tscore\n"]
         lines += [f"{q}\t{d}\t{grade}\n" for q, grades in qrels.items() for d, grade in grades.items()]
     return "".join(lines).encode("utf-8", "backslashreplace")
-
-
-def _as_json(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode(
-        "utf-8", "backslashreplace"
-    )
