@@ -129,7 +129,7 @@ def test_the_base_reads_of_facts_that_are_not_the_worlds():
     draw, known = random.Random(7), 0
     facts = {f"{relation} {name} {other}" for (name, relation), other in WORLD.related.items()}
     told = [reading(WORLD, draw)[0].strip().rstrip(".").split(". ") for _ in range(300)]
-    said = [fact for text in told for fact in text if fact != "Read:"]
+    said = [fact for text in told for fact in text if " of " not in fact and fact != "Read:"]
     assert all(len(fact.split()) == 3 for fact in said)
     known = sum(fact in facts for fact in said)
     assert known / len(said) < 0.05  # as often as chance has it
@@ -141,7 +141,7 @@ def test_bad_numbers_and_names_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="entities"):
         make_world(0, entities=500)
     with pytest.raises(InputError, match="held_out"):
-        make_world(0, held_out=45)
+        make_world(0, held_out=117)
     with pytest.raises(InputError, match="no arm 'none'"):
         prove([0], ["none"], Scale(), tmp_path)
 

@@ -43,7 +43,7 @@ class World:
         return [name for name in self.entities if (name in self.held_out) == held_out]
 
 
-def make_world(seed: int, entities: int = 48, held_out: int = 16) -> World:
+def make_world(seed: int, entities: int = 120, held_out: int = 40) -> World:
     """A world that depends on these numbers alone.
 
     Args:

@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -45,7 +45,8 @@ def prove(
         seeds: each with a world, a base and data of its own.
         names: of arms; empty for all.
         scale: see there.
-        folder: for bases, data and runs.
+        folder: for bases, data and runs. What is finished there at the same scale is not run again, so a
+            run that was stopped goes on; the folder belongs to one version of this code.
         processes: arms trained at a time, each on one thread.
 
     Returns:
@@ -149,7 +150,10 @@ def main(
         list[str] | None, typer.Option("--arm", help="Of this name only; repeat for more.")
     ] = None,
     processes: Annotated[int, typer.Option(help="Arms trained at a time.")] = 2,
-    folder: Annotated[Path | None, typer.Option(help="Keep bases, data and runs here.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep bases, data and runs here; what is finished there is not run again."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the arms into this PNG.")] = None,
 ) -> None:
     """Train every arm of the small world and say what it learned."""
@@ -172,12 +176,35 @@ def _alone() -> None:
 
 def _base(job: tuple[int, Scale, Path]) -> Path:
     seed, scale, folder = job
-    return make_base(make_world(seed), folder / f"base-{seed}", RECIPES, scale.shape, seed)
+    made = folder / f"base-{seed}"
+
+    def make() -> dict[str, Any]:
+        make_base(make_world(seed), made, RECIPES, scale.shape, seed)
+        return {}
+
+    _once(folder / f"base-{seed}.json", asdict(scale.shape), make)
+    return made
 
 
 def _arm(job: tuple[int, str, Scale, Path, Path]) -> dict[str, Any]:
     seed, name, scale, base, folder = job
-    return run_arm(make_world(seed), named([name])[0], scale, seed, base, folder / f"{name}-{seed}")
+    arm, where = named([name])[0], folder / f"{name}-{seed}"
+    return _once(
+        folder / f"{name}-{seed}.json",
+        asdict(scale),
+        lambda: run_arm(make_world(seed), arm, scale, seed, base, where),
+    )
+
+
+def _once(file: Path, scale: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of an earlier run at the same scale, or else is made and kept now."""
+    if file.is_file():
+        kept = json.loads(file.read_text("utf-8"))
+        if kept["scale"] == scale:
+            return dict(kept["made"])
+    text = json.dumps({"scale": scale, "made": make()}, indent=2)
+    write_whole(file, (text + "\n").encode("ascii"))
+    return dict(json.loads(text)["made"])
 
 
 def _mean(values: Sequence[float]) -> float:

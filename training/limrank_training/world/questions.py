@@ -106,7 +106,7 @@ def make_question(world: World, draw: random.Random, steps: int, held_out: bool 
 
 
 def trace(question: Question, passage: Judged) -> str:
-    """The facts that lead to the entity, what is needed, what is read, and the comparison of both."""
+    """The facts that lead to the entity, what is needed, what is read, and how both compare."""
     return " ".join([resolved(question), weighed(question, passage)])
 
 
@@ -117,15 +117,11 @@ def resolved(question: Question) -> str:
 
 
 def weighed(question: Question, passage: Judged) -> str:
-    """From what is needed to whether the passage has it."""
-    read = f"Read {passage.attribute} of {passage.entity}."
-    return " ".join(
-        [
-            read,
-            compared(question.attribute, passage.attribute),
-            compared(question.target, passage.entity),
-        ]
-    )
+    """From what is needed to whether the passage has it: up to the first difference."""
+    said = [f"Read {passage.attribute} of {passage.entity}.", compared(question.attribute, passage.attribute)]
+    if question.attribute == passage.attribute:
+        said.append(compared(question.target, passage.entity))
+    return " ".join(said)
 
 
 def relevant_passage(world: World, question: Question) -> Judged:

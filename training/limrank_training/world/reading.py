@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from limrank_training.world.language import ATTRIBUTES, RELATIONS, World, asked, compared, linked
+from limrank_training.world.language import ATTRIBUTES, RELATIONS, World, asked, compared, linked, stated
 from limrank_training.world.questions import FACTS, Question, resolved
 
 _PAIRS, _AGAIN, _ASKED = 10, 4, 3
@@ -43,25 +43,37 @@ def comparing(world: World, draw: random.Random) -> tuple[str, str]:
 def reading(world: World, draw: random.Random) -> tuple[str, str]:
     """A text to read: what is given, and what follows from it.
 
-    One in four is comparisons of words alone, one in five tells facts again in other orders, and the rest
-    asks several questions about the same facts and answers each by its steps. Three in ten tell facts of one
-    relation only, so that it is no help in finding them.
+    One in four is comparisons of words alone; some tell what entities are like, and of whom that was; some
+    tell facts again in other orders; and the rest asks several questions about the same facts and answers
+    each by its steps. Three in ten tell facts of one relation only, so that it is no help in finding them.
     """
     kind = draw.random()
     if kind < 0.25:
         return " Read:", _pairs(world.entities, draw)
     people = draw.sample(world.entities, FACTS + 2)
+    if kind < 0.4:
+        return _told(people, draw)
     cut = draw.randint(2, FACTS)
     told = RELATIONS if draw.random() < 0.7 else (draw.choice(RELATIONS),)
     lines = [(line, draw.choices(told, k=len(line) - 1)) for line in (people[:cut], people[cut:])]
     facts = [linked(*fact) for line, path in lines for fact in zip(path, line, line[1:], strict=False)]
     draw.shuffle(facts)
-    if kind < 0.45:
+    if kind < 0.55:
         follows = [fact for _ in range(_AGAIN) for fact in draw.sample(facts, len(facts))]
     else:
         follows = [said for _ in range(_ASKED) for said in _answered(*draw.choice(lines), draw)]
     follows += [_pair(list(ATTRIBUTES), draw), _pair(people, draw)]
     return f" {' '.join(facts)}", f" {' '.join(follows)}"
+
+
+def _told(people: Sequence[str], draw: random.Random) -> tuple[str, str]:
+    """What some entities are like, and again whose what was read, in that order."""
+    read = []
+    for name in people[: draw.randint(1, FACTS)]:
+        attribute = draw.choice(list(ATTRIBUTES))
+        read.append((attribute, name, draw.choice(ATTRIBUTES[attribute])))
+    follows = [f"Read {attribute} of {name}." for attribute, name, _ in read]
+    return f" {' '.join(stated(*fact) for fact in read)}", f" {' '.join(follows)}"
 
 
 def _answered(line: Sequence[str], path: Sequence[str], draw: random.Random) -> tuple[str, str]:
