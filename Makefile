@@ -42,8 +42,9 @@ bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody bein
 proof: $(VENV)/.test  ## A tiny model learns to rerank in a small world, every arm once; < 15 min on two cores
 	@$(BIN)/python -m limrank_training.world.proof --output proof.json
 
-proof-full: $(VENV)/.test  ## The same with five seeds and intervals; an hour or more
-	@$(BIN)/python -m limrank_training.world.proof --seeds 5 --output proof-full.json --plot proof-full.png
+proof-full: $(VENV)/.test  ## The same with five seeds and intervals; half an hour or more
+	@$(BIN)/python -m limrank_training.world.proof --seeds 5 --folder build/proof-full \
+		--output docs/results/proof-full.json --plot docs/results/proof-full.png
 
 test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
