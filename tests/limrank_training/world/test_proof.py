@@ -1,4 +1,4 @@
-"""The proof's own path at a size that learns nothing, and, as a soak, at the size of `make proof`."""
+"""The proof's own path at a size that learns nothing, and at one that does, in less than two minutes."""
 
 from __future__ import annotations
 
@@ -58,10 +58,13 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path, monkeypatch: pytest.M
     assert made == ["traces", "traces"]
 
 
-@pytest.mark.soak
 def test_it_learns_to_rerank_entities_it_was_never_trained_on(tmp_path: Path):
-    scale, world = Scale(), make_world(0)
+    """The proof at a quarter of its size: with seeds 0, 1 and 2 it reached 0.844, 0.963 and 0.920."""
+    scale = Scale(shape=Shape(steps=200), topics=500, steps=400, asked=20, candidates=10)
+    world = make_world(0)
     base = make_base(world, tmp_path / "base", RECIPES, scale.shape, 0)
     run = run_arm(world, ARMS[0], scale, 0, base, tmp_path / "traces")
+    assert run["chance"] == pytest.approx(0.454, abs=0.001)
     assert run["before"]["ndcg"] < run["chance"] + 0.1
-    assert run["after"]["ndcg"] > run["chance"] + 0.3
+    assert run["after"]["ndcg"] > 0.7
+    assert run["after"]["failed"] == 0
