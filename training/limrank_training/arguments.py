@@ -10,6 +10,7 @@ from typing import Any
 
 from limrank_plugins.errors import InputError, require
 from limrank_training.plans import Plan
+from limrank_training.plans.tables import Optimiser
 
 
 def training_arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
@@ -55,7 +56,7 @@ def common_arguments(
         "gradient_accumulation_steps": accumulated,
         "max_steps": steps,
         "learning_rate": o.rate,
-        "lr_scheduler_type": o.schedule,
+        "lr_scheduler_type": _schedule(o),
         "warmup_steps": round(o.warmup * steps),
         "weight_decay": o.decay,
         "max_grad_norm": o.clip,
@@ -113,6 +114,12 @@ def total_steps(plan: Plan, size: int) -> int:
     """Optimiser steps of a run over so many examples (rows, where they are packed)."""
     o = plan.optimiser
     return o.steps if o.steps is not None else max(1, math.ceil(size * o.epochs / o.batch))
+
+
+def _schedule(optimiser: Optimiser) -> str:
+    """The library's name; its `constant` would leave the warm-up out."""
+    constant = optimiser.schedule == "constant" and optimiser.warmup > 0
+    return "constant_with_warmup" if constant else optimiser.schedule
 
 
 def _gpu() -> bool:

@@ -81,7 +81,7 @@ def _lesson(shape: Shape, seed: int, last: bool) -> Plan:
     optimiser = Optimiser(
         rate=shape.rate,
         schedule="cosine" if last else "constant",
-        warmup=0.05,
+        warmup=0.05 if last else 0.0,
         epochs=1,
         batch=shape.batch,
         part=shape.batch,
