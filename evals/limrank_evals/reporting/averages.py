@@ -6,13 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import SETTINGS, SYSTEM, Result
 from limrank_evals.published import published
-from limrank_evals.stats import Interval, Record
-from limrank_evals.stats.intervals import RESAMPLES, resampled_means
+from limrank_evals.stats import Interval, Record, bootstrap_of_means
 
 # What a mean's split is called: over the splits that published means are over, and over others.
 AVERAGE = "average"
@@ -46,7 +43,9 @@ def gain(evaluated: Sequence[Evaluated], measure: str, *, seed: int = 0) -> Gain
         sum(part.difference for part in parts) / len(parts),
         parts[0].interval
         if len(parts) == 1
-        else interval_of_mean([[change.difference for change in part.changes] for part in parts], seed=seed),
+        else bootstrap_of_means(
+            [[change.difference for change in part.changes] for part in parts], seed=seed
+        ),
         Record(*map(sum, zip(*(part.record for part in parts), strict=True))),
     )
 
@@ -78,22 +77,6 @@ def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
     return found
 
 
-def interval_of_mean(splits: Sequence[Collection[float]], *, seed: int = 0) -> Interval | None:
-    """The percentile bootstrap's 95 % interval of the mean of the splits' means.
-
-    Queries are drawn anew within every split. None where a split has fewer than two.
-    """
-    if any(len(values) < 2 for values in splits):
-        return None
-    # Sorted: what is drawn must not depend on the order of queries; every split has dice of its own.
-    drawn = [
-        resampled_means(np.sort(np.array(list(values), dtype=np.float64)), RESAMPLES, seed + place)
-        for place, values in enumerate(splits)
-    ]
-    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-    return Interval(float(low), float(high))
-
-
 def _mean(parts: Sequence[tuple[Evaluated, Result]], split: str) -> Result:
     results = [result for _, result in parts]
     first, identities = results[0], [result.identity for result in results]
@@ -106,7 +89,7 @@ def _mean(parts: Sequence[tuple[Evaluated, Result]], split: str) -> Result:
     for name in measures:
         values = [_values(one, result, name) for one, result in parts]
         known = [found for found in values if found is not None]
-        ends = interval_of_mean(known) if len(known) == len(values) else None
+        ends = bootstrap_of_means(known) if len(known) == len(values) else None
         if ends is not None:
             intervals[name] = (ends.low, ends.high)
     return Result(
