@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from limrank_plugins.data import Judgement, Usage
+from limrank_plugins.data import Usage, Verdict
 
 
 class Answer(Protocol):
@@ -22,15 +22,15 @@ class Answer(Protocol):
     def choice(self) -> int | None:
         """The position of the best one, or None for an abstention."""
 
-    def judgements(self, size: int) -> list[Judgement]:
+    def verdicts(self, size: int) -> list[Verdict]:
         """What it says about each of the group's documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One judgement per document of the group, in the group's order."""
+    """One verdict per document of the group, in the group's order."""
 
-    judged: tuple[Judgement, ...]
+    judged: tuple[Verdict, ...]
 
     def order(self) -> tuple[int, ...]:
         """Best first; equal scores keep the group's order, a failed document keeps its place."""
@@ -38,14 +38,14 @@ class Scores:
 
     def choice(self) -> int | None:
         """The best one; None where none was judged, or where all scores are equal."""
-        scores = {judgement.score for judgement in self.judged}
+        scores = {verdict.score for verdict in self.judged}
         if len(self.judged) > 1 and len(scores) == 1:
             return None
         judged = [i for i in self.order() if self.judged[i].score is not None]
         return judged[0] if judged else None
 
-    def judgements(self, size: int) -> list[Judgement]:
-        """The judgements themselves."""
+    def verdicts(self, size: int) -> list[Verdict]:
+        """The verdicts themselves."""
         return list(self.judged)
 
 
@@ -75,7 +75,7 @@ class Ordered:
         """The first one; None where there was no answer."""
         return None if self.failure is not None or not self.permutation else self.permutation[0]
 
-    def judgements(self, size: int) -> list[Judgement]:
+    def verdicts(self, size: int) -> list[Verdict]:
         """No scores: what was said, and what it cost, noted on the first document of the group."""
         return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
 
@@ -101,7 +101,7 @@ class Chosen:
         """The chosen one."""
         return self.index
 
-    def judgements(self, size: int) -> list[Judgement]:
+    def verdicts(self, size: int) -> list[Verdict]:
         """As for `Ordered`."""
         return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
 
@@ -111,29 +111,29 @@ class Outcome:
     """What was found out about a query's documents.
 
     Attributes:
-        judgements: one per document, in input order.
+        verdicts: one per document, in input order.
         order: input positions, best first, where a schedule made an order; None: sort the scores.
     """
 
-    judgements: tuple[Judgement, ...]
+    verdicts: tuple[Verdict, ...]
     order: list[int] | None = None
 
     def best_first(self, threshold: float | None = None) -> list[int]:
         """Input positions, best first, with every failed document at its own; an order has no threshold."""
         if self.order is None:
-            return arrange(self.judgements, threshold)
-        failed = [i for i, judgement in enumerate(self.judgements) if judgement.failure is not None]
-        return put_back([i for i in self.order if self.judgements[i].failure is None], failed)
+            return arrange(self.verdicts, threshold)
+        failed = [i for i, verdict in enumerate(self.verdicts) if verdict.failure is not None]
+        return put_back([i for i in self.order if self.verdicts[i].failure is None], failed)
 
-    def reasons_given(self) -> list[Judgement]:
-        """The judgements. Where scores are the result, none is a failure: it gets a reason if it has none."""
+    def reasons_given(self) -> list[Verdict]:
+        """The verdicts. Where scores are the result, none is a failure: it gets a reason if it has none."""
         if self.order is not None:
-            return list(self.judgements)
+            return list(self.verdicts)
         return [
-            replace(judgement, failure="no reason given")
-            if judgement.score is None and judgement.failure is None
-            else judgement
-            for judgement in self.judgements
+            replace(verdict, failure="no reason given")
+            if verdict.score is None and verdict.failure is None
+            else verdict
+            for verdict in self.verdicts
         ]
 
 
@@ -144,9 +144,9 @@ def _shared(
     cut_tokens: Sequence[int],
     usage: Usage,
     size: int,
-) -> list[Judgement]:
+) -> list[Verdict]:
     return [
-        Judgement(
+        Verdict(
             None,
             explanation=explanation,
             failure=failure,
@@ -158,7 +158,7 @@ def _shared(
     ]
 
 
-def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> list[int]:
+def arrange(verdicts: Sequence[Verdict], threshold: float | None = None) -> list[int]:
     """Input positions, best first.
 
     Sorted by score, then by tie-breaker (where every judged document has one), then by input order.
@@ -166,17 +166,17 @@ def arrange(judgements: Sequence[Judgement], threshold: float | None = None) -> 
     """
     judged = [
         (i, j.score)
-        for i, j in enumerate(judgements)
+        for i, j in enumerate(verdicts)
         if j.score is not None and (threshold is None or j.score >= threshold)
     ]
-    ties = [judgements[i].tie for i, _ in judged]
+    ties = [verdicts[i].tie for i, _ in judged]
     # A tie-breaker only some documents have would favour them for having one.
     use_ties = all(tie is not None for tie in ties)
     keyed = [
         (-score, -tie if use_ties and tie is not None else 0.0, i)
         for (i, score), tie in zip(judged, ties, strict=True)
     ]
-    failed = [i for i, judgement in enumerate(judgements) if judgement.score is None]
+    failed = [i for i, verdict in enumerate(verdicts) if verdict.score is None]
     return put_back([i for _, _, i in sorted(keyed)], failed)
 
 

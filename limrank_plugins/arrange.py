@@ -1,4 +1,4 @@
-"""From judgements to a ranking: sorting, ties, failures, thresholds, cuts."""
+"""From verdicts to a ranking: sorting, ties, failures, thresholds, cuts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def to_ranking(
     threshold: float | None = None,
 ) -> Ranking:
     """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
-    judgements = outcome.judgements
+    verdicts = outcome.verdicts
     order = outcome.best_first(threshold)
-    reasons = [judgement.failure for judgement in outcome.reasons_given()]
+    reasons = [verdict.failure for verdict in outcome.reasons_given()]
     usage = Usage()
-    for judgement in judgements:
-        usage = usage + judgement.usage
+    for verdict in verdicts:
+        usage = usage + verdict.usage
     hits = tuple(
         Hit(
             id=documents[i].id or "",
@@ -33,10 +33,10 @@ def to_ranking(
             index=i,
             rank=rank,
             # An order has no scores, even where it was made by comparing some: they are of different groups.
-            score=judgements[i].score if outcome.order is None else None,
-            explanation=judgements[i].explanation,
+            score=verdicts[i].score if outcome.order is None else None,
+            explanation=verdicts[i].explanation,
             failure=reasons[i],
-            cut_tokens=judgements[i].cut_tokens,
+            cut_tokens=verdicts[i].cut_tokens,
         )
         for rank, i in enumerate(order[:top_n], start=1)
     )
@@ -53,7 +53,7 @@ def to_ranking(
         comparable=recipe.comparable and outcome.order is None,
         usage=usage,
         failures=tuple(failed),
-        repairs=sum(judgement.repairs for judgement in judgements),
+        repairs=sum(verdict.repairs for verdict in verdicts),
     )
 
 

@@ -117,7 +117,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Verdict:
     """What a recipe found out about one document, before anything is sorted.
 
     Attributes:
@@ -128,7 +128,7 @@ class Judgement:
         failure: why there is no score, or None.
         cut_tokens: tokens of the document that did not fit and were not read.
         repairs: malformed or unusable answers that were repaired or left out on the way.
-        usage: what the judgement cost.
+        usage: what the verdict cost.
     """
 
     score: float | None

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from limrank_plugins.answers import Outcome
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
 from limrank_plugins.backends.protocols import Backend, Failed, Program, Reply, Request, repeated
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import BackendError
 from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template
@@ -77,7 +77,7 @@ def judge(
     if recipe.readout is None or recipe.schedule is None:
         raise TypeError(f"recipe {recipe.name!r} is made of others, which are judged one by one")
     plan = recipe.schedule(len(documents))
-    said: list[Judgement | None] = [None] * len(documents)
+    said: list[Verdict | None] = [None] * len(documents)
     try:
         groups = next(plan)
         while True:
@@ -87,13 +87,13 @@ def judge(
             ]
             answers = yield from together(asked)
             for group, answer in zip(groups, answers, strict=True):
-                for i, judgement in zip(group, answer.judgements(len(group)), strict=True):
-                    said[i] = _merged(said[i], judgement)
+                for i, verdict in zip(group, answer.verdicts(len(group)), strict=True):
+                    said[i] = _merged(said[i], verdict)
             groups = plan.send(answers)
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
         order = None if finished.value is None else _twins_in_input_order(finished.value, documents)
-        return Outcome(tuple(j if j is not None else Judgement(None) for j in said), order)
+        return Outcome(tuple(j if j is not None else Verdict(None) for j in said), order)
 
 
 def _twins_in_input_order(order: list[int], documents: Sequence[Document]) -> list[int]:
@@ -109,7 +109,7 @@ def _twins_in_input_order(order: list[int], documents: Sequence[Document]) -> li
     return [next(queues[read(i)]) for i in order]
 
 
-def _merged(before: Judgement | None, now: Judgement) -> Judgement:
+def _merged(before: Verdict | None, now: Verdict) -> Verdict:
     """What was said about a document in one group after another: the last answer, all of the cost."""
     if before is None:
         return now

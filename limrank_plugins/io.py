@@ -6,12 +6,8 @@ Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 import os
-import secrets
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +15,8 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, Ranking, check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import json_rows, read_lines, write_json_lines, write_whole
 from limrank_plugins.images import read_images
-from limrank_plugins.segments import clean_text
 
 
 class Candidate(NamedTuple):
@@ -33,37 +29,13 @@ class Candidate(NamedTuple):
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a UTF-8 text file, gzipped if its name ends in `.gz`; no blank ones.
-
-    Raises:
-        InputError: no such file, not UTF-8, or a .gz that is cut short or is none.
-    """
-    if not (path := Path(path)).is_file():
-        raise InputError(f"there is no file {str(path)!r}")
-    number = 0
-    try:
-        with _opened(path) as stream:
-            for raw in stream:
-                number += 1
-                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-                if line.strip():
-                    yield number, line.removeprefix("\ufeff") if number == 1 else line
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})"
-        ) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a whole gzip file (broken after line {number}): {error}") from error
-
-
 def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
     """Documents of a JSONL file with `_id` (or `id`), `text` and perhaps `title`, as in BEIR.
 
     `images` is a list of picture files in its folder or below. Other fields go into `Document.meta`.
     """
     seen: set[str] = set()
-    for where, row in _rows(path):
+    for where, row in json_rows(path):
         identifier = _identifier(row, where)
         _no_repeat(identifier, seen, where, "document")
         title = row.pop("title", None)
@@ -87,7 +59,7 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
             _no_repeat(identifier, seen, where, "query")
             found.append(_query(where, text, identifier))
     else:
-        for where, row in _rows(path):
+        for where, row in json_rows(path):
             identifier = _identifier(row, where)
             _no_repeat(identifier, seen, where, "query")
             text, images = _text(row, "text", where), read_images(row.get("images"), path, where)
@@ -137,7 +109,7 @@ def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, floa
     """A run's place, query, document, rank and score, in the file's order; raises like `read_run`."""
     if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
         seen: set[str] = set()
-        for where, row in _rows(path):
+        for where, row in json_rows(path):
             hits = row.get("hits")
             if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
                 raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
@@ -157,18 +129,6 @@ def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, floa
             )
         score, rank = _finite(columns[4], "score", where), _finite(columns[3], "rank", where)
         yield where, columns[0], columns[2], rank, score
-
-
-def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in read_lines(path):
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
-        yield where, row
 
 
 def _identifier(row: dict[str, Any], where: str) -> str:
@@ -206,10 +166,6 @@ def _query(where: str, *parts: Any) -> Query:
         return Query(*parts)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
 
 
 # ---- writing ------------------------------------------------------------------------------------
@@ -259,42 +215,13 @@ def write_run(
     """
     path = Path(path)
     if path.name.removesuffix(".gz").endswith(".jsonl"):
-        lines = [_json_line(record) for record in records]
-    else:
-        check_trec_ids((record["query_id"] for record in records), "query id")
-        check_trec_ids((hit["id"] for record in records for hit in record["hits"]), "document id")
-        lines = [
-            f"{record['query_id']} Q0 {hit['id']} {rank} {len(record['hits']) - rank + 1} {tag}\n"
-            for record in records
-            for rank, hit in enumerate(record["hits"], start=1)
-        ]
+        write_json_lines(path, records)
+        return
+    check_trec_ids((record["query_id"] for record in records), "query id")
+    check_trec_ids((hit["id"] for record in records for hit in record["hits"]), "document id")
+    lines = [
+        f"{record['query_id']} Q0 {hit['id']} {rank} {len(record['hits']) - rank + 1} {tag}\n"
+        for record in records
+        for rank, hit in enumerate(record["hits"], start=1)
+    ]
     write_whole(path, "".join(lines).encode("utf-8", "backslashreplace"))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write bytes beside the file, then put them in its place in one step; `.gz` compresses them."""
-    write_parts(path, [content])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """`write_whole` for what does not fit into memory: the parts are written as they come."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with part.open("xb") as stream:
-            if path.name.endswith(".gz"):
-                # No name and no time in the header: equal content is an equal file.
-                with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-                    packed.writelines(parts)
-            else:
-                stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _json_line(record: Mapping[str, Any]) -> str:
-    return clean_text(json.dumps(record, ensure_ascii=False)) + "\n"

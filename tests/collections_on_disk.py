@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from limrank_plugins import Document, Query, Ranking
-from limrank_plugins.io import read_documents, read_lines, read_qrels, read_queries
+from limrank_plugins.files import read_lines
+from limrank_plugins.io import read_documents, read_qrels, read_queries
 
 Run = dict[str, dict[str, float]]
 

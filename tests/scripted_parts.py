@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.wrappers import Ask
 
 QUERY = Query("q")
@@ -19,7 +19,7 @@ class Part:
 
     def __init__(
         self,
-        say: Callable[[str], Judgement],
+        say: Callable[[str], Verdict],
         *,
         name: str = "part",
         comparable: bool = True,
@@ -39,8 +39,8 @@ class Part:
         texts = [document.text for document in documents]
         self.asked.append(texts)
         yield ["a question"]
-        judgements = tuple(self.say(text) for text in texts)
-        return Outcome(judgements, None if self.order is None else self.order(texts))
+        verdicts = tuple(self.say(text) for text in texts)
+        return Outcome(verdicts, None if self.order is None else self.order(texts))
 
     @property
     def ask(self) -> Ask:
@@ -55,11 +55,11 @@ def numbers(size: int) -> list[Document]:
 def told(scores: Sequence[float | None], tokens: Sequence[int] | int = 0, seconds: float = 0.0) -> Any:
     """A function that looks scores up by text; None is a failure."""
 
-    def say(text: str) -> Judgement:
+    def say(text: str) -> Verdict:
         i = int(text)
         usage = Usage(prompt_tokens=tokens if isinstance(tokens, int) else tokens[i], seconds=seconds)
         failure = f"no answer about {text}" if scores[i] is None else None
-        return Judgement(scores[i], failure=failure, usage=usage)
+        return Verdict(scores[i], failure=failure, usage=usage)
 
     return say
 

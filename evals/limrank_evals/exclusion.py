@@ -15,7 +15,7 @@ from typing import Any
 from limrank_evals.judgements import Qrels
 from limrank_evals.runs import Ranked
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 Excluded = dict[str, set[str]]
 """For every query the documents that must not count."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, write_whole
+from limrank_plugins.files import read_lines, write_whole
 
 SETTINGS, STORE = "settings.json", "store.sqlite"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, write_whole
+from limrank_plugins.files import read_lines, write_whole
 
 SCHEMA = "limrank result 1"
 

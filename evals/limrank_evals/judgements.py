@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, read_qrels
+from limrank_plugins.files import read_lines
+from limrank_plugins.io import read_qrels
 
 Qrels = dict[str, dict[str, int]]
 """For every query its judged documents and their grades; 0 and below is not relevant."""

@@ -11,7 +11,7 @@ import os
 from typing import Any, NamedTuple
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 
 class PublishedRow(NamedTuple):

@@ -26,7 +26,8 @@ import numpy as np
 from limrank_evals.predictions import one_split
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, run_rows
+from limrank_plugins.files import read_lines
+from limrank_plugins.io import run_rows
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)

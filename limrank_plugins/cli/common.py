@@ -13,8 +13,9 @@ from rich.console import Console
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_lines
 from limrank_plugins.images import image_files
-from limrank_plugins.io import read_documents, read_lines
+from limrank_plugins.io import read_documents
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
 from limrank_plugins.store import Store, cache_folder, default_store_path
 

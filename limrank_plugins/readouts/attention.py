@@ -23,7 +23,7 @@ from limrank_plugins.backends.protocols import (
     Reply,
     Vector,
 )
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
@@ -84,7 +84,7 @@ class Attention:
                 by_document = dict(zip(order, scores, strict=True))
                 found.append([by_document[i] for i in range(len(documents))])
         if not found:
-            return Scores(_noted([Judgement(None, failure=failures[0]) for _ in documents], usage, 0))
+            return Scores(_noted([Verdict(None, failure=failures[0]) for _ in documents], usage, 0))
         means = _of_twins(documents, [_mean(scores) for scores in zip(*found, strict=True)])
         cut = cuts(
             shown,
@@ -145,17 +145,17 @@ def _of_twins(documents: Sequence[Document], means: Sequence[float | None]) -> l
     return [_mean(twins[key]) for key in keys]
 
 
-def _judged(document: Document, score: float | None, cut: int) -> Judgement:
+def _judged(document: Document, score: float | None, cut: int) -> Verdict:
     if score is None and document.passage.strip():
         reason = "nothing of the document fits into the prompt beside the others: rank fewer documents"
-        return Judgement(None, failure=reason, cut_tokens=cut)
-    return Judgement(score if score is not None else 0.0, cut_tokens=cut)
+        return Verdict(None, failure=reason, cut_tokens=cut)
+    return Verdict(score if score is not None else 0.0, cut_tokens=cut)
 
 
-def _noted(judged: Sequence[Judgement], usage: Usage, repairs: int) -> tuple[Judgement, ...]:
+def _noted(judged: Sequence[Verdict], usage: Usage, repairs: int) -> tuple[Verdict, ...]:
     """What the group cost, noted on its first document."""
     first, *others = judged
-    noted = Judgement(
+    noted = Verdict(
         first.score, failure=first.failure, cut_tokens=first.cut_tokens, repairs=repairs, usage=usage
     )
     return (noted, *others)

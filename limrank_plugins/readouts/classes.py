@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Classifies, Classify, Failed, Numbers, Program, Reply
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grouped import arrangements
@@ -49,14 +49,14 @@ class PassageClass:
         seen = [document for document, reason in zip(documents, blind, strict=True) if reason is None]
         replies = iter((yield [Classify(clean_text(document.passage), (label,)) for document in seen]))
         judged = [
-            self._judged(next(replies)) if reason is None else Judgement(None, failure=reason)
+            self._judged(next(replies)) if reason is None else Verdict(None, failure=reason)
             for reason in blind
         ]
         return Scores(tuple(judged))
 
-    def _judged(self, reply: Reply) -> Judgement:
+    def _judged(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
-            return Judgement(None, failure=reply.reason, usage=reply.usage)
+            return Verdict(None, failure=reply.reason, usage=reply.usage)
         numbers = _checked(reply, 1)
         return activated(numbers.values[0], self.activation, numbers)
 
@@ -92,18 +92,18 @@ class JointClasses:
         blind = [unseen(query, document) for document in documents]
         places = [place for place, reason in enumerate(blind) if reason is None]
         seen = [documents[place] for place in places]
-        judged = [Judgement(None, failure=reason) for reason in blind]
+        judged = [Verdict(None, failure=reason) for reason in blind]
         if seen:
             shown = arrangements(seen, settings)
             passages = [clean_text(document.passage) for document in seen]
             replies = yield [Classify(text, tuple(passages[i] for i in order)) for order in shown]
-            for place, judgement in zip(places, self._merged(shown, replies, passages), strict=True):
-                judged[place] = judgement
+            for place, verdict in zip(places, self._merged(shown, replies, passages), strict=True):
+                judged[place] = verdict
         return Scores(tuple(judged))
 
     def _merged(
         self, shown: Sequence[Sequence[int]], replies: Sequence[Reply], passages: Sequence[str]
-    ) -> list[Judgement]:
+    ) -> list[Verdict]:
         size = len(passages)
         usage = Usage()
         logits: list[list[float]] = [[] for _ in range(size)]
@@ -119,16 +119,16 @@ class JointClasses:
                 logits[place].append(value)
         # The longest are cut first; how many tokens of each is not known, so all are noted on the longest.
         longest = max(range(size), key=lambda i: len(passages[i]))
-        judged: list[Judgement] = []
+        judged: list[Verdict] = []
         for i, values in enumerate(logits):
             cost = usage if i == 0 else Usage()
             if not values:
-                judged.append(Judgement(None, failure=failure, usage=cost))
+                judged.append(Verdict(None, failure=failure, usage=cost))
                 continue
             mean = math.fsum(values) / len(values)
             score, tie = (mean, None) if self.activation == "none" else (sigmoid(mean), mean)
             judged.append(
-                Judgement(
+                Verdict(
                     score,
                     tie,
                     cut_tokens=cut if i == longest else 0,

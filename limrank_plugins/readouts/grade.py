@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Generates, Program, ReadLabels, ReadsLabels
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
@@ -88,16 +88,16 @@ class GenerateGrade:
         done = [self._judged(one) for one in written]
         return Scores(tuple(mean_of(done[start : start + size]) for start in range(0, len(done), size)))
 
-    def _judged(self, written: Written) -> Judgement:
+    def _judged(self, written: Written) -> Verdict:
         cut, usage = written.cut_tokens, written.usage
         if written.failure is not None:
-            return Judgement(None, explanation=written.thought, failure=written.failure, usage=usage)
+            return Verdict(None, explanation=written.thought, failure=written.failure, usage=usage)
         read = read_grade(written.text, self.scale)
         explanation = read.before or written.thought
         if read.grade is None:
             reason = f"the model wrote no score from 0 to {self.scale} in <score> tags"
-            return Judgement(None, explanation=explanation, failure=reason, cut_tokens=cut, usage=usage)
-        return Judgement(read.grade, explanation=explanation, cut_tokens=cut, usage=usage)
+            return Verdict(None, explanation=explanation, failure=reason, cut_tokens=cut, usage=usage)
+        return Verdict(read.grade, explanation=explanation, cut_tokens=cut, usage=usage)
 
 
 def expected_grade(logits: Sequence[float]) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, LabelReading, Program, ReadLabels, ReadsLabels, Reply
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
@@ -123,18 +123,18 @@ class LabelScores:
         return Scores(tuple(_judgement(read, i) for i in range(size)))
 
 
-def _judgement(read: LabelsRead, position: int) -> Judgement:
+def _judgement(read: LabelsRead, position: int) -> Verdict:
     """What the labels say about one document; what the question cost is noted on the first."""
     cut = read.cut_tokens[position] if read.cut_tokens else 0
     usage = read.usage if position == 0 else Usage()
     if read.failure is not None:
-        return Judgement(None, failure=read.failure, cut_tokens=cut, usage=usage)
+        return Verdict(None, failure=read.failure, cut_tokens=cut, usage=usage)
     value = read.values[position]
     repairs = read.repairs if position == 0 else 0
     if not math.isfinite(value):
         reason = f"the logit of its label is {value}, which is no score"
-        return Judgement(None, failure=reason, cut_tokens=cut, repairs=repairs, usage=usage)
-    return Judgement(value, cut_tokens=cut, repairs=repairs, usage=usage)
+        return Verdict(None, failure=reason, cut_tokens=cut, repairs=repairs, usage=usage)
+    return Verdict(value, cut_tokens=cut, repairs=repairs, usage=usage)
 
 
 def _values(reply: Reply, *, shares: bool) -> list[float] | str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers, Program, ReadsLikelihood, Reply
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
@@ -48,7 +48,7 @@ class QueryLikelihood:
         if query.images:
             # Words have a likelihood here, pictures none; they must not be left out silently.
             reason = "the query has an image, whose likelihood cannot be read: use a recipe for images"
-            return Scores(tuple(Judgement(None, failure=reason) for _ in documents))
+            return Scores(tuple(Verdict(None, failure=reason) for _ in documents))
         # A word that follows on other words has a space before it.
         text = " " + clean_text(instructed(query, settings.instruction)).strip()
         prompts = [
@@ -57,14 +57,14 @@ class QueryLikelihood:
         replies = yield [Likelihood(prompt, text) for prompt in prompts]
         return Scores(tuple(self._judged(reply) for reply in replies))
 
-    def _judged(self, reply: Reply) -> Judgement:
+    def _judged(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
-            return Judgement(None, failure=reply.reason, usage=reply.usage)
+            return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
             raise TypeError(f"a backend answered a likelihood question with {type(reply).__name__}")
         total = math.fsum(reply.values)
         if not reply.values or not math.isfinite(total):
             reason = f"the log-probabilities of the query are {list(reply.values)}"
-            return Judgement(None, failure=reason, usage=reply.usage)
+            return Verdict(None, failure=reason, usage=reply.usage)
         score = total / len(reply.values) if self.reduce == "mean" else total
-        return Judgement(score, cut_tokens=reply.cut_tokens, usage=reply.usage)
+        return Verdict(score, cut_tokens=reply.cut_tokens, usage=reply.usage)

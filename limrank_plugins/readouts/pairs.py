@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, Numbers, Program, Reply, ScorePair, ScoresPairs
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
@@ -57,14 +57,14 @@ class PairScore:
         )
         return Scores(
             tuple(
-                self._judged(next(replies)) if reason is None else Judgement(None, failure=reason)
+                self._judged(next(replies)) if reason is None else Verdict(None, failure=reason)
                 for reason in blind
             )
         )
 
-    def _judged(self, reply: Reply) -> Judgement:
+    def _judged(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
-            return Judgement(None, failure=reply.reason, usage=reply.usage)
+            return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
             raise TypeError(f"a backend answered a pair question with {type(reply).__name__}")
         return activated(reply.values[0], self.activation, reply)
@@ -76,13 +76,13 @@ def check_activation(activation: str) -> None:
         raise InputError(f"activation must be 'none' or 'sigmoid', but got {activation!r}")
 
 
-def activated(value: float, activation: Activation, reply: Numbers) -> Judgement:
-    """The judgement this number is; one that is not finite is a failure."""
+def activated(value: float, activation: Activation, reply: Numbers) -> Verdict:
+    """The verdict this number is; one that is not finite is a failure."""
     if not math.isfinite(value):
-        return Judgement(None, failure=f"the score is {value}", usage=reply.usage)
+        return Verdict(None, failure=f"the score is {value}", usage=reply.usage)
     if activation == "none":
-        return Judgement(value, cut_tokens=reply.cut_tokens, usage=reply.usage)
-    return Judgement(sigmoid(value), tie=value, cut_tokens=reply.cut_tokens, usage=reply.usage)
+        return Verdict(value, cut_tokens=reply.cut_tokens, usage=reply.usage)
+    return Verdict(sigmoid(value), tie=value, cut_tokens=reply.cut_tokens, usage=reply.usage)
 
 
 def sigmoid(value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Reply, Request
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 
@@ -35,5 +35,5 @@ class Prior:
         known = [document.prior for document in documents if document.prior is not None]
         least = min(known, default=0.0)
         scores = [least if document.prior is None else document.prior for document in documents]
-        return Scores(tuple(Judgement(float(score)) for score in scores))
+        return Scores(tuple(Verdict(float(score)) for score in scores))
         yield []  # never reached: a program is a generator, also where it has nothing to ask

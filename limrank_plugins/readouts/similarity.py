@@ -14,7 +14,7 @@ import numpy as np
 
 from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Embedded, Encode, Encodes, Failed, Program, Request
-from limrank_plugins.data import Document, Judgement, Query
+from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import clean_text
@@ -46,21 +46,21 @@ class Similarity:
         questions += [Encode(clean_text(d.passage), "passage", d.images) for d in documents]
         asked, *passages = yield questions
         if isinstance(asked, Failed):
-            return Scores(tuple(Judgement(None, failure=asked.reason) for _ in documents))
+            return Scores(tuple(Verdict(None, failure=asked.reason) for _ in documents))
         if not isinstance(asked, Embedded):
             raise TypeError(f"a backend answered an encoding question with {type(asked).__name__}")
         lift = self.lift([document.prior for document in documents])
-        judgements: list[Judgement] = []
+        verdicts: list[Verdict] = []
         for position, reply in enumerate(passages):
             usage = reply.usage + asked.usage if position == 0 else reply.usage
             if isinstance(reply, Embedded):
                 score = cosine(asked.vector, reply.vector) + lift[position]
                 failure = None if np.isfinite(score) else f"the similarity is {score}"
-                judgements.append(Judgement(None if failure else score, failure=failure, usage=usage))
+                verdicts.append(Verdict(None if failure else score, failure=failure, usage=usage))
             else:
                 reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
-                judgements.append(Judgement(None, failure=reason, usage=usage))
-        return Scores(tuple(judgements))
+                verdicts.append(Verdict(None, failure=reason, usage=usage))
+        return Scores(tuple(verdicts))
 
     def lift(self, priors: Sequence[float | None]) -> list[float]:
         """What each prior adds to its document's cosine."""

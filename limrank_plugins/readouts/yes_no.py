@@ -24,7 +24,7 @@ from limrank_plugins.backends.protocols import (
     Reply,
     Request,
 )
-from limrank_plugins.data import Document, Judgement, Query, Usage
+from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Intent, Template, instructed, intended
 from limrank_plugins.readouts import Settings
@@ -73,14 +73,14 @@ def probability(logits: Sequence[float]) -> float | None:
     return math.exp(difference) / (1.0 + math.exp(difference))
 
 
-def _read(prompts: list[Prompt], template: Template) -> Program[list[Judgement]]:
+def _read(prompts: list[Prompt], template: Template) -> Program[list[Verdict]]:
     said = template.no_think
     closed = [prompt.then(Segment(said)) if said else prompt for prompt in prompts]
     replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
     return [verdict(reply) for reply in replies]
 
 
-def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Judgement]]:
+def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Verdict]]:
     draws: list[Request] = [
         Generate(
             prompt,
@@ -96,7 +96,7 @@ def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Pro
         for sample in range(settings.samples)
     ]
     thoughts = yield draws
-    samples: list[Judgement | None] = [None] * len(thoughts)
+    samples: list[Verdict | None] = [None] * len(thoughts)
     unfinished: list[tuple[int, Generated, str]] = []
     for position, thought in enumerate(thoughts):
         if not isinstance(thought, Generated):
@@ -138,7 +138,7 @@ def verdict(
     explanation: str | None = None,
     spent: Usage | None = None,
     score_of: Callable[[Sequence[float]], float | None] = probability,
-) -> Judgement:
+) -> Verdict:
     """What a label reading says about a document.
 
     Args:
@@ -149,24 +149,24 @@ def verdict(
     """
     usage = reply.usage if spent is None else reply.usage + spent
     if isinstance(reply, Failed):
-        return Judgement(None, explanation=explanation, failure=reply.reason, usage=usage)
+        return Verdict(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
         raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
     score = score_of(reply.logits)
     if score is None:
         reason = f"the label logits are {list(reply.logits)}, which give no probability"
-        return Judgement(None, explanation=explanation, failure=reason, usage=usage)
-    return Judgement(score, explanation=explanation, cut_tokens=reply.cut_tokens, usage=usage)
+        return Verdict(None, explanation=explanation, failure=reason, usage=usage)
+    return Verdict(score, explanation=explanation, cut_tokens=reply.cut_tokens, usage=usage)
 
 
-def _with_cut(judged: Judgement, cut_tokens: int) -> Judgement:
+def _with_cut(judged: Verdict, cut_tokens: int) -> Verdict:
     cut = max(judged.cut_tokens, cut_tokens)
-    return Judgement(
+    return Verdict(
         judged.score, judged.tie, judged.explanation, judged.failure, cut, judged.repairs, judged.usage
     )
 
 
-def mean_of(samples: Sequence[Judgement]) -> Judgement:
+def mean_of(samples: Sequence[Verdict]) -> Verdict:
     """The mean score of the samples that were judged; the others count as repairs.
 
     The explanation is that of the sample nearest to the mean. All failed: the first failure.
@@ -178,10 +178,10 @@ def mean_of(samples: Sequence[Judgement]) -> Judgement:
         usage = usage + sample.usage
     judged = [(sample, sample.score) for sample in samples if sample.score is not None]
     if not judged:
-        return Judgement(None, explanation=samples[0].explanation, failure=samples[0].failure, usage=usage)
+        return Verdict(None, explanation=samples[0].explanation, failure=samples[0].failure, usage=usage)
     mean = math.fsum(score for _, score in judged) / len(judged)
     nearest = min(judged, key=lambda pair: abs(pair[1] - mean))[0]
-    return Judgement(
+    return Verdict(
         mean,
         explanation=nearest.explanation,
         cut_tokens=max(sample.cut_tokens for sample in samples),

@@ -17,7 +17,7 @@ def recipe(intent: Intent = "either") -> Recipe:
     return replace(
         limrank.recipe(intent),
         name="rank1",
-        summary="as limrank, with the weights trained on 386,000 reasoned MS MARCO judgements",
+        summary="as limrank, with the weights trained on 386,000 reasoned MS MARCO verdicts",
         model="jhu-clsp/rank1-7b",
         paper="arXiv:2502.18418",
         licence="MIT; base Qwen2.5-7B: Apache-2.0",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.data import Document, Query
-from limrank_plugins.io import read_documents, read_lines, read_qrels, read_queries
+from limrank_plugins.files import read_lines
+from limrank_plugins.io import read_documents, read_qrels, read_queries
 
 _FOLDER = Path(__file__).parent
 
@@ -40,5 +41,5 @@ def qrels() -> dict[str, dict[str, int]]:
 
 
 def reasons() -> list[dict[str, Any]]:
-    """One line for every judgement: its kind and why."""
+    """One line for every verdict: its kind and why."""
     return [json.loads(line) for _, line in read_lines(_FOLDER / "reasons.jsonl")]

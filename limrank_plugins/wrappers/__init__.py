@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from limrank_plugins.answers import Outcome
 from limrank_plugins.backends.protocols import Reply
-from limrank_plugins.data import Document, Judgement, Query, ScoreKind, Usage
+from limrank_plugins.data import Document, Query, ScoreKind, Usage, Verdict
 
 Asked = Generator[list[Any], list[Reply], Outcome]
 """A program about some documents; its questions are opaque to a wrapper, which only passes them on."""
@@ -68,7 +68,7 @@ class Wrapper(Protocol):
         """The outcome for a query's documents; no questions where there is nothing to ask."""
 
 
-def after(before: Judgement, now: Judgement) -> Judgement:
+def after(before: Verdict, now: Verdict) -> Verdict:
     """What was found out later, and the cost of both."""
     return replace(
         now,
@@ -78,9 +78,9 @@ def after(before: Judgement, now: Judgement) -> Judgement:
     )
 
 
-def spent_on(judgements: Iterable[Judgement]) -> Usage:
+def spent_on(verdicts: Iterable[Verdict]) -> Usage:
     """What they cost together."""
     usage = Usage()
-    for judgement in judgements:
-        usage = usage + judgement.usage
+    for verdict in verdicts:
+        usage = usage + verdict.usage
     return usage

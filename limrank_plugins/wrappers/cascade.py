@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Judgement, Query, ScoreKind
+from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, spent_on
 from limrank_plugins.wrappers.budget import Budget, check_top
@@ -49,13 +49,13 @@ class Cascade:
         """See the class."""
         cheap, dear = parts
         if len(documents) < 2:
-            return Outcome(tuple(Judgement(None) for _ in documents), list(range(len(documents))))
+            return Outcome(tuple(Verdict(None) for _ in documents), list(range(len(documents))))
         first = yield from cheap.about(documents)
         said = first.reasons_given()
         ranked = [i for i in first.best_first() if said[i].failure is None]
         head = ranked[: self.budget.documents if self.budget.documents is not None else self.top]
         judged: list[int] = []
-        found: list[Judgement] = []
+        found: list[Verdict] = []
         order: list[int] | None = None
         for wave in self.budget.waves(head):
             outcome = yield from dear.about([documents[i] for i in wave])
@@ -64,8 +64,8 @@ class Cascade:
             order = outcome.order
             if self.budget.spent(spent_on(found)):
                 break
-        for i, judgement in zip(judged, found, strict=True):
-            said[i] = after(said[i], judgement)
+        for i, verdict in zip(judged, found, strict=True):
+            said[i] = after(said[i], verdict)
         # There is an order only where one wave was all: several are asked of recipes that score one by one.
         settled = [judged[at] for at in Outcome(tuple(found), order).best_first()]
         failed = sorted(set(range(len(documents))).difference(ranked))

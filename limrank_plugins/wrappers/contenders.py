@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from limrank_plugins.answers import Outcome, arrange
-from limrank_plugins.data import Document, Judgement, Query, ScoreKind
+from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers import Ask, Asked, Facts, after, spent_on
 from limrank_plugins.wrappers.budget import Budget, check_top
@@ -51,9 +51,9 @@ class Contenders:
         """See the class."""
         cheap, dear = parts
         first = yield from cheap.about(documents)
-        said = [replace(judgement, tie=judgement.score) for judgement in first.reasons_given()]
-        left = {i for i, judgement in enumerate(said) if judgement.failure is None}
-        thoughts: list[Judgement] = []
+        said = [replace(verdict, tie=verdict.score) for verdict in first.reasons_given()]
+        left = {i for i, verdict in enumerate(said) if verdict.failure is None}
+        thoughts: list[Verdict] = []
         while left and not self.budget.spent(spent_on(thoughts)):
             standing = [i for i in arrange(said) if said[i].failure is None][: self.top]
             contenders = [i for i in standing if i in left]
@@ -63,8 +63,8 @@ class Contenders:
                 break
             wave = self.budget.waves(contenders)[0]
             outcome = yield from dear.about([documents[i] for i in wave])
-            for i, judgement in zip(wave, outcome.reasons_given(), strict=True):
-                thoughts.append(judgement)
-                said[i] = after(said[i], replace(judgement, tie=said[i].tie))
+            for i, verdict in zip(wave, outcome.reasons_given(), strict=True):
+                thoughts.append(verdict)
+                said[i] = after(said[i], replace(verdict, tie=said[i].tie))
                 left.remove(i)
         return Outcome(tuple(said))

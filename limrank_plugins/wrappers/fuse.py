@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Judgement, Query, ScoreKind
+from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.wrappers import Ask, Asked, Facts, after
@@ -58,34 +58,32 @@ class Fuse:
         found = yield from together([part.about(documents) for part in parts])
         weights = self.weights if self.weights else (1.0,) * len(parts)
         total = [0.0] * len(documents)
-        said: list[Judgement] | None = None
+        said: list[Verdict] | None = None
         for outcome, weight in zip(found, weights, strict=True):
-            judgements = outcome.reasons_given()
-            for i, value in self._values(outcome, judgements).items():
+            verdicts = outcome.reasons_given()
+            for i, value in self._values(outcome, verdicts).items():
                 total[i] += weight * value
-            said = (
-                judgements if said is None else [_both(*pair) for pair in zip(said, judgements, strict=True)]
-            )
+            said = verdicts if said is None else [_both(*pair) for pair in zip(said, verdicts, strict=True)]
         return Outcome(
             tuple(
-                Judgement(
-                    None if judgement.failure is not None else score,
-                    explanation=judgement.explanation,
-                    failure=judgement.failure,
-                    cut_tokens=judgement.cut_tokens,
-                    repairs=judgement.repairs,
-                    usage=judgement.usage,
+                Verdict(
+                    None if verdict.failure is not None else score,
+                    explanation=verdict.explanation,
+                    failure=verdict.failure,
+                    cut_tokens=verdict.cut_tokens,
+                    repairs=verdict.repairs,
+                    usage=verdict.usage,
                 )
-                for judgement, score in zip(said or [], total, strict=True)
+                for verdict, score in zip(said or [], total, strict=True)
             )
         )
 
-    def _values(self, outcome: Outcome, judgements: Sequence[Judgement]) -> dict[int, float]:
+    def _values(self, outcome: Outcome, verdicts: Sequence[Verdict]) -> dict[int, float]:
         """By position, what a part gives to each document it judged, before it is weighted."""
         if self.method == "rrf":
-            judged = [i for i in outcome.best_first() if judgements[i].failure is None]
+            judged = [i for i in outcome.best_first() if verdicts[i].failure is None]
             return {i: 1 / (self.k + rank) for i, rank in zip(judged, _ranks(judged, outcome), strict=True)}
-        scores = {i: j.score for i, j in enumerate(judgements) if j.score is not None}
+        scores = {i: j.score for i, j in enumerate(verdicts) if j.score is not None}
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
         # Halved where the difference of two large numbers of opposite sign would overflow.
         by = 1.0 if math.isfinite(high - low) else 0.5
@@ -97,18 +95,18 @@ def _ranks(judged: Sequence[int], outcome: Outcome) -> list[int]:
     """From 1; documents with equal scores (and tie-breakers) share the first of their ranks."""
     if outcome.order is not None:
         return list(range(1, len(judged) + 1))
-    said = [outcome.judgements[i] for i in judged]
+    said = [outcome.verdicts[i] for i in judged]
     # As in `arrange`: a tie-breaker that only some documents have is none.
-    use_ties = all(judgement.tie is not None for judgement in said)
+    use_ties = all(verdict.tie is not None for verdict in said)
     first: dict[object, int] = {}
-    keys = [(judgement.score, judgement.tie if use_ties else None) for judgement in said]
+    keys = [(verdict.score, verdict.tie if use_ties else None) for verdict in said]
     return [first.setdefault(key, rank) for rank, key in enumerate(keys, start=1)]
 
 
-def _both(before: Judgement, now: Judgement) -> Judgement:
+def _both(before: Verdict, now: Verdict) -> Verdict:
     """A document that failed in one of the parts has failed; the last thought about it is kept."""
     merged = after(before, now)
-    return Judgement(
+    return Verdict(
         merged.score,
         explanation=now.explanation if now.explanation is not None else before.explanation,
         failure=before.failure if before.failure is not None else now.failure,

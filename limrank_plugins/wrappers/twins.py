@@ -11,7 +11,7 @@ from limrank_plugins.wrappers import Asked
 
 
 def once_each(documents: Sequence[Document], ask: Callable[[Sequence[Document]], Asked]) -> Asked:
-    """Ask about the first of each set of twins; the others get its judgement, and the places behind it."""
+    """Ask about the first of each set of twins; the others get its verdict, and the places behind it."""
     first: dict[object, int] = {}
     same = [
         first.setdefault((document.passage, document.images, document.prior), i)
@@ -19,13 +19,13 @@ def once_each(documents: Sequence[Document], ask: Callable[[Sequence[Document]],
     ]
     kept = list(dict.fromkeys(same))
     outcome = yield from ask([documents[i] for i in kept])
-    said = dict(zip(kept, outcome.judgements, strict=True))
-    judgements = tuple(
+    said = dict(zip(kept, outcome.verdicts, strict=True))
+    verdicts = tuple(
         said[of] if of == i else replace(said[of], usage=Usage(), repairs=0) for i, of in enumerate(same)
     )
     if outcome.order is None:
-        return Outcome(judgements)
+        return Outcome(verdicts)
     behind: dict[int, list[int]] = {}
     for i, of in enumerate(same):
         behind.setdefault(of, []).append(i)
-    return Outcome(judgements, [i for at in outcome.order for i in behind[kept[at]]])
+    return Outcome(verdicts, [i for at in outcome.order for i in behind[kept[at]]])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from limrank_plugins.answers import Outcome, arrange
-from limrank_plugins.data import Document, Judgement, Query, ScoreKind
+from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.wrappers import Ask, Asked, Facts, after
@@ -61,29 +61,29 @@ class Vote:
         found = yield from together([part.about([documents[i] for i in order]) for order in orders])
         size = len(documents)
         votes: list[list[float]] = [[] for _ in range(size)]
-        said: list[Judgement | None] = [None] * size
+        said: list[Verdict | None] = [None] * size
         scored = all(outcome.order is None for outcome in found)
         for order, outcome in zip(orders, found, strict=True):
             places = {position: place for place, position in enumerate(outcome.best_first())}
-            for position, judgement in enumerate(outcome.reasons_given()):
+            for position, verdict in enumerate(outcome.reasons_given()):
                 i = order[position]
-                if judgement.failure is None:
+                if verdict.failure is None:
                     votes[i].append(
-                        judgement.score if scored and judgement.score is not None else -places[position]
+                        verdict.score if scored and verdict.score is not None else -places[position]
                     )
-                said[i] = _merged(said[i], judgement)
-        judgements = tuple(
+                said[i] = _merged(said[i], verdict)
+        verdicts = tuple(
             replace(
-                judgement,
+                verdict,
                 score=math.fsum(votes[i]) / len(votes[i]) if votes[i] else None,
                 tie=None,
-                failure=None if votes[i] else judgement.failure,
-                repairs=judgement.repairs + (len(orders) - len(votes[i]) if votes[i] else 0),
+                failure=None if votes[i] else verdict.failure,
+                repairs=verdict.repairs + (len(orders) - len(votes[i]) if votes[i] else 0),
             )
-            for i, judgement in enumerate(said)
-            if judgement is not None
+            for i, verdict in enumerate(said)
+            if verdict is not None
         )
-        return Outcome(judgements, None if scored else arrange(judgements))
+        return Outcome(verdicts, None if scored else arrange(verdicts))
 
     def _orders(self, documents: Sequence[Document]) -> list[list[int]]:
         """The first stage's order, and the others."""
@@ -102,7 +102,7 @@ class Vote:
         return orders
 
 
-def _merged(before: Judgement | None, now: Judgement) -> Judgement:
+def _merged(before: Verdict | None, now: Verdict) -> Verdict:
     """The first answer's words, the cost of all."""
     if before is None:
         return now

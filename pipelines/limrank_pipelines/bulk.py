@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import ranking_record, write_parts, write_whole
+from limrank_plugins.files import write_parts, write_whole
+from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.segments import clean_text
 

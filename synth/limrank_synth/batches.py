@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, write_parts
+from limrank_plugins.files import read_lines, write_parts
 from limrank_synth.asking import Question
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.endpoints import read_reply, request_body

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
 from limrank_synth import savings as money
 from limrank_synth.layout import pointwise_prompt

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import write_whole
 from limrank_plugins.folders import whole_folder
-from limrank_plugins.io import write_whole
 from limrank_synth.card import CARD, PLOTS, Facts, write_card
 from limrank_synth.exports import Options, Written, layout_names, load_layout
 from limrank_synth.exports.pictures import IMAGES, PICTURE_LAYOUTS, PictureQuery, write_pictures

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines, write_parts, write_whole
+from limrank_plugins.files import read_lines, write_parts, write_whole
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import Rejection, Row
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_order, split_thought
 from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text

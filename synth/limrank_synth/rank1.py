@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 from limrank_synth.layout import OPENING, read_completion, template
 from limrank_synth.records import Rejection, Row, Source
 from limrank_synth.stages.seeds import MS_MARCO

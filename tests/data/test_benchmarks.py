@@ -15,7 +15,7 @@ from limrank_evals.exclusion import read_excluded
 from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_rows
 from limrank_plugins.cli import build_app
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 pytestmark = pytest.mark.data
 

@@ -17,7 +17,7 @@ from limrank_evals.reasonrank import read_reasonrank
 from limrank_evals.runs import Row, Rows, arranged, read_rows, tied
 from limrank_evals.scoring import score
 from limrank_plugins.cli import build_app
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 pytestmark = pytest.mark.data
 

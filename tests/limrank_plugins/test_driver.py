@@ -11,7 +11,7 @@ from scripts import full_backend, reranker
 
 from limrank_plugins import Reranker, Store
 from limrank_plugins.backends.protocols import Encode, LabelReading, Program, ReadLabels
-from limrank_plugins.data import Judgement
+from limrank_plugins.data import Verdict
 from limrank_plugins.driver import arun, on, run, together
 from limrank_plugins.errors import BackendError, CapabilityError, RankingFailed
 
@@ -221,4 +221,4 @@ def test_seconds_and_tokens_add_up():
     ranking = reranker().rank("q", TEXTS)
     assert ranking.usage.seconds > 0
     assert ranking.usage.generated_tokens > 0
-    assert isinstance(Judgement(None).usage.calls, int)
+    assert isinstance(Verdict(None).usage.calls, int)

@@ -1,4 +1,4 @@
-"""The shipped collection is what its README says: counts, kinds, judgements, reasons."""
+"""The shipped collection is what its README says: counts, kinds, verdicts, reasons."""
 
 from __future__ import annotations
 

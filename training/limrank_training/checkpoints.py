@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import require
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 
 MARK = "whole.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from limrank_plugins.backends.local.loading import checked_source, told
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint

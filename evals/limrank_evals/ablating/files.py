@@ -7,7 +7,7 @@ from pathlib import Path
 
 from limrank_evals.ablating.plots import draw_arms
 from limrank_evals.ablating.reporting import Report
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 
 REPORT, MARKDOWN, LATEX = "report.json", "table.md", "table.tex"
 

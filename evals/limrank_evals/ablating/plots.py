@@ -11,7 +11,7 @@ from limrank_evals.ablating.arms import Arm
 from limrank_evals.ablating.comparing import Line, Panel
 from limrank_evals.ablating.reporting import Report
 from limrank_plugins.errors import require
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 
 PNG = "arms.png"
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d9822b", "#8a8f98"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 ROWS = "rows.jsonl"
 """What `limrank synth run` and `limrank synth mix` call the rows in their folders."""

@@ -41,7 +41,7 @@ from limrank_evals.folders import (
 )
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.io import write_parts, write_whole
+from limrank_plugins.files import write_parts, write_whole
 from limrank_plugins.store import Store
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 Sort = Literal["direct", "indirect", "negative"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

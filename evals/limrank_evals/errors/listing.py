@@ -16,7 +16,7 @@ from typing import Any
 
 from limrank_evals.runs import Ranked, Rows, TieRule, arranged, read_rows
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from limrank_evals.folders import (
 )
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import check_trec_ids, write_run, write_whole
+from limrank_plugins.files import write_whole
+from limrank_plugins.io import check_trec_ids, write_run
 
 SCHEMA = "limrank evaluation 1"
 FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qrels.trec", "result.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 
 def repository_file(source: str | os.PathLike[str], *names: str) -> Path:

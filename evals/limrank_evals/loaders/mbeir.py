@@ -27,8 +27,8 @@ from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
 from limrank_evals.loaders.rows import field, file_rows
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_lines
 from limrank_plugins.images import Image, read_images
-from limrank_plugins.io import read_lines
 
 HUB = "TIGER-Lab/M-BEIR"
 LICENCE = "MIT (its format; texts and pictures: their sources')"

@@ -27,7 +27,7 @@ from limrank_evals.loaders.files import repository_file
 from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 TREC_DL_MEASURES = ("nDCG@10", "AP(rel=2)@1000", "RR(rel=2)@10", "R(rel=2)@1000")
 LICENCE = "MS MARCO: non-commercial research; judgements: NIST, public domain"

@@ -11,7 +11,7 @@ from limrank_evals.questions.evaluated import QuestionsEvaluated
 from limrank_evals.questions.page import page
 from limrank_evals.questions.report import report
 from limrank_evals.questions.rows import latex, markdown
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
 
 

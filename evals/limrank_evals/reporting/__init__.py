@@ -21,7 +21,7 @@ from limrank_evals.reporting.machine import SCHEMA, report_json
 from limrank_evals.reporting.page import report_html
 from limrank_evals.reporting.shown import clean
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
 
 __all__ = ["SCHEMA", "write_reports"]

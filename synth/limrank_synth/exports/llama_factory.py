@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_synth.exports import Layout, Options, Written
 from limrank_synth.layout import OPENING, completion, pointwise_prompt
 from limrank_synth.lines import whole_lines

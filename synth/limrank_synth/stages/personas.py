@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 from limrank_synth.records import Persona, Source
 
 OURS = Source("limrank personas", "MIT", commercial=True)

@@ -20,7 +20,7 @@ from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import read_rows
 from limrank_evals.scoring import score
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 from limrank_plugins.reranker import Reranker
 from limrank_training import run as training
 

@@ -12,7 +12,7 @@ from scripts import full_backend, passage_of, passages_of
 
 from limrank_plugins import Document, Reranker, ScriptedFailure, load_recipe
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Request
-from limrank_plugins.data import Judgement, Query, Usage
+from limrank_plugins.data import Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Readout, Settings
@@ -29,7 +29,7 @@ def ask(
     settings: Settings,
     template: str,
     passages: tuple[str, ...] = ("a", "b"),
-) -> tuple[list[Judgement], list[list[Request]]]:
+) -> tuple[list[Verdict], list[list[Request]]]:
     documents = [Document(text, id=str(i)) for i, text in enumerate(passages)]
     program = readout.ask(Query("q"), documents, load_template(template), settings)
     rounds: list[list[Request]] = []
@@ -39,7 +39,7 @@ def ask(
             rounds.append(requests)
             requests = program.send([reply(request) for request in requests])
     except StopIteration as finished:
-        return finished.value.judgements(len(passages)), rounds
+        return finished.value.verdicts(len(passages)), rounds
 
 
 # ---- expected -----------------------------------------------------------------------------------

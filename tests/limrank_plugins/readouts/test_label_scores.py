@@ -43,14 +43,14 @@ def likes(values: dict[str, float]) -> Callable[[Request], LabelReading]:
 
 
 def scores(answer: Scores) -> list[float | None]:
-    return [judgement.score for judgement in answer.judged]
+    return [verdict.score for verdict in answer.judged]
 
 
 def test_one_question_reads_the_logits_as_they_are():
     answer, (request,) = ask(likes({"a": -1.0, "b": 3.0, "c": 2.5}))
     assert scores(answer) == [-1.0, 3.0, 2.5]
     assert answer.order() == (1, 2, 0)
-    assert [judgement.usage.prompt_tokens for judgement in answer.judged] == [5, 0, 0]
+    assert [verdict.usage.prompt_tokens for verdict in answer.judged] == [5, 0, 0]
     assert isinstance(request, ReadLabels)
     assert request.labels == ("A", "B", "C")
     assert request.prompt.segments[-1].text == "["
@@ -114,8 +114,8 @@ def test_a_failed_permutation_is_a_repair():
     assert answer.order() == (2, 0, 1)
     total = math.log(2 + math.e)
     assert scores(answer) == pytest.approx([-total, -total, 1 - total]), "the mean of those that were read"
-    assert [judgement.repairs for judgement in answer.judged] == [1, 0, 0]
-    assert {judgement.failure for judgement in answer.judged} == {None}
+    assert [verdict.repairs for verdict in answer.judged] == [1, 0, 0]
+    assert {verdict.failure for verdict in answer.judged} == {None}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_where_nothing_was_read_all_fail(reply: Callable[[Request], object], rea
     answer, _ = ask(reply, Settings(samples=samples))
     assert scores(answer) == [None] * 3
     assert answer.order() == (0, 1, 2)
-    assert all(reason in judgement.failure for judgement in answer.judged)
+    assert all(reason in verdict.failure for verdict in answer.judged)
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -146,7 +146,7 @@ def test_an_impossible_label_is_a_failure_and_no_number(samples: int):
 def test_tokens_that_were_cut_are_noted():
     long = [Document("a", id="a"), Document("b" * 99, id="b")]
     answer, _ = ask(lambda request: LabelReading((1.0, 0.0), cut_tokens=7), documents=long)
-    assert [judgement.cut_tokens for judgement in answer.judged] == [0, 7]
+    assert [verdict.cut_tokens for verdict in answer.judged] == [0, 7]
 
 
 def test_neither_passages_nor_the_query_can_write_a_letter():

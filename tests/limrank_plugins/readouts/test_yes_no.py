@@ -11,7 +11,7 @@ from scripts import full_backend
 
 from limrank_plugins import Reranker, ScriptedFailure
 from limrank_plugins.backends.protocols import Generate, ReadLabels
-from limrank_plugins.data import Judgement, Usage
+from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.yes_no import cut_back, mean_of, probability
 
@@ -133,14 +133,14 @@ def test_samples_are_drawn_apart_and_averaged():
 
 def test_the_mean_leaves_failed_samples_out_and_counts_them():
     samples = [
-        Judgement(0.2, explanation="low"),
-        Judgement(None, failure="out"),
-        Judgement(0.9, explanation="high"),
+        Verdict(0.2, explanation="low"),
+        Verdict(None, failure="out"),
+        Verdict(0.9, explanation="high"),
     ]
     mean = mean_of(samples)
     assert mean.score == pytest.approx(0.55)
     assert mean.repairs == 1
-    assert mean_of([Judgement(None, failure="first"), Judgement(None, failure="second")]).failure == "first"
+    assert mean_of([Verdict(None, failure="first"), Verdict(None, failure="second")]).failure == "first"
 
 
 def test_a_failed_verdict_keeps_its_thought_and_is_no_number():

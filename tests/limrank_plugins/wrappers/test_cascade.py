@@ -9,7 +9,7 @@ from scripted_parts import QUERY, Part, finished, numbers, told
 
 from limrank_plugins.answers import Outcome
 from limrank_plugins.arrange import to_ranking
-from limrank_plugins.data import Judgement
+from limrank_plugins.data import Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.wrappers.budget import Budget
@@ -67,7 +67,7 @@ def test_the_head_is_judged_from_its_front_until_the_budget_ends(
 def test_a_part_that_makes_an_order_is_followed():
     cheap = Part(told([0.1, 0.2, 0.3, 0.4, 0.5]))
     backwards = Part(
-        lambda text: Judgement(None), order=lambda texts: list(range(len(texts)))[::-1], comparable=False
+        lambda text: Verdict(None), order=lambda texts: list(range(len(texts)))[::-1], comparable=False
     )
     outcome = finished(Cascade(top=3)(QUERY, numbers(5), [cheap.ask, backwards.ask]))
     assert backwards.asked == [["4", "3", "2"]], "it sees the head in the cheap part's order"
@@ -75,11 +75,11 @@ def test_a_part_that_makes_an_order_is_followed():
 
 
 def test_a_failure_without_a_reason_is_a_failure():
-    cheap = Part(lambda text: Judgement(None if text == "1" else 1.0))
+    cheap = Part(lambda text: Verdict(None if text == "1" else 1.0))
     dear = Part(told([0.1, 0.2, 0.3]))
     outcome = finished(Cascade()(QUERY, numbers(3), [cheap.ask, dear.ask]))
     assert dear.asked == [["0", "2"]]
-    assert outcome.judgements[1].failure == "no reason given"
+    assert outcome.verdicts[1].failure == "no reason given"
 
 
 def test_where_the_cheap_part_fails_for_all_the_dear_one_is_not_asked():
@@ -93,7 +93,7 @@ def test_where_the_cheap_part_fails_for_all_the_dear_one_is_not_asked():
 def test_nothing_is_asked_about_fewer_than_two(size: int):
     part = Part(told([0.5]))
     outcome = finished(Cascade()(QUERY, numbers(size), [part.ask, part.ask]))
-    assert (part.asked, outcome) == ([], Outcome((Judgement(None),) * size, list(range(size))))
+    assert (part.asked, outcome) == ([], Outcome((Verdict(None),) * size, list(range(size))))
 
 
 def test_what_cannot_be_stopped_gets_no_budget_that_stops_it():

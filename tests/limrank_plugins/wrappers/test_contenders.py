@@ -72,12 +72,12 @@ def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(listed: tuple, bud
     if budget.tokens is not None:
         before_last = [int(text) for wave in part.asked[:-1] for text in wave]
         assert sum(costs[i] for i in before_last) < budget.tokens, "the wave that passes it is the last one"
-    for i, judgement in enumerate(outcome.judgements):
+    for i, verdict in enumerate(outcome.verdicts):
         said = dear[i] if i in thought and cheap[i] is not None else cheap[i]
-        assert judgement.score == said
-        assert judgement.failure == (None if said is not None else f"no answer about {i}")
-    order = arrange(outcome.judgements)
-    standing = [i for i in order if outcome.judgements[i].score is not None][:top]
+        assert verdict.score == said
+        assert verdict.failure == (None if said is not None else f"no answer about {i}")
+    order = arrange(outcome.verdicts)
+    standing = [i for i in order if outcome.verdicts[i].score is not None][:top]
     spent = budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens
     if len(thought) != budget.documents and not spent:
         assert set(standing) <= set(thought), "the top is settled, or the budget is used up"
@@ -92,13 +92,13 @@ def test_where_everything_contends_it_is_the_full_ranking(listed: tuple):
     ]
     both = [i for i in range(len(cheap)) if cheap[i] is not None and dear[i] is not None]
     expected = sorted(both, key=lambda i: (-dear[i], -cheap[i], i))
-    assert [i for i in arrange(outcome.judgements) if outcome.judgements[i].score is not None] == expected
+    assert [i for i in arrange(outcome.verdicts) if outcome.verdicts[i].score is not None] == expected
 
 
 def test_a_document_that_loses_its_place_makes_room_for_the_next():
     outcome, part = run([0.9, 0.8, 0.7, 0.1], [0.0, 0.85, 0.6, 0.9], [0] * 4, Budget(), top=1)
     assert part.asked == [["0"], ["1"]]
-    assert arrange(outcome.judgements) == [1, 2, 3, 0]
+    assert arrange(outcome.verdicts) == [1, 2, 3, 0]
 
 
 def test_seconds_end_it_after_the_wave_that_passes_them():
@@ -112,7 +112,7 @@ def test_seconds_end_it_after_the_wave_that_passes_them():
 def test_the_cost_of_both_is_counted():
     cheap, dear = Part(told([0.5, 0.6], 3)), Part(told([0.5, None], 10))
     outcome = finished(Contenders(top=2)(QUERY, numbers(2), [cheap.ask, dear.ask]))
-    assert [judgement.usage.prompt_tokens for judgement in outcome.judgements] == [13, 13]
+    assert [verdict.usage.prompt_tokens for verdict in outcome.verdicts] == [13, 13]
 
 
 def test_scores_must_be_of_one_kind():

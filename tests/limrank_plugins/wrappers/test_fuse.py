@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scripted_parts import QUERY, Part, finished, numbers, told
 
 from limrank_plugins.answers import arrange
-from limrank_plugins.data import Judgement, Usage
+from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers.fuse import Fuse
 
@@ -30,36 +30,36 @@ def tables(
     return draw(st.lists(row, min_size=parts, max_size=parts)), draw(weights.filter(any))
 
 
-def fused(rows: list[list[float | None]], wrapper: Fuse) -> list[Judgement]:
+def fused(rows: list[list[float | None]], wrapper: Fuse) -> list[Verdict]:
     parts = [Part(told(row, 7), name=f"part {i}") for i, row in enumerate(rows)]
     outcome = finished(wrapper.of(parts)(QUERY, numbers(len(rows[0])), [part.ask for part in parts]))
     assert outcome.order is None
     assert all(part.asked == [[str(i) for i in range(len(rows[0]))]] for part in parts)
-    return list(outcome.judgements)
+    return list(outcome.verdicts)
 
 
 @given(tables(), st.integers(0, 100))
 def test_reciprocal_ranks(table: tuple, k: int):
     rows, weights = table
-    for i, judgement in enumerate(fused(rows, Fuse("rrf", tuple(weights), k))):
+    for i, verdict in enumerate(fused(rows, Fuse("rrf", tuple(weights), k))):
         if any(row[i] is None for row in rows):
-            assert judgement.score is None
-            assert judgement.failure == f"no answer about {i}"
+            assert verdict.score is None
+            assert verdict.failure == f"no answer about {i}"
             continue
         expected = 0.0
         for row, weight in zip(rows, weights, strict=True):
             better = sum(1 for score in row if score is not None and score > row[i])
             expected += weight / (k + better + 1)
-        assert judgement.score == pytest.approx(expected, rel=1e-12)
-        assert judgement.failure is None
+        assert verdict.score == pytest.approx(expected, rel=1e-12)
+        assert verdict.failure is None
 
 
 @given(tables())
 def test_scores_on_one_scale(table: tuple):
     rows, weights = table
-    for i, judgement in enumerate(fused(rows, Fuse("minmax", tuple(weights)))):
+    for i, verdict in enumerate(fused(rows, Fuse("minmax", tuple(weights)))):
         if any(row[i] is None for row in rows):
-            assert judgement.failure == f"no answer about {i}"
+            assert verdict.failure == f"no answer about {i}"
             continue
         expected = 0.0
         for row, weight in zip(rows, weights, strict=True):
@@ -69,8 +69,8 @@ def test_scores_on_one_scale(table: tuple):
                 expected += weight * (row[i] / 4 - low) / (high - low)
             elif max(s for s in row if s is not None) > min(s for s in row if s is not None):
                 return  # so near 0 that a quarter is not exact: the next test's
-        assert judgement.score == pytest.approx(expected, rel=1e-9, abs=1e-12)
-        assert 0 <= judgement.score <= sum(weights) * (1 + 1e-12)
+        assert verdict.score == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        assert 0 <= verdict.score <= sum(weights) * (1 + 1e-12)
 
 
 def test_neither_the_largest_nor_the_smallest_numbers_are_lost():
@@ -87,34 +87,34 @@ def test_equal_scores_share_a_rank_and_the_next_is_counted_on():
 
 def test_a_tie_breaker_counts_only_where_all_have_one():
     def part(ties: list[float | None]) -> Part:
-        return Part(lambda text: Judgement(0.5, tie=ties[int(text)]))
+        return Part(lambda text: Verdict(0.5, tie=ties[int(text)]))
 
     def scores(ties: list[float | None]) -> list[float | None]:
         parts = [part(ties), part(ties)]
         outcome = finished(Fuse(k=0)(QUERY, numbers(3), [p.ask for p in parts]))
-        return [judgement.score for judgement in outcome.judgements]
+        return [verdict.score for verdict in outcome.verdicts]
 
     assert scores([0.1, 0.3, 0.2]) == [2 / 3, 2.0, 1.0]
     assert scores([0.1, None, 0.2]) == [2.0, 2.0, 2.0]
 
 
 def test_a_part_without_scores_gives_ranks():
-    backwards = Part(lambda text: Judgement(None), score_kind="rank", order=lambda texts: [2, 1, 0])
+    backwards = Part(lambda text: Verdict(None), score_kind="rank", order=lambda texts: [2, 1, 0])
     scored = Part(told([0.3, 0.2, 0.1]))
     outcome = finished(Fuse(weights=(1.0, 3.0))(QUERY, numbers(3), [scored.ask, backwards.ask]))
-    assert arrange(outcome.judgements) == [2, 1, 0]
-    assert outcome.judgements[0].score == pytest.approx(1 / 61 + 3 / 63)
+    assert arrange(outcome.verdicts) == [2, 1, 0]
+    assert outcome.verdicts[0].score == pytest.approx(1 / 61 + 3 / 63)
     with pytest.raises(InputError, match="'part' gives no scores"):
         Fuse("minmax").of([scored, backwards])
 
 
 def test_the_cost_of_all_and_the_last_thought_are_kept():
-    spoke = Part(lambda text: Judgement(0.5, explanation="a thought", cut_tokens=4, repairs=1))
-    silent = Part(lambda text: Judgement(0.5, usage=Usage(calls=2), cut_tokens=3, repairs=2))
-    (judgement,) = finished(Fuse()(QUERY, numbers(1), [spoke.ask, silent.ask])).judgements
-    assert (judgement.explanation, judgement.cut_tokens, judgement.repairs) == ("a thought", 4, 3)
-    assert judgement.usage.calls == 2
-    assert judgement.score == 2 / 61
+    spoke = Part(lambda text: Verdict(0.5, explanation="a thought", cut_tokens=4, repairs=1))
+    silent = Part(lambda text: Verdict(0.5, usage=Usage(calls=2), cut_tokens=3, repairs=2))
+    (verdict,) = finished(Fuse()(QUERY, numbers(1), [spoke.ask, silent.ask])).verdicts
+    assert (verdict.explanation, verdict.cut_tokens, verdict.repairs) == ("a thought", 4, 3)
+    assert verdict.usage.calls == 2
+    assert verdict.score == 2 / 61
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scripted_parts import Part, finished
 from scripts import unit
 
 from limrank_plugins import Document
-from limrank_plugins.data import Judgement, Usage
+from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.images import Image
 from limrank_plugins.wrappers.twins import once_each
 
@@ -25,8 +25,8 @@ def key(document: Document) -> tuple[object, ...]:
     return document.passage, document.prior, document.images
 
 
-def say(text: str) -> Judgement:
-    return Judgement(unit(text), usage=Usage(calls=1), repairs=1, cut_tokens=2)
+def say(text: str) -> Verdict:
+    return Verdict(unit(text), usage=Usage(calls=1), repairs=1, cut_tokens=2)
 
 
 @given(st.lists(documents, max_size=8))
@@ -37,16 +37,16 @@ def test_each_set_of_twins_is_asked_about_once(given_documents: list[Document]):
     for i, document in enumerate(given_documents):
         first.setdefault(key(document), i)
     assert part.asked == [[given_documents[i].text for i in first.values()]]
-    for i, (document, judgement) in enumerate(zip(given_documents, outcome.judgements, strict=True)):
+    for i, (document, verdict) in enumerate(zip(given_documents, outcome.verdicts, strict=True)):
         mine = first[key(document)] == i
-        assert judgement.score == unit(document.text)
-        assert judgement.cut_tokens == 2
-        assert (judgement.usage.calls, judgement.repairs) == ((1, 1) if mine else (0, 0))
+        assert verdict.score == unit(document.text)
+        assert verdict.cut_tokens == 2
+        assert (verdict.usage.calls, verdict.repairs) == ((1, 1) if mine else (0, 0))
 
 
 @given(st.lists(documents, max_size=8))
 def test_in_an_order_twins_stand_together_as_they_came(given_documents: list[Document]):
-    part = Part(lambda text: Judgement(None), order=lambda texts: list(range(len(texts)))[::-1])
+    part = Part(lambda text: Verdict(None), order=lambda texts: list(range(len(texts)))[::-1])
     outcome = finished(once_each(given_documents, part.about))
     first: dict[object, int] = {}
     for i, document in enumerate(given_documents):

@@ -11,7 +11,7 @@ from scripted_parts import QUERY, Part, finished, numbers, told
 from scripts import unit
 
 from limrank_plugins.answers import arrange
-from limrank_plugins.data import Document, Judgement, Usage
+from limrank_plugins.data import Document, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.wrappers.vote import Vote
 
@@ -20,7 +20,7 @@ class ByPlace(Part):
     """Likes some documents, and early places; fails where it is told to."""
 
     def __init__(self, bias: float, broken: set[tuple[int, str]] = frozenset()) -> None:
-        super().__init__(lambda text: Judgement(0.0))
+        super().__init__(lambda text: Verdict(0.0))
         self.bias, self.broken = bias, broken
 
     def scores(self, turn: int, texts: list[str]) -> list[float | None]:
@@ -35,26 +35,26 @@ class ByPlace(Part):
         self.asked.append(texts)
         yield ["a question"]
         found = self.scores(turn, texts)
-        judgements = tuple(
-            Judgement(s, failure=None if s is not None else f"out in turn {turn}", usage=Usage(calls=1))
+        verdicts = tuple(
+            Verdict(s, failure=None if s is not None else f"out in turn {turn}", usage=Usage(calls=1))
             for s in found
         )
-        return self.outcome(judgements)
+        return self.outcome(verdicts)
 
-    def outcome(self, judgements):
+    def outcome(self, verdicts):
         from limrank_plugins.answers import Outcome
 
-        return Outcome(judgements)
+        return Outcome(verdicts)
 
 
 class Ordering(ByPlace):
     """The same without scores."""
 
-    def outcome(self, judgements):
+    def outcome(self, verdicts):
         from limrank_plugins.answers import Outcome
 
-        order = arrange(judgements)
-        bare = tuple(Judgement(None, failure=j.failure, usage=j.usage) for j in judgements)
+        order = arrange(verdicts)
+        bare = tuple(Verdict(None, failure=j.failure, usage=j.usage) for j in verdicts)
         return Outcome(bare, order)
 
 
@@ -68,15 +68,15 @@ def test_the_mean_score(size: int, times: int, out: set[tuple[int, str]]):
     outcome = finished(Vote(times)(QUERY, numbers(size), [part.ask]))
     assert outcome.order is None
     turns = [dict(zip(texts, part.scores(t, texts), strict=True)) for t, texts in enumerate(part.asked)]
-    for i, judgement in enumerate(outcome.judgements):
+    for i, verdict in enumerate(outcome.verdicts):
         said = [scores[str(i)] for scores in turns]
         votes = [score for score in said if score is not None]
-        assert judgement.usage.calls == len(turns)
+        assert verdict.usage.calls == len(turns)
         if not votes:
-            assert (judgement.score, judgement.failure) == (None, "out in turn 0")
+            assert (verdict.score, verdict.failure) == (None, "out in turn 0")
         else:
-            assert judgement.score == pytest.approx(mean(votes), abs=1e-12)
-            assert (judgement.failure, judgement.repairs) == (None, len(said) - len(votes))
+            assert verdict.score == pytest.approx(mean(votes), abs=1e-12)
+            assert (verdict.failure, verdict.repairs) == (None, len(said) - len(votes))
 
 
 @given(st.integers(2, 6), st.integers(2, 4), broken)
@@ -95,8 +95,8 @@ def test_the_mean_place(size: int, times: int, out: set[tuple[int, str]]):
             if scores[i] is not None:
                 places[texts[i]].append(place)
     expected = sorted((i for i in range(size) if places[str(i)]), key=lambda i: mean(places[str(i)]))
-    assert [i for i in outcome.order if outcome.judgements[i].failure is None] == expected
-    assert [bool(places[str(i)]) for i in range(size)] == [j.failure is None for j in outcome.judgements]
+    assert [i for i in outcome.order if outcome.verdicts[i].failure is None] == expected
+    assert [bool(places[str(i)]) for i in range(size)] == [j.failure is None for j in outcome.verdicts]
 
 
 def test_mirrored_is_forwards_and_backwards_and_favours_no_place():
@@ -104,8 +104,8 @@ def test_mirrored_is_forwards_and_backwards_and_favours_no_place():
     outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(5), [part.ask]))
     assert part.asked == [list("01234"), list("43210")]
     best = sorted(range(5), key=lambda i: -unit(str(i)))
-    assert arrange(outcome.judgements) == best, "the bias is the same for all in the mean"
-    assert arrange(finished(Part(ByPlace(0.5).say).about(numbers(5))).judgements) != best
+    assert arrange(outcome.verdicts) == best, "the bias is the same for all in the mean"
+    assert arrange(finished(Part(ByPlace(0.5).say).about(numbers(5))).verdicts) != best
 
 
 def test_orders_depend_on_seed_and_documents_and_on_nothing_else():
@@ -136,7 +136,7 @@ def test_there_is_one_order_of_a_short_list(size: int):
     part = ByPlace(0.1)
     outcome = finished(Vote(3)(QUERY, numbers(size), [part.ask]))
     assert len(part.asked) == 1
-    assert len(outcome.judgements) == size
+    assert len(outcome.verdicts) == size
 
 
 def test_it_says_what_its_parts_scores_are():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_lines
+from limrank_plugins.files import read_lines
 
 _TEXTS = ("query", "passage", "trace")
 # What else a synthesis writes beside what is learned; it is not read here.

@@ -23,7 +23,7 @@ import typer
 
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.io import write_whole
+from limrank_plugins.files import write_whole
 from limrank_training.world.arms import ARMS, RECIPES, Scale, named, run_arm
 from limrank_training.world.base import make_base
 from limrank_training.world.language import make_world

@@ -1,0 +1,63 @@
+"""Checks of numbers that a caller passed: the value itself, or an `InputError` that names it and the fix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from limrank_plugins.errors import InputError
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """A whole number between two bounds, both included.
+
+    Args:
+        name: what the message calls it.
+        value: what was passed; `True` and `1.0` are no whole numbers.
+        least: the lower bound; None for none.
+        most: the upper bound; None for none.
+
+    Raises:
+        InputError: it is something else, or out of bounds.
+    """
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if not fits or (least is not None and value < least) or (most is not None and value > most):
+        raise InputError(f"{name} must be a whole number{_bounds(least, most)}, but got {value!r}")
+    return int(value)
+
+
+def finite_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> float:
+    """A finite number between two bounds.
+
+    Args:
+        name: what the message calls it.
+        value: what was passed; `True` is no number.
+        least: the lower bound, included; None for none.
+        above: the lower bound, excluded; None for none.
+        most: the upper bound, included; None for none.
+
+    Raises:
+        InputError: it is something else, or out of bounds.
+    """
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if (
+        not fits
+        or (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (most is not None and value > most)
+    ):
+        raise InputError(f"{name} must be a number{_bounds(least, most, above)}, but got {value!r}")
+    return float(value)
+
+
+def _bounds(least: float | None, most: float | None, above: float | None = None) -> str:
+    lower = f">= {least}" if least is not None else f"> {above}" if above is not None else ""
+    upper = f"<= {most}" if most is not None else ""
+    return " " + " and ".join(filter(None, (lower, upper))) if lower or upper else ""

@@ -1,0 +1,43 @@
+"""Secrets stay out of what people read: errors, logs, warnings, serialised components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from limrank_plugins.errors import BackendError, LimRankError
+
+HIDDEN = "***"
+
+
+def redacted(text: str, secrets: Iterable[str | None]) -> str:
+    """The text with every secret in it replaced by `***`; None and empty secrets are passed over."""
+    # The longest first: one key may begin with another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def without_secrets(error: Exception, secrets: Iterable[str | None]) -> Exception:
+    """The error itself, or one with a clean text and no chain that would show a secret.
+
+    Raise it outside the `except` block, or Python chains it to the one that shows the secret.
+    """
+    hidden = tuple(secrets)
+    if all(redacted(text, hidden) == text for text in _texts(error)):
+        return error
+    if isinstance(error, LimRankError):
+        return type(error)(redacted(str(error), hidden))
+    return BackendError(redacted(f"{type(error).__name__}: {error}", hidden))
+
+
+def _texts(error: BaseException) -> Iterator[str]:
+    """What an error and everything it is chained to would show."""
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield str(link)
+            yield repr(link)
+            links += [link.__cause__, link.__context__]
