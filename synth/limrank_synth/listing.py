@@ -1,7 +1,7 @@
 """Gold lists by a model, as ReasonRank's were made (arXiv 2508.07050): it reads a group, thinks, orders it.
 
 The model reads what the recipe `reasonrank` will be asked with, and its answer is read by that recipe's
-parser. Whether a list is kept is decided when it is exported: see `consistency`.
+parser. Whether a list is kept is decided when it is exported: see `exports.Options.consistency`.
 """
 
 from __future__ import annotations

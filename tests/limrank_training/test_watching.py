@@ -19,7 +19,6 @@ from limrank_training.adapters import with_adapters
 from limrank_training.benchmarks import named_benchmark
 from limrank_training.curves import draw_curves
 from limrank_training.history import append, read_history, rewind
-from limrank_training.metrics import ndcg
 from limrank_training.plans import Plan
 from limrank_training.plans.tables import Lora, Optimiser, Watch
 from limrank_training.preparing import prepare
@@ -161,17 +160,6 @@ def test_a_file_named_like_a_benchmark_is_warned_about(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dev_queries(plan_for(base), written(tmp_path / "plain"))
-
-
-def test_ndcg_is_the_formula():
-    draw = random.Random(3)
-    for _ in range(30):
-        grades = [float(draw.randint(0, 3)) for _ in range(draw.randint(2, 15))]
-        order = draw.sample(range(len(grades)), len(grades))
-        gain = sum(grades[d] / log2(i + 2) for i, d in enumerate(order[:10]))
-        ideal = sum(grade / log2(i + 2) for i, grade in enumerate(sorted(grades, reverse=True)[:10]))
-        expected = gain / ideal if ideal else 0.0
-        assert ndcg([grades], [order])[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_history_outlives_a_kill(tmp_path: Path):

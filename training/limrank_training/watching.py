@@ -19,11 +19,11 @@ from limrank_plugins.arguments import Thinking
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.ndcg import ndcg
 from limrank_training.benchmarks import named_benchmark
 from limrank_training.data.group_files import read_groups
 from limrank_training.data.rows import read_objects, read_training_rows
 from limrank_training.history import HISTORY, read_history
-from limrank_training.metrics import ndcg
 from limrank_training.plans import Plan
 from limrank_training.preparing import is_dev
 
@@ -101,11 +101,10 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
             max_reasoning_tokens=plan.watch.thought if reading == "full" else None,
         )
         rankings = reranker.rank_many((one.query, list(one.documents)) for one in queries)
-    orders = []
+    values = []
     for one, ranking in zip(queries, rankings, strict=True):
-        places = {document.id: i for i, document in enumerate(one.documents)}
-        orders.append([places[name] for name in ranking.ids])
-    values = ndcg([one.grades for one in queries], orders)
+        grades = dict(zip((document.id for document in one.documents), one.grades, strict=True))
+        values.append(ndcg([grades[name] for name in ranking.ids]))
     return sum(values) / len(values)
 
 

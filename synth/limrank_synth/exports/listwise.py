@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.ndcg import ndcg
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC, without_tags
-from limrank_synth.consistency import ndcg
 from limrank_synth.exports import Layout, Options, Written
 from limrank_synth.groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.layout import has_marker

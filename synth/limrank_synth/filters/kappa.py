@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from limrank_synth.filters.agreement import majority
@@ -26,26 +27,25 @@ class Kappa(NamedTuple):
     kappa: float | None
 
 
-def cohens_kappa(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
-    r"""Cohen's kappa of two judges with two answers (Cohen 1960).
+def cohens_kappa(pairs: Iterable[tuple[Hashable, Hashable]]) -> Kappa:
+    """Cohen's kappa of two judges (A Coefficient of Agreement for Nominal Scales, 1960).
 
-    p_e = a·b + (1 - a)·(1 - b), where a and b are the shares of "relevant" of the first and the second.
+    p_e is the sum over the categories of the product of both judges' shares.
+
+    Args:
+        pairs: what the two said about each item.
     """
-    first = second = same = total = 0
-    for one, other in pairs:
-        total += 1
-        first += one
-        second += other
-        same += one == other
-    if not total:
+    labels = list(pairs)
+    if not labels:
         return Kappa(0, 0.0, 0.0, None)
-    observed = same / total
-    # In whole numbers as far as it goes: 1 must be exactly 1.
-    chance = first * second + (total - first) * (total - second)
-    expected = chance / (total * total)
-    if chance == total * total:
-        return Kappa(total, observed, expected, None)
-    return Kappa(total, observed, expected, (observed - expected) / (1 - expected))
+    total = len(labels)
+    first, second = (Counter(side) for side in zip(*labels, strict=True))
+    # In whole numbers until the end, so that 1 is exactly 1 and 0 / 0 is seen and not rounded away.
+    same = sum(a == b for a, b in labels)
+    chance = sum(count * second[category] for category, count in first.items())
+    squared = total * total
+    kappa = None if chance == squared else (same * total - chance) / (squared - chance)
+    return Kappa(total, same / total, chance / squared, kappa)
 
 
 def judges_report(rows: Sequence[Row]) -> dict[str, Any]:

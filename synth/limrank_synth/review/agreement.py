@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from limrank_synth.filters.kappa import cohens_kappa
 from limrank_synth.review.decisions import Entry
 from limrank_synth.review.standing import Standing
 
@@ -19,7 +20,7 @@ class Pair:
         first, second: their names.
         both_keep, both_reject, first_keeps, second_keeps: how many rows, the last two where only one does.
         agreement: the share of rows with the same verdict; None without a row.
-        kappa: Cohen's; None where it is not defined, see `cohens_kappa`.
+        kappa: Cohen's; None where it is not defined, see `limrank_synth.filters.kappa`.
     """
 
     first: str
@@ -35,29 +36,6 @@ class Pair:
     def rows(self) -> int:
         """How many rows both decided."""
         return self.both_keep + self.both_reject + self.first_keeps + self.second_keeps
-
-
-def cohens_kappa(pairs: Iterable[tuple[Hashable, Hashable]]) -> float | None:
-    """(p_o - p_e) / (1 - p_e): agreement beyond what two raters with these habits have by chance.
-
-    p_o is the share of equal pairs, p_e the sum over the categories of the product of both raters' shares
-    (Cohen, A Coefficient of Agreement for Nominal Scales, 1960).
-
-    Returns:
-        At most 1, and 0 for chance; None without pairs, and where both raters only ever gave one and the
-        same answer: chance explains it all, and the formula is 0 / 0.
-    """
-    given = list(pairs)
-    if not given:
-        return None
-    total = len(given)
-    first, second = (Counter(side) for side in zip(*given, strict=True))
-    # In whole numbers until the end, so that 0 / 0 is seen and not rounded away.
-    same = sum(a == b for a, b in given) * total
-    chance = sum(count * second[category] for category, count in first.items())
-    if chance == total * total:
-        return None
-    return (same - chance) / (total * total - chance)
 
 
 def compare(standing: Standing, rows: Sequence[str]) -> list[Pair]:
@@ -79,7 +57,7 @@ def compare(standing: Standing, rows: Sequence[str]) -> list[Pair]:
                 first_keeps=counts[True, False],
                 second_keeps=counts[False, True],
                 agreement=(counts[True, True] + counts[False, False]) / len(verdicts),
-                kappa=cohens_kappa(verdicts),
+                kappa=cohens_kappa(verdicts).kappa,
             )
         )
     return found

@@ -23,7 +23,6 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_choice, read_order
 from limrank_synth.asking import Reply
-from limrank_synth.consistency import ndcg
 from limrank_synth.exporting import export
 from limrank_synth.exports import Options
 from limrank_synth.groups import conclusion, gold_order, grade, group_prompt, shown
@@ -163,17 +162,6 @@ def test_the_filter_keeps_a_list_iff_it_agrees_with_the_labels(tmp_path: Path) -
         assert (len(found) == 2) is kept
         assert any("disagrees" in reason for reason in left_out) is not kept
     assert found[0]["ndcg"] == 1.0
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=15), st.integers(1, 12))
-def test_ndcg_is_ir_measures(gains: list[int], k: int) -> None:
-    import ir_measures
-
-    qrels = [ir_measures.Qrel("q", f"d{i}", gain) for i, gain in enumerate(gains)]
-    run = [ir_measures.ScoredDoc("q", f"d{i}", float(-i)) for i in range(len(gains))]
-    expected = ir_measures.calc_aggregate([ir_measures.nDCG @ k], qrels, run)[ir_measures.nDCG @ k]
-    assert ndcg([float(gain) for gain in gains], k) == pytest.approx(expected, abs=1e-9)
 
 
 def test_gold_orders_and_grades() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from reviews import decision, standing_of
 from synth_rows import make_rows
 
-from limrank_synth.review.agreement import cohens_kappa, compare, disagreements
+from limrank_synth.filters.kappa import cohens_kappa
+from limrank_synth.review.agreement import compare, disagreements
 
 ROWS = make_rows(50)
 IDS = [row.id for row in ROWS]
@@ -19,24 +20,24 @@ IDS = [row.id for row in ROWS]
 def test_kappa_by_hand():
     # 20 both yes, 5 and 10 apart, 15 both no: p_o = 35/50, p_e = .5 * .6 + .5 * .4 = .5, kappa = .2 / .5.
     pairs = [(1, 1)] * 20 + [(1, 0)] * 5 + [(0, 1)] * 10 + [(0, 0)] * 15
-    assert cohens_kappa(pairs) == pytest.approx(0.4, abs=1e-15)
+    assert cohens_kappa(pairs).kappa == pytest.approx(0.4, abs=1e-15)
 
 
 def test_kappa_of_three_categories_by_hand():
     # p_o = 3/5; p_e = (2*1 + 2*3 + 1*1) / 25 = 9/25; kappa = (15 - 9) / (25 - 9).
-    assert cohens_kappa(zip("aabbc", "abbbc", strict=True)) == pytest.approx(11 / 16)
+    assert cohens_kappa(zip("aabbc", "abbbc", strict=True)).kappa == pytest.approx(11 / 16)
 
 
 def test_perfect_chance_and_worse():
-    assert cohens_kappa([(1, 1), (0, 0)]) == 1
-    assert cohens_kappa([(1, 1), (1, 0), (0, 1), (0, 0)]) == 0
-    assert cohens_kappa([(1, 0), (0, 1)]) == -1
+    assert cohens_kappa([(1, 1), (0, 0)]).kappa == 1
+    assert cohens_kappa([(1, 1), (1, 0), (0, 1), (0, 0)]).kappa == 0
+    assert cohens_kappa([(1, 0), (0, 1)]).kappa == -1
 
 
 def test_kappa_is_not_defined_without_rows_or_with_one_answer():
-    assert cohens_kappa([]) is None
-    assert cohens_kappa([(1, 1)] * 7) is None
-    assert cohens_kappa([(1, 0)] * 7) == 0
+    assert cohens_kappa([]).kappa is None
+    assert cohens_kappa([(1, 1)] * 7).kappa is None
+    assert cohens_kappa([(1, 0)] * 7).kappa == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
@@ -47,7 +48,7 @@ def test_kappa_is_the_definition(pairs: list[tuple[int, int]]):
         Fraction(sum(a == c for a, _ in pairs), n) * Fraction(sum(b == c for _, b in pairs), n)
         for c in range(4)
     )
-    kappa = cohens_kappa(pairs)
+    kappa = cohens_kappa(pairs).kappa
     assert (kappa is None) == (chance == 1)
     if kappa is not None:
         assert kappa == pytest.approx(float((observed - chance) / (1 - chance)))

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.ndcg import ndcg
 from limrank_training.rewards.choice import choice_reward
 from limrank_training.rewards.format import tagged_answer
 from limrank_training.rewards.images import images_format, images_reward
-from limrank_training.rewards.order import ndcg, order_reward, rbo, recall_at
+from limrank_training.rewards.order import order_reward, rbo, recall_at
 
 
 def think(answer: str) -> str:
@@ -73,12 +74,12 @@ def test_orders():
 
 
 @given(st.permutations(range(6)), st.lists(st.integers(0, 3), min_size=6, max_size=6))
-def test_ndcg_is_ir_measures(order: list[int], given_grades: list[int]):
+def test_ndcg_and_recall_are_ir_measures(order: list[int], given_grades: list[int]):
     grades = {i: float(grade) for i, grade in enumerate(given_grades)}
     qrels = [ir_measures.Qrel("q", str(i), int(grade)) for i, grade in grades.items()]
     run = [ir_measures.ScoredDoc("q", str(i), float(-place)) for place, i in enumerate(order)]
     measured = ir_measures.calc_aggregate([ir_measures.nDCG @ 10, ir_measures.R @ 3], qrels, run)
-    assert ndcg(order, grades) == pytest.approx(measured[ir_measures.nDCG @ 10], abs=1e-9)
+    assert ndcg([grades[i] for i in order]) == pytest.approx(measured[ir_measures.nDCG @ 10], abs=1e-9)
     assert recall_at(order, grades, 3) == pytest.approx(measured[ir_measures.R @ 3], abs=1e-9)
 
 

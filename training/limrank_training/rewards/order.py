@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.ndcg import ndcg
 from limrank_training.rewards.format import tagged_answer
 
 _LIST = re.compile(r"\[\d{1,6}\](?:\s*>\s*\[\d{1,6}\])*")
@@ -50,16 +51,8 @@ def order_reward(
     order = [int(number) - 1 for number in re.findall(r"\d+", answer)]
     if sorted(order) != list(range(size)):
         return _WRONG_LIST
-    return ndcg(order, grades) + recall * recall_at(order, grades) + overlap * rbo(order, gold, p)
-
-
-def ndcg(order: Sequence[int], grades: Mapping[int, float], depth: int = 10) -> float:
-    """Normalised discounted cumulative gain with linear gains; 0 where nothing is relevant."""
-    gains = [grades.get(i, 0.0) for i in order[:depth]]
-    best = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:depth]
-    ideal = math.fsum(gain / math.log2(place + 2) for place, gain in enumerate(best))
-    found = math.fsum(gain / math.log2(place + 2) for place, gain in enumerate(gains))
-    return found / ideal if ideal > 0 else 0.0
+    gains = [grades.get(i, 0.0) for i in order]
+    return ndcg(gains) + recall * recall_at(order, grades) + overlap * rbo(order, gold, p)
 
 
 def recall_at(order: Sequence[int], grades: Mapping[int, float], depth: int = 10) -> float:

@@ -1,12 +1,13 @@
-"""nDCG@10 of a reranker on topics of the world, by ir_measures: in all, and by the steps a query needs."""
+"""nDCG@10 of a reranker on topics of the world: in all, and by the steps a query needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from limrank_plugins import Reranker
-from limrank_training.metrics import ndcg
+from limrank_plugins.ndcg import ndcg
 from limrank_training.world.files import Topic
 
 
@@ -20,14 +21,16 @@ def measure(reranker: Reranker, topics: Sequence[Topic]) -> dict[str, Any]:
     rankings = reranker.rank_many(
         [(topic.question.text, [passage.text for passage in topic.passages]) for topic in topics]
     )
-    orders = [[int(i) for i in ranking.ids] for ranking in rankings]
-    found = ndcg([[float(p.relevant) for p in topic.passages] for topic in topics], orders)
+    values = [
+        ndcg([float(topic.passages[int(i)].relevant) for i in ranking.ids])
+        for topic, ranking in zip(topics, rankings, strict=True)
+    ]
     by_steps: dict[int, list[float]] = {}
-    for topic, value in zip(topics, found, strict=True):
+    for topic, value in zip(topics, values, strict=True):
         by_steps.setdefault(topic.question.steps, []).append(value)
     return {
-        "ndcg": sum(found) / len(found),
-        "by_steps": {steps: sum(values) / len(values) for steps, values in sorted(by_steps.items())},
+        "ndcg": fmean(values),
+        "by_steps": {steps: fmean(of_steps) for steps, of_steps in sorted(by_steps.items())},
         "failed": sum(len(ranking.failures) for ranking in rankings),
     }
 
@@ -39,6 +42,4 @@ def chance(topics: Sequence[Topic]) -> float:
 
 def expected(size: int) -> float:
     """The mean nDCG@10 over all places that one relevant passage of so many can take."""
-    from math import log2
-
-    return sum(1 / log2(place + 2) for place in range(min(10, size))) / size
+    return fmean(ndcg([float(place == relevant) for place in range(size)]) for relevant in range(size))
