@@ -12,15 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.encoder_inputs import (
+    EncoderInput,
+    PairEncoder,
+    as_tensors,
+    in_turn,
+    longest,
+)
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import (
     checked_source,
+    device_for,
+    dtype_for,
+    loading_errors,
     no_progress_bar,
-    place_for,
-    precision_for,
-    told,
 )
-from limrank_plugins.backends.local.pairs import PairEncoder, Row, as_tensors, in_turn, longest
 from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
@@ -70,11 +76,11 @@ class CrossEncoderBackend:
         self.batch_size = batch_size
         self._torch = require("torch", "mini", _WHY)
         library = require("sentence_transformers", "mini", _WHY)
-        self._place = place_for(self._torch, device)
-        self._dtype = precision_for(self._torch, dtype, self._place)
+        self._place = device_for(self._torch, device)
+        self._dtype = dtype_for(self._torch, dtype, self._place)
         self._lock = threading.Lock()
         source = checked_source(model)
-        with told(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar():
             loaded = library.CrossEncoder(
                 source,
                 device=str(self._place),
@@ -112,7 +118,7 @@ class CrossEncoderBackend:
     def _scored(self, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
         queries: dict[str, list[int]] = {}
         replies: list[Numbers | Failed] = [Failed("the query alone fills the model")] * len(requests)
-        rows: list[tuple[int, Row]] = []
+        rows: list[tuple[int, EncoderInput]] = []
         for position, request in enumerate(requests):
             if request.query not in queries:
                 queries[request.query] = self._pairs.ids(request.query)
@@ -165,7 +171,7 @@ def _check(model: str, loaded: Any) -> None:
         )
 
 
-def _reply(logit: float, row: Row) -> Numbers | Failed:
+def _reply(logit: float, row: EncoderInput) -> Numbers | Failed:
     usage = Usage(prompt_tokens=len(row.ids))
     if not math.isfinite(logit):
         return Failed(f"the cross-encoder's score is {logit}", usage)

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from limrank_plugins.backends.embedded import (
+from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.loading import no_progress_bar
+from limrank_plugins.backends.mini_weights import (
     MINI_HUB,
     MINI_SHA256,
     find_mini,
     native_bfloat16,
 )
-from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.loading import no_progress_bar
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require

@@ -1,4 +1,4 @@
-"""Encoders of texts and pictures: one vector space for both (CLIP, MM-Embed, embedding VLMs)."""
+"""Encoders of texts and images: one vector space for both (CLIP, MM-Embed, embedding VLMs)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.local.loading import no_progress_bar
-from limrank_plugins.backends.local.processing import decode
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
@@ -22,7 +22,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 class MultimodalEncoderBackend:
-    """Turns texts, pictures, or both into vectors. Safe to use from many threads: a lock guards the model.
+    """Turns texts, images, or both into vectors. Safe to use from many threads: a lock guards the model.
 
     Every item is encoded on its own, so that a vector does not depend on what else is encoded.
 
@@ -32,7 +32,7 @@ class MultimodalEncoderBackend:
         own_encode: the model's class has `encode([{"txt": …, "img": …}], is_query=…, instruction=…,
             max_length=…)`, as `nvidia/MM-Embed` (CC-BY-NC-4.0) has. Needs `trust_remote_code`.
         trust_remote_code: run Python code that comes with the model. Default: no.
-        fusion: what is done where a model takes text or one picture, but not both together (CLIP), or
+        fusion: what is done where a model takes text or one image, but not both together (CLIP), or
             not several: `"refuse"` (default) fails the item; `"mean"` takes the mean of the parts' unit
             vectors, as score fusion does.
         device: `"cpu"`, `"cuda"`, …; default: a GPU where there is one.
@@ -41,8 +41,8 @@ class MultimodalEncoderBackend:
         query_instruction: for queries: `encode`'s instruction, or a sentence-transformers prompt.
         max_length: tokens of an item for a model's own `encode`; default 4,096.
 
-    A marker such as `<image>` in a text is broken by a space, so that it can stand for no picture, and a
-    text that reads as a path or an address of a picture stays text.
+    A marker such as `<image>` in a text is broken by a space, so that it can stand for no image, and a
+    text that reads as a path or an address of an image stays text.
 
     Raises:
         InputError: a value that cannot be used.
@@ -90,10 +90,10 @@ class MultimodalEncoderBackend:
         self._fusion, self._instruction = fusion, query_instruction
         self._lock = threading.Lock()
         place = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = _Own if own_encode else _Sentences
+        kind = _OwnEncoder if own_encode else _SentenceEncoder
         try:
             with no_progress_bar():
-                self._encoder: _Own | _Sentences | None = kind(
+                self._encoder: _OwnEncoder | _SentenceEncoder | None = kind(
                     model, place, getattr(torch, dtype), revision, trust_remote_code, max_length
                 )
         except (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError) as error:
@@ -137,24 +137,24 @@ class MultimodalEncoderBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, encoder: _Own | _Sentences, request: Encode) -> Embedded | Failed:
+    def _embedded(self, encoder: _OwnEncoder | _SentenceEncoder, request: Encode) -> Embedded | Failed:
         text = break_markers(Prompt((Segment(clean_text(request.text), trusted=False),)), self._markers)[0]
         instruction = self._instruction if request.role == "query" else ""
         try:
-            pictures = [decode(image, number) for number, image in enumerate(request.images, start=1)]
-            # An empty text beside a picture says nothing, and would be half of a mean.
-            words = [text] if text.strip() or not pictures else []
-            parts = [(words, pictures)]
-            if not encoder.takes(bool(words), len(pictures)):
+            images = [decode(image, number) for number, image in enumerate(request.images, start=1)]
+            # An empty text beside an image says nothing, and would be half of a mean.
+            words = [text] if text.strip() or not images else []
+            parts = [(words, images)]
+            if not encoder.takes(bool(words), len(images)):
                 if self._fusion == "refuse":
                     return Failed(
-                        f"the encoder {self.model!r} takes a text or a picture, not "
-                        f"{len(words)} text and {len(pictures)} pictures together: give fusion='mean', or an "
+                        f"the encoder {self.model!r} takes a text or an image, not "
+                        f"{len(words)} text and {len(images)} images together: give fusion='mean', or an "
                         f"encoder that reads them together"
                     )
-                parts = [([word], []) for word in words] + [([], [picture]) for picture in pictures]
-                if not all(encoder.takes(bool(words), len(pictures)) for words, pictures in parts):
-                    return Failed(f"the encoder {self.model!r} takes no pictures at all")
+                parts = [([word], []) for word in words] + [([], [image]) for image in images]
+                if not all(encoder.takes(bool(words), len(images)) for words, images in parts):
+                    return Failed(f"the encoder {self.model!r} takes no images at all")
             vectors = [encoder.vector(part, request.role, instruction) for part in parts]
         except (InputError, ValueError) as error:
             return Failed(f"it cannot be encoded: {' '.join(str(error).split())[:300]}")
@@ -165,10 +165,10 @@ class MultimodalEncoderBackend:
 
 
 _Item = tuple[list[str], list[Any]]
-"""Texts (none or one) and pictures."""
+"""Texts (none or one) and images."""
 
 
-class _Sentences:
+class _SentenceEncoder:
     """A sentence-transformers model; which kinds of input it takes is for it to say."""
 
     def __init__(
@@ -184,27 +184,27 @@ class _Sentences:
             raise BackendError(f"{model!r} takes no images: use EncoderBackend for an encoder of texts")
         self.markers = _markers(getattr(self._model, "tokenizer", None))
 
-    def takes(self, text: bool, pictures: int) -> bool:
+    def takes(self, text: bool, images: int) -> bool:
         """Whether it takes these together."""
         if "message" in self._kinds:
             return True
-        if text and pictures:
-            return pictures == 1 and bool({("image", "text"), ("text", "image")} & self._kinds)
-        return ("text" if text else "image") in self._kinds and pictures <= 1
+        if text and images:
+            return images == 1 and bool({("image", "text"), ("text", "image")} & self._kinds)
+        return ("text" if text else "image") in self._kinds and images <= 1
 
     def vector(self, item: _Item, role: str, instruction: str) -> Any:
-        """The item's vector. Kinds are named, so that no text is taken for the path of a picture."""
-        words, pictures = item
+        """The item's vector. Kinds are named, so that no text is taken for the path of an image."""
+        words, images = item
         given: dict[str, Any] = {"text": words[0]} if words else {}
-        if pictures:
-            given["image"] = pictures[0] if len(pictures) == 1 else pictures
+        if images:
+            given["image"] = images[0] if len(images) == 1 else images
         found = self._model.encode(
             [given], prompt=instruction or None, show_progress_bar=False, convert_to_numpy=False
         )
         return found[0].float().cpu().numpy()
 
 
-class _Own:
+class _OwnEncoder:
     """A model with an `encode` of its own."""
 
     def __init__(
@@ -222,16 +222,16 @@ class _Own:
         processor = getattr(loaded, "processor", None)
         self.markers = _markers(getattr(loaded, "tokenizer", None) or getattr(processor, "tokenizer", None))
 
-    def takes(self, text: bool, pictures: int) -> bool:
-        """Text, a picture, or both."""
-        return pictures <= 1
+    def takes(self, text: bool, images: int) -> bool:
+        """Text, an image, or both."""
+        return images <= 1
 
     def vector(self, item: _Item, role: str, instruction: str) -> Any:
         """The item's vector."""
-        words, pictures = item
+        words, images = item
         given: dict[str, Any] = {"txt": words[0]} if words else {}
-        if pictures:
-            given["img"] = pictures[0]
+        if images:
+            given["img"] = images[0]
         options = {"is_query": True, "instruction": instruction} if role == "query" else {}
         with self._torch.inference_mode():
             found = self._model.encode([given], max_length=self._length, **options)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import (

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.asking import checked_length, each, fitted, reading_of
+from limrank_plugins.backends.local.continuations import numbers
 from limrank_plugins.backends.local.encdec import EncoderDecoder
-from limrank_plugins.backends.local.labels import LabelTokens
-from limrank_plugins.backends.local.likelihood import numbers
+from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import load
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, label_reply, prepare_each
 from limrank_plugins.backends.protocols import Likelihood, ReadLabels, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -107,7 +107,7 @@ class Seq2SeqBackend:
         Raises:
             InputError: no prompt fits the model, or no label can be read.
         """
-        asked, replies = each(
+        asked, replies = prepare_each(
             requests,
             lambda request: (*self._prompt(request.prompt), self._labels.of(request.labels, "")),
         )
@@ -118,7 +118,7 @@ class Seq2SeqBackend:
             for position, logits in network.logits(prompts, [()] * len(keys)):
                 ids, cut, labels = asked[keys[position]]
                 usage = Usage(prompt_tokens=len(ids))
-                replies[keys[position]] = reading_of(logits[0, labels].tolist(), usage, cut)
+                replies[keys[position]] = label_reply(logits[0, labels].tolist(), usage, cut)
         return [replies[i] for i in range(len(requests))]
 
     def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
@@ -129,7 +129,7 @@ class Seq2SeqBackend:
         Raises:
             InputError: no prompt fits the model, or no continuation has a token or is short enough.
         """
-        asked, replies = each(
+        asked, replies = prepare_each(
             requests, lambda request: (*self._prompt(request.prompt), self._answer(request.continuation))
         )
         with self._lock:
@@ -161,7 +161,7 @@ class Seq2SeqBackend:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _prompt(self, prompt: Prompt) -> tuple[list[int], int]:
-        _, ids, cut = fitted(self._encoder, prompt, self._length - len(self._suffix))
+        _, ids, cut = encode_to_fit(self._encoder, prompt, self._length - len(self._suffix))
         return [*ids, *self._suffix], cut
 
     def _answer(self, text: str) -> list[int]:

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.local import attention, labels, likelihood
-from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, fitted
-from limrank_plugins.backends.local.batches import grouped
-from limrank_plugins.backends.local.labels import LabelTokens
-from limrank_plugins.backends.local.loading import Loaded, context_of, load
+from limrank_plugins.backends.local import continuations, document_attention, label_prompts
+from limrank_plugins.backends.local.completions import ContinuousBatch, Draft
+from limrank_plugins.backends.local.label_prompts import LabelTokens
+from limrank_plugins.backends.local.loading import LoadedModel, context_of, load
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.tokens import PromptEncoder
-from limrank_plugins.backends.local.writing import Draft, Writer
+from limrank_plugins.backends.local.prompt_batches import grouped
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, end_tokens, prepare_each
 from limrank_plugins.backends.protocols import Attend, Failed, Generate, Likelihood, ReadLabels, Reply
 from limrank_plugins.errors import BackendError, InputError
 
@@ -117,12 +117,17 @@ class TransformersBackend:
         """
         made = cls.__new__(cls)
         name = f"{cls.name}:live:{id(model):x}"
-        loaded = Loaded(model, tokenizer, name, context_of(model, tokenizer))
+        loaded = LoadedModel(model, tokenizer, name, context_of(model, tokenizer))
         made._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
         return made
 
     def _begin(
-        self, loaded: Loaded, max_length: int | None, batch_tokens: int, cache_tokens: int, share_prefix: bool
+        self,
+        loaded: LoadedModel,
+        max_length: int | None,
+        batch_tokens: int,
+        cache_tokens: int,
+        share_prefix: bool,
     ) -> None:
         _checked(batch_tokens, cache_tokens)
         self._length = checked_length(max_length, loaded.context)
@@ -135,7 +140,7 @@ class TransformersBackend:
         network = Network(loaded.model, slack=0.0 if on_cpu else 0.25, exact=on_cpu)
         self._share = share_prefix and network.shares
         self._network: Network | None = network
-        self._writer: Writer | None = Writer(
+        self._batch: ContinuousBatch | None = ContinuousBatch(
             network,
             self._encoder,
             end_tokens(loaded.model, loaded.tokenizer),
@@ -159,14 +164,14 @@ class TransformersBackend:
         Raises:
             InputError: no prompt fits the model, or no label can be read.
         """
-        asked, replies = each(
+        asked, replies = prepare_each(
             requests,
-            lambda request: labels.question(
+            lambda request: label_prompts.prepare(
                 self._encoder, self._labels, request.prompt, request.labels, self._length
             ),
         )
         with self._lock:
-            replies |= labels.read(self._open(self._network), asked, self._share, self._batch_tokens)
+            replies |= label_prompts.read(self._open(self._network), asked, self._share, self._batch_tokens)
         return [replies[i] for i in range(len(requests))]
 
     def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
@@ -178,11 +183,11 @@ class TransformersBackend:
         Raises:
             InputError: no prompt fits the model, or no continuation has a token.
         """
-        asked, replies = each(
-            requests, lambda request: likelihood.question(self._encoder, request, self._length)
+        asked, replies = prepare_each(
+            requests, lambda request: continuations.prepare(self._encoder, request, self._length)
         )
         with self._lock:
-            replies |= likelihood.read(self._open(self._network), asked, self._share, self._batch_tokens)
+            replies |= continuations.read(self._open(self._network), asked, self._share, self._batch_tokens)
         return [replies[i] for i in range(len(requests))]
 
     def attend(self, requests: Sequence[Attend]) -> list[Reply]:
@@ -196,13 +201,13 @@ class TransformersBackend:
             InputError: no request's prompts fit the model or belong together.
             BackendError: the model has no attention probabilities, or no layer sees all documents.
         """
-        asked, replies = each(
-            requests, lambda request: attention.question(self._encoder, request, self._length)
+        asked, replies = prepare_each(
+            requests, lambda request: document_attention.prepare(self._encoder, request, self._length)
         )
         with self._lock:
             network = self._open(self._network)
             for i, one in asked.items():
-                replies[i] = attention.read(network, one, self._batch_tokens)
+                replies[i] = document_attention.read(network, one, self._batch_tokens)
         return [replies[i] for i in range(len(requests))]
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
@@ -221,11 +226,11 @@ class TransformersBackend:
             budget = min(request.max_tokens, max(1, self._length // 2))
             # So that a thought closed by force still fits behind the same document text.
             close = min(16, self._length // 8)
-            _, ids, cut = fitted(self._encoder, request.prompt, self._length - budget - close)
+            _, ids, cut = encode_to_fit(self._encoder, request.prompt, self._length - budget - close)
             behind = {stop: self._labels.of(request.labels, stop) for stop in request.stop if request.labels}
             return Draft(request, ids, cut, budget, behind)
 
-        drafts, replies = each(requests, prepare)
+        drafts, replies = prepare_each(requests, prepare)
         with self._lock:
             if drafts and not self._open(self._network).shares:
                 raise BackendError(
@@ -233,7 +238,7 @@ class TransformersBackend:
                     "use reasoning='none', or run it with vLLM"
                 )
             rows = [(draft.request.prompt.shared_text, draft.ids, draft) for draft in drafts.values()]
-            self._open(self._writer).finish(grouped(rows, self._share))
+            self._open(self._batch).finish(grouped(rows, self._share))
         for i, draft in drafts.items():
             replies[i] = draft.reply if draft.reply is not None else Failed("it was never finished")
         return [replies[i] for i in range(len(requests))]
@@ -243,7 +248,7 @@ class TransformersBackend:
         with self._lock:
             if self._network is None:
                 return
-            self._network = self._writer = None
+            self._network = self._batch = None
             gc.collect()
             import torch
 

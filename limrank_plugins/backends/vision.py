@@ -7,13 +7,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.asking import checked_length, each, end_tokens, reading_of
+from limrank_plugins.backends.local.completions import Draft, choose
+from limrank_plugins.backends.local.image_prompts import ImagePrompt, encode_image_prompt, spoken_labels
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.loading import load
-from limrank_plugins.backends.local.processing import Pictures
-from limrank_plugins.backends.local.showing import Shown, show, spoken
-from limrank_plugins.backends.local.sight import SeeingNetwork
-from limrank_plugins.backends.local.tokens import PromptEncoder
-from limrank_plugins.backends.local.writing import Draft, choose
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import checked_length, end_tokens, label_reply, prepare_each
+from limrank_plugins.backends.local.vision_network import VisionNetwork
 from limrank_plugins.backends.protocols import Generate, ReadLabels, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -21,11 +21,11 @@ from limrank_plugins.segments import Prompt
 
 
 class VisionBackend:
-    """A model for pictures and text on this machine. Safe to use from many threads, which take turns.
+    """A model for images and text on this machine. Safe to use from many threads, which take turns.
 
     Prompts are computed one at a time, each on its own, so that an answer never depends on what else
-    is asked. Pictures are never cut; the texts of documents are, so that a prompt fits. A prompt
-    without pictures is read as the model's language model reads it.
+    is asked. ImageTokenizer are never cut; the texts of documents are, so that a prompt fits. A prompt
+    without images is read as the model's language model reads it.
 
     Args:
         model: a folder or a hub name of an image-text-to-text model with its processor.
@@ -35,14 +35,14 @@ class VisionBackend:
         merge_adapter: as for `TransformersBackend`.
         revision: the hub revision.
         trust_remote_code: run code that comes with the model; off unless you say so.
-        max_length: tokens of a prompt, pictures included, and what is written behind it; default and
+        max_length: tokens of a prompt, images included, and what is written behind it; default and
             upper limit: the model's context.
-        max_pixels: larger pictures are made smaller before the model's processor gets them; default:
-            None. Where a picture's tokens grow with its size (Qwen2-VL, InternVL), fewer pixels are
+        max_pixels: larger images are made smaller before the model's processor gets them; default:
+            None. Where an image's tokens grow with its size (Qwen2-VL, InternVL), fewer pixels are
             fewer tokens.
         attn_implementation: `"sdpa"`, `"eager"`, …; default: the model's.
 
-    A thought's budget is at most half of `max_length`. Pictures are decoded by Pillow.
+    A thought's budget is at most half of `max_length`. ImageTokenizer are decoded by Pillow.
 
     Raises:
         InputError: a value that cannot be used, or a path that holds no model.
@@ -86,14 +86,15 @@ class VisionBackend:
         self._lock = threading.RLock()
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._processor = loaded.processor
-        self._pictures = Pictures(loaded.processor, self._encoder.prefix, max_pixels)
-        if self._pictures.token not in self._encoder.markers:
+        self._image_tokenizer = ImageTokenizer(loaded.processor, self._encoder.prefix, max_pixels)
+        if self._image_tokenizer.token not in self._encoder.markers:
+            placeholder = self._image_tokenizer.placeholder
             raise BackendError(
-                f"the placeholder {self._pictures.placeholder!r} is an ordinary word of this tokenizer, so "
+                f"the placeholder {placeholder!r} is an ordinary word of this tokenizer, so "
                 f"any passage could hold it: this model cannot be used here"
             )
         self._ends = end_tokens(loaded.model, loaded.tokenizer)
-        self._network: SeeingNetwork | None = SeeingNetwork(loaded.model)
+        self._network: VisionNetwork | None = VisionNetwork(loaded.model)
 
     @property
     def identity(self) -> str:
@@ -111,18 +112,18 @@ class VisionBackend:
             InputError: no prompt fits the model, or no label can be read.
         """
 
-        def prepare(request: ReadLabels) -> tuple[Shown, list[int]]:
+        def prepare(request: ReadLabels) -> tuple[ImagePrompt, list[int]]:
             shown = self._shown(request.prompt, self._length)
-            labels = spoken(request.labels, request.prompt, shown.end)
+            labels = spoken_labels(request.labels, request.prompt, shown.end)
             return shown, self._encoder.label_ids(labels, shown.end)
 
-        prepared, replies = each(requests, prepare)
+        prepared, replies = prepare_each(requests, prepare)
         with self._lock:
             network = self._open()
             for i, (shown, labels) in prepared.items():
                 logits, _ = network.begin(shown.ids, shown.marks, shown.tensors)
                 usage = Usage(prompt_tokens=len(shown.ids))
-                replies[i] = reading_of(network.label_logits(logits, labels), usage, shown.cut)
+                replies[i] = label_reply(network.label_logits(logits, labels), usage, shown.cut)
         return [replies[i] for i in range(len(requests))]
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
@@ -132,7 +133,7 @@ class VisionBackend:
             InputError: no prompt fits the model, or no label can be read.
         """
 
-        def prepare(request: Generate) -> tuple[Draft, Shown]:
+        def prepare(request: Generate) -> tuple[Draft, ImagePrompt]:
             if request.max_tokens < 1:
                 raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
             budget = min(request.max_tokens, max(1, self._length // 2))
@@ -144,7 +145,7 @@ class VisionBackend:
             }
             return Draft(request, shown.ids, shown.cut, budget, labels), shown
 
-        prepared, replies = each(requests, prepare)
+        prepared, replies = prepare_each(requests, prepare)
         with self._lock:
             network = self._open()
             for i, (draft, shown) in prepared.items():
@@ -165,7 +166,7 @@ class VisionBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _written(self, network: SeeingNetwork, draft: Draft, shown: Shown) -> Reply:
+    def _written(self, network: VisionNetwork, draft: Draft, shown: ImagePrompt) -> Reply:
         logits, past = network.begin(shown.ids, shown.marks, shown.tensors, keep=True)
         while draft.reply is None:
             if draft.awaits is not None:
@@ -180,10 +181,10 @@ class VisionBackend:
                 logits = network.step(past, token)
         return draft.reply
 
-    def _shown(self, prompt: Prompt, limit: int) -> Shown:
-        return show(prompt, self._processor, self._pictures, self._encoder, limit)
+    def _shown(self, prompt: Prompt, limit: int) -> ImagePrompt:
+        return encode_image_prompt(prompt, self._processor, self._image_tokenizer, self._encoder, limit)
 
-    def _open(self) -> SeeingNetwork:
+    def _open(self) -> VisionNetwork:
         if self._network is None:
             raise BackendError("this backend is closed: make a new one")
         return self._network

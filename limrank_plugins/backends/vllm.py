@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.fitting import fit
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
 from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
 from limrank_plugins.data import Usage

@@ -14,7 +14,7 @@ import tiny
 import torch
 import transformers
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.prompts import load_template
 from limrank_plugins.segments import Segment
 

@@ -17,7 +17,7 @@ from tiny_encoders import QUERY, TEXTS, bert_config, bert_tokenizer
 from limrank_plugins import Reranker
 from limrank_plugins.backends.gliclass import GLiClass, GLiClassBackend
 from limrank_plugins.backends.gliclass.head import head
-from limrank_plugins.backends.gliclass.layout import LABEL, SEPARATOR
+from limrank_plugins.backends.gliclass.label_inputs import LABEL, SEPARATOR
 from limrank_plugins.backends.protocols import Classify, Numbers
 
 gliclass = pytest.importorskip("gliclass", reason="needs gliclass: run tests/compat/run_gliclass")

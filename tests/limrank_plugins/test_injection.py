@@ -20,7 +20,7 @@ import scripts
 import tiny
 
 from limrank_plugins import Document, Reranker, ScriptedBackend, load_recipe, recipe_names
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import BackendError
 from limrank_plugins.readouts import labels as labels_module
 from limrank_plugins.readouts.labels import TAG, Labels

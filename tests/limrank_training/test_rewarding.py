@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_training import grpo

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.asking import end_tokens
+from limrank_plugins.backends.local.requests import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.adapters import hold_in_full, lora_config
 from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments

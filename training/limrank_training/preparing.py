@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, told
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError, require
 from limrank_training.data.examples import Example, Layout, report
 from limrank_training.data.group_layout import GroupLayout
@@ -125,7 +125,7 @@ def base_tokenizer(base: str) -> Any:
     """
     transformers = require("transformers", "training", "training")
     source = checked_source(base)
-    with told(base):
+    with loading_errors(base):
         return transformers.AutoTokenizer.from_pretrained(source)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, told
-from limrank_plugins.backends.local.processing import Pictures, load_processor
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer, load_processor
+from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.grade import ExpectedGrade
 from limrank_plugins.recipes import Recipe, load_recipe
@@ -54,7 +54,7 @@ def prepare_groups(
         end=end_token(words) if plan.end else None,
         least=plan.lists.least,
         processor=tokenizer if seeing else None,
-        pictures=Pictures(tokenizer, encoder.prefix) if seeing else None,
+        pictures=ImageTokenizer(tokenizer, encoder.prefix) if seeing else None,
     )
     made: dict[bool, list[GroupExample | None]] = {False: [], True: []}
     first: Group | None = None
@@ -90,7 +90,7 @@ def base_processor(base: str) -> Any:
         BackendError: it cannot be loaded.
     """
     source = checked_source(base)
-    with told(base):
+    with loading_errors(base):
         return load_processor(source)
 
 

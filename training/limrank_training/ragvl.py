@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_plugins.backends.local.processing import Pictures
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.images import Image
 from limrank_plugins.readouts.yes_no import YesNo
@@ -60,7 +60,7 @@ def prepare(
     encoder = PromptEncoder(words)
     template = template_of(plan)
     end = end_token(words) if plan.end else None
-    pictures = Pictures(processor, encoder.prefix)
+    pictures = ImageTokenizer(processor, encoder.prefix)
     layout = PictureLayout(template, processor, encoder, pictures, plan.cutoff, end)
     made: dict[bool, list[Any]] = {False: [], True: []}
     first: PictureRow | None = None
@@ -96,7 +96,7 @@ class Seen:
         seed: of the noise, which depends on it and on the row alone.
     """
 
-    pictures: Pictures
+    pictures: ImageTokenizer
     noise: Noise | None
     seed: int
 
@@ -113,7 +113,7 @@ class Seen:
         for name, _ in examples[0].marks:
             rows = [dict(one.marks)[name] for one in examples]
             made[name] = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
-        tensors = [self.pictures.seen([Image.open(one.file)]).tensors for one in examples]
+        tensors = [self.pictures.tokenize([Image.open(one.file)]).tensors for one in examples]
         for name in tensors[0]:
             made[name] = torch.cat([one[name] for one in tensors])
         return made

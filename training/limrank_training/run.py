@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, told
+from limrank_plugins.backends.local.loading import checked_source, loading_errors
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import write_whole
 from limrank_training.adapters import with_adapters
@@ -142,7 +142,7 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
             bnb_4bit_compute_dtype=getattr(torch, plan.precision),
         )
     source = checked_source(plan.base)
-    with told(plan.base):
+    with loading_errors(plan.base):
         model = model_class(plan).from_pretrained(source, dtype=getattr(torch, held_precision(plan)), **extra)
     fit_embeddings(model, getattr(tokenizer, "tokenizer", tokenizer))
     return model

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from limrank_plugins.backends.gliclass.model import GLiClass
 from limrank_plugins.backends.gliclass.released import ReleasedGLiClass
-from limrank_plugins.backends.local.loading import checked_source, told
-from limrank_plugins.backends.local.pairs import Row, in_turn
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, in_turn
+from limrank_plugins.backends.local.loading import checked_source, loading_errors
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.backends.protocols import Classify, Failed, Numbers
 from limrank_plugins.data import Usage
@@ -57,7 +57,7 @@ class GLiClassBackend:
                 raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
         self.model = model
         self.batch_size = batch_size
-        with told(model):
+        with loading_errors(model):
             kind = read_config(checked_source(model), revision).get("model_type")
         made = ReleasedGLiClass if kind == _RELEASED else GLiClass.load
         loaded: GLiClass | ReleasedGLiClass = made(model, device=device, dtype=dtype, revision=revision)
@@ -89,10 +89,10 @@ class GLiClassBackend:
         self, model: GLiClass | ReleasedGLiClass, requests: Sequence[Classify]
     ) -> list[Numbers | Failed]:
         replies: list[Numbers | Failed] = [Failed("there are no labels to choose from")] * len(requests)
-        rows: list[tuple[int, Row]] = []
+        rows: list[tuple[int, EncoderInput]] = []
         for position, request in enumerate(requests):
             if request.labels:
-                row = model.layout.row(request.text, request.labels, self._limit)
+                row = model.inputs.row(request.text, request.labels, self._limit)
                 if isinstance(row, str):
                     replies[position] = Failed(row)
                 else:
@@ -105,7 +105,7 @@ class GLiClassBackend:
         return replies
 
 
-def _reply(values: list[float], row: Row, labels: int) -> Numbers | Failed:
+def _reply(values: list[float], row: EncoderInput, labels: int) -> Numbers | Failed:
     usage = Usage(prompt_tokens=len(row.ids))
     if len(values) != labels:
         return Failed(f"the model gave {len(values)} logits for {labels} labels", usage)

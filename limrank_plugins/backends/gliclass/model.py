@@ -21,16 +21,16 @@ from limrank_plugins.backends.gliclass.head import (
     pool,
     text_mask,
 )
-from limrank_plugins.backends.gliclass.layout import LABEL, SEPARATOR, Layout
+from limrank_plugins.backends.gliclass.label_inputs import LABEL, SEPARATOR, LabelInputs
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, longest
 from limrank_plugins.backends.local.loading import (
     checked_source,
+    device_for,
+    dtype_for,
+    loading_errors,
     model_name,
     no_progress_bar,
-    place_for,
-    precision_for,
-    told,
 )
-from limrank_plugins.backends.local.pairs import Row, as_tensors, longest
 from limrank_plugins.backends.local.weights import read_weights
 from limrank_plugins.errors import BackendError, require
 
@@ -45,7 +45,7 @@ class GLiClass:
 
     Attributes:
         module: encoder and head as one `torch` module, for training.
-        layout: writes its inputs.
+        inputs: writes its inputs.
         limit: the most tokens of an input.
         batched: several inputs may be computed together.
     """
@@ -69,7 +69,7 @@ class GLiClass:
         self.scorer: Scorer = scorer
         self.prompt_first = prompt_first
         self.identity = identity
-        self.layout = Layout(tokenizer, prompt_first=prompt_first)
+        self.inputs = LabelInputs(tokenizer, prompt_first=prompt_first)
         self.limit = longest(module["encoder"].config, tokenizer)
 
     @classmethod
@@ -99,7 +99,7 @@ class GLiClass:
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
         source = checked_source(encoder)
-        with told(encoder), no_progress_bar():
+        with loading_errors(encoder), no_progress_bar():
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
             network = transformers.AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
             markers = [transformers.AddedToken(m, normalized=False, special=True) for m in (LABEL, SEPARATOR)]
@@ -123,10 +123,10 @@ class GLiClass:
         """
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        place = place_for(torch, device)
-        precision = precision_for(torch, dtype, place)
+        place = device_for(torch, device)
+        precision = dtype_for(torch, dtype, place)
         source = checked_source(model)
-        with told(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar():
             config = transformers.AutoConfig.from_pretrained(source, revision=revision)
             ours = getattr(config, _ENTRY, None)
             if not isinstance(ours, dict):
@@ -164,7 +164,7 @@ class GLiClass:
         """The device it is on."""
         return self.module["text_projector"][0].weight.device
 
-    def forward(self, rows: Sequence[Row]) -> tuple[Any, Any]:
+    def forward(self, rows: Sequence[EncoderInput]) -> tuple[Any, Any]:
         """Logits, shape (rows, most labels), and which of them are real; with gradients where they are on."""
         return self.logits(as_tensors(self._torch, rows, self.tokenizer, self.place))
 
@@ -180,13 +180,13 @@ class GLiClass:
         given = {name: features[name] for name in names if name in features}
         states = module["encoder"](**given).last_hidden_state
         ids = given["input_ids"]
-        labels, real = gather(states, ids, self.layout.label)
+        labels, real = gather(states, ids, self.inputs.label)
         # A text that comes first ends at the first label; one that comes last begins at the separator.
-        border = self.layout.separator if self.prompt_first else self.layout.label
+        border = self.inputs.separator if self.prompt_first else self.inputs.label
         mask = text_mask(ids, given["attention_mask"], border, prompt_first=self.prompt_first)
         return logits(module, pool(states, mask, self.pooling), labels), real
 
-    def read(self, rows: Sequence[Row]) -> list[list[float]]:
+    def read(self, rows: Sequence[EncoderInput]) -> list[list[float]]:
         """The logits of each row's labels."""
         with self._torch.inference_mode():
             found, real = self.forward(rows)

@@ -1,6 +1,6 @@
 """The released GLiClass weights, through the optional package `gliclass`.
 
-Inputs are ours (`layout.py`) and are computed one at a time: the package's pooling does not look at the
+Inputs are ours (`label_inputs.py`) and are computed one at a time: the package's pooling does not look at the
 attention mask, so that in a padded batch a score would depend on its mates.
 """
 
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limrank_plugins.backends.gliclass.layout import Layout
+from limrank_plugins.backends.gliclass.label_inputs import LabelInputs
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, longest
 from limrank_plugins.backends.local.loading import (
     checked_source,
+    device_for,
+    dtype_for,
+    loading_errors,
     model_name,
     no_progress_bar,
-    place_for,
-    precision_for,
-    told,
 )
-from limrank_plugins.backends.local.pairs import Row, as_tensors, longest
 from limrank_plugins.errors import BackendError, require
 
 _WHY = "a released GLiClass"
@@ -45,10 +45,10 @@ class ReleasedGLiClass:
         library = require("gliclass", "gliclass", _WHY)
         self._torch = require("torch", "gliclass", _WHY)
         transformers = require("transformers", "gliclass", _WHY)
-        self.place = place_for(self._torch, device)
-        precision = precision_for(self._torch, dtype, self.place)
+        self.place = device_for(self._torch, device)
+        precision = dtype_for(self._torch, dtype, self.place)
         source = checked_source(model)
-        with told(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar():
             network = library.GLiClassModel.from_pretrained(source, revision=revision)
             kind = network.config.architecture_type
             if kind != "uni-encoder":
@@ -57,22 +57,22 @@ class ReleasedGLiClass:
                 )
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
             self._network = network.to(self.place, precision).eval().requires_grad_(False)
-        self.layout = Layout(self.tokenizer, prompt_first=bool(network.config.prompt_first))
-        if self.layout.label != network.config.class_token_index:
+        self.inputs = LabelInputs(self.tokenizer, prompt_first=bool(network.config.prompt_first))
+        if self.inputs.label != network.config.class_token_index:
             raise BackendError(
                 f"{model} looks for labels at token {network.config.class_token_index}, but its tokenizer "
-                f"writes {self.layout.label}: they do not belong together"
+                f"writes {self.inputs.label}: they do not belong together"
             )
         self.limit = longest(network.config.encoder_config, self.tokenizer, _MAX_TOKENS)
         name = str(precision).removeprefix("torch.")
         self.identity = f"gliclass-released:{model_name(source, revision, network)}:{name}"
 
-    def read(self, rows: Sequence[Row]) -> list[list[float]]:
+    def read(self, rows: Sequence[EncoderInput]) -> list[list[float]]:
         """The logits of each row's labels."""
         found: list[list[float]] = []
         with self._torch.inference_mode():
             for row in rows:
-                count = row.ids.count(self.layout.label)
+                count = row.ids.count(self.inputs.label)
                 features = as_tensors(self._torch, [row], self.tokenizer, self.place)
                 values = self._network(**features, max_num_classes=count, return_dict=True).logits[0, :count]
                 found.append(values.float().cpu().tolist())

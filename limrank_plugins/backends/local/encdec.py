@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.batches import in_batches
+from limrank_plugins.backends.local.prompt_batches import in_batches
 from limrank_plugins.errors import require
 
 _LOGITS = 1 << 26

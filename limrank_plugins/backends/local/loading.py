@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.processing import load_processor
+from limrank_plugins.backends.local.image_tokens import load_processor
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 
 _WHY = "TransformersBackend"
@@ -23,7 +23,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model ready to run, its tokenizer, and what its stored answers are keyed by.
 
     `processor` is there for a model that can see: it brings tokenizer and image processor together.
@@ -66,10 +66,10 @@ def load(
     attn_implementation: str | None,
     sees: bool = False,
     seq2seq: bool = False,
-) -> Loaded:
+) -> LoadedModel:
     """Load it; see `TransformersBackend` for the arguments.
 
-    With `sees` it is a model for pictures and text, and its processor comes with it; with `seq2seq` it
+    With `sees` it is a model for images and text, and its processor comes with it; with `seq2seq` it
     has an encoder and a decoder.
 
     Raises:
@@ -78,8 +78,8 @@ def load(
     """
     torch = require("torch", "transformers", _WHY)
     transformers = require("transformers", "transformers", _WHY)
-    place = place_for(torch, device)
-    precision = precision_for(torch, dtype, place)
+    place = device_for(torch, device)
+    precision = dtype_for(torch, dtype, place)
     given = model
     if is_adapter(checked_source(model)):
         if adapter is not None:
@@ -89,7 +89,7 @@ def load(
         raise InputError(f"adapter {adapter!r} must be a folder that holds an adapter_config.json")
     source = checked_source(model)
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with told(given), no_progress_bar():
+    with loading_errors(given), no_progress_bar():
         # An adapter may bring added tokens of its own.
         brings = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
         processor = load_processor(source, **common) if sees else None
@@ -126,7 +126,7 @@ def load(
     if adapter is not None:
         how = "merged" if merge_adapter else "live"
         identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"
-    return Loaded(network, tokenizer, identity, context_of(network, tokenizer), processor)
+    return LoadedModel(network, tokenizer, identity, context_of(network, tokenizer), processor)
 
 
 def is_adapter(folder: str) -> bool:
@@ -176,7 +176,7 @@ def _adapted(network: Any, adapter: str, merge: bool) -> Any:
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
-def place_for(torch: Any, device: str | None) -> Any:
+def device_for(torch: Any, device: str | None) -> Any:
     """The device; default: a GPU where there is one. `InputError` for one that is not here."""
     if device is None:
         mps = getattr(torch.backends, "mps", None)
@@ -189,7 +189,7 @@ def place_for(torch: Any, device: str | None) -> Any:
     return place
 
 
-def precision_for(torch: Any, dtype: Any, place: Any) -> Any:
+def dtype_for(torch: Any, dtype: Any, place: Any) -> Any:
     """The torch dtype; default: float32 on a CPU, else bfloat16. `InputError` for any other than three."""
     if dtype is None:
         return torch.float32 if place.type == "cpu" else torch.bfloat16
@@ -218,7 +218,7 @@ def model_name(source: str, revision: str | None, network: Any) -> str:
 
 
 @contextmanager
-def told(model: str) -> Iterator[None]:
+def loading_errors(model: str) -> Iterator[None]:
     """Every failure inside as one sentence that names the model."""
     try:
         yield

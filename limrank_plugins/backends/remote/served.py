@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from limrank_plugins.backends.http import Calls
-from limrank_plugins.backends.local.fitting import fit
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages

@@ -10,7 +10,7 @@ from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.index import TILDEv2Index, weighed
 from limrank_plugins.backends.tildev2.model import TILDEv2
-from limrank_plugins.backends.tildev2.rows import Sparse, stacked
+from limrank_plugins.backends.tildev2.sparse import Sparse, stacked
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, MissingExtra
 

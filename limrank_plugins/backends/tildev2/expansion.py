@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, in_turn, longest
 from limrank_plugins.backends.local.loading import (
     checked_source,
+    device_for,
+    dtype_for,
+    loading_errors,
     model_name,
     no_progress_bar,
-    place_for,
-    precision_for,
-    told,
 )
-from limrank_plugins.backends.local.pairs import Row, as_tensors, in_turn, longest
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.errors import BackendError, InputError, require
 
@@ -63,10 +63,10 @@ class Expansion:
         """
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        place = place_for(torch, device)
-        precision = precision_for(torch, "float32" if dtype is None else dtype, place)
+        place = device_for(torch, device)
+        precision = dtype_for(torch, "float32" if dtype is None else dtype, place)
         source = checked_source(model)
-        with told(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar():
             network, report = transformers.BertForMaskedLM.from_pretrained(
                 source, revision=revision, dtype=precision, output_loading_info=True
             )
@@ -112,5 +112,5 @@ class Expansion:
         return expansions
 
     @staticmethod
-    def _marked(row: Row) -> Row:
-        return Row([_MARK, *row.ids[1:]], row.types, row.cut)
+    def _marked(row: EncoderInput) -> EncoderInput:
+        return EncoderInput([_MARK, *row.ids[1:]], row.types, row.cut)

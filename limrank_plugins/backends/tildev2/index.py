@@ -21,7 +21,7 @@ import numpy.typing as npt
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.quantise import check_bits, largest_code, quantised
-from limrank_plugins.backends.tildev2.rows import Sparse, sparse, stacked
+from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError, require

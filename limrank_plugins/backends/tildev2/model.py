@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, in_turn, longest
 from limrank_plugins.backends.local.loading import (
     checked_source,
+    device_for,
+    dtype_for,
+    loading_errors,
     model_name,
     no_progress_bar,
-    place_for,
-    precision_for,
-    told,
 )
-from limrank_plugins.backends.local.pairs import Row, as_tensors, in_turn, longest
 from limrank_plugins.backends.local.weights import read_weights
 from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.errors import BackendError, InputError, require
@@ -76,10 +76,10 @@ class TILDEv2:
         """
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        place = place_for(torch, device)
-        precision = precision_for(torch, "float32" if dtype is None else dtype, place)
+        place = device_for(torch, device)
+        precision = dtype_for(torch, "float32" if dtype is None else dtype, place)
         source = checked_source(model)
-        with told(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar():
             config = transformers.AutoConfig.from_pretrained(source, revision=revision)
             if config.model_type != "bert":
                 raise BackendError(f"{model} is a {config.model_type}, but TILDEv2 is made of a BERT")
@@ -105,7 +105,7 @@ class TILDEv2:
         safetensors.save_file(state, place / "model.safetensors", metadata={"format": "pt"})
         self.tokenizer.save_pretrained(place)
 
-    def layout(self, passage: Sequence[int], expansion: Sequence[int] = ()) -> Row:
+    def layout(self, passage: Sequence[int], expansion: Sequence[int] = ()) -> EncoderInput:
         """The row that is read: passage, then, behind a separator, the expansion, as in training.
 
         The passage is cut where it does not fit. Of the expansion, given best first, as much is kept as
@@ -117,9 +117,9 @@ class TILDEv2:
             return row
         end = self.tokenizer.sep_token_id
         types = None if row.types is None else row.types + [0] * (len(kept) + 1)
-        return Row([*row.ids, *kept, end], types, row.cut)
+        return EncoderInput([*row.ids, *kept, end], types, row.cut)
 
-    def weigh(self, rows: Sequence[Row], *, batch_size: int = 32) -> list[list[float]]:
+    def weigh(self, rows: Sequence[EncoderInput], *, batch_size: int = 32) -> list[list[float]]:
         """What each token of each row weighs, at least 0. On a CPU each row is computed alone."""
         if batch_size < 1:
             raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")

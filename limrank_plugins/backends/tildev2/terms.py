@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.pairs import PairEncoder
+from limrank_plugins.backends.local.encoder_inputs import PairEncoder
 from limrank_plugins.segments import clean_text
 
 _FUNCTION_WORDS = """

@@ -1,4 +1,4 @@
-"""A model that cannot see refuses a picture; it is never left out silently."""
+"""A model that cannot see refuses an image; it is never left out silently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limrank_plugins.images import Image
 from limrank_plugins.recipes import recipe_names
 from limrank_plugins.segments import Prompt
 
-GIF = Image(b"GIF89a" + b"picture")
+GIF = Image(b"GIF89a" + b"image")
 DOCUMENTS = [Document("one", id="a"), Document("two", id="b", images=(GIF,)), Document("three", id="c")]
 # They cannot be loaded here (vllm), see, are asked otherwise below, or make no difference (none).
 ELSEWHERE = {"vllm", "vision", "multimodal-encoder", "openai", "none"}
@@ -38,34 +38,34 @@ def test_a_language_model_marks_the_document(language_model: Path, recipe: str):
     assert "image" in found.failures[0].reason
 
 
-def test_a_query_with_a_picture_is_not_read_as_its_words(language_model: Path):
+def test_a_query_with_an_image_is_not_read_as_its_words(language_model: Path):
     made = Reranker("qlm", str(language_model), "transformers", device="cpu")
     found = made.rank(Query("why", images=(GIF,)), ["one", "two"])
     assert [failure.id for failure in found.failures] == ["0", "1"]
 
 
-def test_every_recipe_shows_or_refuses_a_picture():
-    """With a scripted model: whatever is asked about the document holds its picture, or it has failed."""
+def test_every_recipe_shows_or_refuses_an_image():
+    """With a scripted model: whatever is asked about the document holds its image, or it has failed."""
     from scripts import answer, attention, full_backend, logits, thought, vector
 
     def unseen(script: Any) -> Any:
         def ask(prompt: Prompt, *others: Any) -> Any:
             if any("two" in s.text for s in prompt.segments if s.cuttable):
-                assert prompt.images, "the picture was left out"
+                assert prompt.images, "the image was left out"
             return script(prompt, *others)
 
         return ask
 
     def encode(text: str, role: str, *images: Any) -> list[float]:
-        assert images or text != "two", "the picture was left out"
+        assert images or text != "two", "the image was left out"
         return vector(text, role)
 
     def pair(query: str, passage: str) -> float:
-        assert passage != "two", "a passage without its picture"
+        assert passage != "two", "a passage without its image"
         return 0.5
 
     def classify(text: str, labels: tuple[str, ...]) -> list[float]:
-        assert text != "two", "a passage without its picture"
+        assert text != "two", "a passage without its image"
         assert "two" not in labels
         return [0.5 for _ in labels]
 

@@ -16,7 +16,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.backends.cross_encoder import CrossEncoderBackend
-from limrank_plugins.backends.local.pairs import PairEncoder, Row, as_tensors, in_turn, longest
+from limrank_plugins.backends.local.encoder_inputs import (
+    EncoderInput,
+    PairEncoder,
+    as_tensors,
+    in_turn,
+    longest,
+)
 from limrank_plugins.backends.protocols import Closes, Failed, Numbers, ScorePair, ScoresPairs
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.images import Image
@@ -157,7 +163,7 @@ def test_a_sentencepiece_vocabulary_that_holds_its_markers_is_no_way_in() -> Non
     assert [row.ids[0], *row.ids[-1:]] == [0, 2]
     assert row.ids.count(2) == 3
     harmless = pairs.pair(pairs.ids("a"), pairs.ids("b a"), 32)
-    assert harmless == Row(tokenizer("a", "b a")["input_ids"], harmless.types if harmless else None)
+    assert harmless == EncoderInput(tokenizer("a", "b a")["input_ids"], harmless.types if harmless else None)
 
 
 @pytest.mark.parametrize("limit", [8, 12, 20, 64])
@@ -204,7 +210,7 @@ def test_a_score_that_is_not_finite_is_a_failure(folder: Path) -> None:
     assert "nan" in bad.reason
 
 
-def test_pictures_are_refused_not_ignored(backend: CrossEncoderBackend) -> None:
+def test_images_are_refused_not_ignored(backend: CrossEncoderBackend) -> None:
     image = Image(b"\x89PNG\r\n\x1a\n" + b"0" * 32)
     ranking = Reranker("cross-encoder", backend=backend).rank(
         "milk", ["tea", Document("milk", images=(image,)), "milk"]

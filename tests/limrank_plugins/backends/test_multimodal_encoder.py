@@ -13,7 +13,7 @@ import transformers
 
 from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.backends.encoder import EncoderBackend
-from limrank_plugins.backends.local.processing import decode
+from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.multimodal_encoder import MultimodalEncoderBackend
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.errors import BackendError, InputError
@@ -54,7 +54,7 @@ def vectors(backend: MultimodalEncoderBackend, *requests: Encode) -> list[Any]:
     return [reply.vector for reply in replies]
 
 
-def test_texts_and_pictures_are_encoded_as_the_model_does(encoder: MultimodalEncoderBackend, clip: Path):
+def test_texts_and_images_are_encoded_as_the_model_does(encoder: MultimodalEncoderBackend, clip: Path):
     model = transformers.CLIPModel.from_pretrained(clip).eval()
     processor = transformers.CLIPProcessor.from_pretrained(clip)
     with torch.inference_mode():
@@ -74,10 +74,10 @@ def test_no_vector_depends_on_what_else_is_encoded(encoder: MultimodalEncoderBac
     together = vectors(encoder, *asked)
     for request, vector in zip(asked, together, strict=True):
         assert (vectors(encoder, request)[0] == vector).all()
-    assert (together[1] != together[3]).any(), "another picture, another vector"
+    assert (together[1] != together[3]).any(), "another image, another vector"
 
 
-def test_what_reads_as_a_picture_is_text(encoder: MultimodalEncoderBackend, tmp_path: Path):
+def test_what_reads_as_an_image_is_text(encoder: MultimodalEncoderBackend, tmp_path: Path):
     file = tmp_path / "red.png"
     file.write_bytes(RED.data)
     (seen,) = vectors(encoder, Encode("", images=(RED,)))
@@ -119,7 +119,7 @@ def test_a_model_with_an_encode_of_its_own(own: MultimodalEncoderBackend):
     assert both.tolist()[:4] == [4, 0, 0, 77]
     assert both[4] > 150 > both[5]
     (failed,) = own.encode([Encode("milk", images=(RED, GREEN))])
-    assert isinstance(failed, Failed), "one picture at most"
+    assert isinstance(failed, Failed), "one image at most"
 
 
 def test_code_is_not_run_unasked(own: MultimodalEncoderBackend):
@@ -127,7 +127,7 @@ def test_code_is_not_run_unasked(own: MultimodalEncoderBackend):
         MultimodalEncoderBackend(own.model, own_encode=True)
 
 
-def test_damaged_pictures_fail_alone(encoder: MultimodalEncoderBackend):
+def test_damaged_images_fail_alone(encoder: MultimodalEncoderBackend):
     broken = Image(RED.data[:60])
     fine, failed = encoder.encode([Encode("", images=(RED,)), Encode("", images=(broken,))])
     assert isinstance(fine, Embedded)
@@ -154,7 +154,7 @@ def test_closing(clip: Path):
 # ---- as a first stage ---------------------------------------------------------------------------
 
 
-def test_an_index_of_texts_and_pictures_is_searched_saved_and_opened(
+def test_an_index_of_texts_and_images_is_searched_saved_and_opened(
     encoder: MultimodalEncoderBackend, tmp_path: Path
 ):
     corpus = [
@@ -181,7 +181,7 @@ def test_an_index_of_texts_and_pictures_is_searched_saved_and_opened(
         load_retriever(tmp_path / "index", backend=encoder)
 
 
-def test_an_encoder_of_texts_refuses_pictures(tmp_path: Path):
+def test_an_encoder_of_texts_refuses_images(tmp_path: Path):
     backend = EncoderBackend("mini")
     fine, failed = backend.encode([Encode("milk"), Encode("milk", images=(RED,))])
     assert isinstance(fine, Embedded)

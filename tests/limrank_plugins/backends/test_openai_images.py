@@ -1,4 +1,4 @@
-"""Pictures on the wire to an OpenAI-compatible server: real HTTP, exact bodies."""
+"""Images on the wire to an OpenAI-compatible server: real HTTP, exact bodies."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(made: OpenAIBackend, *prompts: Prompt) -> list[Any]:
     return asyncio.run(made.read_labels([ReadLabels(prompt, LABELS) for prompt in prompts]))
 
 
-def test_text_and_pictures_go_out_in_reading_order():
+def test_text_and_images_go_out_in_reading_order():
     with LoopbackServer(seen) as server, pytest.warns(UserWarning, match="broken"):
         (reply,) = read(backend(server), SHOWN)
     assert isinstance(reply, LabelReading)
@@ -89,7 +89,7 @@ def test_text_and_pictures_go_out_in_reading_order():
     }
 
 
-def test_the_beginning_of_an_answer_follows_the_pictures():
+def test_the_beginning_of_an_answer_follows_the_images():
     begun = Prompt((Segment("Look: ", role="user"), Segment("", False, role="user", image=PNG))).then(
         Segment("Answer:")
     )
@@ -107,7 +107,7 @@ def test_the_beginning_of_an_answer_follows_the_pictures():
     assert continuing.calls[0].body["continue_final_message"] is True
 
 
-def test_generation_carries_pictures():
+def test_generation_carries_images():
     with LoopbackServer(lambda call: chat(None, "[2, 1]")) as server:
         request = Generate(Prompt(SHOWN.segments[1:6]), (), 32)
         (reply,) = asyncio.run(backend(server).generate([request]))
@@ -134,7 +134,7 @@ def test_texts_go_where_they_always_went():
     assert sorted(call.path for call in server.calls) == ["/v1/chat/completions"] + ["/v1/completions"] * 2
 
 
-def test_a_server_without_a_chat_api_fails_the_pictures_alone():
+def test_a_server_without_a_chat_api_fails_the_images_alone():
     def script(call: Call) -> Any:
         return Answer({"error": "no such path"}, status=404) if "chat" in call.path else toy(call)
 
@@ -147,7 +147,7 @@ def test_a_server_without_a_chat_api_fails_the_pictures_alone():
     assert [hit.score is None for hit in sorted(found, key=lambda hit: hit.index)] == [False, True, False]
 
 
-def test_a_model_that_cannot_see_fails_the_pictures_alone():
+def test_a_model_that_cannot_see_fails_the_images_alone():
     def script(call: Call) -> Any:
         if "messages" in call.body:
             return Answer({"error": {"message": "m is not a multimodal model"}}, status=400)
@@ -163,7 +163,7 @@ def test_a_model_that_cannot_see_fails_the_pictures_alone():
     assert len(whole.failures) == 2
 
 
-def test_completions_by_decree_refuse_pictures():
+def test_completions_by_decree_refuse_images():
     with LoopbackServer(toy) as server:
         fine, failed = read(
             backend(server, api="completions"),

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from limrank_plugins import Document, Query, Reranker
-from limrank_plugins.backends.local.processing import Pictures, decode, load_processor
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer, decode, load_processor
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels
 from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import BackendError, InputError
@@ -72,8 +72,8 @@ def plain(folder: Path, text: str, images: list[Image], labels: list[int]) -> li
     """The labels' logits as processor and model give them, nothing of ours in between."""
     processor = load_processor(str(folder))
     model = transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
-    pictures = [decode(image) for image in images] or None
-    inputs = processor(text=[text], images=pictures, return_tensors="pt", add_special_tokens=False)
+    decoded = [decode(image) for image in images] or None
+    inputs = processor(text=[text], images=decoded, return_tensors="pt", add_special_tokens=False)
     if not images:
         inputs.pop("mm_token_type_ids", None)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_logits_are_those_of_processor_and_model(
     assert logits(backend, prompt(*images)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_another_picture_is_another_score(backend: VisionBackend):
+def test_another_image_is_another_score(backend: VisionBackend):
     found = [logits(backend, prompt(*images)) for images in ([], [RED], [GREEN], [RED, GREEN], [GREEN, RED])]
     assert len(set(found)) == 5
     assert logits(backend, prompt(RED)) == logits(backend, prompt(Image(RED.data))), "equal bytes"
@@ -144,7 +144,7 @@ def test_neither_order_nor_company_changes_anything(backend: VisionBackend):
     ]
 
 
-def test_raw_completions_hold_pictures_too(backend: VisionBackend, folders: dict[str, Path], family: str):
+def test_raw_completions_hold_images_too(backend: VisionBackend, folders: dict[str, Path], family: str):
     seen = "<image>\n" if family == "llava" else "<|vision_start|><|image_pad|><|vision_end|>"
     text = f"Query: why? Passage: {seen}{PASSAGE} The verdict is"
     tokenizer = load_processor(str(folders[family])).tokenizer
@@ -173,10 +173,10 @@ def test_a_passage_cannot_write_a_placeholder(
     (reply,) = read(backend, shown)
     assert isinstance(reply, LabelReading), "it stays text, and is no failure"
     processor = load_processor(str(folders[family]))
-    token = processor.tokenizer.convert_tokens_to_ids(Pictures(processor, ()).placeholder)
+    token = processor.tokenizer.convert_tokens_to_ids(ImageTokenizer(processor, ()).placeholder)
     ids = backend._shown(shown, 512).ids
     sizes = {"llava": [4, 4], "qwen2_5_vl": [1, 6]}[family]
-    assert ids.count(token) == sum(sizes[:images]), "no placeholder but those of the pictures"
+    assert ids.count(token) == sum(sizes[:images]), "no placeholder but those of the images"
     assert backend._encoder.markers.isdisjoint(set(ids) - set(backend._shown(prompt(RED), 512).ids))
     text = backend._encoder.decode([i for i in ids if i != token])
     assert "carve valleys" in text
@@ -191,7 +191,7 @@ def test_a_query_cannot_either(backend: VisionBackend):
 # ---- fitting ------------------------------------------------------------------------------------
 
 
-def test_documents_are_cut_and_pictures_never(folders: dict[str, Path], family: str):
+def test_documents_are_cut_and_images_never(folders: dict[str, Path], family: str):
     small = VisionBackend(str(folders[family]), max_length=60)
     long = prompt(RED, GREEN, passage="acid curdles milk " * 60)
     (reply,) = read(small, long)
@@ -200,7 +200,7 @@ def test_documents_are_cut_and_pictures_never(folders: dict[str, Path], family: 
     assert reply.usage.prompt_tokens == 60
     whole = VisionBackend(str(folders[family]))
     kept, full = small._shown(long, 60), whole._shown(long, 512)
-    token = small._pictures.token
+    token = small._image_tokenizer.token
     assert kept.ids.count(token) == full.ids.count(token) > 0
     assert all(len(row) == len(kept.ids) for row in kept.marks.values())
     for row in kept.marks.values():
@@ -210,13 +210,13 @@ def test_documents_are_cut_and_pictures_never(folders: dict[str, Path], family: 
     assert reply.logits == logits(whole, prompt(RED, GREEN, passage=left))
 
 
-def test_too_many_pictures_fail_alone_and_say_so(folders: dict[str, Path], family: str):
+def test_too_many_images_fail_alone_and_say_so(folders: dict[str, Path], family: str):
     small = VisionBackend(str(folders[family]), max_length=50)
     many = prompt(*[GREEN, BLUE, RED] * 8)
     fine, failed = read(small, prompt(RED), many)
     assert isinstance(fine, LabelReading)
     assert isinstance(failed, Failed)
-    assert "24 pictures" in failed.reason
+    assert "24 images" in failed.reason
     assert "max_pixels" in failed.reason
 
 
@@ -247,8 +247,8 @@ def test_greedy_text_is_that_of_generate(
     (reply,) = write(backend, prompt(*images))
     processor = load_processor(str(folders[family]))
     model = transformers.AutoModelForImageTextToText.from_pretrained(folders[family]).eval()
-    pictures = [decode(image) for image in images] or None
-    inputs = processor(text=[written(family, len(images))], images=pictures, return_tensors="pt")
+    decoded = [decode(image) for image in images] or None
+    inputs = processor(text=[written(family, len(images))], images=decoded, return_tensors="pt")
     out = model.generate(**inputs, do_sample=False, max_new_tokens=16)[0, inputs["input_ids"].shape[1] :]
     end = model.generation_config.eos_token_id
     tokens = out.tolist()[: out.tolist().index(end)] if end in out.tolist() else out.tolist()
@@ -277,10 +277,10 @@ def test_labels_are_read_behind_the_stop_string(backend: VisionBackend):
             assert reply.reading.logits == pytest.approx(logits(backend, whole), abs=1e-4)
 
 
-# ---- pictures that are none ---------------------------------------------------------------------
+# ---- images that are none ---------------------------------------------------------------------
 
 
-def test_a_damaged_picture_fails_alone(backend: VisionBackend):
+def test_a_damaged_image_fails_alone(backend: VisionBackend):
     broken = Image(RED.data[: len(RED.data) // 2])
     fine, failed = read(backend, prompt(RED), prompt(broken))
     assert isinstance(fine, LabelReading)
@@ -288,7 +288,7 @@ def test_a_damaged_picture_fails_alone(backend: VisionBackend):
     assert "image 1 of the prompt (image/png) cannot be read" in failed.reason
 
 
-def test_a_picture_that_decodes_to_gigabytes_is_refused(
+def test_an_image_that_decodes_to_gigabytes_is_refused(
     backend: VisionBackend, monkeypatch: pytest.MonkeyPatch
 ):
     import PIL.Image
@@ -315,7 +315,7 @@ def test_transparency_palettes_and_greys_become_rgb(backend: VisionBackend):
 # ---- life ---------------------------------------------------------------------------------------
 
 
-def test_rankings_mix_pictures_and_text(backend: VisionBackend):
+def test_rankings_mix_images_and_text(backend: VisionBackend):
     documents = [
         Document("a cow", images=(RED,)),
         Document("a cow", images=(GREEN,)),

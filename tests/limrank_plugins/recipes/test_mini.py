@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="not installed: pip install 'limrank
 ir_measures = pytest.importorskip("ir_measures", reason="not installed: pip install ir-measures")
 
 from limrank_plugins import Document, Reranker, Store, samples  # noqa: E402
-from limrank_plugins.backends.embedded import MINI_HUB, find_mini  # noqa: E402
 from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
+from limrank_plugins.backends.mini_weights import MINI_HUB, find_mini  # noqa: E402
 from limrank_plugins.backends.protocols import Embedded, Encode  # noqa: E402
 from limrank_plugins.errors import InputError  # noqa: E402
 from limrank_plugins.retrievers import build_retriever  # noqa: E402

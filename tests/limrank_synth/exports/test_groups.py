@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from synthetic_rows import row, rows
 
 from limrank_plugins import Reranker, ScriptedBackend
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC

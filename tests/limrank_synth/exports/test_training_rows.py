@@ -10,7 +10,7 @@ import pytest
 import tiny
 from synthetic_rows import row, rows
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_synth.exporting import export

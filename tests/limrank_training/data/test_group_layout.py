@@ -11,7 +11,7 @@ import scripts
 import tiny
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import ReadLabels
 from limrank_plugins.backends.scripted import ScriptedBackend
 from limrank_plugins.backends.transformers import TransformersBackend
@@ -155,7 +155,7 @@ def test_long_passages_are_cut_as_at_inference_and_the_answer_stays(objective: s
     assert limit - 8 <= len(cut.ids) <= limit
     assert cut.ids[cut.learned :] == whole.ids[whole.learned :]
     assert cut.cut_passage >= 100
-    from limrank_plugins.backends.local.fitting import fit
+    from limrank_plugins.backends.local.truncation import fit
 
     learned = len(cut.ids) - cut.learned
     asked = ENCODER.encode(made.question(long).prompt)

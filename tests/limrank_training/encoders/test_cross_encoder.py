@@ -12,7 +12,7 @@ import torch
 from encoder_rows import BAD, GOOD, STEP, pairs, same_step, written
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.local.pairs import PairEncoder
+from limrank_plugins.backends.local.encoder_inputs import PairEncoder
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training.encoders import cross_encoder
 from limrank_training.plans import Pairs, Plan

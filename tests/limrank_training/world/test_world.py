@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_training.data.group_files import read_groups
 from limrank_training.data.rows import read_training_rows

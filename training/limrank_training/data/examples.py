@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from limrank_plugins.backends.local.fitting import Encoded, fit_documents
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, completion
 from limrank_plugins.readouts.yes_no import cut_back
@@ -103,11 +103,11 @@ class Layout:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _encoded(self, row: TrainingRow, trace: str | None) -> Encoded:
+    def _encoded(self, row: TrainingRow, trace: str | None) -> EncodedPrompt:
         label = self.template.labels[0 if row.relevant else 1]
         return self.encoder.encode(self.prompt(row).then(*completion(self.template, trace, label)))
 
-    def _spare(self, encoded: Encoded) -> int:
+    def _spare(self, encoded: EncodedPrompt) -> int:
         """Tokens of the passage that may be left out."""
         return sum(max(0, stop - start - self.least_passage) for start, stop in encoded.cuttable)
 
@@ -121,7 +121,7 @@ class Layout:
         left = len(self.encoder.encode(Prompt((Segment(text, trusted=False),))).ids)
         return (text, len(ids.ids) - left) if left >= self.least_trace else (None, 0)
 
-    def _first_learned(self, row: TrainingRow, trace: str | None, encoded: Encoded) -> int:
+    def _first_learned(self, row: TrainingRow, trace: str | None, encoded: EncodedPrompt) -> int:
         """The position of the first learned token, before the passage is cut.
 
         Raises:

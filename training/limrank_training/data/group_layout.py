@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
-from limrank_plugins.backends.local.fitting import Encoded, fit_documents
-from limrank_plugins.backends.local.processing import Pictures, decode
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer, decode
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
 from limrank_plugins.backends.protocols import Generate, ReadLabels
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
@@ -64,7 +64,7 @@ class GroupLayout:
     end: int | None = None
     least: int = 16
     processor: object = None
-    pictures: Pictures | None = None
+    pictures: ImageTokenizer | None = None
 
     def example(self, group: Group) -> GroupExample | None:
         """The group's example; None where it does not fit even with short passages.
@@ -105,12 +105,12 @@ class GroupLayout:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _spare(self, encoded: Encoded) -> int:
+    def _spare(self, encoded: EncodedPrompt) -> int:
         """Tokens of passages that may be left out."""
         return sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
 
     def _learned(
-        self, prompt: Prompt, given: Encoded, answer: tuple[Segment, ...], group: Group
+        self, prompt: Prompt, given: EncodedPrompt, answer: tuple[Segment, ...], group: Group
     ) -> list[int]:
         """The answer's tokens behind the prompt's, which stay what they are without it.
 
@@ -138,7 +138,7 @@ class GroupLayout:
                 f"{group.where}: there are images, which only objective grpo can show, with reasoning: "
                 f"true and a recipe for models that see"
             )
-        seen = self.pictures.seen(prompt.images)
+        seen = self.pictures.tokenize(prompt.images)
         text = as_completion(prompt, self.processor, self.pictures.placeholder)
         encoded = self.encoder.encode_completion(text, with_prefix=not prompt.is_chat)
         places = encoded.ids.count(self.pictures.token)

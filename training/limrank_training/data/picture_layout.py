@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.processing import Pictures
-from limrank_plugins.backends.local.showing import Shown, show, spoken
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.image_prompts import ImagePrompt, encode_image_prompt, spoken_labels
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import ReadLabels
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -51,7 +51,7 @@ class PictureLayout:
     template: Template
     processor: Any
     encoder: PromptEncoder
-    pictures: Pictures
+    pictures: ImageTokenizer
     cutoff: int
     end: int | None = None
 
@@ -67,7 +67,7 @@ class PictureLayout:
             shown = self.shown(asked, self.cutoff - tail)
             if shown is None:
                 return None
-            labels = spoken(asked.labels, asked.prompt, shown.end)
+            labels = spoken_labels(asked.labels, asked.prompt, shown.end)
             label = self.encoder.label_ids(labels, shown.end)[0 if row.relevant else 1]
         except InputError as error:
             raise InputError(f"{row.where}: {error}") from error
@@ -88,12 +88,12 @@ class PictureLayout:
         assert isinstance(request, ReadLabels)
         return request
 
-    def shown(self, asked: ReadLabels, limit: int) -> Shown | None:
+    def shown(self, asked: ReadLabels, limit: int) -> ImagePrompt | None:
         """The prompt as the vision backend shows it; None where it does not fit."""
-        whole = show(asked.prompt, self.processor, self.pictures, self.encoder, _ANY)
+        whole = encode_image_prompt(asked.prompt, self.processor, self.pictures, self.encoder, _ANY)
         if len(whole.ids) <= limit:
             return whole
         try:
-            return show(asked.prompt, self.processor, self.pictures, self.encoder, limit)
+            return encode_image_prompt(asked.prompt, self.processor, self.pictures, self.encoder, limit)
         except InputError:  # all else was right a moment ago
             return None

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_plugins.backends.gliclass.layout import LABEL, SEPARATOR, Layout
-from limrank_plugins.backends.local.pairs import longest
+from limrank_plugins.backends.gliclass.label_inputs import LABEL, SEPARATOR, LabelInputs
+from limrank_plugins.backends.local.encoder_inputs import longest
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.classes import JointClasses, PassageClass
 from limrank_plugins.recipes import load_recipe
@@ -49,7 +49,7 @@ def prepare(
         raise InputError(f"objective gliclass cannot train recipe {plan.recipe!r}, which asks something else")
     tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
     new = add_markers(tokenizer, (LABEL, SEPARATOR))
-    layout = Layout(tokenizer, prompt_first=True)
+    layout = LabelInputs(tokenizer, prompt_first=True)
     made: dict[bool, list[Any]] = {False: [], True: []}
     report = {}
     done = 0

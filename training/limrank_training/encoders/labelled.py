@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_plugins.backends.local.pairs import Row
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput
 from limrank_plugins.errors import require
 
 
@@ -22,7 +22,7 @@ class Labelled:
         where: file and line.
     """
 
-    row: Row
+    row: EncoderInput
     fits: tuple[bool, ...]
     text: str
     labels: tuple[str, ...]

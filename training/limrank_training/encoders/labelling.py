@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.gliclass.model import GLiClass
-from limrank_plugins.backends.local.loading import checked_source, told
-from limrank_plugins.backends.local.pairs import Row, as_tensors
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors
+from limrank_plugins.backends.local.loading import checked_source, loading_errors
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.errors import require
 
@@ -25,7 +25,7 @@ def labelling(base: str, seed: int) -> Any:
         BackendError: it cannot be loaded.
     """
     torch = require("torch", "training", "training")
-    with told(base):
+    with loading_errors(base):
         ours = "gliclass" in read_config(checked_source(base), None)
     if ours:
         held = GLiClass.load(base, device="cpu", dtype="float32")
@@ -43,7 +43,7 @@ def labelling(base: str, seed: int) -> Any:
             self.module = held.module
             self.held = held
 
-        def features(self, rows: Sequence[Row]) -> dict[str, Any]:
+        def features(self, rows: Sequence[EncoderInput]) -> dict[str, Any]:
             """Tokens side by side, on the CPU."""
             return as_tensors(torch, rows, held.tokenizer, "cpu")
 

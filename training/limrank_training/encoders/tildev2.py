@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_plugins.backends.local.pairs import as_tensors
+from limrank_plugins.backends.local.encoder_inputs import as_tensors
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.terms import Terms

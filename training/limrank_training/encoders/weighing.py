@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_plugins.backends.local.loading import checked_source, no_progress_bar, told
+from limrank_plugins.backends.local.loading import checked_source, loading_errors, no_progress_bar
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.errors import BackendError, require
@@ -50,7 +50,7 @@ def weighing(base: str, seed: int) -> Any:
     torch = require("torch", "training", "training")
     transformers = require("transformers", "training", "training")
     source = checked_source(base)
-    with told(base), no_progress_bar():
+    with loading_errors(base), no_progress_bar():
         config = read_config(source, None)
         if config.get("architectures") == ["TILDEv2"]:
             held = TILDEv2.load(base, device="cpu", dtype="float32")

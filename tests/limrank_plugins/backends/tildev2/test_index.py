@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tiny_encoders import QUERY, TEXTS, tilde, tildev2
 
 from limrank_plugins import Document
-from limrank_plugins.backends.local.pairs import as_tensors
+from limrank_plugins.backends.local.encoder_inputs import as_tensors
 from limrank_plugins.backends.tildev2 import Expansion, TILDEv2, TILDEv2Index
 from limrank_plugins.backends.tildev2.quantise import quantised
-from limrank_plugins.backends.tildev2.rows import Sparse, sparse, stacked
+from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.errors import BackendError, InputError
 
 QUERIES = [QUERY, "milk milk acid", "cheese", "the of in", "how do rivers carve valleys when iron rusts"]

@@ -10,7 +10,7 @@ import torch
 import transformers
 from tiny_encoders import TEXTS, bert_config, bert_tokenizer, cross_encoder, tilde, tildev2
 
-from limrank_plugins.backends.local.pairs import as_tensors
+from limrank_plugins.backends.local.encoder_inputs import as_tensors
 from limrank_plugins.backends.local.weights import read_weights
 from limrank_plugins.backends.tildev2 import Expansion, TILDEv2
 from limrank_plugins.backends.tildev2.terms import STOP_WORDS, Terms

@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
-from limrank_plugins.backends.local.fitting import Encoded, Span, inside
+from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, inside
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
@@ -54,7 +54,7 @@ class PromptEncoder:
 
     # ---- encoding -------------------------------------------------------------------------------
 
-    def encode(self, prompt: Prompt, *, apart: bool = False) -> Encoded:
+    def encode(self, prompt: Prompt, *, apart: bool = False) -> EncodedPrompt:
         """The prompt's tokens, equal to the tokenizer's own for the joined text wherever that is safe.
 
         A chat goes through the model's own chat template first, which also brings the BOS.
@@ -77,7 +77,7 @@ class PromptEncoder:
         completion = as_completion(prompt, self._tokenizer)
         return self.encode_completion(completion, with_prefix=not prompt.is_chat, apart=apart)
 
-    def encode_completion(self, prompt: Prompt, *, with_prefix: bool, apart: bool = False) -> Encoded:
+    def encode_completion(self, prompt: Prompt, *, with_prefix: bool, apart: bool = False) -> EncodedPrompt:
         """As `encode`, for a text that needs no chat template any more.
 
         Args:
@@ -113,7 +113,7 @@ class PromptEncoder:
         if written and not pieces[written[-1]].trusted:
             end = end[-32:]
         common = "".join(piece.text for piece in takewhile(lambda piece: piece.shared, pieces))
-        return Encoded(
+        return EncodedPrompt(
             [*prefix, *ids],
             [(0, 0)] * head + offsets,
             ranges,

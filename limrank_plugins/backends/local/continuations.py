@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from limrank_plugins.backends.local.asking import fitted
+from limrank_plugins.backends.local.forward import PromptRow, forward_passes
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.passes import Row, passes
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import encode_to_fit
 from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -22,7 +22,7 @@ from limrank_plugins.segments import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ContinuationPrompt:
     """A prompt with its continuation, and how many of the last tokens are the continuation's."""
 
     ids: list[int]
@@ -32,38 +32,42 @@ class Question:
     shared: int
 
 
-def question(encoder: PromptEncoder, request: Likelihood, limit: int) -> Question:
+def prepare(encoder: PromptEncoder, request: Likelihood, limit: int) -> ContinuationPrompt:
     """Prepare a request; documents are cut so that prompt and continuation fit.
 
     Raises:
         InputError: there is no token to be likely or none before it, or it does not fit.
     """
     whole = request.prompt.then(Segment(request.continuation, trusted=False))
-    encoded, ids, cut = fitted(encoder, whole, limit)
+    encoded, ids, cut = encode_to_fit(encoder, whole, limit)
     count = len(encoded.ids) - encoded.last
     if not request.continuation or not count:
         raise InputError(f"the continuation {request.continuation!r} has no token: give at least one word")
     if count == len(ids):
         raise InputError("there is no prompt before the continuation: give at least one word")
-    return Question(ids, count, cut, request.prompt.shared_text, encoded.shared)
+    return ContinuationPrompt(ids, count, cut, request.prompt.shared_text, encoded.shared)
 
 
-def read(network: Network, asked: dict[int, Question], share: bool, budget: int) -> dict[int, Reply]:
+def read(
+    network: Network, prompts: dict[int, ContinuationPrompt], share: bool, budget: int
+) -> dict[int, Reply]:
     """The replies by position; only the states that the continuation follows on meet the vocabulary."""
     replies: dict[int, Reply] = {}
     # The state before the continuation is the first that is needed; the last token's says nothing.
     rows = [
-        Row(key, one.text, one.shared, one.ids[: len(one.ids) - one.count], len(one.ids) - 1)
-        for key, one in asked.items()
+        PromptRow(
+            key, prompt.text, prompt.shared, prompt.ids[: len(prompt.ids) - prompt.count], len(prompt.ids) - 1
+        )
+        for key, prompt in prompts.items()
     ]
-    for batch in passes(network, rows, share, budget):
-        several = [asked[row.key] for row in batch.rows]
-        tails = [one.ids[batch.head : -1] for one in several]
-        states = network.final_states(batch.prefix, tails, [one.count for one in several])
-        for number, (row, one, state) in enumerate(zip(batch.rows, several, states, strict=True)):
-            values = network.log_probabilities(state, one.ids[len(one.ids) - one.count :])
-            usage = Usage(prompt_tokens=len(one.ids), shared_tokens=batch.shared(number))
-            replies[row.key] = numbers(values, usage, one.cut)
+    for batch in forward_passes(network, rows, share, budget):
+        batched = [prompts[row.key] for row in batch.rows]
+        tails = [prompt.ids[batch.head : -1] for prompt in batched]
+        states = network.final_states(batch.prefix, tails, [prompt.count for prompt in batched])
+        for number, (row, prompt, state) in enumerate(zip(batch.rows, batched, states, strict=True)):
+            values = network.log_probabilities(state, prompt.ids[len(prompt.ids) - prompt.count :])
+            usage = Usage(prompt_tokens=len(prompt.ids), shared_tokens=batch.shared(number))
+            replies[row.key] = numbers(values, usage, prompt.cut)
     return replies
 
 

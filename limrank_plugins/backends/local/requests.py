@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.local.fitting import Encoded, fit_documents
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
 from limrank_plugins.backends.protocols import Failed, LabelReading, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
@@ -16,7 +16,7 @@ R = TypeVar("R")
 P = TypeVar("P")
 
 
-def each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
+def prepare_each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
     """Prepare each request. One that cannot be asked fails alone; if none can, that is raised.
 
     Raises:
@@ -34,7 +34,7 @@ def each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P]
     return prepared, replies
 
 
-def fitted(encoder: PromptEncoder, prompt: Prompt, limit: int) -> tuple[Encoded, list[int], int]:
+def encode_to_fit(encoder: PromptEncoder, prompt: Prompt, limit: int) -> tuple[EncodedPrompt, list[int], int]:
     """The prompt's encoding, its ids cut to fit, and how many tokens were cut.
 
     Raises:
@@ -47,7 +47,7 @@ def fitted(encoder: PromptEncoder, prompt: Prompt, limit: int) -> tuple[Encoded,
     return encoded, fits.ids, fits.cut
 
 
-def reading_of(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
+def label_reply(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
     """The labels' logits as a reply; `Failed` where one is not finite."""
     if all(value - value == 0 for value in logits):  # neither NaN nor infinite
         return LabelReading(tuple(logits), usage, cut)

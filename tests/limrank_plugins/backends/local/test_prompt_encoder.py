@@ -7,7 +7,7 @@ import tiny
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.segments import Prompt, Segment

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import BackendError
 from limrank_plugins.segments import Prompt, Segment
 
@@ -20,7 +20,7 @@ _SHIFTED = ("roberta", "camembert", "xlm", "longformer", "mpnet", "data2vec")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EncoderInput:
     """One input of a model: token ids and, for models that have them, token types. `cut`: tokens left out."""
 
     ids: list[int]
@@ -52,12 +52,12 @@ class PairEncoder:
         found = self._encoder.encode(Prompt((Segment(text, trusted=False),))).ids
         return list(found[len(self._encoder.prefix) :])
 
-    def single(self, ids: Sequence[int], limit: int) -> Row:
+    def single(self, ids: Sequence[int], limit: int) -> EncoderInput:
         """One text, cut at its end where it does not fit."""
         room = max(0, limit - self._single.size)
         return self._single.around([list(ids[:room])], max(0, len(ids) - room))
 
-    def pair(self, first: Sequence[int], second: Sequence[int], limit: int) -> Row | None:
+    def pair(self, first: Sequence[int], second: Sequence[int], limit: int) -> EncoderInput | None:
         """Two texts, of which the second alone is cut; None where the first leaves no room for it."""
         room = limit - self._pair.size - len(first)
         if room < 0 or (room == 0 and second):
@@ -77,13 +77,13 @@ class _Frame:
     def size(self) -> int:
         return sum(map(len, self.runs))
 
-    def around(self, texts: list[list[int]], cut: int) -> Row:
+    def around(self, texts: list[list[int]], cut: int) -> EncoderInput:
         ids, types = list(self.runs[0]), None if self.run_types is None else list(self.run_types[0])
         for i, text in enumerate(texts):
             ids += text + self.runs[i + 1]
             if types is not None and self.run_types is not None and self.text_types is not None:
                 types += [self.text_types[i]] * len(text) + self.run_types[i + 1]
-        return Row(ids, types, cut)
+        return EncoderInput(ids, types, cut)
 
 
 def _frame(tokenizer: Any, *texts: str) -> _Frame:
@@ -126,7 +126,7 @@ def in_turn(lengths: Sequence[int], size: int, *, alone: bool) -> Iterator[list[
     return (order[start : start + step] for start in range(0, len(order), step))
 
 
-def as_tensors(torch: Any, rows: Sequence[Row], tokenizer: Any, device: Any) -> dict[str, Any]:
+def as_tensors(torch: Any, rows: Sequence[EncoderInput], tokenizer: Any, device: Any) -> dict[str, Any]:
     """What a model's forward takes, padded on the tokenizer's side where the lengths differ."""
     width = max(len(row.ids) for row in rows)
     left = getattr(tokenizer, "padding_side", "right") == "left"

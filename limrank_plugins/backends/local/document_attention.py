@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from limrank_plugins.backends.local.fitting import Encoded, Fitted, fit_documents
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, FittedPrompt, fit_documents
 from limrank_plugins.backends.protocols import Attend, Attended, Failed, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
@@ -31,7 +31,7 @@ HELD = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AttentionPrompts:
     """Prompts that fit.
 
     Attributes:
@@ -47,7 +47,7 @@ class Question:
     cut: int
 
 
-def question(encoder: PromptEncoder, request: Attend, limit: int) -> Question:
+def prepare(encoder: PromptEncoder, request: Attend, limit: int) -> AttentionPrompts:
     """Prepare a request; documents are cut to the same places in all of its prompts.
 
     Raises:
@@ -66,10 +66,10 @@ def question(encoder: PromptEncoder, request: Attend, limit: int) -> Question:
     tails = [one.ids[start:] for one in fits]
     if not all(tails):
         raise InputError("the prompt ends with a document: give it a tail, whose attention can be read")
-    return Question(fits[0].ids[:start], tails, documents, fits[0].cut)
+    return AttentionPrompts(fits[0].ids[:start], tails, documents, fits[0].cut)
 
 
-def _fitted(several: Sequence[Encoded], limit: int) -> list[Fitted]:
+def _fitted(several: Sequence[EncodedPrompt], limit: int) -> list[FittedPrompt]:
     if not all(encoded.cuttable for encoded in several):
         raise InputError("the prompt holds no document, so there is nothing to pay attention to")
     fixed = [len(e.ids) - sum(stop - start for start, stop in e.cuttable) for e in several]
@@ -77,13 +77,13 @@ def _fitted(several: Sequence[Encoded], limit: int) -> list[Fitted]:
     return [fit_documents(e, limit - max(fixed) + own) for e, own in zip(several, fixed, strict=True)]
 
 
-def _differ(fits: Sequence[Fitted]) -> bool:
+def _differ(fits: Sequence[FittedPrompt]) -> bool:
     start = fits[0].documents[-1][1]
     first = fits[0].documents, fits[0].ids[:start]
     return any((one.documents, one.ids[:start]) != first for one in fits)
 
 
-def read(network: Network, asked: Question, chunk: int) -> Reply:
+def read(network: Network, asked: AttentionPrompts, chunk: int) -> Reply:
     """Answer one request.
 
     Args:
@@ -106,10 +106,10 @@ def read(network: Network, asked: Question, chunk: int) -> Reply:
     for start in range(0, len(asked.head), chunk):
         network.extend(past, asked.head[start : start + chunk])
     first = asked.documents[0][0]
-    seen: dict[tuple[int, ...], _Watch] = {}
+    seen: dict[tuple[int, ...], _AttentionSum] = {}
     for tail in asked.tails:
         if tuple(tail) not in seen:  # the same tail again is the same attention, to the bit
-            seen[tuple(tail)] = _watched(network, past, tail, first)
+            seen[tuple(tail)] = _tail_attention(network, past, tail, first)
     kept = [all(watch.whole[i] for watch in seen.values()) for i in seen[tuple(asked.tails[0])].layers]
     if not any(kept):
         raise BackendError(
@@ -129,7 +129,7 @@ def read(network: Network, asked: Question, chunk: int) -> Reply:
 
 
 @dataclass
-class _Watch:
+class _AttentionSum:
     """Adds up the attention of one tail as its layers are computed.
 
     Attributes:
@@ -180,11 +180,11 @@ def _open(mask: Any) -> Any:
     return mask.all() if mask.dtype == torch.bool else (mask == 0).all()
 
 
-def _watched(network: Network, past: KeysAndValues, tail: Sequence[int], first: int) -> _Watch:
-    watch = _Watch(slice(first, past.width), len(tail))
+def _tail_attention(network: Network, past: KeysAndValues, tail: Sequence[int], first: int) -> _AttentionSum:
+    watch = _AttentionSum(slice(first, past.width), len(tail))
     grown = past.forked(1)
     size = _piece(network, past.width + len(tail))
-    with _eager(network.decoder), _hooked(network.decoder, watch):
+    with _eager(network.decoder), _attention_hooks(network.decoder, watch):
         for start in range(0, len(tail), size):
             watch.begin()
             network.extend(grown, tail[start : start + size])
@@ -203,7 +203,7 @@ def _piece(network: Network, keys: int) -> int:
 
 
 @contextmanager
-def _hooked(decoder: Any, watch: _Watch) -> Iterator[None]:
+def _attention_hooks(decoder: Any, watch: _AttentionSum) -> Iterator[None]:
     found = [module for module in decoder.modules() if isinstance(getattr(module, "layer_idx", None), int)]
     hooks = [module.register_forward_hook(watch.note, with_kwargs=True) for module in found]
     try:

@@ -1,4 +1,4 @@
-"""The processor of a model that can see: how it is loaded, and what it makes of pictures."""
+"""The processor of a model that can see: how it is loaded, and what it makes of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.images import Image
 
 _WHY = "VisionBackend"
-# Between two placeholders; a private-use character, which no picture is ever expanded to.
+# Between two placeholders; a private-use character, which no image is ever expanded to.
 _BETWEEN = "\ue004"
 
 
@@ -43,7 +43,7 @@ def load_processor(source: str, **common: Any) -> Any:
     missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
     if missing:
         raise BackendError(
-            f"{source!r} is no model for pictures and text: it has no {' and no '.join(missing)}"
+            f"{source!r} is no model for images and text: it has no {' and no '.join(missing)}"
         )
     return processor
 
@@ -58,12 +58,12 @@ def _without_video(source: str, **common: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a processor makes of a prompt's pictures.
+class ImageTokens:
+    """What a processor makes of a prompt's images.
 
     Attributes:
-        ids: for each picture, the tokens that stand for it.
-        marks: by name, for each picture, what else goes along with its tokens (token types).
+        ids: for each image, the tokens that stand for it.
+        marks: by name, for each image, what else goes along with its tokens (token types).
         tensors: what the model is given besides: pixels, grids, sizes.
     """
 
@@ -72,8 +72,8 @@ class Seen:
     tensors: dict[str, Any] = field(default_factory=dict)
 
 
-class Pictures:
-    """What a processor does to pictures, apart from any text.
+class ImageTokenizer:
+    """What a processor does to images, apart from any text.
 
     The processor is only ever shown placeholders, never a query or a passage, so that nothing in them
     can become one. What it makes of each placeholder is put into the prompt's tokens afterwards.
@@ -81,10 +81,10 @@ class Pictures:
     Args:
         processor: of the `transformers` library.
         prefix: tokens the tokenizer puts before every text.
-        max_pixels: larger pictures are made smaller first; None: never.
+        max_pixels: larger images are made smaller first; None: never.
 
     Raises:
-        BackendError: the processor has no placeholder for pictures, or one that is not one token.
+        BackendError: the processor has no placeholder for images, or one that is not one token.
     """
 
     def __init__(self, processor: Any, prefix: Sequence[int], max_pixels: int | None = None) -> None:
@@ -92,12 +92,12 @@ class Pictures:
         self._max_pixels = max_pixels
         self._prefix = list(prefix)
         tokenizer = processor.tokenizer
-        # Gemma 3 writes one token for a picture and turns it into others.
+        # Gemma 3 writes one token for an image and turns it into others.
         names = [getattr(processor, name, None) for name in ("boi_token", "image_token")]
         found = [name for name in names if isinstance(name, str) and name]
         if not found:
             raise BackendError(
-                f"{type(processor).__name__} names no placeholder for pictures (image_token): this model "
+                f"{type(processor).__name__} names no placeholder for images (image_token): this model "
                 f"cannot be used here; a server that knows it can (backend='openai')"
             )
         self.placeholder = found[0]
@@ -108,42 +108,42 @@ class Pictures:
         pair = tokenizer(f"{self.placeholder}{_BETWEEN}{self.placeholder}", add_special_tokens=False)
         self._between: list[int] = list(pair["input_ids"])[1:-1]
 
-    def seen(self, images: Sequence[Image]) -> Seen:
-        """What the model is given for these pictures.
+    def tokenize(self, images: Sequence[Image]) -> ImageTokens:
+        """What the model is given for these images.
 
         Raises:
-            InputError: a picture cannot be decoded, or is too small or too large for the processor.
+            InputError: an image cannot be decoded, or is too small or too large for the processor.
             BackendError: the processor does not do what processors do.
         """
         if not images:
-            return Seen()
+            return ImageTokens()
         decoded = [self._smaller(decode(image, number)) for number, image in enumerate(images, start=1)]
         text = "".join(f"{self.placeholder}{_BETWEEN}" for _ in images)
         try:
             made = dict(self._processor(text=[text], images=decoded, return_tensors="pt"))
         except (ValueError, TypeError) as error:  # a side of one pixel, an absurd aspect ratio
-            raise InputError(f"the model's processor cannot take the prompt's pictures: {error}") from error
+            raise InputError(f"the model's processor cannot take the prompt's images: {error}") from error
         ids = made.pop("input_ids")
         made.pop("attention_mask", None)
         alike = [name for name, value in made.items() if getattr(value, "shape", None) == ids.shape]
         spans = self._spans(ids[0].tolist(), len(images))
         marks = {name: made.pop(name)[0].tolist() for name in alike}
         whole = ids[0].tolist()
-        return Seen(
+        return ImageTokens(
             [whole[a:b] for a, b in spans],
             {name: [row[a:b] for a, b in spans] for name, row in marks.items()},
             made,
         )
 
-    def _smaller(self, picture: Any) -> Any:
-        width, height = picture.size
+    def _smaller(self, image: Any) -> Any:
+        width, height = image.size
         if self._max_pixels is None or width * height <= self._max_pixels:
-            return picture
+            return image
         share = (self._max_pixels / (width * height)) ** 0.5
-        return picture.resize((max(1, int(width * share)), max(1, int(height * share))))
+        return image.resize((max(1, int(width * share)), max(1, int(height * share))))
 
     def _spans(self, ids: list[int], count: int) -> list[tuple[int, int]]:
-        """Where each picture's tokens are: what stands between the separators."""
+        """Where each image's tokens are: what stands between the separators."""
         start = len(self._prefix) if ids[: len(self._prefix)] == self._prefix else 0
         spans: list[tuple[int, int]] = []
         width, at = len(self._between), start
@@ -155,14 +155,14 @@ class Pictures:
                 at += 1
         if len(spans) != count or any(a == b for a, b in spans):
             raise BackendError(
-                f"{type(self._processor).__name__} made {len(spans)} runs of tokens of {count} pictures: "
+                f"{type(self._processor).__name__} made {len(spans)} runs of tokens of {count} images: "
                 f"this model cannot be used here; a server that knows it can (backend='openai')"
             )
         return spans
 
 
 def decode(image: Image, number: int = 1) -> Any:
-    """The picture as an RGB `PIL.Image`, upright as its EXIF data says; of an animation, the first frame.
+    """The image as an RGB `PIL.Image`, upright as its EXIF data says; of an animation, the first frame.
 
     Raises:
         InputError: it is damaged, or so large that decoding it would be an attack (Pillow's limit).

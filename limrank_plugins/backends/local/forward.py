@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from limrank_plugins.backends.local.batches import Group, grouped, in_batches, split
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.prompt_batches import Group, grouped, in_batches, split
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PromptRow:
     """A prompt to be read.
 
     Attributes:
@@ -30,7 +30,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class ForwardPass:
     """Rows of one forward pass.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pass:
 
     prefix: KeysAndValues | None
     head: int
-    rows: list[Row]
+    rows: list[PromptRow]
     paid: int
 
     def shared(self, number: int) -> int:
@@ -50,7 +50,9 @@ class Pass:
         return self.head if self.paid + number else 0
 
 
-def passes(network: Network, rows: Sequence[Row], share: bool, budget: int) -> Iterator[Pass]:
+def forward_passes(
+    network: Network, rows: Sequence[PromptRow], share: bool, budget: int
+) -> Iterator[ForwardPass]:
     """Go through the rows, prefix by prefix; see `in_batches` for the budget."""
     if network.exact:
         groups = split((row.shared if share else 0, row.ids, row) for row in rows)
@@ -61,13 +63,13 @@ def passes(network: Network, rows: Sequence[Row], share: bool, budget: int) -> I
         prefix = network.prefix(group.prefix) if head else None
         paid = 0
         for batch in _batches(network, group, budget):
-            yield Pass(prefix, head, batch, paid)
+            yield ForwardPass(prefix, head, batch, paid)
             paid += len(batch)
 
 
-def _batches(network: Network, group: Group[Row], budget: int) -> list[list[Row]]:
+def _batches(network: Network, group: Group[PromptRow], budget: int) -> list[list[PromptRow]]:
     if network.exact:
         return [[row] for row in group.rows]
     lengths = [row.size - len(group.prefix) for row in group.rows]
-    found = in_batches(lengths, len(group.prefix), budget, network.slack)
-    return [[group.rows[i] for i in batch] for batch in found]
+    batches = in_batches(lengths, len(group.prefix), budget, network.slack)
+    return [[group.rows[i] for i in batch] for batch in batches]

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from limrank_plugins.backends.local.batches import Group, in_batches
 from limrank_plugins.backends.local.kv import KeysAndValues, joined
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_batches import Group, in_batches
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import require
@@ -107,7 +107,7 @@ class Draft:
         )
 
 
-class Writer:
+class ContinuousBatch:
     """Finishes drafts.
 
     Args:

@@ -15,7 +15,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedPrompt:
     """A tokenised prompt.
 
     Attributes:
@@ -50,7 +50,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedPrompt:
     """A prompt that fits.
 
     Attributes:
@@ -65,7 +65,7 @@ class Fitted:
     documents: list[Span]
 
 
-def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
+def fit(encoded: EncodedPrompt, limit: int) -> tuple[list[int], int]:
     """Leave out the ends of documents until the prompt has at most `limit` tokens.
 
     Of several documents the longest are cut first, down to a common length. A character that is
@@ -81,14 +81,14 @@ def fit(encoded: Encoded, limit: int) -> tuple[list[int], int]:
     return fitted.ids, fitted.cut
 
 
-def fit_documents(encoded: Encoded, limit: int) -> Fitted:
+def fit_documents(encoded: EncodedPrompt, limit: int) -> FittedPrompt:
     """The same as `fit`, with the places where the documents are then.
 
     Raises:
         InputError: it does not fit without any document text.
     """
     if len(encoded.ids) <= limit:
-        return Fitted(encoded.ids, 0, encoded.documents)
+        return FittedPrompt(encoded.ids, 0, encoded.documents)
     lengths = [stop - start for start, stop in encoded.cuttable]
     fixed = len(encoded.ids) - sum(lengths)
     if fixed > limit:
@@ -108,7 +108,7 @@ def fit_documents(encoded: Encoded, limit: int) -> Fitted:
         documents.append((len(kept) - (end - begin), len(kept)))
         at = stop
     kept += encoded.ids[at:]
-    return Fitted(kept, len(encoded.ids) - len(kept), documents)
+    return FittedPrompt(kept, len(encoded.ids) - len(kept), documents)
 
 
 def _levelled(lengths: Sequence[int], room: int) -> list[int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limrank_plugins.backends.local.asking import fitted, reading_of
+from limrank_plugins.backends.local.forward import PromptRow, forward_passes
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.passes import Row, passes
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import encode_to_fit, label_reply
 from limrank_plugins.backends.protocols import Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.segments import Prompt
@@ -29,16 +29,16 @@ class LabelTokens:
             InputError: a label is not one token there, or two labels are the same token.
         """
         key = labels, after
-        found = self._known.get(key)
-        if found is None:
+        tokens = self._known.get(key)
+        if tokens is None:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
-            found = self._known[key] = self._encoder.label_ids(labels, after)
-        return found
+            tokens = self._known[key] = self._encoder.label_ids(labels, after)
+        return tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LabelPrompt:
     """A prompt that fits, and the labels' tokens."""
 
     ids: list[int]
@@ -48,31 +48,31 @@ class Question:
     labels: list[int]
 
 
-def question(
+def prepare(
     encoder: PromptEncoder, known: LabelTokens, prompt: Prompt, labels: tuple[str, ...], limit: int
-) -> Question:
+) -> LabelPrompt:
     """Prepare a prompt.
 
     Raises:
         InputError: it does not fit, or a label is not one token behind it.
     """
-    encoded, ids, cut = fitted(encoder, prompt, limit)
-    return Question(ids, cut, prompt.shared_text, encoded.shared, known.of(labels, encoded.end))
+    encoded, ids, cut = encode_to_fit(encoder, prompt, limit)
+    return LabelPrompt(ids, cut, prompt.shared_text, encoded.shared, known.of(labels, encoded.end))
 
 
-def read(network: Network, asked: dict[int, Question], share: bool, budget: int) -> dict[int, Reply]:
+def read(network: Network, prompts: dict[int, LabelPrompt], share: bool, budget: int) -> dict[int, Reply]:
     """The replies by position; see `passes` for how they are computed."""
     replies: dict[int, Reply] = {}
     # Rows of one batch must ask for equally many labels.
-    by_count: dict[int, list[Row]] = {}
-    for key, one in asked.items():
-        row = Row(key, one.text, one.shared, one.ids, len(one.ids))
-        by_count.setdefault(len(one.labels), []).append(row)
+    by_count: dict[int, list[PromptRow]] = {}
+    for key, prompt in prompts.items():
+        row = PromptRow(key, prompt.text, prompt.shared, prompt.ids, len(prompt.ids))
+        by_count.setdefault(len(prompt.labels), []).append(row)
     for rows in by_count.values():
-        for batch in passes(network, rows, share, budget):
+        for batch in forward_passes(network, rows, share, budget):
             states, _ = network.last_states(batch.prefix, [row.ids[batch.head :] for row in batch.rows])
-            found = network.label_logits(states, [asked[row.key].labels for row in batch.rows])
-            for number, (row, logits) in enumerate(zip(batch.rows, found, strict=True)):
+            logits = network.label_logits(states, [prompts[row.key].labels for row in batch.rows])
+            for number, (row, values) in enumerate(zip(batch.rows, logits, strict=True)):
                 usage = Usage(prompt_tokens=row.size, shared_tokens=batch.shared(number))
-                replies[row.key] = reading_of(logits, usage, asked[row.key].cut)
+                replies[row.key] = label_reply(values, usage, prompts[row.key].cut)
     return replies

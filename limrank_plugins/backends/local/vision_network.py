@@ -9,12 +9,12 @@ from typing import Any
 from limrank_plugins.errors import require
 
 
-class SeeingNetwork:
-    """A loaded model for pictures and text. Only one prompt may be under way at a time.
+class VisionNetwork:
+    """A loaded model for images and text. Only one prompt may be under way at a time.
 
-    Qwen2-VL and its relatives keep where a prompt's pictures were in the model itself, not in the
+    Qwen2-VL and its relatives keep where a prompt's images were in the model itself, not in the
     cache. It is forgotten before every prompt, or a text would be read at the positions of the
-    pictures before it.
+    images before it.
 
     Args:
         model: an image-text-to-text model of the `transformers` library, in eval mode.
@@ -44,7 +44,7 @@ class SeeingNetwork:
         Args:
             ids: its tokens, at least one.
             marks: what goes along with each token, by the name of the model's argument.
-            tensors: the pictures, by the name of the model's argument.
+            tensors: the images, by the name of the model's argument.
             keep: also return keys and values, for `step`.
 
         Returns:

@@ -11,7 +11,7 @@ import tiny
 from plain import LABELS, ask
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.local.batches import split
+from limrank_plugins.backends.local.prompt_batches import split
 from limrank_plugins.backends.protocols import Likelihood, ReadLabels
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.prompts import load_template

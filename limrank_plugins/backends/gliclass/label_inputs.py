@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.fitting import Encoded, fit
-from limrank_plugins.backends.local.pairs import Row
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, fit
 from limrank_plugins.errors import BackendError
 from limrank_plugins.segments import Prompt, Segment
 
 LABEL, SEPARATOR = "<<LABEL>>", "<<SEP>>"
 
 
-class Layout:
+class LabelInputs:
     """Writes inputs for one tokenizer. Safe to use from many threads.
 
     Args:
@@ -46,7 +46,7 @@ class Layout:
         self._end = list(whole["input_ids"][len(self._encoder.prefix) + len(bare) :])
         self._typed = whole.get("token_type_ids") is not None
 
-    def row(self, text: str, labels: Sequence[str], limit: int) -> Row | str:
+    def row(self, text: str, labels: Sequence[str], limit: int) -> EncoderInput | str:
         """The input about this text and these labels, or why there is none.
 
         Of several labels the longest are cut, down to a common length, and the text is not. Of a text
@@ -66,9 +66,9 @@ class Layout:
                 )
         ids, cut = fit(encoded, room)
         ids = [*ids, *self._end]
-        return Row(ids, [0] * len(ids) if self._typed else None, cut)
+        return EncoderInput(ids, [0] * len(ids) if self._typed else None, cut)
 
-    def _encoded(self, text: str, labels: Sequence[str], *, cut_text: bool) -> Encoded:
+    def _encoded(self, text: str, labels: Sequence[str], *, cut_text: bool) -> EncodedPrompt:
         listed: list[Segment] = []
         for label in labels:
             listed += [Segment(LABEL), Segment(label, trusted=False, cuttable=not cut_text)]
@@ -77,5 +77,5 @@ class Layout:
         return self._encoder.encode(Prompt((*listed, read) if self._first else (read, *listed)))
 
 
-def _cuttable(encoded: Encoded) -> int:
+def _cuttable(encoded: EncodedPrompt) -> int:
     return sum(stop - start for start, stop in encoded.cuttable)

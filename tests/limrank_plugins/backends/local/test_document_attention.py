@@ -14,7 +14,7 @@ import tokenizers
 import torch
 import transformers
 
-from limrank_plugins.backends.local import attention
+from limrank_plugins.backends.local import document_attention
 from limrank_plugins.backends.protocols import Attend, Attended, Failed
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
@@ -130,7 +130,7 @@ def test_a_long_tail_in_pieces_equals_one_piece(home: Path, monkeypatch: pytest.
         backend = TransformersBackend(str(home / family))
         request = asked("why " * 20, "N/A")
         (whole,) = backend.attend([request])
-        monkeypatch.setattr(attention, "HELD", 4 * 70 * 3)
+        monkeypatch.setattr(document_attention, "HELD", 4 * 70 * 3)
         (pieces,) = backend.attend([request])
         monkeypatch.undo()
         assert same(pieces.weights[0], whole.weights[0])
@@ -160,7 +160,7 @@ def test_no_more_than_one_layer_is_held_and_no_more_than_its_share(
     """A long list, a small allowance: no tensor of probabilities exceeds it, none outlives its layer."""
     backend = TransformersBackend(str(home / "llama"), batch_tokens=64)
     documents = ["acid curdles milk because the proteins clump together"] * 20
-    monkeypatch.setattr(attention, "HELD", 4 * 400 * 2)
+    monkeypatch.setattr(document_attention, "HELD", 4 * 400 * 2)
     alive: list[Any] = []
     sizes: list[int] = []
 
@@ -177,7 +177,7 @@ def test_no_more_than_one_layer_is_held_and_no_more_than_its_share(
         hook.remove()
     assert isinstance(reply, Attended)
     assert sizes
-    assert max(sizes) <= attention.HELD
+    assert max(sizes) <= document_attention.HELD
     total = reply.usage.prompt_tokens
     assert max(sizes) < total * total // 50
 
@@ -286,7 +286,7 @@ def test_attention_is_put_back_after_an_error(qwen: TransformersBackend) -> None
     hook = qwen._network.decoder.layers[-1].self_attn.register_forward_pre_hook(explode)
     network = qwen._network
     with pytest.raises(RuntimeError, match="out of memory"):
-        attention._watched(network, network.prefix([5, 6, 7]), [8, 9], 0)
+        document_attention._tail_attention(network, network.prefix([5, 6, 7]), [8, 9], 0)
     hook.remove()
     assert network.decoder.config._attn_implementation == "sdpa"
     assert not any(module._forward_hooks for module in network.decoder.modules())

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import processors
 
-from limrank_plugins.backends.local.fitting import Encoded, fit, inside
-from limrank_plugins.backends.local.tokens import PromptEncoder
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.truncation import EncodedPrompt, fit, inside
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment
 
@@ -45,7 +45,7 @@ def test_only_ends_of_documents_are_cut(documents: list[str], share: float, name
     assert len(ids) <= limit
     assert cut == len(encoded.ids) - len(ids)
     # The same with every token told apart: the beginning of each range is left, and all between them.
-    positions, _ = fit(Encoded(list(range(len(encoded.ids))), encoded.offsets, encoded.cuttable), limit)
+    positions, _ = fit(EncodedPrompt(list(range(len(encoded.ids))), encoded.offsets, encoded.cuttable), limit)
     assert ids == [encoded.ids[position] for position in positions]
     inside = {position for start, stop in encoded.cuttable for position in range(start, stop)}
     assert set(range(len(encoded.ids))) - inside <= set(positions)
@@ -69,7 +69,9 @@ def test_a_character_of_several_tokens_is_never_split(name: str) -> None:
 
 
 def test_the_longest_document_is_cut_first() -> None:
-    encoded = Encoded(list(range(300)), [(i, i + 1) for i in range(300)], [(10, 15), (20, 120), (130, 290)])
+    encoded = EncodedPrompt(
+        list(range(300)), [(i, i + 1) for i in range(300)], [(10, 15), (20, 120), (130, 290)]
+    )
     ids, cut = fit(encoded, 300 - 60)
     assert (len(ids), cut) == (240, 60)
     assert all(position in ids for position in range(120))
