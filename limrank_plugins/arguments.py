@@ -1,12 +1,12 @@
-"""From the arguments of `Reranker` to settings, backends and parts, with what is wrong named early."""
+"""From the arguments of `Reranker` to settings and backends, with what is wrong named early."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, get_args
 
 from limrank_plugins.backends import backend_class, backend_names
 from limrank_plugins.backends.protocols import Backend, ChecksLabels
+from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.prompts import Template, instructed
@@ -17,7 +17,7 @@ Thinking = Literal["full", "none", "auto"]
 """What `Reranker(reasoning=…)` takes: always, never, or where it can change the top of the list."""
 
 
-def settings_for(recipe: Recipe, *, reasoning: str | None, **others: Any) -> Settings:
+def settings_for(recipe: Recipe, reasoning: Thinking | None, **knobs: Any) -> Settings:
     """The settings of a recipe; the arguments are those of `Reranker`.
 
     Raises:
@@ -27,30 +27,22 @@ def settings_for(recipe: Recipe, *, reasoning: str | None, **others: Any) -> Set
         raise InputError(f"reasoning must be 'full', 'none' or 'auto', but got {reasoning!r}")
     if reasoning in ("full", "auto") and recipe.reasoning is None:
         raise InputError(f"recipe {recipe.name!r} has no reasoning to switch on; leave reasoning out")
-    for name in ("samples", "max_reasoning_tokens"):
-        value = others[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
-    if isinstance(others["seed"], bool) or not isinstance(others["seed"], int):
-        raise InputError(f"seed must be a whole number, but got {others['seed']!r}")
-    temperature = others["temperature"]
-    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
-        raise InputError(f"temperature must be >= 0, but got {temperature!r}")
-    if not 0 < others["top_p"] <= 1:
-        raise InputError(f"top_p must be in (0, 1], but got {others['top_p']!r}")
+    if knobs["max_reasoning_tokens"] is None:
+        knobs["max_reasoning_tokens"] = recipe.max_reasoning_tokens
     chosen = reasoning if reasoning is not None else recipe.reasoning
-    thinks: Literal["full", "none"] = "full" if chosen in ("full", "auto") else "none"
+    settings = Settings("full" if chosen in ("full", "auto") else "none", **knobs)
     # Of a group, several samples are several permutations, which differ without any drawing.
-    if others["samples"] > 1 and recipe.wrapper is None and not recipe.permutes:
-        if thinks != "full":
+    if settings.samples > 1 and recipe.wrapper is None and not recipe.permutes:
+        if settings.reasoning != "full":
             raise InputError(
-                f"samples={others['samples']} needs reasoning='full': a forward pass has one outcome"
+                f"samples={settings.samples} needs reasoning='full': a forward pass has one outcome"
             )
-        if temperature == 0:
+        if settings.temperature == 0:
             raise InputError(
-                "samples > 1 at temperature 0 would be the same thought again: give a temperature > 0"
+                f"samples={settings.samples} at temperature=0 would repeat the same reasoning: "
+                "give a temperature > 0"
             )
-    return Settings(reasoning=thinks, **others)
+    return settings
 
 
 def backend_for(
@@ -62,9 +54,11 @@ def backend_for(
         InputError: there is no such backend or option, or options for a backend that is already made.
     """
     if backend is not None and not isinstance(backend, str):
-        given = [*(["model"] if model is not None else []), *options]
-        if given:
-            raise InputError(f"{', '.join(given)}: give them to the backend itself, which is already made")
+        superfluous = [*(["model"] if model is not None else []), *options]
+        if superfluous:
+            raise InputError(
+                f"{', '.join(superfluous)}: give them to the backend itself, which is already made"
+            )
         return backend
     name = backend if backend is not None else recipe.backend
     return named_backend(name, model if model is not None else recipe.model, options)
@@ -77,14 +71,9 @@ def named_backend(name: str, model: str, options: dict[str, Any]) -> Backend:
         InputError: there is no such backend or option.
     """
     kind = backend_class(name)
-    try:
-        made: Backend = kind(model, **options)
-    except TypeError as error:
-        # Only the call itself: a TypeError from further down is a bug and stays one.
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise
-        raise InputError(f"backend {kind.name!r} has no such option: {error}") from error
-    return made
+    check_options(f"backend {name!r}", kind, model, **options)
+    backend: Backend = kind(model, **options)
+    return backend
 
 
 def serves(part: Part, backend: Backend) -> bool:
@@ -95,8 +84,8 @@ def serves(part: Part, backend: Backend) -> bool:
     recipe = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
     if recipe.parts:
         return serves(recipe.parts[-1], backend)
-    thinks = part.reasoning if part.reasoning is not None else recipe.reasoning
-    settings = Settings(reasoning="none" if thinks is None else thinks)
+    reasoning = part.reasoning if part.reasoning is not None else recipe.reasoning
+    settings = Settings(reasoning="none" if reasoning is None else reasoning)
     return all(isinstance(backend, capability) for capability in recipe.needs(settings))
 
 
@@ -117,6 +106,13 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
         backend.check_labels(template.labels, template.close)
     instructed(Query("check"), settings.instruction)
+
+
+def check_on_failure(on_failure: str) -> str:
+    """`on_failure`, if it is one of the two choices; else raises an `InputError`."""
+    if on_failure not in ("mark", "raise"):
+        raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
+    return on_failure
 
 
 def _verb(capability: type[Any]) -> str:

@@ -1,8 +1,10 @@
-"""Checks of numbers that a caller passed: the value itself, or an `InputError` that names it and the fix."""
+"""Checks of what a caller passed: numbers and options; an `InputError` names the value and the fix."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 from limrank_plugins.errors import InputError
@@ -55,6 +57,24 @@ def finite_number(
     ):
         raise InputError(f"{name} must be a number{_bounds(least, most, above)}, but got {value!r}")
     return float(value)
+
+
+def check_options(owner: str, call: Callable[..., Any], *values: Any, **options: Any) -> None:
+    """Check that a function or class takes these arguments, before it is called.
+
+    Args:
+        owner: what the message calls it, as in `backend 'openai'`.
+        call: the function or class.
+        values: its positional arguments.
+        options: its keyword arguments.
+
+    Raises:
+        InputError: it has no parameter of that name, or one without a default is not given.
+    """
+    try:
+        inspect.signature(call).bind(*values, **options)
+    except TypeError as error:
+        raise InputError(f"{owner} has no such option: {error}") from error
 
 
 def _bounds(least: float | None, most: float | None, above: float | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from limrank_plugins.arguments import serves
@@ -11,7 +11,7 @@ from limrank_plugins.errors import BackendError, CapabilityError, InputError, Li
 from limrank_plugins.recipes import Part, Recipe
 
 
-class Made(Protocol):
+class HoldsBackend(Protocol):
     """A reranker, as far as it matters here."""
 
     backend: Backend
@@ -20,54 +20,47 @@ class Made(Protocol):
         """Release what it loaded."""
 
 
-R = TypeVar("R", bound=Made)
+R = TypeVar("R", bound=HoldsBackend)
 
 
-def made_parts(
-    make: Callable[..., R],
-    recipe: Recipe,
-    model: str | None,
-    backend: str | Backend | None,
-    shaping: dict[str, Any],
-    common: dict[str, Any],
-    options: dict[str, Any],
+def build_parts(
+    build: Callable[..., R], recipe: Recipe, last: Mapping[str, Any], others: Mapping[str, Any]
 ) -> tuple[R, ...]:
     """One reranker for each part, in their order.
 
     Args:
-        make: makes one: `Reranker`.
+        build: makes one of a recipe and keyword arguments: `Reranker`.
         recipe: what they are parts of.
-        model: of the last one.
-        backend: of the last one; an object also serves every other part that can ask it.
-        shaping: arguments of the last one: reasoning, samples, template, …
-        common: arguments of all.
-        options: of the last one's backend.
+        last: arguments of the last one; a backend in them that is an object also serves every other part
+            that can ask it.
+        others: arguments of all others.
 
     Raises:
         LimRankError: one that cannot be made; it is named, and what was loaded for the others is released.
     """
-    *others, last = recipe.parts
-    mine = shaping | {"reasoning": shaping["reasoning"] or last.reasoning}
-    made = [_part(make, recipe, last, model=model, backend=backend, **mine, **options)]
+    *parts, last_part = recipe.parts
+    backend = last["backend"]
+    reasoning = last["reasoning"] or last_part.reasoning
+    built = [_build(build, recipe, last_part, {**last, "reasoning": reasoning})]
     try:
-        for part in others:
-            given: dict[str, Any] = common | {"reasoning": part.reasoning}
+        for part in parts:
+            arguments = {**others, "reasoning": part.reasoning}
             if part.shared:
-                given |= {"backend": made[0].backend, "template": shaping["template"]}
+                arguments |= {"backend": built[0].backend, "template": last["template"]}
             elif backend is not None and not isinstance(backend, str) and serves(part, backend):
-                given["backend"] = backend
-            made.append(_part(make, recipe, part, **given))
+                arguments["backend"] = backend
+            built.append(_build(build, recipe, part, arguments))
     except LimRankError:
-        for reranker in made:  # nobody else knows of the models they have loaded
+        for reranker in built:  # nobody else knows of the models they have loaded
             reranker.close()
         raise
-    return (*made[1:], made[0])
+    return (*built[1:], built[0])
 
 
-def _part(make: Callable[..., R], recipe: Recipe, part: Part, **given: Any) -> R:
+def _build(build: Callable[..., R], recipe: Recipe, part: Part, arguments: Mapping[str, Any]) -> R:
     """One of them, named where it cannot be made; the whole recipe, thinking or not, needs no name."""
     try:
-        return make(part.recipe, **given)
+        return build(part.recipe, **arguments)
     except (InputError, CapabilityError, BackendError, MissingExtra) as error:
         if isinstance(part.recipe, Recipe):
             raise

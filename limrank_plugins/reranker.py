@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,14 +11,14 @@ from typing import Any, Self
 
 from limrank_plugins import driver
 from limrank_plugins.answers import Outcome
-from limrank_plugins.arguments import Thinking, backend_for, check_backend, settings_for
+from limrank_plugins.arguments import Thinking, backend_for, check_backend, check_on_failure, settings_for
 from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed
-from limrank_plugins.parts import made_parts
+from limrank_plugins.parts import build_parts
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import thinking_where_it_matters, with_budget
@@ -38,17 +39,17 @@ class Reranker:
             the top of the list (`docs/recipes.md`); default: the recipe's.
         budget: for `reasoning="auto"` and recipe `cascade`: the most that is spent on a query, as in
             `"20 documents"`, `"50000 tokens"`, `"5 seconds"`, or several of them; default: the recipe's.
-        samples: thoughts per document, averaged; default 1. For recipes that order or choose: seeded
-            permutations of every group, whose answers are put to the vote.
+        samples: reasonings per document, averaged; default 1. For recipes that order or choose: seeded
+            permutations of every group, whose outcomes are put to the vote.
         seed: of the sampling; default 0.
         temperature: default 0 for one sample, 0.7 for several.
         top_p: nucleus of the sampling; default 0.95.
-        max_reasoning_tokens: budget of a thought; then it is closed by force. Default: the recipe's.
-        cut_to_sentence: a thought ended by the budget is cut back to its last sentence end.
+        max_reasoning_tokens: budget of the reasoning; then it is closed by force. Default: the recipe's.
+        cut_to_sentence: reasoning ended by the budget is cut back to its last sentence end.
         instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
         on_failure: `"mark"` keeps a document that could not be judged at its input position, with
             its reason; `"raise"` raises `RankingFailed`.
-        store: answers found in it are not asked again, new ones are put into it. Default: none.
+        store: replies found in it are not asked for again, new ones are put into it. Default: none.
         template: another prompt template for the recipe: a name, or the path of a `.toml` file.
         options: passed to the backend's constructor where the backend is given by name
             (`device`, `dtype`, `adapter`, `revision`, `trust_remote_code`, `max_length`, …).
@@ -85,44 +86,41 @@ class Reranker:
         template: str | None = None,
         **options: Any,
     ) -> None:
-        made = load_recipe(recipe) if isinstance(recipe, str) else recipe
-        self.reasoning: Thinking | None = reasoning if reasoning is not None else made.reasoning
+        chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        self.reasoning: Thinking | None = reasoning if reasoning is not None else chosen.reasoning
         self.budget = None if budget is None else str(budget)
         if reasoning == "auto":
-            made = thinking_where_it_matters(made, budget)
+            chosen = thinking_where_it_matters(chosen, budget)
         elif budget is not None:
-            made = with_budget(made, budget)
-        self.recipe = made
-        shaping: dict[str, Any] = {
+            chosen = with_budget(chosen, budget)
+        self.recipe = chosen
+        knobs: dict[str, Any] = {
             "samples": samples,
+            "seed": seed,
             "temperature": temperature,
             "top_p": top_p,
-            "max_reasoning_tokens": (
-                made.max_reasoning_tokens if max_reasoning_tokens is None else max_reasoning_tokens
-            ),
+            "max_reasoning_tokens": max_reasoning_tokens,
             "cut_to_sentence": cut_to_sentence,
+            "instruction": instruction,
         }
-        common: dict[str, Any] = {"seed": seed, "instruction": instruction}
-        self.settings = settings_for(made, reasoning=reasoning, **shaping, **common)
-        if on_failure not in ("mark", "raise"):
-            raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
-        self.on_failure = on_failure
+        self.settings = settings_for(chosen, reasoning, **knobs)
+        self.on_failure = check_on_failure(on_failure)
         self.store = store
         self.parts: tuple[Reranker, ...] = ()
-        if made.parts:
-            shaping["max_reasoning_tokens"] = max_reasoning_tokens
-            thinking = None if reasoning == "auto" else reasoning
-            shaping |= {"reasoning": thinking, "template": template} | common
-            self.parts = made_parts(Reranker, made, model, backend, shaping, common, options)
+        self._owns_backend = self._owns_parts = False
+        if chosen.parts:
+            last = {"model": model, "backend": backend, "template": template, **knobs, **options}
+            last["reasoning"] = None if reasoning == "auto" else reasoning
+            others = {"seed": seed, "instruction": instruction}
+            self.parts, self._owns_parts = build_parts(Reranker, chosen, last, others), True
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
-            self._owns_backend, self._owns_parts = False, True
             return
-        named = template if template is not None else made.template
+        named = template if template is not None else chosen.template
         self.template = load_template(named) if named is not None else None
-        self._owns_backend, self._owns_parts = backend is None or isinstance(backend, str), False
-        self.backend = backend_for(made, backend, model, options)
-        check_backend(made, self.settings, self.template, self.backend)
+        self._owns_backend = backend is None or isinstance(backend, str)
+        self.backend = backend_for(chosen, backend, model, options)
+        check_backend(chosen, self.settings, self.template, self.backend)
 
     @classmethod
     def from_pretrained(cls, path_or_name: str, **overrides: Any) -> Reranker:
@@ -136,9 +134,9 @@ class Reranker:
             InputError: no card, a card that is not valid, or one made for another prompt.
         """
         card = read_card(path_or_name)
-        made = cls(model=path_or_name, **(card_arguments(card) | overrides))
-        check_card(card, made.template, path_or_name)
-        return made
+        reranker = cls(model=path_or_name, **(card_arguments(card) | overrides))
+        check_card(card, reranker.template, path_or_name)
+        return reranker
 
     @classmethod
     def combined(
@@ -157,23 +155,21 @@ class Reranker:
             >>> Reranker.combined("vote", mini).rank("milk", ["bread", "curdled milk"]).ids
             ['1', '0']
         """
-        made = load_recipe(recipe) if isinstance(recipe, str) else recipe
-        if made.wrapper is None:
-            raise InputError(f"recipe {made.name!r} is not made of others; cascade, fuse and vote are")
-        wrapper = made.wrapper.of([part.recipe for part in parts])
-        if on_failure not in ("mark", "raise"):
-            raise InputError(f"on_failure must be 'mark' or 'raise', but got {on_failure!r}")
-        self = cls.__new__(cls)
+        chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        if chosen.wrapper is None:
+            raise InputError(f"recipe {chosen.name!r} is not made of others; cascade, fuse and vote are")
+        wrapper = chosen.wrapper.of([part.recipe for part in parts])
         names = ", ".join(part.recipe.name for part in parts)
         kind = wrapper.score_kind
+        self = cls.__new__(cls)
         self.recipe = replace(
-            made,
-            name=f"{made.name}({names})",
+            chosen,
+            name=f"{chosen.name}({names})",
             oracle="order" if kind == "rank" else "score",
             wrapper=wrapper,
             score_kind=kind,
         )
-        self.settings, self.on_failure, self.store = parts[-1].settings, on_failure, store
+        self.settings, self.on_failure, self.store = parts[-1].settings, check_on_failure(on_failure), store
         self.reasoning, self.budget = parts[-1].reasoning, None
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
         self._owns_backend = self._owns_parts = False
@@ -221,10 +217,10 @@ class Reranker:
         top_n: int | None = None,
         threshold: float | None = None,
     ) -> list[Ranking]:
-        """Rank many queries in lockstep: every step puts all queries' questions in one batch."""
+        """Rank many queries in lockstep: every step puts all queries' requests in one batch."""
         prepared = self._prepare(jobs, top_n, threshold)
-        found = driver.run(self._program(prepared), self.store)
-        return self._rankings(prepared, found, top_n, threshold)
+        outcomes = driver.run(self._program(prepared), self.store)
+        return self._rankings(prepared, outcomes, top_n, threshold)
 
     async def arank_many(
         self,
@@ -235,8 +231,8 @@ class Reranker:
     ) -> list[Ranking]:
         """`rank_many` for async code."""
         prepared = self._prepare(jobs, top_n, threshold)
-        found = await driver.arun(self._program(prepared), self.store)
-        return self._rankings(prepared, found, top_n, threshold)
+        outcomes = await driver.arun(self._program(prepared), self.store)
+        return self._rankings(prepared, outcomes, top_n, threshold)
 
     def close(self) -> None:
         """Release the model, if this reranker loaded it. May be called twice."""
@@ -246,18 +242,17 @@ class Reranker:
             part.close()
 
     def with_template(self, template: Template) -> Self:
-        """A reranker that asks in another wording and shares the loaded model."""
-        made = copy.copy(self)
-        made.parts = tuple(
+        """A reranker that asks with another template and shares the loaded model."""
+        reranker = copy.copy(self)
+        reranker.parts = tuple(
             part.with_template(template) if part.template == self.template else part for part in self.parts
         )
-        made.template = template
-        return made
+        reranker.template = template
+        return reranker
 
     @property
     def identity(self) -> str:
         """What must be equal for two rankings of the same input to be equal."""
-        s = self.settings
         prepare = self.recipe.prepare
         parts = [
             self.recipe.name,
@@ -267,7 +262,7 @@ class Reranker:
             "" if prepare is None else getattr(prepare, "__qualname__", repr(prepare)),
             self.backend.identity,
             self.template.digest if self.template else "",
-            repr(s),
+            repr(self.settings),
         ]
         return "|".join(parts)
 
@@ -300,15 +295,23 @@ class Reranker:
     def _rankings(
         self,
         prepared: Sequence[tuple[Query, list[Document]]],
-        found: Sequence[Outcome],
+        outcomes: Sequence[Outcome],
         top_n: int | None,
         threshold: float | None,
     ) -> list[Ranking]:
         rankings = [
             to_ranking(self.recipe, query, documents, outcome, top_n, threshold)
-            for (query, documents), outcome in zip(prepared, found, strict=True)
+            for (query, documents), outcome in zip(prepared, outcomes, strict=True)
         ]
         if self.on_failure == "raise":
             for failure in (failure for ranking in rankings for failure in ranking.failures):
                 raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")
         return rankings
+
+
+KNOBS = tuple(
+    name
+    for name, parameter in inspect.signature(Reranker).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("on_failure", "store")
+)
+"""What decides how a recipe is run, by name, for whoever passes it through to `Reranker`."""

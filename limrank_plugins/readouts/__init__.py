@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from limrank_plugins.answers import Answer
 from limrank_plugins.backends.protocols import Program
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.prompts import Template
 
@@ -20,18 +21,21 @@ Reasoning = Literal["full", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a recipe is run; the arguments of `Reranker` that shape questions.
+    """How a recipe is run: the arguments of `Reranker` that shape requests to the model, checked.
 
     Attributes:
         reasoning: `"full"` thinks before every verdict, `"none"` reads it from one forward pass.
-        samples: thoughts per document; their scores are averaged.
+        samples: reasonings per document, at least 1; their scores are averaged.
         seed: of the sampling.
-        temperature: None is 0 (greedy) for one sample and 0.7 for several.
-        top_p: nucleus of the sampling.
-        max_reasoning_tokens: the thought's budget (8,192 as in the paper; a backend lowers it to
-            half its context where that is less).
-        cut_to_sentence: a thought ended by the budget loses its unfinished last sentence (Rank1).
+        temperature: at least 0; None is 0 (greedy) for one sample and 0.7 for several.
+        top_p: nucleus of the sampling, in (0, 1].
+        max_reasoning_tokens: the reasoning's budget, at least 1 (8,192 as in the paper; a backend lowers it
+            to half its context where that is less).
+        cut_to_sentence: reasoning ended by the budget loses its unfinished last sentence (Rank1).
         instruction: a benchmark's instruction by name, or a text that holds `{{ query }}`.
+
+    Raises:
+        InputError: a value out of bounds; it is named.
     """
 
     reasoning: Reasoning = "none"
@@ -42,6 +46,14 @@ class Settings:
     max_reasoning_tokens: int = 8192
     cut_to_sentence: bool = True
     instruction: str | None = None
+
+    def __post_init__(self) -> None:
+        whole_number("samples", self.samples, least=1)
+        whole_number("seed", self.seed)
+        whole_number("max_reasoning_tokens", self.max_reasoning_tokens, least=1)
+        finite_number("top_p", self.top_p, above=0, most=1)
+        if self.temperature is not None:
+            finite_number("temperature", self.temperature, least=0)
 
     @property
     def drawn_temperature(self) -> float:

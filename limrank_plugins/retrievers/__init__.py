@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from limrank_plugins.checks import check_options
 from limrank_plugins.data import Document, Query, as_documents, as_query
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
@@ -109,14 +110,9 @@ def build_retriever(name: str, documents: Iterable[str | Document], **options: A
         InputError: no such first stage or option, no documents, or repeated identifiers.
         MissingExtra: its library is not installed.
     """
-    kind = retriever_class(name)
-    try:
-        return kind.build(documents, **options)
-    except TypeError as error:
-        # Only the call itself: a TypeError from further down is a bug and stays one.
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise
-        raise InputError(f"retriever {name!r} has no such option: {error}") from error
+    build = retriever_class(name).build
+    check_options(f"retriever {name!r}", build, documents, **options)
+    return build(documents, **options)
 
 
 def load_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
