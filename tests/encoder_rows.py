@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from limrank_training.plans import Optimiser
+from limrank_training.plans import OptimiserSettings
 
 GOOD = {
     "why does milk curdle": "acid curdles milk because proteins clump together",
@@ -18,7 +18,7 @@ GOOD = {
     "why does light bend": "light bends in water",
 }
 BAD = ["iron rusts in moist air", "cheese and tea", "cat dog label", "yeast gas bends iron"]
-STEP = Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0)
+STEP = OptimiserSettings(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0)
 
 
 def pairs() -> list[dict[str, Any]]:

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from limrank_plugins import Reranker
+from limrank_training.dev_ranking import dev_queries
 from limrank_training.history import read_history
-from limrank_training.plans import Lora, Optimiser, Plan, Watch
-from limrank_training.preparing import prepare
-from limrank_training.run import load_base, train
-from limrank_training.watching import dev_queries
+from limrank_training.plans import LoraSettings, OptimiserSettings, Plan, WatchSettings
+from limrank_training.training_data import prepare
+from limrank_training.training_run import load_base, train
 
 torch.set_num_threads(1)
 PLAN = Plan(
     "half",
     lora=None,
-    optimiser=Optimiser(rate=1e-6, schedule="constant", warmup=0.0, steps=3, batch=4, part=4),
+    optimiser=OptimiserSettings(rate=1e-6, schedule="constant", warmup=0.0, steps=3, batch=4, part=4),
     precision="bfloat16",
     reasoning=False,
     cutoff=300,
@@ -61,8 +61,8 @@ def test_small_steps_in_half_precision_are_not_lost(tmp_path: Path, rows: Path):
 
 @pytest.mark.parametrize("embeddings", [True, False])
 def test_adapters_and_embeddings_too_and_the_live_model_ranks(tmp_path: Path, rows: Path, embeddings: bool):
-    lora = Lora(r=4, alpha=8, embeddings=embeddings)
-    plan = replace(PLAN, base=str(tiny.build(tmp_path / "base")), lora=lora, watch=Watch())
+    lora = LoraSettings(r=4, alpha=8, embeddings=embeddings)
+    plan = replace(PLAN, base=str(tiny.build(tmp_path / "base")), lora=lora, watch=WatchSettings())
     made = prepare(plan, rows)
     trained = train(plan, made, tmp_path / "run", watched=dev_queries(plan, rows))
     entries = read_history(tmp_path / "run/history.jsonl")
@@ -81,5 +81,5 @@ def test_adapters_and_embeddings_too_and_the_live_model_ranks(tmp_path: Path, ro
 
 
 def test_the_rest_is_held_in_the_plans_precision(tmp_path: Path):
-    plan = replace(PLAN, base=str(tiny.build(tmp_path / "base")), lora=Lora())
+    plan = replace(PLAN, base=str(tiny.build(tmp_path / "base")), lora=LoraSettings())
     assert {p.dtype for p in load_base(plan, tiny.tokenizer()).parameters()} == {torch.bfloat16}

@@ -10,17 +10,17 @@ import pytest
 import tiny
 import torch
 
-from limrank_training.arguments import reporters
 from limrank_training.history import read_history
-from limrank_training.plans import Lora, Optimiser, Plan
-from limrank_training.preparing import prepare
-from limrank_training.run import train
+from limrank_training.plans import LoraSettings, OptimiserSettings, Plan
+from limrank_training.trainer_arguments import reporters
+from limrank_training.training_data import prepare
+from limrank_training.training_run import train
 
 torch.set_num_threads(1)
 PLAN = Plan(
     "board",
-    lora=Lora(r=4, alpha=8),
-    optimiser=Optimiser(rate=1e-2, schedule="linear", warmup=0.0, epochs=3, batch=2, part=2),
+    lora=LoraSettings(r=4, alpha=8),
+    optimiser=OptimiserSettings(rate=1e-2, schedule="linear", warmup=0.0, epochs=3, batch=2, part=2),
     precision="float32",
     reasoning=False,
     cutoff=300,

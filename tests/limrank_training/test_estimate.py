@@ -12,13 +12,20 @@ import transformers
 
 from limrank_training.adapters import with_adapters
 from limrank_training.estimate import estimate
-from limrank_training.plans import Grpo, Lora, Optimiser, Plan
-from limrank_training.writing import Machine, writing_needs
+from limrank_training.generation_needs import Machine, writing_needs
+from limrank_training.plans import GrpoSettings, LoraSettings, OptimiserSettings, Plan
 
 SIZE = {"examples": 10, "tokens": 4000, "longest": 500}
 MACHINE = Machine(teraflops=1e-6, terabytes=1e-6, launch=0.0)  # so small that nothing is rounded away
-PLAN = Plan("p", optimiser=Optimiser(epochs=2, batch=4, part=2), lora=Lora(r=4, alpha=8), precision="float32")
-GRPO = replace(PLAN, objective="grpo", recipe="rank-r1", grpo=Grpo(generations=4, completion=100, beta=0.0))
+PLAN = Plan(
+    "p",
+    optimiser=OptimiserSettings(epochs=2, batch=4, part=2),
+    lora=LoraSettings(r=4, alpha=8),
+    precision="float32",
+)
+GRPO = replace(
+    PLAN, objective="grpo", recipe="rank-r1", grpo=GrpoSettings(generations=4, completion=100, beta=0.0)
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +40,10 @@ def sizes(plan: Plan) -> tuple[int, int]:
     return base, sum(p.numel() for p in with_adapters(model, plan).parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("lora", [None, Lora(r=4, alpha=8), Lora(r=2, alpha=4, embeddings=True)])
-def test_parameters_are_those_of_the_loaded_model(base: Path, lora: Lora | None):
+@pytest.mark.parametrize(
+    "lora", [None, LoraSettings(r=4, alpha=8), LoraSettings(r=2, alpha=4, embeddings=True)]
+)
+def test_parameters_are_those_of_the_loaded_model(base: Path, lora: LoraSettings | None):
     plan = replace(PLAN, base=str(base), lora=lora)
     found = estimate(plan, SIZE)
     assert (found["parameters"], found["trained"]) == sizes(plan)
@@ -70,7 +79,7 @@ def test_what_is_trained_takes_sixteen_bytes_a_number(large: str):
     """A weight, its gradient and two moments, of 4 bytes each; a frozen one takes its precision's."""
     size = SIZE | {"longest": 0}  # no activations
     plan = replace(PLAN, base=large, precision="bfloat16")
-    for lora, frozen in ((None, 0), (Lora(embeddings=True), 2), (Lora(four_bit=True), 0.5)):
+    for lora, frozen in ((None, 0), (LoraSettings(embeddings=True), 2), (LoraSettings(four_bit=True), 0.5)):
         found = estimate(replace(plan, lora=lora), size)
         total = found["parameters"]
         assert total == 7_615_616_512

@@ -14,11 +14,11 @@ import torch
 from limrank_plugins import Reranker
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training.adapters import with_adapters
-from limrank_training.data.collating import collate
-from limrank_training.first import Orders, train
-from limrank_training.plans import Joint, Lora, Optimiser, Plan, load_plan
-from limrank_training.preparing import Prepared, prepare
-from limrank_training.run import train as run
+from limrank_training.data.collation import collate
+from limrank_training.first import FirstCriterion, train
+from limrank_training.plans import FirstSettings, LoraSettings, OptimiserSettings, Plan, load_plan
+from limrank_training.training_data import TrainingData, prepare
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 PLAN = Plan(
@@ -28,9 +28,11 @@ PLAN = Plan(
     reasoning=False,
     tokens=(),
     end=True,
-    joint=Joint(),
-    lora=Lora(r=4, alpha=8),
-    optimiser=Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0),
+    joint=FirstSettings(),
+    lora=LoraSettings(r=4, alpha=8),
+    optimiser=OptimiserSettings(
+        rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0
+    ),
     precision="float32",
     cutoff=4096,
     dev=0.0,
@@ -39,7 +41,7 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     folder = tmp_path_factory.mktemp("first")
     rows = [chats.group(i % 4, order=[i % 4, *(j for j in (2, 0, 3, 1) if j != i % 4)]) for i in range(6)]
     rows[4]["passages"] = rows[4]["passages"][:3]  # lists of other lengths, and ties
@@ -63,7 +65,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module, tolerance: float) -> None
         assert torch.allclose(found[name], wanted[name], atol=tolerance, rtol=0), name
 
 
-def test_one_step_is_the_hand_written_one(tmp_path: Path, prepared: Prepared):
+def test_one_step_is_the_hand_written_one(tmp_path: Path, prepared: TrainingData):
     examples = [prepared.examples[i] for i in (0, 1, 4, 6)]
     trained = train(model(), replace(prepared, examples=examples), PLAN, tmp_path)
     adapted = with_adapters(model(), PLAN)
@@ -91,21 +93,21 @@ def test_one_step_is_the_hand_written_one(tmp_path: Path, prepared: Prepared):
 
 
 @pytest.mark.parametrize("part", [1, 2])
-def test_a_batch_may_be_cut_into_parts(tmp_path: Path, prepared: Prepared, part: int):
+def test_a_batch_may_be_cut_into_parts(tmp_path: Path, prepared: TrainingData, part: int):
     plan = replace(PLAN, optimiser=replace(PLAN.optimiser, batch=8, part=8, steps=2))
     parts = replace(plan, optimiser=replace(plan.optimiser, part=part))
     whole = train(model(), prepared, plan, tmp_path / "whole")
     same(whole.model, train(model(), prepared, parts, tmp_path / "parts").model, 2e-5)
 
 
-def test_ranks_matter_beside_the_likelihood(tmp_path: Path, prepared: Prepared):
-    plain = replace(PLAN, joint=Joint(weight=0.0))
+def test_ranks_matter_beside_the_likelihood(tmp_path: Path, prepared: TrainingData):
+    plain = replace(PLAN, joint=FirstSettings(weight=0.0))
     with_ranks = weights(train(model(), prepared, PLAN, tmp_path / "a").model)
     without = weights(train(model(), prepared, plain, tmp_path / "b").model)
     assert any(not torch.allclose(with_ranks[name], without[name], atol=1e-3) for name in without)
 
 
-def test_recomputing_changes_nothing_and_noise_does(tmp_path: Path, prepared: Prepared):
+def test_recomputing_changes_nothing_and_noise_does(tmp_path: Path, prepared: TrainingData):
     plain = train(model(), prepared, PLAN, tmp_path / "a").model
     same(plain, train(model(), prepared, replace(PLAN, recompute=True), tmp_path / "b").model, 1e-6)
     noisy = replace(PLAN, optimiser=replace(PLAN.optimiser, neftune=5.0))
@@ -115,14 +117,14 @@ def test_recomputing_changes_nothing_and_noise_does(tmp_path: Path, prepared: Pr
     assert any(not torch.allclose(found[name], without[name], atol=1e-3) for name in without)
 
 
-def test_what_is_no_order_is_refused(prepared: Prepared):
+def test_what_is_no_order_is_refused(prepared: TrainingData):
     with pytest.raises(InputError, match="an order with a label"):
-        Orders(Joint()).batch([replace(prepared.examples[0], labels=())], 0)
+        FirstCriterion(FirstSettings()).batch([replace(prepared.examples[0], labels=())], 0)
     with pytest.raises(InputError, match="an order with a label"):
-        Orders(Joint()).batch([replace(prepared.examples[0], learned=4)], 0)
+        FirstCriterion(FirstSettings()).batch([replace(prepared.examples[0], learned=4)], 0)
 
 
-def test_a_loss_that_is_no_number_names_its_rows(tmp_path: Path, prepared: Prepared):
+def test_a_loss_that_is_no_number_names_its_rows(tmp_path: Path, prepared: TrainingData):
     broken = model()
     with torch.no_grad():
         broken.get_output_embeddings().weight[7] = float("nan")
@@ -157,12 +159,16 @@ def test_the_shipped_plan_is_the_reproductions():
         5e-6,
         3,
     )
-    assert (plan.joint, plan.optimiser.neftune, plan.lora) == (Joint("ranknet", True, 10.0), 5.0, None)
+    assert (plan.joint, plan.optimiser.neftune, plan.lora) == (
+        FirstSettings("ranknet", True, 10.0),
+        5.0,
+        None,
+    )
     assert any("run_train.sh" in line for line in plan.disagrees)
 
 
-def test_padding_reaches_no_list(prepared: Prepared):
-    orders = Orders(Joint())
+def test_padding_reaches_no_list(prepared: TrainingData):
+    orders = FirstCriterion(FirstSettings())
     batch = orders.batch(prepared.examples, 0)
     assert batch["input_ids"].shape == collate(prepared.examples, 0)["input_ids"].shape
     network = model()

@@ -13,18 +13,18 @@ import torch
 
 from limrank_plugins import Reranker
 from limrank_plugins.prompts import load_template
-from limrank_training.plans import Lists, Lora, Optimiser, Plan
-from limrank_training.preparing import prepare
-from limrank_training.run import train
+from limrank_training.plans import ListSettings, LoraSettings, OptimiserSettings, Plan
 from limrank_training.standin import standin_tokenizer
+from limrank_training.training_data import prepare
+from limrank_training.training_run import train
 
 torch.set_num_threads(1)
 PLAN = Plan(
     "test",
     reasoning=False,
     tokens=(),
-    lora=Lora(r=8, alpha=16),
-    optimiser=Optimiser(rate=2e-2, schedule="cosine", warmup=0.0, steps=40, batch=4, part=4),
+    lora=LoraSettings(r=8, alpha=16),
+    optimiser=OptimiserSettings(rate=2e-2, schedule="cosine", warmup=0.0, steps=40, batch=4, part=4),
     precision="float32",
     cutoff=4096,
     dev=0.0,
@@ -63,7 +63,7 @@ def test_grades(tmp_path: Path):
 def test_choices_and_orders(tmp_path: Path, objective: str, recipe: str):
     base = chats.build(tmp_path / "base")
     plan = replace(
-        PLAN, objective=objective, recipe=recipe, base=str(base), end=True, lists=Lists(shuffle=True),
+        PLAN, objective=objective, recipe=recipe, base=str(base), end=True, lists=ListSettings(shuffle=True),
         optimiser=replace(PLAN.optimiser, steps=45),
     )  # fmt: skip
     orders = [[i, *(j for j in range(4) if j != i)] for i in range(4)]

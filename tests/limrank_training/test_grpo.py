@@ -15,10 +15,17 @@ import torch
 from limrank_plugins import Reranker
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training import grpo
-from limrank_training.data.groups import Group
-from limrank_training.plans import Grpo, Lists, Lora, Optimiser, Plan, load_plan
-from limrank_training.preparing import Prepared, prepare
-from limrank_training.run import train as run
+from limrank_training.data.passage_groups import PassageGroup
+from limrank_training.plans import (
+    GrpoSettings,
+    ListSettings,
+    LoraSettings,
+    OptimiserSettings,
+    Plan,
+    load_plan,
+)
+from limrank_training.training_data import TrainingData, prepare
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 PLAN = Plan(
@@ -26,19 +33,21 @@ PLAN = Plan(
     objective="grpo",
     recipe="rank-r1",
     tokens=(),
-    lora=Lora(r=4, alpha=8),
-    optimiser=Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=2, batch=2, part=4, clip=1.0),
-    lists=Lists(shuffle=True),
+    lora=LoraSettings(r=4, alpha=8),
+    optimiser=OptimiserSettings(
+        rate=1e-2, schedule="constant", warmup=0.0, steps=2, batch=2, part=4, clip=1.0
+    ),
+    lists=ListSettings(shuffle=True),
     precision="float32",
     cutoff=4096,
     dev=0.0,
     seed=3,
-    grpo=Grpo(generations=4, completion=12),
+    grpo=GrpoSettings(generations=4, completion=12),
 )
 END = chats.tokenizer().eos_token_id
 
 
-def prepared(folder: Path, plan: Plan = PLAN, rows: int = 4) -> Prepared:
+def prepared(folder: Path, plan: Plan = PLAN, rows: int = 4) -> TrainingData:
     made = [chats.group(i % 4, order=[i % 4, *(j for j in range(4) if j != i % 4)]) for i in range(rows)]
     for number, row in enumerate(made):
         row["query"] += f" {number} <|im_end|> [2] </think>"
@@ -57,9 +66,9 @@ class Scripted:
     """A reward that remembers what it was asked, and is the share of an 'e' in the text."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, Group]] = []
+        self.seen: list[tuple[str, PassageGroup]] = []
 
-    def __call__(self, text: str, group: Group) -> float:
+    def __call__(self, text: str, group: PassageGroup) -> float:
         self.seen.append((text, group))
         return text.count("e") / (len(text) + 1)
 
@@ -96,7 +105,7 @@ def test_two_steps_change_the_model_and_the_tokens_are_those_of_inference(
     assert all(torch.equal(rest[name], p) for name, p in before.items()), "only the adapters change"
     # What went in: each prompt as a reranker asks it, the query's markers and labels harmless.
     encoder = data.layout.encoder
-    wanted = {tuple(encoder.encode(data.layout.question(e.group).prompt).ids) for e in data.examples}
+    wanted = {tuple(encoder.encode(data.layout.request(e.group).prompt).ids) for e in data.examples}
     assert {tuple(ids) for ids in asked} == wanted
     assert all(ids.count(END) == 2 for ids in asked)
     assert len(asked) == len(answered) == len(reward.seen) == 16
@@ -113,7 +122,9 @@ def test_all_weights_with_a_reference_and_several_passes(tmp_path: Path):
     plan = replace(
         PLAN, base=str(base), lora=None, recompute=True,
         optimiser=replace(PLAN.optimiser, steps=None, epochs=1.0, part=2, rate=1e-3),
-        grpo=Grpo(generations=2, completion=8, beta=0.1, iterations=2, ahead=2, loss="bnpo", weights=(2.0,)),
+        grpo=GrpoSettings(
+            generations=2, completion=8, beta=0.1, iterations=2, ahead=2, loss="bnpo", weights=(2.0,)
+        ),
     )  # fmt: skip
     data = prepared(tmp_path, plan, rows=9)
     assert grpo.total_steps(plan, len(data.examples)) == 8

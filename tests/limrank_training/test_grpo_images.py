@@ -16,10 +16,17 @@ from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import InputError
 from limrank_training import grpo
 from limrank_training.adapters import with_adapters
-from limrank_training.data.groups import Group
+from limrank_training.data.passage_groups import PassageGroup
 from limrank_training.estimate import estimate, model_class
-from limrank_training.plans import Grpo, Lists, Lora, Optimiser, Plan, load_plan
-from limrank_training.preparing import prepare
+from limrank_training.plans import (
+    GrpoSettings,
+    ListSettings,
+    LoraSettings,
+    OptimiserSettings,
+    Plan,
+    load_plan,
+)
+from limrank_training.training_data import prepare
 
 torch.set_num_threads(1)
 PLAN = Plan(
@@ -27,14 +34,16 @@ PLAN = Plan(
     objective="grpo",
     recipe="mm-r5",
     tokens=(),
-    lora=Lora(r=4, alpha=8, targets=load_plan("mm-r5").lora.targets),
-    optimiser=Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=2, batch=2, part=4, clip=1.0),
-    lists=Lists(size=3, shuffle=True),
+    lora=LoraSettings(r=4, alpha=8, targets=load_plan("mm-r5").lora.targets),
+    optimiser=OptimiserSettings(
+        rate=1e-2, schedule="constant", warmup=0.0, steps=2, batch=2, part=4, clip=1.0
+    ),
+    lists=ListSettings(size=3, shuffle=True),
     precision="float32",
     cutoff=2000,
     dev=0.0,
     seed=3,
-    grpo=Grpo(generations=2, completion=8, beta=0.1),
+    grpo=GrpoSettings(generations=2, completion=8, beta=0.1),
 )
 
 
@@ -66,7 +75,7 @@ def test_two_steps_see_the_pages_as_inference_does(
     assert data.report["train"]["examples"] == 4
     backend = VisionBackend(str(base), device="cpu", dtype="float32")
     for example in data.examples:
-        shown = backend._shown(data.layout.question(example.group).prompt, 2000)
+        shown = backend._shown(data.layout.request(example.group).prompt, 2000)
         assert list(example.ids) == shown.ids
     from trl import GRPOTrainer
 
@@ -80,9 +89,9 @@ def test_two_steps_see_the_pages_as_inference_does(
         return single_turn(self, prompt_ids, images, fields, *arguments, **named)
 
     monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", watched)
-    seen: list[Group] = []
+    seen: list[PassageGroup] = []
 
-    def scripted(text: str, group: Group) -> float:
+    def scripted(text: str, group: PassageGroup) -> float:
         seen.append(group)
         return text.count("e") / (len(text) + 1)
 
@@ -98,7 +107,7 @@ def test_two_steps_see_the_pages_as_inference_does(
     assert len(asked) == len(seen) == 8
     assert all(torch.isfinite(values).all() and values.abs().sum() > 0 for values in pixels)
     first = next(e for e in data.examples if e.group == seen[0])
-    wanted = backend._shown(data.layout.question(first.group).prompt, 2000).tensors["pixel_values"]
+    wanted = backend._shown(data.layout.request(first.group).prompt, 2000).tensors["pixel_values"]
     assert torch.allclose(pixels[0][: len(wanted)].float().cpu(), wanted.float(), atol=1e-6)
 
 

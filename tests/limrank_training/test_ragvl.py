@@ -19,20 +19,20 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_training import ragvl
 from limrank_training.losses.diffusion import diffused, kept_share
-from limrank_training.losses.tokens import IGNORED, token_loss
-from limrank_training.plans import Lora, Noise, Optimiser, Plan
-from limrank_training.run import load_base
-from limrank_training.run import train as run
+from limrank_training.losses.next_token import IGNORED, token_loss
+from limrank_training.plans import LoraSettings, NoiseSettings, OptimiserSettings, Plan
+from limrank_training.training_run import load_base
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 RED, GREEN = tiny_vision.picture((200, 30, 30)), tiny_vision.picture((30, 200, 30), seed=1)
-STEP = Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0)
+STEP = OptimiserSettings(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0)
 
 
 def plan(base: Path, **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "objective": "ragvl", "recipe": "ragvl", "base": str(base), "optimiser": STEP, "precision": "float32",
-        "lora": Lora(r=4, alpha=8, targets=r".*language_model.*(q_proj|v_proj)"), "dev": 0.0,
+        "lora": LoraSettings(r=4, alpha=8, targets=r".*language_model.*(q_proj|v_proj)"), "dev": 0.0,
         "reasoning": False, "tokens": (), "end": True, "cutoff": 400, "seed": 5,
     }  # fmt: skip
     return Plan("toy", **(given | changes))
@@ -135,17 +135,17 @@ def test_noise_weights_the_loss_and_weights_of_one_leave_it_alone(base: Path, ro
     made = plan(base)
     data = ragvl.prepare(made, rows)
     model = load_base(made, data.tokenizer).eval()
-    plain = ragvl.Seen(data.layout.pictures, None, 5)
+    plain = ragvl.ImageCriterion(data.layout.pictures, None, 5)
     batch = plain.batch(data.examples, 0)
     logits = plain.logits(model, batch)
     cross = torch.nn.functional.cross_entropy(
         logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED
     )
     assert torch.allclose(plain.total(logits, batch) / plain.count(batch), cross, atol=1e-6)
-    ones = ragvl.Seen(data.layout.pictures, Noise(least=1.0, most=1.0), 5)
+    ones = ragvl.ImageCriterion(data.layout.pictures, NoiseSettings(least=1.0, most=1.0), 5)
     same = ones.batch(data.examples, 0)
     assert torch.allclose(ones.total(ones.logits(model, same), same) / ones.count(same), cross, atol=1e-6)
-    noisy = ragvl.Seen(data.layout.pictures, Noise(least=1e-6, most=50.0), 5)
+    noisy = ragvl.ImageCriterion(data.layout.pictures, NoiseSettings(least=1e-6, most=50.0), 5)
     other = noisy.batch(data.examples, 0)
     found = noisy.logits(model, other)
     assert torch.equal(found, logits)
@@ -191,11 +191,11 @@ def test_noise_is_the_ddpm_schedule():
 def test_projectors_are_trained_at_their_own_rate_and_the_recipe_reads_the_model(
     base: Path, rows: Path, tmp_path: Path
 ):
-    lora = Lora(
+    lora = LoraSettings(
         r=4, alpha=8, targets=r".*language_model.*(q_proj|v_proj|down_proj)", whole=("multi_modal_projector",)
     )
     optimiser = replace(STEP, steps=40, rate=1e-2, head=1e-3)
-    made = plan(base, lora=lora, optimiser=optimiser, noise=Noise())
+    made = plan(base, lora=lora, optimiser=optimiser, noise=NoiseSettings())
     data = ragvl.prepare(made, rows)
     trained = run(made, data, tmp_path / "run", log_every=1)
     losses = [entry["loss"] for entry in trained.history if "loss" in entry]

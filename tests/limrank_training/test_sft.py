@@ -12,17 +12,19 @@ import torch
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training.adapters import with_adapters
 from limrank_training.checkpoints import last_checkpoint
-from limrank_training.data.collating import collate, packs
-from limrank_training.data.examples import Example
-from limrank_training.losses.tokens import token_loss
-from limrank_training.plans import Lora, Optimiser, Plan
+from limrank_training.data.collation import collate, packs
+from limrank_training.data.passage_layout import Example
+from limrank_training.losses.next_token import token_loss
+from limrank_training.plans import LoraSettings, OptimiserSettings, Plan
 from limrank_training.sft import fine_tune
 
 torch.set_num_threads(1)
 PLAN = Plan(
     "test",
-    lora=Lora(r=4, alpha=8),
-    optimiser=Optimiser(rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0),
+    lora=LoraSettings(r=4, alpha=8),
+    optimiser=OptimiserSettings(
+        rate=1e-2, schedule="constant", warmup=0.0, steps=1, batch=4, part=4, clip=0.0
+    ),
     precision="float32",
     seed=3,
 )
@@ -100,7 +102,7 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(tmp_path: Path):
     rows = examples(8)
     plan = replace(
         changed(PLAN, steps=None, epochs=4, batch=4, part=2, schedule="cosine", warmup=0.1),
-        lora=Lora(r=4, alpha=8, dropout=0.3),
+        lora=LoraSettings(r=4, alpha=8, dropout=0.3),
     )
     whole = fine_tune(tiny.model(), 0, rows, plan, tmp_path / "whole")
     with pytest.raises(Killed):
@@ -171,7 +173,7 @@ def test_only_the_row_that_spoils_a_loss_is_named(tmp_path: Path):
 
 
 def test_embeddings_are_trained_where_the_plan_says_so(tmp_path: Path):
-    plan = replace(PLAN, lora=Lora(r=2, alpha=4, embeddings=True))
+    plan = replace(PLAN, lora=LoraSettings(r=2, alpha=4, embeddings=True))
     trained = fine_tune(tiny.model(), 0, examples(4), plan, tmp_path)
     names = " ".join(weights(trained.model))
     assert "embed_tokens" in names

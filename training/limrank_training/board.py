@@ -24,7 +24,7 @@ def board(folder: Path) -> Any:
     integrations: Any = require("transformers.integrations", "training", "training")
     writer: Any = require("torch.utils.tensorboard", "training", "TensorBoard").SummaryWriter
 
-    class Board(integrations.TensorBoardCallback):  # type: ignore[misc]  # the library is not typed here
+    class BoardCallback(integrations.TensorBoardCallback):  # type: ignore[misc]  # the library is not typed here
         """Left to itself it writes into a new folder below the checkpoints at every start."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **named: Any) -> None:
@@ -32,4 +32,4 @@ def board(folder: Path) -> Any:
                 self.tb_writer = writer(str(folder), purge_step=state.global_step + 1)
             super().on_train_begin(args, state, control, **named)
 
-    return Board()
+    return BoardCallback()

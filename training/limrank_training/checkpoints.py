@@ -60,7 +60,7 @@ def checkpoint_marks(folder: Path, begun: Path | None = None) -> Any:
     """
     transformers: Any = require("transformers", "training", "training")
 
-    class Marks(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
+    class CheckpointMarks(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """Must come before callbacks that take their time over a checkpoint."""
 
         last: Path | None = begun
@@ -80,7 +80,7 @@ def checkpoint_marks(folder: Path, begun: Path | None = None) -> Any:
             if state.is_world_process_zero:
                 write_whole(self.last / MARK, json.dumps(_files(self.last)).encode("ascii"))
 
-    return Marks()
+    return CheckpointMarks()
 
 
 def is_main() -> bool:

@@ -55,7 +55,7 @@ def train(
             raise InputError("what is to be learned? give --rows file.jsonl, or --dry-run to see the plan")
         _tell({"plan": chosen.as_json()}, as_json)
         return
-    from limrank_training.preparing import prepare
+    from limrank_training.training_data import prepare
 
     data = prepare(chosen, rows, _tokenizer(chosen) if dry or show_example else None)
     if show_example:
@@ -71,9 +71,9 @@ def train(
     if output is None:
         raise InputError("where to? give --output folder")
     from limrank_training.checkpoints import is_main
-    from limrank_training.run import ADAPTER, FINAL
-    from limrank_training.run import train as run
-    from limrank_training.watching import dev_queries
+    from limrank_training.dev_ranking import dev_queries
+    from limrank_training.training_run import ADAPTER, FINAL
+    from limrank_training.training_run import train as run
 
     if is_main():
         _before(chosen, data, estimate(chosen, data.report["train"]))

@@ -10,8 +10,8 @@ from typing import Any
 from limrank_plugins.backends.local.loading import checked_source
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
+from limrank_training.generation_needs import Machine, writing_needs
 from limrank_training.plans import ENCODERS, Plan
-from limrank_training.writing import Machine, writing_needs
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import InputError
-from limrank_training.data.collating import collate
+from limrank_training.criteria import next_tokens
+from limrank_training.data.collation import collate
 from limrank_training.data.group_layout import GroupExample
-from limrank_training.learning import next_tokens
 from limrank_training.losses.first import first_loss
-from limrank_training.plans import Joint, Plan
-from limrank_training.sft import Trained
+from limrank_training.plans import FirstSettings, Plan
+from limrank_training.sft import TrainingResult
 from limrank_training.sft import train as train_tokens
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class FirstCriterion:
     """The loss of FIRST, of which each list of a step weighs the same.
 
     Attributes:
         joint: see there.
     """
 
-    joint: Joint
+    joint: FirstSettings
 
     def batch(self, examples: Sequence[GroupExample], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """As `collate`, with where each first label is predicted, the labels' tokens and the ranks.
@@ -71,7 +71,7 @@ class Orders:
         return len(batch["places"])
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     assert plan.joint is not None
-    return train_tokens(model, data, plan, folder, learning=Orders(plan.joint), **how)
+    return train_tokens(model, data, plan, folder, learning=FirstCriterion(plan.joint), **how)

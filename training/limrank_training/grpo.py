@@ -10,14 +10,14 @@ from typing import Any
 from limrank_plugins.backends.local.requests import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.adapters import hold_in_full, lora_config
-from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
-from limrank_training.data.asking import begun
 from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
-from limrank_training.data.groups import Group
+from limrank_training.data.passage_groups import PassageGroup
+from limrank_training.data.targets import begun
 from limrank_training.plans import Plan
-from limrank_training.rewarding import Reward, rewards_for, written
-from limrank_training.sft import Trained, attach, divide_once, history_of, quiet
+from limrank_training.rewards.by_recipe import Reward, rewards_for, written
+from limrank_training.sft import TrainingResult, attach, divide_once, history_of, quiet
+from limrank_training.trainer_arguments import accumulated_parts, checkpoint_every, common_arguments
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
     rewards: dict[str, Reward] | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Let the model answer the prompts, and make better answers likelier.
 
     Dev queries are kept out and not asked about: what is measured is the reward in training.
@@ -85,7 +85,7 @@ def train(
     divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return Trained(
+    return TrainingResult(
         trainer.accelerator.unwrap_model(trainer.model), history_of(trainer), int(trainer.state.global_step)
     )
 
@@ -191,7 +191,7 @@ def _dataset(examples: Sequence[GroupExample], layout: GroupLayout) -> tuple[Any
 def _pictured(
     numbers: Sequence[int], examples: Sequence[GroupExample], layout: GroupLayout
 ) -> dict[str, list[Any]]:
-    prompts = [layout.question(_group(examples[number])).prompt for number in numbers]
+    prompts = [layout.request(_group(examples[number])).prompt for number in numbers]
     return {
         "number": list(numbers),
         "prompt": [pictured_messages(prompt) for prompt in prompts],
@@ -199,7 +199,7 @@ def _pictured(
     }
 
 
-def _group(example: GroupExample) -> Group:
+def _group(example: GroupExample) -> PassageGroup:
     assert example.group is not None
     return example.group
 

@@ -45,7 +45,7 @@ def journal(file: Path) -> Any:
     """A callback of `transformers` that appends everything that is logged, in the main process."""
     transformers: Any = require("transformers", "training", "training")
 
-    class Journal(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
+    class HistoryCallback(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """Writes what the trainer logs; a run gone on with first forgets what it will log again."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -59,7 +59,7 @@ def journal(file: Path) -> Any:
                 numbers = {key: float(value) for key, value in logs.items() if isinstance(value, int | float)}
                 append(file, {"step": int(state.global_step), **numbers})
 
-    return Journal()
+    return HistoryCallback()
 
 
 def _line(entry: dict[str, float]) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 from limrank_training.plans import Objective
 
-_ROWS = "limrank_training.preparing:prepare_rows"
-_GROUPS = "limrank_training.preparing_groups:prepare_groups"
+_ROWS = "limrank_training.training_data:prepare_rows"
+_GROUPS = "limrank_training.group_data:prepare_groups"
 _TOKENS = "limrank_training.sft:train"
-_BASE = "limrank_training.run:load_base"
-_EXPORT = "limrank_training.export:export"
+_BASE = "limrank_training.training_run:load_base"
+_EXPORT = "limrank_training.model_export:export"
 _STANDIN = "limrank_training.standin:standin_for"
 _ENCODERS = "limrank_training.encoders"
 _MODULES: dict[Objective, str] = {
@@ -34,14 +34,15 @@ _TABLE: dict[Objective, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ObjectiveParts:
     """What an objective brings.
 
     Attributes:
-        prepare: (plan, rows, tokenizer, on_progress) to a `Prepared`; see `preparing.prepare`.
-        train: (model, data, plan, folder, resume=, callbacks=, log_every=) to a `Trained`; see `sft.train`.
-        load: (plan, tokenizer) to the base; see `run.load_base`.
-        export: (model, tokenizer, plan, folder, merge=, facts=); see `export.export`.
+        prepare: (plan, rows, tokenizer, on_progress) to a `TrainingData`; see `training_data.prepare`.
+        train: (model, data, plan, folder, resume=, callbacks=, log_every=) to a `TrainingResult`; see
+            `sft.train`.
+        load: (plan, tokenizer) to the base; see `training_run.load_base`.
+        export: (model, tokenizer, plan, folder, merge=, facts=); see `model_export.export`.
         standin: (plan) to a tokenizer for looking, where the base is not at hand.
     """
 
@@ -52,14 +53,14 @@ class Parts:
     standin: Callable[..., Any]
 
 
-def load_objective(name: Objective) -> Parts:
+def load_objective(name: Objective) -> ObjectiveParts:
     """The parts of an objective."""
     if name in _MODULES:
         own, shared = f"{_ENCODERS}.{_MODULES[name]}", f"{_ENCODERS}.prepared"
         paths = (f"{own}:prepare", f"{own}:train", f"{own}:load", f"{shared}:export", f"{shared}:standin")
     else:
         paths = (*_TABLE[name], _BASE, _EXPORT, _STANDIN)
-    return Parts(*map(_named, paths))
+    return ObjectiveParts(*map(_named, paths))
 
 
 def _named(path: str) -> Callable[..., Any]:

@@ -15,17 +15,17 @@ from limrank_plugins.errors import InputError, require
 from limrank_plugins.images import Image
 from limrank_plugins.readouts.yes_no import YesNo
 from limrank_plugins.recipes import load_recipe
-from limrank_training.data.collating import collate
-from limrank_training.data.examples import report
-from limrank_training.data.picture_layout import PictureExample, PictureLayout
-from limrank_training.data.picture_rows import PictureRow, read_picture_rows
-from limrank_training.export import template_of
+from limrank_training.data.collation import collate
+from limrank_training.data.image_layout import ImageExample, ImageLayout
+from limrank_training.data.image_rows import ImageRow, read_image_rows
+from limrank_training.data.passage_layout import report
+from limrank_training.group_data import base_processor
 from limrank_training.losses.diffusion import diffused
-from limrank_training.losses.tokens import IGNORED, noise_weights, token_loss
-from limrank_training.plans import Noise, Plan
-from limrank_training.preparing import Prepared, end_token, is_dev
-from limrank_training.preparing_groups import base_processor
-from limrank_training.sft import Trained, fine_tune
+from limrank_training.losses.next_token import IGNORED, noise_weights, token_loss
+from limrank_training.model_export import template_of
+from limrank_training.plans import NoiseSettings, Plan
+from limrank_training.sft import TrainingResult, fine_tune
+from limrank_training.training_data import TrainingData, end_token, is_dev
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +38,8 @@ def prepare(
     rows: str | os.PathLike[str],
     tokenizer: Any = None,
     on_progress: Callable[[int], None] | None = None,
-) -> Prepared:
-    """Judged pictures, one an example; see `preparing.prepare` and `read_picture_rows`.
+) -> TrainingData:
+    """Judged pictures, one an example; see `training_data.prepare` and `read_image_rows`.
 
     Args:
         plan: with a recipe that asks yes or no about pictures.
@@ -61,10 +61,10 @@ def prepare(
     template = template_of(plan)
     end = end_token(words) if plan.end else None
     pictures = ImageTokenizer(processor, encoder.prefix)
-    layout = PictureLayout(template, processor, encoder, pictures, plan.cutoff, end)
+    layout = ImageLayout(template, processor, encoder, pictures, plan.cutoff, end)
     made: dict[bool, list[Any]] = {False: [], True: []}
-    first: PictureRow | None = None
-    for number, row in enumerate(read_picture_rows(rows, template), start=1):
+    first: ImageRow | None = None
+    for number, row in enumerate(read_image_rows(rows, template), start=1):
         first = row if first is None else first
         made[is_dev(row.query, plan)].append(layout.example(row))
         if on_progress is not None and number % 1000 == 0:
@@ -72,7 +72,7 @@ def prepare(
     examples = [example for example in made[False] if example is not None]
     if first is None or not examples:
         raise InputError(f"no row of {os.fspath(rows)} fits {plan.cutoff} tokens: raise the cutoff")
-    return Prepared(
+    return TrainingData(
         examples,
         [example for example in made[True] if example is not None],
         processor,
@@ -84,11 +84,11 @@ def prepare(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageCriterion:
     """The likelihood of the answers' tokens; with noise, weighted by what a noised picture takes away.
 
     Weights are normalised over a part, `optimiser.part` rows in each process, so that a part's weights have
-    a mean of 1; with all of them 1 this is `Tokens`.
+    a mean of 1; with all of them 1 this is `TokenCriterion`.
 
     Attributes:
         pictures: what the model's processor does to pictures.
@@ -97,10 +97,10 @@ class Seen:
     """
 
     pictures: ImageTokenizer
-    noise: Noise | None
+    noise: NoiseSettings | None
     seed: int
 
-    def batch(self, examples: Sequence[PictureExample], pad: int, *, packed: bool = False) -> dict[str, Any]:
+    def batch(self, examples: Sequence[ImageExample], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """As `collate`, with pixels and what else goes along with the tokens; no `position_ids`.
 
         Raises:
@@ -151,10 +151,10 @@ class Seen:
         return int((batch["labels"][:, 1:] != IGNORED).sum())
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     pad = data.tokenizer.tokenizer.pad_token_id
-    learning = Seen(data.layout.pictures, plan.noise, plan.seed)
+    learning = ImageCriterion(data.layout.pictures, plan.noise, plan.seed)
     pad = 0 if pad is None else pad
     return fine_tune(model, pad, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.adapters import with_adapters
-from limrank_training.arguments import training_arguments
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
-from limrank_training.data.collating import packs
-from limrank_training.data.examples import Example
-from limrank_training.learning import Learning, Tokens
+from limrank_training.criteria import Criterion, TokenCriterion
+from limrank_training.data.collation import packs
+from limrank_training.data.passage_layout import Example
+from limrank_training.learning_rates import batches_again, set_head_rate
 from limrank_training.plans import Plan
-from limrank_training.stepping import batches_again, set_head_rate
+from limrank_training.trainer_arguments import training_arguments
 
 
 @dataclass
-class Trained:
+class TrainingResult:
     """What a run left behind, in memory.
 
     Attributes:
@@ -33,7 +33,7 @@ class Trained:
     steps: int = 0
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; the rest is as for `fine_tune`, with dev examples instead of `dev`."""
     pad = data.tokenizer.pad_token_id
     return fine_tune(model, 0 if pad is None else pad, data.examples, plan, folder, dev=data.dev, **how)
@@ -50,9 +50,9 @@ def fine_tune(
     resume: bool = False,
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
-    learning: Learning | None = None,
+    learning: Criterion | None = None,
     again: int = 1,
-) -> Trained:
+) -> TrainingResult:
     """Train a model that is loaded; adapters are put on as the plan says.
 
     The loss of a step is the mean over all learned tokens of its batch (or over what else the objective
@@ -82,7 +82,7 @@ def fine_tune(
     arguments = training_arguments(plan, len(examples), folder, bool(dev), log_every)
     data: Sequence[Any] = packs(examples, plan.cutoff) if plan.packed else examples
     kept: Sequence[Any] = [[e] for e in dev] if plan.packed else dev
-    learned = Tokens() if learning is None else learning
+    learned = TokenCriterion() if learning is None else learning
     last = last_checkpoint(folder) if resume else None
     trainer = _trainer_class(transformers, learned, plan, again)(
         model=adapted,
@@ -96,7 +96,7 @@ def fine_tune(
     divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return Trained(adapted, history_of(trainer), int(trainer.state.global_step))
+    return TrainingResult(adapted, history_of(trainer), int(trainer.state.global_step))
 
 
 def attach(callbacks: Sequence[Any], trainer: Any) -> None:
@@ -125,7 +125,7 @@ def divide_once(trainer: Any) -> None:
     trainer.accelerator.gradient_accumulation_steps = 1
 
 
-def _collator(learning: Learning, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
+def _collator(learning: Criterion, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
     if packed:
         return lambda rows: learning.batch([e for row in rows for e in row], pad, packed=True)
     return lambda rows: learning.batch(rows, pad)
@@ -139,7 +139,7 @@ def _spoilt(logits: Any, rows: Sequence[Any]) -> list[str]:
     return found or [str(row) for row in rows]
 
 
-def _trainer_class(transformers: Any, learning: Learning, plan: Plan, again: int) -> Any:
+def _trainer_class(transformers: Any, learning: Criterion, plan: Plan, again: int) -> Any:
     torch = require("torch", "training", "training")
 
     class Trainer(transformers.Trainer):  # type: ignore[misc]  # the library is not typed here

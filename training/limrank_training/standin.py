@@ -7,7 +7,7 @@ from typing import Any
 from limrank_plugins.errors import require
 from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import load_recipe
-from limrank_training.export import template_of
+from limrank_training.model_export import template_of
 from limrank_training.plans import Plan
 from limrank_training.standin_processor import StandinProcessor
 

@@ -101,8 +101,8 @@ def _steps(ablation: Ablation, reference: Draw, pools: Mapping[str, Pool]) -> in
         return None
     if ablation.steps != EQUAL:
         return int(ablation.steps)
-    from limrank_training.arguments import total_steps
-    from limrank_training.preparing import is_dev
+    from limrank_training.trainer_arguments import total_steps
+    from limrank_training.training_data import is_dev
 
     plan = _plan(ablation, ablation.arm(ablation.reference), None)
     if plan.packed:

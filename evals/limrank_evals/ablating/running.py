@@ -3,7 +3,7 @@
     settings.json                    what all arms are measured with; another setting is refused
     arms/<arm>/arm.json              what makes it this arm: rows, plan, components
     arms/<arm>/rows.jsonl            its rows
-    arms/<arm>/run/                  of the training (`limrank_training.run.train`); `final/` is the export
+    arms/<arm>/run/                  of `limrank_training.training_run.train`; `final/` is the export
     arms/<arm>/evaluation/           rankings by split
     arms/<arm>/scores.json           the numbers; an arm that has them is finished
     store.sqlite                     answers and journals of the evaluations
@@ -127,9 +127,9 @@ def _run(
 
 
 def _train(plan: Plan, rows: Path, run: Path) -> None:
-    from limrank_training.preparing import prepare
-    from limrank_training.run import train
-    from limrank_training.watching import dev_queries
+    from limrank_training.dev_ranking import dev_queries
+    from limrank_training.training_data import prepare
+    from limrank_training.training_run import train
 
     watched = dev_queries(plan, rows) if plan.watch is not None else []
     train(plan, prepare(plan, rows), run, watched=watched)

@@ -206,7 +206,7 @@ def test_equal_steps_are_those_of_the_reference(tmp_path: Path):
 
 
 def test_kept_out_queries_are_no_steps(tmp_path: Path):
-    from limrank_training.preparing import is_dev
+    from limrank_training.training_data import is_dev
 
     settings = {"optimiser.batch": 4, "optimiser.part": 4, "optimiser.epochs": 1, "dev": 0.4}
     arms = prepared(tmp_path, "equal", **settings)

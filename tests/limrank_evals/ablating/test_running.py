@@ -22,7 +22,7 @@ from limrank_evals.scoring import score
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
 from limrank_plugins.reranker import Reranker
-from limrank_training import run as training
+from limrank_training import training_run as training
 
 torch.set_num_threads(1)
 WORDS = ["milk", "acid", "bread", "light", "rivers", "iron", "yeast", "gas"]

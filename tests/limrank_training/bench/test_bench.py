@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from limrank_training.adapters import with_adapters
 from limrank_training.bench.shapes import SHAPES, flops, random_model, rows
-from limrank_training.bench.ways import compared
-from limrank_training.plans import Lora, Plan
+from limrank_training.bench.trainers import compared
+from limrank_training.plans import LoraSettings, Plan
 
 torch.set_num_threads(1)
 PLAN = Plan("p", lora=None, precision="float32")
@@ -52,8 +52,8 @@ def test_both_ways_learn_the_same_with_few_packages():
         assert run["mfu"] > 0
 
 
-@pytest.mark.parametrize("lora", [None, Lora(r=4, alpha=8)])
-def test_flops_are_those_that_are_computed(lora: Lora | None):
+@pytest.mark.parametrize("lora", [None, LoraSettings(r=4, alpha=8)])
+def test_flops_are_those_that_are_computed(lora: LoraSettings | None):
     plan = replace(PLAN, lora=lora)
     example = rows(1, 200, 512)[0]
     model = with_adapters(random_model("tiny", plan), plan)

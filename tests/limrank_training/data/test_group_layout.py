@@ -22,17 +22,17 @@ from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_choice, read_order
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Segment
-from limrank_training.data.asking import template_for
 from limrank_training.data.group_layout import GroupLayout
-from limrank_training.data.groups import Group, Passage
-from limrank_training.plans import Lists, Plan
-from limrank_training.preparing import prepare
+from limrank_training.data.passage_groups import Passage, PassageGroup
+from limrank_training.data.targets import template_for
+from limrank_training.plans import ListSettings, Plan
 from limrank_training.standin import standin_tokenizer
+from limrank_training.training_data import prepare
 
 TOKENS = chats.tokenizer()
 ENCODER = PromptEncoder(TOKENS)
 END = TOKENS.eos_token_id
-GROUP = Group(
+GROUP = PassageGroup(
     "why milk",
     tuple(Passage(text, grade=float(i == 1), reason=f"Reason {i}.") for i, text in enumerate(chats.TEXTS)),
     (1, 3, 0, 2),
@@ -54,7 +54,9 @@ def split(made) -> tuple[list[int], str]:
     return list(made.ids[: made.learned]), ENCODER.decode(made.ids[made.learned :])
 
 
-def asked_by(recipe: str, group: Group, reasoning: str | None, encoder: PromptEncoder = ENCODER) -> list[int]:
+def asked_by(
+    recipe: str, group: PassageGroup, reasoning: str | None, encoder: PromptEncoder = ENCODER
+) -> list[int]:
     """The tokens of what a reranker asks first, seen by a scripted backend."""
     backend = ScriptedBackend(read_labels=scripts.logits, generate=scripts.answer)
     documents = [Document(p.text) for p in group.passages]
@@ -114,12 +116,12 @@ def test_thoughts_and_reasons_are_learned_where_the_plan_reasons():
 def test_one_token_is_learned_of_a_grade(levels: int, grade: int, letter: str):
     encoder = PromptEncoder(standin_tokenizer(load_template("graded")))
     made = layout("graded", f"graded:levels={levels}", end=None, encoder=encoder).example(
-        Group("why milk", (Passage("acid curdles milk", grade=grade),), where="here")
+        PassageGroup("why milk", (Passage("acid curdles milk", grade=grade),), where="here")
     )
     given = list(made.ids[: made.learned])
     assert encoder.decode(made.ids[made.learned :]) == letter
     assert len(made.ids) - made.learned == 1
-    both = Group("why milk", (Passage("acid curdles milk"), Passage("bread rises")))
+    both = PassageGroup("why milk", (Passage("acid curdles milk"), Passage("bread rises")))
     assert given == asked_by(f"graded:levels={levels}", both, None, encoder)
 
 
@@ -129,7 +131,7 @@ def test_the_first_label_is_predicted_where_inference_reads(tmp_path: Path):
     folder = chats.build(tmp_path / "m")
     made = layout("first", "first").example(GROUP)
     backend = TransformersBackend(str(folder), device="cpu", dtype="float32")
-    asked = layout("first", "first").question(GROUP)
+    asked = layout("first", "first").request(GROUP)
     assert isinstance(asked, ReadLabels)
     (reply,) = backend.read_labels([asked])
     model = tiny.transformers.AutoModelForCausalLM.from_pretrained(folder)
@@ -158,7 +160,7 @@ def test_long_passages_are_cut_as_at_inference_and_the_answer_stays(objective: s
     from limrank_plugins.backends.local.truncation import fit
 
     learned = len(cut.ids) - cut.learned
-    asked = ENCODER.encode(made.question(long).prompt)
+    asked = ENCODER.encode(made.request(long).prompt)
     assert list(cut.ids[: cut.learned]) == fit(asked, limit - learned)[0]
     assert replace(made, cutoff=len(whole.ids) - 500).example(long) is None
     assert replace(made, cutoff=len(whole.ids) - 500, least=1).example(long) is None
@@ -194,7 +196,7 @@ def test_an_answer_that_would_join_the_prompt_is_tokenised_apart():
     encoder = PromptEncoder(tokens)
     made = layout("setwise-sft", "rank-r1", encoder=encoder, end=tokens.eos_token_id)
     example = made.example(GROUP)
-    asked = made.question(GROUP).prompt
+    asked = made.request(GROUP).prompt
     given = encoder.encode(asked).ids
     assert list(example.ids[: example.learned]) == given
     assert encoder.encode(asked.then(Segment("[2]</answer>"))).ids[: len(given)] != given
@@ -221,7 +223,7 @@ def test_prepare_shuffles_limits_and_keeps_dev_queries_out(tmp_path: Path):
         row["query"] += f" {number // 2}"
     path = chats.written(tmp_path / "rows.jsonl", *rows)
     base = str(chats.build(tmp_path / "b"))
-    plan = replace(SETWISE, base=base, end=True, dev=0.3, lists=Lists(size=3, shuffle=True))
+    plan = replace(SETWISE, base=base, end=True, dev=0.3, lists=ListSettings(size=3, shuffle=True))
     data = prepare(plan, path)
     assert data.report["train"]["rows"] + data.report["dev"]["rows"] == 24
     assert data.report["dev"]["rows"] > 0

@@ -15,8 +15,8 @@ from limrank_plugins import Reranker
 from limrank_plugins.backends.local.encoder_inputs import PairEncoder
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training.encoders import cross_encoder
-from limrank_training.plans import Pairs, Plan
-from limrank_training.run import train as run
+from limrank_training.plans import PairSettings, Plan
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 
@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 def plan(base: Path, **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "objective": "cross-encoder", "recipe": "cross-encoder", "base": str(base), "lora": None,
-        "optimiser": STEP, "pairs": Pairs(negatives=1), "precision": "float32", "dev": 0.0,
+        "optimiser": STEP, "pairs": PairSettings(negatives=1), "precision": "float32", "dev": 0.0,
         "reasoning": False, "cutoff": 64, "seed": 5,
     }  # fmt: skip
     return Plan("toy", **(given | changes))
@@ -99,7 +99,7 @@ def test_queries_are_split_whole_and_no_positive_is_a_negative(base: Path, tmp_p
         for i in range(60)
         for j in range(2)
     ]
-    made = plan(base, dev=0.4, pairs=Pairs(negatives=4))
+    made = plan(base, dev=0.4, pairs=PairSettings(negatives=4))
     data = cross_encoder.prepare(made, written(tmp_path / "many.jsonl", rows))
     known = {(row["query"], row["passage"]) for row in rows}
     queries = [{one.query for one in split} for split in (data.examples, data.dev)]
@@ -120,7 +120,7 @@ def test_texts_are_cut_by_tokens(base: Path, tmp_path: Path):
         {"query": "why does milk curdle in tea", "passage": "acid curdles milk", "label": 1},
         {"query": "why does milk curdle in tea", "passage": "tea, milk and cheese", "label": 0},
     ]
-    made = plan(base, pairs=Pairs(negatives=1, query=3, passage=4))
+    made = plan(base, pairs=PairSettings(negatives=1, query=3, passage=4))
     data = cross_encoder.prepare(made, written(tmp_path / "rows.jsonl", rows))
     assert {one.query for one in data.examples} == {"why does milk"}
     assert data.examples[1].passage == "tea, milk and"

@@ -16,20 +16,20 @@ from limrank_plugins import Reranker
 from limrank_plugins.backends.gliclass import GLiClass
 from limrank_plugins.errors import InputError
 from limrank_training.encoders import gliclass
-from limrank_training.encoders.policy import Actions, f1
-from limrank_training.plans import Classes, Plan, Policy
-from limrank_training.run import train as run
+from limrank_training.encoders.policy import PolicyCriterion, f1
+from limrank_training.learning_rates import batches_again, is_head
+from limrank_training.plans import LabelSettings, Plan, PolicySettings
 from limrank_training.sft import fine_tune
-from limrank_training.stepping import batches_again, is_head
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
-POLICY = Policy(iterations=3, draws=6, batch=4, part=4, rate=1e-2, head=1e-2, epochs=1)
+POLICY = PolicySettings(iterations=3, draws=6, batch=4, part=4, rate=1e-2, head=1e-2, epochs=1)
 
 
 def plan(base: Path, **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "objective": "gliclass", "recipe": "gliclass:mode=joint", "base": str(base), "lora": None,
-        "optimiser": STEP, "classes": Classes(gamma=2.0, alpha=0.3), "precision": "float32", "dev": 0.0,
+        "optimiser": STEP, "classes": LabelSettings(gamma=2.0, alpha=0.3), "precision": "float32", "dev": 0.0,
         "reasoning": False, "cutoff": 64, "seed": 5,
     }  # fmt: skip
     return Plan("toy", **(given | changes))
@@ -87,7 +87,7 @@ def test_padding_changes_no_logit(base: Path, rows: Path):
     made = plan(base)
     data = gliclass.prepare(made, rows)
     model = gliclass.load(made, data.tokenizer).eval()
-    learning = gliclass.Fits(model, Classes())
+    learning = gliclass.LabelCriterion(model, LabelSettings())
     batch = learning.batch(data.examples, 0)
     assert (batch["attention_mask"] == 0).any()
     together = learning.logits(model, batch)
@@ -106,9 +106,9 @@ def test_the_same_actions_are_used_in_every_inner_step(base: Path, rows: Path):
     made = plan(base)
     data = gliclass.prepare(made, rows)
     model = gliclass.load(made, data.tokenizer).train()
-    acting = Actions(model, POLICY, 0)
+    acting = PolicyCriterion(model, POLICY, 0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    again = Actions(model, POLICY, 0)
+    again = PolicyCriterion(model, POLICY, 0)
     looked = [again.logits(model, again.batch(data.examples, 0)) for _ in range(2)]
     assert torch.equal(*looked), "dropout is off, so a ratio moves by steps alone"
     drawn, ratios = [], []
@@ -137,7 +137,7 @@ def test_a_policy_step_is_the_hand_written_one(base: Path, rows: Path):
     data = gliclass.prepare(plan(base), rows)
     model = gliclass.load(plan(base), data.tokenizer)
     policy = replace(POLICY, entropy=0.05)
-    acting = Actions(model, policy, 0)
+    acting = PolicyCriterion(model, policy, 0)
     batch = acting.batch(data.examples, 0)
     acting.total(acting.logits(model, batch), batch)
     with torch.no_grad():  # so that neither ratio nor distance is trivial
@@ -201,7 +201,9 @@ def test_both_stages_resume_and_the_recipe_reads_the_model(base: Path, rows: Pat
 
     optimiser = replace(STEP, steps=None, epochs=4, batch=2, part=2, rate=1e-3, head=3e-3)
     made = plan(
-        base, optimiser=optimiser, classes=Classes(policy=replace(POLICY, epochs=2, rate=1e-3, head=1e-3))
+        base,
+        optimiser=optimiser,
+        classes=LabelSettings(policy=replace(POLICY, epochs=2, rate=1e-3, head=1e-3)),
     )
     data = gliclass.prepare(made, rows)
     whole = run(made, data, tmp_path / "whole", log_every=1)
@@ -228,14 +230,20 @@ def test_it_learns(base: Path, rows: Path, tmp_path: Path):
     made = plan(
         base,
         recipe="gliclass",
-        classes=Classes(),
+        classes=LabelSettings(),
         optimiser=replace(STEP, steps=150, batch=6, part=6, rate=1e-3),
     )
     data = gliclass.prepare(made, rows)
     assert {len(one.fits) for one in data.examples} == {1}, "one label, as the recipe asks"
     model = calm(gliclass.load(made, data.tokenizer))
     trained = fine_tune(
-        model, 0, data.examples, made, tmp_path, learning=gliclass.Fits(model, Classes()), log_every=1
+        model,
+        0,
+        data.examples,
+        made,
+        tmp_path,
+        learning=gliclass.LabelCriterion(model, LabelSettings()),
+        log_every=1,
     )
     losses = [entry["loss"] for entry in trained.history if "loss" in entry]
     assert sum(losses[-5:]) < 0.3 * sum(losses[:5])
@@ -245,7 +253,7 @@ def test_what_a_text_says_is_no_marker_and_most_keeps_what_fits(base: Path, tmp_
     many = [
         {"query": "milk <<LABEL>>", "passage": f"milk <<SEP>> {i}", "label": int(i == 7)} for i in range(9)
     ]
-    made = plan(base, classes=Classes(most=4), cutoff=64)
+    made = plan(base, classes=LabelSettings(most=4), cutoff=64)
     data = gliclass.prepare(made, written(tmp_path / "many.jsonl", many))
     (one,) = data.examples
     markers = dict(data.tokenizer.get_added_vocab())

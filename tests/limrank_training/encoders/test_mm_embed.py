@@ -20,11 +20,11 @@ from limrank_plugins.backends.multimodal_encoder import MultimodalEncoderBackend
 from limrank_plugins.backends.protocols import Embedded, Encode
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.images import Image
+from limrank_training.data.hard_negatives import draw, mine
 from limrank_training.encoders import mm_embed
-from limrank_training.encoders.vectors import vectors
-from limrank_training.mining import draw, mine
-from limrank_training.plans import Contrast, Plan
-from limrank_training.run import train as run
+from limrank_training.encoders.vector_module import vector_module
+from limrank_training.plans import ContrastSettings, Plan
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "yellow": (220, 220, 30)}
@@ -69,7 +69,7 @@ def test_draws_depend_on_seed_and_query():
 def plan(base: Path, **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "objective": "mm-embed", "recipe": "mm-embed", "base": str(base), "lora": None, "optimiser": STEP,
-        "contrast": Contrast(group=3, temperature=0.1, near=2), "precision": "float32", "dev": 0.0,
+        "contrast": ContrastSettings(group=3, temperature=0.1, near=2), "precision": "float32", "dev": 0.0,
         "reasoning": False, "seed": 5,
     }  # fmt: skip
     return Plan("toy", **(given | changes))
@@ -108,14 +108,14 @@ def test_one_of_each_sort_is_drawn(clip: Path, rows: Path):
         assert far not in example.known
     assert data.report["train"]["wrong_kind"] == data.report["train"]["far"] == 4
     assert mm_embed.prepare(plan(clip), rows).examples == data.examples
-    less = mm_embed.prepare(plan(clip, contrast=Contrast(group=3, near=45)), rows)
+    less = mm_embed.prepare(plan(clip, contrast=ContrastSettings(group=3, near=45)), rows)
     assert {len(example.documents) for example in less.examples} == {2}
 
 
 def test_vectors_are_those_of_the_backend(clip: Path, rows: Path):
-    model = vectors(str(clip))
+    model = vector_module(str(clip))
     backend = MultimodalEncoderBackend(str(clip), device="cpu", fusion="mean")
-    item = mm_embed.Item
+    item = mm_embed.Content
     red = rows.with_name("red.png")
     items = [item("a <image> thing"), item("", (red,)), item("red", (red,))]
     with torch.no_grad():
@@ -211,6 +211,6 @@ def test_an_encoder_of_texts_is_refused(tmp_path: Path):
     import tiny_encoders
 
     with pytest.raises(BackendError, match="takes no images"):
-        vectors(str(tiny_encoders.encoder(tmp_path / "bert")))
+        vector_module(str(tiny_encoders.encoder(tmp_path / "bert")))
     with pytest.raises(InputError, match=r"contrast.group is 3"):
-        mm_embed.prepare(plan(tmp_path, contrast=Contrast(group=4)), tmp_path / "none.jsonl")
+        mm_embed.prepare(plan(tmp_path, contrast=ContrastSettings(group=4)), tmp_path / "none.jsonl")

@@ -20,9 +20,9 @@ from limrank_plugins import Reranker
 from limrank_plugins.backends.tildev2 import TILDEv2, TILDEv2Index
 from limrank_plugins.errors import InputError
 from limrank_training.encoders import tildev2
-from limrank_training.encoders.weighing import cartesian
-from limrank_training.plans import Contrast, Plan
-from limrank_training.run import train as run
+from limrank_training.encoders.tildev2_module import cartesian
+from limrank_training.plans import ContrastSettings, Plan
+from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
 LIMRANK = str(Path(sys.executable).with_name("limrank"))
@@ -31,7 +31,7 @@ LIMRANK = str(Path(sys.executable).with_name("limrank"))
 def plan(base: Path, **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "objective": "tildev2", "recipe": "tildev2", "base": str(base), "lora": None, "optimiser": STEP,
-        "contrast": Contrast(group=3, query=16, passage=64), "precision": "float32", "dev": 0.0,
+        "contrast": ContrastSettings(group=3, query=16, passage=64), "precision": "float32", "dev": 0.0,
         "reasoning": False, "seed": 5,
     }  # fmt: skip
     return Plan("toy", **(given | changes))
@@ -71,8 +71,8 @@ def test_the_trained_score_is_that_of_the_index_exactly(base: Path, rows: Path, 
     some = 0.0
     for text in texts:
         (place,) = index.find([text])
-        learning = tildev2.Weights(held, Contrast(group=2), {})
-        one = tildev2.Ranked((7,), (tuple(held.terms.tokens(text)),), (text,), frozenset(), "")
+        learning = tildev2.TermCriterion(held, ContrastSettings(group=2), {})
+        one = tildev2.ContrastGroup((7,), (tuple(held.terms.tokens(text)),), (text,), frozenset(), "")
         batch = learning.batch([one], 0)
         with torch.inference_mode():
             scores = learning.logits(model, batch | {"queries": numbers})[:, 0]
@@ -134,7 +134,7 @@ def test_what_also_answers_is_no_negative(base: Path, tmp_path: Path):
     made = plan(base, optimiser=replace(STEP, batch=3, part=3))
     data = tildev2.prepare(made, written(tmp_path / "both.jsonl", both))
     model = tildev2.load(made, data.tokenizer).eval()
-    learning = tildev2.Weights(model.held, Contrast(group=3), {})
+    learning = tildev2.TermCriterion(model.held, ContrastSettings(group=3), {})
     batch = learning.batch(data.examples, 0)
     logits = torch.zeros(3, 9, dtype=torch.float64)
     # Queries 0 and 1 are the same: each has the other's positive masked.

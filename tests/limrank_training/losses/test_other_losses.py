@@ -9,8 +9,8 @@ import torch
 
 from limrank_plugins.errors import InputError
 from limrank_training.losses.contrastive import info_nce
-from limrank_training.losses.labels import action_log_probabilities, focal_bce, ppo_labels
-from limrank_training.losses.tokens import IGNORED, noise_weights, token_loss
+from limrank_training.losses.multi_label import action_log_probabilities, focal_bce, ppo_labels
+from limrank_training.losses.next_token import IGNORED, noise_weights, token_loss
 
 torch.set_num_threads(1)
 

@@ -9,17 +9,19 @@ import pytest
 import torch
 
 from limrank_training.world import proof
-from limrank_training.world.arms import ARMS, RECIPES, Arm, Scale, named, run_arm
-from limrank_training.world.base import Shape, make_base
+from limrank_training.world.base_model import DecoderShape, make_base
 from limrank_training.world.language import make_world
 from limrank_training.world.proof import draw, summary, table
+from limrank_training.world.proof_arms import ARMS, RECIPES, ProofArm, ProofScale, named, run_arm
 
 torch.set_num_threads(1)
 
 
 def test_every_kind_of_arm_goes_from_rows_to_a_ranking(tmp_path: Path):
     world = make_world(0)
-    scale = Scale(shape=Shape(drills=1, steps=2, batch=8), topics=40, steps=2, asked=3, candidates=10)
+    scale = ProofScale(
+        shape=DecoderShape(drills=1, steps=2, batch=8), topics=40, steps=2, asked=3, candidates=10
+    )
     base = make_base(world, tmp_path / "base", RECIPES, scale.shape, 0)
     runs = [
         run_arm(world, arm, scale, 0, base, tmp_path / arm.name)
@@ -37,7 +39,7 @@ def test_every_kind_of_arm_goes_from_rows_to_a_ranking(tmp_path: Path):
 
 
 def test_the_same_seed_gives_the_same_base(tmp_path: Path):
-    world, shape = make_world(1), Shape(drills=1, steps=2, batch=4)
+    world, shape = make_world(1), DecoderShape(drills=1, steps=2, batch=4)
     one, other = (make_base(world, tmp_path / name, RECIPES, shape, 5) for name in ("one", "other"))
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
@@ -45,22 +47,22 @@ def test_the_same_seed_gives_the_same_base(tmp_path: Path):
 def test_what_is_finished_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made: list[str] = []
 
-    def run(_: object, arm: Arm, *rest: object) -> dict[str, object]:
+    def run(_: object, arm: ProofArm, *rest: object) -> dict[str, object]:
         made.append(arm.name)
         return {"arm": arm.name, "after": {"by_steps": {0: 0.5}}}
 
     monkeypatch.setattr(proof, "run_arm", run)
-    job = (0, "traces", Scale(), tmp_path, tmp_path)
+    job = (0, "traces", ProofScale(), tmp_path, tmp_path)
     first = proof._arm(job)
     assert proof._arm(job) == first
     assert made == ["traces"]
-    proof._arm((0, "traces", Scale(steps=7), tmp_path, tmp_path))
+    proof._arm((0, "traces", ProofScale(steps=7), tmp_path, tmp_path))
     assert made == ["traces", "traces"]
 
 
 def test_it_learns_to_rerank_entities_it_was_never_trained_on(tmp_path: Path):
     """The proof at a quarter of its size: with seeds 0, 1 and 2 it reached 0.844, 0.963 and 0.920."""
-    scale = Scale(shape=Shape(steps=200), topics=500, steps=400, asked=20, candidates=10)
+    scale = ProofScale(shape=DecoderShape(steps=200), topics=500, steps=400, asked=20, candidates=10)
     world = make_world(0)
     base = make_base(world, tmp_path / "base", RECIPES, scale.shape, 0)
     run = run_arm(world, ARMS[0], scale, 0, base, tmp_path / "traces")

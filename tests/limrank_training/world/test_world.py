@@ -10,16 +10,23 @@ import pytest
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
-from limrank_training.data.group_files import read_groups
-from limrank_training.data.rows import read_training_rows
-from limrank_training.world.arms import ARMS, RECIPES, Scale, held_out_topics, plan_of, training_topics
-from limrank_training.world.base import make_tokenizer
-from limrank_training.world.files import curated, make_topics, rows_of, write_groups, write_rows
+from limrank_training.data.group_rows import read_groups
+from limrank_training.data.passage_rows import read_passage_rows
+from limrank_training.world.base_model import make_tokenizer
 from limrank_training.world.language import make_world
-from limrank_training.world.measuring import expected
 from limrank_training.world.proof import prove, summary, table
-from limrank_training.world.questions import HARD, make_question, trace
-from limrank_training.world.reading import comparing, reading, rows
+from limrank_training.world.proof_arms import (
+    ARMS,
+    RECIPES,
+    ProofScale,
+    held_out_topics,
+    plan_of,
+    training_topics,
+)
+from limrank_training.world.queries import HARD, make_query, trace
+from limrank_training.world.texts import comparing, reading, rows
+from limrank_training.world.topic_ndcg import expected
+from limrank_training.world.topics import curated, make_topics, rows_of, write_groups, write_rows
 
 WORLD = make_world(3)
 
@@ -77,7 +84,7 @@ def test_traces_end_in_the_verdict_and_say_only_what_is_so():
 
 
 def test_training_shows_no_held_out_entity():
-    scale = Scale(topics=150)
+    scale = ProofScale(topics=150)
     asked = {name for topic in held_out_topics(WORLD, scale, 0) for name in topic.question.chain}
     assert asked <= WORLD.held_out
     for arm in ARMS:
@@ -105,7 +112,7 @@ def test_noise_turns_rows_round_and_the_curated_are_right():
 
 def test_rows_and_groups_are_the_same_passages(tmp_path: Path):
     topics = make_topics(WORLD, random.Random(5), 30, size=4)
-    rows = list(read_training_rows(write_rows(rows_of(topics, random.Random(0)), tmp_path / "rows.jsonl")))
+    rows = list(read_passage_rows(write_rows(rows_of(topics, random.Random(0)), tmp_path / "rows.jsonl")))
     groups = list(read_groups(write_groups(topics, tmp_path / "groups.jsonl")))
     assert [row.passage for row in rows] == [p.text for group in groups for p in group.passages]
     assert [float(row.relevant) for row in rows] == [p.grade for group in groups for p in group.passages]
@@ -137,13 +144,13 @@ def test_the_base_reads_of_facts_that_are_not_the_worlds():
 
 def test_bad_numbers_and_names_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="0, 1 or 2"):
-        make_question(WORLD, random.Random(0), 3)
+        make_query(WORLD, random.Random(0), 3)
     with pytest.raises(InputError, match="entities"):
         make_world(0, entities=500)
     with pytest.raises(InputError, match="held_out"):
         make_world(0, held_out=117)
     with pytest.raises(InputError, match="no arm 'none'"):
-        prove([0], ["none"], Scale(), tmp_path)
+        prove([0], ["none"], ProofScale(), tmp_path)
 
 
 def test_the_summary_is_the_mean_with_its_interval():
@@ -161,7 +168,7 @@ def test_the_summary_is_the_mean_with_its_interval():
 
 
 def test_arms_differ_in_what_they_say_they_do(tmp_path: Path):
-    plans = {arm.name: plan_of(arm, Scale(), 0, tmp_path) for arm in ARMS}
+    plans = {arm.name: plan_of(arm, ProofScale(), 0, tmp_path) for arm in ARMS}
     assert plans["traces"].reasoning
     assert not plans["no-traces"].reasoning
     assert plans["setwise"].optimiser.batch * 4 == plans["no-traces"].optimiser.batch

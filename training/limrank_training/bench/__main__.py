@@ -11,7 +11,7 @@ from typing import Any
 from limrank_plugins.errors import require
 from limrank_training.bench import __doc__ as about
 from limrank_training.bench.shapes import PEAKS, SHAPES, rows
-from limrank_training.bench.ways import WAYS, compared, measured
+from limrank_training.bench.trainers import WAYS, compared, measured
 from limrank_training.plans import load_plan
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from limrank_plugins.errors import require
-from limrank_training.data.examples import Example
+from limrank_training.data.passage_layout import Example
 from limrank_training.plans import Plan
 
 _WHY = "a benchmark"

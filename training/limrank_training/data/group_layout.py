@@ -15,9 +15,9 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.segments import Prompt, Segment
-from limrank_training.data.asking import question, target
-from limrank_training.data.examples import Example
-from limrank_training.data.groups import Group
+from limrank_training.data.passage_groups import PassageGroup
+from limrank_training.data.passage_layout import Example
+from limrank_training.data.targets import request_for, target
 from limrank_training.plans import Objective
 
 _CONTEXTS = tuple(Segment(text) for text in ("\n", "a", "1", ")"))
@@ -35,7 +35,7 @@ class GroupExample(Example):
 
     labels: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
-    group: Group | None = None
+    group: PassageGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class GroupLayout:
     processor: object = None
     pictures: ImageTokenizer | None = None
 
-    def example(self, group: Group) -> GroupExample | None:
+    def example(self, group: PassageGroup) -> GroupExample | None:
         """The group's example; None where it does not fit even with short passages.
 
         Raises:
             InputError: the group does not say what is right, or the tokenizer cannot keep prompt and answer
                 apart; its line is named.
         """
-        asked = self.question(group)
+        asked = self.request(group)
         if asked.prompt.images:
             return self._seen(group, asked.prompt)
         given = self.encoder.encode(asked.prompt)
@@ -99,9 +99,9 @@ class GroupLayout:
         ids = (*fitted.ids, *learned)
         return GroupExample(ids, place, fitted.cut, 0, group.where, tuple(tokens), group.ranks(), group)
 
-    def question(self, group: Group) -> ReadLabels | Generate:
+    def request(self, group: PassageGroup) -> ReadLabels | Generate:
         """What is asked about the group at inference."""
-        return question(self.recipe, self.template, group, self.reasoning)
+        return request_for(self.recipe, self.template, group, self.reasoning)
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class GroupLayout:
         return sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
 
     def _learned(
-        self, prompt: Prompt, given: EncodedPrompt, answer: tuple[Segment, ...], group: Group
+        self, prompt: Prompt, given: EncodedPrompt, answer: tuple[Segment, ...], group: PassageGroup
     ) -> list[int]:
         """The answer's tokens behind the prompt's, which stay what they are without it.
 
@@ -131,7 +131,7 @@ class GroupLayout:
             f"be trained on other tokens than it writes; take another base for this recipe"
         )
 
-    def _seen(self, group: Group, prompt: Prompt) -> GroupExample | None:
+    def _seen(self, group: PassageGroup, prompt: Prompt) -> GroupExample | None:
         """A prompt with pictures, which are never cut: with its texts it fits whole, or is dropped."""
         if self.pictures is None or self.objective != "grpo" or not self.reasoning:
             raise InputError(

@@ -10,21 +10,26 @@ from typing import Any
 
 from limrank_plugins.backends.local.loading import checked_source, loading_errors, no_progress_bar
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_training.arguments import accumulated_parts, checkpoint_every, common_arguments, total_steps
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
-from limrank_training.data.drawing import Drawing
-from limrank_training.data.judged import JudgedQuery, read_judged
-from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
-from limrank_training.plans import Pairs, Plan
-from limrank_training.preparing import base_tokenizer
-from limrank_training.sft import Trained, attach, divide_once, history_of, quiet
+from limrank_training.data.negatives import NegativeSampler
+from limrank_training.data.query_passages import QueryPassages, read_query_passages
+from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.plans import PairSettings, Plan
+from limrank_training.sft import TrainingResult, attach, divide_once, history_of, quiet
+from limrank_training.trainer_arguments import (
+    accumulated_parts,
+    checkpoint_every,
+    common_arguments,
+    total_steps,
+)
+from limrank_training.training_data import base_tokenizer
 
 _FRAME = 3
 """`[CLS]` query `[SEP]` passage `[SEP]`; some models have one more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TextPair:
     """A query and a passage, cut as the plan says; `label` is 1.0 where it answers, else 0.0."""
 
     query: str
@@ -35,8 +40,8 @@ class Pair:
 
 def prepare(
     plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> EncoderData:
-    """Pairs: every positive, and `pairs.negatives` for each; see `preparing.prepare` and `read_judged`.
+) -> TrainingData:
+    """Every positive, and `pairs.negatives` for each; see `training_data.prepare` and `read_query_passages`.
 
     Raises:
         InputError: a row that is not as it should be, or a query for which there is no negative at all.
@@ -46,15 +51,15 @@ def prepare(
     made: dict[bool, list[Any]] = {False: [], True: []}
     report = {}
     done = 0
-    for dev, queries in by_split(read_judged(rows), plan).items():
-        drawing = Drawing(queries, plan.seed)
+    for dev, queries in by_split(read_query_passages(rows), plan).items():
+        drawing = NegativeSampler(queries, plan.seed)
         lengths: list[int] = []
         cut = 0
         for judged in queries:
             for text, label in _judged(judged, drawing, plan.pairs):
                 query, used = shortened(tokenizer, judged.query, plan.pairs.query)
                 passage, more = shortened(tokenizer, text, plan.pairs.passage)
-                made[dev].append(Pair(query, passage, label, judged.where))
+                made[dev].append(TextPair(query, passage, label, judged.where))
                 lengths.append(min(used + more + _FRAME, plan.cutoff))
                 cut += passage != text
                 done += 1
@@ -67,7 +72,7 @@ def prepare(
     return whole(made, tokenizer, _Shown(), report, rows)
 
 
-def _judged(judged: JudgedQuery, drawing: Drawing, pairs: Pairs) -> list[tuple[str, float]]:
+def _judged(judged: QueryPassages, drawing: NegativeSampler, pairs: PairSettings) -> list[tuple[str, float]]:
     """The query's passages, each once."""
     if not judged.positives:
         return []
@@ -90,7 +95,7 @@ def shortened(tokenizer: Any, text: str, most: int) -> tuple[str, int]:
 
 
 class _Shown:
-    def shown(self, example: Pair) -> tuple[str, str]:
+    def shown(self, example: TextPair) -> tuple[str, str]:
         """Both texts."""
         return f"{example.query}\n{example.passage}", f"the pair's label is {example.label:g}"
 
@@ -128,14 +133,14 @@ def load(plan: Plan, tokenizer: Any) -> Any:
 
 def train(
     model: Any,
-    data: EncoderData,
+    data: TrainingData,
     plan: Plan,
     folder: Path,
     *,
     resume: bool = False,
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
-) -> Trained:
+) -> TrainingResult:
     """Train on what `prepare` made with binary cross-entropy; as `sft.train`.
 
     Raises:
@@ -159,7 +164,7 @@ def train(
     divide_once(trainer)
     attach(callbacks, trainer)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return Trained(model, history_of(trainer), int(trainer.state.global_step))
+    return TrainingResult(model, history_of(trainer), int(trainer.state.global_step))
 
 
 def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
@@ -186,7 +191,7 @@ def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int
     )
 
 
-def _dataset(pairs: Sequence[Pair]) -> Any:
+def _dataset(pairs: Sequence[TextPair]) -> Any:
     """Columns in the order that the loss takes them: query, passage, label."""
     datasets = require("datasets", "training", "cross-encoders")
     return datasets.Dataset.from_dict(

@@ -13,17 +13,17 @@ from limrank_plugins.backends.local.encoder_inputs import longest
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.classes import JointClasses, PassageClass
 from limrank_plugins.recipes import load_recipe
-from limrank_training.data.drawing import generator
-from limrank_training.data.judged import JudgedQuery, read_judged
-from limrank_training.encoders.labelled import Labelled, labelled_batch
-from limrank_training.encoders.labelling import labelling
-from limrank_training.encoders.policy import Actions
-from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
-from limrank_training.losses.labels import focal_bce
-from limrank_training.plans import Classes, Plan
-from limrank_training.preparing import base_tokenizer
-from limrank_training.sft import Trained, fine_tune
-from limrank_training.tokens import add_markers
+from limrank_training.data.negatives import generator
+from limrank_training.data.query_passages import QueryPassages, read_query_passages
+from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.gliclass_module import gliclass_module
+from limrank_training.encoders.labelled import LabelledText, labelled_batch
+from limrank_training.encoders.policy import PolicyCriterion
+from limrank_training.losses.multi_label import focal_bce
+from limrank_training.plans import LabelSettings, Plan
+from limrank_training.sft import TrainingResult, fine_tune
+from limrank_training.training_data import base_tokenizer
+from limrank_training.vocabulary import add_markers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +33,8 @@ POLICY = "policy"
 
 def prepare(
     plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> EncoderData:
-    """Texts with labels as the recipe asks about them: see `preparing.prepare` and `read_judged`.
+) -> TrainingData:
+    """Texts with labels as the recipe asks about them: see `training_data.prepare` and `read_query_passages`.
 
     With `gliclass` each passage is a text and its query the only label; with `gliclass:mode=joint` the
     query is the text, and its passages, at most `classes.most`, are the labels, in an order drawn by the
@@ -53,7 +53,7 @@ def prepare(
     made: dict[bool, list[Any]] = {False: [], True: []}
     report = {}
     done = 0
-    for dev, queries in by_split(read_judged(rows), plan).items():
+    for dev, queries in by_split(read_query_passages(rows), plan).items():
         cut = 0
         for judged in queries:
             for text, labels, fits in _asked(judged, plan, isinstance(readout, JointClasses)):
@@ -61,7 +61,7 @@ def prepare(
                 if isinstance(row, str):
                     raise InputError(f"{judged.where}: {row}")
                 cut += row.cut > 0
-                made[dev].append(Labelled(row, fits, text, labels, done, judged.where))
+                made[dev].append(LabelledText(row, fits, text, labels, done, judged.where))
                 done += 1
                 if on_progress is not None and done % 1000 == 0:
                     on_progress(done)
@@ -71,7 +71,7 @@ def prepare(
 
 
 def _asked(
-    judged: JudgedQuery, plan: Plan, joint: bool
+    judged: QueryPassages, plan: Plan, joint: bool
 ) -> list[tuple[str, tuple[str, ...], tuple[bool, ...]]]:
     """Texts, labels and verdicts."""
     assert plan.classes is not None
@@ -88,7 +88,7 @@ def _asked(
 
 
 class _Shown:
-    def shown(self, example: Labelled) -> tuple[str, str]:
+    def shown(self, example: LabelledText) -> tuple[str, str]:
         """The input as text."""
         right = [label for label, fits in zip(example.labels, example.fits, strict=True) if fits]
         read = "".join(f"{LABEL}{label}" for label in example.labels) + f"{SEPARATOR}{example.text}"
@@ -96,7 +96,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Fits:
+class LabelCriterion:
     """Focal cross-entropy over labels, of which each of a step weighs the same.
 
     Attributes:
@@ -105,9 +105,9 @@ class Fits:
     """
 
     model: Any
-    classes: Classes
+    classes: LabelSettings
 
-    def batch(self, examples: Sequence[Labelled], pad: int, *, packed: bool = False) -> dict[str, Any]:
+    def batch(self, examples: Sequence[LabelledText], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """Tokens side by side, verdicts as `labels`, and which of these are real."""
         return labelled_batch(self.model, examples)
 
@@ -139,7 +139,7 @@ def load(plan: Plan, tokenizer: Any) -> Any:
         InputError: there is no such folder, it is no hub name, or it reads less than the cutoff.
         BackendError: it cannot be loaded.
     """
-    model = labelling(plan.base, plan.seed)
+    model = gliclass_module(plan.base, plan.seed)
     held = model.held
     room = longest(held.module["encoder"].config, held.tokenizer)
     if room < plan.cutoff:
@@ -147,14 +147,14 @@ def load(plan: Plan, tokenizer: Any) -> Any:
     return model
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made: the labels, then, where the plan has a policy, actions; as `sft.train`.
 
     The second stage keeps its checkpoint in `policy/`; where it is killed it begins anew, from the end
     of the first.
     """
     assert plan.classes is not None
-    learning = Fits(model, plan.classes)
+    learning = LabelCriterion(model, plan.classes)
     trained = fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
     policy = plan.classes.policy
     if policy is None:
@@ -171,9 +171,9 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traine
             steps=rounds * policy.iterations,
         ),
     )
-    acting = Actions(model, policy, plan.seed)
+    acting = PolicyCriterion(model, policy, plan.seed)
     after = fine_tune(
         model, 0, data.examples, second, folder / POLICY, learning=acting, again=policy.iterations, **how
     )
     later = [entry | {"step": entry["step"] + trained.steps} for entry in after.history if "step" in entry]
-    return Trained(model, [*trained.history, *later], trained.steps + after.steps)
+    return TrainingResult(model, [*trained.history, *later], trained.steps + after.steps)

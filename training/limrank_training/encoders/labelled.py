@@ -11,7 +11,7 @@ from limrank_plugins.errors import require
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledText:
     """A text with its labels as the model reads them.
 
     Attributes:
@@ -30,8 +30,8 @@ class Labelled:
     where: str
 
 
-def labelled_batch(model: Any, examples: Sequence[Labelled]) -> dict[str, Any]:
-    """What `Fits` and `Actions` are computed from.
+def labelled_batch(model: Any, examples: Sequence[LabelledText]) -> dict[str, Any]:
+    """What `LabelCriterion` and `PolicyCriterion` are computed from.
 
     Returns:
         Token tensors, `labels` and `real`, shape (rows, most labels), `numbers` and `rows`.

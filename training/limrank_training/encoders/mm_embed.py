@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import InputError, require
-from limrank_training.data.mixed_rows import Item, MixedRow, read_mixed
-from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
-from limrank_training.encoders.vectors import vectors
+from limrank_training.data.hard_negatives import draw, mine
+from limrank_training.data.multimodal_rows import Content, MultimodalRow, read_multimodal_rows
+from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.vector_module import vector_module
 from limrank_training.losses.contrastive import info_nce
-from limrank_training.mining import draw, mine
-from limrank_training.plans import Contrast, Plan
-from limrank_training.sft import Trained, fine_tune
+from limrank_training.plans import ContrastSettings, Plan
+from limrank_training.sft import TrainingResult, fine_tune
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ _GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class MultimodalGroup:
     """A query with its positive and its hard negatives, two at most.
 
     Attributes:
@@ -35,15 +35,15 @@ class Mixed:
         where: file and line.
     """
 
-    asked: Item
-    documents: tuple[Item, ...]
-    known: frozenset[Item]
+    asked: Content
+    documents: tuple[Content, ...]
+    known: frozenset[Content]
     where: str
 
 
 def prepare(
     plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> EncoderData:
+) -> TrainingData:
     """Each positive with a candidate of the wrong kind above it and one of the right kind far below.
 
     A query for which a sort has no candidate goes without; other queries' documents are negatives, too.
@@ -58,7 +58,7 @@ def prepare(
     made: dict[bool, list[Any]] = {False: [], True: []}
     report = {}
     done = 0
-    for dev, queries in by_split(list(read_mixed(rows)), plan).items():
+    for dev, queries in by_split(list(read_multimodal_rows(rows)), plan).items():
         mined = [0, 0]
         for row in queries:
             for example, found in _examples(row, contrast, plan.seed):
@@ -75,7 +75,9 @@ def prepare(
     return whole(made, tokenizer, _Shown(), report, rows)
 
 
-def _examples(row: MixedRow, contrast: Contrast, seed: int) -> list[tuple[Mixed, tuple[int, int]]]:
+def _examples(
+    row: MultimodalRow, contrast: ContrastSettings, seed: int
+) -> list[tuple[MultimodalGroup, tuple[int, int]]]:
     known = frozenset(row.candidates[place] for place in row.positives)
     kinds = [one.kind for one in row.candidates]
     made = []
@@ -86,23 +88,23 @@ def _examples(row: MixedRow, contrast: Contrast, seed: int) -> list[tuple[Mixed,
         wrong, below = draw(type(found)(found.wrong_kind, far), seed, f"{row.query}\n{place}")
         chosen = [row.candidates[i] for i in (place, wrong, below) if i is not None]
         counts = (int(wrong is not None), int(below is not None))
-        made.append((Mixed(row.asked, tuple(chosen), known, row.where), counts))
+        made.append((MultimodalGroup(row.asked, tuple(chosen), known, row.where), counts))
     return made
 
 
 class _Shown:
-    def shown(self, example: Mixed) -> tuple[str, str]:
+    def shown(self, example: MultimodalGroup) -> tuple[str, str]:
         """The query and its documents, one a line."""
         lines = [_line(one) for one in (example.asked, *example.documents)]
         return "\n".join(lines), "the first document is learned to be nearest to the query"
 
 
-def _line(item: Item) -> str:
+def _line(item: Content) -> str:
     return " ".join([*(f"[{file.name}]" for file in item.files), item.text]).strip()
 
 
 @dataclass(frozen=True, slots=True)
-class Nearness:
+class VectorCriterion:
     """InfoNCE over cosines, of which each query of a step weighs the same.
 
     Attributes:
@@ -111,9 +113,9 @@ class Nearness:
     """
 
     model: Any
-    contrast: Contrast
+    contrast: ContrastSettings
 
-    def batch(self, examples: Sequence[Mixed], pad: int, *, packed: bool = False) -> dict[str, Any]:
+    def batch(self, examples: Sequence[MultimodalGroup], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """What the model reads of all items, and where each document stands among all columns.
 
         Raises:
@@ -155,12 +157,12 @@ class Nearness:
 
 
 def load(plan: Plan, tokenizer: Any) -> Any:
-    """The plan's base, a sentence-transformers model that takes pictures, in float32; see `vectors`."""
-    return vectors(plan.base)
+    """The plan's base, a sentence-transformers model that takes pictures, in float32; see `vector_module`."""
+    return vector_module(plan.base)
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     assert plan.contrast is not None
-    learning = Nearness(model, plan.contrast)
+    learning = VectorCriterion(model, plan.contrast)
     return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)

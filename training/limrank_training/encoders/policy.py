@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import require
 from limrank_training.encoders.labelled import labelled_batch
-from limrank_training.losses.labels import action_log_probabilities, ppo_labels
-from limrank_training.plans import Policy
+from limrank_training.losses.multi_label import action_log_probabilities, ppo_labels
+from limrank_training.plans import PolicySettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class _Drawn:
     reference: Tensor
 
 
-class Actions:
+class PolicyCriterion:
     """The clipped objective over stored actions, of which each label of a step weighs the same.
 
     Dropout is off in this stage: otherwise the ratio of the first inner step would not be 1.
@@ -44,7 +44,7 @@ class Actions:
         seed: of the actions.
     """
 
-    def __init__(self, model: Any, policy: Policy, seed: int) -> None:
+    def __init__(self, model: Any, policy: PolicySettings, seed: int) -> None:
         self._model = model
         self._policy = policy
         self._seed = seed

@@ -13,21 +13,21 @@ from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.errors import InputError, require
-from limrank_training.data.drawing import Drawing
-from limrank_training.data.judged import JudgedQuery, read_judged
-from limrank_training.encoders.prepared import EncoderData, OnProgress, by_split, lengths_report, whole
-from limrank_training.encoders.weighing import cartesian, weighing
+from limrank_training.data.negatives import NegativeSampler
+from limrank_training.data.query_passages import QueryPassages, read_query_passages
+from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.tildev2_module import cartesian, tildev2_module
 from limrank_training.losses.contrastive import info_nce
-from limrank_training.plans import Contrast, Plan
-from limrank_training.preparing import base_tokenizer
-from limrank_training.sft import Trained, fine_tune
+from limrank_training.plans import ContrastSettings, Plan
+from limrank_training.sft import TrainingResult, fine_tune
+from limrank_training.training_data import base_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class ContrastGroup:
     """A query and its group of passages, the positive first.
 
     Attributes:
@@ -47,8 +47,8 @@ class Ranked:
 
 def prepare(
     plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> EncoderData:
-    """Each positive of a query with negatives; see `preparing.prepare` and `read_judged`.
+) -> TrainingData:
+    """Each positive of a query with negatives; see `training_data.prepare` and `read_query_passages`.
 
     Raises:
         InputError: a row that is not as it should be, a query that says nothing, or too few passages.
@@ -60,8 +60,8 @@ def prepare(
     made: dict[bool, list[Any]] = {False: [], True: []}
     report = {}
     done = 0
-    for dev, queries in by_split(read_judged(rows), plan).items():
-        drawing = Drawing(queries, plan.seed)
+    for dev, queries in by_split(read_query_passages(rows), plan).items():
+        drawing = NegativeSampler(queries, plan.seed)
         cut = 0
         for judged in queries:
             tokens = terms.tokens(judged.query)
@@ -81,8 +81,12 @@ def prepare(
 
 
 def _ranked(
-    judged: JudgedQuery, counted: tuple[int, ...], terms: Terms, drawing: Drawing, contrast: Contrast
-) -> list[Ranked]:
+    judged: QueryPassages,
+    counted: tuple[int, ...],
+    terms: Terms,
+    drawing: NegativeSampler,
+    contrast: ContrastSettings,
+) -> list[ContrastGroup]:
     found = []
     for positive in judged.positives:
         others = drawing.negatives(judged, positive, contrast.group - 1)
@@ -93,7 +97,7 @@ def _ranked(
             )
         texts = (positive, *others)
         passages = tuple(tuple(terms.tokens(text)) for text in texts)
-        found.append(Ranked(counted, passages, texts, frozenset(judged.positives), judged.where))
+        found.append(ContrastGroup(counted, passages, texts, frozenset(judged.positives), judged.where))
     return found
 
 
@@ -101,14 +105,14 @@ def _ranked(
 class _Layout:
     tokenizer: Any
 
-    def shown(self, example: Ranked) -> tuple[str, str]:
+    def shown(self, example: ContrastGroup) -> tuple[str, str]:
         """The counted tokens of the query, and the passages."""
         names = self.tokenizer.convert_ids_to_tokens(list(example.query))
         return "\n".join([" ".join(names), *example.texts]), "the first passage is learned to score highest"
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class TermCriterion:
     """InfoNCE over the index's scores, of which each query of a step weighs the same.
 
     Other queries' passages count as negatives within a part, `optimiser.part` queries in each process.
@@ -120,10 +124,10 @@ class Weights:
     """
 
     model: TILDEv2
-    contrast: Contrast
+    contrast: ContrastSettings
     expansions: dict[str, list[int]]
 
-    def batch(self, examples: Sequence[Ranked], pad: int, *, packed: bool = False) -> dict[str, Any]:
+    def batch(self, examples: Sequence[ContrastGroup], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """Rows of tokens, queries filled up with -1, and which passages answer which queries."""
         torch = require("torch", "training", "training")
         rows = [
@@ -167,10 +171,10 @@ def load(plan: Plan, tokenizer: Any) -> Any:
         InputError: there is no such folder, and it is no hub name.
         BackendError: it cannot be loaded, or is no BERT.
     """
-    return weighing(plan.base, plan.seed)
+    return tildev2_module(plan.base, plan.seed)
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Trained:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     assert plan.contrast is not None
     held: TILDEv2 = model.held
@@ -182,5 +186,5 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traine
         adding = Expansion.load(plan.contrast.expansion, top=plan.contrast.top)
         found = adding.expand(list(texts.values()), held)
         expansions = dict(zip(texts, found, strict=True))
-    learning = Weights(held, plan.contrast, expansions)
+    learning = TermCriterion(held, plan.contrast, expansions)
     return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)

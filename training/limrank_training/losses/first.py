@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from limrank_plugins.errors import InputError, require
+from limrank_training.losses.next_token import token_loss
 from limrank_training.losses.ranking import listnet, ranknet
-from limrank_training.losses.tokens import token_loss
 
 if TYPE_CHECKING:
     from torch import Tensor

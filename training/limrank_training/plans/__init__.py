@@ -12,8 +12,22 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from limrank_plugins.errors import InputError, require
-from limrank_training.plans.encoders import Classes, Contrast, Noise, Pairs, Policy
-from limrank_training.plans.tables import Grpo, Joint, Lists, Lora, Optimiser, Watch, positive
+from limrank_training.plans.encoders import (
+    ContrastSettings,
+    LabelSettings,
+    NoiseSettings,
+    PairSettings,
+    PolicySettings,
+)
+from limrank_training.plans.tables import (
+    FirstSettings,
+    GrpoSettings,
+    ListSettings,
+    LoraSettings,
+    OptimiserSettings,
+    WatchSettings,
+    positive,
+)
 
 Objective = Literal[
     "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo",
@@ -88,22 +102,22 @@ class Plan:
     tokens: tuple[str, ...] = ("<think>", "</think>")
     end: bool = False
     cutoff: int = 2500
-    lora: Lora | None = field(default_factory=Lora)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    lora: LoraSettings | None = field(default_factory=LoraSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     dev: float = 0.01
     checkpoints: int = 1
     seed: int = 12345
     packed: bool = False
     recompute: bool = False
-    lists: Lists = field(default_factory=Lists)
-    joint: Joint | None = None
-    grpo: Grpo | None = None
-    contrast: Contrast | None = None
-    classes: Classes | None = None
-    pairs: Pairs | None = None
-    noise: Noise | None = None
-    watch: Watch | None = None
+    lists: ListSettings = field(default_factory=ListSettings)
+    joint: FirstSettings | None = None
+    grpo: GrpoSettings | None = None
+    contrast: ContrastSettings | None = None
+    classes: LabelSettings | None = None
+    pairs: PairSettings | None = None
+    noise: NoiseSettings | None = None
+    watch: WatchSettings | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev < 1:
@@ -268,18 +282,19 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 __all__ = [
     "ENCODERS",
-    "Classes",
-    "Contrast",
-    "Grpo",
-    "Joint",
-    "Lists",
-    "Lora",
-    "Noise",
+    "ContrastSettings",
+    "FirstSettings",
+    "GrpoSettings",
+    "LabelSettings",
+    "ListSettings",
+    "LoraSettings",
+    "NoiseSettings",
     "Objective",
-    "Optimiser",
-    "Pairs",
+    "OptimiserSettings",
+    "PairSettings",
     "Plan",
-    "Policy",
+    "PolicySettings",
+    "WatchSettings",
     "load_plan",
     "plan_names",
 ]

@@ -9,7 +9,7 @@ from limrank_training.plans.tables import not_negative, positive
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class ContrastSettings:
     """A query's positive against its own hard negatives and all other documents of the batch (InfoNCE).
 
     Attributes:
@@ -42,7 +42,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PolicySettings:
     """PPO over labels (arXiv 2508.07662), after the supervised epochs: each label is an action.
 
     Attributes:
@@ -52,7 +52,7 @@ class Policy:
         entropy: weight of the policy's entropy.
         draws: sets of labels drawn for each row; a draw is as good as its F1 less the row's mean.
         rate, head: learning rates of encoder and head.
-        epochs, batch, part: as in `Optimiser`.
+        epochs, batch, part: as in `OptimiserSettings`.
     """
 
     iterations: int = 2
@@ -78,7 +78,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class LabelSettings:
     """Labels that fit a text or do not (GLiClass).
 
     Attributes:
@@ -91,7 +91,7 @@ class Classes:
     most: int = 25
     gamma: float = 0.0
     alpha: float | None = None
-    policy: Policy | None = None
+    policy: PolicySettings | None = None
 
     def __post_init__(self) -> None:
         positive("classes.most", self.most)
@@ -101,7 +101,7 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class PairSettings:
     """A query and a passage read together, relevant or not (cross-encoders).
 
     Attributes:
@@ -125,7 +125,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class NoiseSettings:
     """Tokens weighted by what they lose where the picture is noised (RagVL, arXiv 2407.21439).
 
     Attributes:

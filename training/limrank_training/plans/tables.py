@@ -10,7 +10,7 @@ from limrank_plugins.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
+class LoraSettings:
     """Low-rank adapters (arXiv 2106.09685).
 
     Attributes:
@@ -41,7 +41,7 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class Optimiser:
+class OptimiserSettings:
     """AdamW and its schedule.
 
     Attributes:
@@ -85,7 +85,7 @@ class Optimiser:
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class ListSettings:
     """What is shown of a group of passages.
 
     Attributes:
@@ -106,7 +106,7 @@ class Lists:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class WatchSettings:
     """nDCG@10 of kept-out queries at every checkpoint, and what follows from it.
 
     Attributes:
@@ -132,7 +132,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class FirstSettings:
     """What FIRST (arXiv 2406.15657) adds to the likelihood of an order.
 
     Attributes:
@@ -150,7 +150,7 @@ class Joint:
 
 
 @dataclass(frozen=True, slots=True)
-class Grpo:
+class GrpoSettings:
     """Group-relative policy optimisation (arXiv 2402.03300), by trl.
 
     All that trl has a default for is here or set in `limrank_training.grpo`: its defaults have changed

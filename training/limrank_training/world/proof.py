@@ -1,7 +1,7 @@
 """`python -m limrank_training.world.proof`: every arm of the proof, as a table and as JSON.
 
-Per seed a world is made and a base learns to read it; every arm fine-tunes that base by `run.train`, and
-the exported folder is loaded and ranked with like any other checkpoint.
+Per seed a world is made and a base learns to read it; every arm fine-tunes that base by
+`training_run.train`, and the exported folder is loaded and ranked with like any other checkpoint.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import typer
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import write_whole
-from limrank_training.world.arms import ARMS, RECIPES, Scale, named, run_arm
-from limrank_training.world.base import make_base
+from limrank_training.world.base_model import make_base
 from limrank_training.world.language import make_world
+from limrank_training.world.proof_arms import ARMS, RECIPES, ProofScale, named, run_arm
 
 # Two-sided 95 % of Student's t for 1 to 9 degrees of freedom; more seeds than ten are not run.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -35,7 +35,7 @@ _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 def prove(
     seeds: Sequence[int],
     names: Sequence[str],
-    scale: Scale,
+    scale: ProofScale,
     folder: Path,
     processes: int = 1,
 ) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def main(
     """Train every arm of the small world and say what it learned."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as spare:
-        found = prove(range(seeds), arms or (), Scale(), folder or Path(spare), processes)
+        found = prove(range(seeds), arms or (), ProofScale(), folder or Path(spare), processes)
     found["seconds"] = round(time.perf_counter() - began)
     write_whole(output, (json.dumps(found, indent=2) + "\n").encode("ascii"))
     if plot is not None:
@@ -174,7 +174,7 @@ def _alone() -> None:
     require("transformers", "training", "the proof").utils.logging.disable_progress_bar()
 
 
-def _base(job: tuple[int, Scale, Path]) -> Path:
+def _base(job: tuple[int, ProofScale, Path]) -> Path:
     seed, scale, folder = job
     made = folder / f"base-{seed}"
 
@@ -186,7 +186,7 @@ def _base(job: tuple[int, Scale, Path]) -> Path:
     return made
 
 
-def _arm(job: tuple[int, str, Scale, Path, Path]) -> dict[str, Any]:
+def _arm(job: tuple[int, str, ProofScale, Path, Path]) -> dict[str, Any]:
     seed, name, scale, base, folder = job
     arm, where = named([name])[0], folder / f"{name}-{seed}"
     return _once(

@@ -1,0 +1,75 @@
+"""Whose licences bind a trained model: those of its base and of all that went into its rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import InputError
+from limrank_training.data.passage_rows import read_objects
+
+REPORTS = ("export.json", "mix.json", "report.json")
+"""What a synthesis leaves beside its rows; each may have a table `licences`."""
+
+
+def data_licences(rows: str | os.PathLike[str]) -> dict[str, str]:
+    """By source, its licence and how many rows it went into; empty where nobody said.
+
+    Each row says so itself (`sources`: a list of `name` and `licence`; or `licence` alone), or a report in
+    the file's folder does (`export.json`, `mix.json`, `report.json`: a list `licences`).
+
+    Args:
+        rows: the file that is trained on.
+
+    Raises:
+        InputError: a row's sources, or a report, are not as they should be.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    for where, row in read_objects(rows):
+        found.update(set(_sources(row, where)))
+    if not found:
+        for name in REPORTS:
+            report = Path(rows).parent / name
+            if report.is_file():
+                found.update(dict(_reported(report)))
+                break
+    by_name: dict[str, list[str]] = {}
+    for (name, licence), count in sorted(found.items(), key=lambda one: (-one[1], one[0])):
+        by_name.setdefault(name, []).append(f"{licence} ({count} rows)")
+    return {name: "; ".join(said) for name, said in by_name.items()}
+
+
+def base_licence(base: str) -> str:
+    """What the base's own model card says, or where to look."""
+    card = Path(base) / "README.md"
+    if card.is_file():
+        head = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
+        said = re.search(r"^license(?:_name)?: *(\S.*)$", head[1], re.MULTILINE) if head else None
+        if said:
+            return said[1].strip().strip("\"'")
+    if Path(base).is_dir():
+        return "not stated in its folder"
+    return f"see https://huggingface.co/{base}"
+
+
+def _sources(row: Mapping[str, Any], where: str) -> Iterable[tuple[str, str]]:
+    sources = row.get("sources")
+    if sources is None:
+        licence = row.get("licence")
+        return [("rows", str(licence))] if licence else []
+    if not isinstance(sources, list) or not all(isinstance(one, dict) and "name" in one for one in sources):
+        raise InputError(f"{where}: 'sources' must be a list of tables with 'name' and 'licence'")
+    return [(str(one["name"]), str(one.get("licence", "unknown"))) for one in sources]
+
+
+def _reported(report: Path) -> Iterable[tuple[tuple[str, str], int]]:
+    try:
+        listed = json.loads(report.read_bytes()).get("licences", [])
+        return [((str(one["name"]), str(one["licence"])), int(one["rows"])) for one in listed]
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise InputError(f"{report}: 'licences' must be a list of name, licence and rows") from error
