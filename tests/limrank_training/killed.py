@@ -23,7 +23,7 @@ import transformers
 from transformers import Qwen2ForCausalLM, Trainer  # noqa: F401
 
 from limrank_plugins.cli import main as limrank
-from limrank_training import checkpoints, estimate, export, preparing, run, watching  # noqa: F401
+from limrank_training import checkpoints, dev_ranking, estimate, model_export, training_data, training_run  # noqa: F401  # noqa: F401
 
 
 def die() -> None:

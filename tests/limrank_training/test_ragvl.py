@@ -116,7 +116,7 @@ def test_one_step_is_the_hand_written_one(base: Path, rows: Path, tmp_path: Path
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
     costs = []
     for example in data.examples:
-        pixels = data.layout.pictures.seen([Image.open(example.file)]).tensors
+        pixels = data.layout.pictures.tokenize([Image.open(example.file)]).tensors
         logits = model(input_ids=torch.tensor([example.ids[:-1]]), **pixels).logits[0, -1]
         costs.append(-torch.log_softmax(logits, dim=0)[example.ids[-1]])
     torch.stack(costs).mean().backward()
