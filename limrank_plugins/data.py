@@ -96,6 +96,7 @@ class Usage:
         calls: questions put to the model.
         cached: questions answered without asking: from the store, or as a repetition within the list.
         seconds: model time, a batch's wall time shared out equally over its questions.
+        cost: dollars, where the backend knows its price.
     """
 
     prompt_tokens: int = 0
@@ -104,6 +105,7 @@ class Usage:
     calls: int = 0
     cached: int = 0
     seconds: float = 0.0
+    cost: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -113,6 +115,7 @@ class Usage:
             self.calls + other.calls,
             self.cached + other.cached,
             self.seconds + other.seconds,
+            self.cost + other.cost,
         )
 
 

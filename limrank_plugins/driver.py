@@ -1,9 +1,9 @@
 """Steps many programs in lockstep, and the one place where sync meets async.
 
-A program yields questions and receives answers. `together` merges many programs into one whose
-questions are everybody's, so that even sequential schedules fill a batch. `on` addresses a program's
-questions to a backend. `run` and `arun` put addressed questions to their backends; what happens before
-and after (the store, repeated questions, accounting) is written once, in `_steps`.
+A program yields requests and receives replies. `together` merges many programs into one whose requests
+are everybody's, so that even sequential schedules fill a batch. `on` addresses a program's requests to a
+backend. `run` and `arun` put addressed requests to their backends; what happens before and after (the
+store, repeated requests, accounting) is written once, in `_steps`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from limrank_plugins.answers import Outcome
-from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
-from limrank_plugins.backends.protocols import Backend, Failed, Program, Reply, Request, repeated
+from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request, repeated
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import BackendError
 from limrank_plugins.images import Image
@@ -26,34 +25,30 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
 from limrank_plugins.recipes import Recipe
+from limrank_plugins.reply_store import ReplyStore
+from limrank_plugins.reply_store import To as To  # driver.To is its public name
 from limrank_plugins.store import Store
 
 T = TypeVar("T")
 
 
-class To(NamedTuple):
-    """A question and whom it is put to."""
-
-    backend: Backend
-    request: Request
-
-
 class Batch(NamedTuple):
-    """Questions of one kind to one backend."""
+    """Requests of one kind to one backend, and who is told of each reply as it arrives."""
 
     backend: Backend
     method: str
     requests: list[Request]
+    arrived: Arrived
 
 
 Addressed = Generator[list[To], list[Reply], T]
-"""A program whose questions say whom they are for."""
+"""A program whose requests say which backend they are for."""
 
 _Key = tuple[int, Request]
 
 
 def on(backend: Backend, program: Program[T]) -> Addressed[T]:
-    """The program, all of its questions put to this backend."""
+    """The program, all of its requests put to this backend."""
     try:
         requests = next(program)
         while True:
@@ -147,11 +142,19 @@ async def arun(program: Addressed[T], store: Store | None = None) -> T:
             result: T = finished.value
             return result
         first = False
-        if inspect.iscoroutinefunction(getattr(batch.backend, batch.method)):
-            answer = _invoke(batch)
-        else:
+        if not inspect.iscoroutinefunction(getattr(batch.backend, batch.method)):
             answer = await asyncio.to_thread(_invoke, batch)
-        replies = await answer if inspect.isawaitable(answer) else answer
+            replies = await answer if inspect.isawaitable(answer) else answer
+            continue
+        writing: list[asyncio.Future[None]] = []
+        replies = await _invoke(batch._replace(arrived=_off_loop(batch.arrived, writing)))
+        await asyncio.gather(*writing)
+
+
+def _off_loop(arrived: Arrived, writing: list[asyncio.Future[None]]) -> Arrived:
+    """`arrived` in a worker thread: the event loop, where replies arrive, must not wait for the disk."""
+    loop = asyncio.get_running_loop()
+    return lambda position, reply: writing.append(loop.run_in_executor(None, arrived, position, reply))
 
 
 class _Finished(Exception):
@@ -170,22 +173,21 @@ def _advance(steps: Generator[Batch, Sequence[Reply], T], replies: Sequence[Repl
 
 
 def _steps(program: Addressed[T], store: Store | None) -> Generator[Batch, Sequence[Reply], T]:
-    """Everything between a program's questions and the backends' methods; yields one batch at a time."""
+    """Everything between a program's requests and the backends' methods; yields one batch at a time."""
     try:
-        questions = next(program)
+        requests = next(program)
         while True:
-            # The same question twice (two documents with one text) is asked once.
+            # The same request twice (two documents with one text) is asked once.
             first: dict[_Key, int] = {}
-            for position, question in enumerate(questions):
-                first.setdefault(_key(question), position)
-            asked = [questions[position] for position in first.values()]
-            known = yield from _answered(asked, store)
-            questions = program.send(
+            for position, request in enumerate(requests):
+                first.setdefault(_key(request), position)
+            known = yield from _answered([requests[position] for position in first.values()], store)
+            requests = program.send(
                 [
-                    known[_key(question)]
-                    if first[_key(question)] == position
-                    else repeated(known[_key(question)])
-                    for position, question in enumerate(questions)
+                    known[_key(request)]
+                    if first[_key(request)] == position
+                    else repeated(known[_key(request)])
+                    for position, request in enumerate(requests)
                 ]
             )
     except StopIteration as finished:
@@ -194,46 +196,42 @@ def _steps(program: Addressed[T], store: Store | None) -> Generator[Batch, Seque
 
 
 def _answered(
-    questions: Sequence[To], store: Store | None
+    requests: Sequence[To], store: Store | None
 ) -> Generator[Batch, Sequence[Reply], dict[_Key, Reply]]:
-    """The replies to different questions: the stored ones, then the backends', which are stored."""
-    kept = [q for q in questions if store is not None and getattr(q.backend, "stored", True)]
-    keys = {_key(q): request_key(q.backend.identity, q.request) for q in kept}
-    stored = store.get_many(list(keys.values())) if store is not None and keys else {}
-    known: dict[_Key, Reply] = {
-        _key(q): unpack_reply(q.request, stored[keys[_key(q)]]) for q in kept if keys[_key(q)] in stored
-    }
+    """The replies to different requests: the stored ones, then the backends', each stored as it arrives."""
+    replies_of = ReplyStore(store)
+    stored = zip(requests, replies_of.find(requests), strict=True)
+    known: dict[_Key, Reply] = {_key(request): reply for request, reply in stored if reply is not None}
     batches: dict[tuple[int, str], list[To]] = {}
-    for question in questions:
-        if _key(question) not in known:
-            kind = id(question.backend), type(question.request).method
-            batches.setdefault(kind, []).append(question)
+    for request in requests:
+        if _key(request) not in known:
+            kind = id(request.backend), type(request.request).method
+            batches.setdefault(kind, []).append(request)
     for (_, method), part in batches.items():
-        backend, requests = part[0].backend, [question.request for question in part]
+        backend = part[0].backend
+        arrived, kept = replies_of.keeper(part)
         started = time.perf_counter()
-        replies = yield Batch(backend, method, requests)
+        replies = yield Batch(backend, method, [request.request for request in part], arrived)
         seconds = (time.perf_counter() - started) / len(part)
         if len(replies) != len(part):
             raise BackendError(
-                f"backend {backend.name!r} gave {len(replies)} answers to {len(part)} questions"
+                f"backend {backend.name!r} gave {len(replies)} replies to {len(part)} requests"
             )
-        for question, reply in zip(part, replies, strict=True):
-            spent = reply.usage + Usage(calls=1, seconds=seconds)
-            known[_key(question)] = replace(reply, usage=spent)
-        if store is not None:
-            fresh = [(keys[_key(q)], known[_key(q)]) for q in part if _key(q) in keys]
-            store.put_many(
-                [(key, pack_reply(reply)) for key, reply in fresh if not isinstance(reply, Failed)]
-            )
+        for request, reply in zip(part, replies, strict=True):
+            known[_key(request)] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))
+        replies_of.keep_rest(part, replies, kept)
     return known
 
 
-def _key(question: To) -> _Key:
-    return id(question.backend), question.request
+def _key(request: To) -> _Key:
+    return id(request.backend), request.request
 
 
 def _invoke(batch: Batch) -> Any:
-    return getattr(batch.backend, batch.method)(batch.requests)
+    method = getattr(batch.backend, batch.method)
+    if "arrived" in inspect.signature(method).parameters:
+        return method(batch.requests, arrived=batch.arrived)
+    return method(batch.requests)
 
 
 class _LoopThread:

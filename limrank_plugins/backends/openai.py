@@ -9,22 +9,34 @@ never a number. `docs/served-models.md` has the table of servers.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.protocols import (
+    Arrived,
+    Failed,
+    Generate,
+    Generated,
+    LabelReading,
+    ReadLabels,
+    Reply,
+)
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import (
     Label,
     Token,
+    choice_of,
     ending,
     labels_in,
+    reasoning_of,
     text_of,
     tokens_of,
     usage_of,
@@ -63,8 +75,15 @@ class OpenAIBackend:
             (times drawn + 1/2) / (answers that were labels + 1/2 · labels). 0: such documents fail.
         concurrency: calls in flight at a time, default 16.
         requests_per_minute: default None, no limit.
-        max_retries: how often a call is repeated, see `backends.http`; default 5.
+        max_retries: how often a call is repeated, see `backends.remote.calls`; default 5.
         timeout: seconds for one attempt; default 600.
+        body: further fields of every request, such as `{"chat_template_kwargs": {"enable_thinking": True}}`
+            or `{"top_k": 20}`; they win over this class's own.
+        without: fields that the server refuses and that are left out, such as `("temperature",)`.
+        budget: what the server calls the number of tokens to write, `"max_tokens"` or
+            `"max_completion_tokens"`; default: what this kind of server usually does.
+        on_fault: told the kind of everything that goes wrong with a call, repaired or not:
+            `"HTTP 429"`, `"timeout"`, `"connection"`, `"reply"` for one that cannot be read.
         sleep: for tests: how it waits between attempts.
 
     A prompt with images goes to the chat API whatever `api="auto"` would choose, as text and `image_url`
@@ -96,6 +115,10 @@ class OpenAIBackend:
         requests_per_minute: float | None = None,
         max_retries: int = 5,
         timeout: float = 600.0,
+        body: Mapping[str, Any] | None = None,
+        without: Sequence[str] = (),
+        budget: str | None = None,
+        on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if api not in ("auto", "completions", "chat"):
@@ -120,6 +143,8 @@ class OpenAIBackend:
             key = "none"
         where = [address, model, revision, str(tokenizer or ""), server, api]
         settings = [f"{max_length or ''}", f"{top_logprobs or ''}", f"{tolerance:g}", f"{draws}"]
+        if body or without:  # what was answered before these settings existed stays known
+            settings.append(json.dumps([sorted(without), body], sort_keys=True, default=str))
         self.identity = "|".join(["openai", *where, *settings])
         self._encoder = _encoder(tokenizer) if tokenizer is not None else None
         self._tolerance, self._draws = tolerance, draws
@@ -130,6 +155,7 @@ class OpenAIBackend:
             requests_per_minute=requests_per_minute,
             max_retries=max_retries,
             timeout=timeout,
+            on_fault=on_fault,
             sleep=sleep,
         )
         self._wire = Wire(
@@ -141,6 +167,9 @@ class OpenAIBackend:
             context=max_length,
             top=top_logprobs,
             who=repr(self),
+            body=body,
+            without=without,
+            budget=budget,
         )
 
     def __repr__(self) -> str:
@@ -162,15 +191,17 @@ class OpenAIBackend:
 
     # ---- what it can be asked -------------------------------------------------------------------
 
-    async def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+    async def read_labels(
+        self, requests: Sequence[ReadLabels], arrived: Arrived | None = None
+    ) -> list[Reply]:
         """Answer each with a `LabelReading` or `Failed`.
 
         Raises:
             BackendError: what went wrong concerns every request (wrong key, address or model).
         """
-        return await self._answer([partial(self._read, request) for request in requests])
+        return await self._answer([partial(self._read, request) for request in requests], arrived)
 
-    async def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+    async def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each with a `Generated` or `Failed`.
 
         Labels behind a stop string are read by a second call for one token: a server with a prefix
@@ -180,12 +211,31 @@ class OpenAIBackend:
         Raises:
             BackendError: as for `read_labels`.
         """
-        return await self._answer([partial(self._write, request) for request in requests])
+        return await self._answer([partial(self._write, request) for request in requests], arrived)
 
-    async def _answer(self, jobs: Sequence[Callable[[], Awaitable[Reply]]]) -> list[Reply]:
+    def request_body(self, request: Generate) -> dict[str, Any]:
+        """The JSON body that would be sent, for files of requests such as OpenAI's batches.
+
+        The server's kind must be known: give `server` rather than leave it at `"auto"`.
+        """
+        sent = self._wire.prepared(request.prompt, (), self._room(request))
+        prompt, fields = self._wire.body(sent, self._room(request), **_sampling(request))
+        return prompt | fields
+
+    def read_body(self, request: Generate, body: dict[str, Any]) -> Generated:
+        """The reply that a JSON body holds, as it comes back for `request_body`.
+
+        Raises:
+            CallFailed: it holds no completion.
+        """
+        return _generated(request, body, choice_of(body))[0]
+
+    async def _answer(
+        self, jobs: Sequence[Callable[[], Awaitable[Reply]]], arrived: Arrived | None
+    ) -> list[Reply]:
         try:
             await self._wire.find_out()
-            found = await self._wire.each(jobs)
+            found = await self._wire.each(jobs, arrived)
         except CallFailed as failure:
             if not failure.fatal:  # the server could not even be asked what it is
                 return [Failed(str(failure)) for _ in jobs]
@@ -215,29 +265,25 @@ class OpenAIBackend:
             return Failed(_missing(tokens, sent.labels), usage)
         return LabelReading(tuple(values), usage, sent.cut_tokens)
 
+    def _room(self, request: Generate) -> int:
+        context = self._wire.context
+        return request.max_tokens if context is None else min(request.max_tokens, context // 2)
+
     async def _write(self, request: Generate) -> Reply:
-        wire, budget = self._wire, request.max_tokens
-        if wire.context is not None:
-            budget = min(budget, wire.context // 2)
-        sent = await wire.prepare(request.prompt, (), budget)
-        options: dict[str, object] = {"temperature": request.temperature}
-        if request.stop:
-            options["stop"] = list(request.stop)
-        if request.temperature > 0:
-            seed = (request.seed * 1_000_003 + request.sample) % (1 << 31)
-            options |= {"top_p": request.top_p, "seed": seed}
-        body, choice = await wire.ask(sent, budget, **options)
-        text, finish, stop = ending(choice, text_of(choice), request.stop)
-        usage, reading = usage_of(body), None
-        if stop is not None and request.labels:
-            closed = request.prompt.then(Segment(text, trusted=False), Segment(stop))
-            verdict = await self._read(ReadLabels(closed, request.labels))
-            # The same prompt once more, all of it known to the server already.
-            usage = usage + replace(verdict.usage, prompt_tokens=0, shared_tokens=0)
-            if isinstance(verdict, Failed):
-                return Failed(verdict.reason, usage)
-            reading = verdict if isinstance(verdict, LabelReading) else None
-        return Generated(text, finish, reading, usage, sent.cut_tokens)
+        room = self._room(request)
+        sent = await self._wire.prepare(request.prompt, (), room)
+        body, choice = await self._wire.ask(sent, room, **_sampling(request))
+        written, stop = _generated(request, body, choice)
+        if stop is None or not request.labels:
+            return replace(written, cut_tokens=sent.cut_tokens)
+        closed = request.prompt.then(Segment(written.text, trusted=False), Segment(stop))
+        verdict = await self._read(ReadLabels(closed, request.labels))
+        # The same prompt once more, all of it known to the server already.
+        usage = written.usage + replace(verdict.usage, prompt_tokens=0, shared_tokens=0)
+        if isinstance(verdict, Failed):
+            return Failed(verdict.reason, usage)
+        reading = verdict if isinstance(verdict, LabelReading) else None
+        return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
     async def _draw(self, sent: Sent, usage: Usage) -> Reply:
         """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities."""
@@ -267,6 +313,24 @@ class OpenAIBackend:
             return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)
         total = math.log(sum(counts) + 0.5 * len(counts))
         return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)
+
+
+def _sampling(request: Generate) -> dict[str, Any]:
+    fields: dict[str, Any] = {"temperature": request.temperature}
+    if request.stop:
+        fields["stop"] = list(request.stop)
+    if request.temperature > 0:
+        seed = (request.seed * 1_000_003 + request.sample) % (1 << 31)
+        fields |= {"top_p": request.top_p, "seed": seed}
+    return fields
+
+
+def _generated(
+    request: Generate, body: dict[str, Any], choice: dict[str, Any]
+) -> tuple[Generated, str | None]:
+    """The completion, and the stop string that ended it where that is known."""
+    text, finish, stop = ending(choice, text_of(choice), request.stop)
+    return Generated(text, finish, usage=usage_of(body), reasoning=reasoning_of(choice)), stop
 
 
 def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:

@@ -92,6 +92,8 @@ def pack_reply(reply: Reply) -> bytes:
         reading = reply.reading
         body["logits"] = reading.logits if reading is not None else None
         body["reading_cut"] = reading.cut_tokens if reading is not None else 0
+        if reply.reasoning:
+            body["reasoning"] = reply.reasoning
     else:
         raise InputError(f"a {type(reply).__name__} reply cannot be stored")
     return json.dumps(body, ensure_ascii=True).encode("ascii")
@@ -112,7 +114,8 @@ def unpack_reply(request: Request, packed: bytes) -> Reply:
         if body["logits"] is not None:
             # Entries of version 0.1.0 have the text's alone, which every backend gives the reading, too.
             reading = LabelReading(tuple(body["logits"]), cut_tokens=body.get("reading_cut", body["cut"]))
-        return Generated(body["text"], body["finish"], reading, usage, body["cut"])
+        reasoning = body.get("reasoning", "")
+        return Generated(body["text"], body["finish"], reading, usage, body["cut"], reasoning)
     return Numbers(tuple(body["values"]), usage, body["cut"])
 
 

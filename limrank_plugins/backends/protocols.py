@@ -4,6 +4,9 @@ Each capability is a small protocol with one method that takes a list of request
 many replies, in order. A method may be plain or `async`: the driver runs either from either side.
 A reply for a single request may be `Failed`; a problem that concerns every request is raised.
 
+A method may take a second argument, `arrived`, and call it with a request's position and reply as soon as
+the reply is known: what arrived is stored at once, so a kill in the middle of a batch loses none of it.
+
 `backends/` holds the implementations; `ScriptedBackend` is the one for tests, yours and ours.
 
 A backend whose answers cost less than looking them up has a class attribute `stored = False`; no
@@ -12,7 +15,7 @@ store keeps them then.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -153,6 +156,7 @@ class Generated:
         finish: `"stop"` (a stop string came), `"length"` (the budget ended) or `"end"` (the model
             ended its answer by itself).
         reading: the labels at the position after the stop string, where they were asked for.
+        reasoning: what the model wrote before the text, where a server returns the two apart.
     """
 
     text: str
@@ -160,6 +164,7 @@ class Generated:
     reading: LabelReading | None = None
     usage: Usage = Usage()
     cut_tokens: int = 0
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,6 +206,9 @@ class Failed:
 
 
 Reply = LabelReading | Generated | Embedded | Numbers | Attended | Failed
+
+Arrived = Callable[[int, Reply], None]
+"""Takes a request's position in its batch and its reply. Safe to call from any thread."""
 
 T = TypeVar("T")
 Program = Generator[list[Request], list[Reply], T]

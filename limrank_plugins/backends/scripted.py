@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.backends.protocols import (
+    Arrived,
     Attend,
     Attended,
     Classify,
@@ -87,14 +88,19 @@ class ScriptedBackend:
         for name in self._scripts:
             setattr(self, name, self._method())
 
-    def _method(self) -> Callable[[Sequence[Request]], Any]:
+    def _method(self) -> Callable[..., Any]:
         return self._answer
 
-    def _answer(self, requests: Sequence[Request]) -> list[Reply]:
+    def _answer(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         with self._lock:
             self.requests += requests
             self.batches.append(len(requests))
-        return [self._one(request) for request in requests]
+        replies: list[Reply] = []
+        for position, request in enumerate(requests):
+            replies.append(self._one(request))
+            if arrived is not None:
+                arrived(position, replies[-1])
+        return replies
 
     def _one(self, request: Request) -> Reply:
         script = self._scripts[request.method]
@@ -141,11 +147,11 @@ class ScriptedBackend:
 class AsyncScriptedBackend(ScriptedBackend):
     """The same with `async` methods, as a served model has them."""
 
-    def _method(self) -> Callable[[Sequence[Request]], Any]:
+    def _method(self) -> Callable[..., Any]:
         return self._answer_later
 
-    async def _answer_later(self, requests: Sequence[Request]) -> list[Reply]:
-        return self._answer(requests)
+    async def _answer_later(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
+        return self._answer(requests, arrived)
 
 
 def _numbers(values: Sequence[float]) -> tuple[float, ...]:

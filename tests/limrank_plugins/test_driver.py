@@ -189,7 +189,7 @@ def test_a_backend_that_loses_answers_is_found_out():
         def read_labels(self, requests: list[ReadLabels]) -> list[LabelReading]:
             return []
 
-    with pytest.raises(BackendError, match="0 answers to 2"):
+    with pytest.raises(BackendError, match="0 replies to 2"):
         Reranker("limrank", backend=Losing(), reasoning="none").rank("q", ["a", "b"])
 
 

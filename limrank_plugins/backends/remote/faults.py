@@ -58,7 +58,7 @@ def timed_out(error: BaseException) -> bool:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether asking again may help; see `backends.http`."""
+    """Whether asking again may help; see `backends.remote.calls`."""
     if not is_fault(error):
         return False
     status = status_of(error)
@@ -76,6 +76,21 @@ def is_transient(error: BaseException) -> bool:
     return any(
         isinstance(e, ConnectionError) or _is(e, "APIConnectionError", "TransportError") for e in chain
     )
+
+
+def kind_of(error: BaseException) -> str | None:
+    """What went wrong, for counts: "HTTP 429", "timeout", "connection", or "reply" for an unreadable one.
+
+    None for an error of the program.
+    """
+    if isinstance(error, CallFailed):
+        return "reply"
+    if not is_fault(error):
+        return None
+    if timed_out(error):
+        return "timeout"
+    status = status_of(error)
+    return f"HTTP {status}" if status is not None else "connection"
 
 
 def retry_after(error: BaseException, now: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.data import Usage
+from limrank_plugins.segments import clean_text
 
 
 class Token(NamedTuple):
@@ -71,6 +72,19 @@ def text_of(choice: dict[str, Any]) -> str:
     if not isinstance(text, str):
         raise CallFailed(f"the server's answer holds no text but {text!r}")
     return text
+
+
+def reasoning_of(choice: dict[str, Any]) -> str:
+    """What a model wrote before its completion, where the server returns the two apart; else empty.
+
+    `reasoning_content` is DeepSeek's and vLLM's name for it, `reasoning` OpenRouter's and newer vLLM's.
+    """
+    message = choice.get("message")
+    holder = message if isinstance(message, dict) else choice
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(holder.get(name), str) and holder[name]:
+            return clean_text(holder[name])
+    return ""
 
 
 def tokens_of(choice: dict[str, Any]) -> list[Token]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
-from limrank_plugins.backends.http import Calls
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
+from limrank_plugins.backends.protocols import Arrived, Reply
+from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
@@ -20,7 +22,6 @@ from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.segments import Prompt
 
-T = TypeVar("T")
 Json = dict[str, Any]
 
 
@@ -59,6 +60,9 @@ class Wire:
         context: see above.
         top: log-probabilities asked for; None for as many as the server gives.
         who: how warnings call the backend.
+        body: further fields of every request; they win over our own.
+        without: fields of our own that are left out of every request.
+        budget: what the server calls the number of tokens to write; None for the usual name.
     """
 
     def __init__(
@@ -72,12 +76,16 @@ class Wire:
         context: int | None,
         top: int | None,
         who: str,
+        body: Mapping[str, Any] | None = None,
+        without: Collection[str] = (),
+        budget: str | None = None,
     ) -> None:
         self._calls, self._model, self._encoder, self._who = calls, model, encoder, who
         markers = [encoder.decode([number]) for number in encoder.markers] if encoder is not None else None
         self._pattern = marker_pattern(markers)
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
+        self._body, self._without, self._budget = dict(body or {}), frozenset(without), budget
         self._no_completions = False
         self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
@@ -130,9 +138,10 @@ class Wire:
         Raises:
             CallFailed: it cannot fit into the model's context.
         """
-        return await asyncio.to_thread(self._prepare, prompt, labels, room)
+        return await asyncio.to_thread(self.prepared, prompt, labels, room)
 
-    def _prepare(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
+    def prepared(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
+        """`prepare` for plain code."""
         server, encoder = self.server, self._encoder
         if prompt.images:
             if self._api == "completions":
@@ -181,15 +190,11 @@ class Wire:
         Raises:
             CallFailed: there is no answer, or none that makes sense.
         """
-        prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
-        fields = {self.server.budget: budget} | options | dict(self.server.extras)
-        fields |= sent.body.get("extra_body", {})
-        if options.get("temperature", 0) > 0:
-            fields |= self.server.draws
+        prompt, fields = self.body(sent, budget, **options)
 
         async def ask(client: Any) -> Json:
             kind = client.chat.completions if sent.is_chat else client.completions
-            answer = await kind.with_raw_response.create(model=self._model, **prompt, extra_body=fields)
+            answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
             return self._parsed(answer)
 
         try:
@@ -206,6 +211,16 @@ class Wire:
         else:
             return body, choice_of(body)
         raise _Again
+
+    def body(self, sent: Sent, budget: int, **options: Any) -> tuple[Json, Json]:
+        """A request's body in two parts: model and prompt, and every other field, as servers take them."""
+        prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
+        fields = {self._budget or self.server.budget: budget} | options | dict(self.server.extras)
+        fields |= sent.body.get("extra_body", {})
+        if options.get("temperature", 0) > 0:
+            fields |= self.server.draws
+        fields = {name: value for name, value in fields.items() if name not in self._without}
+        return {"model": self._model} | prompt, fields | self._body
 
     async def samples(self) -> bool:
         """Whether the server draws at all. Some ignore the temperature; found out once, by two texts."""
@@ -244,18 +259,28 @@ class Wire:
             return fields | {"logit_bias": {str(number): 100 for number in ids}}
         return fields
 
-    async def each(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T | CallFailed]:
-        """Run jobs as `Calls.each` does; again those that found out that the server is another."""
+    async def each(
+        self, jobs: Sequence[Callable[[], Awaitable[Reply]]], arrived: Arrived | None = None
+    ) -> list[Reply | CallFailed]:
+        """Run jobs as `Calls.each` does; again those that found out that the server is another.
 
-        async def twice(job: Callable[[], Awaitable[T]]) -> T:
+        Args:
+            jobs: each gives a reply.
+            arrived: told of each reply as it comes.
+        """
+
+        async def run(position: int) -> Reply:
             try:
-                return await job()
+                reply = await jobs[position]()
             except _Again:
-                return await job()
+                reply = await jobs[position]()
+            if arrived is not None:
+                arrived(position, reply)
+            return reply
 
-        found = await self._calls.each([lambda job=job: twice(job) for job in jobs])  # type: ignore[misc]
+        replies = await self._calls.each([partial(run, position) for position in range(len(jobs))])
         self._report()
-        return found
+        return replies
 
     def say(self, what: str) -> None:
         """Remember something the user should know; `each` warns of it, once."""

@@ -16,7 +16,7 @@ import openai
 import pytest
 from servers import Answer, Call, LoopbackServer, Waits
 
-from limrank_plugins.backends.http import Calls
+from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, is_transient, retry_after
 from limrank_plugins.errors import InputError
 
@@ -398,7 +398,8 @@ def test_a_key_the_server_repeats_is_not_repeated(caplog: pytest.LogCaptureFixtu
 
 
 def test_it_is_light_to_import():
-    code = "import limrank_plugins.backends.http, limrank_plugins.backends.openai, sys; print(*sys.modules)"
+    modules = "limrank_plugins.backends.remote.calls, limrank_plugins.backends.openai"
+    code = f"import {modules}, sys; print(*sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()

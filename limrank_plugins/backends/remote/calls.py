@@ -25,12 +25,15 @@ from limrank_plugins.backends.remote.faults import (
     brief,
     is_fault,
     is_transient,
+    kind_of,
     retry_after,
     status_of,
     timed_out,
 )
 from limrank_plugins.backends.remote.loops import PerLoop
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.errors import require
+from limrank_plugins.secrecy import redacted
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -66,6 +69,8 @@ class Calls(Generic[Client]):
         timeout: seconds for one attempt, from sending to the last byte.
         max_wait: seconds between attempts at most, whatever `Retry-After` says.
         secrets: strings that must not appear in any message, replaced by `***`.
+        on_fault: told the kind of everything that goes wrong with an attempt, whether or not another
+            one succeeds; see `faults.kind_of`.
         sleep, clock, now: for tests: asynchronous wait, monotonic seconds, seconds since 1970.
 
     Raises:
@@ -83,24 +88,25 @@ class Calls(Generic[Client]):
         timeout: float = 600.0,
         max_wait: float = 60.0,
         secrets: Sequence[str] = (),
+        on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        _at_least("concurrency", concurrency, 1)
-        _at_least("max_retries", max_retries, 0)
-        for name, seconds in (("timeout", timeout), ("max_wait", max_wait)):
-            if not seconds > 0:
-                raise InputError(f"{name} must be > 0 seconds, but got {seconds!r}")
-        if requests_per_minute is not None and not requests_per_minute > 0:
-            raise InputError(f"requests_per_minute must be > 0 or None, but got {requests_per_minute!r}")
+        whole_number("concurrency", concurrency, least=1)
+        whole_number("max_retries", max_retries, least=0)
+        finite_number("timeout", timeout, above=0)
+        finite_number("max_wait", max_wait, above=0)
+        if requests_per_minute is not None:
+            finite_number("requests_per_minute", requests_per_minute, above=0)
         self._tenacity = require("tenacity", "openai", "a client for model servers")
         self._lanes = PerLoop(lambda: _Lane(make(), concurrency))
         self._spacing = 60.0 / requests_per_minute if requests_per_minute is not None else 0.0
         self._max_retries = max_retries
         self._timeout = timeout
         self._max_wait = max_wait
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = tuple(secrets)
+        self._on_fault = on_fault
         self._sleep, self._clock, self._now = sleep, clock, now
         self._lock = threading.Lock()
         self._free_at = -math.inf
@@ -122,8 +128,14 @@ class Calls(Generic[Client]):
         async def attempt() -> T:
             async with lane.slots:
                 await self._turn()
-                async with asyncio.timeout(self._timeout):
-                    return await ask(lane.client)
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        return await ask(lane.client)
+                except Exception as error:
+                    kind = kind_of(error)
+                    if kind is not None:
+                        self._on_fault(kind)
+                    raise
 
         tries = self._tenacity.AsyncRetrying(
             sleep=self._sleep,
@@ -173,9 +185,7 @@ class Calls(Generic[Client]):
 
     def redact(self, text: str) -> str:
         """The text with every secret replaced."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return redacted(text, self._secrets)
 
     async def aclose(self) -> None:
         """Close the running loop's client. May be called twice; a later call makes a new one."""
@@ -217,8 +227,3 @@ def _pause(state: RetryCallState, *, now: Callable[[], float], most: float) -> f
     if asked is not None:  # a little later than asked, so that not all come back at one moment
         return min(asked * random.uniform(1.0, 1.1), most)
     return random.uniform(0.5, 1.0) * min(2.0 ** (state.attempt_number - 1), most)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number >= {least}, but got {value!r}")

@@ -1,0 +1,75 @@
+"""Replies in a store: looked up before anything is asked, kept the moment they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
+from limrank_plugins.backends.protocols import Arrived, Backend, Failed, Reply, Request
+from limrank_plugins.store import Store
+
+
+class To(NamedTuple):
+    """A request and the backend it is put to."""
+
+    backend: Backend
+    request: Request
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its reply belongs in a store: some backends answer faster than a store is read."""
+        return bool(getattr(self.backend, "stored", True))
+
+    @property
+    def key(self) -> bytes:
+        """What its reply is stored under."""
+        return request_key(self.backend.identity, self.request)
+
+
+class ReplyStore:
+    """The replies of a store, for one step of asking. Safe for threads.
+
+    Args:
+        store: where they are; None: nothing is found and nothing kept.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    def find(self, requests: Sequence[To]) -> list[Reply | None]:
+        """The stored reply to each request, or None."""
+        if self._store is None:
+            return [None] * len(requests)
+        keys = [request.key if request.is_stored else None for request in requests]
+        packed = self._store.get_many([key for key in keys if key is not None])
+        return [
+            unpack_reply(request.request, packed[key]) if key is not None and key in packed else None
+            for request, key in zip(requests, keys, strict=True)
+        ]
+
+    def keep(self, request: To, reply: Reply) -> None:
+        """Store a reply; a failure is never stored."""
+        if self._store is not None and request.is_stored and not isinstance(reply, Failed):
+            self._store.put_many([(request.key, pack_reply(reply))])
+
+    def keeper(self, requests: Sequence[To]) -> tuple[Arrived, set[int]]:
+        """A function that keeps the replies to these requests, and the positions it has kept so far."""
+        kept: set[int] = set()
+
+        def arrived(position: int, reply: Reply) -> None:
+            self.keep(requests[position], reply)
+            kept.add(position)
+
+        return arrived, kept
+
+    def keep_rest(self, requests: Sequence[To], replies: Sequence[Reply], kept: set[int]) -> None:
+        """Store, all or none of them, the replies that no backend told of while they arrived."""
+        if self._store is not None:
+            self._store.put_many(
+                [
+                    (request.key, pack_reply(reply))
+                    for position, (request, reply) in enumerate(zip(requests, replies, strict=True))
+                    if position not in kept and request.is_stored and not isinstance(reply, Failed)
+                ]
+            )
