@@ -9,15 +9,16 @@ Example:
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins import data
 from limrank_plugins.arrange import check_cut
 from limrank_plugins.errors import InputError, MissingExtra
+from limrank_plugins.lazy import Lazy
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.secrecy import hiding, redacted
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -28,13 +29,13 @@ except ModuleNotFoundError as error:
         f"LimRankCompressor needs {error.name}, which is not installed: pip install 'limrank[langchain]'"
     ) from error
 
-_MARKS = ("relevance_score", "limrank_explanation", "limrank_failure")
+_METADATA = ("relevance_score", "limrank_explanation", "limrank_failure")
 
 
 class LimRankCompressor(BaseDocumentCompressor):
     """Reranks retrieved documents. Fields are fixed once made; the model is loaded at first use.
 
-    Documents come back as copies; the given ones are not changed. `metadata["relevance_score"]` is
+    Documents come back as copies; yours are not changed. `metadata["relevance_score"]` is
     the score (None for a document that could not be judged: it keeps its place, and
     `metadata["limrank_failure"]` says why), `metadata["limrank_explanation"]` the model's reasoning.
 
@@ -65,8 +66,7 @@ class LimRankCompressor(BaseDocumentCompressor):
     api_key: SecretStr | None = Field(None, exclude=True, repr=False)
     options: dict[str, Any] = Field(default_factory=dict)
     reranker: Reranker | None = Field(None, exclude=True, repr=False)
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _built: list[Reranker] = PrivateAttr(default_factory=list)
+    _lazy: Lazy[Reranker] = PrivateAttr(default_factory=Lazy)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -90,9 +90,10 @@ class LimRankCompressor(BaseDocumentCompressor):
         """
         if not documents:
             return []
-        asked = [data.Document(document.page_content) for document in documents]
-        ranking = self._ready().rank(query, asked, top_n=self.top_n, threshold=self.threshold)
-        return [_copy(documents[hit.index], hit) for hit in ranking]
+        candidates = [data.Document(document.page_content) for document in documents]
+        with hiding(self._secrets()):
+            ranking = self._ready().rank(query, candidates, top_n=self.top_n, threshold=self.threshold)
+        return self._copies(documents, ranking)
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -100,28 +101,34 @@ class LimRankCompressor(BaseDocumentCompressor):
         """`compress_documents` for async code; a served model is asked natively, nothing blocks the loop."""
         if not documents:
             return []
-        asked = [data.Document(document.page_content) for document in documents]
-        ready = await asyncio.to_thread(self._ready)
-        ranking = await ready.arank(query, asked, top_n=self.top_n, threshold=self.threshold)
-        return [_copy(documents[hit.index], hit) for hit in ranking]
+        candidates = [data.Document(document.page_content) for document in documents]
+        with hiding(self._secrets()):
+            reranker = await asyncio.to_thread(self._ready)
+            ranking = await reranker.arank(query, candidates, top_n=self.top_n, threshold=self.threshold)
+        return self._copies(documents, ranking)
 
     def _ready(self) -> Reranker:
-        if self.reranker is not None:
-            return self.reranker
-        with self._lock:
-            if not self._built:
-                options = dict(self.options)
-                if self.api_key is not None:
-                    options["api_key"] = self.api_key.get_secret_value()
-                self._built.append(Reranker(self.recipe, self.model, self.backend, **options))
-        return self._built[0]
+        return self.reranker if self.reranker is not None else self._lazy.get(self._build)
 
+    def _build(self) -> Reranker:
+        options = dict(self.options)
+        if self.api_key is not None:
+            options["api_key"] = self.api_key.get_secret_value()
+        return Reranker(self.recipe, self.model, self.backend, **options)
 
-def _copy(document: Document, hit: data.Hit) -> Document:
-    metadata = {key: value for key, value in document.metadata.items() if key not in _MARKS}
-    metadata["relevance_score"] = hit.score
-    if hit.explanation is not None:
-        metadata["limrank_explanation"] = hit.explanation
-    if hit.failure is not None:
-        metadata["limrank_failure"] = hit.failure
-    return document.model_copy(update={"metadata": metadata})
+    def _secrets(self) -> list[str]:
+        """What servers like to quote when they refuse it."""
+        return [] if self.api_key is None else [self.api_key.get_secret_value()]
+
+    def _copies(self, documents: Sequence[Document], ranking: data.Ranking) -> list[Document]:
+        copies = []
+        for hit in ranking:
+            document = documents[hit.index]
+            metadata = {key: value for key, value in document.metadata.items() if key not in _METADATA}
+            metadata["relevance_score"] = hit.score
+            if hit.explanation is not None:
+                metadata["limrank_explanation"] = hit.explanation
+            if hit.failure is not None:
+                metadata["limrank_failure"] = redacted(hit.failure, self._secrets())
+            copies.append(document.model_copy(update={"metadata": metadata}))
+        return copies

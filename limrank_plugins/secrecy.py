@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from limrank_plugins.errors import BackendError, LimRankError
 
@@ -28,6 +29,30 @@ def without_secrets(error: Exception, secrets: Iterable[str | None]) -> Exceptio
     if isinstance(error, LimRankError):
         return type(error)(redacted(str(error), hidden))
     return BackendError(redacted(f"{type(error).__name__}: {error}", hidden))
+
+
+@contextmanager
+def hiding(secrets: Iterable[str | None]) -> Iterator[None]:
+    """Let errors leave the block without secrets; one that shows none passes as it is.
+
+    Example:
+        >>> with hiding(["sk-1"]):
+        ...     raise ValueError("401: sk-1 is no key")
+        Traceback (most recent call last):
+        limrank_plugins.errors.BackendError: ValueError: 401: *** is no key
+    """
+    try:
+        yield
+    except Exception as error:
+        clean = without_secrets(error, secrets)
+        if clean is error:
+            raise
+    else:
+        return
+    try:
+        raise clean
+    finally:
+        clean.__context__ = None  # Python has chained it to the error that shows the secret
 
 
 def _texts(error: BaseException) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from haystack import Document, GeneratedAnswer, component, default_to_dict
 from haystack.utils import ComponentDevice, Secret
-from haystack_integrations.components.rankers.limrank._backend import (
+from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
     check_model_kwargs,
 )

@@ -1,6 +1,5 @@
 """What the Haystack components that write share: the model behind them, made late and serialised."""
 
-import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -10,8 +9,11 @@ from haystack.core.serialization import component_to_dict
 from haystack.dataclasses import ChatMessage
 from haystack.utils import ComponentDevice, Secret
 from haystack.utils.deserialization import deserialize_chatgenerator_inplace
-from haystack_integrations.components.rankers.limrank._backend import backend_options
-from haystack_integrations.components.rankers.limrank._keys import serialised
+from haystack_integrations.components.rankers.limrank.model_arguments import (
+    arguments_of,
+    backend_options,
+    serialised,
+)
 
 from limrank_pipelines.chats import ChatBackend, Messages
 from limrank_plugins.errors import InputError
@@ -37,11 +39,6 @@ class Late(Generic[T]):
             if self._made is None:
                 self._made = self._make()
             return self._made
-
-
-def _arguments(self: Any) -> dict[str, Any]:
-    names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-    return {name: getattr(self, name) for name in names}
 
 
 def writer_arguments(self: Any) -> dict[str, Any]:
@@ -80,7 +77,7 @@ def component_as_dict(self: Any) -> dict[str, Any]:
     Raises:
         ValueError: a secret that holds its key itself.
     """
-    given = {name: serialised(name, value) for name, value in _arguments(self).items() if name != "reader"}
+    given = {name: serialised(name, value) for name, value in arguments_of(self).items() if name != "reader"}
     if self.chat_generator is not None:
         given["chat_generator"] = component_to_dict(self.chat_generator, "chat_generator")
     if self.device is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from langchain_core.runnables import RunnableLambda
 from scripts import full_backend, passage_of, reranker
 
 from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure
+from limrank_plugins.errors import LimRankError
 from limrank_plugins.langchain import LimRankCompressor
 
 QUERY = "why does milk go lumpy in tea"
@@ -143,6 +146,46 @@ def test_fields_survive_serialisation_and_keys_are_not_told() -> None:
         text for text in (repr(made), str(made), repr(list(made)), made.model_dump_json()) if KEY in text
     ]
     assert set(given) | {"api_key", "reranker"} == set(LimRankCompressor.model_fields)
+
+
+@pytest.mark.parametrize("path", ["sync", "async"])
+@pytest.mark.parametrize("behaviour", ["fails", "raises", "raises ours", "cannot be made"])
+def test_a_key_that_a_server_quotes_goes_no_further(
+    path: str, behaviour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Quotes(ScriptedBackend):
+        def __init__(self, model: str, api_key: str) -> None:
+            if behaviour == "cannot be made":
+                raise OSError(f"refused {api_key}")
+            super().__init__(read_labels=self.quote)
+            self.key = api_key
+
+        def quote(self, prompt: Any) -> tuple[float, float]:
+            kinds = {"fails": ScriptedFailure, "raises": RuntimeError, "raises ours": LimRankError}
+            raise kinds[behaviour](f"401 Incorrect API key provided: {self.key}")
+
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Quotes)
+    made = LimRankCompressor(api_key=KEY, options={"reasoning": "none"})
+    caplog.set_level(logging.DEBUG)
+
+    def call() -> list[Document]:
+        if path == "async":
+            return asyncio.run(made.acompress_documents(documents("a"), QUERY))
+        return made.compress_documents(documents("a"), QUERY)
+
+    if behaviour == "fails":
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            (document,) = call()
+        assert document.metadata["limrank_failure"] == "401 Incorrect API key provided: ***"
+        shown = repr(document) + repr([str(warning.message) for warning in warned])
+    else:
+        with pytest.raises(LimRankError, match=r"\*{3}") as caught:
+            call()
+        logging.getLogger().error("as an application would", exc_info=caught.value)
+        shown = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+        assert "***" in caplog.text
+    assert KEY not in shown + caplog.text + repr(made)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ pytest.importorskip("haystack", reason="needs haystack-ai: pip install 'limrank[
 
 from haystack import Document
 from haystack.dataclasses import ByteStream
-from haystack_integrations.components.rankers.limrank._documents import candidates
+from haystack_integrations.components.rankers.limrank.documents import candidates
 
 from limrank_plugins.images import Image
 

@@ -30,7 +30,7 @@ async def test_a_failed_document_keeps_its_place_without_a_score(scripted, caplo
     output = await both(component, query="why?", documents=stating(0.4, 0.5, 0.9, 0.1))
     assert ids(output) == ["d2", "d1", "d0"]
     assert [d.score for d in output["documents"]] == [pytest.approx(0.9), None, pytest.approx(0.4)]
-    assert output["meta"]["failures"] == [{"id": "d1", "reason": "429 for the key <redacted>"}]
+    assert output["meta"]["failures"] == [{"id": "d1", "reason": "429 for the key ***"}]
     assert "could not judge 1 of 4 documents; the first: 429" in caplog.text
     assert KEY not in caplog.text
 
@@ -51,7 +51,7 @@ async def test_a_model_that_fails_as_a_whole_loses_no_document(scripted, caplog)
     output = await both(ranker(top_k=2, token=Secret.from_token(KEY)), query="why?", documents=documents)
     assert ids(output) == ["a", "b"]
     assert [d.score for d in output["documents"]] == [None, None]
-    reason = "RuntimeError: out of memory; key <redacted>"
+    reason = "RuntimeError: out of memory; key ***"
     assert output["meta"]["failures"] == [{"id": i, "reason": reason} for i in "abc"]
     assert "could not judge any document: RuntimeError: out of memory" in caplog.text
     assert KEY not in caplog.text
@@ -78,7 +78,7 @@ def test_no_key_in_what_loading_raises(scripted, error):
             raise error(f"bad key {KEY}") from cause
 
     scripted.on_load = refuse
-    with pytest.raises((ValueError, RuntimeError), match="bad key <redacted>") as caught:
+    with pytest.raises((ValueError, RuntimeError), match=r"bad key \*\*\*") as caught:
         ranker(api_key=Secret.from_token(KEY)).warm_up()
     assert_no_key_in(caught.value)
 

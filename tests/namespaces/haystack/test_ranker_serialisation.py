@@ -15,6 +15,8 @@ from haystack.utils import ComponentDevice, DeviceMap, Secret
 from haystack_helpers import KEY, assert_no_key_in, ranker, stating
 from haystack_integrations.components.rankers.limrank import LimRankRanker
 
+from limrank_plugins import Reranker
+
 # ---- serialisation ----------------------------------------------------------------------------------------
 
 OTHER = {
@@ -187,3 +189,28 @@ def test_what_has_an_argument_of_its_own_is_refused_in_model_kwargs(name):
     with pytest.raises(ValueError, match=f"model_kwargs holds '{name}'") as caught:
         LimRankRanker(model_kwargs={name: KEY})
     assert_no_key_in(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("samples", "samples"), ("store", "cache_path"), ("on_failure", "raise_on_failure")],
+)
+def test_an_argument_of_the_reranker_under_its_own_name_is_refused_in_model_kwargs(name, own):
+    with pytest.raises(ValueError, match=f"model_kwargs holds '{name}': give it as {own}=… instead"):
+        LimRankRanker(model_kwargs={name: 1})
+
+
+def test_whatever_a_reranker_takes_can_be_given(scripted, monkeypatch):
+    renamed = {"on_failure": "raise_on_failure", "store": "cache_path"}
+    taken = {renamed.get(name, name) for name in inspect.signature(Reranker).parameters} - {"options"}
+    assert taken <= set(inspect.signature(LimRankRanker.__init__).parameters)
+
+    class WithAnotherArgument(Reranker):
+        def __init__(self, *args, another=0, **options):
+            super().__init__(*args, **options)
+            self.another = another
+
+    monkeypatch.setattr(
+        "haystack_integrations.components.rankers.limrank.ranker.Reranker", WithAnotherArgument
+    )
+    assert ranker(model_kwargs={"another": 7})._loaded().another == 7

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
+from llama_index.core.bridge.pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMixinType
-from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.postprocessor.limrank.images import images_of
-from llama_index.postprocessor.limrank.model import LimRankModel
-from llama_index.postprocessor.limrank.wording import as_prompt, from_prompt, to_wording
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.postprocessor.limrank import conversion
 
+from limrank_plugins.arguments import Thinking
+from limrank_plugins.arrange import check_cut
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
+from limrank_plugins.lazy import Lazy
+from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.recipes import load_recipe
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.secrecy import hiding, redacted
+from limrank_plugins.store import Store
 
 PROMPT = "rerank_prompt"
-_MARKS = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens")
+_METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens")
+# Arguments of `Reranker`, those that are fields under the same names and any that may be added to it.
+_RERANKER = tuple(name for name in inspect.signature(Reranker).parameters if name not in ("store", "options"))
+# Passed on to the backend where they are set.
+_BACKEND = ("device", "dtype", "base_url", "api_key")
+# All that a ready reranker has decided already.
+_DECIDED = (*_RERANKER, *_BACKEND, "backend_options", "store")
+_FIXED = (*_DECIDED, "reranker")
 
 logger = logging.getLogger(__name__)
 dispatcher = get_dispatcher(__name__)
@@ -35,7 +62,7 @@ class _Outcome:
     tags: dict[str, Any] = field(default_factory=dict)
 
 
-class LimRankRerank(PromptMixin, LimRankModel):
+class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     """Reranks retrieved nodes by what a reasoning model says about each of them.
 
     The model is loaded at first use. Input nodes are never changed: nodes come back as they are
@@ -49,8 +76,11 @@ class LimRankRerank(PromptMixin, LimRankModel):
     `ReRankEndEvent` is sent even if an error ends the ranking (then without nodes); its
     `tags["limrank"]` says what the ranking cost.
 
-    The picture of an `ImageNode`, or of a node with an `image_resource`, is shown to models that can
+    The image of an `ImageNode`, or of a node with an `image_resource`, is shown to models that can
     see (recipes `ragvl`, `mm-embed`, `mm-r5`); with any other model such a node counts as failed.
+
+    What decides which model is asked and how cannot be assigned, so that a loaded model never
+    disagrees with the fields; `top_n`, `threshold`, `prompt`, what is kept and `metadata_mode` can.
 
     Args:
         recipe: a recipe's name; default `"limrank"`. Every other argument is described with its
@@ -68,10 +98,164 @@ class LimRankRerank(PromptMixin, LimRankModel):
         >>> engine = index.as_query_engine(similarity_top_k=50, node_postprocessors=[rerank])
     """
 
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        validate_assignment=True,
+        hide_input_in_errors=True,  # a key under a misspelled name would be printed otherwise
+    )
+
+    recipe: str = Field(
+        "limrank", description="A recipe's name, with options if it has any; `limrank recipes` lists them."
+    )
+    model: str | None = Field(None, description="Folder or hub name; None: the recipe's checkpoint.")
+    backend: str | None = Field(None, description="Name of the way to run the model; None: the recipe's.")
+    reasoning: Thinking | None = Field(
+        None,
+        description="'full' reasons before every verdict, 'none' never, 'auto' where it can change the top; "
+        "None: the recipe's.",
+    )
+    budget: str | None = Field(
+        None,
+        description="For reasoning='auto' and recipe 'cascade': '20 documents', '50000 tokens', '5 seconds'.",
+    )
+    samples: int = Field(
+        1,
+        strict=True,
+        gt=0,
+        description="Completions per document, averaged (recipes that order: permutations that vote).",
+    )
+    seed: int = Field(0, strict=True, description="Of the sampling.")
+    temperature: float | None = Field(None, ge=0, description="None: 0 for one sample, 0.7 for several.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of the sampling.")
+    max_reasoning_tokens: int | None = Field(
+        None,
+        strict=True,
+        gt=0,
+        description="Longest reasoning; then it is closed by force. None: the recipe's.",
+    )
+    cut_to_sentence: bool = Field(
+        True, description="Cut reasoning that was closed by force back to its last sentence end."
+    )
+    instruction: str | None = Field(
+        None, description="A benchmark's instruction by name, or a text that holds {{ query }}."
+    )
+    template: str | None = Field(
+        None, description="Another prompt template: a name, or the path of a .toml file."
+    )
+    on_failure: Literal["mark", "raise"] = Field(
+        "mark", description="'mark' keeps a node that could not be judged in its place; 'raise' raises."
+    )
+    device: str | None = Field(None, description="For backends that take one: 'cpu', 'cuda:0'.")
+    dtype: str | None = Field(None, description="For backends that take one: 'bfloat16'.")
+    base_url: str | None = Field(None, description="Address of a served model.")
+    api_key: SecretStr | None = Field(
+        None,
+        exclude=True,
+        repr=False,
+        description="Key of a served model. Never serialised; None: the backend's environment variable.",
+    )
+    backend_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Every other argument of limrank_plugins.Reranker, which are those of its backend, too: "
+        "adapter, revision, max_length, … No secrets: they are serialised.",
+    )
+    store: str | None = Field(
+        None, description="SQLite file with replies that need not be asked for again; None: no file."
+    )
+    reranker: Reranker | None = Field(
+        None,
+        exclude=True,
+        repr=False,
+        description="A ready reranker instead of everything above. Never serialised.",
+    )
+
+    top_n: int | None = Field(None, strict=True, description="How many nodes to keep; None: all.")
+    threshold: float | None = Field(
+        None, strict=True, description="Keep nodes with score >= threshold (before top_n); failed ones stay."
+    )
+    prompt: str | None = Field(
+        None, description="Another text of the recipe's prompt, with {query} and {document}."
+    )
+    metadata_mode: MetadataMode = Field(
+        MetadataMode.EMBED, description="Which metadata the model reads with a node's text."
+    )
+    keep_retrieval_score: bool = Field(
+        False, description="Keep the score a node came with in its metadata, as 'retrieval_score'."
+    )
+    keep_explanation: bool = Field(
+        True, description="Keep the model's reasoning in the node's metadata, as 'limrank_explanation'."
+    )
+
+    _lazy: Lazy[Reranker] = PrivateAttr(default_factory=Lazy)
+
     @classmethod
     def class_name(cls) -> str:
         """The name in serialised pipelines."""
         return "LimRankRerank"
+
+    # ---- checks ---------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Not pydantic's `frozen`: its error prints the value, which may be a key.
+        if name in _FIXED:
+            raise InputError(f"{name} cannot be changed: make another one, or use model_copy(update=…)")
+        super().__setattr__(name, value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_class_name(cls, data: Any) -> Any:
+        # `model_dump` adds it, so `model_validate` has to take it.
+        if isinstance(data, dict) and "class_name" in data:
+            return {name: value for name, value in data.items() if name != "class_name"}
+        return data
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise InputError("base_url holds a user name or password, which would be serialised: use api_key")
+        return value
+
+    @field_validator("backend_options")
+    @classmethod
+    def _other_options(cls, value: dict[str, Any]) -> dict[str, Any]:
+        own = [name for name in value if name in cls.model_fields]
+        if own:
+            raise InputError(f"backend_options: {', '.join(own)} must be given as an argument of its own")
+        return value
+
+    @field_validator("top_n", "threshold")
+    @classmethod
+    def _check_cut(cls, value: Any, info: ValidationInfo) -> Any:
+        check_cut(
+            value if info.field_name == "top_n" else None, value if info.field_name == "threshold" else None
+        )
+        return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _check_prompt(cls, value: str | None) -> str | None:
+        return None if value is None else conversion.check_brace_text(value)
+
+    @field_serializer("metadata_mode")
+    def _plain(self, value: MetadataMode) -> str:
+        return value.value
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check the recipe's name, or describe the ready reranker truthfully in the fields."""
+        super().model_post_init(context)
+        if self.reranker is None:
+            load_recipe(self.recipe)
+            return
+        decided = sorted(self.model_fields_set & set(_DECIDED))
+        if decided:
+            raise InputError(f"{', '.join(decided)}: the reranker that was passed has decided this already")
+        settings = self.reranker.settings
+        described = {name: getattr(settings, name) for name in self._shared() if hasattr(settings, name)}
+        described |= {"reasoning": self.reranker.reasoning, "budget": self.reranker.budget}
+        described |= {"recipe": self.reranker.recipe.name, "on_failure": self.reranker.on_failure}
+        self.__dict__.update(described)
 
     # ---- ranking --------------------------------------------------------------------------------
 
@@ -82,7 +266,7 @@ class LimRankRerank(PromptMixin, LimRankModel):
         if not nodes:
             return []
         documents = self._documents(nodes)
-        with self._announced(nodes, query) as outcome, self._without_key():
+        with self._announced(nodes, query) as outcome, hiding(self._secrets()):
             ranking = self._ready().rank(
                 query.query_str, documents, top_n=self.top_n, threshold=self.threshold
             )
@@ -98,9 +282,9 @@ class LimRankRerank(PromptMixin, LimRankModel):
         if not nodes:
             return []
         documents = self._documents(nodes)
-        with self._announced(nodes, query) as outcome, self._without_key():
-            ready = await asyncio.to_thread(self._ready)  # loading a model must not stop the loop
-            ranking = await ready.arank(
+        with self._announced(nodes, query) as outcome, hiding(self._secrets()):
+            reranker = await asyncio.to_thread(self._ready)  # loading a model must not stop the loop
+            ranking = await reranker.arank(
                 query.query_str, documents, top_n=self.top_n, threshold=self.threshold
             )
             self._arrange(nodes, ranking, outcome)
@@ -122,13 +306,13 @@ class LimRankRerank(PromptMixin, LimRankModel):
                     text=node.node.get_content(metadata_mode=self.metadata_mode),
                     id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
-                    images=images_of(node.node),
+                    images=conversion.images_of(node.node),
                 )
             )
         return documents
 
     def _arrange(self, nodes: Sequence[NodeWithScore], ranking: Ranking, outcome: _Outcome) -> None:
-        outcome.nodes = [self._result(nodes[hit.index], hit) for hit in ranking]
+        outcome.nodes = [self._reranked(nodes[hit.index], hit) for hit in ranking]
         outcome.tags = {
             "recipe": ranking.recipe,
             "score_kind": ranking.score_kind,
@@ -142,22 +326,22 @@ class LimRankRerank(PromptMixin, LimRankModel):
                 len(ranking.failures),
                 len(nodes),
                 ranking.failures[0].id,
-                self._redacted(ranking.failures[0].reason),
+                redacted(ranking.failures[0].reason, self._secrets()),
             )
 
-    def _result(self, given: NodeWithScore, hit: Hit) -> NodeWithScore:
+    def _reranked(self, candidate: NodeWithScore, hit: Hit) -> NodeWithScore:
         kept: dict[str, Any] = {}
         if self.keep_retrieval_score:
-            kept["retrieval_score"] = given.score
+            kept["retrieval_score"] = candidate.score
         if self.keep_explanation and hit.explanation is not None:
             kept["limrank_explanation"] = hit.explanation
         if hit.failure is not None:
-            kept["limrank_failure"] = self._redacted(hit.failure)
+            kept["limrank_failure"] = redacted(hit.failure, self._secrets())
         if hit.cut_tokens:
             kept["limrank_cut_tokens"] = hit.cut_tokens
-        node = given.node
+        node = candidate.node
         # What an earlier reranker said about the node must not be taken for what this one says.
-        before = {key: value for key, value in node.metadata.items() if key not in _MARKS}
+        before = {key: value for key, value in node.metadata.items() if key not in _METADATA}
         if kept or len(before) < len(node.metadata):
             node = node.model_copy(
                 update={
@@ -192,19 +376,94 @@ class LimRankRerank(PromptMixin, LimRankModel):
 
     def _get_prompts(self) -> PromptDictType:
         template = self._template()
-        wording = self.prompt if self.prompt is not None or template is None else to_wording(template)
-        return {} if wording is None else {PROMPT: as_prompt(wording)}
+        text = self.prompt if self.prompt is not None or template is None else conversion.brace_text(template)
+        return {} if text is None else {PROMPT: PromptTemplate(text)}
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
         unknown = sorted(name for name in prompts if name != PROMPT)
         if unknown:
             raise InputError(f"there is no prompt {', '.join(unknown)}; there is: {PROMPT}")
         if PROMPT in prompts:
-            self._rewordable()
-            self.prompt = from_prompt(prompts[PROMPT])
+            self._check_template()
+            self.prompt = conversion.brace_text_of(prompts[PROMPT])
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}
+
+    def _template(self) -> Template | None:
+        if self.reranker is not None:
+            return self.reranker.template
+        name = self.template if self.template is not None else load_recipe(self.recipe).template
+        return None if name is None else load_template(name)
+
+    def _check_template(self) -> Template:
+        template = self._template()
+        if template is None or conversion.brace_text(template) is None:
+            raise InputError(
+                f"recipe {self.recipe!r} has no prompt that can be written with {{query}} and {{document}}; "
+                "recipes whose prompt loops over documents take template=… with the path of a .toml file"
+            )
+        return template
+
+    # ---- the model ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Release the model, if it was loaded here. The next use loads it again."""
+        reranker = self._lazy.pop()
+        if reranker is not None:
+            reranker.close()
+
+    def _ready(self) -> Reranker:
+        """The reranker, loaded by the first who asks, with the prompt as it is set now."""
+        reranker = self.reranker if self.reranker is not None else self._lazy.get(self._build)
+        if self.prompt is None:
+            return reranker
+        return reranker.with_template(conversion.with_prompt(self._check_template(), self.prompt))
+
+    def _build(self) -> Reranker:
+        options = self.backend_options | {
+            name: getattr(self, name) for name in _BACKEND if getattr(self, name) is not None
+        }
+        if self.api_key is not None:
+            options["api_key"] = self.api_key.get_secret_value()
+        store = None if self.store is None else Store(self.store)
+        return Reranker(**{name: getattr(self, name) for name in self._shared()}, store=store, **options)
+
+    def _shared(self) -> list[str]:
+        """The arguments of `Reranker` that are fields."""
+        return [name for name in _RERANKER if name in type(self).model_fields]
+
+    def _model_name(self) -> str:
+        if self.reranker is not None:
+            return self.reranker.backend.identity
+        return self.model if self.model is not None else load_recipe(self.recipe).model
+
+    def _secrets(self) -> list[str]:
+        """What servers like to quote when they refuse it."""
+        return [] if self.api_key is None else [self.api_key.get_secret_value()]
+
+    # ---- copies ---------------------------------------------------------------------------------
+
+    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> Self:  # type: ignore[override]
+        """A copy. It shares the loaded model unless `update` names something that decides on it."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update is not None and set(update) & set(_FIXED):
+            copied._lazy = Lazy()
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo[id(self.reranker)] = self.reranker  # models are shared, settings copied
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.reranker is not None:
+            raise TypeError(
+                "a LimRankRerank with a ready reranker cannot be pickled: name its recipe and model"
+            )
+        state = super().__getstate__()
+        state["__dict__"] = state["__dict__"] | {"api_key": None}
+        return state
 
 
 def _query(query_bundle: QueryBundle | None) -> QueryBundle:

@@ -1,17 +1,47 @@
 """`LimRankRanker`: a reasoning reranker as a Haystack component."""
 
+import asyncio
 import inspect
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from haystack import Document, component, default_from_dict, default_to_dict
+from haystack import Document, component, default_from_dict, default_to_dict, logging
 from haystack.utils import ComponentDevice, Secret
-from haystack_integrations.components.rankers.limrank._backend import API_KEY, HUB_TOKEN, check_model_kwargs
-from haystack_integrations.components.rankers.limrank._core import RankerCore, checked_top_k
-from haystack_integrations.components.rankers.limrank._keys import serialised
+from haystack_integrations.components.rankers.limrank import documents as docs
+from haystack_integrations.components.rankers.limrank.model_arguments import (
+    API_KEY,
+    HUB_TOKEN,
+    arguments_of,
+    backend_options,
+    check_model_kwargs,
+    key_of,
+    serialised,
+)
+
+from limrank_plugins import Document as Candidate
+from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_recipe
+from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
+from limrank_plugins.lazy import Lazy
+from limrank_plugins.secrecy import hiding, redacted
+
+logger = logging.getLogger(__name__)
+
+# Arguments of `Reranker` that the component calls otherwise.
+_RENAMED = {"on_failure": "raise_on_failure", "store": "cache_path"}
+
+
+class _Inputs(NamedTuple):
+    """What one call of `run` got: arguments checked, documents without duplicates."""
+
+    query: str
+    documents: list[Document]
+    top_k: int
+    threshold: float | None
 
 
 @component
-class LimRankRanker(RankerCore):
+class LimRankRanker:
     """Ranks documents by P(relevant) as a language model judges it, with or without thinking first.
 
     The score is in [0, 1] and means the same for every query, so `score_threshold` can be used; where
@@ -77,27 +107,27 @@ class LimRankRanker(RankerCore):
             score_threshold: only documents with at least this score, and those that could not be judged.
             meta_fields_to_embed: meta values that are read before the content.
             embedding_separator: between those values and the content.
-            reasoning: `"full"` thinks before every verdict, `"none"` never, `"auto"` where it can change the
+            reasoning: `"full"` reasons before every verdict, `"none"` never, `"auto"` where it can change the
                 top of the list; default: the recipe's.
             budget: for `reasoning="auto"` and recipe `cascade`, as in `"20 documents, 5 seconds"`.
-            samples: thoughts per document, whose scores are averaged.
+            samples: completions per document, whose scores are averaged.
             seed: of the sampling.
             temperature: default 0 for one sample, 0.7 for several.
             top_p: nucleus of the sampling.
-            max_reasoning_tokens: budget of a thought, which is then closed by force; None: the recipe's.
-            cut_to_sentence: a thought ended by the budget loses its unfinished sentence.
+            max_reasoning_tokens: longest reasoning, which is then closed by force; None: the recipe's.
+            cut_to_sentence: reasoning that was closed by force loses its unfinished sentence.
             instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
             template: another prompt template: a name, or the path of a `.toml` file.
             explanation_meta_field: write the model's reasoning into this field of the documents' meta.
                 Default: it is only in the output `meta`, so that no later prompt shows it unasked.
-            cache_path: SQLite file of answers that need not be asked again; processes may share it.
-            model_kwargs: more arguments of the backend (`dtype`, `adapter`, `revision`, …), JSON-able.
+            cache_path: SQLite file of replies that need not be asked for again; processes may share it.
+            model_kwargs: every other argument of `limrank_plugins.Reranker`, which are those of its backend,
+                too (`dtype`, `adapter`, `revision`, …), JSON-able.
             raise_on_failure: raise where a document could not be judged, instead of keeping its place.
 
         Raises:
             ValueError: a value that cannot be used; the message names it.
         """
-        RankerCore.__init__(self, recipe)  # not super(): @component makes a new class, which breaks its cell
         self.recipe = recipe
         self.model = model
         self.backend = backend
@@ -105,8 +135,9 @@ class LimRankRanker(RankerCore):
         self.token = token
         self.api_key = api_key
         self.api_base_url = api_base_url
-        self.top_k = checked_top_k(top_k)
-        self.score_threshold = self.checked_threshold(score_threshold)
+        self.top_k = _checked_top_k(top_k)
+        self._recipe: Recipe = load_recipe(recipe)
+        self.score_threshold = self._checked_threshold(score_threshold)
         self.meta_fields_to_embed = meta_fields_to_embed
         self.embedding_separator = embedding_separator
         self.reasoning = reasoning
@@ -123,7 +154,9 @@ class LimRankRanker(RankerCore):
         self.cache_path = cache_path
         self.model_kwargs = model_kwargs
         self.raise_on_failure = raise_on_failure
-        check_model_kwargs(model_kwargs)
+        own = arguments_of(self)
+        check_model_kwargs(model_kwargs, {name: name for name in own} | _RENAMED)
+        self._lazy: Lazy[Reranker] = Lazy()
 
     def to_dict(self) -> dict[str, Any]:
         """The component as a dictionary.
@@ -131,14 +164,63 @@ class LimRankRanker(RankerCore):
         Raises:
             ValueError: a secret made with `Secret.from_token`, which must not be written down.
         """
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        return default_to_dict(self, **{name: serialised(name, getattr(self, name)) for name in names})
+        values = arguments_of(self)
+        return default_to_dict(self, **{name: serialised(name, value) for name, value in values.items()})
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "LimRankRanker":
         """The component that `to_dict` described."""
         # A copy, because Haystack 2.x puts the restored secrets into the dictionary it is given.
         return default_from_dict(cls, data | {"init_parameters": dict(data.get("init_parameters", {}))})
+
+    # ---- the model ------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Load the model, if it is not loaded yet."""
+        self._loaded()
+
+    async def warm_up_async(self) -> None:
+        """Load the model, if it is not loaded yet, without blocking the event loop."""
+        await asyncio.to_thread(self._loaded)
+
+    def close(self) -> None:
+        """Release the model. The next `run` loads it again."""
+        reranker = self._lazy.pop()
+        if reranker is not None:
+            reranker.close()
+            if reranker.store is not None:
+                reranker.store.close()
+
+    async def close_async(self) -> None:
+        """Release the model without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def _loaded(self) -> Reranker:
+        with hiding(self._keys()):
+            return self._lazy.get(self._build)
+
+    def _build(self) -> Reranker:
+        backend = self.backend if self.backend is not None else self._recipe.backend
+        options = backend_options(
+            backend,
+            device=self.device,
+            token=self.token,
+            api_key=self.api_key,
+            api_base_url=self.api_base_url,
+            model_kwargs=self.model_kwargs,
+        )
+        shared = {n: v for n, v in arguments_of(self).items() if n in inspect.signature(Reranker).parameters}
+        return Reranker(
+            **shared | {"recipe": self._recipe, "backend": backend},
+            on_failure="raise" if self.raise_on_failure else "mark",
+            store=Store(self.cache_path) if self.cache_path is not None else None,
+            **options,
+        )
+
+    def _keys(self) -> list[str | None]:
+        return [key_of(self.token), key_of(self.api_key)]
+
+    # ---- ranking --------------------------------------------------------------------------------
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     def run(
@@ -166,20 +248,19 @@ class LimRankRanker(RankerCore):
             ValueError: a value that cannot be used.
             RuntimeError: with `raise_on_failure`, a document could not be judged.
         """
-        job = self._job(query, documents, top_k, score_threshold)
-        settled = self._settled(job)
-        if settled is not None:
-            return settled
+        inputs = self._checked(query, documents, top_k, score_threshold)
+        output = self._without_model(inputs)
+        if output is not None:
+            return output
         reranker = self._loaded()
         try:
-            ranking = reranker.rank(
-                job.query, self._candidates(job), top_n=job.top_k, threshold=job.threshold
-            )
+            with hiding(self._keys()):
+                ranking = reranker.rank(
+                    inputs.query, self._candidates(inputs), top_n=inputs.top_k, threshold=inputs.threshold
+                )
         except Exception as error:  # noqa: BLE001 - the failure policy decides
-            problem = error
-        else:
-            return self._judged(job, ranking)
-        return self._failed(job, problem)
+            return self._failed(inputs, error)
+        return self._ranked(inputs, ranking)
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     async def run_async(
@@ -190,17 +271,96 @@ class LimRankRanker(RankerCore):
         score_threshold: float | None = None,
     ) -> dict[str, Any]:
         """`run` for async pipelines: nothing blocks the event loop, served models are asked natively."""
-        job = self._job(query, documents, top_k, score_threshold)
-        settled = self._settled(job)
-        if settled is not None:
-            return settled
-        reranker = await self._loaded_async()
+        inputs = self._checked(query, documents, top_k, score_threshold)
+        output = self._without_model(inputs)
+        if output is not None:
+            return output
+        reranker = await asyncio.to_thread(self._loaded)
         try:
-            ranking = await reranker.arank(
-                job.query, self._candidates(job), top_n=job.top_k, threshold=job.threshold
-            )
+            with hiding(self._keys()):
+                ranking = await reranker.arank(
+                    inputs.query, self._candidates(inputs), top_n=inputs.top_k, threshold=inputs.threshold
+                )
         except Exception as error:  # noqa: BLE001 - the failure policy decides
-            problem = error
-        else:
-            return self._judged(job, ranking)
-        return self._failed(job, problem)
+            return self._failed(inputs, error)
+        return self._ranked(inputs, ranking)
+
+    def _checked(
+        self, query: str, documents: Sequence[Document], top_k: int | None, score_threshold: float | None
+    ) -> _Inputs:
+        return _Inputs(
+            query,
+            docs.deduplicated(documents),
+            self.top_k if top_k is None else _checked_top_k(top_k),
+            self.score_threshold if score_threshold is None else self._checked_threshold(score_threshold),
+        )
+
+    def _checked_threshold(self, threshold: float | None) -> float | None:
+        if threshold is None:
+            return None
+        if not math.isfinite(threshold):
+            raise ValueError(f"score_threshold must be a finite number, but got {threshold}")
+        if not self._recipe.comparable:
+            raise ValueError(
+                f"score_threshold={threshold} has no meaning here: scores of recipe {self.recipe!r} are not "
+                f"comparable between queries; use top_k, or a recipe with comparable scores such as 'limrank'"
+            )
+        return threshold
+
+    def _candidates(self, inputs: _Inputs) -> list[Candidate]:
+        fields = self.meta_fields_to_embed if self.meta_fields_to_embed is not None else []
+        return docs.candidates(inputs.documents, fields, self.embedding_separator)
+
+    def _without_model(self, inputs: _Inputs) -> dict[str, Any] | None:
+        """The output where no model is asked: no documents, or a query without a word."""
+        if not inputs.documents:
+            return self._unjudged(inputs, "")
+        if not isinstance(inputs.query, str) or inputs.query.strip():
+            return None
+        reason = f"the query is empty: got {inputs.query!r}"
+        if self.raise_on_failure:
+            raise InputError(reason)
+        return self._unjudged(inputs, reason)
+
+    def _failed(self, inputs: _Inputs, error: Exception) -> dict[str, Any]:
+        if self.raise_on_failure or isinstance(error, InputError | CapabilityError | MissingExtra):
+            raise error
+        name = "" if isinstance(error, LimRankError) else f"{type(error).__name__}: "
+        return self._unjudged(inputs, f"{name}{error}")
+
+    def _unjudged(self, inputs: _Inputs, reason: str) -> dict[str, Any]:
+        if inputs.documents:
+            logger.warning("LimRankRanker could not judge any document: {reason}", reason=reason)
+        failures = [Failure(document.id, reason) for document in inputs.documents]
+        first = docs.unscored(inputs.documents[: inputs.top_k])
+        return {"documents": first, "meta": self._report(inputs, None, failures)}
+
+    def _ranked(self, inputs: _Inputs, ranking: Ranking) -> dict[str, Any]:
+        failures = [Failure(f.id, redacted(f.reason, self._keys())) for f in ranking.failures]
+        if failures:
+            logger.warning(
+                "LimRankRanker could not judge {failed} of {total} documents; the first: {reason}",
+                failed=len(failures),
+                total=len(inputs.documents),
+                reason=failures[0].reason,
+            )
+        documents = docs.ranked(inputs.documents, ranking, self.explanation_meta_field)
+        return {"documents": documents, "meta": self._report(inputs, ranking, failures)}
+
+    def _report(
+        self, inputs: _Inputs, ranking: Ranking | None, failures: Sequence[Failure]
+    ) -> dict[str, Any]:
+        return docs.report(
+            inputs.documents,
+            ranking,
+            failures,
+            recipe=self.recipe,
+            model=self.model if self.model is not None else self._recipe.model,
+            score_kind=self._recipe.score_kind,
+        )
+
+
+def _checked_top_k(top_k: int) -> int:
+    if top_k <= 0:
+        raise ValueError(f"top_k must be > 0, but got {top_k}")
+    return top_k

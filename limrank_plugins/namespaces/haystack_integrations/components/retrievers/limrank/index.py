@@ -1,13 +1,13 @@
-"""What both retrievers do: keep an index over a document store or a folder, search it, filter."""
+"""`IndexRetriever`: a first stage of limrank as a Haystack retriever; each has one in a file beside this."""
 
 import asyncio
 import inspect
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
-from haystack import Document, component, default_to_dict
+from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.document_stores.types import DocumentStore, FilterPolicy, apply_filter_policy
 from haystack.utils.filters import document_matches_filter
 
@@ -31,23 +31,53 @@ class Index:
     def search(self, query: str, k: int) -> list[Document]:
         """The best `k` documents, or all that there are, as new objects with their scores."""
         k = min(k, self.size)
-        found = self.retriever.search(query, k) if self.retriever is not None and k > 0 else []
-        return [_scored(self.documents.get(passage.id or ""), passage) for passage in found]
+        passages = self.retriever.search(query, k) if self.retriever is not None and k > 0 else []
+        return [_scored(self.documents.get(passage.id or ""), passage) for passage in passages]
 
 
-class RetrieverCore:
-    """Holds the index. The settings are attributes of the component, read at every call."""
+class IndexRetriever:
+    """Keeps an index over a document store or of a folder, searches it, filters.
+
+    A component is a subclass that names its `engine` (and has further arguments, if it needs any).
+
+    Args:
+        document_store: where the documents are; or
+        index_path: a folder that `limrank index` wrote for this first stage.
+        filters: which documents may be found.
+        top_k: how many documents to return at most.
+        filter_policy: whether filters given to `run` replace `filters` or join them.
+        meta_fields_to_embed: meta values that are indexed with the content.
+        index_kwargs: more arguments of `limrank_plugins.retrievers.build_retriever` (`k1`, `b`, …).
+
+    Raises:
+        ValueError: a value that cannot be used, or not exactly one source.
+        TypeError: `document_store` is not one.
+    """
 
     engine: str
-    document_store: DocumentStore | None
-    index_path: str | None
-    filters: dict[str, Any] | None
-    top_k: int
-    filter_policy: FilterPolicy
-    meta_fields_to_embed: list[str] | None
-    index_kwargs: dict[str, Any] | None
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        document_store: DocumentStore | None = None,
+        *,
+        index_path: str | None = None,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        filter_policy: FilterPolicy = FilterPolicy.REPLACE,
+        meta_fields_to_embed: list[str] | None = None,
+        index_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Nothing is read here; `warm_up` does that, and `run` calls it where needed."""
+        _check_source(document_store, index_path)
+        if top_k <= 0:
+            raise ValueError(f"top_k must be > 0, but got {top_k}")
+        self.document_store = document_store
+        self.index_path = index_path
+        self.filters = filters
+        self.top_k = top_k
+        self.filter_policy = filter_policy
+        self.meta_fields_to_embed = meta_fields_to_embed
+        self.index_kwargs = index_kwargs
         self._index: Index | None = None
         self._building = threading.Lock()
 
@@ -77,6 +107,15 @@ class RetrieverCore:
         values = {name: getattr(self, name) for name in names}
         return default_to_dict(self, **values | {"filter_policy": self.filter_policy.value})
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The component that `to_dict` described; the argument stays as it is."""
+        parameters = dict(data.get("init_parameters", {}))
+        if isinstance(parameters.get("filter_policy"), str):
+            parameters["filter_policy"] = FilterPolicy.from_str(parameters["filter_policy"])
+        made: Self = default_from_dict(cls, data | {"init_parameters": parameters})
+        return made
+
     @component.output_types(documents=list[Document])
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
@@ -94,16 +133,16 @@ class RetrieverCore:
         Raises:
             ValueError: a negative `top_k`.
         """
-        return {"documents": self._found(query, filters, top_k)}
+        return {"documents": self._search(query, filters, top_k)}
 
     @component.output_types(documents=list[Document])
     async def run_async(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
         """`run` for async pipelines: building and searching do not block the event loop."""
-        return {"documents": await asyncio.to_thread(self._found, query, filters, top_k)}
+        return {"documents": await asyncio.to_thread(self._search, query, filters, top_k)}
 
-    def _found(self, query: str, filters: dict[str, Any] | None, top_k: int | None) -> list[Document]:
+    def _search(self, query: str, filters: dict[str, Any] | None, top_k: int | None) -> list[Document]:
         allowed = apply_filter_policy(self.filter_policy, self.filters, filters)
         limit = self.top_k if top_k is None else top_k
         if limit < 0:
@@ -113,11 +152,11 @@ class RetrieverCore:
         index = self._current()
         if not allowed:
             return index.search(query, limit)
-        for found in _widening(index, query, limit):
-            kept = [document for document in found if document_matches_filter(allowed, document)]
-            if len(kept) >= limit:
+        for candidates in _widening(index, query, limit):
+            matching = [document for document in candidates if document_matches_filter(allowed, document)]
+            if len(matching) >= limit:
                 break
-        return kept[:limit]
+        return matching[:limit]
 
     def _current(self) -> Index:
         store = self.document_store
@@ -143,8 +182,7 @@ class RetrieverCore:
         return Index(retriever, {document.id: document for document in documents}, count)
 
 
-def check_source(document_store: object, index_path: object) -> None:
-    """Raise a `TypeError` or `ValueError` unless exactly one source of documents is named."""
+def _check_source(document_store: object, index_path: object) -> None:
     if (document_store is None) == (index_path is None):
         raise ValueError("give either document_store or index_path")
     if document_store is not None and not all(
@@ -156,29 +194,15 @@ def check_source(document_store: object, index_path: object) -> None:
         )
 
 
-def check_top_k(top_k: int) -> None:
-    """Raise a `ValueError` if it is not positive."""
-    if top_k <= 0:
-        raise ValueError(f"top_k must be > 0, but got {top_k}")
-
-
-def with_policy(data: dict[str, Any]) -> dict[str, Any]:
-    """The serialised component with its filter policy restored; the argument stays as it is."""
-    parameters = dict(data.get("init_parameters", {}))
-    if isinstance(parameters.get("filter_policy"), str):
-        parameters["filter_policy"] = FilterPolicy.from_str(parameters["filter_policy"])
-    return data | {"init_parameters": parameters}
-
-
 def _widening(index: Index, query: str, limit: int) -> Iterator[list[Document]]:
     """Ever longer result lists, until all that match are in: a filter may leave little of the first."""
     k = max(10 * limit, 100)
-    found = index.search(query, k)
-    yield found
-    while len(found) == k < index.size:
+    candidates = index.search(query, k)
+    yield candidates
+    while len(candidates) == k < index.size:
         k *= 10
-        found = index.search(query, k)
-        yield found
+        candidates = index.search(query, k)
+        yield candidates
 
 
 def _passage(document: Document, fields: list[str]) -> Passage:

@@ -1,4 +1,7 @@
-"""From Haystack's devices and secrets to the arguments of a backend."""
+"""From a component's arguments to those of a backend, and into YAML; keys stay out of what people read.
+
+They are resolved only when they are used or looked for: a component that kept them could show them.
+"""
 
 import inspect
 from typing import Any
@@ -15,11 +18,22 @@ API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
 RENAMED = {"device": "device", "token": "token", "api_key": "api_key", "base_url": "api_base_url"}
 
 
-def check_model_kwargs(model_kwargs: dict[str, Any] | None) -> None:
-    """Raise a `ValueError` for what has an argument of its own: a key here would be written into YAML."""
-    for name, own in RENAMED.items():
+def arguments_of(component: Any) -> dict[str, Any]:
+    """The present values of a component's own arguments, by name."""
+    names = [name for name in inspect.signature(type(component).__init__).parameters if name != "self"]
+    return {name: getattr(component, name) for name in names}
+
+
+def check_model_kwargs(model_kwargs: dict[str, Any] | None, own: dict[str, str] | None = None) -> None:
+    """Raise a `ValueError` for what has an argument of its own: a key here would be written into YAML.
+
+    Args:
+        model_kwargs: what is checked.
+        own: further names, and what the component calls them.
+    """
+    for name, argument in (RENAMED | (own or {})).items():
         if model_kwargs is not None and name in model_kwargs:
-            raise ValueError(f"model_kwargs holds {name!r}: give it as {own}=… instead")
+            raise ValueError(f"model_kwargs holds {name!r}: give it as {argument}=… instead")
 
 
 def backend_options(
@@ -40,18 +54,20 @@ def backend_options(
     takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     taken = {name for name in RENAMED if takes_all or name in parameters}
     options = dict(model_kwargs) if model_kwargs is not None else {}
-    given = {
+    asked_for = {
         "device": device,
         "base_url": api_base_url,
         # The defaults are looked up, not asked for: whether a backend takes them does not matter.
         "token": None if token == HUB_TOKEN else token,
         "api_key": None if api_key == API_KEY else api_key,
     }
-    for name, value in given.items():
+    for name, value in asked_for.items():
         if value is not None and name not in taken:
             raise InputError(f"backend {backend!r} takes no {RENAMED[name]}: leave it out, or name another")
     if device is not None:
-        options["device"] = _torch_name(device)
+        if device.has_multiple_devices:
+            raise InputError(f"device must be a single one, but got {device.to_dict()}")
+        options["device"] = device.to_torch_str()
     if api_base_url is not None:
         options["base_url"] = api_base_url
     for name, secret in (("token", token), ("api_key", api_key)):
@@ -61,7 +77,29 @@ def backend_options(
     return options
 
 
-def _torch_name(device: ComponentDevice) -> str:
-    if device.has_multiple_devices:
-        raise InputError(f"device must be a single one, but got {device.to_dict()}")
-    return device.to_torch_str()
+def serialised(name: str, value: Any) -> Any:
+    """The value as `to_dict` writes it.
+
+    Raises:
+        ValueError: a secret that holds its token itself; the message names the argument, not the token.
+    """
+    if not isinstance(value, Secret):
+        return value
+    try:
+        return value.to_dict()
+    except ValueError as error:
+        raise ValueError(
+            f"{name} cannot be serialised, because it holds the key itself: "
+            f'use {name}=Secret.from_env_var("NAME_OF_THE_VARIABLE")'
+        ) from error
+
+
+def key_of(secret: Secret | None) -> str | None:
+    """The key, or None where there is none or its variable is not set."""
+    if secret is None:
+        return None
+    try:
+        value: str | None = secret.resolve_value()
+    except ValueError:  # strict, and not set
+        return None
+    return value

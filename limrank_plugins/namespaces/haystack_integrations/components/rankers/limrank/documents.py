@@ -1,8 +1,8 @@
-"""Haystack documents in and out: duplicates, texts, scores. Nothing here changes what it is given."""
+"""Haystack documents in and out: duplicates, texts, scores. Nothing here changes its arguments."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from haystack import Document
@@ -11,16 +11,6 @@ from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One call of `run`, its arguments checked and its documents without duplicates."""
-
-    query: str
-    documents: list[Document]
-    top_k: int
-    threshold: float | None
 
 
 def deduplicated(documents: Sequence[Document]) -> list[Document]:
@@ -52,27 +42,25 @@ def embedded_text(document: Document, fields: Sequence[str], separator: str) -> 
     return separator.join([*values, document.content if document.content is not None else ""])
 
 
-def ranked(job: Job, ranking: Ranking, explanation_field: str | None) -> list[Document]:
+def ranked(documents: Sequence[Document], ranking: Ranking, explanation_field: str | None) -> list[Document]:
     """New documents in the ranking's order, with its scores."""
-    given = {document.id: document for document in job.documents}
-    found: list[Document] = []
+    by_id = {document.id: document for document in documents}
+    reranked: list[Document] = []
     for hit in ranking:
-        meta = dict(given[hit.id].meta)
+        meta = dict(by_id[hit.id].meta)
         if explanation_field is not None and hit.explanation is not None:
             meta[explanation_field] = hit.explanation
-        found.append(replace(given[hit.id], score=hit.score, meta=meta))
-    return found
+        reranked.append(replace(by_id[hit.id], score=hit.score, meta=meta))
+    return reranked
 
 
-def unjudged(job: Job) -> list[Document]:
-    """The first documents in input order. A retriever's score left on them would pass for a verdict."""
-    return [
-        replace(document, score=None, meta=dict(document.meta)) for document in job.documents[: job.top_k]
-    ]
+def unscored(documents: Sequence[Document]) -> list[Document]:
+    """New documents without a score: a retriever's, left on them, would pass for a verdict."""
+    return [replace(document, score=None, meta=dict(document.meta)) for document in documents]
 
 
 def report(
-    job: Job, ranking: Ranking | None, failures: Sequence[Failure], **about: str | None
+    documents: Sequence[Document], ranking: Ranking | None, failures: Sequence[Failure], **about: str | None
 ) -> dict[str, Any]:
     """The output `meta`: what it cost, what failed, and what is known about each document by its id."""
     hits = ranking.hits if ranking is not None else ()
@@ -82,13 +70,13 @@ def report(
         "failures": [failure._asdict() for failure in failures],
         "repairs": ranking.repairs if ranking is not None else 0,
         "explanations": {hit.id: hit.explanation for hit in hits if hit.explanation is not None},
-        "retrieval_scores": {d.id: d.score for d in job.documents if _finite(d.score) is not None},
+        "retrieval_scores": {d.id: d.score for d in documents if _finite(d.score) is not None},
         "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
     }
 
 
 def _images(document: Document) -> tuple[Image, ...]:
-    """The document's blob where it says that it is a picture."""
+    """The document's blob where it says that it is an image."""
     blob = document.blob
     if blob is None or not (blob.mime_type or "").startswith("image/"):
         return ()

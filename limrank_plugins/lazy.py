@@ -1,0 +1,45 @@
+"""`Lazy`: something expensive that is made at first use, once, whichever thread asks first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """Holds a model or an index. Copies of an object share what its `Lazy` holds; a pickled one is empty.
+
+    Example:
+        >>> model = Lazy()
+        >>> model.get(lambda: "loaded"), model.get(lambda: "loaded again")
+        ('loaded', 'loaded')
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value: T | None = None
+
+    def get(self, make: Callable[[], T]) -> T:
+        """The value; `make` is called where there is none yet, by one thread at a time."""
+        with self._lock:
+            if self._value is None:
+                self._value = make()
+            return self._value
+
+    def pop(self) -> T | None:
+        """The value, if there is one, to be closed by the caller; the next `get` makes another."""
+        with self._lock:
+            value, self._value = self._value, None
+        return value
+
+    def __copy__(self) -> Lazy[T]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Lazy[T]:
+        return self
+
+    def __reduce__(self) -> tuple[type[Lazy[T]], tuple[()]]:
+        return Lazy, ()
