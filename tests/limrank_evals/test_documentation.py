@@ -59,5 +59,4 @@ def test_the_page_says_what_the_code_has():
     for name in re.findall(r"`(load_\w+)`", PAGE):
         assert hasattr(loaders, name)
     assert {name for name in loaders.__all__ if name.startswith("load_")} <= set(re.findall(r"`(\w+)`", PAGE))
-    assert f"up to {paired._EXACT} queries" in PAGE
-    assert f"up to {paired._EXACT_DISCORDANT:,} discordant" in PAGE
+    assert f"up to {paired.EXACT} queries that differ, else {paired.RESAMPLES:,} drawn" in PAGE

@@ -1,21 +1,20 @@
-"""Confidence intervals: the bootstrap for means over queries, Wilson's for accuracies."""
+"""Confidence intervals by scipy: the bootstrap for means over queries, Wilson's for accuracies."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Sequence
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from limrank_plugins.errors import InputError
-
-Method = Literal["bca", "percentile"]
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import InputError, require
 
 RESAMPLES = 10_000
 # Numbers held at once while resampling.
-_CHUNK = 1 << 20
+BATCH = 1 << 20
 
 
 class Interval(NamedTuple):
@@ -26,47 +25,26 @@ class Interval(NamedTuple):
 
 
 def bootstrap(
-    values: Collection[float],
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    method: Method = "bca",
+    values: Collection[float], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
     """The bootstrap interval of a mean over queries (or of a mean difference: give the differences).
+
+    Bias-corrected and accelerated (BCa; Efron 1987).
 
     Args:
         values: one for each query; their order does not matter.
         level: how often such an interval covers the mean, .95.
         resamples: how often the queries are drawn anew, with replacement.
         seed: of the drawing: equal values and seed give equal ends.
-        method: `bca`, bias-corrected and accelerated (Efron 1987), or `percentile`.
 
     Returns:
         The interval; None for fewer than two values, which say nothing about their spread.
 
     Raises:
         InputError: a value that is not finite, a level outside (0, 1), or no resamples.
+        MissingExtra: scipy is not installed.
     """
-    _check_level(level)
-    if resamples < 1:
-        raise InputError(f"resamples must be > 0, but is {resamples}")
-    if method not in ("bca", "percentile"):
-        raise InputError(f"method must be bca or percentile, but is {method!r}")
-    # Sorted: what is drawn must not depend on the order in which queries were read.
-    drawn_from = np.sort(np.asarray(list(values), dtype=np.float64))
-    if not np.isfinite(drawn_from).all():
-        raise InputError("a mean over values that are not finite has no interval")
-    if len(drawn_from) < 2:
-        return None
-    if drawn_from[0] == drawn_from[-1]:
-        return Interval(float(drawn_from[0]), float(drawn_from[0]))
-    means = resampled_means(drawn_from, resamples, seed)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca":
-        tails = _bca(drawn_from, means, tails)
-    low, high = np.quantile(means, tails)
-    return Interval(float(low), float(high))
+    return _interval([values], "BCa", level, resamples, seed)
 
 
 def bootstrap_of_means(
@@ -75,28 +53,17 @@ def bootstrap_of_means(
     """The percentile bootstrap's interval of a mean of groups' means, each counting the same.
 
     Args:
-        groups: values of each, which are drawn anew within it; arguments else as for `bootstrap`.
-        level: how often such an interval covers the mean, .95.
-        resamples: how often the values are drawn anew.
-        seed: of the drawing; every group has dice of its own.
+        groups: values of each, which are drawn anew within it.
+        level, resamples, seed: as for `bootstrap`.
 
     Returns:
         The interval; None where a group has fewer than two values.
 
     Raises:
         InputError: as for `bootstrap`.
+        MissingExtra: scipy is not installed.
     """
-    _check_level(level)
-    if resamples < 1:
-        raise InputError(f"resamples must be > 0, but is {resamples}")
-    drawn_from = [np.sort(np.asarray(list(values), dtype=np.float64)) for values in groups]
-    if not all(np.isfinite(values).all() for values in drawn_from):
-        raise InputError("a mean over values that are not finite has no interval")
-    if not drawn_from or any(len(values) < 2 for values in drawn_from):
-        return None
-    means = [resampled_means(values, resamples, seed + place) for place, values in enumerate(drawn_from)]
-    low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return _interval(groups, "percentile", level, resamples, seed)
 
 
 def wilson(right: int, total: int, *, level: float = 0.95) -> Interval | None:
@@ -106,52 +73,63 @@ def wilson(right: int, total: int, *, level: float = 0.95) -> Interval | None:
 
     Raises:
         InputError: not 0 <= right <= total, or a level outside (0, 1).
+        MissingExtra: scipy is not installed.
     """
     _check_level(level)
     if not 0 <= right <= total:
-        raise InputError(f"{right} of {total} is no accuracy")
+        raise InputError(f"an accuracy must have 0 <= right <= total, but got {right} of {total}")
     if total == 0:
         return None
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, weight = right / total, z * z / total
-    centre = share + weight / 2
-    spread = z * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return Interval(max(0.0, (centre - spread) / (1 + weight)), min(1.0, (centre + spread) / (1 + weight)))
+    stats = require("scipy.stats", "evals", "Wilson's interval")
+    low, high = stats.binomtest(int(right), int(total)).proportion_ci(level, method="wilson")
+    return Interval(float(low), float(high))
 
 
-def resampled_means(values: np.ndarray[Any, Any], resamples: int, seed: int) -> np.ndarray[Any, Any]:
-    """The means of `resamples` samples of the values, each as large as they are, with replacement."""
-    dice = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    step = max(1, _CHUNK // len(values))
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        drawn = dice.integers(0, len(values), (stop - start, len(values)))
-        means[start:stop] = values[drawn].mean(axis=1)
-    return means
+def _interval(
+    groups: Sequence[Collection[float]],
+    method: Literal["BCa", "percentile"],
+    level: float,
+    resamples: int,
+    seed: int,
+) -> Interval | None:
+    _check_level(level)
+    whole_number("resamples", resamples, least=1)
+    # Sorted: what is drawn must not depend on the order in which queries were read.
+    samples = [np.sort(np.asarray(list(values), dtype=np.float64)) for values in groups]
+    if not all(np.isfinite(sample).all() for sample in samples):
+        raise InputError("the values of an interval must be finite numbers, but some are not finite")
+    if not samples or any(len(sample) < 2 for sample in samples):
+        return None
+    if all(sample[0] == sample[-1] for sample in samples):
+        constant = float(np.mean([sample[0] for sample in samples]))
+        return Interval(constant, constant)
+    centre = float(np.mean([sample.mean() for sample in samples]))
+    scale = max(float(np.abs(sample - centre).max()) for sample in samples)
+    stats = require("scipy.stats", "evals", "intervals")
+    longest = max(len(sample) for sample in samples)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of degenerate cases: nan is looked at below
+        found = stats.bootstrap(
+            [(sample - centre) / scale for sample in samples],
+            _mean_of_means,
+            n_resamples=resamples,
+            batch=max(1, BATCH // longest),
+            confidence_level=level,
+            method=method,
+            random_state=np.random.default_rng(seed),
+        )
+    ends = found.confidence_interval
+    if math.isnan(ends[0]) or math.isnan(ends[1]):
+        # All resampled means lie on one side, which happens with few resamples only: BCa is not defined.
+        ends = np.quantile(found.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(centre + scale * float(ends[0]), centre + scale * float(ends[1]))
 
 
-def _bca(
-    values: np.ndarray[Any, Any], means: np.ndarray[Any, Any], tails: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """The tails corrected for bias and skewness (Efron 1987, sections 3 and 4)."""
-    normal = NormalDist()
-    # What each mean without one value misses, up to a factor that cancels.
-    missed = values - values.mean()
-    scale = np.abs(missed).max()
-    apart = (means - values.mean()) / scale
-    # Sums of the same numbers in another order differ in their last bits: they count as equal.
-    below = float((apart < -1e-12).mean() + (np.abs(apart) <= 1e-12).mean() / 2)
-    # All resampled means on one side happen with few resamples only; the ends are then as far as can be.
-    bias = normal.inv_cdf(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))
-    acceleration = float(((missed / scale) ** 3).sum() / (6 * ((missed / scale) ** 2).sum() ** 1.5))
-    corrected = []
-    for tail in tails:
-        shifted = bias + normal.inv_cdf(float(tail))
-        corrected.append(normal.cdf(bias + shifted / max(1e-12, 1 - acceleration * shifted)))
-    return np.array(corrected)
+def _mean_of_means(*samples: np.ndarray[Any, Any], axis: int) -> Any:
+    """Rounded: sums of the same numbers in another order differ in their last bits, and count as equal."""
+    return np.round(sum(sample.mean(axis=axis) for sample in samples) / len(samples), 12)
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise InputError(f"the level must be between 0 and 1, but is {level}")
+        raise InputError(f"level must be > 0 and < 1, but got {level}")

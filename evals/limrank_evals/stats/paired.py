@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from limrank_evals.stats.intervals import BATCH, RESAMPLES
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, require
 
-RESAMPLES = 10_000
-# Up to this many differences every pattern of signs is tried (65,536 of them) instead of a sample.
-_EXACT = 16
-_CHUNK = 1 << 20
-# Up to this many discordant questions McNemar's test is the exact one.
-_EXACT_DISCORDANT = 1000
+# Up to this many differences every pattern of signs is tried (8,192 of them) instead of a sample.
+EXACT = 13
 
 
 class Record(NamedTuple):
@@ -39,34 +36,41 @@ def randomisation_test(
     """The p-value of Fisher's paired randomisation test of a mean difference.
 
     If the two systems were one, the sign of every query's difference would be a coin's: p is the share of
-    sign patterns with a mean at least as far from 0. Exact for up to 16 differences that are not 0;
-    beyond, `resamples` patterns are drawn and p is (hits + 1) / (resamples + 1), which is never 0.
+    sign patterns with a mean at least as far from 0. Exact for up to 13 differences that are not 0; beyond,
+    `resamples` patterns are drawn and p is (hits + 1) / (resamples + 1), which is never 0.
 
     Returns:
         p in (0, 1]; None without differences.
 
     Raises:
         InputError: a difference that is not finite, or no resamples.
+        MissingExtra: scipy is not installed.
     """
-    if resamples < 1:
-        raise InputError(f"resamples must be > 0, but is {resamples}")
-    found = _finite(differences)
-    if not len(found):
+    whole_number("resamples", resamples, least=1)
+    values = _finite(differences)
+    if not len(values):
         return None
-    moved = np.sort(found[found != 0])
-    if not len(moved):
+    moved = np.sort(values[values != 0])
+    if len(moved) < 2:  # both signs of one difference are equally far from 0
         return 1.0
-    # Sums of the same numbers in another order differ in their last bits.
-    reached = abs(moved.sum()) - 1e-9 * np.abs(moved).sum()
-    if len(moved) <= _EXACT:
-        patterns = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
-        return float((np.abs((1 - 2 * patterns) @ moved) >= reached).mean())
-    dice, hits = np.random.default_rng(seed), 0
-    step = max(1, _CHUNK // len(moved))
-    for start in range(0, resamples, step):
-        signs = 1 - 2 * dice.integers(0, 2, (min(step, resamples - start), len(moved)))
-        hits += int((np.abs(signs @ moved) >= reached).sum())
-    return (hits + 1) / (resamples + 1)
+    size = np.abs(moved).sum()
+
+    def distance(signed: np.ndarray[Any, Any], axis: int) -> Any:
+        # Rounded: sums of the same numbers in another order differ in their last bits, and count as equal.
+        return np.round(np.abs(signed.sum(axis=axis)) / size, 9)
+
+    stats = require("scipy.stats", "evals", "the randomisation test")
+    tested = stats.permutation_test(
+        (moved,),
+        distance,
+        permutation_type="samples",
+        # Every pattern where there are no more than this many, which scipy finds out itself.
+        n_resamples=max(resamples, 2 ** len(moved)) if len(moved) <= EXACT else resamples,
+        batch=max(1, BATCH // len(moved)),
+        alternative="greater",
+        random_state=np.random.default_rng(seed),
+    )
+    return float(tested.pvalue)
 
 
 def t_test(differences: Collection[float]) -> float | None:
@@ -74,47 +78,40 @@ def t_test(differences: Collection[float]) -> float | None:
 
     Raises:
         InputError: a difference that is not finite.
-        MissingExtra: scipy, which has Student's distribution, is not installed.
+        MissingExtra: scipy is not installed.
     """
-    found = _finite(differences)
-    count = len(found)
-    if count < 2:
+    values = _finite(differences)
+    if len(values) < 2:
         return None
-    deviation = float(found.std(ddof=1))
-    if deviation == 0:
-        return 1.0 if found[0] == 0 else 0.0
-    t = float(found.mean()) / (deviation / math.sqrt(count))
-    student = require("scipy.special", "evals", "the t-test")
-    return float(2 * student.stdtr(count - 1, -abs(t)))
+    if values.min() == values.max():  # no spread: the statistic is 0 / 0 or infinite
+        return 1.0 if values[0] == 0 else 0.0
+    stats = require("scipy.stats", "evals", "the t-test")
+    return float(stats.ttest_1samp(values, 0.0).pvalue)
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float | None:
-    """The p-value of McNemar's test of two accuracies on the same questions; None without questions.
+    """The p-value of McNemar's exact test of two accuracies on the same questions; None without questions.
 
-    Only the questions that one system alone answered rightly say anything. Up to 1,000 of them, the exact
-    binomial test; beyond, chi-squared with the continuity correction.
+    Only the questions that one system alone answered rightly say anything.
 
     Raises:
         InputError: the two do not answer equally many questions.
+        MissingExtra: scipy is not installed.
     """
     if len(first) != len(second):
         raise InputError(f"{len(first)} and {len(second)} answers are not to the same questions")
     if not len(first):
         return None
-    ours = sum(a and not b for a, b in zip(first, second, strict=True))
-    theirs = sum(b and not a for a, b in zip(first, second, strict=True))
-    discordant = ours + theirs
-    if not discordant:
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    if only_first == only_second:
         return 1.0
-    if discordant <= _EXACT_DISCORDANT:
-        tail = sum(math.comb(discordant, i) for i in range(min(ours, theirs) + 1))
-        return min(1.0, 2 * tail / (1 << discordant))
-    squared = max(0, abs(ours - theirs) - 1) ** 2 / discordant
-    return math.erfc(math.sqrt(squared / 2))
+    stats = require("scipy.stats", "evals", "McNemar's test")
+    return float(stats.binomtest(min(only_first, only_second), only_first + only_second).pvalue)
 
 
 def _finite(differences: Collection[float]) -> np.ndarray[Any, Any]:
-    found = np.asarray(list(differences), dtype=np.float64)
-    if not np.isfinite(found).all():
-        raise InputError("differences that are not finite cannot be tested")
-    return found
+    values = np.asarray(list(differences), dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise InputError("the differences of a test must be finite numbers, but some are not finite")
+    return values

@@ -165,8 +165,8 @@ def test_other_bad_input(files: tuple[Path, Path], tmp_path: Path):
         "ties must be one of": ("--ties", "coin"),
         "needs the first stage's run": ("--ties", "first-stage"),
         "the depth must be > 0": ("--depth", 0),
-        "level must be between": ("--level", 95),
-        "resamples must be > 0": ("--resamples", 0),
+        "level must be > 0 and < 1, but got 95.0": ("--level", 95),
+        "resamples must be a whole number >= 1, but got 0": ("--resamples", 0),
         "there is no file": ("--excluded", tmp_path / "none"),
         "'gold' is relevant for query 'q1' and excluded": ("--excluded", put(tmp_path / "x", "q1 gold")),
     }

@@ -17,27 +17,30 @@ from limrank_plugins.errors import InputError
 DIFFERENCES = st.lists(st.sampled_from([-0.5, -0.25, 0.0, 0.1, 0.25, 0.7]), min_size=1, max_size=8)
 
 
-@given(DIFFERENCES)
-def test_few_differences_try_every_pattern_of_signs(differences: list[float]):
+def every_pattern(differences: list[float]) -> float:
+    """The share of all patterns of signs whose sum is at least as far from 0."""
     reached = abs(sum(differences)) - 1e-9
     patterns = list(itertools.product([1, -1], repeat=len(differences)))
     hits = sum(
         abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= reached for signs in patterns
     )
-    assert randomisation_test(differences) == pytest.approx(hits / len(patterns))
+    return hits / len(patterns)
+
+
+@given(DIFFERENCES)
+def test_few_differences_try_every_pattern_of_signs(differences: list[float]):
+    assert randomisation_test(differences) == pytest.approx(every_pattern(differences))
 
 
 def test_many_differences_are_sampled_near_the_exact_value(monkeypatch: pytest.MonkeyPatch):
     dice = random.Random(6)
     for shift in (0.0, 0.1, 0.25):
-        differences = [dice.gauss(shift, 0.4) for _ in range(14)]
-        exact = randomisation_test(differences)
+        differences = [dice.gauss(shift, 0.4) for _ in range(15)]
+        exact = every_pattern(differences)
+        sampled = randomisation_test(differences, resamples=20_000)
         with monkeypatch.context() as patched:
-            patched.setattr("limrank_evals.stats.paired._EXACT", 0)
-            sampled = randomisation_test(differences, resamples=20_000)
-            patched.setattr("limrank_evals.stats.paired._CHUNK", 999)
+            patched.setattr("limrank_evals.stats.paired.BATCH", 999)
             assert randomisation_test(differences, resamples=20_000) == sampled
-        assert exact is not None
         assert sampled == pytest.approx(exact, abs=4 * math.sqrt(0.25 / 20_000))
     far = [1.0] * 40
     assert randomisation_test(far, resamples=999) == 1 / 1000  # never 0
@@ -78,16 +81,13 @@ def test_mcnemar_counts_coins(answers: list[tuple[bool, bool]]):
     assert mcnemar(second, first) == p
 
 
-def test_mcnemar_beyond_the_exact_one_goes_on_where_it_was():
+def test_mcnemar_of_many_questions_is_the_sum_of_its_tails():
     def answers(ours: int, theirs: int) -> tuple[list[bool], list[bool]]:
         return [True] * ours + [False] * theirs, [False] * ours + [True] * theirs
 
-    exact, beyond = mcnemar(*answers(530, 470)), mcnemar(*answers(530, 471))
-    assert exact is not None
-    assert beyond is not None
-    assert 0.05 < exact < beyond < exact + 0.01
-    squared = (abs(700 - 500) - 1) ** 2 / 1200
-    assert mcnemar(*answers(700, 500)) == pytest.approx(math.erfc(math.sqrt(squared / 2)))
+    for ours, theirs in ((530, 471), (700, 500)):
+        tail = sum(math.comb(ours + theirs, i) for i in range(theirs + 1))
+        assert mcnemar(*answers(ours, theirs)) == pytest.approx(2 * tail / (1 << (ours + theirs)), rel=1e-9)
     assert mcnemar(*answers(600, 600)) == 1.0
 
 
