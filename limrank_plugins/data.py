@@ -121,7 +121,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a recipe found out about one document, before anything is sorted.
+    """What a recipe says about one document, before anything is sorted.
 
     Attributes:
         score: higher is better; None where the document could not be judged.
@@ -141,6 +141,15 @@ class Verdict:
     cut_tokens: int = 0
     repairs: int = 0
     usage: Usage = Usage()
+
+    def with_cost_of(self, other: Verdict) -> Verdict:
+        """This verdict, with what another one on the same document cost added to its own cost."""
+        return replace(
+            self,
+            cut_tokens=max(self.cut_tokens, other.cut_tokens),
+            repairs=self.repairs + other.repairs,
+            usage=self.usage + other.usage,
+        )
 
 
 class Failure(NamedTuple):

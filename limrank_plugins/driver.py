@@ -16,11 +16,9 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from limrank_plugins.answers import Outcome
 from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request, repeated
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import BackendError
-from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
@@ -28,6 +26,8 @@ from limrank_plugins.recipes import Recipe
 from limrank_plugins.reply_store import ReplyStore
 from limrank_plugins.reply_store import To as To  # driver.To is its public name
 from limrank_plugins.store import Store
+from limrank_plugins.ties import in_input_order
+from limrank_plugins.verdicts import Outcome
 
 T = TypeVar("T")
 
@@ -87,34 +87,17 @@ def judge(
             groups = plan.send(answers)
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
-        order = None if finished.value is None else _twins_in_input_order(finished.value, documents)
+        order = None if finished.value is None else in_input_order(finished.value, documents)
         return Outcome(tuple(j if j is not None else Verdict(None) for j in said), order)
 
 
-def _twins_in_input_order(order: list[int], documents: Sequence[Document]) -> list[int]:
-    """Documents that read the same are a tie, however a model was made to tell them apart."""
-
-    def read(i: int) -> tuple[str, tuple[Image, ...], float | None]:
-        return documents[i].passage, documents[i].images, documents[i].prior
-
-    members: dict[tuple[str, tuple[Image, ...], float | None], list[int]] = {}
-    for i in order:
-        members.setdefault(read(i), []).append(i)
-    queues = {key: iter(sorted(twins)) for key, twins in members.items()}
-    return [next(queues[read(i)]) for i in order]
-
-
 def _merged(before: Verdict | None, now: Verdict) -> Verdict:
-    """What was said about a document in one group after another: the last answer, all of the cost."""
+    """One verdict of those on a document in one group after another: the last usable one, all of the cost."""
     if before is None:
         return now
-    last = before if now.failure is not None and before.failure is None else now
-    return replace(
-        last,
-        cut_tokens=max(before.cut_tokens, now.cut_tokens),
-        repairs=before.repairs + now.repairs,
-        usage=before.usage + now.usage,
-    )
+    if now.failure is not None and before.failure is None:
+        return before.with_cost_of(now)
+    return now.with_cost_of(before)
 
 
 def run(program: Addressed[T], store: Store | None = None) -> T:

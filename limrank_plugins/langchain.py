@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins import data
-from limrank_plugins.arrange import check_cut
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.lazy import Lazy
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted

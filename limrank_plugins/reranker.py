@@ -10,9 +10,7 @@ from functools import partial
 from typing import Any, Self
 
 from limrank_plugins import driver
-from limrank_plugins.answers import Outcome
 from limrank_plugins.arguments import Thinking, backend_for, check_backend, check_on_failure, settings_for
-from limrank_plugins.arrange import check_cut, to_ranking
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
@@ -20,12 +18,13 @@ from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed
 from limrank_plugins.parts import build_parts
 from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.rankings import check_cut, to_ranking
 from limrank_plugins.recipes import Recipe, load_recipe
-from limrank_plugins.recipes.cascade import thinking_where_it_matters, with_budget
+from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
 from limrank_plugins.store import Store
-from limrank_plugins.wrappers import Ask
+from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
-from limrank_plugins.wrappers.twins import once_each
+from limrank_plugins.wrappers.duplicates import once_each
 
 
 class Reranker:
@@ -90,7 +89,7 @@ class Reranker:
         self.reasoning: Thinking | None = reasoning if reasoning is not None else chosen.reasoning
         self.budget = None if budget is None else str(budget)
         if reasoning == "auto":
-            chosen = thinking_where_it_matters(chosen, budget)
+            chosen = auto_reasoning(chosen, budget)
         elif budget is not None:
             chosen = with_budget(chosen, budget)
         self.recipe = chosen
@@ -287,8 +286,8 @@ class Reranker:
 
     def _judged(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         if self.recipe.wrapper is not None:
-            asks = [Ask(part.recipe, partial(part._judged, query)) for part in self.parts]
-            return once_each(documents, partial(self.recipe.wrapper, query, parts=asks))
+            rankers = [partial(part._judged, query) for part in self.parts]
+            return once_each(documents, partial(self.recipe.wrapper, query, parts=rankers))
         judged = driver.judge(self.recipe, self.template, self.settings, query, documents)
         return driver.on(self.backend, judged)
 

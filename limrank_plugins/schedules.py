@@ -2,7 +2,7 @@
 
 A schedule is called with the number of documents and gives a generator that knows no model: it
 yields a list of groups (tuples of input positions) that may be asked about at the same time,
-receives an `Answer` for each, and returns the final order of input positions, or None where the
+receives a `GroupVerdict` for each, and returns the final order of input positions, or None where the
 answers' own scores are the result.
 
 Sources: RankGPT's sliding window (arXiv 2304.09542), setwise heap and bubble sort (2310.09497),
@@ -16,11 +16,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from limrank_plugins.answers import Answer
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
+from limrank_plugins.ties import best_first
+from limrank_plugins.verdicts import GroupVerdict
 
 Group = tuple[int, ...]
-Plan = Generator[list[Group], Sequence[Answer], list[int] | None]
+Plan = Generator[list[Group], Sequence[GroupVerdict], list[int] | None]
 
 
 class Schedule(Protocol):
@@ -55,7 +57,7 @@ class Chunks:
     size: int = 1
 
     def __post_init__(self) -> None:
-        _at_least(self.size, 1, "size")
+        whole_number("size", self.size, least=1)
 
     def __call__(self, count: int) -> Plan:
         """ceil(count / size) groups."""
@@ -82,9 +84,9 @@ class SlidingWindow:
     passes: int = 1
 
     def __post_init__(self) -> None:
-        _at_least(self.window, 2, "window")
-        _at_least(self.stride, 1, "stride")
-        _at_least(self.passes, 1, "passes")
+        whole_number("window", self.window, least=2)
+        whole_number("stride", self.stride, least=1)
+        whole_number("passes", self.passes, least=1)
         if self.stride >= self.window:
             raise InputError(
                 f"stride must be smaller than window, or documents cannot pass from one to the next, "
@@ -136,8 +138,8 @@ class HeapTopK:
     top: int = 10
 
     def __post_init__(self) -> None:
-        _at_least(self.children, 1, "children")
-        _at_least(self.top, 1, "top")
+        whole_number("children", self.children, least=1)
+        whole_number("top", self.top, least=1)
 
     def __call__(self, count: int) -> Plan:
         """One group at a time."""
@@ -156,7 +158,7 @@ class HeapTopK:
         chosen = set(best)
         return best + [i for i in range(count) if i not in chosen]
 
-    def _sift(self, heap: list[int], node: int) -> Generator[list[Group], Sequence[Answer], None]:
+    def _sift(self, heap: list[int], node: int) -> Generator[list[Group], Sequence[GroupVerdict], None]:
         while True:
             first = node * self.children + 1
             places = [node, *range(first, min(first + self.children, len(heap)))]
@@ -202,8 +204,8 @@ class BubbleTopK:
     top: int = 10
 
     def __post_init__(self) -> None:
-        _at_least(self.window, 2, "window")
-        _at_least(self.top, 1, "top")
+        whole_number("window", self.window, least=2)
+        whole_number("top", self.top, least=1)
 
     def __call__(self, count: int) -> Plan:
         """One group at a time."""
@@ -245,21 +247,16 @@ class AllPairs:
         answers = yield [group for i, j in pairs for group in ((i, j), (j, i))]
         points = [0.0] * count
         for number, (i, j) in enumerate(pairs):
-            one, other = answers[2 * number].choice(), answers[2 * number + 1].choice()
-            if (one, other) == (0, 1):
+            choices = answers[2 * number].choice(), answers[2 * number + 1].choice()
+            if choices == (0, 1):
                 points[i] += 1
-            elif (one, other) == (1, 0):
+            elif choices == (1, 0):
                 points[j] += 1
             else:
                 points[i] += 0.5
                 points[j] += 0.5
-        return sorted(range(count), key=lambda i: (-points[i], i))
+        return best_first(points)
 
     def calls(self, count: int) -> int:
         """Exact."""
         return count * (count - 1)
-
-
-def _at_least(value: int, least: int, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number >= {least}, but got {value!r}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from limrank_plugins.answers import Outcome
 from limrank_plugins.data import Document, Query, Usage, Verdict
-from limrank_plugins.wrappers import Ask
+from limrank_plugins.verdicts import Outcome
 
 QUERY = Query("q")
 
@@ -35,16 +34,12 @@ class Part:
         )
         self.asked: list[list[str]] = []
 
-    def about(self, documents: Sequence[Document]) -> Generator[list[Any], list[Any], Outcome]:
+    def rank(self, documents: Sequence[Document]) -> Generator[list[Any], list[Any], Outcome]:
         texts = [document.text for document in documents]
         self.asked.append(texts)
         yield ["a question"]
         verdicts = tuple(self.say(text) for text in texts)
         return Outcome(verdicts, None if self.order is None else self.order(texts))
-
-    @property
-    def ask(self) -> Ask:
-        return Ask(self, self.about)
 
 
 def numbers(size: int) -> list[Document]:

@@ -20,13 +20,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from limrank_plugins.arrange import check_cut
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import Candidate, check_trec_ids, ranking_record, read_queries, read_run, write_run
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 

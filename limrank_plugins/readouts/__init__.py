@@ -1,6 +1,6 @@
 """What is read from a model about a group of documents: one readout per file.
 
-A readout turns (query, documents) into questions, and what the model replies into an `Answer`
+A readout turns (query, documents) into questions, and what the model replies into a `GroupVerdict`
 about the group. It is a generator (`Program`): it does no I/O and knows no backend.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from limrank_plugins.answers import Answer
 from limrank_plugins.backends.protocols import Program
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.prompts import Template
+from limrank_plugins.verdicts import GroupVerdict
 
 Reasoning = Literal["full", "none"]
 
@@ -79,5 +79,5 @@ class Readout(Protocol):
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Answer]:
-        """Say something about the documents of one group: `Scores`, `Ordered` or `Chosen`."""
+    ) -> Program[GroupVerdict]:
+        """Say something about the documents of one group: `Scores`, `Order` or `Choice`."""

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import (
     Attend,
     Attended,
@@ -29,6 +28,8 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grouped import arrangements, cuts, listed
 from limrank_plugins.readouts.labels import NUMERIC, Labels
+from limrank_plugins.ties import same_text
+from limrank_plugins.verdicts import Scores
 
 CONTENT_FREE = "N/A"
 
@@ -85,7 +86,7 @@ class Attention:
                 found.append([by_document[i] for i in range(len(documents))])
         if not found:
             return Scores(_noted([Verdict(None, failure=failures[0]) for _ in documents], usage, 0))
-        means = _of_twins(documents, [_mean(scores) for scores in zip(*found, strict=True)])
+        means = _tied(documents, [_mean(scores) for scores in zip(*found, strict=True)])
         cut = cuts(
             shown,
             [several[0] for several in prompts],
@@ -136,13 +137,13 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _of_twins(documents: Sequence[Document], means: Sequence[float | None]) -> list[float | None]:
-    """Documents that read the same are a tie, wherever they were shown."""
-    twins: dict[tuple[Any, ...], list[float | None]] = {}
-    keys = [(document.passage, document.images) for document in documents]
-    for key, mean in zip(keys, means, strict=True):
-        twins.setdefault(key, []).append(mean)
-    return [_mean(twins[key]) for key in keys]
+def _tied(documents: Sequence[Document], means: Sequence[float | None]) -> list[float | None]:
+    """Documents that read the same are a tie, wherever they were shown: each gets their mean."""
+    first = same_text(documents, priors=False)
+    members: dict[int, list[float | None]] = {}
+    for position, mean in zip(first, means, strict=True):
+        members.setdefault(position, []).append(mean)
+    return [_mean(members[position]) for position in first]
 
 
 def _judged(document: Document, score: float | None, cut: int) -> Verdict:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Classifies, Classify, Failed, Numbers, Program, Reply
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.prompts import Template, instructed
@@ -19,6 +18,7 @@ from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grouped import arrangements
 from limrank_plugins.readouts.pairs import Activation, activated, check_activation, sigmoid, unseen
 from limrank_plugins.segments import clean_text
+from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Generates, Program, ReadLabels, ReadsLabels
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
@@ -19,6 +18,7 @@ from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.reading import read_grade
 from limrank_plugins.readouts.yes_no import mean_of, verdict
 from limrank_plugins.segments import Prompt
+from limrank_plugins.verdicts import Scores
 
 # The lines between which Retro*'s prompt shows its query and its document.
 _FENCE = re.compile(r"\[(\s{0,3}(?:begin|end)\s{1,3}of\s{1,3}(?:query|document)\s{0,3})\]", re.IGNORECASE)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, LabelReading, Program, ReadLabels, ReadsLabels, Reply
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
@@ -19,6 +18,7 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grouped import arrangements, cuts, listed
 from limrank_plugins.readouts.labels import ALPHABETIC, Labels
+from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Ordered
 from limrank_plugins.backends.protocols import Generates, Program
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
@@ -16,6 +15,8 @@ from limrank_plugins.readouts.grouped import arrangements, cuts, listed, write
 from limrank_plugins.readouts.labels import NUMERIC, Labels
 from limrank_plugins.readouts.priors import PriorLines
 from limrank_plugins.readouts.reading import read_order
+from limrank_plugins.ties import best_first
+from limrank_plugins.verdicts import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class GenerateOrder:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Ordered]:
+    ) -> Program[Order]:
         """Order the group; see `Readout.ask`. No answer: the order as it is, marked as failed."""
         if template is None:
             raise InputError("a readout of orders needs a template")
@@ -75,9 +76,9 @@ class GenerateOrder:
                 repairs += 1
         answered = [i for i, one in enumerate(written) if one.failure is None]
         if not answered:
-            return Ordered(tuple(range(size)), failure=written[0].failure, usage=usage)
-        return Ordered(
-            tuple(sorted(range(size), key=lambda i: (places[i], i))),
+            return Order(tuple(range(size)), failure=written[0].failure, usage=usage)
+        return Order(
+            tuple(best_first([-place for place in places])),
             explanation=written[answered[0]].thought,
             repairs=repairs,
             cut_tokens=cuts(shown, prompts, [one.cut_tokens for one in written]),

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, Numbers, Program, Reply, ScorePair, ScoresPairs
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import clean_text
+from limrank_plugins.verdicts import Scores
 
 Activation = Literal["none", "sigmoid"]
 

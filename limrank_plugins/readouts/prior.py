@@ -6,11 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Reply, Request
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
+from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from limrank_plugins.answers import Chosen
 from limrank_plugins.backends.protocols import Generates, Program, ReadsLabels
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
@@ -18,6 +17,8 @@ from limrank_plugins.readouts.label_scores import read_labels
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.reading import read_choice
+from limrank_plugins.ties import best_first
+from limrank_plugins.verdicts import Choice
 
 
 class Selects(Protocol):
@@ -36,7 +37,7 @@ class Selects(Protocol):
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Chosen]:
+    ) -> Program[Choice]:
         """As for `Readout`."""
 
 
@@ -66,7 +67,7 @@ class GenerateSelect:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Chosen]:
+    ) -> Program[Choice]:
         """Choose from the group; see `Readout.ask`."""
         if template is None:
             raise InputError("a readout of choices needs a template")
@@ -91,9 +92,9 @@ class GenerateSelect:
             if choice is not None:
                 votes[choice] += 1
         if not thoughts:
-            return Chosen(None, size, failure=written[0].failure, usage=usage)
-        winner = min(votes, key=lambda i: (-votes[i], i)) if votes else None
-        return Chosen(
+            return Choice(None, size, failure=written[0].failure, usage=usage)
+        winner = best_first([votes[i] for i in range(size)])[0] if votes else None
+        return Choice(
             winner,
             size,
             explanation=thoughts[winner],
@@ -124,14 +125,14 @@ class LabelSelect:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Chosen]:
+    ) -> Program[Choice]:
         """Choose from the group; see `Readout.ask`."""
         size = len(documents)
         read = yield from read_labels(query, documents, template, settings, self.labels)
         if read.failure is not None:
-            return Chosen(None, size, failure=read.failure, usage=read.usage)
+            return Choice(None, size, failure=read.failure, usage=read.usage)
         best = max(read.values)
-        return Chosen(
+        return Choice(
             None if min(read.values) == best else read.values.index(best),
             size,
             repairs=read.repairs,
@@ -161,11 +162,11 @@ class Symmetrised:
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
-    ) -> Program[Chosen]:
+    ) -> Program[Choice]:
         """Choose from the group; see `Readout.ask`."""
         size = len(documents)
         champion, agreed = 0, False
-        answers: list[Chosen] = []
+        answers: list[Choice] = []
         cut = [0] * size
         for rival in range(1, size):
             pair = [(champion, rival), (rival, champion)]
@@ -188,7 +189,7 @@ class Symmetrised:
         for answer in answers:
             usage = usage + answer.usage
         explained = [answer.explanation for answer in answers if answer.explanation is not None]
-        return Chosen(
+        return Choice(
             champion if agreed and failure is None else None,
             size,
             explanation=explained[-1] if explained else None,

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Embedded, Encode, Encodes, Failed, Program, Request
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import clean_text
+from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)

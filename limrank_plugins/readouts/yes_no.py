@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import (
     Failed,
     Generate,
@@ -29,6 +28,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Intent, Template, instructed, intended
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import Prompt, Segment, clean_text
+from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
-"""A cheap recipe first, a dear one on the head of its ranking; and thinking only where it matters."""
+"""A cheap recipe first, a dear one on the head of its ranking; and reasoning only where it matters."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import Part, Recipe, load_recipe, part_name
+from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes._options import part_name
+from limrank_plugins.wrappers.auto_reasoning import AutoReasoning
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.cascade import Cascade
-from limrank_plugins.wrappers.contenders import Contenders
 
 
 def recipe(
@@ -34,9 +35,9 @@ def recipe(
         InputError: a value that cannot be used, or a `then` that a budget cannot stop.
     """
     names = part_name(first, "first"), part_name(then, "then")
-    known = [load_recipe(name) for name in names]
-    wrapper = Cascade(Budget(tokens=tokens, seconds=seconds), top).of(known)
-    last = known[-1]
+    parts = [load_recipe(name) for name in names]
+    wrapper = Cascade(Budget(tokens=tokens, seconds=seconds), top).of(parts)
+    last = parts[-1]
     return Recipe(
         name="cascade",
         summary=f"a cheap recipe ({names[0]}) ranks the list, a dear one ({names[1]}) the first {top} of it",
@@ -57,7 +58,7 @@ def recipe(
     )
 
 
-def thinking_where_it_matters(inner: Recipe, budget: str | Budget | None) -> Recipe:
+def auto_reasoning(inner: Recipe, budget: str | Budget | None) -> Recipe:
     """`reasoning="auto"`: the recipe without reasoning, then with it where that can change the top.
 
     Raises:
@@ -65,7 +66,7 @@ def thinking_where_it_matters(inner: Recipe, budget: str | Budget | None) -> Rec
     """
     if inner.reasoning is None:
         raise InputError(f"recipe {inner.name!r} has no reasoning to switch on; leave reasoning out")
-    wrapper = Contenders(Budget.of(budget)).of([inner, inner])
+    wrapper = AutoReasoning(Budget.of(budget)).of([inner, inner])
     return replace(
         inner,
         readout=None,
@@ -76,18 +77,18 @@ def thinking_where_it_matters(inner: Recipe, budget: str | Budget | None) -> Rec
     )
 
 
-def with_budget(made: Recipe, budget: str | Budget) -> Recipe:
+def with_budget(recipe: Recipe, budget: str | Budget) -> Recipe:
     """A cascade with another budget.
 
     Raises:
         InputError: the recipe is no cascade, or its second part cannot be held to the budget.
     """
-    if not isinstance(made.wrapper, Cascade | Contenders):
+    if not isinstance(recipe.wrapper, Cascade | AutoReasoning):
         raise InputError(f"budget={str(budget)!r} needs reasoning='auto' or recipe 'cascade'")
     parts = [
-        part.recipe if isinstance(part.recipe, Recipe) else load_recipe(part.recipe) for part in made.parts
+        part.recipe if isinstance(part.recipe, Recipe) else load_recipe(part.recipe) for part in recipe.parts
     ]
-    return replace(made, wrapper=replace(made.wrapper, budget=Budget.of(budget)).of(parts))
+    return replace(recipe, wrapper=replace(recipe.wrapper, budget=Budget.of(budget)).of(parts))
 
 
 RECIPE = recipe()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import Part, Recipe, load_recipe, part_names
+from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes._options import part_names
 from limrank_plugins.wrappers.fuse import Fuse
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from limrank_plugins.recipes import Recipe, part_name
+from limrank_plugins.recipes import Recipe
+from limrank_plugins.recipes._options import part_name
 from limrank_plugins.recipes.vote import voted
 from limrank_plugins.wrappers.vote import Vote
 

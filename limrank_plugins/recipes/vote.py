@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from limrank_plugins.recipes import Part, Recipe, load_recipe, part_name
+from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes._options import part_name
 from limrank_plugins.wrappers.vote import Vote
 
 

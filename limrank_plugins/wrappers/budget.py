@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 
@@ -34,11 +34,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("documents", "tokens"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"a budget's {name} must be a whole number > 0, but got {value!r}")
-        if self.seconds is not None and not _positive(self.seconds):
-            raise InputError(f"a budget's seconds must be a number > 0, but got {self.seconds!r}")
+            if getattr(self, name) is not None:
+                whole_number(f"a budget's {name}", getattr(self, name), least=1)
+        if self.seconds is not None:
+            finite_number("a budget's seconds", self.seconds, above=0)
 
     @classmethod
     def of(cls, budget: str | Budget | None) -> Self:
@@ -51,14 +50,14 @@ class Budget:
             return budget
         amounts: dict[str, str] = {}
         for part in str(budget).split(",") if budget is not None else ():
-            read = _AMOUNT.fullmatch(part)
-            unit = read[2].rstrip("s") + "s" if read is not None else ""
-            if read is None or unit in amounts or (unit != "seconds" and "." in read[1]):
+            match = _AMOUNT.fullmatch(part)
+            unit = match[2].rstrip("s") + "s" if match is not None else ""
+            if match is None or unit in amounts or (unit != "seconds" and "." in match[1]):
                 raise InputError(
                     f"a budget is written like '20 documents', '50000 tokens' or '5 seconds', or several "
                     f"of them with commas between, but got {budget!r}"
                 )
-            amounts[unit] = read[1]
+            amounts[unit] = match[1]
         return cls(
             documents=int(amounts["documents"]) if "documents" in amounts else None,
             tokens=int(amounts["tokens"]) if "tokens" in amounts else None,
@@ -86,15 +85,3 @@ class Budget:
         if self.tokens is not None and computed >= self.tokens:
             return True
         return self.seconds is not None and usage.seconds >= self.seconds
-
-
-def _positive(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value > 0
-
-
-def check_top(top: object) -> None:
-    """Raise an `InputError` for a number of documents that cannot be meant."""
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise InputError(f"top must be a whole number > 0, but got {top!r}")

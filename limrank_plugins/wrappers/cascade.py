@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from limrank_plugins.answers import Outcome
-from limrank_plugins.data import Document, Query, ScoreKind, Verdict
+from limrank_plugins.checks import whole_number
+from limrank_plugins.data import Document, Query, ScoreKind, Usage, Verdict
 from limrank_plugins.errors import InputError
-from limrank_plugins.wrappers import Ask, Asked, Facts, after, spent_on
-from limrank_plugins.wrappers.budget import Budget, check_top
+from limrank_plugins.recipe import OutcomeProgram, PartRanker, Recipe
+from limrank_plugins.verdicts import Outcome
+from limrank_plugins.wrappers.budget import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class Cascade:
     score_kind: ClassVar[ScoreKind] = "rank"
 
     def __post_init__(self) -> None:
-        check_top(self.top)
+        whole_number("top", self.top, least=1)
 
-    def of(self, parts: Sequence[Facts]) -> Self:
+    def of(self, parts: Sequence[Recipe]) -> Self:
         """Two parts, and a budget that the second one can be held to."""
         if len(parts) != 2:
             raise InputError(f"a cascade is made of two recipes, but got {len(parts)}")
@@ -45,28 +46,30 @@ class Cascade:
             )
         return self
 
-    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+    def __call__(
+        self, query: Query, documents: Sequence[Document], parts: Sequence[PartRanker]
+    ) -> OutcomeProgram:
         """See the class."""
         cheap, dear = parts
         if len(documents) < 2:
             return Outcome(tuple(Verdict(None) for _ in documents), list(range(len(documents))))
-        first = yield from cheap.about(documents)
-        said = first.reasons_given()
-        ranked = [i for i in first.best_first() if said[i].failure is None]
-        head = ranked[: self.budget.documents if self.budget.documents is not None else self.top]
+        first = yield from cheap(documents)
+        verdicts = first.with_reasons()
+        ranking = [i for i in first.best_first() if verdicts[i].failure is None]
+        head = ranking[: self.budget.documents if self.budget.documents is not None else self.top]
         judged: list[int] = []
-        found: list[Verdict] = []
+        dear_verdicts: list[Verdict] = []
         order: list[int] | None = None
         for wave in self.budget.waves(head):
-            outcome = yield from dear.about([documents[i] for i in wave])
+            outcome = yield from dear([documents[i] for i in wave])
             judged += wave
-            found += outcome.reasons_given()
+            dear_verdicts += outcome.with_reasons()
             order = outcome.order
-            if self.budget.spent(spent_on(found)):
+            if self.budget.spent(sum((verdict.usage for verdict in dear_verdicts), Usage())):
                 break
-        for i, verdict in zip(judged, found, strict=True):
-            said[i] = after(said[i], verdict)
+        for i, verdict in zip(judged, dear_verdicts, strict=True):
+            verdicts[i] = verdict.with_cost_of(verdicts[i])
         # There is an order only where one wave was all: several are asked of recipes that score one by one.
-        settled = [judged[at] for at in Outcome(tuple(found), order).best_first()]
-        failed = sorted(set(range(len(documents))).difference(ranked))
-        return Outcome(tuple(said), [*settled, *ranked[len(judged) :], *failed])
+        settled = [judged[place] for place in Outcome(tuple(dear_verdicts), order).best_first()]
+        failed = sorted(set(range(len(documents))).difference(ranking))
+        return Outcome(tuple(verdicts), [*settled, *ranking[len(judged) :], *failed])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
-from limrank_plugins.answers import Outcome
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.wrappers import Ask, Asked, Facts, after
+from limrank_plugins.recipe import OutcomeProgram, PartRanker, Recipe
+from limrank_plugins.ties import score_keys, shared_ranks
+from limrank_plugins.verdicts import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,11 @@ class Fuse:
     def __post_init__(self) -> None:
         if self.method not in ("rrf", "minmax"):
             raise InputError(f"method must be 'rrf' or 'minmax', but got {self.method!r}")
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 0:
-            raise InputError(f"k must be a whole number >= 0, but got {self.k!r}")
+        whole_number("k", self.k, least=0)
         if self.weights and not (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf):
             raise InputError(f"weights must be numbers >= 0, not all of them 0, but got {self.weights}")
 
-    def of(self, parts: Sequence[Facts]) -> Self:
+    def of(self, parts: Sequence[Recipe]) -> Self:
         """At least two parts, a weight for each, and scores in each where scores are fused."""
         if len(parts) < 2:
             raise InputError(f"there must be at least two recipes to fuse, but got {len(parts)}")
@@ -53,28 +54,23 @@ class Fuse:
             raise InputError(f"recipe {without[0]!r} gives no scores: use method=rrf")
         return self
 
-    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+    def __call__(
+        self, query: Query, documents: Sequence[Document], parts: Sequence[PartRanker]
+    ) -> OutcomeProgram:
         """See the class."""
-        found = yield from together([part.about(documents) for part in parts])
+        outcomes = yield from together([rank(documents) for rank in parts])
         weights = self.weights if self.weights else (1.0,) * len(parts)
-        total = [0.0] * len(documents)
-        said: list[Verdict] | None = None
-        for outcome, weight in zip(found, weights, strict=True):
-            verdicts = outcome.reasons_given()
+        totals = [0.0] * len(documents)
+        merged: list[Verdict] = []
+        for outcome, weight in zip(outcomes, weights, strict=True):
+            verdicts = outcome.with_reasons()
             for i, value in self._values(outcome, verdicts).items():
-                total[i] += weight * value
-            said = verdicts if said is None else [_both(*pair) for pair in zip(said, verdicts, strict=True)]
+                totals[i] += weight * value
+            merged = [_both(*pair) for pair in zip(merged, verdicts, strict=True)] if merged else verdicts
         return Outcome(
             tuple(
-                Verdict(
-                    None if verdict.failure is not None else score,
-                    explanation=verdict.explanation,
-                    failure=verdict.failure,
-                    cut_tokens=verdict.cut_tokens,
-                    repairs=verdict.repairs,
-                    usage=verdict.usage,
-                )
-                for verdict, score in zip(said or [], total, strict=True)
+                replace(verdict, score=None if verdict.failure is not None else total, tie=None)
+                for verdict, total in zip(merged, totals, strict=True)
             )
         )
 
@@ -82,7 +78,8 @@ class Fuse:
         """By position, what a part gives to each document it judged, before it is weighted."""
         if self.method == "rrf":
             judged = [i for i in outcome.best_first() if verdicts[i].failure is None]
-            return {i: 1 / (self.k + rank) for i, rank in zip(judged, _ranks(judged, outcome), strict=True)}
+            keys = judged if outcome.order is not None else score_keys([verdicts[i] for i in judged])
+            return {i: 1 / (self.k + rank) for i, rank in zip(judged, shared_ranks(keys), strict=True)}
         scores = {i: j.score for i, j in enumerate(verdicts) if j.score is not None}
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
         # Halved where the difference of two large numbers of opposite sign would overflow.
@@ -91,26 +88,10 @@ class Fuse:
         return {i: (s * by - low * by) / span if high > low else 0.0 for i, s in scores.items()}
 
 
-def _ranks(judged: Sequence[int], outcome: Outcome) -> list[int]:
-    """From 1; documents with equal scores (and tie-breakers) share the first of their ranks."""
-    if outcome.order is not None:
-        return list(range(1, len(judged) + 1))
-    said = [outcome.verdicts[i] for i in judged]
-    # As in `arrange`: a tie-breaker that only some documents have is none.
-    use_ties = all(verdict.tie is not None for verdict in said)
-    first: dict[object, int] = {}
-    keys = [(verdict.score, verdict.tie if use_ties else None) for verdict in said]
-    return [first.setdefault(key, rank) for rank, key in enumerate(keys, start=1)]
-
-
 def _both(before: Verdict, now: Verdict) -> Verdict:
-    """A document that failed in one of the parts has failed; the last thought about it is kept."""
-    merged = after(before, now)
-    return Verdict(
-        merged.score,
+    """A document that failed in one of the parts has failed; the last reasoning about it is kept."""
+    return replace(
+        now.with_cost_of(before),
         explanation=now.explanation if now.explanation is not None else before.explanation,
         failure=before.failure if before.failure is not None else now.failure,
-        cut_tokens=merged.cut_tokens,
-        repairs=merged.repairs,
-        usage=merged.usage,
     )

@@ -1,4 +1,4 @@
-"""One recipe asked about the list in several orders: what it says every time is what it means.
+"""One recipe asked about the list in several orders: its mean answer counts.
 
 Language models favour places in a list; the mean over orders does not (permutation self-consistency,
 arXiv 2310.07712, with Borda's count).
@@ -6,19 +6,19 @@ arXiv 2310.07712, with Borda's count).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from limrank_plugins.answers import Outcome, arrange
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, ScoreKind, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.wrappers import Ask, Asked, Facts, after
+from limrank_plugins.recipe import OutcomeProgram, PartRanker, Recipe
+from limrank_plugins.seeding import seeded
+from limrank_plugins.verdicts import Outcome, ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +43,35 @@ class Vote:
     score_kind: ScoreKind = "rank"
 
     def __post_init__(self) -> None:
-        if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 2:
-            raise InputError(f"times must be a whole number >= 2, but got {self.times!r}")
+        whole_number("times", self.times, least=2)
         if self.mirrored and self.times != 2:
             raise InputError(f"a list has two directions: mirrored needs times=2, but got {self.times}")
 
-    def of(self, parts: Sequence[Facts]) -> Self:
+    def of(self, parts: Sequence[Recipe]) -> Self:
         """One part."""
         if len(parts) != 1:
             raise InputError(f"a vote is held on one recipe, but got {len(parts)}")
         return replace(self, comparable=parts[0].comparable, score_kind=parts[0].score_kind)
 
-    def __call__(self, query: Query, documents: Sequence[Document], parts: Sequence[Ask]) -> Asked:
+    def __call__(
+        self, query: Query, documents: Sequence[Document], parts: Sequence[PartRanker]
+    ) -> OutcomeProgram:
         """See the class."""
-        (part,) = parts
+        (rank,) = parts
         orders = self._orders(documents)
-        found = yield from together([part.about([documents[i] for i in order]) for order in orders])
-        size = len(documents)
-        votes: list[list[float]] = [[] for _ in range(size)]
-        said: list[Verdict | None] = [None] * size
-        scored = all(outcome.order is None for outcome in found)
-        for order, outcome in zip(orders, found, strict=True):
+        outcomes = yield from together([rank([documents[i] for i in order]) for order in orders])
+        votes: list[list[float]] = [[] for _ in documents]
+        merged: list[Verdict | None] = [None] * len(documents)
+        scored = all(outcome.order is None for outcome in outcomes)
+        for order, outcome in zip(orders, outcomes, strict=True):
             places = {position: place for place, position in enumerate(outcome.best_first())}
-            for position, verdict in enumerate(outcome.reasons_given()):
+            for position, verdict in enumerate(outcome.with_reasons()):
                 i = order[position]
                 if verdict.failure is None:
                     votes[i].append(
                         verdict.score if scored and verdict.score is not None else -places[position]
                     )
-                said[i] = _merged(said[i], verdict)
+                merged[i] = _merged(merged[i], verdict)
         verdicts = tuple(
             replace(
                 verdict,
@@ -80,10 +80,10 @@ class Vote:
                 failure=None if votes[i] else verdict.failure,
                 repairs=verdict.repairs + (len(orders) - len(votes[i]) if votes[i] else 0),
             )
-            for i, verdict in enumerate(said)
+            for i, verdict in enumerate(merged)
             if verdict is not None
         )
-        return Outcome(verdicts, None if scored else arrange(verdicts))
+        return Outcome(verdicts, None if scored else ranked(verdicts))
 
     def _orders(self, documents: Sequence[Document]) -> list[list[int]]:
         """The first stage's order, and the others."""
@@ -97,14 +97,15 @@ class Vote:
         for time in range(1, self.times):
             name = json.dumps([self.seed, time, group])
             shuffled = list(straight)
-            random.Random(hashlib.sha256(name.encode("ascii")).digest()).shuffle(shuffled)
+            seeded(name).shuffle(shuffled)
             orders.append(shuffled)
         return orders
 
 
 def _merged(before: Verdict | None, now: Verdict) -> Verdict:
-    """The first answer's words, the cost of all."""
+    """The first usable verdict, the cost of both."""
     if before is None:
         return now
-    kept = now if before.failure is not None and now.failure is None else before
-    return replace(after(before, now), explanation=kept.explanation, failure=kept.failure, score=kept.score)
+    if before.failure is not None and now.failure is None:
+        return now.with_cost_of(before)
+    return before.with_cost_of(now)

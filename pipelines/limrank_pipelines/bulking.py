@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from limrank_pipelines.bulk import Plan, partitions, todo, work_alone, write_jobs
-from limrank_plugins.arrange import check_cut
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries, read_run
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 

@@ -24,8 +24,8 @@ sys.path.insert(0, FOLDER)
 from llmrankers.rankers import SearchResult  # noqa: E402
 from llmrankers.setwise import SetwiseLlmRanker  # noqa: E402
 
-from limrank_plugins.answers import Chosen  # noqa: E402
 from limrank_plugins.schedules import BubbleTopK, HeapTopK, Schedule  # noqa: E402
+from limrank_plugins.verdicts import Choice  # noqa: E402
 
 CASES = 3000
 
@@ -60,7 +60,7 @@ def ours(worth: list[int], schedule: Schedule) -> tuple[list[int], list[int]]:
         while True:
             sizes += map(len, groups)
             groups = plan.send(
-                [Chosen(max(range(len(g)), key=lambda i, g=g: worth[g[i]]), len(g)) for g in groups]
+                [Choice(max(range(len(g)), key=lambda i, g=g: worth[g[i]]), len(g)) for g in groups]
             )
     except StopIteration as finished:
         return finished.value, sizes

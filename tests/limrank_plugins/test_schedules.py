@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limrank_plugins.answers import Answer, Chosen, Ordered
 from limrank_plugins.errors import InputError
 from limrank_plugins.schedules import (
     AllPairs,
@@ -21,8 +20,9 @@ from limrank_plugins.schedules import (
     Schedule,
     SlidingWindow,
 )
+from limrank_plugins.verdicts import Choice, GroupVerdict, Order
 
-Model = Callable[[Group], Answer]
+Model = Callable[[Group], GroupVerdict]
 counts = st.integers(0, 60)
 
 
@@ -41,11 +41,11 @@ def drive(schedule: Schedule, count: int, model: Model) -> tuple[list[int] | Non
 
 def perfect_orderer(better: list[int]) -> Model:
     """`better[i]` is the relevance of document i."""
-    return lambda group: Ordered(tuple(sorted(range(len(group)), key=lambda i: -better[group[i]])))
+    return lambda group: Order(tuple(sorted(range(len(group)), key=lambda i: -better[group[i]])))
 
 
 def perfect_selector(better: list[int]) -> Model:
-    return lambda group: Chosen(max(range(len(group)), key=lambda i: better[group[i]]), len(group))
+    return lambda group: Choice(max(range(len(group)), key=lambda i: better[group[i]]), len(group))
 
 
 def relevance(count: int, seed: int) -> list[int]:
@@ -121,11 +121,11 @@ def test_all_pairs(count: int, seed: int):
 
 @given(counts, st.integers(1, 9))
 def test_pointwise(count: int, size: int):
-    order, asked = drive(Chunks(size), count, lambda group: Ordered(tuple(range(len(group)))))
+    order, asked = drive(Chunks(size), count, lambda group: Order(tuple(range(len(group)))))
     assert order is None
     assert [i for group in asked for i in group] == list(range(count))
     assert len(asked) == Chunks(size).calls(count)
-    _, asked = drive(Once(), count, lambda group: Ordered(tuple(range(len(group)))))
+    _, asked = drive(Once(), count, lambda group: Order(tuple(range(len(group)))))
     assert asked == ([tuple(range(count))] if count else [])
     assert len(asked) == Once().calls(count)
 
@@ -139,11 +139,11 @@ ALL = [
     AllPairs(),
 ]
 HOSTILE: dict[str, Model] = {
-    "abstains": lambda group: Chosen(None, len(group)),
-    "first": lambda group: Chosen(0, len(group)),
-    "last": lambda group: Chosen(len(group) - 1, len(group)),
-    "random": lambda group: Chosen(random.Random(hash(group)).randrange(len(group)), len(group)),
-    "moody": lambda group: Chosen(random.randrange(len(group)), len(group)),
+    "abstains": lambda group: Choice(None, len(group)),
+    "first": lambda group: Choice(0, len(group)),
+    "last": lambda group: Choice(len(group) - 1, len(group)),
+    "random": lambda group: Choice(random.Random(hash(group)).randrange(len(group)), len(group)),
+    "moody": lambda group: Choice(random.randrange(len(group)), len(group)),
 }
 
 

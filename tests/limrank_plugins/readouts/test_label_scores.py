@@ -9,13 +9,13 @@ import pytest
 from scripts import full_backend, passages_of
 
 from limrank_plugins import Reranker
-from limrank_plugins.answers import Scores
 from limrank_plugins.backends.protocols import Failed, LabelReading, ReadLabels, Request
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.label_scores import LabelScores
+from limrank_plugins.verdicts import Scores
 
 DOCUMENTS = [Document(text, id=text) for text in ("a", "b", "c")]
 ONCE = Settings()

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 from scripts import passages_of
 
-from limrank_plugins.answers import Chosen
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Request
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.select import GenerateSelect, LabelSelect, Selects, Symmetrised
+from limrank_plugins.verdicts import Choice
 
 DOCUMENTS = [Document(text, id=text) for text in ("a", "b", "c")]
 R1 = GenerateSelect(tagged=True, exact=True)
@@ -27,7 +27,7 @@ def ask(
     settings: Settings = FULL,
     template: str = "rank-r1",
     documents: list[Document] = DOCUMENTS,
-) -> tuple[Chosen, list[list[Request]]]:
+) -> tuple[Choice, list[list[Request]]]:
     program = readout.ask(Query("q"), documents, load_template(template), settings)
     rounds: list[list[Request]] = []
     try:

@@ -13,7 +13,6 @@ from scripts import full_backend
 
 from limrank_plugins import Recipe, Reranker, load_recipe, recipe_names
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import _BUILT_IN
 
 DOCS = Path(__file__).parents[3] / "docs" / "recipes.md"
 
@@ -82,6 +81,6 @@ def test_the_docs_name_every_recipe_and_every_option():
     text = DOCS.read_text("utf-8")
     for name in recipe_names():
         assert f"`{name}`" in text, name
-        made = getattr(import_module(_BUILT_IN[name]), "recipe", None)
+        made = getattr(import_module(f"limrank_plugins.recipes.{name.replace('-', '_')}"), "recipe", None)
         for option in inspect.signature(made).parameters if made is not None else ():
             assert f"`{option}=" in text or f"`{option}`" in text, (name, option)

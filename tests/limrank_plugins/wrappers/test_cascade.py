@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_parts import QUERY, Part, finished, numbers, told
 
-from limrank_plugins.answers import Outcome
-from limrank_plugins.arrange import to_ranking
 from limrank_plugins.data import Verdict
 from limrank_plugins.errors import InputError
+from limrank_plugins.rankings import to_ranking
 from limrank_plugins.recipes import load_recipe
+from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.cascade import Cascade
 
@@ -43,7 +43,7 @@ def test_the_head_is_judged_from_its_front_until_the_budget_ends(
     first, then, costs = listed
     size = len(first)
     cheap, dear = Part(told(first)), Part(told(then, costs))
-    outcome = finished(Cascade(Budget(documents, tokens), top)(QUERY, numbers(size), [cheap.ask, dear.ask]))
+    outcome = finished(Cascade(Budget(documents, tokens), top)(QUERY, numbers(size), [cheap.rank, dear.rank]))
 
     ranked = best_first(first, list(range(size)))
     head = ranked[: documents if documents is not None else top]
@@ -69,7 +69,7 @@ def test_a_part_that_makes_an_order_is_followed():
     backwards = Part(
         lambda text: Verdict(None), order=lambda texts: list(range(len(texts)))[::-1], comparable=False
     )
-    outcome = finished(Cascade(top=3)(QUERY, numbers(5), [cheap.ask, backwards.ask]))
+    outcome = finished(Cascade(top=3)(QUERY, numbers(5), [cheap.rank, backwards.rank]))
     assert backwards.asked == [["4", "3", "2"]], "it sees the head in the cheap part's order"
     assert outcome.order == [2, 3, 4, 1, 0]
 
@@ -77,14 +77,14 @@ def test_a_part_that_makes_an_order_is_followed():
 def test_a_failure_without_a_reason_is_a_failure():
     cheap = Part(lambda text: Verdict(None if text == "1" else 1.0))
     dear = Part(told([0.1, 0.2, 0.3]))
-    outcome = finished(Cascade()(QUERY, numbers(3), [cheap.ask, dear.ask]))
+    outcome = finished(Cascade()(QUERY, numbers(3), [cheap.rank, dear.rank]))
     assert dear.asked == [["0", "2"]]
     assert outcome.verdicts[1].failure == "no reason given"
 
 
 def test_where_the_cheap_part_fails_for_all_the_dear_one_is_not_asked():
     dear = Part(told([0.1, 0.2]))
-    outcome = finished(Cascade()(QUERY, numbers(2), [Part(told([None, None])).ask, dear.ask]))
+    outcome = finished(Cascade()(QUERY, numbers(2), [Part(told([None, None])).rank, dear.rank]))
     assert dear.asked == []
     assert outcome.order == [0, 1]
 
@@ -92,7 +92,7 @@ def test_where_the_cheap_part_fails_for_all_the_dear_one_is_not_asked():
 @pytest.mark.parametrize("size", [0, 1])
 def test_nothing_is_asked_about_fewer_than_two(size: int):
     part = Part(told([0.5]))
-    outcome = finished(Cascade()(QUERY, numbers(size), [part.ask, part.ask]))
+    outcome = finished(Cascade()(QUERY, numbers(size), [part.rank, part.rank]))
     assert (part.asked, outcome) == ([], Outcome((Verdict(None),) * size, list(range(size))))
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_parts import QUERY, Part, finished, numbers, told
 
-from limrank_plugins.answers import arrange
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
+from limrank_plugins.verdicts import ranked
 from limrank_plugins.wrappers.fuse import Fuse
 
 finite = st.one_of(
@@ -32,7 +32,7 @@ def tables(
 
 def fused(rows: list[list[float | None]], wrapper: Fuse) -> list[Verdict]:
     parts = [Part(told(row, 7), name=f"part {i}") for i, row in enumerate(rows)]
-    outcome = finished(wrapper.of(parts)(QUERY, numbers(len(rows[0])), [part.ask for part in parts]))
+    outcome = finished(wrapper.of(parts)(QUERY, numbers(len(rows[0])), [part.rank for part in parts]))
     assert outcome.order is None
     assert all(part.asked == [[str(i) for i in range(len(rows[0]))]] for part in parts)
     return list(outcome.verdicts)
@@ -91,7 +91,7 @@ def test_a_tie_breaker_counts_only_where_all_have_one():
 
     def scores(ties: list[float | None]) -> list[float | None]:
         parts = [part(ties), part(ties)]
-        outcome = finished(Fuse(k=0)(QUERY, numbers(3), [p.ask for p in parts]))
+        outcome = finished(Fuse(k=0)(QUERY, numbers(3), [p.rank for p in parts]))
         return [verdict.score for verdict in outcome.verdicts]
 
     assert scores([0.1, 0.3, 0.2]) == [2 / 3, 2.0, 1.0]
@@ -101,8 +101,8 @@ def test_a_tie_breaker_counts_only_where_all_have_one():
 def test_a_part_without_scores_gives_ranks():
     backwards = Part(lambda text: Verdict(None), score_kind="rank", order=lambda texts: [2, 1, 0])
     scored = Part(told([0.3, 0.2, 0.1]))
-    outcome = finished(Fuse(weights=(1.0, 3.0))(QUERY, numbers(3), [scored.ask, backwards.ask]))
-    assert arrange(outcome.verdicts) == [2, 1, 0]
+    outcome = finished(Fuse(weights=(1.0, 3.0))(QUERY, numbers(3), [scored.rank, backwards.rank]))
+    assert ranked(outcome.verdicts) == [2, 1, 0]
     assert outcome.verdicts[0].score == pytest.approx(1 / 61 + 3 / 63)
     with pytest.raises(InputError, match="'part' gives no scores"):
         Fuse("minmax").of([scored, backwards])
@@ -111,7 +111,7 @@ def test_a_part_without_scores_gives_ranks():
 def test_the_cost_of_all_and_the_last_thought_are_kept():
     spoke = Part(lambda text: Verdict(0.5, explanation="a thought", cut_tokens=4, repairs=1))
     silent = Part(lambda text: Verdict(0.5, usage=Usage(calls=2), cut_tokens=3, repairs=2))
-    (verdict,) = finished(Fuse()(QUERY, numbers(1), [spoke.ask, silent.ask])).verdicts
+    (verdict,) = finished(Fuse()(QUERY, numbers(1), [spoke.rank, silent.rank])).verdicts
     assert (verdict.explanation, verdict.cut_tokens, verdict.repairs) == ("a thought", 4, 3)
     assert verdict.usage.calls == 2
     assert verdict.score == 2 / 61

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scripted_parts import QUERY, Part, finished, numbers, told
 from scripts import unit
 
-from limrank_plugins.answers import arrange
 from limrank_plugins.data import Document, Usage, Verdict
 from limrank_plugins.errors import InputError
+from limrank_plugins.verdicts import ranked
 from limrank_plugins.wrappers.vote import Vote
 
 
@@ -29,7 +29,7 @@ class ByPlace(Part):
             for place, text in enumerate(texts)
         ]
 
-    def about(self, documents):
+    def rank(self, documents):
         texts = [document.text for document in documents]
         turn = len(self.asked)
         self.asked.append(texts)
@@ -42,7 +42,7 @@ class ByPlace(Part):
         return self.outcome(verdicts)
 
     def outcome(self, verdicts):
-        from limrank_plugins.answers import Outcome
+        from limrank_plugins.verdicts import Outcome
 
         return Outcome(verdicts)
 
@@ -51,9 +51,9 @@ class Ordering(ByPlace):
     """The same without scores."""
 
     def outcome(self, verdicts):
-        from limrank_plugins.answers import Outcome
+        from limrank_plugins.verdicts import Outcome
 
-        order = arrange(verdicts)
+        order = ranked(verdicts)
         bare = tuple(Verdict(None, failure=j.failure, usage=j.usage) for j in verdicts)
         return Outcome(bare, order)
 
@@ -65,7 +65,7 @@ broken = st.sets(st.tuples(st.integers(0, 3), st.sampled_from("012345")), max_si
 @settings(deadline=None)
 def test_the_mean_score(size: int, times: int, out: set[tuple[int, str]]):
     part = ByPlace(0.1, out)
-    outcome = finished(Vote(times)(QUERY, numbers(size), [part.ask]))
+    outcome = finished(Vote(times)(QUERY, numbers(size), [part.rank]))
     assert outcome.order is None
     turns = [dict(zip(texts, part.scores(t, texts), strict=True)) for t, texts in enumerate(part.asked)]
     for i, verdict in enumerate(outcome.verdicts):
@@ -83,7 +83,7 @@ def test_the_mean_score(size: int, times: int, out: set[tuple[int, str]]):
 @settings(deadline=None)
 def test_the_mean_place(size: int, times: int, out: set[tuple[int, str]]):
     part = Ordering(0.1, out)
-    outcome = finished(Vote(times)(QUERY, numbers(size), [part.ask]))
+    outcome = finished(Vote(times)(QUERY, numbers(size), [part.rank]))
     places: dict[str, list[int]] = {str(i): [] for i in range(size)}
     for turn, texts in enumerate(part.asked):
         scores = part.scores(turn, texts)
@@ -101,17 +101,17 @@ def test_the_mean_place(size: int, times: int, out: set[tuple[int, str]]):
 
 def test_mirrored_is_forwards_and_backwards_and_favours_no_place():
     part = ByPlace(0.5)
-    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(5), [part.ask]))
+    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(5), [part.rank]))
     assert part.asked == [list("01234"), list("43210")]
     best = sorted(range(5), key=lambda i: -unit(str(i)))
-    assert arrange(outcome.verdicts) == best, "the bias is the same for all in the mean"
-    assert arrange(finished(Part(ByPlace(0.5).say).about(numbers(5))).verdicts) != best
+    assert ranked(outcome.verdicts) == best, "the bias is the same for all in the mean"
+    assert ranked(finished(Part(ByPlace(0.5).say).rank(numbers(5))).verdicts) != best
 
 
 def test_orders_depend_on_seed_and_documents_and_on_nothing_else():
     def orders(wrapper: Vote, documents: list[Document]) -> list[list[str]]:
         part = ByPlace(0.0)
-        finished(wrapper(QUERY, documents, [part.ask]))
+        finished(wrapper(QUERY, documents, [part.rank]))
         return part.asked
 
     documents = numbers(12)
@@ -127,14 +127,14 @@ def test_orders_depend_on_seed_and_documents_and_on_nothing_else():
 
 def test_equal_means_keep_the_first_stages_order():
     part = Ordering(1000.0)  # the place decides alone
-    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(6), [part.ask]))
+    outcome = finished(Vote(2, mirrored=True)(QUERY, numbers(6), [part.rank]))
     assert outcome.order == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_there_is_one_order_of_a_short_list(size: int):
     part = ByPlace(0.1)
-    outcome = finished(Vote(3)(QUERY, numbers(size), [part.ask]))
+    outcome = finished(Vote(3)(QUERY, numbers(size), [part.rank]))
     assert len(part.asked) == 1
     assert len(outcome.verdicts) == size
 

@@ -32,11 +32,11 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.postprocessor.limrank import conversion
 
 from limrank_plugins.arguments import Thinking
-from limrank_plugins.arrange import check_cut
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from limrank_plugins.data import Usage, Verdict
+from limrank_plugins.ties import best_first, score_keys
 
 
-class Answer(Protocol):
-    """Every kind of answer, as schedules and the driver see it."""
+class GroupVerdict(Protocol):
+    """What a model says about a group, as schedules and the driver see it."""
 
     def order(self) -> tuple[int, ...]:
         """Positions within the group, best first; always a permutation."""
@@ -34,7 +35,7 @@ class Scores:
 
     def order(self) -> tuple[int, ...]:
         """Best first; equal scores keep the group's order, a failed document keeps its place."""
-        return tuple(arrange(self.judged))
+        return tuple(ranked(self.judged))
 
     def choice(self) -> int | None:
         """The best one; None where none was judged, or where all scores are equal."""
@@ -50,7 +51,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class Order:
     """A permutation of the group.
 
     Attributes:
@@ -81,8 +82,8 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The best document of the group, or an abstention. Attributes as in `Ordered`."""
+class Choice:
+    """The best document of the group, or an abstention. Attributes as in `Order`."""
 
     index: int | None
     size: int
@@ -102,13 +103,13 @@ class Chosen:
         return self.index
 
     def verdicts(self, size: int) -> list[Verdict]:
-        """As for `Ordered`."""
+        """As for `Order`."""
         return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found out about a query's documents.
+    """What a recipe says about a query's documents.
 
     Attributes:
         verdicts: one per document, in input order.
@@ -121,12 +122,12 @@ class Outcome:
     def best_first(self, threshold: float | None = None) -> list[int]:
         """Input positions, best first, with every failed document at its own; an order has no threshold."""
         if self.order is None:
-            return arrange(self.verdicts, threshold)
+            return ranked(self.verdicts, threshold)
         failed = [i for i, verdict in enumerate(self.verdicts) if verdict.failure is not None]
         return put_back([i for i in self.order if self.verdicts[i].failure is None], failed)
 
-    def reasons_given(self) -> list[Verdict]:
-        """The verdicts. Where scores are the result, none is a failure: it gets a reason if it has none."""
+    def with_reasons(self) -> list[Verdict]:
+        """The verdicts; where scores are the result, one without a score is a failure, with a reason."""
         if self.order is not None:
             return list(self.verdicts)
         return [
@@ -158,26 +159,20 @@ def _shared(
     ]
 
 
-def arrange(verdicts: Sequence[Verdict], threshold: float | None = None) -> list[int]:
+def ranked(verdicts: Sequence[Verdict], threshold: float | None = None) -> list[int]:
     """Input positions, best first.
 
-    Sorted by score, then by tie-breaker (where every judged document has one), then by input order.
-    Those under the threshold are left out. A failed document is put back at its input position.
+    Sorted by score, ties as `limrank_plugins.ties` says. Those under the threshold are left out. A failed
+    document is put back at its input position.
     """
     judged = [
-        (i, j.score)
-        for i, j in enumerate(verdicts)
-        if j.score is not None and (threshold is None or j.score >= threshold)
-    ]
-    ties = [verdicts[i].tie for i, _ in judged]
-    # A tie-breaker only some documents have would favour them for having one.
-    use_ties = all(tie is not None for tie in ties)
-    keyed = [
-        (-score, -tie if use_ties and tie is not None else 0.0, i)
-        for (i, score), tie in zip(judged, ties, strict=True)
+        i
+        for i, verdict in enumerate(verdicts)
+        if verdict.score is not None and (threshold is None or verdict.score >= threshold)
     ]
     failed = [i for i, verdict in enumerate(verdicts) if verdict.score is None]
-    return put_back([i for _, _, i in sorted(keyed)], failed)
+    keys = score_keys([verdicts[i] for i in judged])
+    return put_back([judged[place] for place in best_first(keys)], failed)
 
 
 def put_back(order: list[int], failed: Sequence[int]) -> list[int]:

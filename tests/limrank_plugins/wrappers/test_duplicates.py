@@ -10,7 +10,7 @@ from scripts import unit
 from limrank_plugins import Document
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.images import Image
-from limrank_plugins.wrappers.twins import once_each
+from limrank_plugins.wrappers.duplicates import once_each
 
 PICTURE = Image(b"GIF89a picture")
 documents = st.builds(
@@ -30,9 +30,9 @@ def say(text: str) -> Verdict:
 
 
 @given(st.lists(documents, max_size=8))
-def test_each_set_of_twins_is_asked_about_once(given_documents: list[Document]):
+def test_each_set_of_duplicates_is_asked_about_once(given_documents: list[Document]):
     part = Part(say)
-    outcome = finished(once_each(given_documents, part.about))
+    outcome = finished(once_each(given_documents, part.rank))
     first = {}
     for i, document in enumerate(given_documents):
         first.setdefault(key(document), i)
@@ -45,9 +45,9 @@ def test_each_set_of_twins_is_asked_about_once(given_documents: list[Document]):
 
 
 @given(st.lists(documents, max_size=8))
-def test_in_an_order_twins_stand_together_as_they_came(given_documents: list[Document]):
+def test_in_an_order_duplicates_stand_together_as_they_came(given_documents: list[Document]):
     part = Part(lambda text: Verdict(None), order=lambda texts: list(range(len(texts)))[::-1])
-    outcome = finished(once_each(given_documents, part.about))
+    outcome = finished(once_each(given_documents, part.rank))
     first: dict[object, int] = {}
     for i, document in enumerate(given_documents):
         first.setdefault(key(document), i)
@@ -57,5 +57,5 @@ def test_in_an_order_twins_stand_together_as_they_came(given_documents: list[Doc
 
 def test_a_title_is_read_like_the_text():
     part = Part(say)
-    finished(once_each([Document("b", title="a"), Document("a b"), Document("b", title="A")], part.about))
+    finished(once_each([Document("b", title="a"), Document("a b"), Document("b", title="A")], part.rank))
     assert len(part.asked[0]) == 2

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_parts import QUERY, Part, finished, numbers, told
 
-from limrank_plugins.answers import Outcome, arrange
 from limrank_plugins.errors import InputError
+from limrank_plugins.verdicts import Outcome, ranked
+from limrank_plugins.wrappers.auto_reasoning import AutoReasoning
 from limrank_plugins.wrappers.budget import Budget
-from limrank_plugins.wrappers.contenders import Contenders
 
 grades = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
 
@@ -31,8 +31,8 @@ budgets = st.builds(
 
 def run(cheap: list, dear: list, costs: list, budget: Budget, top: int) -> tuple[Outcome, Part]:
     parts = Part(told(cheap)), Part(told(dear, costs))
-    wrapper = Contenders(budget, top).of(parts)
-    outcome = finished(wrapper(QUERY, numbers(len(cheap)), [part.ask for part in parts]))
+    wrapper = AutoReasoning(budget, top).of(parts)
+    outcome = finished(wrapper(QUERY, numbers(len(cheap)), [part.rank for part in parts]))
     assert parts[0].asked == [[str(i) for i in range(len(cheap))]]
     return outcome, parts[1]
 
@@ -76,7 +76,7 @@ def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(listed: tuple, bud
         said = dear[i] if i in thought and cheap[i] is not None else cheap[i]
         assert verdict.score == said
         assert verdict.failure == (None if said is not None else f"no answer about {i}")
-    order = arrange(outcome.verdicts)
+    order = ranked(outcome.verdicts)
     standing = [i for i in order if outcome.verdicts[i].score is not None][:top]
     spent = budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens
     if len(thought) != budget.documents and not spent:
@@ -92,26 +92,26 @@ def test_where_everything_contends_it_is_the_full_ranking(listed: tuple):
     ]
     both = [i for i in range(len(cheap)) if cheap[i] is not None and dear[i] is not None]
     expected = sorted(both, key=lambda i: (-dear[i], -cheap[i], i))
-    assert [i for i in arrange(outcome.verdicts) if outcome.verdicts[i].score is not None] == expected
+    assert [i for i in ranked(outcome.verdicts) if outcome.verdicts[i].score is not None] == expected
 
 
 def test_a_document_that_loses_its_place_makes_room_for_the_next():
     outcome, part = run([0.9, 0.8, 0.7, 0.1], [0.0, 0.85, 0.6, 0.9], [0] * 4, Budget(), top=1)
     assert part.asked == [["0"], ["1"]]
-    assert arrange(outcome.verdicts) == [1, 2, 3, 0]
+    assert ranked(outcome.verdicts) == [1, 2, 3, 0]
 
 
 def test_seconds_end_it_after_the_wave_that_passes_them():
     cheap = Part(told([0.5] * 20))
     dear = Part(told([0.5] * 20, seconds=0.5))
-    wrapper = Contenders(Budget(seconds=4.1), top=20)
-    finished(wrapper(QUERY, numbers(20), [cheap.ask, dear.ask]))
+    wrapper = AutoReasoning(Budget(seconds=4.1), top=20)
+    finished(wrapper(QUERY, numbers(20), [cheap.rank, dear.rank]))
     assert [len(wave) for wave in dear.asked] == [8, 8], "4.0 seconds are not 4.1"
 
 
 def test_the_cost_of_both_is_counted():
     cheap, dear = Part(told([0.5, 0.6], 3)), Part(told([0.5, None], 10))
-    outcome = finished(Contenders(top=2)(QUERY, numbers(2), [cheap.ask, dear.ask]))
+    outcome = finished(AutoReasoning(top=2)(QUERY, numbers(2), [cheap.rank, dear.rank]))
     assert [verdict.usage.prompt_tokens for verdict in outcome.verdicts] == [13, 13]
 
 
@@ -124,12 +124,12 @@ def test_scores_must_be_of_one_kind():
         [good, good, good],
     ):
         with pytest.raises(InputError, match="each document on its own"):
-            Contenders().of(parts)
+            AutoReasoning().of(parts)
     logit = Part(told([]), score_kind="logit")
-    assert Contenders().of([logit, logit]).score_kind == "logit"
+    assert AutoReasoning().of([logit, logit]).score_kind == "logit"
 
 
 @pytest.mark.parametrize("top", [0, -1, True, 2.5])
 def test_the_top_is_a_whole_number(top: object):
     with pytest.raises(InputError, match="top"):
-        Contenders(top=top)
+        AutoReasoning(top=top)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limrank_plugins.answers import Outcome
 from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
+from limrank_plugins.verdicts import Outcome
 
 
 def to_ranking(
@@ -22,10 +22,8 @@ def to_ranking(
     """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
     verdicts = outcome.verdicts
     order = outcome.best_first(threshold)
-    reasons = [verdict.failure for verdict in outcome.reasons_given()]
-    usage = Usage()
-    for verdict in verdicts:
-        usage = usage + verdict.usage
+    reasons = [verdict.failure for verdict in outcome.with_reasons()]
+    usage = sum((verdict.usage for verdict in verdicts), Usage())
     hits = tuple(
         Hit(
             id=documents[i].id or "",
