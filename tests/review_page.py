@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.records import Row
-from limrank_synth.review.log import Log, read_log
+from limrank_synth.records import LabelledPassage
+from limrank_synth.review.decision_log import DecisionLog, read_log
+from limrank_synth.review.review_session import ReviewSession
 from limrank_synth.review.server import ReviewServer
-from limrank_synth.review.session import Session
 
 CTRL_ENTER = "\ue009\ue007"
 TAB, ENTER, ESCAPE, LEFT, RIGHT, SPACE = "\ue004", "\ue007", "\ue00c", "\ue012", "\ue014", "\ue00d"
@@ -23,8 +23,10 @@ IDLE = "document.body.ariaBusy === 'false'"
 
 
 @contextmanager
-def served(rows: list[Row], log: Path, port: int = 0, **options: Any) -> Iterator[ReviewServer]:
-    with ReviewServer(Session(rows, Log(log), load_guidelines(), **options), port=port) as server:
+def served(rows: list[LabelledPassage], log: Path, port: int = 0, **options: Any) -> Iterator[ReviewServer]:
+    with ReviewServer(
+        ReviewSession(rows, DecisionLog(log), load_guidelines(), **options), port=port
+    ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, Row, Source
+from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, LabelledPassage, Source
 
 _QUERIES = (
     "My sourdough is flat since we moved to the mountains, although I changed nothing about the recipe. What "
@@ -25,7 +25,7 @@ _TRACE = (
 )
 
 
-def make_row(number: int = 0, **changes: Any) -> Row:
+def make_row(number: int = 0, **changes: Any) -> LabelledPassage:
     """One row; equal for equal arguments."""
     names = list(INTENTS)
     intent = INTENTS[names[number % len(names)]]
@@ -53,9 +53,9 @@ def make_row(number: int = 0, **changes: Any) -> Row:
             "judge": "m",
         },
     }
-    return Row(**(fields | changes))
+    return LabelledPassage(**(fields | changes))
 
 
-def make_rows(count: int) -> list[Row]:
+def make_rows(count: int) -> list[LabelledPassage]:
     """So many rows with ids of their own."""
     return [make_row(number, id=f"row-{number:03}") for number in range(count)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.quotas import largest_remainder
-from limrank_synth.records import DIRECT, INDIRECT, NEGATIVE, Intent, Row, Source
+from limrank_synth.records import DIRECT, INDIRECT, NEGATIVE, Intent, LabelledPassage, Source
 
 
 def _lists() -> dict[str, list[str]]:
@@ -75,7 +75,7 @@ def trace(rng: random.Random, about: Sequence[str], relevant: bool) -> str:
     return f"Okay, let me look at this. {start} {middle} {end}"
 
 
-def clean_rows(queries: int, seed: int = 0, guidelines: Guidelines | None = None) -> list[Row]:
+def clean_rows(queries: int, seed: int = 0, guidelines: Guidelines | None = None) -> list[LabelledPassage]:
     """Four rows for each query (direct, indirect, two negatives) that no filter has a reason to reject.
 
     Kinds, domains and difficulties are as the guidelines want them.
@@ -96,7 +96,9 @@ def clean_rows(queries: int, seed: int = 0, guidelines: Guidelines | None = None
     ]
 
 
-def query_rows(rng: random.Random, name: str, kind: str, domain: str, difficulty: str) -> list[Row]:
+def query_rows(
+    rng: random.Random, name: str, kind: str, domain: str, difficulty: str
+) -> list[LabelledPassage]:
     """The rows of one query."""
     about = topic(rng)
     text = query(rng, about)
@@ -116,9 +118,9 @@ def clean_row(
     kind: str,
     domain: str,
     difficulty: str,
-) -> Row:
+) -> LabelledPassage:
     """One row."""
-    return Row(
+    return LabelledPassage(
         id=f"{name}/{number}",
         query_id=name,
         query=text,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limrank_synth.files import write_rows
-from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, Row, Source
+from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, LabelledPassage, Source
+from limrank_synth.run_files import write_rows
 from limrank_synth.stages.personas import OURS
 
 OWN = Source("our seeds", "CC0-1.0", commercial=True)
@@ -17,11 +17,11 @@ FREE = (OWN, OURS)
 INTENT_NAMES = ("direct", "indirect:supporting", "negative:outdated", "negative:false-claim")
 
 
-def row(number: int = 0, intent: str = "direct", **changes: Any) -> Row:
+def row(number: int = 0, intent: str = "direct", **changes: Any) -> LabelledPassage:
     """One row; rows with the same number are about the same query."""
     known = INTENTS.get(intent)
     relevant = known.relevant if known is not None else True
-    made = Row(
+    made = LabelledPassage(
         id=f"s{number}/expert/{INTENT_NAMES.index(intent) if intent in INTENT_NAMES else 9}",
         query_id=f"s{number}/expert",
         query=f"Why does sample {number} of the alloy crack when it cools?",
@@ -40,12 +40,12 @@ def row(number: int = 0, intent: str = "direct", **changes: Any) -> Row:
     return replace(made, **changes)
 
 
-def rows(queries: int, start: int = 0) -> list[Row]:
+def rows(queries: int, start: int = 0) -> list[LabelledPassage]:
     """Four rows for each query: direct, indirect, two negatives."""
     return [row(n, intent) for n in range(start, start + queries) for intent in INTENT_NAMES]
 
 
-def rows_file(path: Path, made: Iterable[Row]) -> Path:
+def rows_file(path: Path, made: Iterable[LabelledPassage]) -> Path:
     """A file as a run leaves it."""
     write_rows(path, made)
     return path

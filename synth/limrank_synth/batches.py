@@ -19,7 +19,7 @@ from limrank_synth.asking import Question
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.endpoints import read_reply, request_body
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import ROLES, Settings
+from limrank_synth.settings import ROLES, SynthSettings
 
 MOST_LINES, MOST_BYTES = 50_000, 200_000_000
 """What OpenAI takes in one file."""
@@ -44,7 +44,7 @@ class Written(NamedTuple):
 def write_batch(
     path: Path,
     wanted: Mapping[str, Question],
-    settings: Settings,
+    settings: SynthSettings,
     spent: float = 0.0,
     *,
     most_lines: int = MOST_LINES,
@@ -95,7 +95,7 @@ def write_batch(
     return Written(files, asked, left)
 
 
-def read_batch(path: Path, ledger: Ledger, settings: Settings) -> tuple[int, dict[str, str]]:
+def read_batch(path: Path, ledger: Ledger, settings: SynthSettings) -> tuple[int, dict[str, str]]:
     """Commit the results of a batch file.
 
     Returns:

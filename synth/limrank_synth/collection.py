@@ -12,9 +12,9 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.io import check_trec_ids
 from limrank_synth.documents import (
     SPLITS,
-    Answered,
-    Collection,
     Negatives,
+    QueryAnswers,
+    SyntheticCollection,
     collect,
     negatives,
     split,
@@ -22,15 +22,15 @@ from limrank_synth.documents import (
 )
 from limrank_synth.driving import Outcome, driven
 from limrank_synth.engine import Progress, Sends
-from limrank_synth.files import REJECTED, REPORT, write_rejections, write_report
 from limrank_synth.lines import whole_lines
 from limrank_synth.records import Seed
-from limrank_synth.settings import Settings
+from limrank_synth.run_files import REJECTED, REPORT, write_rejections, write_report
+from limrank_synth.settings import SynthSettings
 
 
 def make_documents(
     queries: Sequence[Seed],
-    settings: Settings,
+    settings: SynthSettings,
     folder: Path,
     *,
     sender: Sends | None,
@@ -38,7 +38,7 @@ def make_documents(
     per_positive: int = 4,
     how: Negatives = "random",
     on_progress: Callable[[Progress], None] | None = None,
-) -> Outcome[Answered]:
+) -> Outcome[QueryAnswers]:
     """Have every query answered, and write the collection; started again, it goes on where it was.
 
     Args:
@@ -76,7 +76,7 @@ def make_documents(
 
 
 def write_collection(
-    made: Collection,
+    made: SyntheticCollection,
     folder: Path,
     per_positive: int,
     how: Negatives = "random",
@@ -134,12 +134,12 @@ def write_collection(
     return counts
 
 
-def _part(made: Collection, queries: list[Seed]) -> Collection:
+def _part(made: SyntheticCollection, queries: list[Seed]) -> SyntheticCollection:
     """The collection of these queries alone."""
     relevant = {query.id: made.relevant[query.id] for query in queries}
     held = dict.fromkeys(identifier for own in relevant.values() for identifier in own)
     documents = {identifier: made.documents[identifier] for identifier in held}
-    return Collection(queries=queries, documents=documents, relevant=relevant)
+    return SyntheticCollection(queries=queries, documents=documents, relevant=relevant)
 
 
 def _json(record: Mapping[str, Any]) -> str:

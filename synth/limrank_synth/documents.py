@@ -21,7 +21,7 @@ from limrank_plugins.retrievers import build_retriever
 from limrank_synth.asking import Asking, Question, Rejected, Reply, Unusable, insist, plain_text
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import Rejection, Seed, Source
-from limrank_synth.settings import Settings
+from limrank_synth.settings import SynthSettings
 from limrank_synth.templates import chat_template
 
 SPLITS: Mapping[str, float] = {"train": 69.0, "dev": 2.5, "test": 28.5}
@@ -31,7 +31,7 @@ Negatives = Literal["random", "bm25"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SyntheticAnswer:
     """A document that a model wrote for a query.
 
     Attributes:
@@ -50,16 +50,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class QueryAnswers:
     """What became of one query: its answers, and why others are missing."""
 
     query: Seed
-    answers: tuple[Answer, ...]
+    answers: tuple[SyntheticAnswer, ...]
     rejections: tuple[Rejection, ...] = ()
 
 
 @dataclass
-class Collection:
+class SyntheticCollection:
     """Queries, documents and who answers whom.
 
     Attributes:
@@ -80,8 +80,8 @@ class Collection:
 
 
 def synthesise_documents(
-    query: Seed, settings: Settings, samples: int = 1, words: tuple[int, int] = (60, 220)
-) -> Asking[Answered]:
+    query: Seed, settings: SynthSettings, samples: int = 1, words: tuple[int, int] = (60, 220)
+) -> Asking[QueryAnswers]:
     """The writer's answers to one query, as a program for the `Engine`.
 
     An answer that is empty, a refusal or cut off is asked for again, `settings.attempts` times in all.
@@ -93,17 +93,17 @@ def synthesise_documents(
         words: least and most.
     """
     found = yield from together([_one(query, settings, sample, words) for sample in range(samples)])
-    answers = tuple(one for one in found if isinstance(one, Answer))
-    return Answered(query, answers, tuple(one for one in found if isinstance(one, Rejection)))
+    answers = tuple(one for one in found if isinstance(one, SyntheticAnswer))
+    return QueryAnswers(query, answers, tuple(one for one in found if isinstance(one, Rejection)))
 
 
-def collect(answered: Iterable[Answered]) -> Collection:
+def collect(answered: Iterable[QueryAnswers]) -> SyntheticCollection:
     """Put answers together to a collection.
 
     Equal answers are one document, which is relevant for every query it answers. A document's id comes
     from its text.
     """
-    made = Collection()
+    made = SyntheticCollection()
     for one in answered:
         made.rejections += one.rejections
         if not one.answers:
@@ -128,7 +128,7 @@ def collect(answered: Iterable[Answered]) -> Collection:
 
 
 def negatives(
-    made: Collection, count: int, how: Negatives = "random", seed: int = 0, depth: int = 100
+    made: SyntheticCollection, count: int, how: Negatives = "random", seed: int = 0, depth: int = 100
 ) -> dict[str, list[str]]:
     """For each query, documents that answer other queries, never one of its own.
 
@@ -192,7 +192,9 @@ def _drawn(ids: Sequence[str], taken: set[str], count: int, rng: random.Random) 
     return list(found)
 
 
-def _one(query: Seed, settings: Settings, sample: int, words: tuple[int, int]) -> Asking[Answer | Rejection]:
+def _one(
+    query: Seed, settings: SynthSettings, sample: int, words: tuple[int, int]
+) -> Asking[SyntheticAnswer | Rejection]:
     model = settings.role("writer").model
 
     def ask(attempt: int) -> Question:
@@ -214,7 +216,7 @@ def _one(query: Seed, settings: Settings, sample: int, words: tuple[int, int]) -
     except Rejected as rejected:
         return Rejection("answers", f"{query.id}/{sample}", str(rejected), query.text)
     made_of = (query.source, Source(f"model {model}", "terms of the model's provider"))
-    return Answer(query.id, text, sample, model, made_of)
+    return SyntheticAnswer(query.id, text, sample, model, made_of)
 
 
 def _same(text: str) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from limrank_plugins.data import check_unique
+from limrank_plugins.files import alone_in
 from limrank_plugins.store import Store
 from limrank_synth.asking import Asking, Question
 from limrank_synth.engine import Driven, Engine, Progress, Sends
-from limrank_synth.files import LEDGER
 from limrank_synth.ledger import Ledger
-from limrank_synth.locking import alone_in
-from limrank_synth.settings import Settings
+from limrank_synth.run_files import LEDGER
+from limrank_synth.settings import SynthSettings
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Outcome(Generic[T]):
 def driven(
     programs: Sequence[Asking[T]],
     ids: Sequence[str],
-    settings: Settings,
+    settings: SynthSettings,
     folder: Path,
     sender: Sends | None,
     on_progress: Callable[[Progress], None] | None = None,

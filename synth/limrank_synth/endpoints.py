@@ -14,7 +14,7 @@ from limrank_plugins.backends.remote.served import openai_calls
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_synth.asking import Question, Reply
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 _HOSTED = "https://api.openai.com/v1"
 _NO_KEY = "no-key-is-needed"
@@ -35,7 +35,7 @@ class Endpoints:
         MissingExtra: the openai SDK is not installed.
     """
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: SynthSettings, environment: Mapping[str, str] | None = None) -> None:
         known = os.environ if environment is None else environment
         self._settings = settings
         self._calls: dict[tuple[str, str], Calls[Any]] = {}

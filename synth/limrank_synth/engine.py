@@ -11,7 +11,7 @@ from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_synth.asking import Asking, Question, Reply
 from limrank_synth.budget import OverBudget, Purse, most_it_can_cost
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import Settings
+from limrank_synth.settings import SynthSettings
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Engine(Generic[T]):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SynthSettings,
         ledger: Ledger,
         sender: Sends | None,
         on_progress: Callable[[Progress], None] | None = None,

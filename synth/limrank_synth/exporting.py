@@ -12,23 +12,23 @@ from typing import Any
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_whole
 from limrank_plugins.folders import whole_folder
-from limrank_synth.card import CARD, PLOTS, Facts, write_card
-from limrank_synth.exports import Options, Written, layout_names, load_layout
-from limrank_synth.exports.pictures import IMAGES, PICTURE_LAYOUTS, PictureQuery, write_pictures
-from limrank_synth.layout import problem
-from limrank_synth.licences import table
-from limrank_synth.records import Row
-from limrank_synth.statistics import Statistics
+from limrank_synth.dataset_card import CARD, PLOTS, CardContents, write_card
+from limrank_synth.exports import ExportCounts, ExportOptions, layout_names, load_layout
+from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, IMAGES, ImageQuery, write_image_chats
+from limrank_synth.pointwise_layout import problem
+from limrank_synth.records import LabelledPassage
+from limrank_synth.row_statistics import Statistics
+from limrank_synth.source_licences import table
 
 EXPORT = "export.json"
 """What is in an export, for programs: examples by file, what was left out, licences."""
 
 
 def export(
-    rows: Iterable[Row],
+    rows: Iterable[LabelledPassage],
     layout: str,
     folder: Path,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
     *,
     title: str = "LIMRANK training data",
     runs: Sequence[Mapping[str, Any]] = (),
@@ -56,17 +56,22 @@ def export(
         MissingExtra: matplotlib is not installed.
     """
     chosen = load_layout(layout)
-    settings = options if options is not None else Options()
+    settings = options if options is not None else ExportOptions()
     found, left_out = Statistics(), Counter[str]()
 
-    def write(part: Path) -> Written:
+    def write(part: Path) -> ExportCounts:
         return chosen.write(_usable(rows, chosen.generates, found, left_out), part, settings)
 
     return _export(folder, (chosen.name, chosen.summary), write, found, left_out, settings, title, runs, mix)
 
 
-def export_pictures(
-    asked: Iterable[PictureQuery], layout: str, folder: Path, options: Options | None = None, *, title: str
+def export_images(
+    asked: Iterable[ImageQuery],
+    layout: str,
+    folder: Path,
+    options: ExportOptions | None = None,
+    *,
+    title: str,
 ) -> dict[str, Any]:
     """The same for pictures; see `exports.pictures`.
 
@@ -81,22 +86,20 @@ def export_pictures(
         InputError: as for `export`.
         MissingExtra: matplotlib is not installed.
     """
-    if layout not in PICTURE_LAYOUTS:
-        raise InputError(
-            f"there is no format {layout!r} for pictures; there are: {', '.join(PICTURE_LAYOUTS)}"
-        )
-    summary, examples = PICTURE_LAYOUTS[layout]
-    settings = options if options is not None else Options()
+    if layout not in IMAGE_LAYOUTS:
+        raise InputError(f"there is no format {layout!r} for pictures; there are: {', '.join(IMAGE_LAYOUTS)}")
+    summary, examples = IMAGE_LAYOUTS[layout]
+    settings = options if options is not None else ExportOptions()
     found = Statistics()
 
-    def counted() -> Iterator[PictureQuery]:
+    def counted() -> Iterator[ImageQuery]:
         for one in asked:
             for row in one.rows():
                 found.add(row, "pictures")
             yield one
 
-    def write(part: Path) -> Written:
-        return write_pictures(counted(), examples, part, settings)
+    def write(part: Path) -> ExportCounts:
+        return write_image_chats(counted(), examples, part, settings)
 
     return _export(folder, (layout, summary), write, found, Counter(), settings, title, (), None)
 
@@ -104,10 +107,10 @@ def export_pictures(
 def _export(
     folder: Path,
     layout: tuple[str, str],
-    write: Callable[[Path], Written],
+    write: Callable[[Path], ExportCounts],
     found: Statistics,
     left_out: Counter[str],
-    settings: Options,
+    settings: ExportOptions,
     title: str,
     runs: Sequence[Mapping[str, Any]],
     mix: Mapping[str, Any] | None,
@@ -121,8 +124,10 @@ def _export(
             raise InputError(f"no example came of the rows{f' ({why})' if why else ': there are none'}")
         shown = {name: value for name, value in asdict(settings).items() if name != "lists"}
         shown["lists"] = len(settings.lists)
-        priced = layout[0] not in PICTURE_LAYOUTS
-        write_card(part, Facts(title, layout, written.records, left_out, found, runs, mix, shown, priced))
+        priced = layout[0] not in IMAGE_LAYOUTS
+        write_card(
+            part, CardContents(title, layout, written.records, left_out, found, runs, mix, shown, priced)
+        )
         summary = {
             "format": layout[0],
             "rows": found.rows,
@@ -158,7 +163,9 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} holds something that is no export: choose another folder")
 
 
-def _usable(rows: Iterable[Row], generates: bool, found: Statistics, left_out: Counter[str]) -> Iterator[Row]:
+def _usable(
+    rows: Iterable[LabelledPassage], generates: bool, found: Statistics, left_out: Counter[str]
+) -> Iterator[LabelledPassage]:
     for row in rows:
         reason = problem(row) if generates else _blank(row)
         if reason is not None:
@@ -168,5 +175,5 @@ def _usable(rows: Iterable[Row], generates: bool, found: Statistics, left_out: C
         yield row
 
 
-def _blank(row: Row) -> str | None:
+def _blank(row: LabelledPassage) -> str | None:
     return None if row.query.strip() and row.passage.strip() else "its query or passage is empty"

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.errors import InputError
-from limrank_synth.files import LEDGER, REJECTED, REPORT, ROWS, read_rows, write_report
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.layout import problem
-from limrank_synth.licences import check_commercial, declared, table
 from limrank_synth.lines import whole_lines
+from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.rank1 import read_rank1
-from limrank_synth.records import DIFFICULTIES, KINDS, Rejection, Row, Source
+from limrank_synth.records import DIFFICULTIES, KINDS, LabelledPassage, Rejection, Source
+from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, read_rows, write_report
+from limrank_synth.source_licences import check_commercial, declared, table
 from limrank_synth.spool import Spool
 
 MIX = "mix.json"
@@ -85,7 +85,7 @@ class _Pool:
     counts: dict[PartName, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in PARTS})
     ids: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, part: PartName, row: Row, digest: bytes, spool: Spool) -> None:
+    def add(self, part: PartName, row: LabelledPassage, digest: bytes, spool: Spool) -> None:
         """Take a row in, unless its query and passage were there before."""
         known = self.entries.get(digest)
         if known is not None:
@@ -173,12 +173,12 @@ def mix(
     return report
 
 
-def _rank1(paths: Iterable[str]) -> Iterator[Row | Rejection]:
+def _rank1(paths: Iterable[str]) -> Iterator[LabelledPassage | Rejection]:
     for path in paths:
         yield from read_rank1(path)
 
 
-def _synthetic(paths: Sequence[str]) -> Iterator[Row | Rejection]:
+def _synthetic(paths: Sequence[str]) -> Iterator[LabelledPassage | Rejection]:
     """Rows of all files; those of the second file on are renamed: two runs over the same seeds share ids."""
     for number, path in enumerate(paths, start=1):
         file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
@@ -290,7 +290,7 @@ def _name(path: str) -> str:
     return path if path.startswith("hub:") else Path(path).name
 
 
-def _digest(row: Row) -> bytes:
+def _digest(row: LabelledPassage) -> bytes:
     """Equal for equal query and passage, white space aside."""
     texts = [" ".join(text.split()) for text in (row.query, row.passage)]
     return hashlib.sha256(json.dumps(texts).encode("ascii")).digest()[:16]

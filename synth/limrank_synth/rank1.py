@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_lines
-from limrank_synth.layout import OPENING, read_completion, template
-from limrank_synth.records import Rejection, Row, Source
+from limrank_synth.pointwise_layout import OPENING, read_completion, template
+from limrank_synth.records import LabelledPassage, Rejection, Source
 from limrank_synth.stages.seeds import MS_MARCO
 
 RANK1 = Source("jhu-clsp/rank1-training-data", "unknown")
@@ -27,7 +27,9 @@ COLUMNS = ("instruction", "input", "output")
 _BLOCK = 1 << 16
 
 
-def read_rank1(path: str, sources: tuple[Source, ...] = (MS_MARCO, RANK1)) -> Iterator[Row | Rejection]:
+def read_rank1(
+    path: str, sources: tuple[Source, ...] = (MS_MARCO, RANK1)
+) -> Iterator[LabelledPassage | Rejection]:
     """The rows of a dataset or file, each as a row or as the reason why it is none.
 
     Their ids come from their texts, so that they are the same wherever a row stands.
@@ -43,10 +45,14 @@ def read_rank1(path: str, sources: tuple[Source, ...] = (MS_MARCO, RANK1)) -> It
     name = path.removeprefix("hub:") if path.startswith("hub:") else Path(path).name
     for where, data in _records(path):
         made = _row(data, sources, f"{name}, {where}")
-        yield made if isinstance(made, Row) else Rejection("rank1", f"{name}, {where}", made, _shown(data))
+        yield (
+            made
+            if isinstance(made, LabelledPassage)
+            else Rejection("rank1", f"{name}, {where}", made, _shown(data))
+        )
 
 
-def _row(data: Any, sources: tuple[Source, ...], origin: str) -> Row | str:
+def _row(data: Any, sources: tuple[Source, ...], origin: str) -> LabelledPassage | str:
     if not isinstance(data, dict):
         return f"it is no object but {type(data).__name__}"
     for column in COLUMNS:
@@ -60,7 +66,7 @@ def _row(data: Any, sources: tuple[Source, ...], origin: str) -> Row | str:
     if isinstance(read, str):
         return read
     query, passage = parts
-    return Row(
+    return LabelledPassage(
         id=f"rank1/{_digest(query, passage)}",
         query_id=f"rank1/q-{_digest(query)}",
         query=query,

@@ -117,7 +117,7 @@ class WrittenPassage:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgeVote:
     """What a judge said about one passage, once.
 
     Attributes:
@@ -130,7 +130,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledPassage:
     """One training example with everything known about it.
 
     Attributes:
@@ -164,7 +164,7 @@ class Row:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Row:
+    def from_json(cls, data: dict[str, Any]) -> LabelledPassage:
         """Back from plain data.
 
         Raises:

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.data import check_unique
+from limrank_plugins.files import alone_in
 from limrank_plugins.store import Store
 from limrank_synth.asking import Question
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.engine import Driven, Engine, Progress, Sends
-from limrank_synth.files import LEDGER, REJECTED, REPORT, ROWS, write_rejections, write_report, write_rows
-from limrank_synth.filters import Filter, applied, reasons
+from limrank_synth.filters import Filter, apply_filters, reasons
+from limrank_synth.filters.agreement import judges_report
 from limrank_synth.filters.coverage import coverage_report
-from limrank_synth.filters.kappa import judges_report
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.ledger import Ledger
-from limrank_synth.locking import alone_in
-from limrank_synth.records import Persona, Rejection, Row, Seed
-from limrank_synth.settings import Settings
-from limrank_synth.synthesis import Made, synthesise
+from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
+from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, write_rejections, write_report, write_rows
+from limrank_synth.settings import SynthSettings
+from limrank_synth.synthesis import SeedResult, synthesise
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Synthesis:
         stopped: why the run ended early, or None.
     """
 
-    rows: list[Row]
+    rows: list[LabelledPassage]
     rejections: list[Rejection]
     report: dict[str, Any]
     wanted: dict[str, Question]
@@ -50,7 +50,7 @@ class Synthesis:
 def synthesise_all(
     seeds: Sequence[Seed],
     personas: Sequence[Persona],
-    settings: Settings,
+    settings: SynthSettings,
     folder: Path,
     *,
     sender: Sends | None,
@@ -85,15 +85,15 @@ def synthesise_all(
             part.unlink()  # half a file of a process that was killed
         ledger = Ledger(store)
         wanted = (settings.direct + settings.indirect + settings.negative) * len(settings.kinds)
-        engine: Engine[Made] = Engine(
+        engine: Engine[SeedResult] = Engine(
             settings, ledger, sender, on_progress, lambda made: (len(made.rows), wanted)
         )
         programs = [synthesise(seed, personas, settings, known) for seed in seeds]
         driven = asyncio.run(_driven(engine, programs, sender))
         made = [driven.results[i] for i in sorted(driven.results)]
         judged = [row for one in made for row in one.rows]
-        sifted, counts = applied(judged, filters)
-        rejections = [rejection for one in made for rejection in one.rejections] + sifted.rejected
+        result, counts = apply_filters(judged, filters)
+        rejections = [rejection for one in made for rejection in one.rejections] + result.rejected
         unfinished = {
             seeds[i].id: driven.missing.get(i, driven.stopped or "not begun")
             for i in range(len(seeds))
@@ -104,13 +104,13 @@ def synthesise_all(
             "finished": len(made),
             "unfinished": unfinished,
             "stopped": driven.stopped,
-            "rows": len(sifted.kept),
-            "relevant": sum(row.relevant for row in sifted.kept),
+            "rows": len(result.kept),
+            "relevant": sum(row.relevant for row in result.kept),
             "rejected": len(rejections),
             "stages": _stages(made) | {name: _in_out(*pair) for name, pair in counts.items()},
             "reasons": reasons(rejections),
             "judges": judges_report(judged),
-            "coverage": coverage_report(sifted.kept, known),
+            "coverage": coverage_report(result.kept, known),
             "unusable": _unusable(made),
             "faults": ledger.faults(),
             "calls": ledger.by_role(),
@@ -118,14 +118,14 @@ def synthesise_all(
             "cost_uncertain": ledger.uncertain,
             "settings": settings.as_json(),
         }
-        write_rows(folder / ROWS, sifted.kept)
+        write_rows(folder / ROWS, result.kept)
         write_rejections(folder / REJECTED, rejections)
         write_report(folder / REPORT, report)
-    return Synthesis(sifted.kept, rejections, report, driven.wanted, unfinished, driven.stopped)
+    return Synthesis(result.kept, rejections, report, driven.wanted, unfinished, driven.stopped)
 
 
 def dry_run(
-    seeds: Sequence[Seed], personas: Sequence[Persona], settings: Settings, shown: int = 3
+    seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthSettings, shown: int = 3
 ) -> dict[str, Any]:
     """The first prompts, and what the whole run will cost at most if no answer has to be asked for twice.
 
@@ -159,7 +159,9 @@ def dry_run(
     }
 
 
-async def _driven(engine: Engine[Made], programs: Sequence[Any], sender: Sends | None) -> Driven[Made]:
+async def _driven(
+    engine: Engine[SeedResult], programs: Sequence[Any], sender: Sends | None
+) -> Driven[SeedResult]:
     try:
         return await engine.run(programs)
     except ExceptionGroup as several:
@@ -171,7 +173,7 @@ async def _driven(engine: Engine[Made], programs: Sequence[Any], sender: Sends |
             await close()
 
 
-def _stages(made: Sequence[Made]) -> dict[str, dict[str, float]]:
+def _stages(made: Sequence[SeedResult]) -> dict[str, dict[str, float]]:
     totals: dict[str, tuple[int, int]] = {}
     for one in made:
         for stage, (given, out) in one.counts.items():
@@ -180,7 +182,7 @@ def _stages(made: Sequence[Made]) -> dict[str, dict[str, float]]:
     return {stage: _in_out(*pair) for stage, pair in totals.items()}
 
 
-def _unusable(made: Sequence[Made]) -> dict[str, dict[str, int]]:
+def _unusable(made: Sequence[SeedResult]) -> dict[str, dict[str, int]]:
     totals: dict[str, Counter[str]] = {}
     for one in made:
         for stage, kinds in one.unusable.items():

@@ -102,7 +102,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SynthSettings:
     """Everything a run depends on, besides its seeds and personas.
 
     Attributes:
@@ -183,8 +183,8 @@ class Settings:
         return asdict(self) | {"roles": {name: asdict(role) for name, role in self.roles.items()}}
 
 
-def read_settings(path: str | os.PathLike[str], **changes: Any) -> Settings:
-    """Settings of a TOML file: the fields at the top, one table `[roles.NAME]` for each role.
+def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings:
+    """The settings of a TOML file: the fields at the top, one table `[roles.NAME]` for each role.
 
     Args:
         path: the file.
@@ -197,7 +197,7 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> Settings:
         given = tomllib.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{os.fspath(path)}: the settings cannot be read: {error}") from error
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(SynthSettings)}
     unknown = sorted(set(given) - known)
     if unknown:
         raise InputError(f"{os.fspath(path)}: there is no setting {unknown[0]!r}; there are: {sorted(known)}")
@@ -207,7 +207,7 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> Settings:
     made = {name: _role(os.fspath(path), name, role) for name, role in roles.items()}
     if isinstance(given.get("kinds"), list):
         given["kinds"] = tuple(map(str, given["kinds"]))
-    settings = Settings(roles=made, **given)
+    settings = SynthSettings(roles=made, **given)
     return replace(settings, **{key: value for key, value in changes.items() if value is not None})
 
 

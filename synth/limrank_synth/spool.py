@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from limrank_plugins.segments import clean_text
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
-Rows = Callable[[], Iterator[Row]]
+Rows = Callable[[], Iterator[LabelledPassage]]
 """Rows that can be gone through more than once: every call begins anew."""
 
 
@@ -39,7 +39,7 @@ class Spool:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def add(self, row: Row) -> int:
+    def add(self, row: LabelledPassage) -> int:
         """Put a row at the end; its number, from 0."""
         self._starts.append(self._file.seek(0, 2))
         self._file.write(row_line(row).encode("utf-8"))
@@ -50,17 +50,17 @@ class Spool:
         self._file.seek(self._starts[number])
         return self._file.readline().decode("utf-8")
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> LabelledPassage:
         """The row with this number."""
-        return Row.from_json(json.loads(self.line(number)))
+        return LabelledPassage.from_json(json.loads(self.line(number)))
 
 
-def row_line(row: Row) -> str:
+def row_line(row: LabelledPassage) -> str:
     """A row as one line of JSON, its end included."""
     return clean_text(json.dumps(row.as_json(), ensure_ascii=False)) + "\n"
 
 
-def by_query(rows: Iterable[Row], folder: Path | None = None) -> Iterator[list[Row]]:
+def by_query(rows: Iterable[LabelledPassage], folder: Path | None = None) -> Iterator[list[LabelledPassage]]:
     """The rows of each query together, queries in the order of their first rows.
 
     Memory holds the identifiers and one query's rows; the rest waits on disk.

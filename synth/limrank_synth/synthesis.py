@@ -13,17 +13,26 @@ from typing import cast
 from limrank_plugins.readouts.lockstep import together
 from limrank_synth.asking import Asking, Rejected
 from limrank_synth.guidelines import Guidelines
-from limrank_synth.records import Kind, Persona, Rejection, Row, Seed, Source, WrittenPassage, WrittenQuery
-from limrank_synth.settings import Settings
-from limrank_synth.stages.judging import judge
+from limrank_synth.records import (
+    Kind,
+    LabelledPassage,
+    Persona,
+    Rejection,
+    Seed,
+    Source,
+    WrittenPassage,
+    WrittenQuery,
+)
+from limrank_synth.settings import SynthSettings
+from limrank_synth.stages.judge_votes import judge
 from limrank_synth.stages.passages import describe, intents_for, write
 from limrank_synth.stages.personas import sample
+from limrank_synth.stages.query_rewriting import rewrite
 from limrank_synth.stages.reasoning import reason
-from limrank_synth.stages.rewriting import rewrite
 
 
 @dataclass
-class Made:
+class SeedResult:
     """What became of one seed.
 
     Attributes:
@@ -33,7 +42,7 @@ class Made:
         unusable: by stage, the answers that could not be read, counted by what was wrong with them.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LabelledPassage] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     unusable: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -45,10 +54,10 @@ class Made:
 
 
 def synthesise(
-    seed: Seed, personas: Sequence[Persona], settings: Settings, guidelines: Guidelines
-) -> Asking[Made]:
+    seed: Seed, personas: Sequence[Persona], settings: SynthSettings, guidelines: Guidelines
+) -> Asking[SeedResult]:
     """All stages for one seed. Everything drawn depends on the run's seed and this seed's id alone."""
-    made = Made()
+    made = SeedResult()
     kinds = [cast(Kind, kind) for kind in settings.kinds]
     yield from together([_query(seed, kind, personas, settings, guidelines, made) for kind in kinds])
     # In a fixed order, whichever query was ready first.
@@ -61,9 +70,9 @@ def _query(
     seed: Seed,
     kind: Kind,
     personas: Sequence[Persona],
-    settings: Settings,
+    settings: SynthSettings,
     guidelines: Guidelines,
-    made: Made,
+    made: SeedResult,
 ) -> Asking[None]:
     rng = _generator(settings.seed, seed.id, kind)
     persona = sample(personas, rng)
@@ -93,7 +102,9 @@ def _query(
     yield from together([_judged(query, passage, settings, made) for passage in passages])
 
 
-def _judged(query: WrittenQuery, passage: WrittenPassage, settings: Settings, made: Made) -> Asking[None]:
+def _judged(
+    query: WrittenQuery, passage: WrittenPassage, settings: SynthSettings, made: SeedResult
+) -> Asking[None]:
     said = yield from together(
         [
             judge(query, passage, role, settings.votes, settings.attempts, made.unusable["judging"])
@@ -114,7 +125,7 @@ def _judged(query: WrittenQuery, passage: WrittenPassage, settings: Settings, ma
     # The trace must argue for the label it stands before.
     trace = next(verdict.trace for verdict in first if verdict.relevant == relevant)
     made.rows.append(
-        Row(
+        LabelledPassage(
             id=passage.id,
             query_id=query.id,
             query=query.text,
@@ -140,7 +151,7 @@ def _judged(query: WrittenQuery, passage: WrittenPassage, settings: Settings, ma
     )
 
 
-def _sources(query: WrittenQuery, settings: Settings) -> tuple[Source, ...]:
+def _sources(query: WrittenQuery, settings: SynthSettings) -> tuple[Source, ...]:
     """Every text and every model that went in; a model's terms bind what it wrote."""
     models = {settings.role(name).model for name in ("writer", "reasoner", *settings.judges)}
     written = [Source(f"model {model}", "terms of the model's provider") for model in sorted(models)]

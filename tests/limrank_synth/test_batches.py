@@ -12,9 +12,9 @@ from limrank_synth.asking import Message, Question
 from limrank_synth.batches import read_batch, write_batch
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
-SETTINGS = Settings(
+SETTINGS = SynthSettings(
     {
         "writer": Role("w", price_in=1.0, price_out=1.0),
         "judge": Role("j"),
@@ -59,7 +59,7 @@ def test_no_file_is_larger_than_the_service_takes(tmp_path: Path, limits: dict[s
 def test_no_more_than_the_budget_pays_for(tmp_path: Path):
     prices = [most_it_can_cost(question, SETTINGS.role(question.role)) for question in WANTED.values()]
     for limit in (0.001, prices[0] * 1.5, prices[0] * 2.5, 99):
-        given = Settings(SETTINGS.roles, max_cost=limit + 7)
+        given = SynthSettings(SETTINGS.roles, max_cost=limit + 7)
         written = write_batch(tmp_path / "open.jsonl", WANTED, given, spent=7.0)
         asked = [line["custom_id"] for path in written.files for line in lines(path)]
         keys = [str(name).rpartition(":")[2] for name in asked]

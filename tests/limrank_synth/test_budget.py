@@ -16,7 +16,7 @@ from limrank_synth.asking import Asking, Message, Question, Reply
 from limrank_synth.budget import OverBudget, Purse, most_it_can_cost
 from limrank_synth.engine import Engine
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 
 def program(number: int, calls: int) -> Asking[int]:
@@ -71,7 +71,7 @@ def test_no_bill_is_ever_above_the_limit(
     file = tmp_path_factory.mktemp("budget") / "ledger.sqlite"
     bound = limit
     for _ in range(3):  # started again with the same limit, then a larger one
-        given = Settings({"writer": role}, max_cost=bound, concurrency=concurrency)
+        given = SynthSettings({"writer": role}, max_cost=bound, concurrency=concurrency)
         with Store(file) as store:
             ledger = Ledger(store)
             engine: Engine[int] = Engine(given, ledger, sender)

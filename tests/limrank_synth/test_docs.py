@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import limrank_synth
 from limrank_plugins.cli import build_app
 from limrank_synth.filters.usual import usual_filters
-from limrank_synth.settings import Role, Settings, read_settings
+from limrank_synth.settings import Role, SynthSettings, read_settings
 from limrank_synth.stages.personas import shipped_personas
 
 PAGE = (Path(__file__).parents[2] / "docs" / "synthesis.md").read_text("utf-8")
@@ -64,7 +64,7 @@ def test_every_command_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_filters_are_those_that_are_applied():
-    made = {one.name: one for one in usual_filters(Settings({"writer": Role("m")}), [])}
+    made = {one.name: one for one in usual_filters(SynthSettings({"writer": Role("m")}), [])}
     described = {name.strip("`"): text for name, text in table("Filters").items()}
     assert list(described) == list(made)
     for name, one in made.items():
@@ -82,7 +82,7 @@ def test_the_fields_of_the_report(tmp_path: Path):
     from limrank_synth.run import synthesise_all
 
     report = synthesise_all(
-        [], shipped_personas(), Settings({"writer": Role("m")}), tmp_path, sender=None
+        [], shipped_personas(), SynthSettings({"writer": Role("m")}), tmp_path, sender=None
     ).report
     named = {name for row in table("report.json") for name in re.findall(r"`(\w+)`", row)}
     assert named == set(report)

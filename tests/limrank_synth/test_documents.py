@@ -16,13 +16,21 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
 from limrank_synth.asking import Question, Reply
 from limrank_synth.collection import make_documents, write_collection
-from limrank_synth.documents import SPLITS, Answer, Answered, Collection, collect, negatives, split
+from limrank_synth.documents import (
+    SPLITS,
+    QueryAnswers,
+    SyntheticAnswer,
+    SyntheticCollection,
+    collect,
+    negatives,
+    split,
+)
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import Seed, Source
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 OWN = Source("our queries", "CC0-1.0", commercial=True)
-SETTINGS = Settings(roles={"writer": Role("writer-1")}, attempts=2, concurrency=4)
+SETTINGS = SynthSettings(roles={"writer": Role("writer-1")}, attempts=2, concurrency=4)
 WORDS = ["milk", "bread", "iron", "light", "river", "tea", "acid", "yeast"]
 
 
@@ -42,11 +50,12 @@ def seeds(count: int) -> list[Seed]:
     return [Seed(f"q{n}", f"what does {WORDS[n % 8]} number {n} do", OWN) for n in range(count)]
 
 
-def collection(texts: dict[str, list[str]], queries: list[Seed] | None = None) -> Collection:
+def collection(texts: dict[str, list[str]], queries: list[Seed] | None = None) -> SyntheticCollection:
     known = queries if queries is not None else [Seed(name, f"about {name}", OWN) for name in texts]
     return collect(
-        Answered(
-            query, tuple(Answer(query.id, text, i, "m", (OWN,)) for i, text in enumerate(texts[query.id]))
+        QueryAnswers(
+            query,
+            tuple(SyntheticAnswer(query.id, text, i, "m", (OWN,)) for i, text in enumerate(texts[query.id])),
         )
         for query in known
     )

@@ -17,15 +17,19 @@ from limrank_plugins.errors import InputError
 from limrank_synth.asking import Message, Question, Reply
 from limrank_synth.budget import most_it_can_cost
 from limrank_synth.endpoints import Endpoints, read_reply, request_body
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 QUESTION = Question("judge", (Message("system", "s"), Message("user", "u")), attempt=1, sample=2)
 
 
-def sent(server: LoopbackServer, settings: Settings | None = None) -> tuple[Reply | CallFailed, list[str]]:
+def sent(
+    server: LoopbackServer, settings: SynthSettings | None = None
+) -> tuple[Reply | CallFailed, list[str]]:
     noted: list[str] = []
     known = (
-        settings if settings is not None else Settings({"writer": Role("m", base_url=server.url)}, timeout=60)
+        settings
+        if settings is not None
+        else SynthSettings({"writer": Role("m", base_url=server.url)}, timeout=60)
     )
 
     async def one() -> Reply | CallFailed:
@@ -46,10 +50,10 @@ def test_what_goes_out_and_what_comes_back():
     answer["choices"][0]["message"]["reasoning_content"] = "thought\ud800"
     answer["usage"] = {"prompt_tokens": 3, "completion_tokens": 4}
     with LoopbackServer(lambda call: answer) as server:
-        settings = Settings(
+        settings = SynthSettings(
             {"writer": role, "judge": Role(**{**_fields(role), "base_url": server.url})}, seed=5
         )
-        settings = Settings({**settings.roles, "writer": Role("w", base_url=server.url)}, seed=5)
+        settings = SynthSettings({**settings.roles, "writer": Role("w", base_url=server.url)}, seed=5)
         reply, noted = sent(server, settings)
         body = server.calls[0].body
     assert reply == Reply("true", "thought\ufffd", "length", 3, 4, 11.0)
@@ -158,7 +162,7 @@ def test_an_answer_that_does_not_come():
         raise AssertionError
 
     with LoopbackServer(never) as server:
-        failure, noted = sent(server, Settings({"writer": Role("m", base_url=server.url)}, timeout=0.05))
+        failure, noted = sent(server, SynthSettings({"writer": Role("m", base_url=server.url)}, timeout=0.05))
     assert isinstance(failure, CallFailed)
     assert failure.late
     assert noted == ["timeout"]
@@ -166,12 +170,12 @@ def test_an_answer_that_does_not_come():
 
 def test_keys():
     with pytest.raises(InputError, match="no API key for role 'writer'"):
-        Endpoints(Settings({"writer": Role("m")}), {})
+        Endpoints(SynthSettings({"writer": Role("m")}), {})
     with pytest.raises(InputError, match="set THEIRS"):
         Endpoints(
-            Settings({"writer": Role("m", api_key_env="THEIRS")}), {"OPENAI_API_KEY": "k", "THEIRS": ""}
+            SynthSettings({"writer": Role("m", api_key_env="THEIRS")}), {"OPENAI_API_KEY": "k", "THEIRS": ""}
         )
-    Endpoints(Settings({"writer": Role("m")}), {"OPENAI_BASE_URL": "http://localhost:1/v1"})
+    Endpoints(SynthSettings({"writer": Role("m")}), {"OPENAI_BASE_URL": "http://localhost:1/v1"})
 
 
 def test_a_reply_without_anything_in_it():

@@ -19,7 +19,7 @@ from limrank_plugins.store import Store
 from limrank_synth.asking import Asking, Message, Question, Reply
 from limrank_synth.engine import Driven, Engine, Progress
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 
 def ask(text: str) -> Question:
@@ -69,7 +69,7 @@ def drive(
     ledger: Ledger, programs: list[Asking[Any]], sender: Sender | None, concurrency: int = 4, **more: Any
 ) -> Driven[Any]:
     engine: Engine[Any] = Engine(
-        Settings({"writer": Role("m")}, concurrency=concurrency), ledger, sender, **more
+        SynthSettings({"writer": Role("m")}, concurrency=concurrency), ledger, sender, **more
     )
     return asyncio.run(engine.run(programs))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.files import alone_in
 from limrank_plugins.store import Store
 from limrank_synth.asking import Message, Question, Reply
 from limrank_synth.ledger import Ledger
-from limrank_synth.locking import alone_in
 
 QUESTION = Question("writer", (Message("user", "?"),), 1, 2)
 REPLY = Reply("text", "thought", "stop", 10, 20, 0.5)

@@ -18,7 +18,7 @@ sys.path.insert(0, sys.argv[2])
 from synthetic_rows import INTENT_NAMES, rank1_record, row
 from dataclasses import replace
 from limrank_synth.exporting import export
-from limrank_synth.files import read_rows, write_rows
+from limrank_synth.run_files import read_rows, write_rows
 from limrank_synth.mix import Blend, mix
 
 folder, rng = Path(sys.argv[1]), random.Random(0)

@@ -16,15 +16,18 @@ from hypothesis import strategies as st
 from synthetic_rows import INTENT_NAMES, rank1_file, rank1_record, row, rows, rows_file
 
 from limrank_plugins.errors import InputError
-from limrank_synth.files import read_rows
 from limrank_synth.mix import Blend, mix
 from limrank_synth.quotas import largest_remainder
-from limrank_synth.records import DIFFICULTIES, KINDS, Row, Source
+from limrank_synth.records import DIFFICULTIES, KINDS, LabelledPassage, Source
+from limrank_synth.run_files import read_rows
 
 
 def mixed(
-    folder: Path, blend: Blend, own: list[Row] | None = None, records: list[dict[str, str]] | None = None
-) -> tuple[list[Row], dict[str, Any]]:
+    folder: Path,
+    blend: Blend,
+    own: list[LabelledPassage] | None = None,
+    records: list[dict[str, str]] | None = None,
+) -> tuple[list[LabelledPassage], dict[str, Any]]:
     """A mix of these rows (default: 96 synthetic ones, 40 of Rank1's style) and its report."""
     folder.mkdir(exist_ok=True)
     runs = rows_file(folder / "run.jsonl", rows(24) if own is None else own)
@@ -35,7 +38,7 @@ def mixed(
     return list(read_rows(folder / "mix" / "rows.jsonl")), report
 
 
-def synthetic(found: list[Row]) -> list[Row]:
+def synthetic(found: list[LabelledPassage]) -> list[LabelledPassage]:
     return [one for one in found if one.kind]
 
 
@@ -46,7 +49,7 @@ def test_the_papers_numbers_are_the_default() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_counts_labels_and_strata_are_as_asked(data: st.DataObject) -> None:
-    def drawn(n: int, intent: str) -> Row:
+    def drawn(n: int, intent: str) -> LabelledPassage:
         kind, difficulty = data.draw(st.sampled_from(KINDS)), data.draw(st.sampled_from(DIFFICULTIES))
         return row(n, intent, kind=kind, difficulty=difficulty)
 

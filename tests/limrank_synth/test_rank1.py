@@ -13,9 +13,9 @@ from synthetic_rows import rank1_record
 
 from limrank_plugins.errors import InputError
 from limrank_synth import rank1
-from limrank_synth.layout import completion, pointwise_prompt
+from limrank_synth.pointwise_layout import completion, pointwise_prompt
 from limrank_synth.rank1 import read_rank1
-from limrank_synth.records import Rejection, Row
+from limrank_synth.records import LabelledPassage, Rejection
 
 RECORDS = [rank1_record(n, relevant=n % 2 == 0) for n in range(5)]
 
@@ -40,10 +40,18 @@ def written(folder: Path, name: str) -> Path:
 )
 def test_every_layout_reads_alike(tmp_path: Path, name: str) -> None:
     rows = list(read_rank1(str(written(tmp_path, name))))
-    assert [row.query for row in rows if isinstance(row, Row)] == [f"what is number {n}" for n in range(5)]
-    assert [row.relevant for row in rows if isinstance(row, Row)] == [True, False, True, False, True]
+    assert [row.query for row in rows if isinstance(row, LabelledPassage)] == [
+        f"what is number {n}" for n in range(5)
+    ]
+    assert [row.relevant for row in rows if isinstance(row, LabelledPassage)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
     first = rows[0]
-    assert isinstance(first, Row)
+    assert isinstance(first, LabelledPassage)
     assert first.passage == "Number 0 is a number (true)."
     assert first.trace == "Okay, the query asks about 0. So it is true."
     assert first.sources[0].commercial is False
@@ -51,7 +59,7 @@ def test_every_layout_reads_alike(tmp_path: Path, name: str) -> None:
 
 def test_a_row_is_the_text_the_file_trains_on(tmp_path: Path) -> None:
     row = next(iter(read_rank1(str(written(tmp_path, "a.jsonl")))))
-    assert isinstance(row, Row)
+    assert isinstance(row, LabelledPassage)
     record = RECORDS[0]
     trained = f"{record['instruction']}\n{record['input']}{record['output']}"
     assert trained == pointwise_prompt(row.query, row.passage) + completion(row.trace, row.relevant)
@@ -69,7 +77,7 @@ def test_other_ways_to_cut_the_prompt_read_alike(tmp_path: Path, record: dict[st
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(rank1_record() | record))
     row = next(iter(read_rank1(str(path))))
-    assert isinstance(row, Row)
+    assert isinstance(row, LabelledPassage)
     assert (row.query, row.passage) == ("what is number 0", "Number 0 is a number (true).")
 
 
@@ -100,7 +108,7 @@ def test_an_array_is_read_whatever_its_blocks(tmp_path: Path, monkeypatch: pytes
     path = written(tmp_path, "array.json")
     for block in (1, 2, 7, 64, 1000):
         monkeypatch.setattr(rank1, "_BLOCK", block)
-        assert sum(isinstance(row, Row) for row in read_rank1(str(path))) == 5
+        assert sum(isinstance(row, LabelledPassage) for row in read_rank1(str(path))) == 5
     whole = path.read_text()
     for _ in range(20):
         cut = random.Random(0).randrange(1, len(whole.rstrip()) - 1)

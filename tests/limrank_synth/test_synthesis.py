@@ -17,15 +17,15 @@ from synth_server import completion
 from limrank_plugins.errors import InputError
 from limrank_synth.asking import Asking, Question, Reply
 from limrank_synth.endpoints import read_reply, request_body
-from limrank_synth.files import read_rows, write_rejections, write_rows
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.records import Rejection, Row, Seed, Source
+from limrank_synth.records import LabelledPassage, Rejection, Seed, Source
 from limrank_synth.run import synthesise_all
-from limrank_synth.settings import Role, Settings
+from limrank_synth.run_files import read_rows, write_rejections, write_rows
+from limrank_synth.settings import Role, SynthSettings
 from limrank_synth.stages.personas import shipped_personas
-from limrank_synth.synthesis import Made, synthesise
+from limrank_synth.synthesis import SeedResult, synthesise
 
-SETTINGS = Settings({"writer": Role("w"), "judge": Role("j"), "second": Role("s")}, votes=3, negative=3)
+SETTINGS = SynthSettings({"writer": Role("w"), "judge": Role("j"), "second": Role("s")}, votes=3, negative=3)
 KNOWN = load_guidelines()
 SEED = Seed("s1", "what is yeast", Source("seeds", "CC-BY-4.0", commercial=True))
 
@@ -35,17 +35,17 @@ def answered(question: Question, fault: str | None = None) -> Reply:
     return read_reply(completion(request_body(question, role, 0), fault), role)
 
 
-def drive(program: Asking[Made], answer: Callable[[Question], Reply] = answered) -> Made:
+def drive(program: Asking[SeedResult], answer: Callable[[Question], Reply] = answered) -> SeedResult:
     try:
         questions = next(program)
         while True:
             questions = program.send([answer(question) for question in questions])
     except StopIteration as finished:
-        found: Made = finished.value
+        found: SeedResult = finished.value
         return found
 
 
-def made(settings: Settings = SETTINGS, answer: Callable[[Question], Reply] = answered) -> Made:
+def made(settings: SynthSettings = SETTINGS, answer: Callable[[Question], Reply] = answered) -> SeedResult:
     return drive(synthesise(SEED, shipped_personas(), settings, KNOWN), answer)
 
 
@@ -135,7 +135,7 @@ def test_rows_are_read_as_they_were_written(
     assert list(read_rows(path)) == [dataclasses.replace(row, query=clean[0], meta={"x": clean[1]})] * 2
 
 
-_ROW: list[Row] = []
+_ROW: list[LabelledPassage] = []
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"id": "x"}'])

@@ -213,11 +213,11 @@ def test_projectors_are_trained_at_their_own_rate_and_the_recipe_reads_the_model
 
 
 def test_what_the_synthesizer_exports_is_read(base: Path, rows: Path, tmp_path: Path):
-    from limrank_synth.exports.pictures import ragvl as layout
-    from limrank_synth.exports.pictures import read_pictures
+    from limrank_synth.exports.image_chats import ragvl as layout
+    from limrank_synth.exports.image_chats import read_image_queries
 
     lines = []
-    for asked in read_pictures(rows):
+    for asked in read_image_queries(rows):
         for made in layout(asked):
             assert not isinstance(made, str)
             example, _ = made

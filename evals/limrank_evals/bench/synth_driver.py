@@ -27,7 +27,7 @@ from limrank_synth.asking import Asking, Message, Question, Reply
 from limrank_synth.endpoints import Endpoints
 from limrank_synth.engine import Engine, Sends
 from limrank_synth.ledger import Ledger
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
 GOAL = 200
 """Calls a second that the project promises."""
@@ -57,7 +57,7 @@ class Instant:
         return Reply(_ANSWER, prompt_tokens=600, written_tokens=400, cost=0.001)
 
 
-def measured(calls: int, settings: Settings, sender: Sends) -> dict[str, Any]:
+def measured(calls: int, settings: SynthSettings, sender: Sends) -> dict[str, Any]:
     """Drive programs of 20 calls each against a sender, with a ledger on disk."""
     programs = [program(number, 20) for number in range(max(1, calls // 20))]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "ledger.sqlite") as store:
@@ -142,11 +142,11 @@ def main() -> int:
     role = Role("m", price_in=1.0, price_out=2.0)
     found = {
         "in_process": measured(
-            options.calls, Settings({"writer": role}, concurrency=options.concurrency), Instant()
+            options.calls, SynthSettings({"writer": role}, concurrency=options.concurrency), Instant()
         )
     }
     with instant_server() as address:
-        settings = Settings(
+        settings = SynthSettings(
             {"writer": Role("m", base_url=address, price_in=1.0, price_out=2.0)},
             concurrency=options.concurrency,
         )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from limrank_synth.cli import export, make, mix, review, run
+from limrank_synth.cli import documents_and_lists, export_rows, mix_rows, review_rows, run_seeds
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
     synth = typer.Typer(help="Make reasoning-intensive training data.", no_args_is_help=True)
-    synth.command("run")(run.run)
-    synth.command("batch-in")(run.batch_in)
-    synth.command("mix")(mix.mix)
-    synth.command("export")(export.export)
-    synth.command("documents")(make.documents)
-    synth.command("lists")(make.lists)
-    synth.command("review")(review.review)
+    synth.command("run")(run_seeds.run)
+    synth.command("batch-in")(run_seeds.batch_in)
+    synth.command("mix")(mix_rows.mix)
+    synth.command("export")(export_rows.export)
+    synth.command("documents")(documents_and_lists.documents)
+    synth.command("lists")(documents_and_lists.lists)
+    synth.command("review")(review_rows.review)
     app.add_typer(synth, name="synth")

@@ -12,22 +12,22 @@ from importlib import import_module
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
-from limrank_synth.listing import OrderedList
-from limrank_synth.records import Row
+from limrank_synth.gold_lists import OrderedList
+from limrank_synth.records import LabelledPassage
 
 _LAYOUTS = {
     "trl": "limrank_synth.exports.trl",
     "llama-factory": "limrank_synth.exports.llama_factory",
     "listwise": "limrank_synth.exports.listwise",
     "setwise": "limrank_synth.exports.setwise",
-    "pairs": "limrank_synth.exports.pairs",
+    "pairs": "limrank_synth.exports.labelled_pairs",
     "triples": "limrank_synth.exports.triples",
     "trec": "limrank_synth.exports.trec",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ExportOptions:
     """What an export can be told.
 
     Attributes:
@@ -54,7 +54,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ExportCounts:
     """What an export came to.
 
     Attributes:
@@ -67,7 +67,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ExportLayout:
     """One way to write rows down.
 
     Attributes:
@@ -80,7 +80,7 @@ class Layout:
 
     name: str
     summary: str
-    write: Callable[[Iterable[Row], Path, Options], Written]
+    write: Callable[[Iterable[LabelledPassage], Path, ExportOptions], ExportCounts]
     files: tuple[str, ...] = ("train.jsonl",)
     generates: bool = True
 
@@ -90,7 +90,7 @@ def layout_names() -> list[str]:
     return list(_LAYOUTS)
 
 
-def load_layout(name: str) -> Layout:
+def load_layout(name: str) -> ExportLayout:
     """The layout of this name.
 
     Raises:
@@ -99,5 +99,5 @@ def load_layout(name: str) -> Layout:
     if name not in _LAYOUTS:
         raise InputError(f"there is no format {name!r}; there are: {', '.join(_LAYOUTS)}")
     layout = import_module(_LAYOUTS[name]).LAYOUT
-    assert isinstance(layout, Layout)
+    assert isinstance(layout, ExportLayout)
     return layout

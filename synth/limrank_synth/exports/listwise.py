@@ -11,17 +11,17 @@ from typing import Any
 from limrank_plugins.ndcg import ndcg
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC, without_tags
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.groups import chat, conclusion, gold_order, grade, group_prompt, shown
-from limrank_synth.layout import has_marker
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.passage_groups import chat, conclusion, gold_order, grade, group_prompt, shown
+from limrank_synth.pointwise_layout import has_marker
+from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
 
 RECIPE = "reasonrank"
 
 
-def example(rows: Sequence[Row], options: Options) -> dict[str, Any] | str:
+def example(rows: Sequence[LabelledPassage], options: ExportOptions) -> dict[str, Any] | str:
     """One query's example; or why it has none.
 
     Args:
@@ -72,7 +72,7 @@ def answer(thought: str, said: str) -> str:
     return f"{opening} {thought.strip()}{known.close}{said}</answer>"
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """One example for each query with passages of different grades."""
     count, left_out = 0, Counter[str]()
     with whole_lines(folder / "train.jsonl") as line:
@@ -83,7 +83,7 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
                 continue
             line(json.dumps(made, ensure_ascii=False) + "\n")
             count += 1
-    return Written({"train.jsonl": count}, left_out)
+    return ExportCounts({"train.jsonl": count}, left_out)
 
 
-LAYOUT = Layout("listwise", "groups with gold order and reasons, in ReasonRank's layout", write)
+LAYOUT = ExportLayout("listwise", "groups with gold order and reasons, in ReasonRank's layout", write)

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from limrank_plugins.files import write_whole
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.layout import OPENING, completion, pointwise_prompt
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.pointwise_layout import OPENING, completion, pointwise_prompt
+from limrank_synth.records import LabelledPassage
 
 NAME, FILE = "limrank", "train_limrank.json"
 INFO = {
@@ -24,7 +24,7 @@ INFO = {
 }
 
 
-def record(row: Row) -> dict[str, str]:
+def record(row: LabelledPassage) -> dict[str, str]:
     """A row in the three columns."""
     instruction, _, rest = pointwise_prompt(row.query, row.passage).removesuffix(OPENING).partition("\n")
     return {
@@ -34,7 +34,7 @@ def record(row: Row) -> dict[str, str]:
     }
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """One array, an object on each line."""
     count = 0
     with whole_lines(folder / FILE) as text:
@@ -44,9 +44,9 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
             count += 1
         text("\n]\n")
     write_whole(folder / "dataset_info.json", (json.dumps(INFO, indent=2) + "\n").encode("ascii"))
-    return Written({FILE: count}, Counter())
+    return ExportCounts({FILE: count}, Counter())
 
 
-LAYOUT = Layout(
+LAYOUT = ExportLayout(
     "llama-factory", "alpaca columns for LLaMA-Factory, template empty", write, (FILE, "dataset_info.json")
 )

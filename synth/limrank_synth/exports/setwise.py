@@ -10,16 +10,16 @@ from typing import Any
 
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.groups import chat, grade, group_prompt, shown
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.passage_groups import chat, grade, group_prompt, shown
+from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
 
 RECIPE = "rank-r1"
 
 
-def examples(rows: Sequence[Row], options: Options) -> Iterator[dict[str, Any]]:
+def examples(rows: Sequence[LabelledPassage], options: ExportOptions) -> Iterator[dict[str, Any]]:
     """One example for each positive of a query, against its negatives; none where it lacks either."""
     positives = [row for row in rows if grade(row) > 0]
     negatives = [row for row in rows if grade(row) == 0]
@@ -46,7 +46,7 @@ def examples(rows: Sequence[Row], options: Options) -> Iterator[dict[str, Any]]:
         }
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """Examples of every query; `label` is what Rank-R1's reward compares the answer with."""
     count, left_out = 0, Counter[str]()
     with whole_lines(folder / "train.jsonl") as line:
@@ -58,7 +58,7 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
             if not found:
                 left_out["query: it has no positive, or no negative"] += 1
             count += found
-    return Written({"train.jsonl": count}, left_out)
+    return ExportCounts({"train.jsonl": count}, left_out)
 
 
-LAYOUT = Layout("setwise", "one positive among negatives and its label, in Rank-R1's layout", write)
+LAYOUT = ExportLayout("setwise", "one positive among negatives and its label, in Rank-R1's layout", write)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import check_trec_ids
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.groups import grade
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.passage_groups import grade
+from limrank_synth.records import LabelledPassage
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """Every row is a judgement; its passage and query are written once.
 
     Raises:
@@ -59,7 +59,7 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
             beir(f"{row.query_id}\t{document}\t{grade(row)}\n")
             trec(f"{row.query_id} 0 {document} {grade(row)}\n")
     files = {"corpus.jsonl": len(documents), "queries.jsonl": len(queries), "qrels.txt": len(judged)}
-    return Written(files | {"qrels/train.tsv": len(judged)}, left_out)
+    return ExportCounts(files | {"qrels/train.tsv": len(judged)}, left_out)
 
 
 def _line(record: dict[str, object]) -> str:
@@ -70,7 +70,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
-LAYOUT = Layout(
+LAYOUT = ExportLayout(
     "trec",
     "a collection with graded judgements, in BEIR's and TREC's layouts",
     write,

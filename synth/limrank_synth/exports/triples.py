@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.groups import shown
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.passage_groups import shown
+from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """As many triples of a query as it has positives or negatives, whichever are more.
 
     So each passage is in one at least, and a query with many of both does not drown the others.
@@ -36,7 +36,9 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
                 }
                 line(json.dumps(triple, ensure_ascii=False) + "\n")
                 count += 1
-    return Written({"train.jsonl": count}, left_out)
+    return ExportCounts({"train.jsonl": count}, left_out)
 
 
-LAYOUT = Layout("triples", "anchor, positive and negative, for sentence-transformers", write, generates=False)
+LAYOUT = ExportLayout(
+    "triples", "anchor, positive and negative, for sentence-transformers", write, generates=False
+)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from limrank_synth.exports import Layout, Options, Written
-from limrank_synth.layout import completion, pointwise_prompt
+from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.lines import whole_lines
-from limrank_synth.records import Row
+from limrank_synth.pointwise_layout import completion, pointwise_prompt
+from limrank_synth.records import LabelledPassage
 
 
-def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
+def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """One example for each row."""
     count = 0
     with whole_lines(folder / "train.jsonl") as line:
@@ -24,7 +24,7 @@ def write(rows: Iterable[Row], folder: Path, options: Options) -> Written:
             }
             line(json.dumps(example, ensure_ascii=False) + "\n")
             count += 1
-    return Written({"train.jsonl": count}, Counter())
+    return ExportCounts({"train.jsonl": count}, Counter())
 
 
-LAYOUT = Layout("trl", "prompt and completion, for TRL's SFTTrainer", write)
+LAYOUT = ExportLayout("trl", "prompt and completion, for TRL's SFTTrainer", write)

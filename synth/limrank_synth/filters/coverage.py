@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from limrank_plugins.errors import InputError
-from limrank_synth.filters import Sifted
+from limrank_synth.filters import FilterResult
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.quotas import largest_remainder
-from limrank_synth.records import Rejection, Row
+from limrank_synth.records import LabelledPassage, Rejection
 
 
 class _Query(NamedTuple):
@@ -74,7 +74,7 @@ class Coverage:
             if not 0 <= getattr(self, what) <= 1:
                 raise InputError(f"{what} must be a share from 0 to 1, but is {getattr(self, what)!r}")
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows."""
         staying = {query.id: query for query in _queries(rows)}
         least = math.ceil(self.minimum * len(staying))
@@ -98,7 +98,7 @@ class Coverage:
                     del staying[query.id]
         kept = [row for row in rows if row.query_id not in reasons]
         gone = [row for row in rows if row.query_id in reasons]
-        return Sifted(
+        return FilterResult(
             kept, [Rejection(self.name, row.id, reasons[row.query_id], row.passage) for row in gone]
         )
 
@@ -107,7 +107,7 @@ class Coverage:
         return hashlib.sha256(named.encode("ascii")).digest()
 
 
-def coverage_report(rows: Sequence[Row], guidelines: Guidelines) -> dict[str, Any]:
+def coverage_report(rows: Sequence[LabelledPassage], guidelines: Guidelines) -> dict[str, Any]:
     """Target and achieved share of every value by axis, and the total variation distance of the two."""
     queries = _queries(rows)
     report: dict[str, Any] = {}
@@ -182,7 +182,7 @@ def _stays(counts: Mapping[str, int], target: Mapping[str, float], least: int) -
     return given
 
 
-def _queries(rows: Sequence[Row]) -> list[_Query]:
+def _queries(rows: Sequence[LabelledPassage]) -> list[_Query]:
     found = {row.query_id: _Query(row.query_id, row.kind, row.domain, row.difficulty) for row in rows}
     return list(found.values())
 

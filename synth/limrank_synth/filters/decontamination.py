@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
-from limrank_synth.filters import Sifted
+from limrank_synth.filters import FilterResult
 from limrank_synth.filters.minhash import NearDuplicates, check_nearness
-from limrank_synth.filters.words import Hashed, words
-from limrank_synth.records import Rejection, Row
+from limrank_synth.filters.words import NgramHasher, words
+from limrank_synth.records import LabelledPassage, Rejection
 
 
 class EvaluationText(NamedTuple):
@@ -57,17 +57,17 @@ class Decontamination:
                 f"long enough for a run or compared as a whole"
             )
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows.
 
         Raises:
             MissingExtra: datasketch is not installed.
         """
         if not self.texts:
-            return Sifted(list(rows), [])
+            return FilterResult(list(rows), [])
         index = _Index(self)
         of_queries: dict[tuple[str, str], str | None] = {}
-        kept, rejected = list[Row](), list[Rejection]()
+        kept, rejected = list[LabelledPassage](), list[Rejection]()
         for row in rows:
             key = row.query_id, row.query
             if key not in of_queries:
@@ -77,7 +77,7 @@ class Decontamination:
                 kept.append(row)
             else:
                 rejected.append(Rejection(self.name, row.id, reason, row.passage))
-        return Sifted(kept, rejected)
+        return FilterResult(kept, rejected)
 
 
 def read_evaluation(paths: Sequence[Path]) -> tuple[EvaluationText, ...]:
@@ -143,7 +143,7 @@ class _Runs:
 
     def __init__(self, size: int, texts: Sequence[tuple[int, list[str]]]) -> None:
         self.size = size
-        self._hashed = Hashed(size)
+        self._hashed = NgramHasher(size)
         parts = [self._hashed(found) for _, found in texts]
         hashes = np.concatenate(parts)
         lengths = [len(part) for part in parts]

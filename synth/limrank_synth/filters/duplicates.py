@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from limrank_synth.filters import Sifted
+from limrank_synth.filters import FilterResult
 from limrank_synth.filters.minhash import NearDuplicates, check_nearness
 from limrank_synth.filters.words import words
-from limrank_synth.records import Rejection, Row
+from limrank_synth.records import LabelledPassage, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Duplicates:
         check_nearness(self.passage, self.run)
         check_nearness(self.query, self.run)
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows.
 
         Raises:
@@ -47,7 +47,7 @@ class Duplicates:
         # Queries that repeat another one, with the reason; and those of which a row has stayed.
         known: dict[str, str] = {}
         staying: set[str] = set()
-        kept, rejected = list[Row](), list[Rejection]()
+        kept, rejected = list[LabelledPassage](), list[Rejection]()
         for number, row in enumerate(rows):
             reason = known.get(row.query_id)
             if reason is None and row.query_id not in staying:
@@ -64,13 +64,13 @@ class Duplicates:
             if row.query_id not in staying:
                 staying.add(row.query_id)
                 queries.add(number, row.query)
-        return Sifted(kept, rejected)
+        return FilterResult(kept, rejected)
 
 
 class _Seen:
     """The texts of one sort that stay."""
 
-    def __init__(self, rows: Sequence[Row], near: NearDuplicates, what: str) -> None:
+    def __init__(self, rows: Sequence[LabelledPassage], near: NearDuplicates, what: str) -> None:
         self._rows, self._near, self._what = rows, near, what
         self._exact: dict[str, int] = {}
 

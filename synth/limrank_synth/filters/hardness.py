@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import build_retriever
-from limrank_synth.filters import Sifted
-from limrank_synth.records import Rejection, Row
+from limrank_synth.filters import FilterResult
+from limrank_synth.records import LabelledPassage, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class Hardness:
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
             raise InputError(f"depth must be a whole number >= 1, but is {self.depth!r}")
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows."""
         if all(row.relevant for row in rows):
-            return Sifted(list(rows), [])
+            return FilterResult(list(rows), [])
         places: dict[str, str] = {}
         for row in rows:
             places.setdefault(row.passage, str(len(places)))
         bm25 = build_retriever("bm25s", (Document(text=text, id=place) for text, place in places.items()))
         found: dict[str, set[str]] = {}
-        kept, rejected = list[Row](), list[Rejection]()
+        kept, rejected = list[LabelledPassage](), list[Rejection]()
         for row in rows:
             if row.relevant:
                 kept.append(row)
@@ -53,4 +53,4 @@ class Hardness:
             else:
                 reason = f"too easy: not among BM25's first {self.depth} of {len(places)} passages"
                 rejected.append(Rejection(self.name, row.id, reason, row.passage))
-        return Sifted(kept, rejected)
+        return FilterResult(kept, rejected)

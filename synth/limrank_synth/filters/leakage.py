@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
-from limrank_synth.filters import Sifted, sifted
+from limrank_synth.filters import FilterResult, filter_rows
 from limrank_synth.filters.words import normalised, runs, words
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
 # What documents do not say of themselves, in the language of the templates. A passage may speak of
 # queries (of a database) and of relevance (in law): only the two together, or the label, are talk.
@@ -70,11 +70,11 @@ class Leakage:
                 f"run must be >= 2 and whole >= 1 words, but are {self.run!r} and {self.whole!r}"
             )
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows."""
-        return sifted(self.name, rows, self._problem)
+        return filter_rows(self.name, rows, self._problem)
 
-    def _problem(self, row: Row) -> str | None:
+    def _problem(self, row: LabelledPassage) -> str | None:
         if (marker := _MARKER.search(row.query)) is not None:
             return f"the query holds a marker or tag: {marker[0]!r}"
         for what, pattern in _TALK:

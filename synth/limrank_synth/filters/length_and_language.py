@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from limrank_plugins.errors import InputError, require
-from limrank_synth.filters import Sifted, sifted
-from limrank_synth.records import KINDS, Row
+from limrank_synth.filters import FilterResult, filter_rows
+from limrank_synth.records import KINDS, LabelledPassage
 
 _SURE = 10
 """Words from which on a text's language can be told."""
@@ -53,16 +53,16 @@ class LengthAndLanguage:
                 f"py3langid knows no language {unknown[0]!r}; there are: {', '.join(sorted(_known()))}"
             )
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows.
 
         Raises:
             MissingExtra: py3langid is not installed.
             InputError: a row whose kind is none of `records.KINDS`.
         """
-        return sifted(self.name, rows, self._problem)
+        return filter_rows(self.name, rows, self._problem)
 
-    def _problem(self, row: Row) -> str | None:
+    def _problem(self, row: LabelledPassage) -> str | None:
         if row.kind not in KINDS:
             raise InputError(f"row {row.id!r} is of no known kind but {row.kind!r}")
         for what, kind, text in (("query", row.kind, row.query), ("passage", "passage", row.passage)):

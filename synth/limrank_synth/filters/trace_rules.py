@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limrank_plugins.errors import InputError
-from limrank_synth.filters import Sifted, sifted
+from limrank_synth.filters import FilterResult, filter_rows
 from limrank_synth.filters.words import runs, words
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+|\n+")
 _END = re.compile(r"[.!?…。！？][\"'”’)\]*`]*$")
@@ -81,11 +81,11 @@ class TraceRules:
                 f"{self.copied!r}"
             )
 
-    def __call__(self, rows: Sequence[Row]) -> Sifted:
+    def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows."""
-        return sifted(self.name, rows, self._problem)
+        return filter_rows(self.name, rows, self._problem)
 
-    def _problem(self, row: Row) -> str | None:
+    def _problem(self, row: LabelledPassage) -> str | None:
         trace = row.trace.strip()
         count = len(trace.split())
         if count < self.least:
@@ -123,7 +123,7 @@ class TraceRules:
                 return f"the trace speaks of {what}: {' '.join(found[0].split())!r}"
         return None
 
-    def _early(self, trace: str, row: Row) -> str | None:
+    def _early(self, trace: str, row: LabelledPassage) -> str | None:
         sentences = [one for one in _SENTENCE.split(trace) if one and one.strip()]
         for number, sentence in enumerate(sentences):
             for found in _VERDICT.finditer(sentence):
@@ -134,7 +134,7 @@ class TraceRules:
                     return f"the trace ends in {str(said).lower()!r}, against its label"
         return None
 
-    def _copy(self, trace: str, row: Row) -> str | None:
+    def _copy(self, trace: str, row: LabelledPassage) -> str | None:
         mine = runs(words(trace), self.run)
         if not mine:
             return "the trace holds no words"

@@ -18,7 +18,7 @@ from limrank_synth.filters.leakage import Leakage
 from limrank_synth.filters.length_and_language import LengthAndLanguage
 from limrank_synth.filters.trace_rules import TraceRules
 from limrank_synth.guidelines import Guidelines, load_guidelines
-from limrank_synth.settings import Settings
+from limrank_synth.settings import SynthSettings
 
 # Cheap and certain ones first; what compares rows with each other sees only rows that are sound, and
 # the shares of the guidelines are those of what is left.
@@ -36,7 +36,7 @@ _NOT_LIMITS = frozenset({"name", "texts", "guidelines"})
 
 
 def usual_filters(
-    settings: Settings, evaluation: Sequence[Path], guidelines: Guidelines | None = None
+    settings: SynthSettings, evaluation: Sequence[Path], guidelines: Guidelines | None = None
 ) -> list[Filter]:
     """All filters, with their usual limits where `settings.filters` does not say otherwise.
 

@@ -31,7 +31,7 @@ def runs(found: Sequence[str], size: int) -> set[str]:
     return {" ".join(found[i : i + size]) for i in range(max(1, len(found) - size + 1))}
 
 
-class Hashed:
+class NgramHasher:
     """Hashes of runs of words, 64 bits each, quickly: each word is hashed once.
 
     Args:

@@ -7,18 +7,18 @@ import json
 from collections.abc import Sequence
 
 from limrank_plugins.errors import InputError
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
 # The size of the paper's data audit.
 AUDIT = 100
 
 
-def stratum(row: Row) -> tuple[str, str, str]:
+def stratum(row: LabelledPassage) -> tuple[str, str, str]:
     """What a row is counted under: purpose of the passage, kind of the query, difficulty."""
     return row.intent, row.kind, row.difficulty
 
 
-def stratified(rows: Sequence[Row], size: int = AUDIT, seed: int = 0) -> list[Row]:
+def stratified(rows: Sequence[LabelledPassage], size: int = AUDIT, seed: int = 0) -> list[LabelledPassage]:
     """So many rows, in the order of `rows`; all of them where there are no more.
 
     Every stratum gets the whole part of its share, and the places that are left go to the largest
@@ -32,7 +32,7 @@ def stratified(rows: Sequence[Row], size: int = AUDIT, seed: int = 0) -> list[Ro
         raise InputError(f"a sample has at least 1 row, but {size} were asked for")
     if size >= len(rows):
         return list(rows)
-    members: dict[tuple[str, str, str], list[Row]] = {}
+    members: dict[tuple[str, str, str], list[LabelledPassage]] = {}
     for row in rows:
         members.setdefault(stratum(row), []).append(row)
     # Whole numbers throughout: share = size * members / rows, remainder = what the division leaves.

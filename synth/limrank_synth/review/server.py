@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
-from limrank_synth.review.session import Changed, Missing, Session
+from limrank_synth.review.review_session import NotFound, ReviewSession, RowChangedError
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1 << 20
@@ -46,7 +46,7 @@ _HEADERS = {
 }
 
 
-class Refused(Exception):
+class HttpRefusal(Exception):
     """A request that is answered with a status and a sentence."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
@@ -68,7 +68,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, session: Session, *, port: int = 0, token: str | None = None) -> None:
+    def __init__(self, session: ReviewSession, *, port: int = 0, token: str | None = None) -> None:
         self.session = session
         self.token = secrets.token_urlsafe(24) if token is None else token
         folder = resources.files("limrank_synth.review").joinpath("page")
@@ -118,11 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, handle: Callable[[str, dict[str, str]], None]) -> None:
         try:
             handle(*self._asked())
-        except Refused as refused:
+        except HttpRefusal as refused:
             self._send_json(refused.status, {"error": str(refused)})
-        except Missing as error:
+        except NotFound as error:
             self._send_json(HTTPStatus.NOT_FOUND, {"error": str(error)})
-        except Changed as error:
+        except RowChangedError as error:
             self._send_json(HTTPStatus.CONFLICT, {"error": str(error)})
         except InputError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
@@ -137,16 +137,16 @@ class _Handler(BaseHTTPRequestHandler):
         """The path behind the token, and its query."""
         port = self.server.server_port
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
-            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this address is not served here")
+            raise HttpRefusal(HTTPStatus.MISDIRECTED_REQUEST, "this address is not served here")
         parts = urlsplit(self.path)
         _, _, rest = parts.path.partition("/")
         token, slash, path = rest.partition("/")
         if not slash or not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "open the address that `limrank synth review` printed")
+            raise HttpRefusal(HTTPStatus.FORBIDDEN, "open the address that `limrank synth review` printed")
         try:
             query = parse_qs(parts.query, keep_blank_values=True, errors="strict", max_num_fields=8)
         except ValueError as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"the query cannot be read: {error}") from error
+            raise HttpRefusal(HTTPStatus.BAD_REQUEST, f"the query cannot be read: {error}") from error
         return path, {name: values[-1] for name, values in query.items()}
 
     def _get(self, path: str, query: dict[str, str]) -> None:
@@ -163,12 +163,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "api/agreement":
             self._send_json(HTTPStatus.OK, session.agreement(query.get("reviewer", "")))
         else:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+            raise HttpRefusal(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def _post(self, path: str, query: dict[str, str]) -> None:
         calls = {"api/decide": self.server.session.decide, "api/undo": self.server.session.undo}
         if path not in calls:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+            raise HttpRefusal(HTTPStatus.NOT_FOUND, "there is nothing here")
         said = self._body()
         self._send_json(HTTPStatus.OK, calls[path](said))
 
@@ -178,18 +178,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.origin,
             self.server.origin.replace(HOST, "localhost"),
         ):
-            raise Refused(HTTPStatus.FORBIDDEN, "another page must not decide")
+            raise HttpRefusal(HTTPStatus.FORBIDDEN, "another page must not decide")
         # A form cannot send this type, and a script of another origin must ask first, which is refused.
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "decisions are sent as application/json")
+            raise HttpRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "decisions are sent as application/json")
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
+            raise HttpRefusal(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
         if len(length) > 9 or int(length) > LARGEST_BODY:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LARGEST_BODY:,} bytes are read")
+            raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {LARGEST_BODY:,} bytes are read")
         raw = self.rfile.read(int(length))
         if len(raw) < int(length):
-            raise Refused(HTTPStatus.BAD_REQUEST, "the request is cut short")
+            raise HttpRefusal(HTTPStatus.BAD_REQUEST, "the request is cut short")
         try:
             said = json.loads(raw.decode("utf-8"))
         except (ValueError, RecursionError) as error:

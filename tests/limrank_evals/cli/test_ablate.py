@@ -11,8 +11,8 @@ from synthetic_rows import rank1_file, rows, rows_file
 from typer.testing import CliRunner
 
 from limrank_plugins.cli import build_app
-from limrank_synth.files import write_rows
 from limrank_synth.rank1 import read_rank1
+from limrank_synth.run_files import write_rows
 
 
 def limrank(*arguments: str) -> tuple[int, str, str]:

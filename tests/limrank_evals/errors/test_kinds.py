@@ -19,7 +19,7 @@ from limrank_evals.errors.kinds import (
 from limrank_evals.judgements import read_judgements
 from limrank_plugins.errors import InputError
 from limrank_synth import records
-from limrank_synth.exports import Options, trec
+from limrank_synth.exports import ExportOptions, trec
 
 
 def put(path: Path, *lines: str) -> Path:
@@ -72,7 +72,7 @@ def test_a_synthesis_s_rows_beside_its_export(tmp_path: Path):
         row(4, FALSE_CLAIM, query="q2"),
         row(5, "", query="q2"),
     ]
-    trec.write(rows, tmp_path, Options())
+    trec.write(rows, tmp_path, ExportOptions())
     file = put(tmp_path / "rows.jsonl", *(json.dumps(one.as_json()) for one in rows))
     qrels = read_judgements(tmp_path / "qrels.txt")
     assert qrels == {"q1": {"r1": 2, "r2": 1}, "q2": {"r2": 0, "r4": 0, "r5": 1}}

@@ -13,8 +13,8 @@ import pytest
 from servers import Call, LoopbackServer
 from synthetic_rows import rank1_file, rank1_record, rows, rows_file
 
-from limrank_synth.files import read_rows
-from limrank_synth.layout import completion, pointwise_prompt
+from limrank_synth.pointwise_layout import completion, pointwise_prompt
+from limrank_synth.run_files import read_rows
 
 
 def limrank(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:

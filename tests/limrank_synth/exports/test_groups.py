@@ -24,16 +24,16 @@ from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_choice, read_order
 from limrank_synth.asking import Reply
 from limrank_synth.exporting import export
-from limrank_synth.exports import Options
-from limrank_synth.groups import conclusion, gold_order, grade, group_prompt, shown
-from limrank_synth.listing import OrderedList, list_order, read_lists, write_lists
-from limrank_synth.records import Rejection, Row
+from limrank_synth.exports import ExportOptions
+from limrank_synth.gold_lists import OrderedList, list_order, read_lists, write_lists
+from limrank_synth.passage_groups import conclusion, gold_order, grade, group_prompt, shown
+from limrank_synth.records import LabelledPassage, Rejection
 
 
 def exported(
-    folder: Path, layout: str, made: list[Row], **options: Any
+    folder: Path, layout: str, made: list[LabelledPassage], **options: Any
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    summary = export(made, layout, folder / "out", Options(**options))
+    summary = export(made, layout, folder / "out", ExportOptions(**options))
     lines = (folder / "out/train.jsonl").read_text("utf-8").split("\n")
     return [json.loads(line) for line in lines if line], Counter(summary["left_out"])
 
@@ -200,7 +200,7 @@ def test_a_reason_is_never_longer_than_asked(trace: str, words: int) -> None:
 # ---- lists by a model ---------------------------------------------------------------------------
 
 
-def listed(made: list[Row], *answers: Reply) -> OrderedList | Rejection:
+def listed(made: list[LabelledPassage], *answers: Reply) -> OrderedList | Rejection:
     program = list_order(made, 0, 20, attempts=len(answers), model="r1")
     asked = next(program)
     try:

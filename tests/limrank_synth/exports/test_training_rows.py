@@ -14,9 +14,9 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_synth.exporting import export
-from limrank_synth.layout import completion, pointwise_prompt
+from limrank_synth.pointwise_layout import completion, pointwise_prompt
 from limrank_synth.rank1 import read_rank1
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
 HARD = [
     row(0, query='"quotes" and\ttabs', passage="line\nbreaks\r\n\r\nand \\n", trace="One.\n\nTwo says true."),
@@ -88,9 +88,9 @@ def test_what_was_exported_reads_back(tmp_path: Path) -> None:
     used = [*rows(2), *HARD]
     export(used, "llama-factory", tmp_path / "out")
     back = list(read_rank1(str(tmp_path / "out/train_limrank.json")))
-    assert all(isinstance(one, Row) for one in back)
+    assert all(isinstance(one, LabelledPassage) for one in back)
     for one, source in zip(back, used, strict=True):
-        assert isinstance(one, Row)
+        assert isinstance(one, LabelledPassage)
         assert (one.query, one.passage, one.relevant) == (source.query, source.passage, source.relevant)
         assert one.trace == source.trace.strip()
 

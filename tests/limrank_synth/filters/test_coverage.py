@@ -13,18 +13,18 @@ from synth_texts import clean_rows
 
 from limrank_synth.filters.coverage import Coverage, coverage_report, distance_by_chance, total_variation
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 
 GUIDELINES = load_guidelines()
 ONE = clean_rows(1)[0]
 
 
-def row(number: int, kind: str, domain: str, difficulty: str) -> Row:
+def row(number: int, kind: str, domain: str, difficulty: str) -> LabelledPassage:
     name = f"q{number}"
     return replace(ONE, id=f"{name}/0", query_id=name, kind=kind, domain=domain, difficulty=difficulty)
 
 
-def drawn(count: int, seed: int, weights: dict[str, list[float]] | None = None) -> list[Row]:
+def drawn(count: int, seed: int, weights: dict[str, list[float]] | None = None) -> list[LabelledPassage]:
     rng = random.Random(seed)
     rows = []
     for number in range(count):
@@ -35,7 +35,7 @@ def drawn(count: int, seed: int, weights: dict[str, list[float]] | None = None) 
     return rows
 
 
-def counted(rows: list[Row], axis: str) -> Counter[str]:
+def counted(rows: list[LabelledPassage], axis: str) -> Counter[str]:
     return Counter({one.query_id: getattr(one, axis) for one in rows}.values())
 
 
@@ -70,14 +70,14 @@ def test_what_chance_does_is_let_pass():
 
 def test_a_surplus_goes_until_the_shares_hold():
     rows = drawn(2000, 1, {"difficulty": [40, 35, 25]})
-    sifted = Coverage(GUIDELINES, minimum=0.2)(rows)
+    filtered = Coverage(GUIDELINES, minimum=0.2)(rows)
     before = total_variation(counted(rows, "difficulty"), GUIDELINES.difficulty)
-    after = total_variation(counted(sifted.kept, "difficulty"), GUIDELINES.difficulty)
+    after = total_variation(counted(filtered.kept, "difficulty"), GUIDELINES.difficulty)
     assert before > 0.1
     assert after < 0.01
     # The scarce value keeps all it has.
-    assert counted(sifted.kept, "difficulty")["hard"] == counted(rows, "difficulty")["hard"]
-    assert {one.reason.split("'")[1] for one in sifted.rejected} == {"easy", "medium"}
+    assert counted(filtered.kept, "difficulty")["hard"] == counted(rows, "difficulty")["hard"]
+    assert {one.reason.split("'")[1] for one in filtered.rejected} == {"easy", "medium"}
 
 
 def test_the_minimum_stays_whatever_the_shares():
@@ -105,13 +105,13 @@ def test_always_the_minimum_and_always_the_same(
 ):
     rows = [row(number, *target) for number, target in enumerate(targets)]
     one = Coverage(GUIDELINES, minimum=minimum, seed=seed, tolerance=0.0)
-    sifted = one(rows)
-    assert len(sifted.kept) >= minimum * len(rows)
-    assert len(sifted.kept) + len(sifted.rejected) == len(rows)
+    filtered = one(rows)
+    assert len(filtered.kept) >= minimum * len(rows)
+    assert len(filtered.kept) + len(filtered.rejected) == len(rows)
     # Whatever the order of the rows.
     shuffled = list(rows)
     random.Random(seed).shuffle(shuffled)
-    assert {kept.id for kept in one(shuffled).kept} == {kept.id for kept in sifted.kept}
+    assert {kept.id for kept in one(shuffled).kept} == {kept.id for kept in filtered.kept}
 
 
 def test_all_rows_of_a_query_go_or_stay_and_the_seed_decides_which():

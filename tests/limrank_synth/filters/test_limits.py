@@ -8,9 +8,9 @@ import pytest
 
 from limrank_plugins.errors import InputError
 from limrank_synth.filters.usual import usual_filters
-from limrank_synth.settings import Role, Settings
+from limrank_synth.settings import Role, SynthSettings
 
-SETTINGS = Settings(roles={"writer": Role("m")})
+SETTINGS = SynthSettings(roles={"writer": Role("m")})
 
 
 def test_limits_of_the_settings():

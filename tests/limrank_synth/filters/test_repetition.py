@@ -16,8 +16,8 @@ from limrank_synth.filters.decontamination import Decontamination, EvaluationTex
 from limrank_synth.filters.duplicates import Duplicates
 from limrank_synth.filters.leakage import Leakage
 from limrank_synth.filters.minhash import NearDuplicates
-from limrank_synth.filters.words import Hashed, normalised, runs, words
-from limrank_synth.records import Row
+from limrank_synth.filters.words import NgramHasher, normalised, runs, words
+from limrank_synth.records import LabelledPassage
 
 
 def jaccard(one: str, other: str, run: int = 3) -> float:
@@ -69,13 +69,13 @@ def test_what_is_the_same_after_normalisation():
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(1, 5))
 def test_hashed_runs_are_equal_where_the_runs_are(found: list[str], size: int):
-    hashes = Hashed(size)(found)
+    hashes = NgramHasher(size)(found)
     windows = [tuple(found[i : i + size]) for i in range(len(found) - size + 1)]
     assert len(hashes) == len(windows)
     assert len(set(hashes.tolist())) == len(set(windows))
 
 
-def copy(row: Row, number: int, **changes: str) -> Row:
+def copy(row: LabelledPassage, number: int, **changes: str) -> LabelledPassage:
     return replace(row, id=f"copy{number}", query_id=f"copy{number}", **changes)
 
 
@@ -83,9 +83,9 @@ def test_the_first_stays_and_a_query_stays_whole():
     rows = clean_rows(6)
     again = copy(rows[0], 1, passage=rows[9].passage)
     other_query = [replace(row, id=f"o{i}", query_id="o") for i, row in enumerate(rows[4:8])]
-    sifted = Duplicates()([*rows, again, *other_query])
-    assert sifted.kept == rows
-    reasons = {one.item: one.reason for one in sifted.rejected}
+    filtered = Duplicates()([*rows, again, *other_query])
+    assert filtered.kept == rows
+    reasons = {one.item: one.reason for one in filtered.rejected}
     assert reasons["copy1"] == f"its query is that of {rows[0].id!r}"
     assert all(reasons[f"o{i}"] == f"its query is that of {rows[4].id!r}" for i in range(4))
     assert [one.item for one in Duplicates()([again, *rows]).rejected][:4] == [row.id for row in rows[:4]]
@@ -96,8 +96,8 @@ def test_what_was_rejected_takes_nothing_with_it():
     # Its passage is a copy, so its query, which the next one repeats, is not in the set.
     gone = copy(rows[4], 1, passage=rows[0].passage)
     next_one = copy(rows[5], 2, query=gone.query)
-    sifted = Duplicates()([rows[0], gone, next_one])
-    assert [row.id for row in sifted.kept] == [rows[0].id, "copy2"]
+    filtered = Duplicates()([rows[0], gone, next_one])
+    assert [row.id for row in filtered.kept] == [rows[0].id, "copy2"]
 
 
 def test_texts_without_words_are_compared_as_they_are():

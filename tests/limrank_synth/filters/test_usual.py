@@ -12,12 +12,12 @@ import pytest
 import synth_texts
 from synth_texts import clean_rows
 
-from limrank_synth.filters import applied, reasons
+from limrank_synth.filters import apply_filters, reasons
 from limrank_synth.filters.usual import usual_filters
-from limrank_synth.records import Rejection, Row
-from limrank_synth.settings import Role, Settings
+from limrank_synth.records import LabelledPassage, Rejection
+from limrank_synth.settings import Role, SynthSettings
 
-SETTINGS = Settings(roles={"writer": Role("m")})
+SETTINGS = SynthSettings(roles={"writer": Role("m")})
 EVALUATION = (
     "Why does a drystone wall on a slope lean inwards after a hard frost, and who pays for it if the "
     "boundary between two fields was never surveyed properly"
@@ -36,11 +36,11 @@ def insert(text: str, what: str, at: int = 1) -> str:
     return ". ".join([*sentences[:at], what.rstrip("."), *sentences[at:]])
 
 
-def in_passage(what: str) -> Callable[[Row], Row]:
+def in_passage(what: str) -> Callable[[LabelledPassage], LabelledPassage]:
     return lambda row: replace(row, passage=insert(row.passage, what))
 
 
-def in_trace(what: str, at: int = 2) -> Callable[[Row], Row]:
+def in_trace(what: str, at: int = 2) -> Callable[[LabelledPassage], LabelledPassage]:
     return lambda row: replace(row, trace=insert(row.trace, what, at))
 
 
@@ -61,7 +61,7 @@ ELSEWHERE = [
 ]
 
 
-DEFECTS: dict[str, tuple[str, Callable[[Row], Row]]] = {
+DEFECTS: dict[str, tuple[str, Callable[[LabelledPassage], LabelledPassage]]] = {
     # leakage
     "the query's words": (
         "leakage",
@@ -136,7 +136,7 @@ EACH = 8
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
+def rows() -> list[LabelledPassage]:
     return clean_rows(160)
 
 
@@ -181,9 +181,9 @@ def planted(evaluation: Path) -> Planted:
         text = rows[early].passage.upper().replace(",", " ;") if number % 2 else " ".join(words)
         rows[at] = replace(rows[at], passage=text)
         original[rows[at].id] = rows[early].id
-    sifted, _ = applied(rows, usual_filters(SETTINGS, [evaluation]))
+    filtered, _ = apply_filters(rows, usual_filters(SETTINGS, [evaluation]))
     return Planted(
-        where, original, {one.item: one for one in sifted.rejected}, {row.id for row in sifted.kept}
+        where, original, {one.item: one for one in filtered.rejected}, {row.id for row in filtered.kept}
     )
 
 
@@ -191,8 +191,8 @@ def planted(evaluation: Path) -> Planted:
 def test_a_clean_set_passes(seed: int, evaluation: Path):
     rows = clean_rows(130, seed)
     assert len(rows) >= 500
-    sifted, _ = applied(rows, usual_filters(SETTINGS, [evaluation]))
-    assert len(sifted.kept) >= 0.98 * len(rows), [one.reason for one in sifted.rejected]
+    filtered, _ = apply_filters(rows, usual_filters(SETTINGS, [evaluation]))
+    assert len(filtered.kept) >= 0.98 * len(rows), [one.reason for one in filtered.rejected]
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -220,31 +220,31 @@ def test_the_rows_beside_the_defects_pass(planted: Planted):
     assert len(beside & planted.kept) >= 0.98 * len(beside)
 
 
-def test_too_many_of_a_kind_are_dropped(rows: list[Row]):
+def test_too_many_of_a_kind_are_dropped(rows: list[LabelledPassage]):
     more = [
         replace(row, id=f"more/{row.id}", query_id=f"more/{row.query_id}", difficulty="easy")
         for row in clean_rows(25, seed=9)
     ]
-    sifted, _ = applied(rows + more, usual_filters(SETTINGS, []))
-    gone = {one.item: one for one in sifted.rejected}
+    filtered, _ = apply_filters(rows + more, usual_filters(SETTINGS, []))
+    gone = {one.item: one for one in filtered.rejected}
     assert {one.stage for one in gone.values()} == {"coverage"}
     assert len({one.item.rpartition("/")[0] for one in gone.values()}) >= 15
     assert all("'easy'" in one.reason for one in gone.values())
 
 
-def test_nothing_is_lost_and_the_order_stays(rows: list[Row]):
+def test_nothing_is_lost_and_the_order_stays(rows: list[LabelledPassage]):
     spoilt = [replace(row, votes=(False, True, True)) if i % 7 == 0 else row for i, row in enumerate(rows)]
-    sifted, counts = applied(spoilt, usual_filters(SETTINGS, []))
-    assert len(sifted.kept) + len(sifted.rejected) == len(rows)
-    assert sifted.kept == [row for row in spoilt if row in sifted.kept]
+    filtered, counts = apply_filters(spoilt, usual_filters(SETTINGS, []))
+    assert len(filtered.kept) + len(filtered.rejected) == len(rows)
+    assert filtered.kept == [row for row in spoilt if row in filtered.kept]
     assert list(counts) == [one.name for one in usual_filters(SETTINGS, [])]
-    assert all(one.reason and one.text for one in sifted.rejected)
+    assert all(one.reason and one.text for one in filtered.rejected)
 
 
-def test_filters_are_pure(rows: list[Row]):
+def test_filters_are_pure(rows: list[LabelledPassage]):
     filters = usual_filters(SETTINGS, [])
     before, few = list(rows[:80]), rows[:80]
-    assert applied(few, filters) == applied(few, filters)
+    assert apply_filters(few, filters) == apply_filters(few, filters)
     assert few == before
 
 

@@ -9,7 +9,7 @@ from browsers import chromium, needs_chromium
 from review_page import CTRL_ENTER, ENTER, ESCAPE, LEFT, RIGHT, Page, actions, served
 from synth_rows import make_row, make_rows
 
-from limrank_synth.review.log import read_log
+from limrank_synth.review.decision_log import read_log
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 

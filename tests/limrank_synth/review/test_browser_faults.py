@@ -11,9 +11,9 @@ from review_page import ENTER, ESCAPE, IDLE, Page, actions, served
 from synth_rows import make_rows
 
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.review.log import Log
+from limrank_synth.review.decision_log import DecisionLog
+from limrank_synth.review.review_session import ReviewSession
 from limrank_synth.review.server import ReviewServer
-from limrank_synth.review.session import Session
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 
@@ -38,7 +38,7 @@ def test_a_server_that_is_gone_is_told_and_nothing_seems_decided(page: Page, log
         "open",
         "0 of 2 decided",
     )
-    session = Session(rows, Log(log), load_guidelines())
+    session = ReviewSession(rows, DecisionLog(log), load_guidelines())
     with ReviewServer(session, port=port, token=token) as again:
         thread = threading.Thread(target=again.serve_forever)
         thread.start()

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from synth_rows import make_row, make_rows
 
 from limrank_plugins.errors import InputError
-from limrank_synth.records import Row
+from limrank_synth.records import LabelledPassage
 from limrank_synth.review.sampling import stratified, stratum
 
 
-def of(counts: dict[str, int]) -> list[Row]:
+def of(counts: dict[str, int]) -> list[LabelledPassage]:
     """Rows that differ in difficulty alone."""
     names = [name for name, count in counts.items() for _ in range(count)]
     return [make_row(0, id=f"r{i}", difficulty=name) for i, name in enumerate(names)]

@@ -15,10 +15,10 @@ import pytest
 from synth_rows import make_row, make_rows
 
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.review.decisions import row_hash
-from limrank_synth.review.log import Log, read_log
+from limrank_synth.review.decision import row_hash
+from limrank_synth.review.decision_log import DecisionLog, read_log
+from limrank_synth.review.review_session import ReviewSession
 from limrank_synth.review.server import LARGEST_BODY, ReviewServer
-from limrank_synth.review.session import Session
 
 ROWS = [*make_rows(3), make_row(id="<script>alert(1)</script>", passage="</script> & </think> true")]
 SAID: dict[str, Any] = {
@@ -33,7 +33,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ReviewServer]:
-    session = Session(ROWS, Log(tmp_path / "log.jsonl"), load_guidelines())
+    session = ReviewSession(ROWS, DecisionLog(tmp_path / "log.jsonl"), load_guidelines())
     with ReviewServer(session) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -23,19 +23,19 @@ from limrank_synth.records import (
     INTENTS,
     KINDS,
     NEGATIVE,
+    JudgeVote,
     Persona,
     Rejection,
     Seed,
     Source,
     Target,
-    Verdict,
     WrittenPassage,
     WrittenQuery,
 )
-from limrank_synth.stages.judging import judge, judging_prompt, read_verdict
+from limrank_synth.stages.judge_votes import judge, judging_prompt, read_verdict
 from limrank_synth.stages.passages import describe, intents_for, write
+from limrank_synth.stages.query_rewriting import rewrite
 from limrank_synth.stages.reasoning import reason
-from limrank_synth.stages.rewriting import rewrite
 from limrank_synth.templates import chat_template
 
 KNOWN = load_guidelines()
@@ -193,7 +193,7 @@ def test_any_answer_gives_a_value_or_a_rejection(replies: list[Reply]):
             if isinstance(found, WrittenQuery):
                 assert found.text.strip()
             if isinstance(found, list):
-                assert all(isinstance(one, Verdict | str) for one in found)
+                assert all(isinstance(one, JudgeVote | str) for one in found)
             if isinstance(found, tuple):
                 assert len(found[0]) + len(found[1]) == 2
                 assert all(one.text.strip() for one in found[0])
@@ -212,13 +212,13 @@ def test_a_verdict_is_read_or_the_answer_is_of_no_use(reply: Reply):
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
-        (Reply("<think>\nBecause.\n</think> true"), Verdict("Because.", True)),
-        (Reply("Because.</think>\nFalse."), Verdict("Because.", False)),
-        (Reply(" true\n", thought="Because."), Verdict("Because.", True)),
-        (Reply("<think>a </think> b</think> **false**"), Verdict("a </think> b", False)),
+        (Reply("<think>\nBecause.\n</think> true"), JudgeVote("Because.", True)),
+        (Reply("Because.</think>\nFalse."), JudgeVote("Because.", False)),
+        (Reply(" true\n", thought="Because."), JudgeVote("Because.", True)),
+        (Reply("<think>a </think> b</think> **false**"), JudgeVote("a </think> b", False)),
     ],
 )
-def test_verdicts(reply: Reply, verdict: Verdict):
+def test_verdicts(reply: Reply, verdict: JudgeVote):
     assert read_verdict(reply) == verdict
 
 

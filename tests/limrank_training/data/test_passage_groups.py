@@ -89,7 +89,7 @@ def test_a_group_with_a_trace_stays_as_it_is(tmp_path: Path):
 def test_the_synthesizers_exports_are_read(tmp_path: Path):
     from synth_rows import make_row
 
-    from limrank_synth.exports import Options
+    from limrank_synth.exports import ExportOptions
     from limrank_synth.exports.listwise import example
     from limrank_synth.exports.setwise import examples
 
@@ -101,13 +101,13 @@ def test_the_synthesizers_exports_are_read(tmp_path: Path):
                 trace=f"About {i}. So it is.")
         for i, text in enumerate(chats.TEXTS)
     ]  # fmt: skip
-    made = example(rows, Options(seed=3))
+    made = example(rows, ExportOptions(seed=3))
     listed = one(tmp_path, made)
     assert [p.id for p in listed.passages] == [p["id"] for p in made["passages"]]
     assert listed.best_first() == tuple(made["order"])
     assert listed.passages[listed.chosen()].id == "r2"
     assert "About 2. So it is." in listed.trace
-    (chosen,) = examples(rows, Options(seed=3))
+    (chosen,) = examples(rows, ExportOptions(seed=3))
     read = one(tmp_path, chosen)
     assert read.passages[read.chosen()].id == "r2"
     assert read.trace == "About 2. So it is."

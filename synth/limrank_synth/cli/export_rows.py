@@ -1,0 +1,87 @@
+"""`limrank synth export`: rows in the layout that a trainer or an evaluation reads, with a card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
+from limrank_synth.exporting import export as write_export
+from limrank_synth.exporting import export_images
+from limrank_synth.exports import ExportOptions, layout_names
+from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, read_image_queries
+from limrank_synth.gold_lists import read_lists
+from limrank_synth.mix import MIX
+from limrank_synth.run_files import REPORT, ROWS, read_rows
+
+
+@reports_errors
+def export(
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's or a mix's folder, its rows.jsonl, or for mm-r5 and ragvl, queries with pictures."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The export's folder.")],
+    layout: Annotated[
+        str, typer.Option("--format", help=f"One of: {', '.join([*layout_names(), *IMAGE_LAYOUTS])}.")
+    ],
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A run's report.json, if not beside the rows; repeat for more.", show_default=False
+        ),
+    ] = None,
+    lists: Annotated[
+        Path | None,
+        typer.Option(help="For listwise: orders by a model, from `limrank synth lists`.", show_default=False),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the card.")] = "LIMRANK training data",
+    seed: Annotated[int, typer.Option(help="Of the order in which groups are shown.")] = 0,
+    size: Annotated[int, typer.Option(help="Most passages in a group.")] = 20,
+    reason_words: Annotated[int, typer.Option(help="For listwise: most words of a reason.")] = 60,
+    consistency: Annotated[
+        float, typer.Option(help="For listwise: least nDCG@10 of a gold order against the labels.")
+    ] = 0.4,
+    as_json: common.AsJson = False,
+) -> None:
+    """Write rows in a trainer's layout, with a dataset card and plots."""
+    options = ExportOptions(seed, size, reason_words, consistency, read_lists(lists) if lists else {})
+    if layout in IMAGE_LAYOUTS:
+        _tell(export_images(read_image_queries(rows), layout, output, options, title=title), output, as_json)
+        return
+    file = rows / ROWS if rows.is_dir() else rows
+    mix = _json(file.with_name(MIX))
+    runs = [known for path in report or [] if (known := _json(path, must=True)) is not None]
+    if not runs:
+        beside = _json(file.with_name(REPORT))
+        runs = [beside] if beside is not None else list((mix or {}).get("runs", []))
+    summary = write_export(read_rows(file), layout, output, options, title=title, runs=runs, mix=mix)
+    _tell(summary, output, as_json)
+
+
+def _tell(summary: dict[str, Any], output: Path, as_json: bool) -> None:
+    if as_json:
+        common.emit(summary)
+        return
+    files = ", ".join(f"{number:,} in {name}" for name, number in summary["records"].items())
+    common.say(f"{summary['rows']:,} rows in {output}: {files}")
+    for reason, number in summary["left_out"].items():
+        common.say(f"left out, {number:,}: {reason}")
+
+
+def _json(path: Path, must: bool = False) -> dict[str, Any] | None:
+    if not path.is_file() and not must:
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: the report cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: the report is no JSON object")
+    return found

@@ -1,0 +1,150 @@
+"""Gold lists by a model, as ReasonRank's were made (arXiv 2508.07050): it reads a group, thinks, orders it.
+
+The model reads what the recipe `reasonrank` will be asked with, and its answer is read by that recipe's
+parser. Whether a list is kept is decided when it is exported: see `exports.ExportOptions`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_lines
+from limrank_plugins.readouts.labels import NUMERIC
+from limrank_plugins.readouts.reading import read_order, split_thought
+from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text
+from limrank_synth.driving import Outcome, driven
+from limrank_synth.engine import Progress, Sends
+from limrank_synth.lines import whole_lines
+from limrank_synth.passage_groups import chat, group_prompt, shown
+from limrank_synth.pointwise_layout import problem
+from limrank_synth.records import LabelledPassage, Rejection
+from limrank_synth.run_files import REJECTED, REPORT, write_rejections, write_report
+from limrank_synth.settings import SynthSettings
+from limrank_synth.spool import by_query
+
+LISTS = "lists.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedList:
+    """A model's order of one query's passages.
+
+    Attributes:
+        query_id: the query's.
+        ids: row ids, best first; all that were shown.
+        thought: its reasoning, without tags.
+        model: who said so.
+    """
+
+    query_id: str
+    ids: tuple[str, ...]
+    thought: str
+    model: str = ""
+
+
+def list_order(
+    rows: Sequence[LabelledPassage], seed: int, size: int, attempts: int, model: str = ""
+) -> Asking[OrderedList | Rejection]:
+    """Ask the reasoner for an order of one query's rows.
+
+    An answer that leaves a passage out, names one twice or one that is not there, or comes without
+    reasoning, is asked for again.
+
+    Args:
+        rows: of one query, at least 2.
+        seed: as the export will have it, see `groups.shown`.
+        size: likewise.
+        attempts: how often it is asked.
+        model: put into the list.
+    """
+    group = shown(rows, seed, size)
+    messages = tuple(Message(one["role"], one["content"]) for one in chat(group_prompt("reasonrank", group)))
+
+    def ask(attempt: int) -> Question:
+        return Question("reasoner", messages, attempt)
+
+    def read(reply: Reply) -> OrderedList:
+        text = plain_text(reply)
+        thought = reply.thought.strip() or (split_thought(text)[0] or "").strip()
+        found = read_order(text, NUMERIC, len(group), tagged=True)
+        if found.repaired:
+            raise Unusable(f"the answer is no complete order of {len(group)} passages")
+        if not thought:
+            raise Unusable("there is an order, but no reasoning before it")
+        return OrderedList(rows[0].query_id, tuple(group[i].id for i in found.order), thought, model)
+
+    try:
+        return (yield from insist(ask, read, attempts))
+    except Rejected as rejected:
+        return Rejection("listing", rows[0].query_id, str(rejected), rows[0].query)
+
+
+def make_lists(
+    rows: Iterable[LabelledPassage],
+    settings: SynthSettings,
+    folder: Path,
+    *,
+    sender: Sends | None,
+    seed: int = 0,
+    size: int = 20,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Outcome[OrderedList | Rejection]:
+    """Have the reasoner order every query's rows; started again, it goes on where it was.
+
+    Queries with fewer than two passages are not asked about. Into the folder: `lists.jsonl`,
+    `rejected.jsonl`, `report.json` and the ledger.
+
+    Args:
+        rows: as they will be exported; rows that cannot be trained on are left out, as there.
+        settings: who reasons.
+        folder: made if it is not there.
+        sender: who answers; None: nobody is asked.
+        seed: as for the export.
+        size: likewise.
+        on_progress: told about every change.
+    """
+    groups = [group for group in by_query(row for row in rows if problem(row) is None) if len(group) > 1]
+    model = settings.role("reasoner").model
+    programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
+    ids = [group[0].query_id for group in groups]
+    with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
+        lists = [one for one in outcome.results if isinstance(one, OrderedList)]
+        rejections = [one for one in outcome.results if isinstance(one, Rejection)]
+        report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **outcome.report}
+        write_lists(folder / LISTS, lists)
+        write_rejections(folder / REJECTED, rejections)
+        write_report(folder / REPORT, report)
+    return replace(outcome, report=report)
+
+
+def write_lists(path: str | os.PathLike[str], lists: Iterable[OrderedList]) -> None:
+    """Lists as JSON lines."""
+    with whole_lines(Path(path)) as write:
+        for one in lists:
+            write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+
+
+def read_lists(path: str | os.PathLike[str]) -> dict[str, OrderedList]:
+    """The lists of a file that `write_lists` wrote, by query.
+
+    Raises:
+        InputError: a line that is none, or a second list for a query; it is named.
+    """
+    found: dict[str, OrderedList] = {}
+    for number, line in read_lines(path):
+        where = f"{os.fspath(path)}, line {number}"
+        try:
+            data = json.loads(line)
+            one = OrderedList(str(data["query_id"]), tuple(map(str, data["ids"])), str(data["thought"]),
+                              str(data.get("model", "")))  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{where}: this is no list of a query's rows: {error!r}") from error
+        if one.query_id in found:
+            raise InputError(f"{where}: query {one.query_id!r} had a list before")
+        found[one.query_id] = one
+    return found
