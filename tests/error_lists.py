@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from limrank_evals.errors import Listed, Listing
+from limrank_evals.errors import DetailedRun, RunHit
 
 DIRECT, SUPPORTING, REFUTING = "direct", "indirect:supporting", "indirect:refuting"
 OUTDATED, UNTRUE = "negative:outdated", "negative:false-claim"
 KINDS = (DIRECT, SUPPORTING, REFUTING, OUTDATED, UNTRUE)
 
 
-def listing(lists: dict[str, str | list[tuple[str, float | None]]], **fields: object) -> Listing:
+def listing(lists: dict[str, str | list[tuple[str, float | None]]], **fields: object) -> DetailedRun:
     """A run: documents with blanks between, best first, or pairs of document and score (None: it failed)."""
     made = {}
     for query, found in lists.items():
         if isinstance(found, str):
-            made[query] = tuple(Listed(d, rank) for rank, d in enumerate(found.split(), start=1))
+            made[query] = tuple(RunHit(d, rank) for rank, d in enumerate(found.split(), start=1))
         else:
             made[query] = tuple(
-                Listed(d, rank, score, None if score is not None else "no answer")
+                RunHit(d, rank, score, None if score is not None else "no answer")
                 for rank, (d, score) in enumerate(found, start=1)
             )
-    return Listing(made, detailed=True, **fields)
+    return DetailedRun(made, detailed=True, **fields)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limrank_evals.comparing import compare
+from limrank_evals.comparison import compare
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark

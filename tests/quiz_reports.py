@@ -7,9 +7,9 @@ from typing import Any
 
 from quizzes import QUESTIONS
 
-from limrank_evals.questions import Gate, Given, Setup, evaluated
-from limrank_evals.questions.evaluated import QuestionsEvaluated
+from limrank_evals.questions import AnswerRecord, Gate, Setup, evaluate_answers
 from limrank_evals.questions.gating import digest
+from limrank_evals.questions.question_evaluation import QuestionsEvaluation
 
 SETUP = Setup(
     "GPQA-diamond RAG",
@@ -27,14 +27,14 @@ HOSTILE = "</pre><script>alert(1)</script> & {{ 7 * 7 }} \x1b[31m"
 LETTERS = {"closed-book": "A-A", "retrieve": "BAA", "rerank": "BAC"}
 
 
-def made(*, closed: bool = False, **more: Any) -> QuestionsEvaluated:
+def made(*, closed: bool = False, **more: Any) -> QuestionsEvaluation:
     """What came out; `more` are arguments of `evaluated`, and `answers` instead of its own."""
     gate = Gate(closed)
     questions = tuple(
         replace(question, question=f"{question.question} {HOSTILE}", gated=closed) for question in QUESTIONS
     )
     answers = [
-        Given(
+        AnswerRecord(
             question.id,
             condition,
             0,
@@ -50,4 +50,4 @@ def made(*, closed: bool = False, **more: Any) -> QuestionsEvaluated:
         for question, letter in zip(questions, letters, strict=True)
     ]
     options: dict[str, Any] = {"setup": SETUP, "settings": {"depth": 100}, "gate": gate} | more
-    return evaluated(questions, options.pop("answers", answers), **options)
+    return evaluate_answers(questions, options.pop("answers", answers), **options)

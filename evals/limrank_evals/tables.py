@@ -1,22 +1,25 @@
-"""Tables of results for Markdown and LaTeX: one row a system, one column a benchmark's measure.
+"""Tables for Markdown and LaTeX: of results with their settings (`build_table`), and of any cells.
 
-A column has one setting, told in its foot: that of the first of our own results in it (of the first result
-where none is ours). A number of any other setting gets a footnote that says what differs; a published one
-always gets one with its source. Intervals stand behind the numbers where they are known.
+A column of results has one setting, named in its foot: that of the first of our own results in it (of the
+first result where none is ours). A number of any other setting gets a footnote that says what differs; a
+published one always gets one with its source. Intervals stand behind the numbers where they are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from limrank_evals.identity import SETTINGS, Result
+from limrank_evals.stats import Interval
 from limrank_plugins.errors import InputError
 
 _LATEX = str.maketrans(
     {c: "\\" + c for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
 )
+
+# ---- any cells ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,93 @@ class Cell:
     def text(self) -> str:
         """Number and interval, without the marks."""
         return self.number if self.interval is None else f"{self.number} ({' to '.join(self.interval)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Heads and rows of cells, with lines of text and numbered footnotes below.
+
+    Attributes:
+        heads: of all columns.
+        rows: their cells; None is shown as a dash.
+        below: lines of text under the table.
+        notes: the footnotes that cells refer to; the first one is number 1.
+        left: how many columns, from the first, are aligned to the left.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str | Cell | None]]
+    below: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    left: int = 1
+
+    def texts(self) -> list[list[str]]:
+        """The rows as plain text, footnotes as in `12.5 [1]`."""
+        return [[_text(cell) for cell in row] for row in self.rows]
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown."""
+        marks = ["---"] * self.left + ["---:"] * (len(self.heads) - self.left)
+        lines = []
+        for row in (self.heads, marks, *self.texts()):
+            lines.append(" | ".join(_plain(cell).replace("|", "\\|") for cell in row))
+        below = [*self.below, *(f"[{number}] {note}" for number, note in enumerate(self.notes, start=1))]
+        return "\n".join([*(f"| {line} |" for line in lines), "", "\n\n".join(map(_plain, below))]) + "\n"
+
+    def latex(self, *, grouped: bool = False) -> str:
+        """The table for LaTeX with booktabs; `grouped` rules a line wherever the first cell changes."""
+        columns = "l" * self.left + "r" * (len(self.heads) - self.left)
+        lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(map(_tex, self.heads)) + r" \\"]
+        for number, row in enumerate(self.rows):
+            if not number or (grouped and row[0] != self.rows[number - 1][0]):
+                lines.append("\\midrule")
+            lines.append(" & ".join(map(_tex, row)) + r" \\")
+        lines += ["\\bottomrule", "\\end{tabular}", "", *(f"\\par {_tex(line)}" for line in self.below)]
+        lines += [f"\\par{_mark(number)} {_tex(note)}" for number, note in enumerate(self.notes, start=1)]
+        return "\n".join(lines) + "\n"
+
+
+def number_text(value: float | None, *, times: float = 100, decimals: int = 1, signed: bool = False) -> str:
+    """A number as reports print it; a dash for None."""
+    return "–" if value is None else f"{times * value:{'+' if signed else ''}.{decimals}f}"
+
+
+def interval_text(
+    interval: Interval | Sequence[float] | None,
+    *,
+    times: float = 100,
+    decimals: int = 1,
+    signed: bool = False,
+    between: str = " to ",
+) -> str:
+    """An interval as reports print it; a dash for None."""
+    if interval is None:
+        return "–"
+    return between.join(number_text(end, times=times, decimals=decimals, signed=signed) for end in interval)
+
+
+def _text(cell: str | Cell | None) -> str:
+    if isinstance(cell, Cell):
+        return cell.text + "".join(f" [{note}]" for note in cell.notes)
+    return "–" if cell is None else cell
+
+
+def _tex(cell: str | Cell | None) -> str:
+    if isinstance(cell, Cell):
+        return cell.text.translate(_LATEX) + _mark(*cell.notes)
+    return _text(cell).translate(_LATEX)
+
+
+def _mark(*notes: int) -> str:
+    return f"\\textsuperscript{{{','.join(map(str, notes))}}}" if notes else ""
+
+
+def _plain(text: str) -> str:
+    """One line of text that Markdown does not take for a tag."""
+    return " ".join(text.replace("<", "&lt;").split())
+
+
+# ---- results ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +139,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that is ready to be written.
+    """A table of results.
 
     Attributes:
         columns: those behind the first.
@@ -64,51 +154,22 @@ class Table:
     notes: tuple[str, ...]
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        """Of the columns behind the first, as text."""
-        return tuple(column.head for column in self.columns)
+    def grid(self) -> Grid:
+        """The same as cells, ready to be written."""
+        heads = ["system", *(column.head for column in self.columns)]
+        return Grid(heads, [(name, *cells) for name, cells in self.rows], self.settings, self.notes)
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown, its settings and footnotes below."""
-
-        def shown(cell: Cell | None) -> str:
-            return "–" if cell is None else cell.text + "".join(f" [{note}]" for note in cell.notes)
-
-        lines = [_row(["system", *self.heads]), _row(["---", *["---:"] * len(self.heads)])]
-        lines += [_row([name, *map(shown, cells)]) for name, cells in self.rows]
-        below = [*self.settings, *(f"[{number}] {note}" for number, note in enumerate(self.notes, start=1))]
-        told = "\n\n".join(_plain(" ".join(line.split())) for line in below)
-        return "\n".join([*lines, "", told]) + "\n"
+        return self.grid.markdown()
 
     def latex(self) -> str:
         """The table for LaTeX with booktabs, its settings and footnotes below."""
-
-        def shown(cell: Cell | None) -> str:
-            if cell is None:
-                return "--"
-            marks = ",".join(map(str, cell.notes))
-            return cell.text.translate(_LATEX) + (f"\\textsuperscript{{{marks}}}" if marks else "")
-
-        lines = [
-            f"\\begin{{tabular}}{{l{'r' * len(self.heads)}}}",
-            "\\toprule",
-            " & ".join(["system", *(head.translate(_LATEX) for head in self.heads)]) + r" \\",
-            "\\midrule",
-            *(" & ".join([name.translate(_LATEX), *map(shown, cells)]) + r" \\" for name, cells in self.rows),
-            "\\bottomrule",
-            "\\end{tabular}",
-            "",
-            *(f"\\par {setting.translate(_LATEX)}" for setting in self.settings),
-        ]
-        lines += [
-            f"\\par\\textsuperscript{{{number}}} {note.translate(_LATEX)}"
-            for number, note in enumerate(self.notes, start=1)
-        ]
-        return "\n".join(lines) + "\n"
+        return self.grid.latex()
 
 
 def build_table(
-    results: Sequence[Result], measures: Sequence[str] | None = None, *, decimals: int = 2, times: float = 100
+    results: Iterable[Result], measures: Sequence[str] | None = None, *, decimals: int = 2, times: float = 100
 ) -> Table:
     """A table of results.
 
@@ -121,6 +182,7 @@ def build_table(
     Raises:
         InputError: no results, or two numbers for one cell: give their systems other names.
     """
+    results = list(results)
     columns: dict[Column, list[Result]] = {}
     for result in results:
         for measure in result.scores:
@@ -132,47 +194,38 @@ def build_table(
     notes: dict[str, int] = {}
     cells: dict[tuple[str, int], Cell] = {}
     settings = []
-    for place, (column, found) in enumerate(columns.items()):
-        main = next((result for result in found if not result.published), found[0]).identity.setting()
-        settings.append(f"{column.head}: {_told(main)}.")
-        for result in found:
+    for place, (column, inside) in enumerate(columns.items()):
+        main = next((result for result in inside if not result.published), inside[0]).identity.setting()
+        settings.append(f"{column.head}: {_setting_text(main)}.")
+        for result in inside:
             if (result.system, place) in cells:
                 raise InputError(
                     f"{result.system!r} has two numbers for {column.head}: name them differently"
                 )
-            told = result.identity.differences(main)
+            differences = result.identity.differences(main)
             if result.published:
-                told.append(f"published: {result.source}")
-            marks = (notes.setdefault("; ".join(told), len(notes) + 1),) if told else ()
-            shown = [
-                f"{times * number:.{decimals}f}"
+                differences.append(f"published: {result.source}")
+            marks = (notes.setdefault("; ".join(differences), len(notes) + 1),) if differences else ()
+            numbers = [
+                number_text(number, times=times, decimals=decimals)
                 for number in (result.scores[column.measure], *result.intervals.get(column.measure, ()))
             ]
             if result.published:
                 # Never more digits than its source has; 12.5 and 12.50 are one number there.
-                shown = [_short(text) for text in shown]
-            interval = (shown[1], shown[2]) if len(shown) == 3 else None
-            cells[result.system, place] = Cell(shown[0], interval, marks)
+                numbers = [_short(text) for text in numbers]
+            interval = (numbers[1], numbers[2]) if len(numbers) == 3 else None
+            cells[result.system, place] = Cell(numbers[0], interval, marks)
     systems = list(dict.fromkeys(result.system for result in results))
     rows = tuple((s, tuple(cells.get((s, place)) for place in range(len(columns)))) for s in systems)
     return Table(tuple(columns), rows, tuple(settings), tuple(notes))
 
 
-def _told(setting: dict[str, str | int | None]) -> str:
+def _setting_text(setting: dict[str, str | int | None]) -> str:
     known = [f"{SETTINGS[name]} {value}" for name, value in setting.items() if value not in ("", None)]
     return ", ".join(known) or "no setting is known"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(_plain(cell).replace("|", "\\|").split()) for cell in cells) + " |"
 
 
 def _short(number: str) -> str:
     """Without zeros at the end, but for the first behind the point."""
     whole, point, rest = number.partition(".")
     return whole + point + (rest.rstrip("0") or rest[:1])
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown does not take for a tag."""
-    return text.replace("<", "&lt;")

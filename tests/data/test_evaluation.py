@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from collections_on_disk import folder
+from reasonrank_results import read_reasonrank
 from typer.testing import CliRunner
 
 from limrank_evals.exclusion import count_excluded, read_excluded
 from limrank_evals.judgements import read_judgements
 from limrank_evals.loaders import load_folder, load_questions
-from limrank_evals.reasonrank import read_reasonrank
 from limrank_evals.runs import Row, Rows, arranged, read_rows, tied
 from limrank_evals.scoring import score
 from limrank_plugins.cli import build_app

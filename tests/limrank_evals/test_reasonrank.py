@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from reasonrank_results import PublishedRow, read_reasonrank
 
-from limrank_evals.reasonrank import PublishedRow, read_reasonrank
 from limrank_plugins.errors import InputError
 
 RECORD = {

@@ -14,8 +14,8 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 
 if TYPE_CHECKING:
-    from limrank_evals.ablating.preparing import Ready
-    from limrank_evals.ablating.reporting import Report
+    from limrank_evals.ablations.ablation_report import AblationReport
+    from limrank_evals.ablations.arm_setup import ArmSetup
 
 
 def register(evaluation: typer.Typer) -> None:
@@ -99,7 +99,7 @@ def ablate(
     """Train and evaluate the arms of an ablation, and compare them with its reference arm."""
     if batch < 1:
         raise InputError(f"--batch must be > 0, but is {batch}")
-    from limrank_evals.ablating import ablation_names, load_ablation
+    from limrank_evals.ablations import ablation_names, load_ablation
 
     if ablation == "list":
         for name in ablation_names():
@@ -125,14 +125,14 @@ def ablate(
     }
     chosen = load_ablation(ablation, {name: value for name, value in given.items() if value is not None})
     if dry:
-        from limrank_evals.ablating.preparing import ready
+        from limrank_evals.ablations.arm_setup import set_up_arms
 
-        arms, _ = ready(chosen)
+        arms, _ = set_up_arms(chosen)
         _show_arms(arms, as_json)
         return
     if output is None:
         raise InputError("where to? give --output folder, or --dry-run to see the arms")
-    from limrank_evals.ablating.running import ablate as run
+    from limrank_evals.ablations.ablation_run import ablate as run
 
     report = run(chosen, output, only=only or (), fresh=fresh, device=device, batch=batch, say=common.say)
     if as_json:
@@ -157,7 +157,7 @@ def _pairs(written: list[str] | None, option: str, *, plain: bool = False) -> di
     return found
 
 
-def _show_arms(arms: dict[str, Ready], as_json: bool) -> None:
+def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:
     if as_json:
         common.emit({"arms": [arm.as_json() for arm in arms.values()]})
         return
@@ -183,5 +183,5 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or '?'} {number:,}" for name, number in counts.items())
 
 
-def _show(report: Report) -> None:
+def _show(report: AblationReport) -> None:
     typer.echo(report.markdown(), nl=False)

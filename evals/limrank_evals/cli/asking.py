@@ -15,21 +15,22 @@ from limrank_evals.cli.question_options import Wanted
 from limrank_evals.folders import STORE
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
-from limrank_evals.questions.asking import ask_all
+from limrank_evals.questions.answer_judge import Judge
+from limrank_evals.questions.answering import answer_all
+from limrank_evals.questions.choice_reader import ChoiceReader
 from limrank_evals.questions.contexts import Progress as Told
 from limrank_evals.questions.contexts import find_contexts
-from limrank_evals.questions.evaluated import QuestionsEvaluated, Setup, evaluated
-from limrank_evals.questions.files import write_reports
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.journal import Journal, job_of, open_folder
-from limrank_evals.questions.judging import Judge
-from limrank_evals.questions.reading import ChoiceReader
+from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Setup, evaluate_answers
+from limrank_evals.questions.questions_folder import job_name, open_folder
+from limrank_evals.questions.questions_report import write_reports
 from limrank_pipelines import RagPipeline, Rewriter
 from limrank_pipelines.asking import first_stage
 from limrank_plugins import Reranker, __version__
 from limrank_plugins.cli import common
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.jobs import Job
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class _Parts:
 
 def evaluate(
     wanted: Wanted, named: tuple[str, str], questions: tuple[MultipleChoice, ...], folder: Path, gate: Gate
-) -> QuestionsEvaluated:
+) -> QuestionsEvaluation:
     """Ask the questions as wanted, and write the files of the evaluation into the folder.
 
     Args:
@@ -81,25 +82,25 @@ def evaluate(
             parts.keep_answers(
                 held.enter_context(common.open_store(running.store)) if running.store else kept
             )
-        journal = Journal(kept, job_of(settings))
+        job = Job(kept, job_name(settings))
         progress = held.enter_context(_bars())
         shared: dict[str, Any] = {"gate": gate, "batch": running.batch, "progress": progress}
         contexts = None
         if parts.pipeline is not None:
             drawn: dict[str, Any] = {"options": searching.with_options, "seed": seed}
-            contexts = find_contexts(questions, parts.pipeline, journal, **drawn, **shared)
-        answers = ask_all(
+            contexts = find_contexts(questions, parts.pipeline, job, **drawn, **shared)
+        answers = answer_all(
             questions,
             conditions,
             parts.reader,
-            journal,
+            job,
             contexts=contexts,
             texts=_texts(searching.corpus),
             judge=parts.judge,
             **shared,
         )
     setup = _setup(wanted, named, parts)
-    found = evaluated(
+    found = evaluate_answers(
         questions, answers, setup=setup, settings=settings, gate=gate, contexts=contexts, seed=seed
     )
     write_reports(folder, found)

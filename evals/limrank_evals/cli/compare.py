@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
-from limrank_evals.comparing import Comparison
-from limrank_evals.comparing import compare as compared
+from limrank_evals.comparison import Comparison
+from limrank_evals.comparison import compare as compared
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError

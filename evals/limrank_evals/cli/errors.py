@@ -13,7 +13,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 
 if TYPE_CHECKING:
-    from limrank_evals.errors import Analysis, Kinds, Listing
+    from limrank_evals.errors import Analysis, DetailedRun, Kinds
     from limrank_evals.judgements import Qrels
     from limrank_evals.runs import Ranked, TieRule
 
@@ -88,7 +88,7 @@ def errors(
 ) -> None:
     """Error analysis: direct against indirect, few relevant passages, and what each mistake costs."""
     from limrank_evals.errors import analyse, read_wishes
-    from limrank_evals.errors.few import parse_bins
+    from limrank_evals.errors.relevant_counts import parse_bins
     from limrank_evals.exclusion import read_excluded
     from limrank_evals.judgements import read_judgements
     from limrank_evals.runs import arranged, read_rows
@@ -131,11 +131,11 @@ def errors(
     _show(found, worst)
 
 
-def _listing(run: Path, ties: str, first: Ranked | None) -> Listing:
-    from limrank_evals.errors import read_listing
+def _listing(run: Path, ties: str, first: Ranked | None) -> DetailedRun:
+    from limrank_evals.errors import read_detailed_run
 
     # `arranged` refuses an unknown rule, and one that lacks its first stage.
-    return read_listing(run, cast("TieRule", ties), first if ties == "first-stage" else None)
+    return read_detailed_run(run, cast("TieRule", ties), first if ties == "first-stage" else None)
 
 
 def _kinds(path: Path | None, direct_grade: int | None, judged: Qrels) -> Kinds | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +22,10 @@ from limrank_evals.cli.question_options import (
     Wanted,
 )
 from limrank_evals.loaders.multiple_choice import load_gpqa, load_questions
-from limrank_evals.questions.evaluated import QuestionsEvaluated
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.report import report
-from limrank_evals.questions.rows import PAIR_HEADS, pair_rows, table_rows
+from limrank_evals.questions.question_evaluation import QuestionsEvaluation
+from limrank_evals.questions.question_tables import accuracy_table, difference_table
+from limrank_evals.questions.questions_report import report
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions
@@ -108,7 +107,7 @@ def _gate(*, closed: bool) -> Gate:
     return Gate(closed)
 
 
-def _tell(found: QuestionsEvaluated, folder: Path, *, as_json: bool) -> None:
+def _tell(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
     for warning in found.warnings:
         common.say(f"note: {warning}")
     if as_json:
@@ -116,12 +115,10 @@ def _tell(found: QuestionsEvaluated, folder: Path, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
-    tables: list[tuple[Sequence[str], list[list[str]]]] = [table_rows(found)]
-    if found.differences:
-        tables.append((PAIR_HEADS, pair_rows(found)))
-    for heads, rows in tables:
-        table = Table(*heads, box=None, padding=(0, 1))
-        for row in rows:
+    grids = [accuracy_table(found), *([difference_table(found)] if found.differences else [])]
+    for grid in grids:
+        table = Table(*grid.heads, box=None, padding=(0, 1))
+        for row in grid.texts():
             table.add_row(*row)
         console.print(table)
     common.say(f"more in {folder / 'report.html'}")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
-from limrank_evals.comparing import compare_values
+from limrank_evals.comparison import compare_values
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Result
 from limrank_evals.tasks import Average

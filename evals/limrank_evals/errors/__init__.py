@@ -6,22 +6,22 @@ answer, and queries with very few relevant passages fail. Here both are measured
 
 from __future__ import annotations
 
-from limrank_evals.errors.analysing import analyse, analyse_evaluated
+from limrank_evals.errors.analyse_run import analyse, analyse_evaluated
 from limrank_evals.errors.analysis import Analysis
+from limrank_evals.errors.detailed_run import DetailedRun, RunHit, detailed_run_of, read_detailed_run
 from limrank_evals.errors.kinds import Kinds, Wish, kinds_from_grades, read_kinds, read_wishes
-from limrank_evals.errors.listing import Listed, Listing, listing_of, read_listing
 
 __all__ = [
     "Analysis",
     "Kinds",
-    "Listed",
-    "Listing",
+    "RunHit",
+    "DetailedRun",
     "Wish",
     "analyse",
     "analyse_evaluated",
     "kinds_from_grades",
-    "listing_of",
+    "detailed_run_of",
     "read_kinds",
-    "read_listing",
+    "read_detailed_run",
     "read_wishes",
 ]

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from limrank_evals.comparing import Comparison
-from limrank_evals.errors.budget import Budget, Resampling
+from limrank_evals.comparison import Comparison, Resampling
+from limrank_evals.errors.budget import Budget
 from limrank_evals.errors.confusion import Case, Confusion
 from limrank_evals.errors.contrast import Contrast
-from limrank_evals.errors.failing import Failing
-from limrank_evals.errors.few import ByCount
-from limrank_evals.errors.listing import Listed, Listing
+from limrank_evals.errors.detailed_run import DetailedRun, RunHit
 from limrank_evals.errors.mishaps import FalseClaims, Mishaps
+from limrank_evals.errors.query_failures import QueryFailures
+from limrank_evals.errors.relevant_counts import RelevantCounts
 from limrank_evals.errors.ties import Ties
 from limrank_evals.judgements import Qrels, relevant
 
@@ -21,7 +21,7 @@ SCHEMA = "limrank eval errors 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class RunComparison:
     """The run compared with another one, which is the first of the two everywhere.
 
     Attributes:
@@ -64,16 +64,16 @@ class Analysis:
         warnings: what a reader must know, a sentence each.
     """
 
-    listing: Listing
+    listing: DetailedRun
     qrels: Qrels = field(repr=False)
     budget: Budget
-    failing: Failing
-    few: ByCount
+    failing: QueryFailures
+    few: RelevantCounts
     ties: Ties | None
     mishaps: Mishaps | None
     confusion: Confusion | None
     false_claims: FalseClaims | None
-    against: Against | None
+    against: RunComparison | None
     kinds: Mapping[str, Mapping[str, str]]
     counts: Mapping[str, int]
     resampling: Resampling
@@ -144,7 +144,7 @@ class Analysis:
 
 
 def _told(case: Case, explanations: bool) -> dict[str, Any]:
-    def one(listed: Listed, kind: str) -> dict[str, Any]:
+    def one(listed: RunHit, kind: str) -> dict[str, Any]:
         told = {"document": listed.document, "kind": kind, "rank": listed.rank, "score": listed.score}
         return told | ({"explanation": listed.explanation} if explanations else {})
 

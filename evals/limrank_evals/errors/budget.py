@@ -13,41 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from limrank_evals.errors.listing import Listed, Listing
+from limrank_evals.comparison import Resampling
+from limrank_evals.errors.detailed_run import DetailedRun, RunHit
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import measure
 from limrank_evals.runs import Ranked
-from limrank_evals.stats import Interval, bootstrap
 from limrank_plugins.errors import InputError
-
-
-class Mean(NamedTuple):
-    """A mean over queries with its interval."""
-
-    mean: float
-    interval: Interval | None
-
-    def as_json(self) -> dict[str, Any]:
-        """For machines."""
-        return {"mean": self.mean, "interval": list(self.interval) if self.interval else None}
-
-
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """How intervals are made: see `limrank_evals.stats.bootstrap`."""
-
-    level: float
-    resamples: int
-    seed: int
-
-    def mean(self, values: Sequence[float]) -> Mean | None:
-        """The mean of some queries' values; None for none."""
-        if not values:
-            return None
-        found = bootstrap(values, level=self.level, resamples=self.resamples, seed=self.seed)
-        return Mean(sum(values) / len(values), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +49,25 @@ class Budget:
     def parts(self) -> dict[str, list[float]]:
         """Every number and every loss, by query, under the name it has in the JSON."""
         queries = list(self.achieved)
-        found: dict[str, list[float]] = {
-            "ideal": [self.ideal[q] for q in queries],
-            "ceiling": [self.ceiling[q] for q in queries],
-            "achieved": [self.achieved[q] for q in queries],
-            "lost_by_finding": [self.ideal[q] - self.ceiling[q] for q in queries],
-            "lost_by_ordering": [self.ceiling[q] - self.achieved[q] for q in queries],
+
+        def values(of: Mapping[str, float], less: Mapping[str, float] | None = None) -> list[float]:
+            return [of[q] - (0.0 if less is None else less[q]) for q in queries]
+
+        parts = {
+            "ideal": values(self.ideal),
+            "ceiling": values(self.ceiling),
+            "achieved": values(self.achieved),
+            "lost_by_finding": values(self.ideal, self.ceiling),
+            "lost_by_ordering": values(self.ceiling, self.achieved),
         }
         if self.first is not None:
-            found["first_stage"] = [self.first[q] for q in queries]
-            found["gained_over_first_stage"] = [self.achieved[q] - self.first[q] for q in queries]
+            parts["first_stage"] = values(self.first)
+            parts["gained_over_first_stage"] = values(self.achieved, self.first)
         if self.ties_best is not None and self.ties_worst is not None:
-            found["ties_best"] = [self.ties_best[q] for q in queries]
-            found["ties_worst"] = [self.ties_worst[q] for q in queries]
-            found["lost_by_ties"] = [self.ties_best[q] - self.achieved[q] for q in queries]
-        return found
+            parts["ties_best"] = values(self.ties_best)
+            parts["ties_worst"] = values(self.ties_worst)
+            parts["lost_by_ties"] = values(self.ties_best, self.achieved)
+        return parts
 
     def as_json(self, resampling: Resampling) -> dict[str, Any]:
         """The means with their intervals."""
@@ -99,7 +76,7 @@ class Budget:
 
 
 def budget_of(
-    listing: Listing, candidates: Ranked, first: Ranked | None, qrels: Qrels, name: str = "nDCG@10"
+    listing: DetailedRun, candidates: Ranked, first: Ranked | None, qrels: Qrels, name: str = "nDCG@10"
 ) -> Budget:
     """The error budget of a run.
 
@@ -139,11 +116,11 @@ def _by_grade(documents: Sequence[str], qrels: Qrels, query: str) -> list[str]:
     return sorted(documents, key=lambda document: -grades.get(document, 0))
 
 
-def _retied(listing: Listing, qrels: Qrels, sign: int) -> Ranked:
+def _retied(listing: DetailedRun, qrels: Qrels, sign: int) -> Ranked:
     return {query: _swapped(found, qrels.get(query, {}), sign) for query, found in listing.lists.items()}
 
 
-def _swapped(found: Sequence[Listed], grades: Mapping[str, int], sign: int) -> list[str]:
+def _swapped(found: Sequence[RunHit], grades: Mapping[str, int], sign: int) -> list[str]:
     """The list with the documents of every score sorted by grade within the places they hold."""
     places: dict[float, list[int]] = {}
     for place, one in enumerate(found):

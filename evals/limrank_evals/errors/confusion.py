@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from limrank_evals.errors.budget import Mean, Resampling
+from limrank_evals.comparison import Mean, Resampling, ends
+from limrank_evals.errors.detailed_run import RunHit
 from limrank_evals.errors.kinds import Wish, sort_of
-from limrank_evals.errors.listing import Listed
 from limrank_evals.stats import Interval, wilson
 
 # Which sorts are compared, the worse one first; `relevant` is direct and indirect together.
@@ -33,9 +33,9 @@ class Case(NamedTuple):
     """A confused pair: the best-placed worse passage, and the best-placed better one below it."""
 
     query: str
-    worse: Listed
+    worse: RunHit
     worse_kind: str
-    better: Listed
+    better: RunHit
     better_kind: str
 
     @property
@@ -61,7 +61,7 @@ class Pairs(NamedTuple):
     tied: int | None
     gap: float | None
     first: bool
-    case: tuple[Listed, Listed] | None
+    case: tuple[RunHit, RunHit] | None
 
     @property
     def rate(self) -> float:
@@ -109,7 +109,7 @@ class Relation:
             "tied": sum(tied) if tied else None,
             "rate": None if rate is None else rate.as_json(),
             "gap": None if gap is None else gap.as_json(),
-            "worse_is_first": {"queries": first, "interval": list(interval) if interval else None},
+            "worse_is_first": {"queries": first, "interval": ends(interval)},
         }
 
 
@@ -152,7 +152,7 @@ class Confusion:
 
 
 def confusion_of(
-    lists: Mapping[str, Sequence[Listed]],
+    lists: Mapping[str, Sequence[RunHit]],
     kinds: Mapping[str, Mapping[str, str]],
     wishes: Mapping[str, Wish] | None = None,
     among: Mapping[str, Collection[str]] | None = None,
@@ -167,7 +167,7 @@ def confusion_of(
         among: the documents to look at, by query; None for all.
     """
     wishes = wishes or {}
-    groups: dict[str, dict[str, list[Listed]]] = {}
+    groups: dict[str, dict[str, list[RunHit]]] = {}
     counts = dict.fromkeys(("queries", "not_wanting_direct", "not_ranked", "failed"), 0)
     for query, by_document in kinds.items():
         here = groups.setdefault(query, {})
@@ -221,13 +221,13 @@ def _place(kind: str) -> tuple[int, str]:
     return ("direct", "indirect", "negative").index(sort_of(kind)), kind
 
 
-def _of_sort(here: Mapping[str, list[Listed]], name: str) -> list[Listed]:
+def _of_sort(here: Mapping[str, list[RunHit]], name: str) -> list[RunHit]:
     """The documents of a sort, or all relevant ones."""
     sorts = ("direct", "indirect") if name == "relevant" else (name,)
     return [one for kind, found in here.items() if sort_of(kind) in sorts for one in found]
 
 
-def _pairs(worse: Sequence[Listed], better: Sequence[Listed]) -> Pairs | None:
+def _pairs(worse: Sequence[RunHit], better: Sequence[RunHit]) -> Pairs | None:
     if not worse or not better:
         return None
     worse, better = sorted(worse, key=_rank), sorted(better, key=_rank)
@@ -243,5 +243,5 @@ def _pairs(worse: Sequence[Listed], better: Sequence[Listed]) -> Pairs | None:
     return Pairs(above.size, int(above.sum()), tied, gap, worse[0].rank < better[0].rank, case)
 
 
-def _rank(one: Listed) -> int:
+def _rank(one: RunHit) -> int:
     return one.rank

@@ -8,14 +8,13 @@ paired, so that both rates are over the same pairs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from limrank_evals.comparing import Change, Comparison, compare_values
-from limrank_evals.errors.budget import Resampling
+from limrank_evals.comparison import Change, Comparison, Resampling
 from limrank_evals.errors.confusion import Confusion, Relation, confusion_of
+from limrank_evals.errors.detailed_run import DetailedRun
 from limrank_evals.errors.kinds import Wish
-from limrank_evals.errors.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,7 @@ class Contrast:
             "better": self.better,
             "first": found.first,
             "second": found.second,
-            "difference": found.difference,
-            "interval": list(found.interval) if found.interval else None,
-            "p": {"randomisation": found.randomisation_p, "t": found.t_p},
+            **found.tests_json(),
             # Of a share of mistakes, more is worse: what `compare` calls won is lost here.
             "queries": {
                 "both": found.queries,
@@ -59,8 +56,8 @@ class Contrast:
 
 
 def contrasts_of(
-    first: Listing,
-    second: Listing,
+    first: DetailedRun,
+    second: DetailedRun,
     kinds: Mapping[str, Mapping[str, str]],
     wishes: Mapping[str, Wish] | None,
     resampling: Resampling,
@@ -88,12 +85,7 @@ def contrasts_of(
     counted = [confusion_of(run.lists, kinds, wishes, both) for run in (first, second)]
     found = []
     for old, new in zip(*(_relations(confusion) for confusion in counted), strict=True):
-        comparison = compare_values(
-            old.rates,
-            new.rates,
-            **asdict(resampling),
-        )
-        found.append(Contrast(old.worse, old.better, comparison))
+        found.append(Contrast(old.worse, old.better, resampling.compare(old.rates, new.rates)))
     return tuple(found), left_out
 
 

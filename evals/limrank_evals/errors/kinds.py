@@ -10,14 +10,13 @@ TREC DL's 3, "dedicated to the query and contains the exact answer", is a direct
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Literal, get_args
 
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows, read_lines
 
 Sort = Literal["direct", "indirect", "negative"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
@@ -61,9 +60,7 @@ def read_kinds(path: str | os.PathLike[str], qrels: Qrels | None = None) -> Kind
     as_json = os.fspath(path).removesuffix(".gz").endswith(".jsonl")
     alike: dict[bytes, list[str]] = {}
     texts: dict[tuple[str, str], bytes] = {}
-    for number, line in read_lines(path):
-        where = f"{path}, line {number}"
-        query, document, kind, passage = _from_row(line, where) if as_json else _from_columns(line, where)
+    for where, query, document, kind, passage in _json_kinds(path) if as_json else _column_kinds(path):
         if passage is not None:
             texts[query, document] = digest = hashlib.sha256(
                 passage.encode("utf-8", "surrogatepass")
@@ -164,22 +161,27 @@ def _add(kinds: Kinds, query: str, document: str, kind: str, where: str) -> None
     known[document] = kind
 
 
-def _from_columns(line: str, where: str) -> tuple[str, str, str, None]:
-    columns = line.split()
-    if len(columns) != 3:
-        raise InputError(f"{where}: expected query, document and kind, but got {line[:80]!r}")
-    return columns[0], columns[1], columns[2], None
+_Entry = tuple[str, str, str, str, str | None]
+"""Place in the file, query, document, kind, and the passage where it is known."""
 
 
-def _from_row(line: str, where: str) -> tuple[str, str, str, str | None]:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
-    for names in (("query_id", "id", "intent", "passage"), ("query", "document", "kind")):
-        if isinstance(row, dict) and all(isinstance(row.get(name), str) for name in names):
-            return row[names[0]], row[names[1]], row[names[2]], row["passage"] if len(names) == 4 else None
-    raise InputError(
-        f"{where}: expected a row of a synthesis (query_id, id, passage, intent) or an object with "
-        f"query, document and kind: {line[:80]!r}"
-    )
+def _column_kinds(path: str | os.PathLike[str]) -> Iterator[_Entry]:
+    for number, line in read_lines(path):
+        where, columns = f"{path}, line {number}", line.split()
+        if len(columns) != 3:
+            raise InputError(f"{where}: expected query, document and kind, but got {line[:80]!r}")
+        yield where, columns[0], columns[1], columns[2], None
+
+
+def _json_kinds(path: str | os.PathLike[str]) -> Iterator[_Entry]:
+    for where, row in json_rows(path):
+        for names in (("query_id", "id", "intent", "passage"), ("query", "document", "kind")):
+            if all(isinstance(row.get(name), str) for name in names):
+                query, document, kind, *passage = (row[name] for name in names)
+                yield where, query, document, kind, passage[0] if passage else None
+                break
+        else:
+            raise InputError(
+                f"{where}: expected a row of a synthesis (query_id, id, passage, intent) or an object with "
+                f"query, document and kind: {str(row)[:80]}"
+            )

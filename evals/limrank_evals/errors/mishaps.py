@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from limrank_evals.comparison import ends
+from limrank_evals.errors.detailed_run import DetailedRun
 from limrank_evals.errors.kinds import FALSE_CLAIM
-from limrank_evals.errors.listing import Listing
 from limrank_evals.judgements import Qrels
 from limrank_evals.stats import wilson
 
@@ -54,7 +55,7 @@ class Mishaps:
         }
 
 
-def mishaps_of(listing: Listing, qrels: Qrels) -> Mishaps | None:
+def mishaps_of(listing: DetailedRun, qrels: Qrels) -> Mishaps | None:
     """What is known of failures and cuts; None of a run that does not say."""
     if not listing.detailed:
         return None
@@ -108,8 +109,7 @@ class FalseClaims:
         }
         shares = {}
         for name, count in counts.items():
-            interval = wilson(count, self.queries, level=level)
-            shares[name] = {"queries": count, "interval": list(interval) if interval else None}
+            shares[name] = {"queries": count, "interval": ends(wilson(count, self.queries, level=level))}
         return {
             "queries": self.queries,
             "ranked": self.ranked,
@@ -120,7 +120,7 @@ class FalseClaims:
 
 
 def false_claims_of(
-    listing: Listing, kinds: Mapping[str, Mapping[str, str]], qrels: Qrels, top: int
+    listing: DetailedRun, kinds: Mapping[str, Mapping[str, str]], qrels: Qrels, top: int
 ) -> FalseClaims:
     """Where passages stand that state something untrue on purpose; a failed document is not counted."""
     queries = ranked = at_top = 0

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from limrank_evals.errors.listing import Listing
+from limrank_evals.errors.detailed_run import DetailedRun
 from limrank_evals.judgements import Qrels
 
 # A probability this near to 0 or 1 is saturated: float32 and averaging leave little order beyond.
 SATURATED = 1e-3
 
 
-class Saturated(NamedTuple):
+class SaturationCounts(NamedTuple):
     """Probabilities next to 0 and 1.
 
     Attributes:
@@ -55,7 +55,7 @@ class Ties:
     relevant_tied: int
     relevant_below: int
     queries_below: int
-    saturated: Saturated | None
+    saturated: SaturationCounts | None
     cases: tuple[Mapping[str, Any], ...]
 
     def as_json(self, most: int = 10) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Ties:
         return told | {"saturated": None if self.saturated is None else self.saturated._asdict()}
 
 
-def ties_of(listing: Listing, qrels: Qrels) -> Ties | None:
+def ties_of(listing: DetailedRun, qrels: Qrels) -> Ties | None:
     """Count ties and saturated scores; None where the model gave no scores."""
     if not listing.scored:
         return None
     counts = dict.fromkeys(("scored", "tied", "relevant_scored", "relevant_tied", "relevant_below"), 0)
-    ends = dict.fromkeys(Saturated._fields, 0)
+    ends = dict.fromkeys(SaturationCounts._fields, 0)
     below: set[str] = set()
     cases: list[dict[str, Any]] = []
     for query in sorted(qrels):
@@ -104,5 +104,5 @@ def ties_of(listing: Listing, qrels: Qrels) -> Ties | None:
                         }
                     )
     cases.sort(key=lambda case: (1 / case["rank"] - 1 / case["below_rank"], case["query"], case["rank"]))
-    saturated = Saturated(**ends) if listing.score_kind == "probability" else None
+    saturated = SaturationCounts(**ends) if listing.score_kind == "probability" else None
     return Ties(**counts, queries_below=len(below), saturated=saturated, cases=tuple(cases))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_evals.comparing import Comparison
+from limrank_evals.comparison import Comparison
 from limrank_evals.identity import Result
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.scoring import Scored

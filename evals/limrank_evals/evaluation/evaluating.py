@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.comparing import compare
+from limrank_evals.comparison import compare
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.evaluation.first_stages import FirstStage, open_first_stage
 from limrank_evals.evaluation.results import Sampling, results_of

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from limrank_evals.questions.accuracy import Difference, Score, differences, score_all
-from limrank_evals.questions.asking import Given, ask_all
+from limrank_evals.questions.answer_judge import Judge, read_verdict
+from limrank_evals.questions.answering import AnswerRecord, answer_all
+from limrank_evals.questions.choice_reader import ChoiceReader, ChoiceReply, ChoiceRequest
 from limrank_evals.questions.conditions import CLOSED_BOOK, CONDITIONS, RERANK, RETRIEVE
 from limrank_evals.questions.contexts import Context, find_contexts
-from limrank_evals.questions.evaluated import QuestionsEvaluated, Setup, evaluated
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.journal import Journal
-from limrank_evals.questions.judging import Judge, read_verdict
-from limrank_evals.questions.reading import Asking, ChoiceReader, Said
+from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Setup, evaluate_answers
 
 __all__ = [
     "CLOSED_BOOK",
     "CONDITIONS",
     "RERANK",
     "RETRIEVE",
-    "Asking",
+    "ChoiceRequest",
     "ChoiceReader",
     "Context",
     "Difference",
     "Gate",
-    "Given",
-    "Journal",
+    "AnswerRecord",
     "Judge",
-    "QuestionsEvaluated",
-    "Said",
+    "QuestionsEvaluation",
+    "ChoiceReply",
     "Score",
     "Setup",
-    "ask_all",
+    "answer_all",
     "differences",
-    "evaluated",
+    "evaluate_answers",
     "find_contexts",
     "read_verdict",
     "score_all",

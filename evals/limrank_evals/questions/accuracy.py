@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
-from limrank_evals.comparing import Comparison, compare_values
-from limrank_evals.questions.asking import Given
+from limrank_evals.comparison import Comparison, compare_values
+from limrank_evals.questions.answering import AnswerRecord
 from limrank_evals.stats import Interval, bootstrap, mcnemar, wilson
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.errors import InputError
@@ -31,7 +31,7 @@ class Tally:
     """
 
     question: str
-    samples: tuple[Given, ...]
+    samples: tuple[AnswerRecord, ...]
     vote: str | None
     right: bool
 
@@ -56,7 +56,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeView:
+class JudgeSummary:
     """What the judge makes of one condition's answers.
 
     Attributes:
@@ -123,7 +123,7 @@ class Score:
     cut_short: int
     domains: dict[str, Share]
     letters: dict[str, int]
-    judge: JudgeView | None
+    judge: JudgeSummary | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,12 @@ class Difference:
 
 
 def score_all(
-    answers: Iterable[Given], domains: dict[str, str], *, seed: int = 0, level: float = 0.95
+    answers: Iterable[AnswerRecord], domains: dict[str, str], *, seed: int = 0, level: float = 0.95
 ) -> list[Score]:
     """Score the answers, condition by condition, in their order.
 
     Args:
-        answers: by condition, question and sample, as `ask_all` gives them.
+        answers: by condition, question and sample, as `answer_all` gives them.
         domains: of questions, by id; "" for none.
         seed: of the bootstrap.
         level: of the intervals.
@@ -176,7 +176,9 @@ def differences(
     return [_difference(a, b, resamples, seed, level) for a, b in combinations(scores, 2)]
 
 
-def _score(condition: str, given: list[Given], domains: dict[str, str], seed: int, level: float) -> Score:
+def _score(
+    condition: str, given: list[AnswerRecord], domains: dict[str, str], seed: int, level: float
+) -> Score:
     tallies = tuple(
         _tally(question, tuple(samples)) for question, samples in groupby(given, lambda g: g.question)
     )
@@ -210,11 +212,11 @@ def _score(condition: str, given: list[Given], domains: dict[str, str], seed: in
     )
 
 
-def _failed(one: Given) -> bool:
+def _failed(one: AnswerRecord) -> bool:
     return one.sha256 is None
 
 
-def _tally(question: str, samples: tuple[Given, ...]) -> Tally:
+def _tally(question: str, samples: tuple[AnswerRecord, ...]) -> Tally:
     votes = Counter(one.choice for one in samples if one.choice is not None)
     # most_common keeps the order of first appearance among equals.
     vote = votes.most_common(1)[0][0] if votes else None
@@ -226,7 +228,7 @@ def _share(rights: Sequence[bool], level: float) -> Share:
     return Share(sum(rights), len(rights), wilson(sum(rights), len(rights), level=level))
 
 
-def _judged(given: Sequence[Given]) -> JudgeView | None:
+def _judged(given: Sequence[AnswerRecord]) -> JudgeSummary | None:
     counts = Counter(one.verdict for one in given if one.verdict is not None)
     if not counts:
         return None
@@ -237,7 +239,7 @@ def _judged(given: Sequence[Given]) -> JudgeView | None:
             dict.fromkeys(one.question for one in said if one.verdict == verdict and one.right == right)
         )
 
-    return JudgeView(
+    return JudgeSummary(
         counts["yes"],
         counts["no"],
         counts["unreadable"],

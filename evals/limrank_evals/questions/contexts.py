@@ -11,10 +11,10 @@ from limrank_evals.answers.shuffling import shuffled
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions.conditions import CLOSED_BOOK, RERANK
 from limrank_evals.questions.gating import Gate
-from limrank_evals.questions.journal import Journal
-from limrank_evals.questions.wording import with_options
+from limrank_evals.questions.reader_templates import with_options
 from limrank_pipelines.rag import Answer, RagPipeline
 from limrank_plugins.data import Query
+from limrank_plugins.jobs import Job
 
 Progress = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much."""
@@ -76,7 +76,7 @@ def searched_with(question: MultipleChoice, *, options: bool, seed: int) -> Quer
 def find_contexts(
     questions: Sequence[MultipleChoice],
     pipeline: RagPipeline,
-    journal: Journal,
+    job: Job,
     *,
     gate: Gate,
     options: bool = False,
@@ -89,7 +89,7 @@ def find_contexts(
     Args:
         questions: with ids of their own.
         pipeline: a first stage with or without rewriter and reranker; its reader is not used.
-        journal: where each is committed.
+        job: where each is committed.
         gate: decides what errors say.
         options: search with the options, too.
         seed: of their order.
@@ -99,7 +99,7 @@ def find_contexts(
     names = {q.id: json.dumps(["context", q.id, hashed([q.question, *q.choices])]) for q in questions}
     found: dict[str, Context] = {}
     for question in questions:
-        kept = journal.find(names[question.id])
+        kept = job.find(names[question.id])
         if kept is not None:
             found[question.id] = Context.from_json(kept)
     todo = [question for question in questions if question.id not in found]
@@ -112,7 +112,7 @@ def find_contexts(
             context = _context(answer, pipeline.top_n)
             found[question.id] = context
             if not context.outage:
-                journal.commit(names[question.id], asdict(context))
+                job.commit(names[question.id], asdict(context))
     progress("searching", len(questions), len(questions))
     return {question.id: found[question.id] for question in questions}
 

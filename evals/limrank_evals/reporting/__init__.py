@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from limrank_evals.evaluation.evaluated import Evaluated
-from limrank_evals.reporting.asked import asked
 from limrank_evals.reporting.averages import averages
+from limrank_evals.reporting.evaluation_page import report_html
 from limrank_evals.reporting.headline import headlines
-from limrank_evals.reporting.machine import SCHEMA, report_json
-from limrank_evals.reporting.page import report_html
-from limrank_evals.reporting.shown import clean
+from limrank_evals.reporting.json_report import SCHEMA, report_json
+from limrank_evals.reporting.queries import query_outcomes
+from limrank_evals.reporting.texts import clean
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
@@ -44,7 +44,7 @@ def write_reports(
         InputError: no splits, one without results, or one that is there twice.
     """
     _check(evaluated)
-    queries = [asked(one) for one in evaluated]
+    queries = [query_outcomes(one) for one in evaluated]
     means = averages(evaluated)
     tables = headlines(evaluated, means)
     texts = {

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import SETTINGS, Result
 from limrank_evals.reporting.averages import gain
-from limrank_evals.reporting.embedded import named
-from limrank_evals.reporting.plots import kind_apart, kind_of, signed
-from limrank_evals.reporting.shown import clean
+from limrank_evals.reporting.interval_plot import signed
+from limrank_evals.reporting.payload import named
+from limrank_evals.reporting.plots import kind_apart, kind_of
 from limrank_evals.reporting.svg import tag
+from limrank_evals.reporting.texts import clean
 
 _NUMBER = re.compile(r"\d[\d.,]*")
 _NAMES = {
@@ -26,7 +27,7 @@ _NAMES = {
 }
 
 
-class Differing(NamedTuple):
+class SettingsTable(NamedTuple):
     """Settings that are not the same for all splits: their names, and every split's values."""
 
     heads: list[str]
@@ -46,7 +47,7 @@ def main_result(one: Evaluated) -> Result:
     return others[0] if others else one.results[0]
 
 
-def settings(evaluated: Sequence[Evaluated]) -> tuple[list[tuple[str, str]], Differing]:
+def settings(evaluated: Sequence[Evaluated]) -> tuple[list[tuple[str, str]], SettingsTable]:
     """The settings that all splits share, and those that differ; what nobody knows is left out."""
     rows = [(named(one), _setting(one)) for one in evaluated]
     names = [
@@ -56,7 +57,7 @@ def settings(evaluated: Sequence[Evaluated]) -> tuple[list[tuple[str, str]], Dif
     differ = [name for name in names if name not in same]
     return (
         [(name, rows[0][1][name]) for name in same],
-        Differing(
+        SettingsTable(
             differ,
             [(where, [row.get(name) or "–" for name in differ]) for where, row in rows] if differ else [],
         ),

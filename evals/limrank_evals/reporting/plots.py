@@ -13,11 +13,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from limrank_evals.comparing import Change, Comparison
+from limrank_evals.comparison import Change, Comparison
 from limrank_evals.evaluation.evaluated import Evaluated
-from limrank_evals.reporting.asked import Asked
-from limrank_evals.reporting.shown import clean
+from limrank_evals.reporting.interval_plot import IntervalMark, interval_plot, signed
+from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked
+from limrank_evals.reporting.texts import clean
 from limrank_evals.stats import Interval
 
 # Beyond so many queries the bars of a plot are thinner than a pixel, and one outline says the same.
@@ -28,20 +29,9 @@ _WITHIN = 1e-9
 
 def differences(name: str, rows: Sequence[tuple[str, float, Interval | None]], measure: str) -> Markup:
     """What reranking changed, split by split, with intervals; `rows` are drawn from the top."""
-    ends = [end * 100 for _, middle, interval in rows for end in (middle, *(interval or ()))]
-    x = linear(f"{measure} × 100: reranked − first stage", min(0.0, *ends), max(0.0, *ends))
-    count = len(rows)
-    y = Axis("", 0.0, float(count), [(count - i - 0.5, clean(split)) for i, (split, _, _) in enumerate(rows)])
-    room = min(24.0 + 6.4 * max(len(split) for split, _, _ in rows), 300.0)
-    told = "; ".join(f"{clean(split)}: {signed(middle)}{_between(i)}" for split, middle, i in rows)
-    plot = Plot(name, f"Difference in {measure} by split", told, x, y, 860.0, 62.0 + 26 * count, room)
-    plot.line(0, 0, 0, count, "zero")
-    for place, (split, middle, interval) in enumerate(rows):
-        height, kind = count - place - 0.5, kind_apart(middle, interval)
-        if interval is not None:
-            plot.line(interval.low * 100, height, interval.high * 100, height, f"whisker {kind}")
-        plot.dot(middle * 100, height, 5.0, kind, f"{clean(split)}: {signed(middle)}{_between(interval)}")
-    return plot.markup()
+    title, label = f"Difference in {measure} by split", f"{measure} × 100: reranked − first stage"
+    marks = [IntervalMark(clean(split), mean, i, kind_apart(mean, i)) for split, mean, i in rows]
+    return interval_plot(name, title, label, marks, zero=True).markup()
 
 
 def gains(name: str, measure: str, comparison: Comparison, numbers: Mapping[str, int]) -> Markup:
@@ -104,7 +94,7 @@ def scatter(name: str, measure: str, comparison: Comparison, numbers: Mapping[st
     return plot.markup()
 
 
-def movement(name: str, queries: Sequence[Asked], numbers: Mapping[str, int]) -> Markup | None:
+def movement(name: str, queries: Sequence[QueryOutcome], numbers: Mapping[str, int]) -> Markup | None:
     """The ranks of all relevant documents before and after; None where no list has one."""
     places: dict[tuple[int | None, int | None], list[str]] = {}
     for query in queries:
@@ -133,7 +123,7 @@ def movement(name: str, queries: Sequence[Asked], numbers: Mapping[str, int]) ->
     return plot.markup()
 
 
-def scores(name: str, queries: Sequence[Asked], records: Sequence[Mapping[str, Any]]) -> Markup | None:
+def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping[str, Any]]) -> Markup | None:
     """How the scores of relevant documents and of all others are distributed, each of its own number.
 
     None where a score does not mean the same in two lists, or there are none.
@@ -180,9 +170,9 @@ def scores(name: str, queries: Sequence[Asked], records: Sequence[Mapping[str, A
 
 
 def plots_of(
-    name: str, evaluated: Evaluated, queries: Sequence[Asked], numbers: Mapping[str, int]
+    name: str, evaluated: Evaluated, queries: Sequence[QueryOutcome], numbers: Mapping[str, int]
 ) -> list[tuple[str, str, Markup]]:
-    """All plots of a split: what each is called, how it is read, the picture. `name` is for their ids."""
+    """All plots of a split: what each is called, how it is read, the drawing. `name` is for their ids."""
     measure = evaluated.measures[0]
     found = []
     comparison = evaluated.comparisons.get(measure)
@@ -194,8 +184,8 @@ def plots_of(
                 gains(name, measure, comparison, numbers),
             )
         )
-        picture = scatter(name, measure, comparison, numbers)
-        found.append(("Before and after", "Above the line a query gained.", picture))
+        image = scatter(name, measure, comparison, numbers)
+        found.append(("Before and after", "Above the line a query gained.", image))
         moved = movement(name, queries, numbers)
         if moved is not None:
             found.append(("Relevant documents", "Above the line a document moved up.", moved))
@@ -205,17 +195,8 @@ def plots_of(
     return found
 
 
-def signed(value: float) -> str:
-    """A difference times 100, with its sign."""
-    return f"{value * 100:+.1f}".replace("-", "−")
-
-
 _WHICH = {True: "relevant", False: "others"}
 _KINDS = {True: "up", False: "same"}
-
-
-def _between(interval: Interval | None) -> str:
-    return "" if interval is None else f" ({signed(interval.low)} to {signed(interval.high)})"
 
 
 def _shares(places: Sequence[int]) -> list[float]:

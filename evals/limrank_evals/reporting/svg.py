@@ -1,8 +1,8 @@
-"""A small writer of SVG for the report's plots.
+"""A small writer of SVG for all plots of this room: bars, dots and lines on two axes.
 
 Ours rather than matplotlib's: colours come from the page's style sheet, so dark mode and print need no second
-picture; marks know their query, so a click opens it; text stays text; a plot is 5 KB rather than 50; and the
-extra needs nothing more. What is drawn is bars, dots and lines on two axes.
+image; marks know their query, so a click opens it; text stays text; a plot is 5 KB rather than 50; and the
+extra needs nothing more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
+
+from limrank_evals.reporting.frame import page_file
 
 Attribute = str | float | int
 
@@ -118,7 +120,7 @@ class Plot:
         self.marks.append(tag("polygon", points=" ".join([*points, *ground]), class_=kind))
 
     def markup(self) -> Markup:
-        """The whole picture. Its marks are hidden from screen readers, which get title and description."""
+        """The whole plot. Its marks are hidden from screen readers, which get title and description."""
         frame = [self._ticks(self.x, True), self._ticks(self.y, False)]
         return tag(
             "svg",
@@ -134,25 +136,47 @@ class Plot:
 
     def _ticks(self, axis: Axis, across: bool) -> Markup:
         bottom, right = self.height - BOTTOM, self.width - RIGHT
-        found = []
+        tags = []
         for value, text in axis.ticks:
             if across:
                 place = self.at_x(value)
-                found.append(tag("line", x1=place, y1=TOP, x2=place, y2=bottom, class_="grid"))
-                found.append(tag("text", text, x=place, y=bottom + 14, text_anchor="middle"))
+                tags.append(tag("line", x1=place, y1=TOP, x2=place, y2=bottom, class_="grid"))
+                tags.append(tag("text", text, x=place, y=bottom + 14, text_anchor="middle"))
             else:
                 place = self.at_y(value)
-                found.append(tag("line", x1=self.left, y1=place, x2=right, y2=place, class_="grid"))
-                found.append(tag("text", text, x=self.left - 6, y=place + 3.5, text_anchor="end"))
+                tags.append(tag("line", x1=self.left, y1=place, x2=right, y2=place, class_="grid"))
+                tags.append(tag("text", text, x=self.left - 6, y=place + 3.5, text_anchor="end"))
         if across:
             middle = (self.left + right) / 2
-            found.append(
+            tags.append(
                 tag("text", axis.label, x=middle, y=self.height - 6, text_anchor="middle", class_="label")
             )
         elif axis.label:
             turned = f"translate(11 {_number((TOP + bottom) / 2)}) rotate(-90)"
-            found.append(tag("text", axis.label, transform=turned, text_anchor="middle", class_="label"))
-        return tag("g", *found)
+            tags.append(tag("text", axis.label, transform=turned, text_anchor="middle", class_="label"))
+        return tag("g", *tags)
+
+
+def standalone(title: str, plots: Sequence[Plot]) -> str:
+    """An SVG file: a title above, the plots side by side, the style inside."""
+    left, parts = 0.0, []
+    for plot in plots:
+        size = {"x": left, "y": 24.0, "width": plot.width, "height": plot.height}
+        parts.append(tag("svg", plot.markup(), **size))
+        left += plot.width + 24
+    width, height = left - 24, 24 + max(plot.height for plot in plots)
+    drawing = tag(
+        "svg",
+        tag("title", title),
+        tag("style", Markup(page_file("plot.css"))),
+        tag("rect", width="100%", height="100%", style="fill: var(--card)"),
+        tag("text", title, x=width / 2, y=17.0, text_anchor="middle", class_="heading"),
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {_number(width)} {_number(height)}",
+        width=2 * width,
+    )
+    return f"{drawing}\n"
 
 
 def linear(label: str, low: float, high: float, *, told: Callable[[float], str] | None = None) -> Axis:

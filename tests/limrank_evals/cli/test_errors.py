@@ -15,7 +15,7 @@ from error_lists import DIRECT, OUTDATED, SUPPORTING, UNTRUE
 from scripts import full_backend
 from typer.testing import CliRunner, Result
 
-from limrank_evals.errors.few import DEFAULT_BINS
+from limrank_evals.errors.relevant_counts import DEFAULT_BINS
 from limrank_plugins import Document, Reranker
 from limrank_plugins.cli import build_app
 from limrank_plugins.data import Query
@@ -188,9 +188,9 @@ def test_bad_input(files: Path):
         "--direct-grade must be 2 or more": ("--direct-grade", 1),
         "with --direct-grade 4 no passage is direct": ("--direct-grade", 4),
         "bins must ascend": ("--bins", "3,2"),
-        "top must be > 0": ("--top", 0),
+        "top must be a whole number >= 1": ("--top", 0),
         "--worst must be 0 or more": ("--worst", -1),
-        "depth must be > 0": ("--depth", 0),
+        "depth must be a whole number >= 1": ("--depth", 0),
         "there is no measure": ("-m", "nDGC@10"),
         "p-MRR compares two rankings": ("-m", "p-MRR"),
         "level must be between": ("--level", 95),

@@ -10,10 +10,10 @@ from error_lists import DIRECT, OUTDATED, SUPPORTING, grades, kinds, listing, sc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limrank_evals.comparing import compare
+from limrank_evals.comparison import compare
 from limrank_evals.errors import analyse, analyse_evaluated
-from limrank_evals.errors.failing import OUTCOMES
-from limrank_evals.errors.few import parse_bins
+from limrank_evals.errors.query_failures import OUTCOMES
+from limrank_evals.errors.relevant_counts import parse_bins
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
@@ -149,15 +149,15 @@ def test_what_is_said_of_kinds():
     told = "; ".join(found.warnings)
     assert "kinds that contradict the judgements: 1;" in told
     assert "queries with kinds that the run lacks: 1;" in told
-    assert "queries of which it is said what they want, but that have no kinds: 1" in told
+    assert "queries that have an entry in the file of wants, but no kinds: 1" in told
     assert found.confusion.counts["not_ranked"] == 1
 
 
 def test_bad_input():
     run = listing(LISTS)
     for options, message in (
-        ({"top": 0}, "top must be > 0"),
-        ({"depth": 0}, "depth must be > 0"),
+        ({"top": 0}, "top must be a whole number >= 1, but got 0"),
+        ({"depth": 0}, "depth must be a whole number >= 1"),
         ({"name": "nDGC@10"}, "there is no measure"),
         ({"name": "p-MRR"}, "p-MRR compares two rankings"),
         ({"wishes": {"q1": "direct"}}, "give --kinds or --direct-grade"),

@@ -9,7 +9,8 @@ from error_lists import grades, listing, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limrank_evals.errors.budget import Resampling, budget_of
+from limrank_evals.comparison import Resampling
+from limrank_evals.errors.budget import budget_of
 from limrank_evals.errors.candidates import candidates_of
 from limrank_evals.measures import measure
 from limrank_plugins.errors import InputError

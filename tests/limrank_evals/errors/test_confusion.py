@@ -7,7 +7,7 @@ from error_lists import DIRECT, OUTDATED, REFUTING, SUPPORTING, UNTRUE, kinds, l
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_evals.errors.budget import Resampling
+from limrank_evals.comparison import Resampling
 from limrank_evals.errors.confusion import SORT_PAIRS, Relation, confusion_of
 from limrank_evals.errors.kinds import sort_of
 

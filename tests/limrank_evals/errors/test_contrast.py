@@ -6,7 +6,7 @@ import pytest
 from error_lists import DIRECT, OUTDATED, REFUTING, SUPPORTING, kinds, listing, scored
 from hypothesis import given, settings
 
-from limrank_evals.errors.budget import Resampling
+from limrank_evals.comparison import Resampling
 from limrank_evals.errors.confusion import confusion_of
 from limrank_evals.errors.contrast import contrasts_of
 

@@ -93,7 +93,7 @@ def test_a_synthesis_s_rows_beside_its_export(tmp_path: Path):
         ("k.jsonl", ["{"], "line 1: not JSON"),
         ("k.jsonl", ['{"query": "q", "document": "a"}'], "line 1: expected a row of a synthesis"),
         ("k.jsonl", ['{"query": "q", "document": 3, "kind": "direct"}'], "line 1: expected a row"),
-        ("k.jsonl", ["[]"], "line 1: expected a row"),
+        ("k.jsonl", ["[]"], "line 1: expected a JSON object"),
         ("k.jsonl", [json.dumps(row(1, "").as_json())], "names no kind of any document"),
     ],
 )

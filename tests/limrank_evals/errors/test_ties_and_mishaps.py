@@ -5,7 +5,7 @@ from __future__ import annotations
 from error_lists import DIRECT, UNTRUE, grades, listing, scored
 from hypothesis import given
 
-from limrank_evals.errors.listing import listing_of
+from limrank_evals.errors.detailed_run import detailed_run_of
 from limrank_evals.errors.mishaps import false_claims_of, mishaps_of
 from limrank_evals.errors.ties import ties_of
 
@@ -76,7 +76,7 @@ RECORDS = [
 
 
 def test_failures_and_cuts():
-    told = mishaps_of(listing_of(RECORDS), {"q": {"b": 0, "e": 1, "c": 2}}).as_json(top=2)
+    told = mishaps_of(detailed_run_of(RECORDS), {"q": {"b": 0, "e": 1, "c": 2}}).as_json(top=2)
     assert told == {
         "failures": {
             "documents": 2,
@@ -101,8 +101,10 @@ def test_failures_and_cuts():
         },
         "repairs": 2,
     }
-    assert mishaps_of(listing_of(RECORDS), {"q": {"c": 2}}).as_json(top=3)["cut"]["relevant_below_top"] == 0
-    plain = listing_of(RECORDS)
+    assert (
+        mishaps_of(detailed_run_of(RECORDS), {"q": {"c": 2}}).as_json(top=3)["cut"]["relevant_below_top"] == 0
+    )
+    plain = detailed_run_of(RECORDS)
     assert mishaps_of(type(plain)(plain.lists), {"q": {"b": 1}}) is None, "a TREC file does not say"
 
 

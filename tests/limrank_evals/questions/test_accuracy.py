@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from limrank_evals.questions.accuracy import differences, score_all
-from limrank_evals.questions.asking import Given
+from limrank_evals.questions.answering import AnswerRecord
 from limrank_evals.stats import bootstrap, mcnemar, wilson
 from limrank_plugins.errors import InputError
 
 KEY = "B"
 
 
-def given(condition: str, question: str, choices: str, **more: Any) -> list[Given]:
+def given(condition: str, question: str, choices: str, **more: Any) -> list[AnswerRecord]:
     """Answers to one question, by the letters that were chosen: "-" is none, "!" a failure."""
     return [
-        Given(
+        AnswerRecord(
             question,
             condition,
             sample,

@@ -12,9 +12,9 @@ import typer.main
 from quiz_reports import made
 
 from limrank_evals.cli import question_options
-from limrank_evals.questions.journal import OUTPUTS, SCHEMA
-from limrank_evals.questions.report import report
-from limrank_evals.questions.wording import READER_TEMPLATES
+from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA
+from limrank_evals.questions.questions_report import report
+from limrank_evals.questions.reader_templates import READER_TEMPLATES
 from limrank_plugins.cli import build_app
 
 PAGE = (Path(__file__).parents[3] / "docs" / "questions.md").read_text("utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evaluations import bright, evaluation, large, sample_evaluation
 
-from limrank_evals.comparing import compare_values
+from limrank_evals.comparison import compare_values
 from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.reporting.averages import averages, gain
 from limrank_evals.reporting.headline import headlines

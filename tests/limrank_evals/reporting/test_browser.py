@@ -24,12 +24,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_opens_without_a_request_or_an_error(page: Page, report: Path):
-    with served_folder(report.parent) as (address, asked):
+    with served_folder(report.parent) as (address, requested):
         page.driver.get(f"{address}/{report.name}")
         page.until(lambda: page.js("document.body.ariaBusy === 'false'"))
         assert page.js("scrollY") == 0, "it begins with the results, whatever the list does"
         page.type("j", "t", "?", ESCAPE)
-        assert asked == [f"/{report.name}"]
+        assert requested == [f"/{report.name}"]
         assert page.js("performance.getEntriesByType('resource').length") == 0
     assert page.text("#title") == "samples"
     assert "Read this first." in page.text(".warnings")

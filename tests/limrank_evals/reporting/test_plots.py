@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.reporting import plots
-from limrank_evals.reporting.asked import asked
+from limrank_evals.reporting.queries import query_outcomes
 from limrank_evals.reporting.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, linear, ranks, tag, unranked
 from limrank_evals.stats import Interval
 from limrank_plugins.data import Document, Query
@@ -44,7 +44,7 @@ def pairs():
 
 def test_a_bar_for_every_query_best_first():
     one = sample_evaluation("daily")
-    rows = asked(one)
+    rows = query_outcomes(one)
     numbers = {row.id: place for place, row in enumerate(rows)}
     comparison = one.comparisons["nDCG@10"]
     bars = marks(plots.gains("0", "nDCG@10", comparison, numbers), "rect")
@@ -83,7 +83,7 @@ def test_dots_hold_every_query_once_and_equal_ones_together():
 
 
 def test_relevant_documents_move_where_they_went():
-    rows = asked(pairs())
+    rows = query_outcomes(pairs())
     picture = plots.movement("0", rows, {"7-og": 0, "7-changed": 1})
     assert picture is not None
     dots = marks(picture, "circle")
@@ -101,7 +101,7 @@ def test_relevant_documents_move_where_they_went():
 
 def test_pairs_of_queries_are_one_mark_that_opens_the_changed_side():
     one = pairs()
-    rows = asked(one)
+    rows = query_outcomes(one)
     assert [row.values["p-MRR"] for row in rows] == [(0.0, pytest.approx(2 / 3))] * 2
     assert rows[0].values["MAP@1000"] == (1.0, 1.0)
     picture = plots.gains("0", "p-MRR", one.comparisons["p-MRR"], {"7-og": 0, "7-changed": 1, "7": 1})
@@ -111,14 +111,14 @@ def test_pairs_of_queries_are_one_mark_that_opens_the_changed_side():
 
 def test_scores_of_both_kinds_add_up_to_all():
     one = sample_evaluation("expert")
-    picture = plots.scores("0", asked(one), one.records)
+    picture = plots.scores("0", query_outcomes(one), one.records)
     assert picture is not None
     found: dict[str, float] = {"relevant": 0.0, "others": 0.0}
     for bar in marks(picture, "rect"):
         found[bar["told"].split(",")[0]] += float(bar["told"].split(": ")[1].removesuffix(" %"))
     assert found == {name: pytest.approx(100, abs=1.0) for name in found}
-    assert plots.scores("0", asked(one), [{**r, "comparable": False} for r in one.records]) is None
-    assert plots.scores("0", asked(one), []) is None
+    assert plots.scores("0", query_outcomes(one), [{**r, "comparable": False} for r in one.records]) is None
+    assert plots.scores("0", query_outcomes(one), []) is None
 
 
 def test_an_interval_that_holds_0_is_grey():
@@ -145,7 +145,7 @@ def test_many_queries_are_one_outline():
 
 def test_every_picture_has_a_name_and_a_description():
     one = sample_evaluation("daily")
-    found = plots.plots_of("0", one, asked(one), {})
+    found = plots.plots_of("0", one, query_outcomes(one), {})
     assert [name for name, _, _ in found] == [
         "Gain of every query",
         "Before and after",

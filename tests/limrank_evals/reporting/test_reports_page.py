@@ -11,8 +11,8 @@ import pytest
 from evaluations import bright
 
 from limrank_evals.reporting import SCHEMA, write_reports
-from limrank_evals.reporting.embedded import BUDGET, LISTED
-from limrank_evals.reporting.shown import LEVELS, TOP
+from limrank_evals.reporting.payload import BUDGET, LISTED
+from limrank_evals.reporting.texts import LEVELS, TOP
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reports.md").read_text("utf-8")
@@ -47,7 +47,7 @@ def test_the_page_says_what_the_script_has():
     assert len(orders) == 4
     for name in (*outcomes, *orders, *filters, "split"):
         assert f"`{name}" in PAGE
-    template = folder.joinpath("report.html.jinja").read_text("utf-8")
+    template = folder.joinpath("evaluation.html.jinja").read_text("utf-8")
     assert set(outcomes) == set(re.findall(r'value="(lost|won|tied|failed|missed)"', template))
     assert f"first {LISTED} documents" in PAGE
     assert f"first {TOP} before" in PAGE

@@ -16,9 +16,9 @@ from report_page import Elements
 from limrank_evals.identity import Result
 from limrank_evals.published import published
 from limrank_evals.reporting import SCHEMA, facts, write_reports
-from limrank_evals.reporting.asked import asked
-from limrank_evals.reporting.embedded import embed
-from limrank_evals.reporting.shown import LEVELS
+from limrank_evals.reporting.payload import page_payload
+from limrank_evals.reporting.queries import query_outcomes
+from limrank_evals.reporting.texts import LEVELS
 from limrank_plugins.errors import InputError
 
 NAMES = ["report.html", "report.json", "table.md", "table.tex"]
@@ -173,10 +173,10 @@ def test_a_first_stage_alone_has_a_report(tmp_path: Path):
 
 def test_texts_are_cut_until_all_fits_and_it_is_said():
     one = large(20, 60, "word " * 1000)
-    queries = [asked(one)]
+    queries = [query_outcomes(one)]
     seen = []
     for budget in (10**9, 3_000_000, 1_000_000, 10):
-        data = embed([one], queries, show_gated=False, budget=budget)
+        data = page_payload([one], queries, show_gated=False, budget=budget)
         size = sum(map(len, data.details))
         seen.append(LEVELS.index(data.level))
         assert size <= budget or data.level is LEVELS[-1]
@@ -191,7 +191,7 @@ def test_texts_are_cut_until_all_fits_and_it_is_said():
     assert seen == sorted(seen)
     assert seen[-1] == len(LEVELS) - 1
     assert len(set(seen)) >= 3
-    first = json.loads(embed([one], queries, show_gated=False, budget=10).details[0])["documents"][0]
+    first = json.loads(page_payload([one], queries, show_gated=False, budget=10).details[0])["documents"][0]
     assert re.search(r" … \[\d,\d{3} more characters\]$", first["text"])
     assert re.search(r"… \[\d,\d{3} characters left out\] …", first["trace"])
     assert first["trace"].endswith("word "), "the end, where the verdict is, is kept"

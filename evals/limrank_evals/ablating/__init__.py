@@ -1,7 +1,0 @@
-"""Ablations: arms of training rows, each trained, exported, evaluated and compared with a reference arm."""
-
-from __future__ import annotations
-
-from limrank_evals.ablating.arms import Ablation, Arm, ablation_names, load_ablation
-
-__all__ = ["Ablation", "Arm", "ablation_names", "load_ablation"]

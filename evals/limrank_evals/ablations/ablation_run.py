@@ -1,0 +1,218 @@
+"""Arms one after another: rows drawn and written, a model trained, exported and evaluated; then the report.
+
+    settings.json                    what all arms are measured with; another setting is refused
+    arms/<arm>/arm.json              what makes it this arm: rows, plan, components
+    arms/<arm>/rows.jsonl            its rows
+    arms/<arm>/run/                  of `limrank_training.training_run.train`; `final/` is the export
+    arms/<arm>/evaluation/           rankings by split
+    arms/<arm>/scores.json           the numbers; an arm that has them is finished
+    store.sqlite                     answers and journals of the evaluations
+    report.json  table.md  table.tex  arms.svg
+
+A killed ablation goes on: a finished arm is not touched again, training goes on from its last checkpoint, an
+evaluation from the query it was at. The report is of all arms that are finished.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limrank_evals.ablations.ablation_report import AblationReport, ArmResult
+from limrank_evals.ablations.arm_evaluation import ArmEvaluator
+from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
+from limrank_evals.ablations.arms import Ablation
+from limrank_evals.ablations.pools import ROWS, Pool
+from limrank_evals.folders import (
+    SETTINGS,
+    STORE,
+    as_json,
+    claim,
+    differences,
+    read_settings,
+    refuse,
+    write_settings,
+)
+from limrank_plugins import __version__
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.files import write_parts, write_whole
+from limrank_plugins.store import Store
+
+if TYPE_CHECKING:
+    from limrank_training.plans import Plan
+
+SCHEMA = "limrank eval ablate 1"
+FILE_SHA256 = "file_sha256"
+ARM, SCORES, RUN, EVALUATION = "arm.json", "scores.json", "run", "evaluation"
+
+
+def ablate(
+    ablation: Ablation,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    fresh: bool = False,
+    device: str | None = None,
+    batch: int = 1,
+    say: Callable[[str], object] = lambda _: None,
+) -> AblationReport:
+    """Train and evaluate the arms that are not finished, and report on all that are.
+
+    Args:
+        ablation: see there; it must say what is evaluated on.
+        folder: where to; an ablation of the same settings that is there is gone on with.
+        only: names of arms, to leave the others for later or for other machines.
+        fresh: start these arms over.
+        device: where models are evaluated; training finds its own.
+        batch: queries ranked in lockstep.
+        say: told what happens, a line each.
+
+    Raises:
+        InputError: no evaluation, other settings than the folder's, or what `set_up_arms` raises.
+    """
+    if ablation.evaluation is None:
+        raise InputError("what are the arms evaluated on? name a benchmark and its source")
+    chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
+    arms, pools = set_up_arms(ablation)
+    claim(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        _remove(folder, only)
+    with Store(folder / STORE) as store:
+        judge = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
+        _guard(folder, judge)
+        for name in chosen:
+            _run(arms[name], pools, folder / "arms" / name, judge, say=say)
+    found = {
+        name: ArmResult(one.as_json(), _json_of(folder / "arms" / name / SCORES))
+        for name, one in arms.items()
+        if _finished(one, folder / "arms" / name)
+    }
+    report = AblationReport(ablation, found)
+    report.write(folder)
+    return report
+
+
+def _run(
+    one: ArmSetup,
+    pools: Mapping[str, Pool],
+    place: Path,
+    judge: ArmEvaluator,
+    *,
+    say: Callable[[str], object],
+) -> None:
+    name = one.arm.name
+    if _finished(one, place):
+        say(f"{name}: finished before")
+        return
+    lines = lines_drawn(one.draw, pools)
+    identity = _identity(one)
+    file = hashlib.sha256(b"".join(lines)).hexdigest()
+    write_whole(place / ARM, as_json({**identity, FILE_SHA256: file}))
+    write_parts(place / ROWS, lines)
+    run = place / RUN
+    if not _exported(one, run):
+        say(f"{name}: training on {len(one.draw.entries):,} rows")
+        _train(one.plan, place / ROWS, run)
+    say(f"{name}: evaluating")
+    scores = judge.judge(run / "final", place / EVALUATION)
+    trained = _json_of(run / "report.json")["metrics"]
+    write_whole(place / SCORES, as_json({"identity": identity, "training": trained, **scores}))
+
+
+def _train(plan: Plan, rows: Path, run: Path) -> None:
+    from limrank_training.dev_ranking import dev_queries
+    from limrank_training.training_data import prepare
+    from limrank_training.training_run import train
+
+    watched = dev_queries(plan, rows) if plan.watch is not None else []
+    train(plan, prepare(plan, rows), run, watched=watched)
+    _let_go()
+
+
+def _let_go() -> None:
+    """What a trainer holds in cycles would stay on the device beside the model that is evaluated next."""
+    torch = require("torch", "training", "training")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _exported(one: ArmSetup, run: Path) -> bool:
+    """Whether the arm is trained: the export is the last thing a run writes, whole or not at all.
+
+    Raises:
+        InputError: it was trained by another plan.
+    """
+    from limrank_plugins.card import CARD
+
+    if not (run / "final" / CARD).is_file() or not (run / "report.json").is_file():
+        return False
+    there, here = _json_of(run / "plan.json")["plan"], json.loads(json.dumps(one.plan.as_json()))
+    if there != here:
+        raise InputError(f"{run} was trained by another plan: {'; '.join(differences(there, here))}")
+    return True
+
+
+def _finished(one: ArmSetup, place: Path) -> bool:
+    """Whether an arm has its scores.
+
+    Raises:
+        InputError: the folder holds another arm of this name.
+    """
+    if not (place / ARM).is_file():
+        return False
+    there, here = _json_of(place / ARM), json.loads(json.dumps(_identity(one)))
+    there.pop(FILE_SHA256, None)
+    if there != here:
+        raise InputError(
+            f"{place} holds another arm of this name: {'; '.join(differences(there, here))}. Give the arm "
+            f"another name, or start it over with --fresh --only {one.arm.name}"
+        )
+    return (place / SCORES).is_file()
+
+
+def _identity(one: ArmSetup) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "arm": one.arm.as_json(),
+        "rows": {"rows": len(one.draw.entries), "digest": one.draw.digest, **one.draw.counts()},
+        "plan": one.plan.as_json(),
+    }
+
+
+def _remove(folder: Path, only: Sequence[str]) -> None:
+    """Take away finished and begun arms: these, or all of them and then the settings."""
+    for place in [folder / "arms" / name for name in only] or [folder / "arms"]:
+        if place.is_dir():
+            shutil.rmtree(place)
+    if not only:
+        (folder / SETTINGS).unlink(missing_ok=True)
+
+
+def _guard(folder: Path, judge: ArmEvaluator) -> None:
+    """What makes an arm is told by the arm; here is what all of them are measured with."""
+    settings = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "evaluation": judge.evaluation.as_json(),
+        "texts": judge.texts,
+    }
+    if (folder / SETTINGS).is_file():
+        refuse(folder, differences(read_settings(folder, SCHEMA), json.loads(json.dumps(settings))))
+    write_settings(folder, settings)
+
+
+def _json_of(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}): it is no ablation's") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file} is no ablation's: expected a JSON object")
+    return found

@@ -1,0 +1,234 @@
+"""What an arm's exported folder is evaluated on, by the benchmarks of `limrank eval NAME`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limrank_evals.measures import parse_measure
+from limrank_evals.pmrr import NAME as P_MRR
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import write_run
+
+if TYPE_CHECKING:
+    from limrank_evals.tasks import Part
+    from limrank_plugins.data import Document, Query
+    from limrank_plugins.store import Store
+
+RANKINGS = "rankings.jsonl"
+# What an export's card says, or what only says where it runs: an arm must not be asked in another way.
+_OF_CARD = ("recipe", "model", "backend", "store", "template")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A benchmark and how it is run, the same for every arm.
+
+    Attributes:
+        benchmark: as in `limrank eval NAME`; `folder` for one of your own.
+        source: the benchmark's folder or hub repository; "" for its own.
+        splits: which; () for all.
+        options: the benchmark's own, by name.
+        first_stage: what finds the candidates; "" for the benchmark's own choice.
+        depth: how many of them are reranked; None for the benchmark's own choice.
+        measures: the one that plots show first; () for the benchmark's own.
+        instruct: ask with the benchmark's own instruction, where it has one and `reranker` names none.
+        reranker: arguments of `Reranker` beside those of the export's card (`max_reasoning_tokens`,
+            `samples`, `dtype`, …).
+        level: of the intervals.
+        resamples: of the bootstrap and of the randomisation test.
+        seed: of both.
+    """
+
+    benchmark: str = "folder"
+    source: str = ""
+    splits: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    first_stage: str = ""
+    depth: int | None = None
+    measures: tuple[str, ...] = ()
+    instruct: bool = True
+    reranker: Mapping[str, Any] = field(default_factory=dict)
+    level: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        return asdict(self)
+
+
+def load_evaluation(given: Mapping[str, Any]) -> Evaluation:
+    """An evaluation from a table of settings.
+
+    Raises:
+        InputError: a setting that is unknown or of another type, or an argument that the card decides.
+    """
+    known = {one.name: one.type for one in fields(Evaluation)}
+    unknown = sorted(str(key) for key in given if key not in known)
+    if unknown:
+        raise InputError(f"evaluate has no setting {unknown[0]!r}; there are: {', '.join(known)}")
+    read = {}
+    for name, value in given.items():
+        default = getattr(_DEFAULT, name)
+        if isinstance(default, tuple):
+            value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+            fits = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+        elif name == "depth":
+            fits = value is None or type(value) is int
+        elif isinstance(default, dict):
+            fits = isinstance(value, dict)
+        else:
+            fits = type(value) is type(default)
+        if not fits:
+            raise InputError(f"{name} of evaluate cannot be {value!r}")
+        read[name] = value
+    made = Evaluation(**read)
+    decided = sorted(set(made.reranker) & set(_OF_CARD))
+    if decided:
+        raise InputError(f"evaluate.reranker cannot set {decided[0]!r}: an arm's export decides it")
+    return made
+
+
+_DEFAULT = Evaluation()
+
+
+class ArmEvaluator:
+    """Evaluates exported folders, one after another, on the same splits.
+
+    Args:
+        evaluation: see there.
+        store: keeps what was found and ranked, so that a killed evaluation goes on.
+        device: where the models run; None: the backend's own choice.
+        batch: queries ranked in lockstep.
+    """
+
+    def __init__(
+        self, evaluation: Evaluation, store: Store, *, device: str | None = None, batch: int = 1
+    ) -> None:
+        self.evaluation, self.store = evaluation, store
+        self.device, self.batch = device, batch
+        self._held: tuple[str, Part] | None = None
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """By split a digest of its texts, judgements and exclusions: arms are compared on the same ones.
+
+        Whatever is wrong with the evaluation shows here, before anything is trained.
+
+        Raises:
+            InputError: there is no such benchmark, source, option, split, first stage or measure.
+        """
+        from limrank_evals.evaluation.first_stages import open_first_stage
+
+        for name in self.evaluation.measures:
+            if name != P_MRR:
+                parse_measure(name)
+        found = {}
+        for split in self._splits:
+            part = self._part(split)
+            stage = open_first_stage(part, self.evaluation.first_stage)
+            digest = hashlib.sha256(stage.digest.encode("ascii"))
+            for piece in _content(part):
+                digest.update(json.dumps(piece).encode("ascii") + b"\n")
+            found[split] = digest.hexdigest()
+        return found
+
+    def judge(self, model: Path, folder: Path) -> dict[str, Any]:
+        """Evaluate an export.
+
+        Args:
+            model: its folder.
+            folder: gets rankings by split.
+
+        Returns:
+            As JSON: `values` and `first` (a number for every query, by split and measure, of the arm and of
+            the first stage), `results`, `failures`, `warnings`.
+        """
+        from limrank_evals.evaluation.evaluating import evaluate
+        from limrank_plugins.reranker import Reranker
+
+        e = self.evaluation
+        where = {} if self.device is None else {"device": self.device}
+        found: dict[str, Any] = {"values": {}, "first": {}, "results": [], "failures": 0, "warnings": []}
+        reranker = Reranker.from_pretrained(str(model), store=self.store, **{**e.reranker, **where})
+        try:
+            for split in self._splits:
+                one = evaluate(
+                    self._part(split),
+                    reranker,
+                    first_stage=e.first_stage,
+                    depth=e.depth,
+                    measures=e.measures,
+                    instruct=e.instruct and "instruction" not in e.reranker,
+                    store=self.store,
+                    batch=self.batch,
+                    level=e.level,
+                    resamples=e.resamples,
+                    seed=e.seed,
+                )
+                if not one.gated:
+                    write_run(folder / split / RANKINGS, one.records)
+                found["values"][split] = _plain(one.last.measured.per_query)
+                found["first"][split] = _plain(one.first.measured.per_query)
+                found["results"] += [result.as_json() for result in one.results]
+                found["failures"] += one.failures
+                found["warnings"] += [f"{split}: {told}" for told in one.warnings]
+        finally:
+            reranker.close()
+        return found
+
+    @cached_property
+    def _task(self) -> tuple[Any, str, dict[str, Any]]:
+        """The benchmark, its source, and all of its options."""
+        from limrank_evals.tasks import load_task
+
+        e = self.evaluation
+        task = load_task(e.benchmark)
+        source = e.source or task.source
+        if not source:
+            raise InputError(f"benchmark {e.benchmark!r} needs a source: name its folder")
+        defaults = {one.name: one.default for one in task.options()}
+        strangers = sorted(set(e.options) - set(defaults))
+        if strangers:
+            known = ", ".join(defaults) or "none"
+            raise InputError(f"benchmark {e.benchmark!r} has no option {strangers[0]!r}; it has {known}")
+        return task, source, {**defaults, **e.options}
+
+    @cached_property
+    def _splits(self) -> list[str]:
+        task, source, options = self._task
+        chosen: list[str] = task.chosen(self.evaluation.splits, source, options)
+        return chosen
+
+    def _part(self, split: str) -> Part:
+        """A split; the last one is kept, as one alone may be gigabytes."""
+        if self._held is None or self._held[0] != split:
+            task, source, options = self._task
+            self._held = None
+            self._held = (split, task.load(split, source, **options))
+        return self._held[1]
+
+
+def _plain(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {measure: dict(by_query) for measure, by_query in values.items()}
+
+
+def _content(part: Part) -> Iterator[Any]:
+    benchmark = part.benchmark
+    yield [benchmark.name, part.queries, sorted(part.candidates.items()), part.instruction, part.changed]
+    for query in (*benchmark.queries, *part.searched):
+        yield [query.id, query.text, query.instruction, *_pictures(query)]
+    for document in benchmark.documents:
+        yield [document.id, document.title, document.text, *_pictures(document)]
+    for name, grades in sorted(benchmark.qrels.items()):
+        yield [name, sorted(grades.items()), sorted(benchmark.excluded.get(name, ()))]
+
+
+def _pictures(of: Query | Document) -> list[str]:
+    return [hashlib.sha256(image.data).hexdigest() for image in of.images]

@@ -1,0 +1,129 @@
+"""Which rows an arm is made of: nested, stratified, and decided by the rows and the seed alone.
+
+All draws are the beginning of one order of a pool's rows. It is made by merging strata, each in an order
+that a hash gives, in proportion: a stratum's j-th row of n stands at (2j - 1) / 2n (Webster's method of
+apportionment, which is house-monotone: a larger draw never has fewer rows of any stratum). So the first m
+rows are a stratified draw for every m, and the smaller draw is part of the larger one. It is done for label
+first, within labels for source, then kind, then domain, so that the shares of the labels are the truest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from limrank_evals.ablations.arms import Arm
+from limrank_evals.ablations.components import Keeps, keeping
+from limrank_evals.ablations.pools import Pool, TrainingRow, all_rows
+from limrank_plugins.errors import InputError
+
+STRATA = ("label", "pool", "source", "kind", "domain")
+
+
+@dataclass(frozen=True, slots=True)
+class RowDraw:
+    """The rows of an arm.
+
+    Attributes:
+        entries: in their order in the arm's file.
+        taken_out: rows of the draw that its components took out and nothing replaced.
+    """
+
+    entries: tuple[TrainingRow, ...]
+    taken_out: int = 0
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many rows there are of each label, pool, kind, domain, difficulty and intent."""
+        columns = ("label", "pool", "kind", "domain", "difficulty", "intent")
+        found = {column: Counter(getattr(entry, column) for entry in self.entries) for column in columns}
+        return {column: dict(sorted(count.items())) for column, count in found.items()}
+
+    @property
+    def digest(self) -> str:
+        """Of the rows' lines, in their order."""
+        return hashlib.sha256(b"".join(entry.content for entry in self.entries)).hexdigest()
+
+    @property
+    def digests(self) -> frozenset[bytes]:
+        """Of the rows, to tell which arms hold which."""
+        return frozenset(entry.digest for entry in self.entries)
+
+
+def draw(arm: Arm, pools: Mapping[str, Pool], seed: int) -> RowDraw:
+    """RowDraw an arm's rows.
+
+    Args:
+        arm: see there.
+        pools: by name; those of the whole ablation.
+        seed: of the draw.
+
+    Raises:
+        InputError: a pool has too few rows, a component takes nothing out, or nothing is left.
+    """
+    known = list(all_rows(list(pools.values())))
+    filters = [keeping(component, known) for component in arm.without]
+    drawn: list[TrainingRow] = []
+    seen: set[bytes] = set()
+    for name, count in arm.rows.items():
+        there = [
+            entry
+            for entry in pools[name].entries
+            if entry.digest not in seen and (not arm.refill or _kept(entry, filters))
+        ]
+        if count is not None and count > len(there):
+            raise InputError(_too_few(arm, name, count, len(there), len(pools[name].entries)))
+        found = stratified(there, seed)[:count]
+        drawn += found
+        seen |= {entry.digest for entry in found}
+    ordered = stratified(drawn, seed)
+    if arm.total is not None and arm.total > len(ordered):
+        raise InputError(f"arm {arm.name!r} wants {arm.total} rows in total, but has {len(ordered)}")
+    ordered = ordered[: arm.total]
+    left = [entry for entry in ordered if _kept(entry, filters)]
+    if not left:
+        raise InputError(f"arm {arm.name!r} has no rows left without {', '.join(arm.without)}")
+    return RowDraw(tuple(left), len(ordered) - len(left))
+
+
+def stratified(
+    entries: Sequence[TrainingRow], seed: int, columns: Sequence[str] = STRATA
+) -> list[TrainingRow]:
+    """Entries in an order whose every beginning has the strata in proportion; see above.
+
+    Args:
+        entries: in any order, which changes nothing.
+        seed: of the order within strata.
+        columns: what strata are told apart by, the one that matters most first.
+    """
+    if not columns:
+        return sorted(entries, key=lambda entry: _lot(seed, entry.digest))
+    groups: dict[str, list[TrainingRow]] = {}
+    for entry in entries:
+        groups.setdefault(getattr(entry, columns[0]), []).append(entry)
+    placed = [
+        # The quotient of two whole numbers: equal places are equal numbers, whatever they are made of.
+        ((2 * number + 1) / (2 * len(group)), _lot(seed, value.encode("utf-8", "surrogatepass")), entry)
+        for value, group in groups.items()
+        for number, entry in enumerate(stratified(group, seed, columns[1:]))
+    ]
+    return [entry for *_, entry in sorted(placed, key=lambda one: one[:2])]
+
+
+def _kept(entry: TrainingRow, filters: Iterable[Keeps]) -> bool:
+    return all(keeps(entry) for keeps in filters)
+
+
+def _too_few(arm: Arm, pool: str, count: int, there: int, whole: int) -> str:
+    told = f"arm {arm.name!r} wants {count} rows of {pool!r}, which has {whole}"
+    if not arm.without or there == whole:
+        return f"{told}: ask for fewer, or for all"
+    return (
+        f"{told}, and {there} without {', '.join(arm.without)}: ask for fewer, give a larger pool, or say "
+        f"refill: false for a smaller arm"
+    )
+
+
+def _lot(seed: int, name: bytes) -> bytes:
+    return hashlib.sha256(f"{seed}:".encode("ascii") + name).digest()

@@ -1,0 +1,125 @@
+"""Files of training rows as pools to draw from: of every row what a draw goes by, and where its line is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import json_rows, read_lines
+
+ROWS = "rows.jsonl"
+"""What `limrank synth run` and `limrank synth mix` call the rows in their folders."""
+
+COLUMNS = ("label", "source", "kind", "domain", "difficulty", "intent")
+"""What a row can be drawn by; "" for what a row does not say."""
+
+
+class TrainingRow(NamedTuple):
+    """A row without its text.
+
+    Attributes:
+        pool: the name of its pool.
+        line: its line in the pool's file, from 1.
+        digest: of query and passage, white space aside; of the whole row where it has no such texts.
+        content: of the line as it stands.
+        label: `true`, `false`, or a grade.
+        source: where its texts come from, by name.
+        kind, domain, difficulty, intent: as `limrank synth` writes them.
+    """
+
+    pool: str
+    line: int
+    digest: bytes
+    content: bytes
+    label: str
+    source: str
+    kind: str
+    domain: str
+    difficulty: str
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A file of rows.
+
+    Attributes:
+        name: what arms call it.
+        path: the file.
+        entries: its rows; of rows with the same query and passage, the first one.
+        repeated: how many others were left out.
+    """
+
+    name: str
+    path: Path
+    entries: tuple[TrainingRow, ...]
+    repeated: int = 0
+
+
+def read_pool(name: str, path: str | os.PathLike[str]) -> Pool:
+    """Read a pool: JSON objects, one a line, of whatever a plan's objective learns.
+
+    Args:
+        name: what arms call it.
+        path: a file (`.gz` is unpacked), or the folder of a synthesis or a mix.
+
+    Raises:
+        InputError: there is no such file, a line is no JSON object, or there is none.
+    """
+    file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
+    entries: dict[bytes, TrainingRow] = {}
+    repeated = 0
+    for (number, line), (_, row) in zip(read_lines(file), json_rows(file), strict=True):
+        entry = _entry(name, number, line, row)
+        if entry.digest in entries:
+            repeated += 1
+        else:
+            entries[entry.digest] = entry
+    if not entries:
+        raise InputError(f"{file} holds no rows")
+    return Pool(name, file, tuple(entries.values()), repeated)
+
+
+def lines_of(pool: Pool, numbers: Collection[int]) -> dict[int, str]:
+    """The lines of these numbers, as they stand in the pool's file."""
+    return {number: line for number, line in read_lines(pool.path) if number in numbers}
+
+
+def all_rows(pools: Sequence[Pool]) -> Iterator[TrainingRow]:
+    """The rows of all pools."""
+    for pool in pools:
+        yield from pool.entries
+
+
+def _entry(pool: str, number: int, line: str, row: dict[str, Any]) -> TrainingRow:
+    texts = [row.get("query"), row.get("passage")]
+    pointwise = all(isinstance(text, str) for text in texts)
+    content: Any = [" ".join(text.split()) for text in texts if isinstance(text, str)] if pointwise else row
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).digest()[:16]
+    label = next((row[key] for key in ("relevant", "verdict", "grade", "score") if key in row), "")
+    return TrainingRow(
+        pool,
+        number,
+        digest,
+        hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()[:16],
+        str(label).strip().lower(),
+        _source(row.get("sources")),
+        *(_text(row.get(column)) for column in COLUMNS[2:]),
+    )
+
+
+def _source(sources: Any) -> str:
+    if not isinstance(sources, list):
+        return _text(sources)
+    names = [one.get("name", "") if isinstance(one, dict) else one for one in sources]
+    return " + ".join(str(name) for name in names)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,142 @@
+"""`Judge`: a model is asked whether an answer is right, yes or no. A second opinion on the extraction.
+
+The published evaluation counts everything but an exact "yes" as wrong, failed calls included. Here what
+the judge wrote is read, and what cannot be read, or never came, is counted apart and is no verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from limrank_evals.answers.shuffling import Shuffled
+from limrank_evals.loaders.multiple_choice import MultipleChoice
+from limrank_evals.questions.reader_templates import packaged, with_options
+from limrank_pipelines.writing import whole, writing_backend
+from limrank_plugins import driver
+from limrank_plugins.backends.protocols import Backend, Closes, Failed, Generate, Generated, Reply
+from limrank_plugins.prompts import load_template
+from limrank_plugins.readouts.labels import without_tags
+from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.store import Store
+
+Opinion = Literal["yes", "no", "unreadable", "failed"]
+"""What a judge said of an answer; the last two are no verdicts."""
+
+_ALONE = re.compile(
+    r"(?:(?:final )?(?:answer|verdict|judge?ment)\W+(?:is\W+)?)?\W*(yes|no)\W*", re.IGNORECASE
+)
+_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+
+
+class JudgeReply(NamedTuple):
+    """A judge's opinion; `reason` says why it failed, None otherwise."""
+
+    opinion: Opinion
+    reason: str | None = None
+
+
+class JudgeRequest(NamedTuple):
+    """An answer to be judged: the question, its options as they were shown, and what was written."""
+
+    question: MultipleChoice
+    shown: Shuffled
+    text: str
+
+
+def read_verdict(text: str) -> Literal["yes", "no", "unreadable"]:
+    """What a judge's text says behind its thought.
+
+    A first or last line that is nothing but yes or no; else a text that begins with one and never says the
+    other. "Yes and no", or a thought that never ended, is unreadable.
+    """
+    answer = split_thought(text)[1].strip()
+    lines = [line for line in answer.split("\n") if line.strip()]
+    alone = {
+        found[1].lower() for line in (*lines[:1], *lines[-1:]) if (found := _ALONE.fullmatch(line.strip()))
+    }
+    said = alone
+    if not alone and re.match(r"\W*(?:yes|no)\b", answer, re.IGNORECASE):
+        said = {word.lower() for word in _WORD.findall(answer)}
+    if len(said) != 1:
+        return "unreadable"
+    return "yes" if "yes" in said else "no"
+
+
+class Judge:
+    """Asks a model whether answers are right. Safe to use from many threads.
+
+    It is shown the question, the options as the reader saw them, the letter of the right one, and the
+    answer without its thought. An answer that is empty but for a thought is wrong without being asked about.
+
+    Args:
+        model: folder or hub name of an instruction-tuned model; for a served one, its name there.
+        backend: a backend that writes, or the name of one; default `"openai"`.
+        template: the path of a `.toml` file with another wording; it is given `query` (the question with its
+            options), `letter` (of the right one) and `document` (the answer).
+        max_tokens: the budget of a verdict, a thought before it included; default 1,024.
+        store: verdicts found in it are not asked for again, new ones are put into it. Default: none.
+        options: passed to the backend's constructor where the backend is given by name.
+
+    Raises:
+        InputError: a value that cannot be used.
+        CapabilityError: the backend cannot write.
+        MissingExtra: an optional dependency is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        backend: str | Backend = "openai",
+        *,
+        template: str | None = None,
+        max_tokens: int | None = None,
+        store: Store | None = None,
+        **options: Any,
+    ) -> None:
+        self.template = packaged("judge") if template is None else load_template(template)
+        self.max_tokens = whole("max_tokens", max_tokens, 1024, least=1)
+        self.store = store
+        self.model = model or ""
+        self._owns_backend = isinstance(backend, str)
+        self.backend = writing_backend("a judge", backend, model, options)
+
+    def judge_many(self, answers: Sequence[JudgeRequest]) -> list[JudgeReply]:
+        """Judge each; all of them are put to the backend in one batch."""
+        spoken = [split_thought(answer.text)[1].strip() for answer in answers]
+        asked = [i for i, words in enumerate(spoken) if words]
+        requests = [self._request(answers[i], spoken[i]) for i in asked]
+
+        def program() -> driver.Addressed[list[Reply]]:
+            return (yield [driver.To(self.backend, request) for request in requests])
+
+        replies = driver.run(program(), self.store) if requests else []
+        verdicts = [JudgeReply("no")] * len(answers)
+        for i, reply in zip(asked, replies, strict=True):
+            verdicts[i] = _verdict(reply)
+        return verdicts
+
+    def close(self) -> None:
+        """Release the model, if this judge loaded it. May be called twice."""
+        if self._owns_backend and isinstance(self.backend, Closes):
+            self.backend.close()
+
+    @property
+    def identity(self) -> str:
+        """What must be equal for two verdicts about the same answer to be equal."""
+        return repr((self.template.digest, self.max_tokens, self.backend.identity))
+
+    def _request(self, answer: JudgeRequest, words: str) -> Generate:
+        question = with_options(answer.question.question, answer.shown.choices)
+        letter = answer.shown.shown(answer.question.answer)
+        prompt = self.template.render(question, [without_tags(words)], letter=letter)
+        return Generate(prompt, stop=self.template.stop, max_tokens=self.max_tokens)
+
+
+def _verdict(reply: Reply) -> JudgeReply:
+    if isinstance(reply, Failed):
+        return JudgeReply("failed", reply.reason)
+    if not isinstance(reply, Generated):
+        raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
+    return JudgeReply(read_verdict(reply.text))

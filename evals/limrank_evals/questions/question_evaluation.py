@@ -1,0 +1,210 @@
+"""A whole evaluation by questions: what reports are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limrank_evals.identity import Identity, Result
+from limrank_evals.loaders.multiple_choice import MultipleChoice
+from limrank_evals.questions.accuracy import Difference, Score, differences, score_all
+from limrank_evals.questions.answering import AnswerRecord
+from limrank_evals.questions.conditions import CLOSED_BOOK, CONDITIONS, RERANK
+from limrank_evals.questions.contexts import Context
+from limrank_evals.questions.gating import Gate
+
+# From this share on, answers without a choice say more about the reader's set-up than about its knowledge.
+_MANY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the numbers are of, in words for tables; "" or None for what there is none of.
+
+    Attributes:
+        benchmark, split: what a table calls the set.
+        reader: the model that answers.
+        prompts: how it is asked: the template, how many passages, how many samples.
+        first_stage: what found the passages.
+        queries: what was searched with.
+        depth: how many passages were reranked.
+        recipe, model, backend: the reranker.
+    """
+
+    benchmark: str
+    split: str
+    reader: str
+    prompts: str
+    first_stage: str = ""
+    queries: str = ""
+    depth: int | None = None
+    recipe: str = ""
+    model: str = ""
+    backend: str = ""
+
+    def identity(self, condition: str) -> Identity:
+        """Of the numbers of one condition: what it does not have is left out."""
+        prompts = f"{self.prompts}, read by {self.reader}"
+        if condition == CLOSED_BOOK:
+            return Identity(self.benchmark, self.split, prompts=prompts)
+        reranked = condition == RERANK
+        return Identity(
+            self.benchmark,
+            self.split,
+            first_stage=self.first_stage,
+            queries=self.queries,
+            depth=self.depth if reranked else None,
+            prompts=prompts,
+            recipe=self.recipe if reranked else "",
+            model=self.model if reranked else "",
+            backend=self.backend if reranked else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionsEvaluation:
+    """What came out.
+
+    Attributes:
+        setup: what it is of.
+        settings: the same in full, for machines.
+        questions: those that were asked.
+        answers: by condition, question and sample.
+        scores: of each condition, the simplest first.
+        differences: of every two conditions.
+        results: a `Result` for each condition.
+        warnings: what a reader must know beside the numbers, a sentence each.
+        gate: decides which texts are shown.
+    """
+
+    setup: Setup
+    settings: Mapping[str, Any]
+    questions: tuple[MultipleChoice, ...]
+    answers: tuple[AnswerRecord, ...]
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]
+    results: tuple[Result, ...]
+    warnings: tuple[str, ...]
+    gate: Gate
+
+
+def evaluate_answers(
+    questions: Sequence[MultipleChoice],
+    answers: Sequence[AnswerRecord],
+    *,
+    setup: Setup,
+    settings: Mapping[str, Any],
+    gate: Gate,
+    contexts: Mapping[str, Context] | None = None,
+    seed: int = 0,
+) -> QuestionsEvaluation:
+    """Score the answers, and say what is to be known about them.
+
+    Args:
+        questions: those that were asked.
+        answers: as `answer_all` gives them.
+        setup: what they are of, in words.
+        settings: what they are of, in full.
+        gate: decides which texts are shown.
+        contexts: what was found for each question.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: the answers are not to these questions, as many to each.
+    """
+    scores = score_all(answers, {question.id: question.domain for question in questions}, seed=seed)
+    return QuestionsEvaluation(
+        setup,
+        settings,
+        tuple(questions),
+        tuple(answers),
+        tuple(scores),
+        tuple(differences(scores, seed=seed)),
+        tuple(_result(score, setup) for score in scores),
+        (
+            *_about_contexts(scores, contexts or {}),
+            *(told for score in scores for told in _about(score)),
+            *_gated(gate),
+        ),
+        gate,
+    )
+
+
+def _result(score: Score, setup: Setup) -> Result:
+    scores = {"accuracy": score.mean}
+    intervals = {"accuracy": score.mean_interval}
+    if score.samples > 1:
+        scores["majority accuracy"] = score.majority.accuracy
+        intervals["majority accuracy"] = score.majority.interval
+    counts = {
+        "questions": len(score.tallies),
+        "samples": score.samples,
+        "unanswered": score.unanswered,
+        "failed": score.failed,
+        "cut_short": score.cut_short,
+    }
+    if score.judge is not None:
+        counts |= {"judge_unreadable": score.judge.unreadable, "judge_failed": score.judge.failed}
+        if score.judge.accuracy is not None:
+            scores["accuracy by the judge"] = score.judge.accuracy
+    known = {name: (ends.low, ends.high) for name, ends in intervals.items() if ends is not None}
+    named = CONDITIONS[score.condition]
+    system = f"{named} ({setup.recipe})" if score.condition == RERANK else named
+    return Result(system, setup.identity(score.condition), scores, known, counts)
+
+
+def _about(score: Score) -> list[str]:
+    name, total = CONDITIONS[score.condition], len(score.tallies) * score.samples
+    told = []
+    if score.failed:
+        told.append(
+            f"{name}: {score.failed} of {total} answers never came and count as wrong; the same command "
+            f"asks for them again"
+        )
+    if score.unanswered > _MANY * total:
+        told.append(
+            f"{name}: {score.unanswered} of {total} answers chose no option; a budget that is too small "
+            f"({score.cut_short} were cut short) or a base model asked as a chat looks like that"
+        )
+    elif score.cut_short:
+        told.append(f"{name}: {score.cut_short} of {total} answers were ended by their budget (--max-tokens)")
+    cut = sum(one.cut_tokens > 0 for tally in score.tallies for one in tally.samples)
+    if cut:
+        told.append(f"{name}: in {cut} of {total} prompts the passages did not fit and were cut")
+    if score.judge is not None and (score.judge.unreadable or score.judge.failed):
+        told.append(
+            f"{name}: the judge wrote neither yes nor no about {score.judge.unreadable} answers and failed "
+            f"on {score.judge.failed}; its shares are over the other {score.judge.verdicts}"
+        )
+    return told
+
+
+def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) -> list[str]:
+    total, told = len(contexts), []
+    empty = sum(not context.candidates for context in contexts.values())
+    if empty:
+        told.append(f"{empty} of {total} questions were asked without passages, since nothing was found")
+    unwritten = sum(context.unwritten for context in contexts.values())
+    if unwritten:
+        told.append(
+            f"{unwritten} of {total} questions could not be rewritten and were searched with as they are"
+        )
+    if any(score.condition == RERANK for score in scores):
+        unjudged = sum(context.unjudged for context in contexts.values())
+        if unjudged:
+            told.append(f"{unjudged} passages could not be judged; they keep the first stage's place")
+        outages = sum(context.outage for context in contexts.values())
+        if outages:
+            told.append(
+                f"for {outages} of {total} questions nothing could be reranked; the same command tries again"
+            )
+    return told
+
+
+def _gated(gate: Gate) -> list[str]:
+    if not gate.closed:
+        return []
+    return [
+        "the set is gated: texts are left out, and models' answers were not stored (--show-gated shows them)"
+    ]

@@ -1,0 +1,102 @@
+"""report.html of an evaluation: one file with its styles, script, plots and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.pmrr import CHANGED
+from limrank_evals.reporting import facts, plots
+from limrank_evals.reporting.frame import render_page
+from limrank_evals.reporting.headline import Headline
+from limrank_evals.reporting.payload import BUDGET, LISTED, named, page_payload
+from limrank_evals.reporting.queries import QueryOutcome
+from limrank_evals.reporting.texts import clean
+
+_SCRIPTS = ("dom.js", "movement.js", "detail.js", "list.js")
+
+
+def report_html(
+    evaluated: Sequence[Evaluated],
+    queries: Sequence[Sequence[QueryOutcome]],
+    tables: Sequence[Headline],
+    *,
+    show_gated: bool = False,
+    budget: int = BUDGET,
+) -> str:
+    """The page.
+
+    Args:
+        evaluated: the splits.
+        queries: of each of them, see `limrank_evals.reporting.queries`.
+        tables: to open with, see `limrank_evals.reporting.headline`.
+        show_gated: show the texts of gated sets instead of hashes.
+        budget: how many characters all documents' texts and numbers may take, see `page_payload`.
+    """
+    gated = [named(one) for one in evaluated if one.gated]
+    first, second = facts.systems(evaluated)
+    same, differing = facts.settings(evaluated)
+    data = page_payload(evaluated, queries, show_gated=show_gated, budget=budget)
+    benchmarks = list(dict.fromkeys(one.benchmark.name for one in evaluated))
+    counts = [f"{sum(map(len, queries)):,} queries"]
+    counts += [f"{len(evaluated)} splits"] if len(evaluated) > 1 else []
+    return render_page(
+        "evaluation.html.jinja",
+        scripts=_SCRIPTS,
+        title=", ".join(benchmarks) + (f" {evaluated[0].benchmark.split}" if len(evaluated) == 1 else ""),
+        first=first,
+        second=second,
+        about=" · ".join(counts),
+        warnings=facts.alike(facts.warnings(evaluated)),
+        hidden=[] if show_gated else gated,
+        shown_gated=gated if show_gated else [],
+        any_hidden=bool(gated) and not show_gated,
+        gains=facts.key_figures(evaluated),
+        headlines=tables,
+        overview=_overview(evaluated),
+        same=same,
+        other_settings={"heads": differing.heads, "rows": differing.rows},
+        splits=_splits(evaluated, queries),
+        cut=data.level.told,
+        listed=LISTED,
+        data=data,
+    )
+
+
+def _splits(
+    evaluated: Sequence[Evaluated], queries: Sequence[Sequence[QueryOutcome]]
+) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    start = 0
+    for place, (one, rows) in enumerate(zip(evaluated, queries, strict=True)):
+        numbers = {row.id: start + number for number, row in enumerate(rows)}
+        # p-MRR's queries are pairs: a mark opens the side that was changed.
+        numbers |= {name.removesuffix(CHANGED): n for name, n in numbers.items() if name.endswith(CHANGED)}
+        start += len(rows)
+        found.append(
+            {
+                "id": f"split-{place}",
+                "name": named(one),
+                "about": facts.about(one),
+                "compared": facts.compared(one),
+                "plots": plots.plots_of(str(place), one, rows, numbers),
+            }
+        )
+    return found
+
+
+def _overview(evaluated: Sequence[Evaluated]) -> list[tuple[str, Markup]]:
+    found: list[tuple[str, Markup]] = []
+    for measure in dict.fromkeys(one.measures[0] for one in evaluated):
+        rows = [
+            (named(one), comparison.difference, comparison.interval)
+            for one in evaluated
+            if one.measures[0] == measure
+            for comparison in [one.comparisons.get(measure)]
+            if comparison is not None
+        ]
+        if len(rows) > 1:
+            found.append((clean(measure), plots.differences(f"overview-{len(found)}", rows, measure)))
+    return found
