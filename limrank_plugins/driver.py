@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request, repeated
+from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request, ask, repeated
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import BackendError
 from limrank_plugins.prompts import Template
@@ -211,10 +211,7 @@ def _key(request: To) -> _Key:
 
 
 def _invoke(batch: Batch) -> Any:
-    method = getattr(batch.backend, batch.method)
-    if "arrived" in inspect.signature(method).parameters:
-        return method(batch.requests, arrived=batch.arrived)
-    return method(batch.requests)
+    return ask(getattr(batch.backend, batch.method), batch.requests, batch.arrived)
 
 
 class _LoopThread:

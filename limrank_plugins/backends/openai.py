@@ -241,7 +241,7 @@ class OpenAIBackend:
                 return [Failed(str(failure)) for _ in jobs]
             problem = BackendError(f"{self!r} cannot be used: {failure}")
         else:
-            return [Failed(str(reply)) if isinstance(reply, CallFailed) else reply for reply in found]
+            return [_failed(reply) if isinstance(reply, CallFailed) else reply for reply in found]
         raise problem
 
     # ---- one request ----------------------------------------------------------------------------
@@ -313,6 +313,11 @@ class OpenAIBackend:
             return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)
         total = math.log(sum(counts) + 0.5 * len(counts))
         return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)
+
+
+def _failed(failure: CallFailed) -> Failed:
+    # A server that refused a call, or never got it, charges nothing; one that answered too late may.
+    return Failed(str(failure), charged=failure.late or failure.status == 200)
 
 
 def _sampling(request: Generate) -> dict[str, Any]:

@@ -15,9 +15,10 @@ store keeps them then.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -199,10 +200,17 @@ class Attended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """This one request could not be answered; never turned into a number."""
+    """This one request could not be answered; never turned into a number.
+
+    Attributes:
+        reason: why, in one sentence without secrets.
+        usage: what it cost all the same, where that is known.
+        charged: a server may have charged for it, though no usable reply came.
+    """
 
     reason: str
     usage: Usage = Usage()
+    charged: bool = False
 
 
 Reply = LabelReading | Generated | Embedded | Numbers | Attended | Failed
@@ -299,6 +307,13 @@ class Closes(Protocol):
 
     def close(self) -> None:
         """Release it. May be called twice."""
+
+
+def ask(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
+    """What a backend's method gives for these requests; it is told whom to tell, if it wants to know."""
+    if "arrived" in inspect.signature(method).parameters:
+        return method(requests, arrived=arrived)
+    return method(requests)
 
 
 def repeated(reply: Reply) -> Reply:

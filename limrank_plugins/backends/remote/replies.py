@@ -51,11 +51,11 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         error = body.get("error") or body.get("detail") or sorted(body)
-        raise CallFailed(f"the server's answer holds no choice but: {brief(str(error), 200)}")
+        raise CallFailed(f"the server's answer holds no choice but: {brief(str(error), 200)}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
     if chosen.get("finish_reason") == "content_filter":
-        raise CallFailed("the server's content filter withheld the answer")
+        raise CallFailed("the server's content filter withheld the answer", 200)
     return chosen
 
 
@@ -70,7 +70,7 @@ def text_of(choice: dict[str, Any]) -> str:
     if text is None and isinstance(message, dict):
         text = ""  # a chat model that said nothing, or only thought
     if not isinstance(text, str):
-        raise CallFailed(f"the server's answer holds no text but {text!r}")
+        raise CallFailed(f"the server's answer holds no text but {text!r}", 200)
     return text
 
 
@@ -112,7 +112,7 @@ def _token(text: Any, number: Any, logprob: Any) -> Token:
     if logprob is None:
         logprob = -math.inf  # JSON has no -Infinity
     if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not logprob <= 1e-3:
-        raise CallFailed(f"the server's log-probability of {str(text)!r} is {logprob!r}, which is none")
+        raise CallFailed(f"the server's log-probability of {str(text)!r} is {logprob!r}, which is none", 200)
     text = str(text)
     if text.startswith("token_id:") and text[9:].isdecimal():
         number = int(text[9:])

@@ -195,7 +195,9 @@ class Wire:
         async def ask(client: Any) -> Json:
             kind = client.chat.completions if sent.is_chat else client.completions
             answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
-            return self._parsed(answer)
+            body = self._parsed(answer)
+            choice_of(body)  # a reply without one is a fault of the call
+            return body
 
         try:
             body = await self._calls.call(ask)

@@ -1,0 +1,290 @@
+"""A backend whose calls have a price: each is paid for at its dearest before it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from limrank_plugins.backends.packing import request_key
+from limrank_plugins.backends.protocols import (
+    Arrived,
+    Backend,
+    Closes,
+    Failed,
+    Generate,
+    Generates,
+    Reply,
+    ask,
+)
+from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.errors import BackendError, InputError, LimRankError
+from limrank_plugins.ledger import Ledger
+
+_FRAME = 256
+"""Tokens that a server may put around a chat: markers, and the default system prompt of a model."""
+
+
+class OverBudget(LimRankError, RuntimeError):
+    """What is left does not pay for another call, and none is under way that could turn out cheaper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars for a million tokens.
+
+    Attributes:
+        prompt: of a prompt.
+        completion: written by the model, reasoning included.
+    """
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite_number("the price of a million prompt tokens", self.prompt, least=0)
+        finite_number("the price of a million written tokens", self.completion, least=0)
+
+    def cost(self, prompt_tokens: int, written_tokens: int) -> float:
+        """Dollars for that many tokens."""
+        return (prompt_tokens * self.prompt + written_tokens * self.completion) / 1e6
+
+
+def most_tokens(request: Generate) -> tuple[int, int]:
+    """Upper bounds of a request's tokens: of its prompt, and of what is written.
+
+    No token is shorter than a byte, a message's frame is a few tokens, and no more is written than the
+    request allows.
+    """
+    # A space is put into every marker of at least three bytes that a text holds: a third more at most.
+    sizes = [len(segment.text.encode("utf-8", "replace")) for segment in request.prompt.segments]
+    return sum(size + size // 3 + 16 for size in sizes) + _FRAME, request.max_tokens
+
+
+class Purse:
+    """Dollars and tokens that may still be spent. Safe for threads.
+
+    Args:
+        max_cost: dollars for all of it, earlier parts of the job included; None for no limit.
+        max_tokens: tokens read and written for all of it; None for no limit.
+        cost: dollars that earlier parts cost.
+        tokens: tokens of earlier parts.
+    """
+
+    def __init__(
+        self,
+        max_cost: float | None = None,
+        max_tokens: int | None = None,
+        *,
+        cost: float = 0.0,
+        tokens: int = 0,
+    ) -> None:
+        if max_cost is not None:
+            finite_number("max_cost", max_cost, above=0)
+        if max_tokens is not None:
+            whole_number("max_tokens of a budget", max_tokens, least=1)
+        self.cost, self.tokens = cost, tokens
+        self._max_cost = math.inf if max_cost is None else max_cost
+        self._max_tokens = math.inf if max_tokens is None else max_tokens
+        self._reserved: list[tuple[float, int]] = []
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._lock = threading.Lock()
+
+    async def reserve(self, cost: float, tokens: int, *, wait: bool = True) -> None:
+        """Put dollars and tokens aside; waits for calls under way where they may leave enough.
+
+        Raises:
+            OverBudget: they cannot, or there is not enough now and `wait` is False.
+        """
+        while True:
+            loop = asyncio.get_running_loop()
+            with self._lock:
+                # Summed anew: what is added and taken off again leaves rounding behind.
+                dear = self.cost + math.fsum(each for each, _ in self._reserved) + cost > self._max_cost
+                long = self.tokens + sum(each for _, each in self._reserved) + tokens > self._max_tokens
+                if not dear and not long:
+                    self._reserved.append((cost, tokens))
+                    return
+                if not self._reserved or not wait:
+                    break
+                settled: asyncio.Future[None] = loop.create_future()
+                self._waiting.append((loop, settled))
+            await settled
+        if dear:
+            raise OverBudget(
+                f"${self.cost:.4f} of ${self._max_cost:.4f} are spent, and the next call may cost ${cost:.4f}"
+            )
+        raise OverBudget(
+            f"{self.tokens:,} of {self._max_tokens:,} tokens are spent, and the next call may take {tokens:,}"
+        )
+
+    def settle(self, reserved: tuple[float, int], cost: float, tokens: int) -> None:
+        """Give back what was put aside, and note what was spent."""
+        with self._lock:
+            self._reserved.remove(reserved)
+            self.cost, self.tokens = self.cost + cost, self.tokens + tokens
+            waiting, self._waiting = self._waiting, []
+        for loop, settled in waiting:
+            loop.call_soon_threadsafe(_wake, settled)
+
+
+def _wake(settled: asyncio.Future[None]) -> None:
+    if not settled.done():
+        settled.set_result(None)
+
+
+class Metered:
+    """A backend that writes, with a price on every call.
+
+    Each request is paid for at its dearest before it is sent. Its reply is handed on (to the store) first
+    and then written down as paid: a kill in between counts a call twice rather than not at all.
+
+    Args:
+        backend: who is asked.
+        price: what its tokens cost.
+        purse: what may be spent; shared by everything that is to be held together. Default: no limit.
+        ledger: where calls are written down; default: nowhere.
+        role: what the model is asked as, for the ledger.
+        model: its name, for the ledger.
+        concurrency: calls of a served model in flight at a time; a local model is asked in one batch.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        price: Price,
+        purse: Purse | None = None,
+        ledger: Ledger | None = None,
+        *,
+        role: str = "",
+        model: str = "",
+        concurrency: int = 16,
+    ) -> None:
+        if not isinstance(backend, Generates):
+            raise InputError(f"backend {backend.name!r} cannot write, so there is nothing to be paid for")
+        whole_number("concurrency", concurrency, least=1)
+        self.name, self.identity = backend.name, backend.identity
+        self.backend: Any = backend
+        self.price = price
+        self._purse = purse if purse is not None else Purse()
+        self._ledger, self._role, self._model = ledger, role, model
+        self._concurrency = concurrency
+        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+
+    async def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
+        """Answer each with a `Generated`, whose usage says what it cost, or `Failed`.
+
+        Raises:
+            OverBudget: what is left does not pay for a request; those under way were finished and stored.
+        """
+        tell: Arrived = arrived if arrived is not None else lambda position, reply: None
+        if inspect.iscoroutinefunction(self.backend.generate):
+            calls = [self._call(position, request, tell) for position, request in enumerate(requests)]
+            replies = await asyncio.gather(*calls, return_exceptions=True)
+        else:
+            replies = await self._batch(requests, tell)
+        # A budget that ran out must not hide what is a defect, nor a defect the replies that came.
+        problems = [reply for reply in replies if isinstance(reply, BaseException)]
+        for problem in sorted(problems, key=lambda problem: isinstance(problem, OverBudget)):
+            raise problem
+        return [reply for reply in replies if not isinstance(reply, BaseException)]
+
+    def close(self) -> None:
+        """Release the model. May be called twice."""
+        if isinstance(self.backend, Closes):
+            self.backend.close()
+
+    # ---- a served model: call by call ----------------------------------------------------------
+
+    async def _call(self, position: int, request: Generate, arrived: Arrived) -> Reply:
+        async with self._slot():
+            paid = await self._open(request)
+            try:
+                (reply,) = await self.backend.generate([request])
+            except BackendError:  # it concerns every call: a wrong key, address or model; nothing was asked
+                self._settle(request, paid, Failed(""), position, lambda position, reply: None)
+                raise
+            except BaseException:  # nobody saw its end: it stays open in the ledger
+                self._purse.settle(paid, *paid)
+                raise
+            return self._settle(request, paid, reply, position, arrived)
+
+    def _slot(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        if self._slots is None or self._slots[0] is not loop:
+            self._slots = loop, asyncio.Semaphore(self._concurrency)
+        return self._slots[1]
+
+    # ---- a local model: as many at a time as the purse allows ----------------------------------
+
+    async def _batch(self, requests: Sequence[Generate], arrived: Arrived) -> list[Reply | BaseException]:
+        if not requests:
+            return []
+        paid: list[tuple[float, int]] = []
+        try:
+            for request in requests:
+                # What this batch itself has put aside must not be waited for.
+                paid.append(await self._open(request, wait=not paid))
+        except OverBudget:
+            if not paid:
+                raise
+        admitted = list(requests[: len(paid)])
+        known: dict[int, Reply] = {}
+
+        def settle(position: int, reply: Reply) -> None:
+            if position not in known:
+                known[position] = self._settle(admitted[position], paid[position], reply, position, arrived)
+
+        try:
+            replies = await asyncio.to_thread(ask, self.backend.generate, admitted, settle)
+            for position, reply in enumerate(replies):
+                settle(position, reply)
+        except BaseException:
+            for position, reserved in enumerate(paid):
+                if position not in known:
+                    self._purse.settle(reserved, *reserved)
+            raise
+        rest = await self._batch(
+            requests[len(paid) :], lambda position, reply: arrived(position + len(paid), reply)
+        )
+        return [*(known[position] for position in range(len(paid))), *rest]
+
+    # ---- the books ------------------------------------------------------------------------------
+
+    async def _open(self, request: Generate, *, wait: bool = True) -> tuple[float, int]:
+        prompt, written = most_tokens(request)
+        paid = self.price.cost(prompt, written), prompt + written
+        await self._purse.reserve(*paid, wait=wait)
+        if self._ledger is not None:
+            self._ledger.open(self._key(request), paid[0])
+        return paid
+
+    def _settle(
+        self, request: Generate, paid: tuple[float, int], reply: Reply, position: int, arrived: Arrived
+    ) -> Reply:
+        key = self._key(request)
+        usage = reply.usage
+        tokens = usage.prompt_tokens + usage.generated_tokens
+        cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens)
+        if isinstance(reply, Failed) and reply.charged:
+            cost, tokens = paid  # nobody knows what it cost: it stays open in the ledger
+        reply = replace(reply, usage=replace(usage, cost=cost))
+        try:
+            if not isinstance(reply, Failed):
+                arrived(position, reply)
+                if self._ledger is not None:
+                    self._ledger.pay(key, self._role, self._model, reply.usage)
+            elif self._ledger is not None and reply.reason:
+                self._ledger.note_failure(key, self._role, self._model, reply.reason)
+            if self._ledger is not None and not (isinstance(reply, Failed) and reply.charged):
+                self._ledger.close(key, paid[0])
+        finally:
+            self._purse.settle(paid, cost, tokens)
+        return reply
+
+    def _key(self, request: Generate) -> str:
+        return request_key(self.identity, request).hex()

@@ -1,0 +1,147 @@
+"""The book of paid calls: what each reply cost, which calls are open, what went wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import LimRankError
+from limrank_plugins.store import Store
+
+_PAID = "paid calls"
+_FAILED = "failed calls"
+_OPEN = "open calls"
+_FAULTS = "call faults"
+
+
+class Ledger:
+    """The paid calls of a job, in its store, beside the replies themselves.
+
+    A call is opened before it is sent and closed once it is known what it cost. One that was open when
+    the process died, or whose reply came too late, may have been charged for: `uncertain` holds what
+    such calls can have cost at most.
+
+    Args:
+        store: where it is kept; yours to close.
+
+    Attributes:
+        cost: dollars of all replies.
+        tokens: tokens read and written for all replies.
+        calls: how many replies were paid for.
+        sent: calls that this process sent.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_role: dict[str, dict[str, float]] = {}
+        self.cost, self.tokens, self.calls, self.sent = 0.0, 0, 0, 0
+        for _, packed in store.each(_PAID):
+            self._count(json.loads(packed))
+        owed = ((key, float(dollars)) for key, dollars in store.each(_OPEN))
+        self._owed = {key: dollars for key, dollars in owed if dollars > 0}
+
+    @property
+    def uncertain(self) -> float:
+        """Dollars that calls without a reply may have cost."""
+        return math.fsum(self._owed.values())
+
+    @property
+    def spent(self) -> float:
+        """Dollars that must be taken for spent."""
+        return self.cost + self.uncertain
+
+    def open(self, key: str, most: float) -> None:
+        """Write down that a call is about to be sent that may cost so many dollars."""
+        self.sent += 1
+        if most > 0:
+            self._owe(key, most)
+
+    def close(self, key: str, most: float) -> None:
+        """Write down that it is known what the call did cost, or that it cost nothing."""
+        if most > 0:
+            self._owe(key, -most)
+
+    def pay(self, key: str, role: str, model: str, usage: Usage) -> None:
+        """Write down what a reply cost.
+
+        Args:
+            key: of the request.
+            role: what the model was asked as, in words of the caller's.
+            model: its name.
+            usage: its tokens and dollars.
+
+        Raises:
+            LimRankError: the file cannot be written.
+        """
+        bill = {
+            "role": role,
+            "model": model,
+            "prompt_tokens": usage.prompt_tokens,
+            "written_tokens": usage.generated_tokens,
+            "cost": usage.cost,
+        }
+        self._write(_PAID, key, bill)
+        self._count(bill)
+
+    def note_failure(self, key: str, role: str, model: str, reason: str) -> None:
+        """Write down that a call failed for good in this run; the next run asks again."""
+        self._write(_FAILED, key, {"role": role, "model": model, "reason": reason})
+
+    def note_fault(self, kind: str) -> None:
+        """Count something that went wrong between us and a server, whether or not it was repaired."""
+        self._write(_FAULTS, kind, {})
+
+    def faults(self) -> dict[str, int]:
+        """How often what went wrong, by kind."""
+        return dict(sorted(self._store.computed(_FAULTS).items()))
+
+    def failures(self) -> dict[str, str]:
+        """The reasons of calls that failed and were never paid for since, by key."""
+        return {
+            key: str(json.loads(packed)["reason"])
+            for key, packed in self._store.each(_FAILED)
+            if self._store.find(_PAID, key) is None
+        }
+
+    def by_role(self) -> dict[str, dict[str, float]]:
+        """Calls, tokens and dollars by role."""
+        return {role: dict(self._by_role[role]) for role in sorted(self._by_role)}
+
+    def _count(self, bill: dict[str, Any]) -> None:
+        prompt_tokens, written_tokens, cost = (
+            bill[name] for name in ("prompt_tokens", "written_tokens", "cost")
+        )
+        self.cost += cost
+        self.tokens += prompt_tokens + written_tokens
+        self.calls += 1
+        row = self._by_role.setdefault(
+            bill["role"], {"calls": 0, "prompt_tokens": 0, "written_tokens": 0, "cost": 0.0}
+        )
+        row["calls"] += 1
+        row["prompt_tokens"] += prompt_tokens
+        row["written_tokens"] += written_tokens
+        row["cost"] += cost
+
+    def _owe(self, key: str, dollars: float) -> None:
+        # What an earlier process left open for the same request stays.
+        owed = self._owed.pop(key, 0.0) + dollars
+        if owed > abs(dollars) * 1e-9:  # else it is what rounding leaves of nothing
+            self._owed[key] = owed
+        with self._writing():
+            self._store.commit(_OPEN, key, repr(self._owed.get(key, 0.0)).encode("ascii"))
+
+    def _write(self, job: str, item: str, entry: dict[str, Any]) -> None:
+        with self._writing():
+            self._store.commit(job, item, json.dumps(entry, ensure_ascii=True).encode("ascii"))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LimRankError(f"the ledger {self._store.path} cannot be written: {error}") from error

@@ -1,0 +1,157 @@
+"""What is spent never exceeds the budget, whatever fails, and everything paid for is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers import Answer, LoopbackServer
+
+from limrank_plugins import ScriptedBackend, Store
+from limrank_plugins.backends.metered import Metered, OverBudget, Price, Purse, most_tokens
+from limrank_plugins.backends.openai import OpenAIBackend
+from limrank_plugins.backends.protocols import Failed, Generate, Generated
+from limrank_plugins.backends.scripted import AsyncScriptedBackend
+from limrank_plugins.driver import run
+from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.ledger import Ledger
+from limrank_plugins.reply_store import To
+from limrank_plugins.segments import Prompt, Segment
+
+PRICE = Price(prompt=1.0, completion=10.0)
+
+
+def requests(count: int, max_tokens: int = 5) -> list[Generate]:
+    return [Generate(Prompt((Segment(f"write {i}"),)), stop=(), max_tokens=max_tokens) for i in range(count)]
+
+
+def dearest(request: Generate) -> float:
+    return PRICE.cost(*most_tokens(request))
+
+
+def chat(text: str, prompt: int = 7, written: int = 2) -> Any:
+    usage = {"prompt_tokens": prompt, "completion_tokens": written}
+    return {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}], "usage": usage}
+
+
+@pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScriptedBackend])
+def test_costs_are_tokens_times_price_and_are_written_down(tmp_path: Path, kind: type[ScriptedBackend]):
+    with Store(tmp_path / "s.sqlite") as store:
+        ledger, purse = Ledger(store), Purse()
+        backend = Metered(
+            kind(generate=lambda prompt: "a b c"), PRICE, purse, ledger, role="writer", model="m"
+        )
+        replies = asyncio.run(backend.generate(requests(3)))
+        costs = [(2 * 1.0 + 3 * 10.0) / 1e6] * 3
+        assert [reply.usage.cost for reply in replies] == pytest.approx(costs)
+        assert purse.cost == pytest.approx(sum(costs))
+        assert (ledger.cost, ledger.calls, ledger.tokens, ledger.uncertain) == (
+            pytest.approx(sum(costs)),
+            3,
+            15,
+            0,
+        )
+        again = Ledger(store)
+        assert again.by_role() == ledger.by_role()
+        assert again.by_role()["writer"]["calls"] == 3
+        assert (again.cost, again.spent) == (ledger.cost, ledger.spent)
+
+
+@pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScriptedBackend])
+@given(affordable=st.integers(0, 6), slack=st.floats(0, 0.9))
+def test_no_call_is_sent_that_could_exceed_the_budget(
+    kind: type[ScriptedBackend], affordable: int, slack: float
+):
+    # Every reply is as dear as it can be: as many calls are sent as the budget pays for at their dearest.
+    wanted = requests(6)
+    backend = kind(generate=lambda prompt: "a b c d e")
+    most = dearest(wanted[0])
+    purse = Purse(max_cost=most * (affordable + slack) + 1e-15)
+    metered = Metered(backend, PRICE, purse, concurrency=2)
+    stored: dict[int, Generated] = {}
+    try:
+        asyncio.run(metered.generate(wanted, stored.__setitem__))  # type: ignore[arg-type]
+        finished = True
+    except OverBudget:
+        finished = False
+    # Replies are cheaper than the dearest, so that more may be sent than `affordable`; never too many.
+    assert purse.cost <= most * (affordable + slack) + 1e-12
+    assert len(stored) == len(backend.requests) >= min(affordable, 6)
+    assert finished == (len(stored) == 6)
+
+
+def test_tokens_are_a_budget_too():
+    backend = Metered(ScriptedBackend(generate=lambda prompt: "a"), Price(), Purse(max_tokens=500))
+    with pytest.raises(OverBudget, match="tokens are spent"):
+        asyncio.run(backend.generate(requests(3, max_tokens=100_000)))
+
+
+def test_a_refused_call_is_free_and_one_without_a_usable_reply_is_not(tmp_path: Path):
+    def script(call: Any) -> Any:
+        return Answer(status=400) if "write 0" in call.prompt else {"choices": []}
+
+    with LoopbackServer(script) as server, Store(tmp_path / "s.sqlite") as store:
+        ledger = Ledger(store)
+        served = OpenAIBackend(
+            "m",
+            base_url=server.url,
+            server="generic",
+            api="chat",
+            max_retries=0,
+            on_fault=ledger.note_fault,
+        )
+        wanted = requests(2)
+        replies = asyncio.run(Metered(served, PRICE, Purse(), ledger).generate(wanted))
+        served.close()
+        assert [isinstance(reply, Failed) for reply in replies] == [True, True]
+        assert [reply.charged for reply in replies] == [False, True]  # type: ignore[union-attr]
+        assert ledger.uncertain == pytest.approx(dearest(wanted[1]))
+        assert ledger.faults() == {"HTTP 400": 1, "reply": 1}
+        assert len(ledger.failures()) == 2
+        assert Ledger(store).spent == ledger.spent
+
+
+def test_a_wrong_key_concerns_every_call_and_costs_nothing(tmp_path: Path):
+    with LoopbackServer(lambda call: Answer(status=401)) as server, Store(tmp_path / "s.sqlite") as store:
+        ledger, purse = Ledger(store), Purse(max_cost=1.0)
+        served = OpenAIBackend("m", base_url=server.url, server="generic", api="chat", max_retries=0)
+        with pytest.raises(BackendError, match="401"):
+            asyncio.run(Metered(served, PRICE, purse, ledger).generate(requests(2)))
+        served.close()
+        assert (ledger.uncertain, purse.cost) == (0, 0)
+
+
+def test_a_reply_is_in_the_store_before_it_is_written_down_as_paid(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        seen: list[int] = []
+
+        class Watching(Ledger):
+            def pay(self, *bill: Any) -> None:
+                seen.append(store.answer_bytes())
+                super().pay(*bill)
+
+        metered = Metered(
+            AsyncScriptedBackend(generate=lambda prompt: "a"), PRICE, ledger=Watching(store), concurrency=1
+        )
+
+        def program():  # type: ignore[no-untyped-def]
+            return (yield [To(metered, request) for request in requests(3)])
+
+        run(program(), store)
+        assert seen[0] > 0
+        assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True, "1"])
+def test_prices_that_make_no_sense(value: Any):
+    with pytest.raises(InputError, match="must be a number >= 0"):
+        Price(prompt=value)
+
+
+def test_what_cannot_write_has_no_price():
+    with pytest.raises(InputError, match="cannot write"):
+        Metered(ScriptedBackend(), PRICE)
