@@ -54,3 +54,9 @@ def require(module: str, extra: str, why: str) -> ModuleType:
         raise MissingExtra(
             f"{why} needs {error.name}, which is not installed: pip install 'limrank[{extra}]'"
         ) from error
+
+
+def one_sentence(error: BaseException) -> str:
+    """What an error of another library says, on one line and cut to 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"

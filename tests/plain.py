@@ -58,7 +58,7 @@ class Loop:
     """Writes greedily; every step is a full forward pass over everything so far."""
 
     def __init__(self, backend: TransformersBackend) -> None:
-        self.model = backend._network._model
+        self.model = backend._model.held._model
         self.encoder = backend._encoder
         self.tokens = tiny.tokenizer()
 

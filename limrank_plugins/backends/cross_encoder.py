@@ -7,9 +7,7 @@ and a padded batch is no faster there.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.encoder_inputs import (
@@ -19,17 +17,13 @@ from limrank_plugins.backends.local.encoder_inputs import (
     in_turn,
     longest,
 )
-from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.loading import (
-    checked_source,
-    device_for,
-    dtype_for,
-    loading_errors,
-    no_progress_bar,
-)
+from limrank_plugins.backends.local.loading import loading, model_name
+from limrank_plugins.backends.local.placement import placement
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, require
 
 _WHY = "CrossEncoderBackend"
 
@@ -68,54 +62,43 @@ class CrossEncoderBackend:
         batch_size: int = 32,
         max_length: int | None = None,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("max_length", max_length)):
-            given = value is not None or name == "batch_size"
-            if given and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        whole_number("batch_size", batch_size, least=1)
+        if max_length is not None:
+            whole_number("max_length", max_length, least=1)
         self.model = model
         self.batch_size = batch_size
         self._torch = require("torch", "mini", _WHY)
         library = require("sentence_transformers", "mini", _WHY)
-        self._place = device_for(self._torch, device)
-        self._dtype = dtype_for(self._torch, dtype, self._place)
-        self._lock = threading.Lock()
-        source = checked_source(model)
-        with loading_errors(model), no_progress_bar():
+        self._place = placement(device, dtype, "mini", _WHY)
+        with loading(model) as source:
             loaded = library.CrossEncoder(
                 source,
-                device=str(self._place),
+                device=str(self._place.device),
                 revision=revision,
                 trust_remote_code=trust_remote_code,
-                model_kwargs={"dtype": self._dtype},
+                model_kwargs={"dtype": self._place.dtype},
             )
             _check(model, loaded)
-        self._loaded: Any = loaded.eval()
+        self._model = SharedModel(f"the cross-encoder {model!r}", loaded.eval())
         self._tokenizer = loaded.tokenizer
         self._pairs = PairEncoder(self._tokenizer)
         read = getattr(loaded, "max_seq_length", None) or getattr(loaded, "max_length", None)
         self._limit = longest(loaded.config, self._tokenizer, read, max_length)
-        self._identity = self._identify(source, revision)
-
-    @property
-    def identity(self) -> str:
-        """Model, revision or fingerprint, precision and length: what a stored score depends on."""
-        return self._identity
+        named = model_name(source, revision, loaded, recursive=True)
+        self.identity = f"{self.name}:{named}:{self._place.precision}:{self._limit}"
 
     def score_pairs(self, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
         """Answer each request with the pair's logit, or `Failed`; see `ScoresPairs`."""
-        with self._lock:
-            if self._loaded is None:
-                raise BackendError(f"the cross-encoder {self.model!r} is closed; make a new one")
-            return self._scored(requests)
+        with self._model.turn() as loaded:
+            return self._scored(loaded, requests)
 
     def close(self) -> None:
         """Release the model. May be called twice; scoring after it is a `BackendError`."""
-        with self._lock:
-            self._loaded = None
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _scored(self, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
+    def _scored(self, loaded: Any, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
         queries: dict[str, list[int]] = {}
         replies: list[Numbers | Failed] = [Failed("the query alone fills the model")] * len(requests)
         rows: list[tuple[int, EncoderInput]] = []
@@ -133,26 +116,20 @@ class CrossEncoderBackend:
                 rows.append((position, row))
         lengths = [len(row.ids) for _, row in rows]
         with self._torch.inference_mode():
-            for batch in in_turn(lengths, self.batch_size, alone=self._place.type == "cpu"):
-                features = as_tensors(self._torch, [rows[i][1] for i in batch], self._tokenizer, self._place)
-                logits = self._logits(features).float().reshape(-1).tolist()
+            for batch in in_turn(lengths, self.batch_size, alone=self._place.on_cpu):
+                chosen = [rows[i][1] for i in batch]
+                features = as_tensors(self._torch, chosen, self._tokenizer, self._place.device)
+                logits = _logits(loaded, features).float().reshape(-1).tolist()
                 for i, logit in zip(batch, logits, strict=True):
                     position, row = rows[i]
                     replies[position] = _reply(logit, row)
         return replies
 
-    def _logits(self, features: dict[str, Any]) -> Any:
-        if hasattr(self._loaded, "preprocess"):  # sentence-transformers 6
-            return self._loaded(features)["scores"]
-        return self._loaded.model(**features).logits
 
-    def _identify(self, source: str, revision: str | None) -> str:
-        folder = Path(source)
-        if folder.is_dir():
-            named = f"{folder.resolve().name}@{folder_fingerprint(folder, recursive=True)}"
-        else:
-            named = f"{source}@{getattr(self._loaded.config, '_commit_hash', None) or revision or 'main'}"
-        return f"{self.name}:{named}:{str(self._dtype).removeprefix('torch.')}:{self._limit}"
+def _logits(loaded: Any, features: dict[str, Any]) -> Any:
+    if hasattr(loaded, "preprocess"):  # sentence-transformers 6
+        return loaded(features)["scores"]
+    return loaded.model(**features).logits
 
 
 def _check(model: str, loaded: Any) -> None:

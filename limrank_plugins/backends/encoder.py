@@ -12,7 +12,6 @@ measurement.
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ import numpy as np
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import no_progress_bar
+from limrank_plugins.backends.local.placement import Placement, placement
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.mini_weights import (
     MINI_HUB,
     MINI_SHA256,
@@ -28,6 +29,7 @@ from limrank_plugins.backends.mini_weights import (
     native_bfloat16,
 )
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import clean_text
@@ -35,7 +37,6 @@ from limrank_plugins.segments import clean_text
 __all__ = ["MINI", "EncoderBackend", "find_mini"]
 
 MINI = "mini"
-_DTYPES = ("float32", "bfloat16", "float16")
 _TOKENISED_AT_ONCE = 512
 # Products of very few rows are computed by other routines, which round otherwise than those for a batch.
 _ALONE_BELOW = 16
@@ -83,10 +84,7 @@ class EncoderBackend:
         query_prompt: str = "",
         passage_prompt: str = "",
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")
-        if dtype is not None and dtype not in _DTYPES:
-            raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, but got {dtype!r}")
+        whole_number("batch_size", batch_size, least=1)
         if model == MINI and revision is not None:
             raise InputError(f"revision={revision!r}: the model 'mini' is one fixed file; leave revision out")
         self.model = model
@@ -94,20 +92,19 @@ class EncoderBackend:
         self.trust_remote_code = trust_remote_code
         self.batch_size = batch_size
         self._prompts = {"query": query_prompt, "passage": passage_prompt}
-        self._lock = threading.Lock()
-        self._loaded: Any = None
-        self._closed = False
         self._torch = require("torch", "mini", "EncoderBackend")
         if importlib.util.find_spec("sentence_transformers") is None:
             require("sentence_transformers", "mini", "EncoderBackend")
-        self.device = device if device is not None else _best_device(self._torch)
-        if dtype is None:
-            native = model == MINI and self.device == "cpu" and native_bfloat16()
-            dtype = "bfloat16" if native else "float32"
-        self.dtype = dtype
+        place = placement(device, "float32" if dtype is None else dtype, "mini", "EncoderBackend")
+        if dtype is None and model == MINI and place.on_cpu and native_bfloat16():
+            place = Placement(place.device, self._torch.bfloat16)
+        self._place = place
+        self.dtype = place.precision
         self._source = find_mini() if model == MINI else model
+        self._model: SharedModel[Any] = SharedModel(f"the encoder {model!r}", load=self._load)
         if model != MINI or self._source == MINI_HUB:
-            self._loaded = self._load()
+            with self._model.turn():  # loaded now, so that what is wrong shows at once
+                pass
         self._fingerprint = self._identify()
 
     @property
@@ -138,59 +135,41 @@ class EncoderBackend:
             if request.role not in self._prompts:
                 raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
         replies: list[Embedded | Failed | None] = [None] * len(requests)
-        with self._lock:
-            if self._closed:
-                raise BackendError(f"the encoder {self.model!r} is closed; make a new one")
-            if self._loaded is None and requests:
-                self._loaded = self._load()
+        if not requests:
+            return []
+        with self._model.turn() as model:
             for i, request in enumerate(requests):
                 if request.images:
                     replies[i] = Failed(_BLIND)
             for role, prompt in self._prompts.items():
                 chosen = [i for i, r in enumerate(requests) if r.role == role and replies[i] is None]
                 texts = [clean_text(requests[i].text) for i in chosen]
-                for i, reply in zip(chosen, self._embedded(texts, prompt), strict=True):
+                for i, reply in zip(chosen, self._embedded(model, texts, prompt), strict=True):
                     replies[i] = reply
         return [reply for reply in replies if reply is not None]
 
     def close(self) -> None:
         """Release the model. May be called twice; encoding after it is a `BackendError`."""
-        with self._lock:
-            self._loaded = None
-            self._closed = True
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, texts: Sequence[str], prompt: str) -> list[Embedded | Failed]:
-        lengths = [n for part in _chunks(texts, _TOKENISED_AT_ONCE) for n in self._lengths(part, prompt)]
+    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> list[Embedded | Failed]:
+        parts = _chunks(texts, _TOKENISED_AT_ONCE)
+        lengths = [n for part in parts for n in _lengths(_features(model, part, prompt), len(part))]
         replies: list[Embedded | Failed] = [Failed("the encoder gave no vector")] * len(texts)
-        exact = self.device == "cpu"
+        exact = self._place.on_cpu
         with self._torch.inference_mode():
             for batch in _batches(lengths, self.batch_size, equal=exact):
-                features = self._features([texts[i] for i in batch], prompt)
+                features = _features(model, [texts[i] for i in batch], prompt)
                 moved = {
-                    key: value.to(self.device) if hasattr(value, "to") else value
+                    key: value.to(self._place.device) if hasattr(value, "to") else value
                     for key, value in features.items()
                 }
-                vectors = self._loaded(moved)["sentence_embedding"].float().cpu().numpy()
+                vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
                 for i, vector in zip(batch, vectors, strict=True):
                     replies[i] = _reply(vector, Usage(prompt_tokens=lengths[i]))
         return replies
-
-    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
-        features = self._features(texts, prompt)
-        mask = features.get("attention_mask")
-        if mask is None:  # a bag of embeddings: nothing is padded, whatever the batch
-            return [0] * len(texts)
-        return [int(n) for n in mask.sum(dim=1)]
-
-    def _features(self, texts: Sequence[str], prompt: str) -> dict[str, Any]:
-        model = self._loaded
-        if hasattr(model, "preprocess"):  # sentence-transformers 6
-            made: dict[str, Any] = model.preprocess(list(texts), prompt=prompt or None)
-        else:
-            made = model.tokenize([prompt + text for text in texts])
-        return made
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
@@ -198,10 +177,10 @@ class EncoderBackend:
             with no_progress_bar():
                 model = library.SentenceTransformer(
                     self._source,
-                    device=self.device,
+                    device=str(self._place.device),
                     revision=self.revision,
                     trust_remote_code=self.trust_remote_code,
-                    model_kwargs={"dtype": getattr(self._torch, self.dtype)},
+                    model_kwargs={"dtype": self._place.dtype},
                 )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BackendError(self._why_not(error)) from error
@@ -226,15 +205,26 @@ class EncoderBackend:
         folder = Path(self._source)
         if folder.is_dir():
             return folder_fingerprint(folder, recursive=True)
-        config = getattr(self._loaded[0], "auto_model", None)
-        commit = getattr(getattr(config, "config", None), "_commit_hash", None)
+        with self._model.turn() as model:
+            network = getattr(model[0], "auto_model", None)
+        commit = getattr(getattr(network, "config", None), "_commit_hash", None)
         return str(commit or self.revision or "main")
 
 
-def _best_device(torch: Any) -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _features(model: Any, texts: Sequence[str], prompt: str) -> dict[str, Any]:
+    features: dict[str, Any]
+    if hasattr(model, "preprocess"):  # sentence-transformers 6
+        features = model.preprocess(list(texts), prompt=prompt or None)
+    else:
+        features = model.tokenize([prompt + text for text in texts])
+    return features
+
+
+def _lengths(features: dict[str, Any], count: int) -> list[int]:
+    mask = features.get("attention_mask")
+    if mask is None:  # a bag of embeddings: nothing is padded, whatever the batch
+        return [0] * count
+    return [int(n) for n in mask.sum(dim=1)]
 
 
 def _batches(lengths: Sequence[int], size: int, *, equal: bool) -> Iterator[list[int]]:

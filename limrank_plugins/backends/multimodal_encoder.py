@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.image_tokens import decode
-from limrank_plugins.backends.local.loading import no_progress_bar
+from limrank_plugins.backends.local.loading import loading_errors, model_name, no_progress_bar, pretrained
+from limrank_plugins.backends.local.placement import Placement, placement
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Embedded, Encode, Failed
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
-from limrank_plugins.errors import BackendError, InputError, LimRankError, require
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import BackendError, InputError, one_sentence, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _WHY = "MultimodalEncoderBackend"
-_DTYPES = ("float32", "bfloat16", "float16")
 
 
 class MultimodalEncoderBackend:
@@ -71,13 +70,10 @@ class MultimodalEncoderBackend:
             )
         if fusion not in ("refuse", "mean"):
             raise InputError(f"fusion must be 'refuse' or 'mean', but got {fusion!r}")
-        if dtype not in _DTYPES:
-            raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, but got {dtype!r}")
-        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
-            raise InputError(f"max_length must be a whole number > 0, but got {max_length!r}")
+        whole_number("max_length", max_length, least=1)
         torch = require("torch", "vision", _WHY)
         require("PIL", "vision", _WHY)
-        self.model, self.revision = model, revision
+        self.model = model
         self._arguments: dict[str, Any] = {
             "model": model,
             "own_encode": own_encode,
@@ -88,32 +84,17 @@ class MultimodalEncoderBackend:
             "max_length": max_length,
         }
         self._fusion, self._instruction = fusion, query_instruction
-        self._lock = threading.Lock()
-        place = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
+        if device is None and not torch.cuda.is_available():
+            device = "cpu"
+        place = placement(device, dtype, "vision", _WHY)
         kind = _OwnEncoder if own_encode else _SentenceEncoder
-        try:
-            with no_progress_bar():
-                self._encoder: _OwnEncoder | _SentenceEncoder | None = kind(
-                    model, place, getattr(torch, dtype), revision, trust_remote_code, max_length
-                )
-        except (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError) as error:
-            if isinstance(error, LimRankError):
-                raise
-            reason = " ".join(str(error).split())[:300]
-            raise BackendError(f"cannot load the encoder {model!r}: {reason}") from error
-        self._markers = marker_pattern(self._encoder.markers)
-
-    @property
-    def identity(self) -> str:
-        """Model, revision or fingerprint, and everything else a stored vector depends on."""
-        folder = Path(self.model).expanduser()
-        if folder.is_dir():
-            named = f"{folder.resolve().name}@{folder_fingerprint(folder, recursive=True)}"
-        else:
-            named = f"{self.model}@{self.revision or 'main'}"
-        others = [str(self._arguments[name]) for name in ("own_encode", "fusion", "dtype", "max_length")]
-        parts = ["multimodal-encoder", named, *others, self._instruction]
-        return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+        with loading_errors(model), no_progress_bar():
+            encoder: _Encoder = kind(model, place, revision, trust_remote_code, max_length)
+        self._model: SharedModel[_Encoder] = SharedModel(f"the encoder {model!r}", encoder)
+        self._markers = marker_pattern(encoder.markers)
+        named = model_name(model, revision, recursive=True)
+        parts = [self.name, named, str(own_encode), fusion, dtype, str(max_length), query_instruction]
+        self.identity = "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -125,19 +106,16 @@ class MultimodalEncoderBackend:
         for request in requests:
             if request.role not in ("query", "passage"):
                 raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
-        with self._lock:
-            if self._encoder is None:
-                raise BackendError(f"the encoder {self.model!r} is closed; make a new one")
-            return [self._embedded(self._encoder, request) for request in requests]
+        with self._model.turn() as encoder:
+            return [self._embedded(encoder, request) for request in requests]
 
     def close(self) -> None:
         """Release the model. May be called twice; encoding after it is a `BackendError`."""
-        with self._lock:
-            self._encoder = None
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, encoder: _OwnEncoder | _SentenceEncoder, request: Encode) -> Embedded | Failed:
+    def _embedded(self, encoder: _Encoder, request: Encode) -> Embedded | Failed:
         text = break_markers(Prompt((Segment(clean_text(request.text), trusted=False),)), self._markers)[0]
         instruction = self._instruction if request.role == "query" else ""
         try:
@@ -157,7 +135,7 @@ class MultimodalEncoderBackend:
                     return Failed(f"the encoder {self.model!r} takes no images at all")
             vectors = [encoder.vector(part, request.role, instruction) for part in parts]
         except (InputError, ValueError) as error:
-            return Failed(f"it cannot be encoded: {' '.join(str(error).split())[:300]}")
+            return Failed(f"it cannot be encoded: {one_sentence(error)}")
         vector = vectors[0] if len(vectors) == 1 else np.mean([_unit(v) for v in vectors], axis=0)
         if not np.isfinite(vector).all():
             return Failed("the encoder gave a vector that is not finite")
@@ -172,11 +150,15 @@ class _SentenceEncoder:
     """A sentence-transformers model; which kinds of input it takes is for it to say."""
 
     def __init__(
-        self, model: str, device: str, dtype: Any, revision: str | None, trust: bool, max_length: int
+        self, model: str, place: Placement, revision: str | None, trust: bool, max_length: int
     ) -> None:
         library = require("sentence_transformers", "mini", _WHY)
         self._model = library.SentenceTransformer(
-            model, device=device, revision=revision, trust_remote_code=trust, model_kwargs={"dtype": dtype}
+            model,
+            device=str(place.device),
+            revision=revision,
+            trust_remote_code=trust,
+            model_kwargs={"dtype": place.dtype},
         )
         self._model.eval()
         self._kinds = {kind if isinstance(kind, str) else tuple(kind) for kind in _modalities(self._model)}
@@ -208,15 +190,13 @@ class _OwnEncoder:
     """A model with an `encode` of its own."""
 
     def __init__(
-        self, model: str, device: str, dtype: Any, revision: str | None, trust: bool, max_length: int
+        self, model: str, place: Placement, revision: str | None, trust: bool, max_length: int
     ) -> None:
-        library = require("transformers", "vision", _WHY)
-        loaded = library.AutoModel.from_pretrained(
-            model, revision=revision, trust_remote_code=trust, dtype=dtype
-        )
+        options = {"revision": revision, "trust_remote_code": trust, "dtype": place.dtype}
+        loaded = pretrained("AutoModel", model, extra="vision", **options)
         if not callable(getattr(loaded, "encode", None)):
             raise BackendError(f"{model!r} has no encode of its own: leave own_encode out")
-        self._model = loaded.to(device).eval()
+        self._model = loaded.to(place.device).eval()
         self._length = max_length
         self._torch = require("torch", "vision", _WHY)
         processor = getattr(loaded, "processor", None)
@@ -241,6 +221,9 @@ class _OwnEncoder:
         if vector.ndim != 1:
             raise BackendError(f"the model's encode gave an array of shape {vector.shape} for one item")
         return vector
+
+
+_Encoder = _SentenceEncoder | _OwnEncoder
 
 
 def _modalities(model: Any) -> list[Any]:

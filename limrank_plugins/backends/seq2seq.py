@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +11,11 @@ from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, label_reply, prepare_each
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Likelihood, ReadLabels, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment
 
 _LENGTH = 512
@@ -62,40 +62,33 @@ class Seq2SeqBackend:
         max_length: int | None = None,
         batch_tokens: int = 4096,
     ) -> None:
-        if isinstance(batch_tokens, bool) or not isinstance(batch_tokens, int) or batch_tokens < 1:
-            raise InputError(f"batch_tokens must be a whole number > 0, but got {batch_tokens!r}")
+        whole_number("batch_tokens", batch_tokens, least=1)
         loaded = load(
-            str(model),
+            model,
+            "seq2seq",
             device=device,
             dtype=dtype,
-            adapter=None if adapter is None else str(adapter),
+            adapter=adapter,
             merge_adapter=merge_adapter,
             revision=revision,
             trust_remote_code=trust_remote_code,
-            attn_implementation=None,
-            seq2seq=True,
         )
         relative = hasattr(loaded.model.config, "relative_attention_num_buckets")
         usual = loaded.context if loaded.context is not None else _LENGTH
         self._length = (
             usual if max_length is None else checked_length(max_length, None if relative else loaded.context)
         )
-        self._identity = f"{loaded.identity}:{self._length}"
-        self._lock = threading.RLock()
+        self.identity = f"{loaded.identity}:{self._length}"
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._labels = LabelTokens(self._encoder)
-        self._network: EncoderDecoder | None = EncoderDecoder(
+        network = EncoderDecoder(
             loaded.model,
             loaded.tokenizer,
             exact=loaded.model.device.type == "cpu",
             budget=batch_tokens,
         )
-        self._suffix = self._network.suffix
-
-    @property
-    def identity(self) -> str:
-        """Model, revision (or a fingerprint of the folder), precision, adapter and length."""
-        return self._identity
+        self._suffix = network.suffix
+        self._model = SharedModel(f"this {self.name} backend", network)
 
     def check_labels(self, labels: Sequence[str], after: str) -> None:
         """Raise an `InputError` naming the label that is not one token at the beginning of an answer."""
@@ -107,19 +100,17 @@ class Seq2SeqBackend:
         Raises:
             InputError: no prompt fits the model, or no label can be read.
         """
-        asked, replies = prepare_each(
+        prompts, replies = prepare_each(
             requests,
             lambda request: (*self._prompt(request.prompt), self._labels.of(request.labels, "")),
         )
-        with self._lock:
-            network = self._open()
-            keys = list(asked)
-            prompts = [asked[key][0] for key in keys]
-            for position, logits in network.logits(prompts, [()] * len(keys)):
-                ids, cut, labels = asked[keys[position]]
+        with self._model.turn() as network:
+            keys = list(prompts)
+            for position, logits in network.logits([prompts[key][0] for key in keys], [()] * len(keys)):
+                ids, cut, labels = prompts[keys[position]]
                 usage = Usage(prompt_tokens=len(ids))
                 replies[keys[position]] = label_reply(logits[0, labels].tolist(), usage, cut)
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
     def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
         """The log-probability of each token of each continuation as the decoder's answer, in float32.
@@ -129,34 +120,24 @@ class Seq2SeqBackend:
         Raises:
             InputError: no prompt fits the model, or no continuation has a token or is short enough.
         """
-        asked, replies = prepare_each(
+        prompts, replies = prepare_each(
             requests, lambda request: (*self._prompt(request.prompt), self._answer(request.continuation))
         )
-        with self._lock:
-            network = self._open()
-            keys = list(asked)
-            several = [asked[key] for key in keys]
+        with self._model.turn() as network:
+            keys = list(prompts)
             # The last token is what the last position says, and nothing is asked of what follows it.
             for position, logits in network.logits(
-                [ids for ids, _, _ in several], [answer[:-1] for _, _, answer in several]
+                [prompts[key][0] for key in keys], [prompts[key][2][:-1] for key in keys]
             ):
-                ids, cut, answer = several[position]
+                ids, cut, answer = prompts[keys[position]]
                 chosen = logits[list(range(len(answer))), answer] - logits.logsumexp(dim=-1)
                 usage = Usage(prompt_tokens=len(ids) + len(answer))
                 replies[keys[position]] = numbers(chosen.tolist(), usage, cut)
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""
-        with self._lock:
-            if self._network is None:
-                return
-            self._network = None
-            gc.collect()
-            import torch
-
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -175,8 +156,3 @@ class Seq2SeqBackend:
                 f"shorten the query, or raise max_length"
             )
         return encoded.ids
-
-    def _open(self) -> EncoderDecoder:
-        if self._network is None:
-            raise BackendError("this backend is closed: make a new one")
-        return self._network

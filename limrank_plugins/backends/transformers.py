@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from limrank_plugins.backends.local import continuations, document_attention, label_prompts
 from limrank_plugins.backends.local.completions import ContinuousBatch, Draft
@@ -15,10 +13,10 @@ from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_batches import grouped
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, end_tokens, prepare_each
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Attend, Failed, Generate, Likelihood, ReadLabels, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError, InputError
-
-P = TypeVar("P")
 
 
 class TransformersBackend:
@@ -74,10 +72,11 @@ class TransformersBackend:
     ) -> None:
         _checked(batch_tokens, cache_tokens)  # before anything is loaded
         loaded = load(
-            str(model),
+            model,
+            "transformers",
             device=device,
             dtype=dtype,
-            adapter=None if adapter is None else str(adapter),
+            adapter=adapter,
             merge_adapter=merge_adapter,
             revision=revision,
             trust_remote_code=trust_remote_code,
@@ -131,28 +130,16 @@ class TransformersBackend:
     ) -> None:
         _checked(batch_tokens, cache_tokens)
         self._length = checked_length(max_length, loaded.context)
-        self._identity = f"{loaded.identity}:{self._length}"
+        self.identity = f"{loaded.identity}:{self._length}"
         self._batch_tokens = batch_tokens
-        self._lock = threading.RLock()
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._labels = LabelTokens(self._encoder)
         on_cpu = loaded.model.device.type == "cpu"
         network = Network(loaded.model, slack=0.0 if on_cpu else 0.25, exact=on_cpu)
         self._share = share_prefix and network.shares
-        self._network: Network | None = network
-        self._batch: ContinuousBatch | None = ContinuousBatch(
-            network,
-            self._encoder,
-            end_tokens(loaded.model, loaded.tokenizer),
-            batch_tokens=batch_tokens,
-            cache_tokens=cache_tokens,
-            max_rows=16 if on_cpu else 256,
-        )
-
-    @property
-    def identity(self) -> str:
-        """Model, revision (or a fingerprint of the folder), precision, adapter and length."""
-        return self._identity
+        self._ends = end_tokens(loaded.model, loaded.tokenizer)
+        self._cache_tokens, self._max_rows = cache_tokens, 16 if on_cpu else 256
+        self._model = SharedModel(f"this {self.name} backend", network)
 
     def check_labels(self, labels: Sequence[str], after: str) -> None:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
@@ -164,15 +151,15 @@ class TransformersBackend:
         Raises:
             InputError: no prompt fits the model, or no label can be read.
         """
-        asked, replies = prepare_each(
+        prompts, replies = prepare_each(
             requests,
             lambda request: label_prompts.prepare(
                 self._encoder, self._labels, request.prompt, request.labels, self._length
             ),
         )
-        with self._lock:
-            replies |= label_prompts.read(self._open(self._network), asked, self._share, self._batch_tokens)
-        return [replies[i] for i in range(len(requests))]
+        with self._model.turn() as network:
+            label_prompts.read(network, prompts, replies, self._share, self._batch_tokens)
+        return replies.in_order()
 
     def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
         """The log-probability of each token of each continuation, in float32.
@@ -183,12 +170,12 @@ class TransformersBackend:
         Raises:
             InputError: no prompt fits the model, or no continuation has a token.
         """
-        asked, replies = prepare_each(
+        prompts, replies = prepare_each(
             requests, lambda request: continuations.prepare(self._encoder, request, self._length)
         )
-        with self._lock:
-            replies |= continuations.read(self._open(self._network), asked, self._share, self._batch_tokens)
-        return [replies[i] for i in range(len(requests))]
+        with self._model.turn() as network:
+            continuations.read(network, prompts, replies, self._share, self._batch_tokens)
+        return replies.in_order()
 
     def attend(self, requests: Sequence[Attend]) -> list[Reply]:
         """The attention that the prompts' tails pay to each token of their documents.
@@ -201,14 +188,13 @@ class TransformersBackend:
             InputError: no request's prompts fit the model or belong together.
             BackendError: the model has no attention probabilities, or no layer sees all documents.
         """
-        asked, replies = prepare_each(
+        prompts, replies = prepare_each(
             requests, lambda request: document_attention.prepare(self._encoder, request, self._length)
         )
-        with self._lock:
-            network = self._open(self._network)
-            for i, one in asked.items():
-                replies[i] = document_attention.read(network, one, self._batch_tokens)
-        return [replies[i] for i in range(len(requests))]
+        with self._model.turn() as network:
+            for i, prompt in prompts.items():
+                replies[i] = document_attention.read(network, prompt, self._batch_tokens)
+        return replies.in_order()
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
         """Write on from each prompt.
@@ -231,39 +217,31 @@ class TransformersBackend:
             return Draft(request, ids, cut, budget, behind)
 
         drafts, replies = prepare_each(requests, prepare)
-        with self._lock:
-            if drafts and not self._open(self._network).shares:
+        with self._model.turn() as network:
+            if drafts and not network.shares:
                 raise BackendError(
                     "this model remembers more than keys and values, so it cannot be written with here: "
                     "use reasoning='none', or run it with vLLM"
                 )
             rows = [(draft.request.prompt.shared_text, draft.ids, draft) for draft in drafts.values()]
-            self._open(self._batch).finish(grouped(rows, self._share))
+            batch = ContinuousBatch(
+                network,
+                self._encoder,
+                self._ends,
+                batch_tokens=self._batch_tokens,
+                cache_tokens=self._cache_tokens,
+                max_rows=self._max_rows,
+            )
+            batch.finish(grouped(rows, self._share))
         for i, draft in drafts.items():
             replies[i] = draft.reply if draft.reply is not None else Failed("it was never finished")
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""
-        with self._lock:
-            if self._network is None:
-                return
-            self._network = self._batch = None
-            gc.collect()
-            import torch
-
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-
-    # ---- inside ---------------------------------------------------------------------------------
-
-    def _open(self, held: P | None) -> P:
-        if held is None:
-            raise BackendError("this backend is closed: make a new one")
-        return held
+        self._model.close()
 
 
 def _checked(batch_tokens: int, cache_tokens: int) -> None:
-    for name, value in (("batch_tokens", batch_tokens), ("cache_tokens", cache_tokens)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+    whole_number("batch_tokens", batch_tokens, least=1)
+    whole_number("cache_tokens", cache_tokens, least=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +11,10 @@ from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, end_tokens, label_reply, prepare_each
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.vision_network import VisionNetwork
 from limrank_plugins.backends.protocols import Generate, ReadLabels, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Prompt
@@ -66,24 +66,21 @@ class VisionBackend:
         max_pixels: int | None = None,
         attn_implementation: str | None = None,
     ) -> None:
-        if max_pixels is not None and (
-            isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1
-        ):
-            raise InputError(f"max_pixels must be a whole number > 0 or None, but got {max_pixels!r}")
+        if max_pixels is not None:
+            whole_number("max_pixels", max_pixels, least=1)
         loaded = load(
-            str(model),
+            model,
+            "vision",
             device=device,
             dtype=dtype,
-            adapter=None if adapter is None else str(adapter),
+            adapter=adapter,
             merge_adapter=merge_adapter,
             revision=revision,
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
-            sees=True,
         )
         self._length = checked_length(max_length, loaded.context)
-        self._identity = f"{loaded.identity}:{self._length}:{max_pixels or ''}"
-        self._lock = threading.RLock()
+        self.identity = f"{loaded.identity}:{self._length}:{max_pixels or ''}"
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._processor = loaded.processor
         self._image_tokenizer = ImageTokenizer(loaded.processor, self._encoder.prefix, max_pixels)
@@ -94,12 +91,7 @@ class VisionBackend:
                 f"any passage could hold it: this model cannot be used here"
             )
         self._ends = end_tokens(loaded.model, loaded.tokenizer)
-        self._network: VisionNetwork | None = VisionNetwork(loaded.model)
-
-    @property
-    def identity(self) -> str:
-        """Model, revision (or a fingerprint of the folder), precision, adapter, length and pixels."""
-        return self._identity
+        self._model = SharedModel(f"this {self.name} backend", VisionNetwork(loaded.model))
 
     def check_labels(self, labels: Sequence[str], after: str) -> None:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
@@ -118,13 +110,12 @@ class VisionBackend:
             return shown, self._encoder.label_ids(labels, shown.end)
 
         prepared, replies = prepare_each(requests, prepare)
-        with self._lock:
-            network = self._open()
+        with self._model.turn() as network:
             for i, (shown, labels) in prepared.items():
                 logits, _ = network.begin(shown.ids, shown.marks, shown.tensors)
                 usage = Usage(prompt_tokens=len(shown.ids))
                 replies[i] = label_reply(network.label_logits(logits, labels), usage, shown.cut)
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
         """Write on from each prompt; a text does not depend on what else is written.
@@ -146,23 +137,14 @@ class VisionBackend:
             return Draft(request, shown.ids, shown.cut, budget, labels), shown
 
         prepared, replies = prepare_each(requests, prepare)
-        with self._lock:
-            network = self._open()
+        with self._model.turn() as network:
             for i, (draft, shown) in prepared.items():
                 replies[i] = self._written(network, draft, shown)
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""
-        with self._lock:
-            if self._network is None:
-                return
-            self._network = None
-            gc.collect()
-            import torch
-
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -183,8 +165,3 @@ class VisionBackend:
 
     def _shown(self, prompt: Prompt, limit: int) -> ImagePrompt:
         return encode_image_prompt(prompt, self._processor, self._image_tokenizer, self._encoder, limit)
-
-    def _open(self) -> VisionNetwork:
-        if self._network is None:
-            raise BackendError("this backend is closed: make a new one")
-        return self._network

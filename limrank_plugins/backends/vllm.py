@@ -8,20 +8,21 @@ run of vLLM itself was not possible here. `docs/served-models.md` says what that
 
 from __future__ import annotations
 
-import gc
 import inspect
 import json
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
 from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 from limrank_plugins.segments import Prompt, Segment
@@ -68,16 +69,15 @@ class VLLMBackend:
         trust_remote_code: bool = False,
         **engine: Any,
     ) -> None:
-        for name, value in (("tensor_parallel", tensor_parallel), ("max_length", max_length)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        whole_number("tensor_parallel", tensor_parallel, least=1)
+        if max_length is not None:
+            whole_number("max_length", max_length, least=1)
         self._vllm = require("vllm", "vllm", "VLLMBackend")
-        transformers = require("transformers", "vllm", "VLLMBackend")
         common = {"revision": revision, "trust_remote_code": trust_remote_code}
         folder = Path(adapter) if adapter is not None else None
         try:
-            config = transformers.AutoConfig.from_pretrained(model, **common)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(model, **common)
+            config = pretrained("AutoConfig", model, extra="vllm", **common)
+            tokenizer = pretrained("AutoTokenizer", model, extra="vllm", **common)
         except (OSError, ValueError) as error:
             raise InputError(f"no model can be loaded from {model!r}: {error}") from error
         context = int(getattr(config, "max_position_embeddings", 16_000))
@@ -97,7 +97,7 @@ class VLLMBackend:
             **engine,
         }
         try:
-            self._llm: Any = self._vllm.LLM(**arguments)
+            llm = self._vllm.LLM(**arguments)
         except LimRankError:
             raise
         except Exception as error:
@@ -106,7 +106,7 @@ class VLLMBackend:
         # Exact for any label, however unlikely; older versions give the most likely tokens only.
         self._names_labels = "logprob_token_ids" in inspect.signature(self._vllm.SamplingParams).parameters
         self.identity = _identity(model, revision, dtype, folder, self._length)
-        self._lock = threading.Lock()
+        self._model = SharedModel(f"this {self.name} backend", llm)
 
     def check_labels(self, labels: Sequence[str], after: str) -> None:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
@@ -173,9 +173,7 @@ class VLLMBackend:
 
     def close(self) -> None:
         """Release the engine and its memory. May be called twice; afterwards nothing can be asked."""
-        with self._lock:
-            self._llm = None
-            gc.collect()
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -206,11 +204,9 @@ class VLLMBackend:
             return []
         prompts = [{"prompt_token_ids": ids} for ids, _ in batch]  # vllm.TokensPrompt is this dict's type
         options = {"lora_request": self._adapter} if self._adapter is not None else {}
-        with self._lock:
-            if self._llm is None:
-                raise BackendError("this backend is closed: make a new one")
+        with self._model.turn() as llm:
             try:
-                outputs = list(self._llm.generate(prompts, [p for _, p in batch], use_tqdm=False, **options))
+                outputs = list(llm.generate(prompts, [p for _, p in batch], use_tqdm=False, **options))
             except Exception as error:
                 raise BackendError(f"vLLM failed: {error}") from error
         # A score must never reach another document: the engine says which prompt an answer is to.

@@ -84,13 +84,13 @@ def test_the_tokens_are_those_that_the_backend_is_asked_with(family: str, rows: 
     data = ragvl.prepare(plan(folder), rows)
     backend = VisionBackend(str(folder), device="cpu")
     asked: list[Any] = []
-    begin = backend._network.begin
+    begin = backend._model.held.begin
 
     def spied(ids: Any, marks: Any, tensors: Any, **how: Any) -> Any:
         asked.append((list(ids), marks))
         return begin(ids, marks, tensors, **how)
 
-    backend._network.begin = spied  # type: ignore[method-assign]
+    backend._model.held.begin = spied  # type: ignore[method-assign]
     read: list[Any] = []
     known = backend._encoder.label_ids
     backend._encoder.label_ids = lambda *given: read.append(known(*given)) or read[-1]  # type: ignore[method-assign, func-returns-value]

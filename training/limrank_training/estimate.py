@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source
+from limrank_plugins.backends.local.loading import checked_source, pretrained
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
 from limrank_training.generation_needs import Machine, writing_needs
@@ -43,11 +43,10 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
         `assumed`.
     """
     torch = require("torch", "training", "an estimate")
-    transformers = require("transformers", "training", "an estimate")
     if not size["tokens"]:  # nobody counted them
         return None
     try:
-        config = transformers.AutoConfig.from_pretrained(checked_source(plan.base))
+        config = pretrained("AutoConfig", checked_source(plan.base), extra="training")
         kind = model_class(plan)
         kind._model_mapping[type(config)]  # imports it: inside "meta" torch 2.6 could not
     except (OSError, ValueError, KeyError, LimRankError):

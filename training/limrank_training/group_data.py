@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from limrank_plugins.backends.local.image_tokens import ImageTokenizer, load_processor
-from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer
+from limrank_plugins.backends.local.loading import load_processor, loading
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.grade import ExpectedGrade
@@ -89,8 +89,7 @@ def base_processor(base: str) -> Any:
         InputError: there is no such folder, and it is no hub name.
         BackendError: it cannot be loaded.
     """
-    source = checked_source(base)
-    with loading_errors(base):
+    with loading(base) as source:
         return load_processor(source)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.errors import InputError
 from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.image_layout import ImageLayout
 from limrank_training.data.image_rows import ImageRow
@@ -123,10 +123,8 @@ def base_tokenizer(base: str) -> Any:
         InputError: there is no such folder, and it is no hub name.
         BackendError: it cannot be loaded.
     """
-    transformers = require("transformers", "training", "training")
-    source = checked_source(base)
-    with loading_errors(base):
-        return transformers.AutoTokenizer.from_pretrained(source)
+    with loading(base) as source:
+        return pretrained("AutoTokenizer", source, extra="training")
 
 
 def is_dev(query: str, plan: Plan) -> bool:

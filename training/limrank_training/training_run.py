@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import write_whole
 from limrank_training.adapters import with_adapters
@@ -141,9 +141,8 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=getattr(torch, plan.precision),
         )
-    source = checked_source(plan.base)
-    with loading_errors(plan.base):
-        model = model_class(plan).from_pretrained(source, dtype=getattr(torch, held_precision(plan)), **extra)
+    with loading(plan.base) as source:
+        model = pretrained(model_class(plan), source, dtype=getattr(torch, held_precision(plan)), **extra)
     fit_embeddings(model, getattr(tokenizer, "tokenizer", tokenizer))
     return model
 

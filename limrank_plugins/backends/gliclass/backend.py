@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 
 from limrank_plugins.backends.gliclass.model import GLiClass
 from limrank_plugins.backends.gliclass.released import ReleasedGLiClass
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, in_turn
-from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.loading import loading
+from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.backends.protocols import Classify, Failed, Numbers
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError
 
 _RELEASED = "GLiClass"
 
@@ -51,37 +51,27 @@ class GLiClassBackend:
         batch_size: int = 8,
         max_length: int | None = None,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("max_length", max_length)):
-            given = value is not None or name == "batch_size"
-            if given and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name} must be a whole number > 0, but got {value!r}")
+        whole_number("batch_size", batch_size, least=1)
+        if max_length is not None:
+            whole_number("max_length", max_length, least=1)
         self.model = model
         self.batch_size = batch_size
-        with loading_errors(model):
-            kind = read_config(checked_source(model), revision).get("model_type")
-        made = ReleasedGLiClass if kind == _RELEASED else GLiClass.load
-        loaded: GLiClass | ReleasedGLiClass = made(model, device=device, dtype=dtype, revision=revision)
-        self._model: GLiClass | ReleasedGLiClass | None = loaded
+        with loading(model) as source:
+            kind = read_config(source, revision).get("model_type")
+        load = ReleasedGLiClass if kind == _RELEASED else GLiClass.load
+        loaded: GLiClass | ReleasedGLiClass = load(model, device=device, dtype=dtype, revision=revision)
+        self._model: SharedModel[GLiClass | ReleasedGLiClass] = SharedModel(f"the GLiClass {model!r}", loaded)
         self._limit = loaded.limit if max_length is None else min(loaded.limit, max_length)
-        self._identity = f"{loaded.identity}:{self._limit}"
-        self._lock = threading.Lock()
-
-    @property
-    def identity(self) -> str:
-        """Model, revision or fingerprint, precision and length: what stored logits depend on."""
-        return self._identity
+        self.identity = f"{loaded.identity}:{self._limit}"
 
     def classify(self, requests: Sequence[Classify]) -> list[Numbers | Failed]:
         """Answer each request with one logit per label, or `Failed`; see `Classifies`."""
-        with self._lock:
-            if self._model is None:
-                raise BackendError(f"the GLiClass {self.model!r} is closed; make a new one")
-            return self._classified(self._model, requests)
+        with self._model.turn() as model:
+            return self._classified(model, requests)
 
     def close(self) -> None:
         """Release the model. May be called twice; asking after it is a `BackendError`."""
-        with self._lock:
-            self._model = None
+        self._model.close()
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -97,7 +87,7 @@ class GLiClassBackend:
                     replies[position] = Failed(row)
                 else:
                     rows.append((position, row))
-        alone = model.place.type == "cpu" or not model.batched
+        alone = model.device.type == "cpu" or not model.batched
         for batch in in_turn([len(row.ids) for _, row in rows], self.batch_size, alone=alone):
             for i, values in zip(batch, model.read([rows[i][1] for i in batch]), strict=True):
                 position, row = rows[i]

@@ -23,14 +23,8 @@ from limrank_plugins.backends.gliclass.head import (
 )
 from limrank_plugins.backends.gliclass.label_inputs import LABEL, SEPARATOR, LabelInputs
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, longest
-from limrank_plugins.backends.local.loading import (
-    checked_source,
-    device_for,
-    dtype_for,
-    loading_errors,
-    model_name,
-    no_progress_bar,
-)
+from limrank_plugins.backends.local.loading import loading, model_name, pretrained
+from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.weights import read_weights
 from limrank_plugins.errors import BackendError, require
 
@@ -98,10 +92,9 @@ class GLiClass:
         check_head(pooling, scorer)
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        source = checked_source(encoder)
-        with loading_errors(encoder), no_progress_bar():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-            network = transformers.AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
+        with loading(encoder) as source:
+            tokenizer = pretrained("AutoTokenizer", source, revision=revision)
+            network = pretrained("AutoModel", source, revision=revision, dtype=torch.float32)
             markers = [transformers.AddedToken(m, normalized=False, special=True) for m in (LABEL, SEPARATOR)]
             tokenizer.add_tokens(markers, special_tokens=True)
             network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -123,28 +116,25 @@ class GLiClass:
         """
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        place = device_for(torch, device)
-        precision = dtype_for(torch, dtype, place)
-        source = checked_source(model)
-        with loading_errors(model), no_progress_bar():
-            config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        place = placement(device, dtype, "transformers", _WHY)
+        with loading(model) as source:
+            config = pretrained("AutoConfig", source, revision=revision)
             ours = getattr(config, _ENTRY, None)
             if not isinstance(ours, dict):
                 raise BackendError(f"{model} is no GLiClass: its config.json has no entry {_ENTRY!r}")
             check_head(ours["pooling"], ours["scorer"])
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+            tokenizer = pretrained("AutoTokenizer", source, revision=revision)
             network = transformers.AutoModel.from_config(config)
             module = torch.nn.ModuleDict({"encoder": network, **head(config.hidden_size, ours["scorer"])})
             module.load_state_dict(read_weights(source, revision))
-            module.to(place, precision).eval().requires_grad_(False)
-            name = str(precision).removeprefix("torch.")
+            module.to(place.device, place.dtype).eval().requires_grad_(False)
             return cls(
                 module,
                 tokenizer,
                 pooling=ours["pooling"],
                 scorer=ours["scorer"],
                 prompt_first=bool(ours["prompt_first"]),
-                identity=f"gliclass:{model_name(source, revision, network)}:{name}",
+                identity=f"gliclass:{model_name(source, revision, network)}:{place.precision}",
             )
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -160,13 +150,13 @@ class GLiClass:
         self.tokenizer.save_pretrained(place)
 
     @property
-    def place(self) -> Any:
+    def device(self) -> Any:
         """The device it is on."""
         return self.module["text_projector"][0].weight.device
 
     def forward(self, rows: Sequence[EncoderInput]) -> tuple[Any, Any]:
         """Logits, shape (rows, most labels), and which of them are real; with gradients where they are on."""
-        return self.logits(as_tensors(self._torch, rows, self.tokenizer, self.place))
+        return self.logits(as_tensors(self._torch, rows, self.tokenizer, self.device))
 
     def logits(self, features: Mapping[str, Any], module: Any = None) -> tuple[Any, Any]:
         """As `forward`, of rows that are tensors already.

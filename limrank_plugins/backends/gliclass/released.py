@@ -10,14 +10,8 @@ from collections.abc import Sequence
 
 from limrank_plugins.backends.gliclass.label_inputs import LabelInputs
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, longest
-from limrank_plugins.backends.local.loading import (
-    checked_source,
-    device_for,
-    dtype_for,
-    loading_errors,
-    model_name,
-    no_progress_bar,
-)
+from limrank_plugins.backends.local.loading import loading, model_name, pretrained
+from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.errors import BackendError, require
 
 _WHY = "a released GLiClass"
@@ -44,19 +38,17 @@ class ReleasedGLiClass:
     ) -> None:
         library = require("gliclass", "gliclass", _WHY)
         self._torch = require("torch", "gliclass", _WHY)
-        transformers = require("transformers", "gliclass", _WHY)
-        self.place = device_for(self._torch, device)
-        precision = dtype_for(self._torch, dtype, self.place)
-        source = checked_source(model)
-        with loading_errors(model), no_progress_bar():
-            network = library.GLiClassModel.from_pretrained(source, revision=revision)
+        place = placement(device, dtype, "gliclass", _WHY)
+        self.device = place.device
+        with loading(model) as source:
+            network = pretrained(library.GLiClassModel, source, revision=revision)
             kind = network.config.architecture_type
             if kind != "uni-encoder":
                 raise BackendError(
                     f"{model} is a {kind}; of the released models, only uni-encoders can be used"
                 )
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-            self._network = network.to(self.place, precision).eval().requires_grad_(False)
+            self.tokenizer = pretrained("AutoTokenizer", source, extra="gliclass", revision=revision)
+            self._network = network.to(place.device, place.dtype).eval().requires_grad_(False)
         self.inputs = LabelInputs(self.tokenizer, prompt_first=bool(network.config.prompt_first))
         if self.inputs.label != network.config.class_token_index:
             raise BackendError(
@@ -64,8 +56,7 @@ class ReleasedGLiClass:
                 f"writes {self.inputs.label}: they do not belong together"
             )
         self.limit = longest(network.config.encoder_config, self.tokenizer, _MAX_TOKENS)
-        name = str(precision).removeprefix("torch.")
-        self.identity = f"gliclass-released:{model_name(source, revision, network)}:{name}"
+        self.identity = f"gliclass-released:{model_name(source, revision, network)}:{place.precision}"
 
     def read(self, rows: Sequence[EncoderInput]) -> list[list[float]]:
         """The logits of each row's labels."""
@@ -73,7 +64,7 @@ class ReleasedGLiClass:
         with self._torch.inference_mode():
             for row in rows:
                 count = row.ids.count(self.inputs.label)
-                features = as_tensors(self._torch, [row], self.tokenizer, self.place)
+                features = as_tensors(self._torch, [row], self.tokenizer, self.device)
                 values = self._network(**features, max_num_classes=count, return_dict=True).logits[0, :count]
                 found.append(values.float().cpu().tolist())
         return found

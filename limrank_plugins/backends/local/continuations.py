@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from limrank_plugins.backends.local.forward import PromptRow, forward_passes
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.local.requests import encode_to_fit
+from limrank_plugins.backends.local.requests import Replies, encode_to_fit
 from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -49,10 +49,9 @@ def prepare(encoder: PromptEncoder, request: Likelihood, limit: int) -> Continua
 
 
 def read(
-    network: Network, prompts: dict[int, ContinuationPrompt], share: bool, budget: int
-) -> dict[int, Reply]:
-    """The replies by position; only the states that the continuation follows on meet the vocabulary."""
-    replies: dict[int, Reply] = {}
+    network: Network, prompts: dict[int, ContinuationPrompt], replies: Replies, share: bool, budget: int
+) -> None:
+    """Add the replies; only the states that the continuation follows on meet the vocabulary."""
     # The state before the continuation is the first that is needed; the last token's says nothing.
     rows = [
         PromptRow(
@@ -68,7 +67,6 @@ def read(
             values = network.log_probabilities(state, prompt.ids[len(prompt.ids) - prompt.count :])
             usage = Usage(prompt_tokens=len(prompt.ids), shared_tokens=batch.shared(number))
             replies[row.key] = numbers(values, usage, prompt.cut)
-    return replies
 
 
 def numbers(values: Sequence[float], usage: Usage, cut: int) -> Reply:

@@ -1,8 +1,7 @@
-"""The processor of a model that can see: how it is loaded, and what it makes of images."""
+"""What the processor of a vision-language model makes of images."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,50 +10,8 @@ from typing import Any
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.images import Image
 
-_WHY = "VisionBackend"
 # Between two placeholders; a private-use character, which no image is ever expanded to.
 _BETWEEN = "\ue004"
-
-
-def load_processor(source: str, **common: Any) -> Any:
-    """The processor of a folder or hub name, also without torchvision.
-
-    `transformers` 5 falls back to image processors on Pillow by itself where torchvision is absent,
-    but refuses a processor that also takes videos (Qwen2-VL and later). Those are then loaded
-    without their video part.
-
-    Raises:
-        MissingExtra: Pillow is not installed.
-        BackendError: there is no image processor.
-    """
-    transformers = require("transformers", "vision", _WHY)
-    require("PIL", "vision", _WHY)
-    try:
-        processor = transformers.AutoProcessor.from_pretrained(source, **common)
-    except (ImportError, AttributeError) as error:
-        if importlib.util.find_spec("torchvision") is not None:
-            raise
-        try:
-            processor = _without_video(source, **common)
-        except (ImportError, AttributeError, KeyError, TypeError) as second:
-            raise BackendError(
-                f"the processor of {source!r} needs torchvision: pip install torchvision ({error})"
-            ) from second
-    missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
-    if missing:
-        raise BackendError(
-            f"{source!r} is no model for images and text: it has no {' and no '.join(missing)}"
-        )
-    return processor
-
-
-def _without_video(source: str, **common: Any) -> Any:
-    mapping = require("transformers.models.auto.processing_auto", "vision", _WHY).PROCESSOR_MAPPING
-    config = require("transformers", "vision", _WHY).AutoConfig.from_pretrained(source, **common)
-    base = mapping[type(config)]
-    parts = [part for part in base.get_attributes() if "video" not in part]
-    kind = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: parts)})
-    return kind.from_pretrained(source, **common)  # type: ignore[attr-defined]  # a processor's class
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from limrank_plugins.backends.local.forward import PromptRow, forward_passes
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.local.requests import encode_to_fit, label_reply
-from limrank_plugins.backends.protocols import Reply
+from limrank_plugins.backends.local.requests import Replies, encode_to_fit, label_reply
 from limrank_plugins.data import Usage
 from limrank_plugins.segments import Prompt
 
@@ -60,9 +59,10 @@ def prepare(
     return LabelPrompt(ids, cut, prompt.shared_text, encoded.shared, known.of(labels, encoded.end))
 
 
-def read(network: Network, prompts: dict[int, LabelPrompt], share: bool, budget: int) -> dict[int, Reply]:
-    """The replies by position; see `passes` for how they are computed."""
-    replies: dict[int, Reply] = {}
+def read(
+    network: Network, prompts: dict[int, LabelPrompt], replies: Replies, share: bool, budget: int
+) -> None:
+    """Add the replies; see `forward_passes` for how they are computed."""
     # Rows of one batch must ask for equally many labels.
     by_count: dict[int, list[PromptRow]] = {}
     for key, prompt in prompts.items():
@@ -75,4 +75,3 @@ def read(network: Network, prompts: dict[int, LabelPrompt], share: bool, budget:
             for number, (row, values) in enumerate(zip(batch.rows, logits, strict=True)):
                 usage = Usage(prompt_tokens=row.size, shared_tokens=batch.shared(number))
                 replies[row.key] = label_reply(values, usage, prompts[row.key].cut)
-    return replies

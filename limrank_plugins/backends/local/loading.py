@@ -1,8 +1,13 @@
-"""Load a model, its tokenizer and its adapter; every way this fails is one sentence with the fix."""
+"""Where every model, tokenizer, processor and configuration of `transformers` is loaded.
+
+A further file format is a change of this module: what may be named (`checked_source`), how files are read
+(`pretrained`) and what identifies them (`model_name`). Every way in which loading fails is one sentence with
+the fix.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,21 +17,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.image_tokens import load_processor
-from limrank_plugins.errors import BackendError, InputError, LimRankError, require
+from limrank_plugins.backends.local.lora import base_of, is_adapter, with_adapter
+from limrank_plugins.backends.local.placement import placement
+from limrank_plugins.errors import BackendError, InputError, LimRankError, one_sentence, require
 
-_WHY = "TransformersBackend"
 # transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
 _SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to run, its tokenizer, and what its stored answers are keyed by.
+    """A model ready to run, its tokenizer, and what its stored replies are keyed by.
 
-    `processor` is there for a model that can see: it brings tokenizer and image processor together.
+    `processor` is there for a vision-language model: it brings tokenizer and image processor together.
     """
 
     model: Any
@@ -37,102 +41,145 @@ class LoadedModel:
 
 
 class _Kind(NamedTuple):
-    """A kind of model: the backend's name, what `transformers` loads it with, and what to call it."""
+    """What `transformers` loads a kind of model with, and what to call it."""
 
-    backend: str
     loader: str
     noun: str
 
 
 _KINDS = {
-    kind.backend: kind
-    for kind in (
-        _Kind("transformers", "AutoModelForCausalLM", "causal language model"),
-        _Kind("vision", "AutoModelForImageTextToText", "vision-language model"),
-        _Kind("seq2seq", "AutoModelForSeq2SeqLM", "sequence-to-sequence model"),
-    )
+    "transformers": _Kind("AutoModelForCausalLM", "causal language model"),
+    "vision": _Kind("AutoModelForImageTextToText", "vision-language model"),
+    "seq2seq": _Kind("AutoModelForSeq2SeqLM", "sequence-to-sequence model"),
 }
 
 
 def load(
     model: str,
+    kind: str,
     *,
     device: str | None,
     dtype: Any,
-    adapter: str | None,
+    adapter: str | os.PathLike[str] | None,
     merge_adapter: bool,
     revision: str | None,
     trust_remote_code: bool,
-    attn_implementation: str | None,
-    sees: bool = False,
-    seq2seq: bool = False,
+    attn_implementation: str | None = None,
 ) -> LoadedModel:
-    """Load it; see `TransformersBackend` for the arguments.
+    """Load the model of a backend; see `TransformersBackend` for the arguments.
 
-    With `sees` it is a model for images and text, and its processor comes with it; with `seq2seq` it
-    has an encoder and a decoder.
+    `kind` is the backend's name: `"transformers"`, `"seq2seq"`, or `"vision"`, with which the model's
+    processor comes, too.
 
     Raises:
         InputError: a path that does not exist or holds no model, or a device or dtype that cannot be.
         BackendError: the model is there but cannot be loaded.
     """
-    torch = require("torch", "transformers", _WHY)
-    transformers = require("transformers", "transformers", _WHY)
-    place = device_for(torch, device)
-    precision = dtype_for(torch, dtype, place)
-    given = model
-    if is_adapter(checked_source(model)):
-        if adapter is not None:
-            raise InputError(f"{model} is itself an adapter: give its base as model, or leave adapter out")
-        adapter, model = model, _base_of(Path(model))
-    elif adapter is not None and not is_adapter(adapter):
-        raise InputError(f"adapter {adapter!r} must be a folder that holds an adapter_config.json")
-    source = checked_source(model)
-    common = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with loading_errors(given), no_progress_bar():
+    place = placement(device, dtype, "transformers", "TransformersBackend")
+    base, added = _base_and_adapter(str(model), None if adapter is None else str(adapter))
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    with loading(base, model) as source:
+        processor = load_processor(source, **common) if kind == "vision" else None
         # An adapter may bring added tokens of its own.
-        brings = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-        processor = load_processor(source, **common) if sees else None
-        tokenizer = (
-            processor.tokenizer
-            if processor is not None
-            else transformers.AutoTokenizer.from_pretrained(
-                adapter if brings else source, **(common if not brings else {})
-            )
-        )
-        extra = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-        kind = _KINDS["vision" if sees else "seq2seq" if seq2seq else "transformers"]
-        network, report = getattr(transformers, kind.loader).from_pretrained(
-            source, dtype=precision, output_loading_info=True, **common, **extra
+        if processor is not None:
+            tokenizer = processor.tokenizer
+        elif added is not None and (Path(added) / "tokenizer_config.json").is_file():
+            tokenizer = pretrained("AutoTokenizer", added)
+        else:
+            tokenizer = pretrained("AutoTokenizer", source, **common)
+        loader, noun = _KINDS[kind]
+        network, report = pretrained(
+            loader, source, dtype=place.dtype, output_loading_info=True, **common, **attention
         )
         if report.get("missing_keys"):
             missing = sorted(report["missing_keys"])
             raise BackendError(
-                f"{given} is no {kind.noun}: it has no weights for {missing[0]} "
+                f"{model} is no {noun}: it has no weights for {missing[0]} "
                 f"(and {len(missing) - 1} more), which would be random numbers"
             )
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
-            if adapter is None:
+            if added is None:
                 raise BackendError(
-                    f"the tokenizer in {given} has {len(tokenizer)} tokens, but the model only knows "
+                    f"the tokenizer in {model} has {len(tokenizer)} tokens, but the model only knows "
                     f"{network.get_input_embeddings().weight.shape[0]}: they do not belong together"
                 )
             network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        if adapter is not None:
-            network = _adapted(network, adapter, merge_adapter)
-        network = network.to(place).eval().requires_grad_(False)
-    name = str(precision).removeprefix("torch.")
-    identity = f"{kind.backend}:{model_name(source, revision, network)}:{name}"
-    if adapter is not None:
+        if added is not None:
+            network = with_adapter(network, added, merge_adapter)
+        network = network.to(place.device).eval().requires_grad_(False)
+    identity = f"{kind}:{model_name(source, revision, network)}:{place.precision}"
+    if added is not None:
         how = "merged" if merge_adapter else "live"
-        identity += f"+{Path(adapter).name}@{folder_fingerprint(Path(adapter))}:{how}"
+        identity += f"+{Path(added).name}@{folder_fingerprint(Path(added))}:{how}"
     return LoadedModel(network, tokenizer, identity, context_of(network, tokenizer), processor)
 
 
-def is_adapter(folder: str) -> bool:
-    """Whether this is a folder with a LoRA adapter and no model of its own."""
-    path = Path(folder)
-    return (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
+def _base_and_adapter(model: str, adapter: str | None) -> tuple[str, str | None]:
+    if is_adapter(checked_source(model)):
+        if adapter is not None:
+            raise InputError(f"{model} is itself an adapter: give its base as model, or leave adapter out")
+        return base_of(Path(model)), model
+    if adapter is not None and not is_adapter(adapter):
+        raise InputError(f"adapter {adapter!r} must be a folder that holds an adapter_config.json")
+    return model, adapter
+
+
+def pretrained(kind: Any, source: str | Path, *, extra: str = "transformers", **options: Any) -> Any:
+    """What a class makes of a model's files: a model, a tokenizer, a processor or a configuration.
+
+    Args:
+        kind: the name of a class in `transformers`, or any class with `from_pretrained`.
+        source: a folder or hub name; `loading` gives it.
+        extra: the extra that brings `transformers`.
+        options: of `from_pretrained`.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+    """
+    if isinstance(kind, str):
+        kind = getattr(require("transformers", extra, "loading a model"), kind)
+    return kind.from_pretrained(source, **options)
+
+
+def load_processor(source: str, **common: Any) -> Any:
+    """The processor of a folder or hub name, also without torchvision.
+
+    `transformers` 5 falls back to image processors on Pillow by itself where torchvision is absent,
+    but refuses a processor that also takes videos (Qwen2-VL and later). Those are then loaded
+    without their video part.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+        BackendError: there is no image processor.
+    """
+    require("PIL", "vision", "VisionBackend")
+    try:
+        processor = pretrained("AutoProcessor", source, extra="vision", **common)
+    except (ImportError, AttributeError) as error:
+        if find_spec("torchvision") is not None:
+            raise
+        try:
+            processor = _without_video(source, **common)
+        except (ImportError, AttributeError, KeyError, TypeError) as second:
+            raise BackendError(
+                f"the processor of {source!r} needs torchvision: pip install torchvision ({error})"
+            ) from second
+    missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
+    if missing:
+        raise BackendError(
+            f"{source!r} is no model for images and text: it has no {' and no '.join(missing)}"
+        )
+    return processor
+
+
+def _without_video(source: str, **common: Any) -> Any:
+    mapping = require("transformers.models.auto.processing_auto", "vision", "VisionBackend").PROCESSOR_MAPPING
+    config = pretrained("AutoConfig", source, extra="vision", **common)
+    base = mapping[type(config)]
+    parts = [part for part in base.get_attributes() if "video" not in part]
+    kind = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: parts)})
+    return pretrained(kind, source, **common)
 
 
 def checked_source(model: str) -> str:
@@ -152,69 +199,21 @@ def checked_source(model: str) -> str:
     return model
 
 
-def _base_of(adapter: Path) -> str:
-    try:
-        base = json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{adapter}/adapter_config.json does not name its base model: {error!r}") from error
-    if not isinstance(base, str) or not base:
-        raise InputError(
-            f"{adapter}/adapter_config.json does not name its base model: give model and adapter"
-        )
-    return base
+@contextmanager
+def loading(model: str, asked_for: str | None = None) -> Iterator[str]:
+    """The checked folder or hub name of a model, to be loaded inside without a progress bar.
 
+    Args:
+        model: a folder or hub name.
+        asked_for: what messages call it; default: the same.
 
-def _adapted(network: Any, adapter: str, merge: bool) -> Any:
-    peft = require("peft", "transformers", "an adapter")
-    try:
-        adapted = peft.PeftModel.from_pretrained(network, adapter)
-    except (RuntimeError, ValueError) as error:
-        raise BackendError(f"adapter {adapter} does not fit the model: {_sentence(error)}") from error
-    if adapted.active_peft_config.is_prompt_learning:
-        raise InputError(f"adapter {adapter} learns prompts; only adapters of weights (LoRA) can be used")
-    # Live layers stay in the base model, which is used without the wrapper.
-    return adapted.merge_and_unload() if merge else adapted.get_base_model()
-
-
-def device_for(torch: Any, device: str | None) -> Any:
-    """The device; default: a GPU where there is one. `InputError` for one that is not here."""
-    if device is None:
-        mps = getattr(torch.backends, "mps", None)
-        device = "cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {device!r} cannot be used here: {_sentence(error)}") from error
-    return place
-
-
-def dtype_for(torch: Any, dtype: Any, place: Any) -> Any:
-    """The torch dtype; default: float32 on a CPU, else bfloat16. `InputError` for any other than three."""
-    if dtype is None:
-        return torch.float32 if place.type == "cpu" else torch.bfloat16
-    chosen = getattr(torch, dtype) if isinstance(dtype, str) and dtype in _PRECISIONS else dtype
-    if chosen not in [getattr(torch, name) for name in _PRECISIONS]:
-        raise InputError(f"dtype must be one of {', '.join(_PRECISIONS)}, but got {dtype!r}")
-    return chosen
-
-
-def context_of(network: Any, tokenizer: Any) -> int | None:
-    """The most tokens it reads, as its configuration or else its tokenizer says."""
-    config = network.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        if isinstance(getattr(config, name, None), int):
-            return int(getattr(config, name))
-    limit = int(tokenizer.model_max_length)
-    return limit if limit < 1 << 30 else None
-
-
-def model_name(source: str, revision: str | None, network: Any) -> str:
-    """What tells these weights from others: a folder's fingerprint, or a hub name's commit."""
-    folder = Path(source)
-    if folder.is_dir():
-        return f"{folder.resolve().name}@{folder_fingerprint(folder)}"
-    return f"{source}@{getattr(network.config, '_commit_hash', None) or revision or 'main'}"
+    Raises:
+        InputError: it can be neither.
+        BackendError: what failed inside, as one sentence.
+    """
+    source = checked_source(model)
+    with loading_errors(asked_for or model), no_progress_bar():
+        yield source
 
 
 @contextmanager
@@ -222,13 +221,13 @@ def loading_errors(model: str) -> Iterator[None]:
     """Every failure inside as one sentence that names the model."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
         if isinstance(error, LimRankError):
             raise
         hint = "" if Path(model).is_dir() else "; it is no folder here, and the hub could not give it"
         if _SENTENCEPIECE.search(str(error)) and find_spec("sentencepiece") is None:
             hint = "; its tokenizer is a SentencePiece file: pip install sentencepiece protobuf"
-        raise BackendError(f"model {model!r} cannot be loaded{hint}: {_sentence(error)}") from error
+        raise BackendError(f"model {model!r} cannot be loaded{hint}: {one_sentence(error)}") from error
 
 
 @contextmanager
@@ -244,6 +243,25 @@ def no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}…"
+def model_name(
+    source: str, revision: str | None = None, network: Any = None, *, recursive: bool = False
+) -> str:
+    """What tells these weights from others: a folder's fingerprint, or a hub name's commit.
+
+    `recursive` is for folders that keep parts of the model in subfolders.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return f"{folder.resolve().name}@{folder_fingerprint(folder, recursive=recursive)}"
+    commit = getattr(getattr(network, "config", None), "_commit_hash", None)
+    return f"{source}@{commit or revision or 'main'}"
+
+
+def context_of(network: Any, tokenizer: Any) -> int | None:
+    """The most tokens it reads, as its configuration or else its tokenizer says."""
+    config = network.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(getattr(config, name, None), int):
+            return int(getattr(config, name))
+    limit = int(tokenizer.model_max_length)
+    return limit if limit < 1 << 30 else None

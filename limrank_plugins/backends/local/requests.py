@@ -1,4 +1,4 @@
-"""What every backend that runs a model here does with its requests: prepare each, and read what came out."""
+"""Requests to a model on this machine: each is prepared, cut to fit, and gets its reply."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ R = TypeVar("R")
 P = TypeVar("P")
 
 
-def prepare_each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], dict[int, Reply]]:
+class Replies(dict[int, Reply]):
+    """Replies by the position of their request."""
+
+    def in_order(self) -> list[Reply]:
+        """All of them, in the order of the requests."""
+        return [self[position] for position in range(len(self))]
+
+
+def prepare_each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], Replies]:
     """Prepare each request. One that cannot be asked fails alone; if none can, that is raised.
 
     Raises:
         LimRankError: why the last one cannot be asked, if none can.
     """
     prepared: dict[int, P] = {}
-    replies: dict[int, Reply] = {}
+    replies = Replies()
     for i, request in enumerate(requests):
         try:
             prepared[i] = prepare(request)
@@ -74,6 +82,6 @@ def checked_length(max_length: int | None, context: int | None) -> int:
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """The tokens by which the model ends its answer; chat models have several."""
-    found = getattr(model.generation_config, "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(found if isinstance(found, list) else [found])}
+    own = getattr(model.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
     return frozenset(end for end in ends if end is not None)

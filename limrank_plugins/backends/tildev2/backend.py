@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
+from limrank_plugins.backends.local.requests import Replies
+from limrank_plugins.backends.local.shared_model import SharedModel
+from limrank_plugins.backends.protocols import Failed, Numbers, Reply, ScorePair
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.index import TILDEv2Index, weighed
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.sparse import Sparse, stacked
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, MissingExtra
 
@@ -55,116 +57,118 @@ class TILDEv2Backend:
         revision: str | None = None,
         batch_size: int = 32,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")
+        whole_number("batch_size", batch_size, least=1)
         self.model = model
         self.batch_size = batch_size
-        self._options = {"device": device, "dtype": dtype, "revision": revision}
-        self._expansion_name = expansion
-        self._top = top
-        self._lock = threading.Lock()
-        self._models: tuple[TILDEv2, Expansion | None] | None = None
-        self._why_not = ""
-        self._closed = False
-        self._index: TILDEv2Index | None = None
+
+        def load() -> _Models:
+            weigher = TILDEv2.load(model, device=device, dtype=dtype, revision=revision)
+            if expansion is None:
+                return weigher, None
+            return weigher, Expansion.load(expansion, top=top, device=device, dtype=dtype)
+
         if index is not None:
-            self._index = index if isinstance(index, TILDEv2Index) else TILDEv2Index.load(index)
-            self._identity = f"{self._index.identity}|{model}|{expansion}"
-            self._terms = self._index.terms
+            held = index if isinstance(index, TILDEv2Index) else TILDEv2Index.load(index)
+            weights = _PassageWeights(held, None, load, batch_size)
+            self.identity = f"{held.identity}|{model}|{expansion}"
+            self._terms = held.terms
         else:
-            self._models = self._load()
-            made, added = self._models
-            self._identity = f"{made.identity}|{None if added is None else added.identity}"
-            self._terms = made.terms
+            models = load()
+            weights = _PassageWeights(None, models, load, batch_size)
+            self.identity = f"{models[0].identity}|{None if models[1] is None else models[1].identity}"
+            self._terms = models[0].terms
+        self._model = SharedModel("this TILDEv2 backend", weights)
         # Looking up an answer in the store would take as long as looking it up here.
-        self.stored = self._index is None
+        self.stored = index is None
 
-    @property
-    def identity(self) -> str:
-        """What a score depends on: the index and what weighs passages that are not in it."""
-        return self._identity
-
-    def score_pairs(self, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
+    def score_pairs(self, requests: Sequence[ScorePair]) -> list[Reply]:
         """Answer each request with what the query's tokens weigh, or `Failed`; see `ScoresPairs`."""
-        with self._lock:
-            if self._closed:
-                raise BackendError("this TILDEv2 backend is closed; make a new one")
+        replies = Replies()
+        with self._model.turn() as weights:
             passages = list(dict.fromkeys(request.passage for request in requests))
-            known = dict(zip(passages, self._rows(passages), strict=True))
+            rows = dict(zip(passages, weights.rows(passages), strict=True))
             by_query: dict[str, list[int]] = {}
-            replies: list[Numbers | Failed] = [Failed("not scored")] * len(requests)
             for position, request in enumerate(requests):
-                found = known[request.passage]
-                if isinstance(found, Failed):
-                    replies[position] = found
+                row = rows[request.passage]
+                if isinstance(row, Failed):
+                    replies[position] = row
                 else:
                     by_query.setdefault(request.query, []).append(position)
             for query, positions in by_query.items():
-                self._score(query, positions, [known[requests[i].passage] for i in positions], replies)
-        return replies
+                tokens = self._terms.query(query)
+                by_place = [(i, rows[requests[i].passage]) for i in positions]
+                for i, score, cut in weights.scores(tokens, by_place):
+                    replies[i] = Numbers((float(score),), Usage(), cut)
+        return replies.in_order()
 
     def close(self) -> None:
         """Release models and index. May be called twice; scoring after it is a `BackendError`."""
-        with self._lock:
-            self._models = self._index = None
-            self._closed = True
+        self._model.close()
 
-    # ---- inside ---------------------------------------------------------------------------------
 
-    def _score(
-        self,
-        query: str,
-        positions: Sequence[int],
-        places: Sequence[int | tuple[Sparse, int] | Failed],
-        replies: list[Numbers | Failed],
+_Models = tuple[TILDEv2, Expansion | None]
+_Row = int | tuple[Sparse, int] | Failed
+"""A passage's row in the index; its own row and the tokens that were cut; or why there is neither."""
+
+
+class _PassageWeights:
+    """An index, and the models that weigh passages which are not in it."""
+
+    def __init__(
+        self, index: TILDEv2Index | None, models: _Models | None, load: Callable[[], _Models], batch_size: int
     ) -> None:
-        """All passages of one query at once: those in the index, then those weighed just now."""
-        tokens = self._terms.query(query)
-        inside = [(i, place) for i, place in zip(positions, places, strict=True) if isinstance(place, int)]
-        fresh = [(i, place) for i, place in zip(positions, places, strict=True) if isinstance(place, tuple)]
-        if inside and self._index is not None:
-            scores = self._index.rows.scores(tokens, [row for _, row in inside])
+        self.index = index
+        self.models = models
+        self._load = load
+        self._batch_size = batch_size
+        self._why_not = ""
+
+    def scores(
+        self, tokens: Sequence[int], rows: Sequence[tuple[int, _Row]]
+    ) -> Iterator[tuple[int, float, int]]:
+        """All passages of one query at once: those in the index, then those weighed just now.
+
+        Yields:
+            For each row what it came with, its score, and how many of its tokens were cut.
+        """
+        inside = [(i, row) for i, row in rows if isinstance(row, int)]
+        fresh = [(i, row) for i, row in rows if isinstance(row, tuple)]
+        if inside and self.index is not None:
+            scores = self.index.rows.scores(tokens, [row for _, row in inside])
             for (i, row), score in zip(inside, scores, strict=True):
-                replies[i] = Numbers((float(score),), Usage(), int(self._index.cut[row]))
+                yield i, score, int(self.index.cut[row])
         if fresh:
             scores = stacked([row for _, (row, _) in fresh]).scores(tokens, range(len(fresh)))
             for (i, (_, cut)), score in zip(fresh, scores, strict=True):
-                replies[i] = Numbers((float(score),), Usage(), cut)
+                yield i, score, cut
 
-    def _rows(self, passages: Sequence[str]) -> list[int | tuple[Sparse, int] | Failed]:
+    def rows(self, passages: Sequence[str]) -> list[_Row]:
         """Where each passage is in the index, or its own row, or why there is none."""
-        found: list[int | tuple[Sparse, int] | Failed | None] = [None] * len(passages)
-        if self._index is not None:
-            found = list(self._index.find(passages))
-        absent = [i for i, row in enumerate(found) if row is None]
-        if absent and self._models is None and not self._why_not:
+        rows: list[_Row | None] = [None] * len(passages)
+        if self.index is not None:
+            rows = list(self.index.find(passages))
+        absent = [i for i, row in enumerate(rows) if row is None]
+        if absent and self.models is None and not self._why_not:
             try:
-                self._models = self._load()
-                self._why_not = self._other_than_the_index(*self._models)
+                self.models = self._load()
+                self._why_not = self._other_than_the_index(*self.models)
             except (InputError, BackendError, MissingExtra) as error:
                 self._why_not = str(error)
-        if absent and self._models is not None and not self._why_not:
-            made = weighed([passages[i] for i in absent], *self._models, self.batch_size)
-            for i, one in zip(absent, made, strict=True):
-                found[i] = Failed(one) if isinstance(one, str) else one
+        if absent and self.models is not None and not self._why_not:
+            fresh = weighed([passages[i] for i in absent], *self.models, self._batch_size)
+            for i, row_or_reason in zip(absent, fresh, strict=True):
+                rows[i] = Failed(row_or_reason) if isinstance(row_or_reason, str) else row_or_reason
         reason = Failed(
             f"the passage is not in the index and cannot be weighed now ({self._why_not}): build the index "
             f"again with it (limrank expand), or give the model and expansion the index was built with"
         )
-        return [reason if row is None else row for row in found]
-
-    def _load(self) -> tuple[TILDEv2, Expansion | None]:
-        made = TILDEv2.load(self.model, **self._options)
-        if self._expansion_name is None:
-            return made, None
-        device, dtype = self._options["device"], self._options["dtype"]
-        return made, Expansion.load(self._expansion_name, top=self._top, device=device, dtype=dtype)
+        return [reason if row is None else row for row in rows]
 
     def _other_than_the_index(self, model: TILDEv2, expansion: Expansion | None) -> str:
         """Why weights made now would not be like those of the index; empty where they are."""
-        about = {} if self._index is None else self._index.about
-        given = {"model": model.identity, "expansion": None if expansion is None else expansion.identity}
-        for name, value in given.items():
-            if about.get(name) != value:
-                return f"the index was built with {name} {about.get(name)!r}, but given is {value!r}"
+        about = {} if self.index is None else self.index.about
+        identities = {"model": model.identity, "expansion": None if expansion is None else expansion.identity}
+        for name, identity in identities.items():
+            if about.get(name) != identity:
+                return f"the index was built with {name} {about.get(name)!r}, but given is {identity!r}"
         return ""

@@ -11,15 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, in_turn, longest
-from limrank_plugins.backends.local.loading import (
-    checked_source,
-    device_for,
-    dtype_for,
-    loading_errors,
-    model_name,
-    no_progress_bar,
-)
+from limrank_plugins.backends.local.loading import loading, model_name, pretrained
+from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.tildev2.model import TILDEv2
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "Expansion"
@@ -38,8 +33,7 @@ class Expansion:
     """
 
     def __init__(self, network: Any, *, top: int = 200, identity: str) -> None:
-        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-            raise InputError(f"top must be a whole number > 0, but got {top!r}")
+        whole_number("top", top, least=1)
         self._torch = require("torch", "transformers", _WHY)
         self._network = network
         self.top = top
@@ -61,19 +55,15 @@ class Expansion:
             InputError: a value that cannot be used.
             BackendError: the model cannot be read, or is no masked language model.
         """
-        torch = require("torch", "transformers", _WHY)
-        transformers = require("transformers", "transformers", _WHY)
-        place = device_for(torch, device)
-        precision = dtype_for(torch, "float32" if dtype is None else dtype, place)
-        source = checked_source(model)
-        with loading_errors(model), no_progress_bar():
-            network, report = transformers.BertForMaskedLM.from_pretrained(
-                source, revision=revision, dtype=precision, output_loading_info=True
+        place = placement(device, "float32" if dtype is None else dtype, "transformers", _WHY)
+        with loading(model) as source:
+            network, report = pretrained(
+                "BertForMaskedLM", source, revision=revision, dtype=place.dtype, output_loading_info=True
             )
             if report.get("missing_keys"):
                 missing = sorted(report["missing_keys"])[0]
                 raise BackendError(f"{model} is no TILDE: it has no weights for {missing}; give ielab/TILDE")
-        network = network.to(place).eval().requires_grad_(False)
+        network = network.to(place.device).eval().requires_grad_(False)
         return cls(network, top=top, identity=f"tilde:{model_name(source, revision, network)}")
 
     def expand(

@@ -18,13 +18,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.quantise import check_bits, largest_code, quantised
 from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.data import Document
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, read_array, whole_folder
 from limrank_plugins.segments import clean_text
 
@@ -161,9 +162,8 @@ class TILDEv2Index:
             raise corrupt(place / "indptr.npy", f"its rows must begin at 0, grow and end at {entries}")
         if (keys[1:, 0] < keys[:-1, 0]).any():
             raise corrupt(place / "keys.npy", "the passages' hashes must ascend")
-        transformers = require("transformers", "transformers", "TILDEv2Index")
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place / _TOKENIZER, local_files_only=True)
+            tokenizer = pretrained("AutoTokenizer", place / _TOKENIZER, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise corrupt(place / _TOKENIZER, error) from error
         rows = Sparse(indptr, indices, values, about["step"])

@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, in_turn, longest
-from limrank_plugins.backends.local.loading import (
-    checked_source,
-    device_for,
-    dtype_for,
-    loading_errors,
-    model_name,
-    no_progress_bar,
-)
+from limrank_plugins.backends.local.loading import loading, model_name, pretrained
+from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.weights import read_weights
 from limrank_plugins.backends.tildev2.terms import Terms
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import BackendError, require
 
 _WHY = "TILDEv2"
 MAX_TOKENS = 192
@@ -76,23 +71,19 @@ class TILDEv2:
         """
         torch = require("torch", "transformers", _WHY)
         transformers = require("transformers", "transformers", _WHY)
-        place = device_for(torch, device)
-        precision = dtype_for(torch, "float32" if dtype is None else dtype, place)
-        source = checked_source(model)
-        with loading_errors(model), no_progress_bar():
-            config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        place = placement(device, "float32" if dtype is None else dtype, "transformers", _WHY)
+        with loading(model) as source:
+            config = pretrained("AutoConfig", source, revision=revision)
             if config.model_type != "bert":
                 raise BackendError(f"{model} is a {config.model_type}, but TILDEv2 is made of a BERT")
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+            tokenizer = pretrained("AutoTokenizer", source, revision=revision)
             encoder = transformers.BertModel(config, add_pooling_layer=False)
             head = torch.nn.Linear(config.hidden_size, 1)
-            made = cls(encoder, head, tokenizer, identity="")
-            read = read_weights(source, revision)
-            _put(made.module, read, model)
-            made.module.to(place, precision).eval().requires_grad_(False)
-        name = str(precision).removeprefix("torch.")
-        made.identity = f"tildev2:{model_name(source, revision, encoder)}:{name}"
-        return made
+            identity = f"tildev2:{model_name(source, revision, encoder)}:{place.precision}"
+            loaded = cls(encoder, head, tokenizer, identity=identity)
+            _put(loaded.module, read_weights(source, revision), model)
+            loaded.module.to(place.device, place.dtype).eval().requires_grad_(False)
+        return loaded
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config, weights (safetensors) and tokenizer, so that `load` reads them."""
@@ -121,8 +112,7 @@ class TILDEv2:
 
     def weigh(self, rows: Sequence[EncoderInput], *, batch_size: int = 32) -> list[list[float]]:
         """What each token of each row weighs, at least 0. On a CPU each row is computed alone."""
-        if batch_size < 1:
-            raise InputError(f"batch_size must be a whole number > 0, but got {batch_size!r}")
+        whole_number("batch_size", batch_size, least=1)
         weights: list[list[float]] = [[] for _ in rows]
         place = self.module["tok_proj"].weight.device
         with self._torch.inference_mode():

@@ -201,7 +201,7 @@ def test_how_long_a_row_may_be(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_finite_is_a_failure(folder: Path) -> None:
     backend = CrossEncoderBackend(str(folder), device="cpu")
-    rows = backend._loaded[0].model.bert.embeddings.word_embeddings.weight
+    rows = backend._model.held[0].model.bert.embeddings.word_embeddings.weight
     with torch.no_grad():
         rows[backend._tokenizer.convert_tokens_to_ids("cat")] = float("nan")
     good, bad = backend.score_pairs([ScorePair("tea", "milk"), ScorePair("tea", "cat")])
@@ -238,7 +238,7 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number > 0, but got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1, but got 0"),
         ({"max_length": True}, "max_length must be"),
         ({"dtype": "int8"}, "dtype must be one of"),
         ({"device": "toaster"}, "device 'toaster' cannot be used"),
@@ -285,5 +285,5 @@ def test_closing(folder: Path) -> None:
     assert backend.score_pairs([]) == []
     backend.close()
     backend.close()
-    with pytest.raises(BackendError, match="is closed; make a new one"):
+    with pytest.raises(BackendError, match="is closed: make a new one"):
         backend.score_pairs([ScorePair("a", "b")])

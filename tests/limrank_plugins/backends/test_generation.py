@@ -69,8 +69,8 @@ def test_greedy_texts_equal_the_loop_in_every_grouping(folder: Path) -> None:
         "nothing shared": TransformersBackend(str(folder), share_prefix=False, batch_tokens=200),
         "padded": TransformersBackend(str(folder)),
     }
-    if variants["padded"]._network.label_rows:
-        variants["padded"]._network.slack = 3.0  # as on a GPU
+    if variants["padded"]._model.held.label_rows:
+        variants["padded"]._model.held.slack = 3.0  # as on a GPU
     for seed, other in enumerate(variants.values()):
         order = random.Random(seed).sample(range(len(requests)), len(requests))
         for i, reply in zip(order, other.generate([requests[i] for i in order]), strict=True):
@@ -138,7 +138,7 @@ def test_prefixes_are_shared_and_finished_rows_leave_at_once(qwen: Path) -> None
     def note(_module: Any, _args: Any, given: dict[str, Any]) -> None:
         seen.append(tuple(given["input_ids"].shape))
 
-    backend._network.decoder.register_forward_pre_hook(note, with_kwargs=True)
+    backend._model.held.decoder.register_forward_pre_hook(note, with_kwargs=True)
     replies = backend.generate([Generate(prompt, ("</think>",), 40, labels=LABELS) for prompt in PROMPTS])
     prompt = sum(reply.usage.prompt_tokens for reply in replies)
     shared = sum(reply.usage.shared_tokens for reply in replies)
@@ -162,7 +162,7 @@ def test_samples_of_one_prompt_compute_it_once(qwen: Path) -> None:
 def test_rows_held_stay_within_the_cache(qwen: Path) -> None:
     backend = TransformersBackend(str(qwen), cache_tokens=300)
     sizes: list[int] = []
-    backend._network.decoder.register_forward_pre_hook(
+    backend._model.held.decoder.register_forward_pre_hook(
         lambda _module, _args, given: sizes.append(given["input_ids"].shape[0]), with_kwargs=True
     )
     requests = [Generate(prompt, ("never",), 20) for prompt in PROMPTS]
@@ -191,7 +191,7 @@ def test_a_text_that_breaks_the_model_fails_alone(qwen: Path) -> None:
     requests = [Generate(prompt, ("</think>",), 10, labels=LABELS) for prompt in PROMPTS[:4]]
     healthy = backend.generate(requests)
     poison = tiny.tokenizer().convert_tokens_to_ids("Ġquite")
-    backend._network._model.get_input_embeddings().weight.data[poison] = float("nan")
+    backend._model.held._model.get_input_embeddings().weight.data[poison] = float("nan")
     bad = Generate(TEMPLATE.render(QUERIES[0], ["milk is quite true"]), ("</think>",), 10)
     replies = backend.generate([*requests[:2], bad, *requests[2:]])
     assert isinstance(replies[2], Failed)

@@ -33,7 +33,7 @@ def test_it_answers_as_the_loaded_one_and_follows_the_weights(tmp_path: Path, re
         model.get_input_embeddings().weight.add_(0.3)
     assert scores(live, "none") != before
     pointer = model.get_input_embeddings().weight.data_ptr()
-    assert live._network.decoder.embed_tokens.weight.data_ptr() == pointer
+    assert live._model.held.decoder.embed_tokens.weight.data_ptr() == pointer
 
 
 def test_live_adapters_are_asked(tmp_path: Path):

@@ -59,7 +59,7 @@ def counted() -> Iterator[Any]:
         def note(_module: Any, _args: Any, given: dict[str, Any]) -> None:
             seen.append(tuple(given["input_ids"].shape))
 
-        decoder = backend._network.decoder
+        decoder = backend._model.held.decoder
         hooks.append(decoder.register_forward_pre_hook(note, with_kwargs=True))
         return seen
 
@@ -78,7 +78,7 @@ def test_every_grouping_and_order_equals_plain_forward_passes(family: tuple[str,
     expected = [plain.probability(request) for request in REQUESTS]
     assert max(expected) - min(expected) > 0.2  # the model does tell them apart
     if name in ("mistral", "gemma2"):
-        assert whole._network._model.config.sliding_window < 20  # shorter than the shared prefix
+        assert whole._model.held._model.config.sliding_window < 20  # shorter than the shared prefix
 
     assert chances(whole.read_labels(REQUESTS)) == pytest.approx(expected, abs=1e-5)
     alone = [whole.read_labels([request])[0] for request in REQUESTS]
@@ -90,8 +90,8 @@ def test_every_grouping_and_order_equals_plain_forward_passes(family: tuple[str,
         TransformersBackend(str(folder), share_prefix=False),
         TransformersBackend(str(folder), attn_implementation="eager"),
     ]
-    variants[0]._network.exact = False  # as on a GPU: batched and padded
-    variants[0]._network.slack = 2.0 if variants[0]._network.label_rows else 0.0
+    variants[0]._model.held.exact = False  # as on a GPU: batched and padded
+    variants[0]._model.held.slack = 2.0 if variants[0]._model.held.label_rows else 0.0
     for seed, backend in enumerate(variants * 2):
         order = random.Random(seed).sample(range(len(REQUESTS)), len(REQUESTS))
         replies = backend.read_labels([REQUESTS[i] for i in order])
@@ -101,9 +101,9 @@ def test_every_grouping_and_order_equals_plain_forward_passes(family: tuple[str,
 def test_models_that_bend_their_logits_are_found_out(home: Path, qwen: Path) -> None:
     bent = TransformersBackend(str(tiny.build(home / "bent", "gemma2")))
     straight = TransformersBackend(str(tiny.build(home / "straight", "gemma2", final_logit_softcapping=None)))
-    assert not bent._network.label_rows
-    assert straight._network.label_rows
-    assert TransformersBackend(str(qwen))._network.label_rows
+    assert not bent._model.held.label_rows
+    assert straight._model.held.label_rows
+    assert TransformersBackend(str(qwen))._model.held.label_rows
 
 
 def test_models_that_remember_more_than_keys_share_nothing_and_still_answer(home: Path) -> None:
@@ -119,7 +119,7 @@ def test_models_that_remember_more_than_keys_share_nothing_and_still_answer(home
     with pytest.raises(InputError, match="give max_length"):
         TransformersBackend(str(folder))
     backend = TransformersBackend(str(folder), max_length=512)
-    assert not backend._network.shares
+    assert not backend._model.held.shares
     plain = Reference(folder, backend)
     expected = [plain.probability(request) for request in REQUESTS[:4]]
     assert chances(backend.read_labels(REQUESTS[:4])) == pytest.approx(expected, abs=1e-5)
@@ -172,7 +172,7 @@ def test_without_sharing_everything_is_computed(qwen: Path, counted: Any) -> Non
 def test_batches_stay_within_their_tokens_and_are_used(qwen: Path, counted: Any) -> None:
     same = [ask(QUERIES[0], f"{word} milk and tea") for word in ("acid", "yeast", "iron", "bread", "light")]
     backend = TransformersBackend(str(qwen), batch_tokens=150)
-    backend._network.exact = False  # as on a GPU
+    backend._model.held.exact = False  # as on a GPU
     lengths = {len(backend._encoder.encode(request.prompt).ids) for request in same}
     seen = counted(backend)
     backend.read_labels(same)
@@ -219,7 +219,7 @@ def test_a_document_that_breaks_the_model_fails_alone(qwen: Path) -> None:
     backend = TransformersBackend(str(qwen))
     healthy = chances(backend.read_labels(REQUESTS[:3]))
     poison = tiny.tokenizer().convert_tokens_to_ids("Ġquite")
-    backend._network._model.get_input_embeddings().weight.data[poison] = math.nan
+    backend._model.held._model.get_input_embeddings().weight.data[poison] = math.nan
     replies = backend.read_labels([*REQUESTS[:2], ask(QUERIES[0], "milk is quite true"), REQUESTS[2]])
     assert isinstance(replies[2], Failed)
     assert "not finite" in replies[2].reason

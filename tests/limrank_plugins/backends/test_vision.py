@@ -12,7 +12,8 @@ import torch
 import transformers
 
 from limrank_plugins import Document, Query, Reranker
-from limrank_plugins.backends.local.image_tokens import ImageTokenizer, decode, load_processor
+from limrank_plugins.backends.local.image_tokens import ImageTokenizer, decode
+from limrank_plugins.backends.local.loading import load_processor
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels
 from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import BackendError, InputError

@@ -213,7 +213,7 @@ def test_thoughts_and_their_verdicts(folder: Path):
     assert behind[1][-1:] == close, "what was written past the stop string is left out"
     for reply, ids in zip((stopped, odd), behind, strict=True):
         with torch.no_grad():
-            row = made._llm.network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            row = made._model.held.network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         true, false = made._encoder.label_ids(LABELS, "</think>")
         assert reply.reading.logits == pytest.approx((float(row[true]), float(row[false])), abs=1e-5)
     assert stopped.usage.generated_tokens == len(thought)

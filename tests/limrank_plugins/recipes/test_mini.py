@@ -88,7 +88,7 @@ def test_what_is_stored_is_not_computed_again(tmp_path: Path) -> None:
         second = again.rank(QUERY, PASSAGES)
         assert (second.usage.calls, second.usage.cached) == (0, 4)
         assert [(hit.id, hit.score) for hit in second] == [(hit.id, hit.score) for hit in first]
-        assert again.backend._loaded is None  # type: ignore[attr-defined]
+        assert again.backend._model.held is None  # type: ignore[attr-defined]
         other = Reranker("mini", store=store, dtype="bfloat16", device="cpu").rank(QUERY, PASSAGES)
         assert other.usage.calls == 4
 

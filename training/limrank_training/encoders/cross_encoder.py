@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, loading_errors, no_progress_bar
+from limrank_plugins.backends.local.loading import loading
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.negatives import NegativeSampler
@@ -109,8 +109,7 @@ def load(plan: Plan, tokenizer: Any) -> Any:
     """
     torch = require("torch", "training", "training")
     library = require("sentence_transformers", "training", "cross-encoders")
-    source = checked_source(plan.base)
-    with loading_errors(plan.base), no_progress_bar(), torch.random.fork_rng(devices=[]):
+    with loading(plan.base) as source, torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         model = library.CrossEncoder(
             source, num_labels=1, max_length=plan.cutoff, device="cpu", model_kwargs={"dtype": torch.float32}

@@ -8,7 +8,7 @@ from typing import Any
 
 from limrank_plugins.backends.gliclass.model import GLiClass
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors
-from limrank_plugins.backends.local.loading import checked_source, loading_errors
+from limrank_plugins.backends.local.loading import loading
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.errors import require
 
@@ -25,8 +25,8 @@ def gliclass_module(base: str, seed: int) -> Any:
         BackendError: it cannot be loaded.
     """
     torch = require("torch", "training", "training")
-    with loading_errors(base):
-        ours = "gliclass" in read_config(checked_source(base), None)
+    with loading(base) as source:
+        ours = "gliclass" in read_config(source, None)
     if ours:
         held = GLiClass.load(base, device="cpu", dtype="float32")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_plugins.backends.local.loading import checked_source, loading_errors, no_progress_bar
+from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.weights import read_config
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.errors import BackendError, require
@@ -48,24 +48,20 @@ def tildev2_module(base: str, seed: int) -> Any:
         BackendError: it cannot be loaded, or is no BERT.
     """
     torch = require("torch", "training", "training")
-    transformers = require("transformers", "training", "training")
-    source = checked_source(base)
-    with loading_errors(base), no_progress_bar():
+    with loading(base) as source:
         config = read_config(source, None)
         if config.get("architectures") == ["TILDEv2"]:
             held = TILDEv2.load(base, device="cpu", dtype="float32")
         else:
             if config.get("model_type") != "bert":
                 raise BackendError(f"{base} is a {config.get('model_type')}, but TILDEv2 is made of a BERT")
-            encoder = transformers.BertModel.from_pretrained(
-                source, add_pooling_layer=False, dtype=torch.float32
-            )
+            encoder = pretrained("BertModel", source, add_pooling_layer=False, dtype=torch.float32)
             head = torch.nn.Linear(encoder.config.hidden_size, 1)
             numbers = torch.Generator().manual_seed(seed)
             torch.nn.init.normal_(head.weight, std=0.02, generator=numbers)
             # A weight that is cut off at 0 gets no gradient: at first nearly none should be.
             torch.nn.init.ones_(head.bias)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+            tokenizer = pretrained("AutoTokenizer", source)
             held = TILDEv2(encoder, head, tokenizer, identity=f"tildev2:new on {base}")
     held.module.requires_grad_(True)
 

@@ -302,9 +302,9 @@ def test_pictures_are_refused_not_ignored(backend: GLiClassBackend, mode: str) -
 
 def test_logits_that_are_not_finite_are_a_failure(folder: Path) -> None:
     backend = GLiClassBackend(str(folder), device="cpu")
-    rows = backend._model.module["encoder"].embeddings.word_embeddings.weight  # type: ignore[union-attr]
+    rows = backend._model.held.module["encoder"].embeddings.word_embeddings.weight  # type: ignore[union-attr]
     with torch.no_grad():
-        rows[backend._model.tokenizer.convert_tokens_to_ids("cat")] = float("nan")  # type: ignore[union-attr]
+        rows[backend._model.held.tokenizer.convert_tokens_to_ids("cat")] = float("nan")  # type: ignore[union-attr]
     good, bad = backend.classify([Classify("tea", ("milk",)), Classify("cat", ("milk",))])
     assert isinstance(good, Numbers)
     assert isinstance(bad, Failed)
@@ -349,7 +349,7 @@ def test_released_weights_want_their_package(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number > 0, but got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1, but got 0"),
         ({"max_length": True}, "max_length must be"),
         ({"dtype": "int8"}, "dtype must be one of"),
     ],
@@ -387,5 +387,5 @@ def test_closing(folder: Path) -> None:
     assert backend.classify([]) == []
     backend.close()
     backend.close()
-    with pytest.raises(BackendError, match="is closed; make a new one"):
+    with pytest.raises(BackendError, match="is closed: make a new one"):
         backend.classify([Classify("a", ("b",))])

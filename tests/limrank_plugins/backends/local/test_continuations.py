@@ -79,8 +79,8 @@ def test_every_grouping_and_order_equals_plain_forward_passes(folder: Path) -> N
     expected = [plain(folder, *tokens_of(whole, request)) for request in REQUESTS]
     assert max(map(max, expected)) - min(map(min, expected)) > 1
     padded = TransformersBackend(str(folder))
-    padded._network.exact = False  # as on a GPU: batched and padded
-    padded._network.slack = 2.0 if padded._network.label_rows else 0.0
+    padded._model.held.exact = False  # as on a GPU: batched and padded
+    padded._model.held.slack = 2.0 if padded._model.held.label_rows else 0.0
     backends = [
         whole,
         padded,
@@ -97,7 +97,7 @@ def test_every_grouping_and_order_equals_plain_forward_passes(folder: Path) -> N
 def test_continuations_that_begin_alike_are_read_whole(place: Path) -> None:
     """On a GPU prompts are split behind all they have in common, but never inside a continuation."""
     backend = TransformersBackend(str(place))
-    backend._network.exact = False
+    backend._model.held.exact = False
     prompt = TEMPLATE.render("", [PASSAGES[0]])
     requests = [Likelihood(prompt, f" why does milk curdle in {word}") for word in ("tea", "gas", "tea")]
     for request, found in zip(requests, values(backend.likelihood(requests)), strict=True):
@@ -115,7 +115,7 @@ def test_the_vocabulary_in_pieces_is_the_vocabulary(
 
 def test_no_more_logits_than_needed_are_computed(qwen: TransformersBackend) -> None:
     rows: list[int] = []
-    hook = qwen._network._head.register_forward_hook(lambda _m, inputs, _o: rows.append(len(inputs[0])))
+    hook = qwen._model.held._head.register_forward_hook(lambda _m, inputs, _o: rows.append(len(inputs[0])))
     (reply,) = qwen.likelihood([Likelihood(TEMPLATE.render("", ["acid curdles milk " * 60]), " why milk")])
     hook.remove()
     assert isinstance(reply, Numbers)
@@ -184,7 +184,7 @@ def test_nothing_to_be_likely_and_nothing_before_it_are_errors(qwen: Transformer
 def test_what_is_no_number_fails_alone(place: Path) -> None:
     backend = TransformersBackend(str(place))
     poison = tiny.tokenizer().convert_tokens_to_ids("Ġquite")
-    backend._network._model.get_input_embeddings().weight.data[poison] = torch.nan
+    backend._model.held._model.get_input_embeddings().weight.data[poison] = torch.nan
     requests = [Likelihood(TEMPLATE.render("", [text]), " why") for text in ("milk is quite true", "acid")]
     replies = backend.likelihood(requests[:1])
     assert isinstance(replies[0], Failed)

@@ -88,7 +88,7 @@ def same(found: Sequence[Any], wanted: Sequence[Any], tolerance: float = 1e-6) -
 def test_it_equals_one_eager_pass_for_every_tail(home: Path, family: str, chunk: int) -> None:
     folder = home / family
     backend = TransformersBackend(str(folder), batch_tokens=chunk)
-    usual = backend._network.decoder.config._attn_implementation
+    usual = backend._model.held.decoder.config._attn_implementation
     request = asked("why does milk curdle", "N/A")
     (reply,) = backend.attend([request])
     assert isinstance(reply, Attended)
@@ -101,7 +101,7 @@ def test_it_equals_one_eager_pass_for_every_tail(home: Path, family: str, chunk:
     assert [backend._encoder.decode(span).strip() for span in spans] == DOCUMENTS
     assert [len(row) for row in reply.weights[0]] == [len(span) for span in spans]
     assert not same(reply.weights[0], reply.weights[1], 1e-4)
-    assert backend._network.decoder.config._attn_implementation == usual
+    assert backend._model.held.decoder.config._attn_implementation == usual
 
 
 def test_other_layouts(home: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_long_tail_in_pieces_equals_one_piece(home: Path, monkeypatch: pytest.
 
 def test_weights_are_probabilities(home: Path, qwen: TransformersBackend) -> None:
     (reply,) = qwen.attend([asked("why", "N/A")])
-    config = qwen._network.decoder.config
+    config = qwen._model.held.decoder.config
     for weights in reply.weights:
         assert all((row >= 0).all() for row in weights)
         total = sum(row.sum() for row in weights)
@@ -170,7 +170,7 @@ def test_no_more_than_one_layer_is_held_and_no_more_than_its_share(
             alive.append(weakref.ref(output[1]))
             sizes.append(output[1].numel())
 
-    modules = [m for m in backend._network.decoder.modules() if hasattr(m, "layer_idx")]
+    modules = [m for m in backend._model.held.decoder.modules() if hasattr(m, "layer_idx")]
     hooks = [module.register_forward_hook(note) for module in modules]
     (reply,) = backend.attend([asked("why " * 10, "N/A", documents=documents)])
     for hook in hooks:
@@ -276,15 +276,15 @@ def test_a_window_that_hides_documents_from_every_layer_is_an_error(home: Path) 
     backend = TransformersBackend(str(tiny.build(home / "window", "mistral")))
     with pytest.raises(BackendError, match="no layer of this model sees all documents"):
         backend.attend([asked("why", "N/A")])
-    assert backend._network.decoder.config._attn_implementation == "sdpa"
+    assert backend._model.held.decoder.config._attn_implementation == "sdpa"
 
 
 def test_attention_is_put_back_after_an_error(qwen: TransformersBackend) -> None:
     def explode(*_: Any) -> None:
         raise RuntimeError("out of memory")
 
-    hook = qwen._network.decoder.layers[-1].self_attn.register_forward_pre_hook(explode)
-    network = qwen._network
+    hook = qwen._model.held.decoder.layers[-1].self_attn.register_forward_pre_hook(explode)
+    network = qwen._model.held
     with pytest.raises(RuntimeError, match="out of memory"):
         document_attention._tail_attention(network, network.prefix([5, 6, 7]), [8, 9], 0)
     hook.remove()
@@ -306,7 +306,7 @@ def test_a_model_that_is_no_transformer_is_refused(home: Path) -> None:
 def test_what_is_no_number_fails_alone(home: Path) -> None:
     backend = TransformersBackend(str(home / "qwen2"))
     poison = tiny.tokenizer().convert_tokens_to_ids("Ġquite")
-    backend._network._model.get_input_embeddings().weight.data[poison] = torch.nan
+    backend._model.held._model.get_input_embeddings().weight.data[poison] = torch.nan
     replies = backend.attend([asked("why", documents=["milk is quite true"]), asked("why")])
     assert isinstance(replies[0], Failed)
     assert "not finite" in replies[0].reason

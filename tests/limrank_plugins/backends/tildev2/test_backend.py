@@ -77,10 +77,10 @@ def test_nothing_but_the_tokenizer_is_loaded_at_query_time(home: Path) -> None:
 
 def test_a_passage_that_is_not_there_is_weighed_if_the_model_is(home: Path) -> None:
     backend = TILDEv2Backend(str(home / "tildev2"), index=home / "plain", device="cpu")
-    assert backend._models is None
+    assert backend._model.held.models is None
     live = TILDEv2Backend(str(home / "tildev2"), device="cpu")
     assert scores(backend, [*TEXTS, NEW]) == scores(live, [*TEXTS, NEW])
-    assert backend._models is not None
+    assert backend._model.held.models is not None
 
 
 def test_without_its_model_a_new_passage_fails_with_the_fix(home: Path) -> None:
@@ -163,7 +163,7 @@ def test_threads_get_what_one_gets(home: Path) -> None:
 
 
 def test_bad_options_and_closing(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="batch_size must be a whole number > 0, but got 0"):
+    with pytest.raises(InputError, match="batch_size must be a whole number >= 1, but got 0"):
         TILDEv2Backend(index=home / "plain", batch_size=0)
     with pytest.raises(InputError, match="there is no index at"):
         TILDEv2Backend(index=tmp_path / "nowhere")
@@ -173,5 +173,5 @@ def test_bad_options_and_closing(home: Path, tmp_path: Path) -> None:
     assert backend.score_pairs([]) == []
     backend.close()
     backend.close()
-    with pytest.raises(BackendError, match="is closed; make a new one"):
+    with pytest.raises(BackendError, match="is closed: make a new one"):
         backend.score_pairs([ScorePair("a", "b")])

@@ -203,7 +203,7 @@ def test_expansions_of_another_vocabulary_are_refused(model: TILDEv2, tmp_path: 
     transformers.BertForMaskedLM(bert_config(vocab_size=40)).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="the expansion knows 40 tokens, but the model has"):
         Expansion.load(str(tmp_path)).expand([[7]], model)
-    with pytest.raises(InputError, match="top must be a whole number > 0, but got 0"):
+    with pytest.raises(InputError, match="top must be a whole number >= 1, but got 0"):
         Expansion.load(str(tmp_path), top=0)
     with pytest.raises(BackendError, match="is no TILDE: it has no weights for"):
         Expansion.load(str(cross_encoder(tmp_path / "ce")))

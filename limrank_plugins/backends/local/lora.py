@@ -1,0 +1,46 @@
+"""LoRA adapters: which model they belong to, and how they are put on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.errors import BackendError, InputError, one_sentence, require
+
+
+def is_adapter(folder: str) -> bool:
+    """Whether this is a folder with a LoRA adapter and no model of its own."""
+    path = Path(folder)
+    return (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
+
+
+def base_of(adapter: Path) -> str:
+    """The model that an adapter belongs to. `InputError` where it does not say."""
+    try:
+        base = json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{adapter}/adapter_config.json does not name its base model: {error!r}") from error
+    if not isinstance(base, str) or not base:
+        raise InputError(
+            f"{adapter}/adapter_config.json does not name its base model: give model and adapter"
+        )
+    return base
+
+
+def with_adapter(network: Any, adapter: str, merge: bool) -> Any:
+    """The model with the adapter's weights, added to its own or beside them (`merge=False`).
+
+    Raises:
+        InputError: the adapter is no LoRA.
+        BackendError: it does not fit the model.
+    """
+    peft = require("peft", "transformers", "an adapter")
+    try:
+        adapted = peft.PeftModel.from_pretrained(network, adapter)
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(f"adapter {adapter} does not fit the model: {one_sentence(error)}") from error
+    if adapted.active_peft_config.is_prompt_learning:
+        raise InputError(f"adapter {adapter} learns prompts; only adapters of weights (LoRA) can be used")
+    # Live layers stay in the base model, which is used without the wrapper.
+    return adapted.merge_and_unload() if merge else adapted.get_base_model()
