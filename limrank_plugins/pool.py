@@ -158,7 +158,7 @@ class _Pool(Generic[T]):
         if self.outcome.stopped is not None:
             raise OverBudget(self.outcome.stopped)
         method = getattr(request.backend, type(request.request).method)
-        if inspect.iscoroutinefunction(method):
+        if getattr(request.backend, "is_served", inspect.iscoroutinefunction(method)):
             kept: set[int] = set()
 
             def arrived(position: int, reply: Reply) -> None:
@@ -204,9 +204,13 @@ class _Batch:
             waiting, self._waiting = self._waiting, []
             requests = [request for request, _ in waiting]
             arrived, kept = self._replies.keeper(requests)
+            method = getattr(self._backend, self._method)
             asked = [request.request for request in requests]
             try:
-                replies = await asyncio.to_thread(ask, getattr(self._backend, self._method), asked, arrived)
+                if inspect.iscoroutinefunction(method):
+                    replies = await ask(method, asked, arrived)
+                else:
+                    replies = await asyncio.to_thread(ask, method, asked, arrived)
                 self._replies.keep_rest(requests, replies, kept)
             except BaseException as error:
                 for _, future in waiting:

@@ -151,6 +151,7 @@ class Metered:
         role: what the model is asked as, for the ledger.
         model: its name, for the ledger.
         concurrency: calls of a served model in flight at a time; a local model is asked in one batch.
+        identity: what keys its replies; default: the backend's own.
     """
 
     def __init__(
@@ -163,11 +164,13 @@ class Metered:
         role: str = "",
         model: str = "",
         concurrency: int = 16,
+        identity: str | None = None,
     ) -> None:
         if not isinstance(backend, Generates):
             raise InputError(f"backend {backend.name!r} cannot write, so there is nothing to be paid for")
         whole_number("concurrency", concurrency, least=1)
-        self.name, self.identity = backend.name, backend.identity
+        self.name = backend.name
+        self.identity = backend.identity if identity is None else identity
         self.backend: Any = backend
         self.price = price
         self._purse = purse if purse is not None else Purse()
@@ -182,7 +185,7 @@ class Metered:
             OverBudget: what is left does not pay for a request; those under way were finished and stored.
         """
         tell: Arrived = arrived if arrived is not None else lambda position, reply: None
-        if inspect.iscoroutinefunction(self.backend.generate):
+        if self.is_served:
             calls = [self._call(position, request, tell) for position, request in enumerate(requests)]
             replies = await asyncio.gather(*calls, return_exceptions=True)
         else:
@@ -192,6 +195,11 @@ class Metered:
         for problem in sorted(problems, key=lambda problem: isinstance(problem, OverBudget)):
             raise problem
         return [reply for reply in replies if not isinstance(reply, BaseException)]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether its model is asked call by call rather than in batches."""
+        return inspect.iscoroutinefunction(self.backend.generate)
 
     def close(self) -> None:
         """Release the model. May be called twice."""

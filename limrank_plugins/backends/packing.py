@@ -59,7 +59,8 @@ def _parts(request: Request) -> list[Any]:
     if isinstance(request, Generate):
         drawn = request.temperature > 0
         parts += [request.stop, request.max_tokens, request.temperature]
-        parts.append([request.top_p, request.seed, request.sample] if drawn else None)
+        repeated = [request.sample] if request.sample else None
+        parts.append([request.top_p, request.seed, request.sample] if drawn else repeated)
     return parts
 
 

@@ -55,9 +55,11 @@ class Generate:
         prompt: where to start.
         stop: writing ends when the text holds one of these; it is left out of the answer's text.
         max_tokens: the budget; at least 1.
-        temperature: 0 is greedy and ignores the three below.
+        temperature: 0 is greedy and ignores the next two.
         top_p: nucleus sampling.
-        seed, sample: which random draw this is; the same request always gives the same text.
+        seed: of the drawing.
+        sample: which draw this is; the same request always gives the same text. At temperature 0, where a
+            server may answer otherwise all the same, it asks again.
         labels: if writing ended at `stop`, the labels to read at the very next position, so that
             a verdict costs no second prompt. Empty: read nothing.
     """

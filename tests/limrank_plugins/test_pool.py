@@ -55,6 +55,15 @@ def test_a_local_model_gets_the_requests_of_all_programs_that_are_ready(tmp_path
     assert backend.batches == [12, 12, 12]
 
 
+def test_a_local_model_with_a_price_is_asked_in_batches_too(tmp_path: Path):
+    backend = ScriptedBackend(generate=lambda prompt: f"{prompt.text}!")
+    with Store(tmp_path / "s.sqlite") as store:
+        metered = Metered(backend, Price(1.0, 1.0), Purse(max_cost=1.0))
+        outcome = run_pool([program(metered, f"p{i}", 3) for i in range(12)], store, width=12)
+    assert len(outcome.results) == 12
+    assert backend.batches == [12, 12, 12]
+
+
 async def test_a_slow_reply_holds_up_its_own_program_alone(tmp_path: Path):
     gate, ends = asyncio.Event(), []
 
