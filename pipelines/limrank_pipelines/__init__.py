@@ -10,8 +10,8 @@ Example:
 
 from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
-from limrank_pipelines.reading import Citation, Reader, Reading
-from limrank_pipelines.rewriting import Rewriter, Rewritten, rewriter_names
+from limrank_pipelines.reader import Citation, Reader, Reading
+from limrank_pipelines.rewriter import Rewrite, Rewriter, rewriter_names
 
 __all__ = [
     "Answer",
@@ -21,7 +21,7 @@ __all__ = [
     "Reader",
     "Reading",
     "Rewriter",
-    "Rewritten",
+    "Rewrite",
     "StageFailure",
     "rewriter_names",
 ]

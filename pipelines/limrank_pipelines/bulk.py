@@ -45,7 +45,7 @@ class Partition(NamedTuple):
         return f"part-{self.number:05}.jsonl"
 
 
-class Done(NamedTuple):
+class PartitionResult(NamedTuple):
     """What became of one partition."""
 
     number: int
@@ -79,7 +79,7 @@ class Worker:
         self.plan = plan
         self.reranker = plan.make()
 
-    def work(self, partition: Partition) -> Done:
+    def work(self, partition: Partition) -> PartitionResult:
         """Rank one partition and write its file."""
         with self.plan.jobs.open("rb") as stream:
             stream.seek(partition.start)
@@ -97,7 +97,7 @@ class Worker:
                 failures += len(ranking.failures)
                 lines.append(clean_text(json.dumps(ranking_record(ranking), ensure_ascii=False)) + "\n")
         write_whole(self.plan.folder / partition.name, "".join(lines).encode("utf-8", "backslashreplace"))
-        return Done(partition.number, len(jobs), failures)
+        return PartitionResult(partition.number, len(jobs), failures)
 
 
 def parse_job(line: bytes, where: str) -> Job:
@@ -186,7 +186,7 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
     return found, digest.hexdigest()
 
 
-def todo(
+def missing_partitions(
     folder: Path, found: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
 ) -> list[Partition]:
     """The partitions that are not there yet; the folder is made and says whose it is.
@@ -227,7 +227,7 @@ def todo(
     return [partition for partition in found if not (folder / partition.name).is_file()]
 
 
-def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[Done]:
+def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[PartitionResult]:
     """Do the partitions in this process, one after the other."""
     if not left:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from limrank_pipelines.bulk import Done, Partition, Plan, Worker
+from limrank_pipelines.bulk import Partition, PartitionResult, Plan, Worker
 from limrank_plugins.errors import BackendError, InputError, require
 
 
@@ -23,7 +23,7 @@ class Actor:
         """Do them, one after the other."""
         rows = zip(*(batch[name].tolist() for name in Partition._fields), strict=True)
         done = [self.worker.work(Partition(*row)) for row in rows]
-        return {name: [getattr(one, name) for one in done] for name in Done._fields}
+        return {name: [getattr(one, name) for one in done] for name in PartitionResult._fields}
 
 
 def work_on_ray(
@@ -34,7 +34,7 @@ def work_on_ray(
     address: str | None = None,
     cpus: float = 1,
     gpus: float = 0,
-) -> Iterator[Done]:
+) -> Iterator[PartitionResult]:
     """Do the partitions on a Ray cluster, in whatever order they get done.
 
     Args:
@@ -79,7 +79,7 @@ def work_on_ray(
             num_gpus=gpus,
         )
         for row in found.iter_rows():
-            yield Done(*(int(row[name]) for name in Done._fields))
+            yield PartitionResult(*(int(row[name]) for name in PartitionResult._fields))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         raise BackendError(f"a worker failed: {str(cause).strip().splitlines()[-1]}") from error

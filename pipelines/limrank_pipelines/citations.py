@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"([0-9]{1,6})(?:\s{0,3}[–-]\s{0,3}([0-9]{1,6}))?")
 _SPACE_BEFORE = re.compile(r"[ \t]+(?=\x00)|\x00")
 
 
-class CitationsRead(NamedTuple):
+class CitedText(NamedTuple):
     """What a text cites.
 
     Attributes:
@@ -41,7 +41,7 @@ def neutral(text: str) -> str:
     return without_tags(CITED.sub(r"(\1)", text))
 
 
-def read_citations(text: str, size: int) -> CitationsRead:
+def read_citations(text: str, size: int) -> CitedText:
     """Read the citations of an answer from `size` passages. Any text gives a valid result."""
     cited: dict[int, None] = {}
     strangers = 0
@@ -55,7 +55,7 @@ def read_citations(text: str, size: int) -> CitationsRead:
         return "".join(f"[{number}]" for number in valid) or "\x00"
 
     marked = CITED.sub(written, text.replace("\x00", "\ufffd"))
-    return CitationsRead(_SPACE_BEFORE.sub("", marked), tuple(cited), strangers)
+    return CitedText(_SPACE_BEFORE.sub("", marked), tuple(cited), strangers)
 
 
 def _named(inside: str, size: int) -> Iterator[int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from limrank_pipelines import asking, bulking, sizing_command
+from limrank_pipelines.ask_command import ask
+from limrank_pipelines.bulk_command import bulk
+from limrank_pipelines.size_command import size
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
-    app.command("ask")(asking.ask)
-    app.command("bulk")(bulking.bulk)
-    app.command("size")(sizing_command.size)
+    app.command("ask")(ask)
+    app.command("bulk")(bulk)
+    app.command("size")(size)

@@ -12,15 +12,16 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
     check_model_kwargs,
 )
 
-from limrank_pipelines.haystack_writing import Late, component_as_dict, component_from, writer_arguments
+from limrank_pipelines.first_stage import FirstStage, Searcher
+from limrank_pipelines.haystack_models import component_as_dict, component_from, writer_arguments
 from limrank_pipelines.hybrid import HybridRetriever
-from limrank_pipelines.reading import Reader, Reading
-from limrank_pipelines.rewriting import Rewriter, Rewritten
-from limrank_pipelines.searching import FirstStage, Searcher
+from limrank_pipelines.reader import Reader, Reading
+from limrank_pipelines.rewriter import Rewrite, Rewriter
 from limrank_plugins import Document as Passage
 from limrank_plugins import driver
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.lazy import Lazy
 from limrank_plugins.retrievers import check_k, load_retriever
 
 
@@ -55,7 +56,7 @@ class LimRankFirstStage:
         self.index_path = index_path
         self.retriever = retriever
         self.top_k = check_k(top_k)
-        self._searcher = Late(lambda: Searcher(retriever if retriever is not None else _opened(index_path)))
+        self._lazy: Lazy[Searcher] = Lazy()
 
     def warm_up(self) -> None:
         """Open the index, if that is not done yet."""
@@ -81,6 +82,11 @@ class LimRankFirstStage:
         """`run` for async pipelines."""
         program = await asyncio.to_thread(self._program, query, top_k)
         return {"documents": _documents(await driver.arun(program))}
+
+    def _searcher(self) -> Searcher:
+        return self._lazy.get(
+            lambda: Searcher(self.retriever if self.retriever is not None else _open_index(self.index_path))
+        )
 
     def _program(self, query: str, top_k: int | None) -> driver.Addressed[list[list[Passage]]]:
         return self._searcher().searches([Query(query)], self.top_k if top_k is None else check_k(top_k))
@@ -125,9 +131,7 @@ class LimRankRewriter:
         self.api_base_url = api_base_url
         self.model_kwargs = model_kwargs
         self.rewriter_kwargs = rewriter_kwargs
-        self._rewriter = Late(
-            lambda: Rewriter(self.method, **writer_arguments(self), **(self.rewriter_kwargs or {}))
-        )
+        self._lazy: Lazy[Rewriter] = Lazy()
 
     def warm_up(self) -> None:
         """Load the model, if that is not done yet."""
@@ -140,8 +144,8 @@ class LimRankRewriter:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "LimRankRewriter":
         """The component that `to_dict` described."""
-        made: LimRankRewriter = component_from(cls, data)
-        return made
+        rewriter: LimRankRewriter = component_from(cls, data)
+        return rewriter
 
     @component.output_types(query=str, meta=dict[str, Any])
     def run(self, query: str) -> dict[str, Any]:
@@ -154,7 +158,10 @@ class LimRankRewriter:
         rewriter = await asyncio.to_thread(self._rewriter)
         return _searchable(await rewriter.arewrite(query))
 
-    def _made(self) -> Rewriter:
+    def _rewriter(self) -> Rewriter:
+        return self._lazy.get(self._build)
+
+    def _build(self) -> Rewriter:
         return Rewriter(self.method, **writer_arguments(self), **(self.rewriter_kwargs or {}))
 
 
@@ -203,7 +210,7 @@ class LimRankReader:
         self.reader_kwargs = reader_kwargs
         self.meta_fields_to_embed = ["title"] if meta_fields_to_embed is None else meta_fields_to_embed
         self.embedding_separator = embedding_separator
-        self._reader = Late(self._made)
+        self._lazy: Lazy[Reader] = Lazy()
 
     def warm_up(self) -> None:
         """Load the model, if that is not done yet."""
@@ -222,8 +229,8 @@ class LimRankReader:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "LimRankReader":
         """The component that `to_dict` described."""
-        made: LimRankReader = component_from(cls, data)
-        return made
+        reader: LimRankReader = component_from(cls, data)
+        return reader
 
     @component.output_types(answers=list[GeneratedAnswer], meta=dict[str, Any])
     def run(self, query: str, documents: list[Document]) -> dict[str, Any]:
@@ -242,7 +249,10 @@ class LimRankReader:
         reader = await asyncio.to_thread(self._reader)
         return _answered(query, documents, await reader.aread(query, self._passages(documents)))
 
-    def _made(self) -> Reader:
+    def _reader(self) -> Reader:
+        return self._lazy.get(self._build)
+
+    def _build(self) -> Reader:
         if self.reader is not None:
             return self.reader
         return Reader(**writer_arguments(self), **(self.reader_kwargs or {}))
@@ -260,7 +270,7 @@ class LimRankReader:
 # ---- what they share ----------------------------------------------------------------------------
 
 
-def _opened(index_path: str | None) -> FirstStage:
+def _open_index(index_path: str | None) -> FirstStage:
     assert index_path is not None
     if (Path(index_path) / "hybrid.json").is_file():
         return HybridRetriever.load(index_path)
@@ -279,20 +289,20 @@ def _documents(lists: list[list[Passage]]) -> list[Document]:
     ]
 
 
-def _searchable(rewritten: Rewritten) -> dict[str, Any]:
-    told = {"failure": rewritten.failure, "repairs": rewritten.repairs, "usage": asdict(rewritten.usage)}
-    return {"query": rewritten.query.text, "meta": told}
+def _searchable(rewrite: Rewrite) -> dict[str, Any]:
+    meta = {"failure": rewrite.failure, "repairs": rewrite.repairs, "usage": asdict(rewrite.usage)}
+    return {"query": rewrite.query.text, "meta": meta}
 
 
 def _answered(query: str, documents: list[Document], reading: Reading) -> dict[str, Any]:
-    told = {name: getattr(reading, name) for name in ("failure", "abstained", "repairs", "cut_tokens")}
-    meta = told | {"usage": asdict(reading.usage)}
+    names = ("failure", "abstained", "repairs", "cut_tokens")
+    meta = {name: getattr(reading, name) for name in names} | {"usage": asdict(reading.usage)}
     if reading.text is None:
         return {"answers": [], "meta": meta}
     cited = []
     for citation in reading.citations:
-        found = documents[citation.number - 1]
-        numbered = {**found.meta, "source_index": citation.number}
-        cited.append(Document(id=found.id, content=found.content, meta=numbered, score=found.score))
+        source = documents[citation.number - 1]
+        meta_numbered = {**source.meta, "source_index": citation.number}
+        cited.append(Document(id=source.id, content=source.content, meta=meta_numbered, score=source.score))
     answer = GeneratedAnswer(data=reading.text, query=query, documents=cited, meta=dict(meta))
     return {"answers": [answer], "meta": meta}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from limrank_pipelines.searching import Searches
+from limrank_pipelines.first_stage import Searches
 from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import InputError
 from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, whole_folder

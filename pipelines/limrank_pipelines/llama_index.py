@@ -22,9 +22,9 @@ from llama_index.core.types import RESPONSE_TEXT_TYPE
 from llama_index.postprocessor.limrank import LimRankRerank
 
 from limrank_pipelines.chats import ChatBackend, Messages
-from limrank_pipelines.reading import Reader, Reading
-from limrank_pipelines.rewriting import Rewriter
-from limrank_pipelines.searching import FirstStage, Searcher
+from limrank_pipelines.first_stage import FirstStage, Searcher
+from limrank_pipelines.reader import Reader, Reading
+from limrank_pipelines.rewriter import Rewriter
 from limrank_plugins import driver
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -67,7 +67,7 @@ def query_engine(
         given: dict[str, Any] = {"reranker": reranker, "top_n": top_n}
         cut = LimRankRerank(**given)
     else:
-        cut = Best(top_n=top_n)
+        cut = TopNodes(top_n=top_n)
     return RetrieverQueryEngine(
         retriever=RewritingRetriever(retriever, rewriter=rewriter, k=k),
         response_synthesizer=CitedSynthesizer(reader),
@@ -116,7 +116,7 @@ class RewritingRetriever(BaseRetriever):
         return self._ours.searches([Query(query_bundle.query_str)], self._k)
 
 
-class Best(BaseNodePostprocessor):
+class TopNodes(BaseNodePostprocessor):
     """Keeps the first `top_n` nodes, in their order."""
 
     top_n: int
@@ -166,15 +166,15 @@ class CitedSynthesizer(BaseSynthesizer):
     def _update_prompts(self, prompts_dict: dict[str, Any]) -> None:
         raise InputError("the wording is the reader's: Reader(template='mine.toml')")
 
-    def _said(self, reading: Reading) -> _Said:
-        said = _Said(self._empty_response if reading.text is None else reading.text)
+    def _said(self, reading: Reading) -> _AnswerText:
+        said = _AnswerText(self._empty_response if reading.text is None else reading.text)
         said.reading = reading
         return said
 
     def _prepare_response_output(
         self, response_str: RESPONSE_TEXT_TYPE | None, source_nodes: list[NodeWithScore]
     ) -> RESPONSE_TYPE:
-        if not isinstance(response_str, _Said):
+        if not isinstance(response_str, _AnswerText):
             return super()._prepare_response_output(response_str, source_nodes)
         reading = response_str.reading
         told = ("failure", "abstained", "repairs", "cut_tokens")
@@ -200,7 +200,7 @@ def llm_backend(llm: LLM) -> ChatBackend:
     return ChatBackend(llm.class_name(), say)
 
 
-class _Said(str):
+class _AnswerText(str):
     """An answer's text on its way through the base class, with the reading it comes from."""
 
     reading: Reading

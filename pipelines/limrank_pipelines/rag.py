@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from limrank_pipelines.reading import Citation, Reader, Reading
-from limrank_pipelines.rewriting import Rewriter, Rewritten
-from limrank_pipelines.searching import FirstStage, Searcher
+from limrank_pipelines.first_stage import FirstStage, Searcher
+from limrank_pipelines.reader import Citation, Reader, Reading
+from limrank_pipelines.rewriter import Rewrite, Rewriter
 from limrank_plugins import driver
 from limrank_plugins.data import Document, Query, Ranking, Usage, as_query
 from limrank_plugins.errors import InputError
@@ -51,7 +51,7 @@ class Answer:
     passages: tuple[Document, ...] = ()
     candidates: tuple[Document, ...] = ()
     ranking: Ranking | None = None
-    rewritten: Rewritten | None = None
+    rewritten: Rewrite | None = None
     abstained: bool = False
     timings: Mapping[str, float] = field(default_factory=dict)
     usage: Usage = Usage()
@@ -169,7 +169,7 @@ class RagPipeline:
             timings[stage] = (self._clock() - started) / len(queries)
             return done
 
-        rewritten: list[Rewritten] | None = None
+        rewritten: list[Rewrite] | None = None
         searched = list(queries)
         if self.rewriter is not None:
             rewriting = _Step(
@@ -218,7 +218,7 @@ def _answer(
     query: Query,
     candidates: Sequence[Document],
     passages: Sequence[Document],
-    rewritten: Rewritten | None,
+    rewritten: Rewrite | None,
     ranking: Ranking | None,
     reading: Reading | None,
     timings: Mapping[str, float],

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_pipelines.bulk import (
-    Done,
+    PartitionResult,
     Plan,
     job_line,
+    missing_partitions,
     parse_job,
     partitions,
-    todo,
     work_alone,
     write_jobs,
 )
@@ -45,9 +45,9 @@ def jobs_file(folder: Path, count: int = 7) -> Path:
     return folder / "jobs.jsonl"
 
 
-def done(jobs: Path, folder: Path, size: int, **settings: Any) -> list[Done]:
+def done(jobs: Path, folder: Path, size: int, **settings: Any) -> list[PartitionResult]:
     found, digest = partitions(jobs, size)
-    left = todo(folder, found, digest, size, settings)
+    left = missing_partitions(folder, found, digest, size, settings)
     return list(work_alone(Plan(jobs, folder, bulk_work.make, batch=settings.get("batch", 1)), left))
 
 
@@ -80,7 +80,7 @@ def test_a_rerun_computes_what_is_missing_and_makes_the_same_files(tmp_path: Pat
     assert list(before) == [f"part-0000{i}.jsonl" for i in range(4)]
     assert done(jobs, tmp_path / "out", 2) == []
     (tmp_path / "out" / "part-00002.jsonl").unlink()
-    assert done(jobs, tmp_path / "out", 2) == [Done(2, 2, 0)]
+    assert done(jobs, tmp_path / "out", 2) == [PartitionResult(2, 2, 0)]
     assert files(tmp_path / "out") == before
 
 
@@ -104,7 +104,7 @@ def test_nothing_of_a_partition_that_was_not_finished_is_there(tmp_path: Path):
         return reranker
 
     found, digest = partitions(jobs, 3)
-    left = todo(tmp_path / "out", found, digest, 3, {})
+    left = missing_partitions(tmp_path / "out", found, digest, 3, {})
     with pytest.raises(Stop):
         list(work_alone(Plan(jobs, tmp_path / "out", make), left))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["bulk.json", "part-00000.jsonl"]

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'limrank[ray]'")
 
-from limrank_pipelines.bulk import Plan, partitions, todo, work_alone, write_jobs
+from limrank_pipelines.bulk import Plan, missing_partitions, partitions, work_alone, write_jobs
 from limrank_pipelines.bulk_ray import work_on_ray
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import BackendError, InputError
@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def alone(jobs: Path, folder: Path) -> dict[str, bytes]:
     found, digest = partitions(jobs, 3)
-    left = todo(folder, found, digest, 3, {})
+    left = missing_partitions(folder, found, digest, 3, {})
     list(work_alone(Plan(jobs, folder, bulk_work.make), left))
     return files(folder)
 
@@ -55,7 +55,7 @@ def test_one_of_three_workers_is_killed_and_the_files_are_those_of_one_process(j
     out, seen = tmp_path / "ray", tmp_path / "seen"
     seen.mkdir()
     found, digest = partitions(jobs, 3)
-    left = todo(out, found, digest, 3, {})
+    left = missing_partitions(out, found, digest, 3, {})
     plan = Plan(jobs, out, partial(bulk_work.make, str(seen), True))
     done = list(work_on_ray(plan, left, workers=3))
     assert sorted(one.number for one in done) == list(range(12))
@@ -65,7 +65,7 @@ def test_one_of_three_workers_is_killed_and_the_files_are_those_of_one_process(j
     assert len(workers) >= 2, "several processes worked"
     assert files(out) == alone(jobs, tmp_path / "alone")
     # Nothing is left to do, and nobody is started for it.
-    assert list(work_on_ray(plan, todo(out, found, digest, 3, {}), workers=3)) == []
+    assert list(work_on_ray(plan, missing_partitions(out, found, digest, 3, {}), workers=3)) == []
 
 
 def test_a_rerun_after_everything_died_does_the_rest(jobs: Path, tmp_path: Path):
@@ -73,10 +73,10 @@ def test_a_rerun_after_everything_died_does_the_rest(jobs: Path, tmp_path: Path)
     out, seen = tmp_path / "ray", tmp_path / "seen"
     seen.mkdir()
     found, digest = partitions(jobs, 3)
-    todo(out, found, digest, 3, {})
+    missing_partitions(out, found, digest, 3, {})
     for name in list(expected)[1:8]:
         (out / name).write_bytes(expected[name])
-    left = todo(out, found, digest, 3, {})
+    left = missing_partitions(out, found, digest, 3, {})
     assert len(left) == 5
     done = list(work_on_ray(Plan(jobs, out, partial(bulk_work.make, str(seen))), left, workers=2))
     assert sorted(one.number for one in done) == sorted(partition.number for partition in left)
@@ -87,7 +87,7 @@ def test_a_rerun_after_everything_died_does_the_rest(jobs: Path, tmp_path: Path)
 
 def test_a_worker_that_cannot_start_says_why(jobs: Path, tmp_path: Path):
     found, digest = partitions(jobs, 3)
-    left = todo(tmp_path / "out", found, digest, 3, {})
+    left = missing_partitions(tmp_path / "out", found, digest, 3, {})
     with pytest.raises(BackendError, match="the model is not there"):
         list(work_on_ray(Plan(jobs, tmp_path / "out", bulk_work.fails), left, workers=1))
     with pytest.raises(InputError, match="workers"):

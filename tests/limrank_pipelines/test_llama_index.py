@@ -19,7 +19,7 @@ from scripts import passages_of
 
 from limrank_pipelines import RagPipeline, Reader
 from limrank_pipelines.chats import messages_of
-from limrank_pipelines.llama_index import Best, CitedSynthesizer, query_engine
+from limrank_pipelines.llama_index import CitedSynthesizer, TopNodes, query_engine
 from limrank_plugins import Document, ScriptedBackend, ScriptedFailure
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment
@@ -79,7 +79,7 @@ def test_frameworks_own_retriever_reranker_and_llm():
 def test_without_a_reranker_the_first_are_read():
     engine = query_engine(index(), reader=parts()["reader"], top_n=1)
     assert ids(engine.query(QUESTION)) == ["stand"]
-    assert Best(top_n=2).postprocess_nodes([], query_str="q") == []
+    assert TopNodes(top_n=2).postprocess_nodes([], query_str="q") == []
 
 
 def test_titles_and_meta_are_kept_but_read_once():

@@ -11,7 +11,7 @@ import pytest
 from rag_parts import CORPUS, QUESTION, index, parts, relevance
 from scripts import full_backend
 
-from limrank_pipelines import RagPipeline, Reader, Rewriter, hybrid, rag, reading
+from limrank_pipelines import RagPipeline, Reader, Rewriter, hybrid, rag, reader
 from limrank_plugins import (
     Document,
     Query,
@@ -41,7 +41,7 @@ def said(answers: Any) -> Any:
     ]
 
 
-@pytest.mark.parametrize("module", [rag, reading, hybrid])
+@pytest.mark.parametrize("module", [rag, reader, hybrid])
 def test_the_examples_in_the_documentation(module: Any):
     result = doctest.testmod(module)
     assert result.attempted > 0

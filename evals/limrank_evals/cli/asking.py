@@ -25,7 +25,7 @@ from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Set
 from limrank_evals.questions.questions_folder import job_name, open_folder
 from limrank_evals.questions.questions_report import write_reports
 from limrank_pipelines import RagPipeline, Rewriter
-from limrank_pipelines.asking import first_stage
+from limrank_pipelines.ask_command import first_stage
 from limrank_plugins import Reranker, __version__
 from limrank_plugins.cli import common
 from limrank_plugins.data import Document

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_pipelines.first_stage import Searches
 from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline
-from limrank_pipelines.reading import Reader
-from limrank_pipelines.rewriting import Rewriter
-from limrank_pipelines.searching import Searches
+from limrank_pipelines.reader import Reader
+from limrank_pipelines.rewriter import Rewriter
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions

@@ -11,7 +11,7 @@ import tiny
 from scripts import full_backend, passages_of
 
 from limrank_pipelines import Citation, Reader
-from limrank_pipelines.reading import ABSTENTION
+from limrank_pipelines.reader import ABSTENTION
 from limrank_plugins import AsyncScriptedBackend, Document, Query, ScriptedBackend, ScriptedFailure, Store
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.transformers import TransformersBackend

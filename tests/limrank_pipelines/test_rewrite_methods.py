@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_pipelines.methods import METHODS, Unusable, method_named, read_terms, read_text, wording
+from limrank_pipelines.rewrite_methods import (
+    METHODS,
+    UnusableCompletion,
+    read_terms,
+    read_text,
+    rewrite_method,
+    wording,
+)
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import parse_template
@@ -64,8 +71,8 @@ def test_terms(text: str, cut: bool, read: str):
     [
         ("", "wrote nothing"),
         (" \n", "wrote nothing"),
-        ("<think>It goes on and on", "only a thought"),
-        ("<think>A thought.</think>  ", "only a thought"),
+        ("<think>It goes on and on", "only reasoning"),
+        ("<think>A thought.</think>  ", "only reasoning"),
         ("I'm sorry, but I cannot help with that.", "refused"),
         ("I’m sorry", "refused"),
         ("<think>No.</think>\n\nI can't help you.", "refused"),
@@ -75,12 +82,12 @@ def test_terms(text: str, cut: bool, read: str):
     ],
 )
 def test_what_cannot_be_used_says_why(read, text: str, why: str):
-    with pytest.raises(Unusable, match=why):
+    with pytest.raises(UnusableCompletion, match=why):
         read(text, False)
 
 
 def test_a_sentence_is_no_list_of_terms():
-    with pytest.raises(Unusable, match="no list of terms"):
+    with pytest.raises(UnusableCompletion, match="no list of terms"):
         read_terms("The best passages would all talk about the acid that is in the tea", False)
 
 
@@ -108,7 +115,7 @@ nasty = st.lists(
 def test_any_text_is_read_or_refused_and_holds_no_marker(read, text: str, cut: bool):
     try:
         found = read(text, cut)
-    except Unusable:
+    except UnusableCompletion:
         return
     assert any(character.isalnum() for character in found)
     assert found == " ".join(found.split())
@@ -119,7 +126,7 @@ def test_any_text_is_read_or_refused_and_holds_no_marker(read, text: str, cut: b
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_has_its_wording(name: str):
-    method = method_named(name)
+    method = rewrite_method(name)
     template = method.template()
     assert template.chat
     assert template.source
@@ -137,4 +144,4 @@ def test_another_wording_comes_from_a_file(tmp_path):
         with pytest.raises(InputError):
             wording(METHODS["hyde"], bad)
     with pytest.raises(InputError, match="reasoning, hyde, keywords"):
-        method_named("hide")
+        rewrite_method("hide")

@@ -27,7 +27,7 @@ _LONGEST_TERM = 6
 _MOST_TERMS = 40
 
 
-class Unusable(Exception):
+class UnusableCompletion(Exception):
     """What was written is no rewriting; the message says why."""
 
 
@@ -61,14 +61,16 @@ def answer_of(text: str) -> str:
     """What was written behind a thought.
 
     Raises:
-        Unusable: nothing, the thought did not end, or the model refused.
+        UnusableCompletion: nothing, the thought did not end, or the model refused.
     """
     thought, answer = split_thought(text)
     answer = answer.strip()
     if not answer:
-        raise Unusable("the model wrote nothing" if thought is None else "the model wrote only a thought")
+        raise UnusableCompletion(
+            "the model wrote nothing" if thought is None else "the model wrote only reasoning"
+        )
     if _REFUSAL.match(answer):
-        raise Unusable(f"the model refused: {answer[:80]!r}")
+        raise UnusableCompletion(f"the model refused: {answer[:80]!r}")
     return answer
 
 
@@ -87,11 +89,11 @@ def read_text(text: str, cut: bool) -> str:
     """Prose, up to its last whole sentence with a word where the budget ended it.
 
     Raises:
-        Unusable: it holds no word.
+        UnusableCompletion: it holds no word.
     """
     answer = harmless(answer_of(text))
     if not has_word(answer):
-        raise Unusable(f"the model wrote no word: {answer[:80]!r}")
+        raise UnusableCompletion(f"the model wrote no word: {answer[:80]!r}")
     whole = cut_back(answer) if cut else answer
     return whole if has_word(whole) else answer
 
@@ -103,7 +105,7 @@ def read_terms(text: str, cut: bool) -> str:
     budget ended the list, its last entry may be half a word, so it is left out.
 
     Raises:
-        Unusable: there is no term.
+        UnusableCompletion: there is no term.
     """
     answer = _HEADING.sub("", answer_of(text))
     pieces = re.split(r"[,;\n]", answer)
@@ -115,7 +117,7 @@ def read_terms(text: str, cut: bool) -> str:
         if has_word(term) and len(term.split()) <= _LONGEST_TERM:
             found.setdefault(term.casefold(), term)
     if not found:
-        raise Unusable(f"the model wrote no list of terms: {answer[:80]!r}")
+        raise UnusableCompletion(f"the model wrote no list of terms: {answer[:80]!r}")
     return harmless(" ".join([*found.values()][:_MOST_TERMS]))
 
 
@@ -129,7 +131,7 @@ METHODS = {
 }
 
 
-def method_named(name: str) -> Method:
+def rewrite_method(name: str) -> Method:
     """The method of this name.
 
     Raises:

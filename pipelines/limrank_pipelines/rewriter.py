@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from limrank_pipelines.methods import METHODS, Method, Unusable, harmless, method_named, wording
+from limrank_pipelines.rewrite_methods import (
+    METHODS,
+    Method,
+    UnusableCompletion,
+    harmless,
+    rewrite_method,
+    wording,
+)
 from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
 from limrank_plugins import driver
 from limrank_plugins.backends.protocols import (
@@ -30,7 +37,7 @@ def rewriter_names() -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewrite:
     """A query before and after.
 
     Search with `query`; rerank and answer with `original`, which is what somebody wanted to know.
@@ -101,7 +108,7 @@ class Rewriter:
         store: Store | None = None,
         **options: Any,
     ) -> None:
-        self.method: Method = method_named(method)
+        self.method: Method = rewrite_method(method)
         self.template = wording(self.method, template)
         self.samples = whole("samples", samples, self.method.samples, least=1)
         self.repeat = whole("repeat", repeat, self.method.repeat, least=0)
@@ -117,7 +124,7 @@ class Rewriter:
         """The query to search with."""
         return self.rewrite(query).query
 
-    def rewrite(self, query: str | Query) -> Rewritten:
+    def rewrite(self, query: str | Query) -> Rewrite:
         """Rewrite one query.
 
         Raises:
@@ -125,16 +132,16 @@ class Rewriter:
         """
         return self.rewrite_many([query])[0]
 
-    async def arewrite(self, query: str | Query) -> Rewritten:
+    async def arewrite(self, query: str | Query) -> Rewrite:
         """`rewrite` for async code: nothing blocks the event loop."""
         return (await self.arewrite_many([query]))[0]
 
-    def rewrite_many(self, queries: Iterable[str | Query]) -> list[Rewritten]:
+    def rewrite_many(self, queries: Iterable[str | Query]) -> list[Rewrite]:
         """Rewrite many queries in one batch, in their order."""
         asked = [as_query(query) for query in queries]
         return driver.run(driver.on(self.backend, self._program(asked)), self.store)
 
-    async def arewrite_many(self, queries: Iterable[str | Query]) -> list[Rewritten]:
+    async def arewrite_many(self, queries: Iterable[str | Query]) -> list[Rewrite]:
         """`rewrite_many` for async code."""
         asked = [as_query(query) for query in queries]
         return await driver.arun(driver.on(self.backend, self._program(asked)), self.store)
@@ -152,7 +159,7 @@ class Rewriter:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _program(self, queries: list[Query]) -> Program[list[Rewritten]]:
+    def _program(self, queries: list[Query]) -> Program[list[Rewrite]]:
         if not queries:
             return []
         replies = yield [request for query in queries for request in self._requests(query)]
@@ -176,23 +183,23 @@ class Rewriter:
             for sample in range(self.samples)
         ]
 
-    def _rewritten(self, query: Query, replies: list[Reply]) -> Rewritten:
+    def _rewritten(self, query: Query, replies: list[Reply]) -> Rewrite:
         usage, passages, problems = Usage(), [], []
         for reply in replies:
             usage = usage + reply.usage
             try:
                 passages.append(self._read(reply))
-            except Unusable as problem:
+            except UnusableCompletion as problem:
                 problems.append(str(problem))
         if not passages:
-            return Rewritten(query, query, failure=problems[0], usage=usage)
+            return Rewrite(query, query, failure=problems[0], usage=usage)
         # Once more together: the end of one and the beginning of the next must not make a marker.
         text = " ".join([*[query.text] * self.repeat, harmless(" ".join(passages))])
-        return Rewritten(query, replace(query, text=text), tuple(passages), None, len(problems), usage)
+        return Rewrite(query, replace(query, text=text), tuple(passages), None, len(problems), usage)
 
     def _read(self, reply: Reply) -> str:
         if isinstance(reply, Failed):
-            raise Unusable(reply.reason)
+            raise UnusableCompletion(reply.reason)
         if not isinstance(reply, Generated):
             raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
         return self.method.read(reply.text, reply.finish == "length")

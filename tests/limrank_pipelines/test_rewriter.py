@@ -12,7 +12,7 @@ import tiny
 from scripts import full_backend, logits, passage_of
 
 import limrank_pipelines
-from limrank_pipelines import Rewriter, Rewritten, rewriter_names
+from limrank_pipelines import Rewrite, Rewriter, rewriter_names
 from limrank_plugins import (
     AsyncScriptedBackend,
     Query,
@@ -144,7 +144,7 @@ def test_many_are_one_batch_and_as_one_at_a_time_and_as_async(method: str, async
     later = asyncio.run(made.arewrite_many(queries))
     assert asyncio.run(made.arewrite("a")).query == together[0].query
 
-    def said(found: list[Rewritten]) -> list[Any]:
+    def said(found: list[Rewrite]) -> list[Any]:
         return [(one.original, one.query, one.passages, one.failure, one.usage.calls) for one in found]
 
     assert said(together) == said(alone) == said(later)

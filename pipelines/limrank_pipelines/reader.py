@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from limrank_pipelines.citations import CitationsRead, neutral, read_citations
+from limrank_pipelines.citations import CitedText, neutral, read_citations
 from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
 from limrank_plugins import driver
 from limrank_plugins.backends.protocols import (
@@ -220,10 +220,10 @@ def _answer(reply: Reply, documents: Sequence[Document]) -> Reading:
     if not isinstance(reply, Generated):
         raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
     thought, answer = split_thought(reply.text)
-    found: CitationsRead = read_citations(answer.strip(), len(documents))
+    found: CitedText = read_citations(answer.strip(), len(documents))
     cut = int(reply.finish == "length")
     if not found.text:
-        failure = "the model wrote nothing" if thought is None else "the model wrote only a thought"
+        failure = "the model wrote nothing" if thought is None else "the model wrote only reasoning"
         return Reading(None, failure=failure, cut_tokens=reply.cut_tokens, usage=reply.usage)
     abstained = not found.numbers and found.text.rstrip(".").casefold() == ABSTENTION.rstrip(".").casefold()
     return Reading(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from limrank_pipelines.bulk import Plan, partitions, todo, work_alone, write_jobs
+from limrank_pipelines.bulk import Plan, missing_partitions, partitions, work_alone, write_jobs
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.grouped import grouped
 from limrank_plugins.cli.reranking import USUAL, RerankerOptions
@@ -62,7 +62,7 @@ def bulk(
     load_recipe(given["recipe"])  # a name that is wrong is told here, not by every worker
     source = _jobs(jobs, queries, corpus, run, k, output)
     found, digest = partitions(source, size)
-    left = todo(output, found, digest, size, given | {"top_n": top_n, "batch": batch})
+    left = missing_partitions(output, found, digest, size, given | {"top_n": top_n, "batch": batch})
     plan = Plan(source.resolve(), output.resolve(), partial(Reranker, **given), batch, top_n)
     if workers:
         from limrank_pipelines.bulk_ray import work_on_ray
