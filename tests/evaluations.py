@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limrank_evals.comparison import compare
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
-from limrank_evals.runs import rows_of
-from limrank_evals.scoring import Scored, score
+from limrank_evals.runs import run_lines_of
+from limrank_evals.scoring import RunScores, score
 from limrank_plugins import samples
 from limrank_plugins.data import Document, Query
 
@@ -32,14 +32,14 @@ def evaluation(
     systems: tuple[str, str] = ("bm25s", "limrank"),
     comparable: bool = True,
     **more: Any,
-) -> Evaluated:
+) -> SplitEvaluation:
     """`after` has for every query its hits, best first, as dictionaries with `id` and what else is known."""
     qrels, excluded = benchmark.qrels, benchmark.excluded
     setting = {"first_stage": systems[0], "queries": "original", "depth": 100, "qrels": benchmark.variant}
     before = score(_rows(first), qrels, measures, excluded=excluded, resamples=RESAMPLES)
     results = [_result(benchmark, systems[0], before, setting)]
     if after is None:
-        return Evaluated(benchmark, tuple(measures), before, None, (), {}, tuple(results), **more)
+        return SplitEvaluation(benchmark, tuple(measures), before, None, (), {}, tuple(results), **more)
     records = [
         {
             "query_id": query.id,
@@ -55,7 +55,7 @@ def evaluation(
     lists = {record["query_id"]: [hit["id"] for hit in record["hits"]] for record in records}
     last = score(_rows(lists), qrels, measures, excluded=excluded, ties="rank", resamples=RESAMPLES)
     results.append(_result(benchmark, systems[1], last, setting, recipe="limrank", model="limrank-7b"))
-    return Evaluated(
+    return SplitEvaluation(
         benchmark,
         tuple(measures),
         before,
@@ -68,7 +68,7 @@ def evaluation(
     )
 
 
-def sample_evaluation(kind: str = "daily", **more: Any) -> Evaluated:
+def sample_evaluation(kind: str = "daily", **more: Any) -> SplitEvaluation:
     """The shipped sample's queries of one kind; the reranker's scores and traces are made up from grades."""
     rows = [row for row in samples.query_rows() if row["kind"] == kind]
     texts = samples.documents()
@@ -106,7 +106,7 @@ def sample_evaluation(kind: str = "daily", **more: Any) -> Evaluated:
     return evaluation(benchmark, first, after, **more)
 
 
-def hostile() -> Evaluated:
+def hostile() -> SplitEvaluation:
     """The hostile text wherever a benchmark, a model or a user can put one."""
     queries = (Query(HOSTILE, f"q{HOSTILE}", HOSTILE), Query("plain", "q1"))
     documents = (Document(HOSTILE, f"d{HOSTILE}", HOSTILE), Document("plain", "d1"))
@@ -142,7 +142,7 @@ def hash_of(first: str, second: str, modulus: int) -> int:
     return value % modulus
 
 
-def bright(split: str, **more: Any) -> Evaluated:
+def bright(split: str, **more: Any) -> SplitEvaluation:
     """Three queries of one task of BRIGHT: one wins, one loses, one has nothing relevant and a failure."""
     queries = tuple(Query(f"{split} {n}?", f"{n}") for n in range(3))
     documents = tuple(Document(f"about {n}", f"d{n}") for n in range(4))
@@ -158,7 +158,7 @@ def bright(split: str, **more: Any) -> Evaluated:
     )
 
 
-def large(queries: int, depth: int, text: str) -> Evaluated:
+def large(queries: int, depth: int, text: str) -> SplitEvaluation:
     """Many queries with long lists; every query has two relevant documents, one of them far down."""
     names = [f"q{number}" for number in range(queries)]
     documents = tuple(Document(f"{text} {number}", f"d{number}") for number in range(depth * 3))
@@ -181,7 +181,7 @@ def large(queries: int, depth: int, text: str) -> Evaluated:
 
 
 def _rows(lists: Lists) -> Any:
-    return rows_of(
+    return run_lines_of(
         {
             query: {d: float(len(found) - place) for place, d in enumerate(found)}
             for query, found in lists.items()
@@ -190,7 +190,7 @@ def _rows(lists: Lists) -> Any:
 
 
 def _result(
-    benchmark: Benchmark, system: str, scored: Scored, setting: dict[str, Any], **more: str
+    benchmark: Benchmark, system: str, scored: RunScores, setting: dict[str, Any], **more: str
 ) -> Result:
     return Result(
         system,

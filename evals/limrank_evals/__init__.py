@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limrank_evals.evaluation.evaluated import Evaluated as Evaluated
-    from limrank_evals.evaluation.evaluating import evaluate as evaluate
+    from limrank_evals.evaluation.evaluator import evaluate as evaluate
+    from limrank_evals.evaluation.split_evaluation import SplitEvaluation as SplitEvaluation
     from limrank_evals.loaders.benchmark import Benchmark as Benchmark
-    from limrank_evals.tasks import Part as Part
+    from limrank_evals.splits import Split as Split
     from limrank_evals.tasks import load_task as load_task
 
 # Imported when they are asked for: scoring a run needs none of the reranker.
 _WHERE = {
     "Benchmark": "limrank_evals.loaders.benchmark",
-    "Evaluated": "limrank_evals.evaluation.evaluated",
-    "Part": "limrank_evals.tasks",
-    "evaluate": "limrank_evals.evaluation.evaluating",
+    "SplitEvaluation": "limrank_evals.evaluation.split_evaluation",
+    "Split": "limrank_evals.splits",
+    "evaluate": "limrank_evals.evaluation.evaluator",
     "load_task": "limrank_evals.tasks",
 }
 __all__ = sorted(_WHERE)

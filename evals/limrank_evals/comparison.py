@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from limrank_evals.measures import Measured
+from limrank_evals.measures import Measurement
 from limrank_evals.stats import (
     Interval,
     Record,
@@ -115,7 +115,7 @@ class Comparison:
 
 
 def compare(
-    first: Measured, second: Measured, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    first: Measurement, second: Measurement, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Comparison]:
     """Compare two runs measured on the same judgements, by measure.
 

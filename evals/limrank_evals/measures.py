@@ -65,7 +65,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """What was measured.
 
     Attributes:
@@ -91,7 +91,7 @@ def measure(
     *,
     changed: Mapping[str, Sequence[str]] | None = None,
     own: Mapping[str, OwnMeasure] | None = None,
-) -> Measured:
+) -> Measurement:
     """Measure rankings against judgements.
 
     Args:
@@ -130,7 +130,7 @@ def measure(
         if followed.left_out:
             warnings.append(f"{_some(followed.left_out)} not answered on both sides: p-MRR leaves them out")
         per_query[name] = dict(followed.per_query)
-    return Measured(per_query, covered, tuple(warnings))
+    return Measurement(per_query, covered, tuple(warnings))
 
 
 def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> Coverage:

@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from limrank_evals.runs import Rows
+from limrank_evals.runs import RunLines
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
 
-Split = tuple[str, str, str]
+SplitKey = tuple[str, str, str]
 """Task, subset and split."""
 
 
@@ -63,7 +63,7 @@ class MtebReranker:
         *,
         name: str | None = None,
         first_stage: str = "",
-        priors: Rows | None = None,
+        priors: RunLines | None = None,
         batch: int = 1,
         modalities: Sequence[str] = ("text",),
     ) -> None:
@@ -76,7 +76,7 @@ class MtebReranker:
         self.first_stage = first_stage
         self.batch = batch
         self.modalities = tuple(modalities)
-        self.records: dict[Split, list[dict[str, Any]]] = {}
+        self.records: dict[SplitKey, list[dict[str, Any]]] = {}
         self._priors = {
             query: {row.document_id: row.score for row in rows} for query, rows in (priors or {}).items()
         }

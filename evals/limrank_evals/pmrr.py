@@ -27,7 +27,7 @@ ORIGINAL, CHANGED = "-og", "-changed"
 
 
 @dataclass(frozen=True, slots=True)
-class FollowedChange:
+class InstructionFollowing:
     """p-MRR of a run.
 
     Attributes:
@@ -41,7 +41,7 @@ class FollowedChange:
     left_out: tuple[str, ...] = ()
 
 
-def p_mrr(ranked: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]]) -> FollowedChange:
+def p_mrr(ranked: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]]) -> InstructionFollowing:
     """p-MRR of rankings of `{id}-og` and `{id}-changed`.
 
     Args:
@@ -68,7 +68,7 @@ def p_mrr(ranked: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[st
         ]
         per_query[query] = sum(moved) / len(moved)
     mean = sum(per_query.values()) / len(per_query) if per_query else None
-    return FollowedChange(mean, per_query, tuple(left_out))
+    return InstructionFollowing(mean, per_query, tuple(left_out))
 
 
 def moved_by(before: int, after: int) -> float:

@@ -36,7 +36,7 @@ Ranked = dict[str, list[str]]
 """For every query its documents, best first."""
 
 
-class Row(NamedTuple):
+class RunLine(NamedTuple):
     """One line of a run: a document, its score (higher is better) and its rank as the file has it."""
 
     document_id: str
@@ -44,11 +44,13 @@ class Row(NamedTuple):
     rank: float
 
 
-Rows = dict[str, list[Row]]
+RunLines = dict[str, list[RunLine]]
 """For every query the lines of a run."""
 
 
-def read_rows(path: str | os.PathLike[str], *, subset: str | None = None, split: str | None = None) -> Rows:
+def read_run_lines(
+    path: str | os.PathLike[str], *, subset: str | None = None, split: str | None = None
+) -> RunLines:
     """A run from a TREC file, from what `limrank rerank -o x.jsonl` writes, or from a score file.
 
     A score file is `.json`, `{query: {document: score}}`, as BRIGHT (`score.json`) and mteb
@@ -67,32 +69,32 @@ def read_rows(path: str | os.PathLike[str], *, subset: str | None = None, split:
         return _read_scores(path, subset, split)
     if subset is not None or split is not None:
         raise InputError(f"{path} has no subsets and splits: only mteb's predictions (.json) have")
-    rows: Rows = {}
+    rows: RunLines = {}
     seen: dict[str, set[str]] = {}
     for where, query, document, rank, score in run_rows(path):
         known = seen.setdefault(query, set())
         if document in known:
             raise InputError(f"{where}: document {document!r} is there twice for query {query!r}")
         known.add(document)
-        rows.setdefault(query, []).append(Row(document, score, rank))
+        rows.setdefault(query, []).append(RunLine(document, score, rank))
     if not rows:
         raise InputError(f"{path} is an empty run: it ranks no document")
     return rows
 
 
-def rows_of(run: Mapping[str, Mapping[str, float]]) -> Rows:
+def run_lines_of(run: Mapping[str, Mapping[str, float]]) -> RunLines:
     """A run held in memory as `{query: {document: score}}`; its ranks are the places it gives by itself."""
     for query, found in run.items():
         for document, score in found.items():
             if not math.isfinite(score):
                 raise InputError(f"the score of document {document!r} for query {query!r} is {score}")
     return {
-        query: [Row(document, score, place) for place, (document, score) in enumerate(found.items(), 1)]
+        query: [RunLine(document, score, place) for place, (document, score) in enumerate(found.items(), 1)]
         for query, found in run.items()
     }
 
 
-def arranged(rows: Rows, ties: TieRule = "trec_eval", first_stage: Ranked | None = None) -> Ranked:
+def arranged(rows: RunLines, ties: TieRule = "trec_eval", first_stage: Ranked | None = None) -> Ranked:
     """Every query's documents, best first.
 
     Args:
@@ -116,7 +118,7 @@ def arranged(rows: Rows, ties: TieRule = "trec_eval", first_stage: Ranked | None
     }
 
 
-def tied(rows: Rows) -> int:
+def tied(rows: RunLines) -> int:
     """How many documents of a run share their score, in single precision, with another of their query."""
     return sum(
         count
@@ -139,7 +141,7 @@ def check_ranked(ranked: Mapping[str, Sequence[str]]) -> None:
         check_unique(found, f"document of query {query!r}")
 
 
-def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | None) -> Rows:
+def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | None) -> RunLines:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         check_unique([key for key, _ in pairs], f"query of {path}, and document of a query,")
         return dict(pairs)
@@ -160,10 +162,10 @@ def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | 
         raise InputError(f"{path} is no score file: it must hold {{query: {{document: score}}}}")
     if not scores:
         raise InputError(f"{path} is an empty run: it ranks no document")
-    return rows_of(found)
+    return run_lines_of(found)
 
 
-def _arranged(found: Sequence[Row], ties: TieRule, first: Sequence[str]) -> list[str]:
+def _arranged(found: Sequence[RunLine], ties: TieRule, first: Sequence[str]) -> list[str]:
     # Last id first: sorted by id downwards before anything else, and every further sort is stable.
     # Python compares code points, which is the order of the UTF-8 bytes that trec_eval compares.
     order = sorted(found, key=lambda row: row.document_id, reverse=True)

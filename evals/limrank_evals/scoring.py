@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from limrank_evals.exclusion import check_judgements, count_excluded, exclude
 from limrank_evals.judgements import Qrels
-from limrank_evals.measures import DEFAULT_MEASURES, Measured, OwnMeasure, measure
-from limrank_evals.runs import Ranked, Rows, TieRule, arranged, cut, tied
+from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
+from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, tied
 from limrank_evals.stats import Interval, bootstrap
 from limrank_evals.stats.intervals import RESAMPLES
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class RunScores:
     """A run and its scores.
 
     Attributes:
@@ -29,7 +29,7 @@ class Scored:
         ties: the rule that put those in order.
     """
 
-    measured: Measured
+    measured: Measurement
     intervals: Mapping[str, Interval | None]
     ranked: Ranked
     removed: int
@@ -49,7 +49,7 @@ class Scored:
 
 
 def score(
-    rows: Rows,
+    rows: RunLines,
     qrels: Qrels,
     measures: Sequence[str] = DEFAULT_MEASURES,
     *,
@@ -62,7 +62,7 @@ def score(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Scored:
+) -> RunScores:
     """Score a run.
 
     Args:
@@ -94,4 +94,4 @@ def score(
         name: bootstrap(values.values(), level=level, resamples=resamples, seed=seed)
         for name, values in measured.per_query.items()
     }
-    return Scored(measured, intervals, ranked, removed, tied(rows), ties)
+    return RunScores(measured, intervals, ranked, removed, tied(rows), ties)

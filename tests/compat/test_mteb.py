@@ -16,7 +16,7 @@ from mteb._evaluators.retrieval_metrics import (
 
 from limrank_evals.measures import measure
 from limrank_evals.pmrr import changed_documents, p_mrr
-from limrank_evals.runs import Ranked, arranged, rows_of
+from limrank_evals.runs import Ranked, arranged, run_lines_of
 
 DOCUMENTS = [f"d{i}" for i in range(30)]
 Run = dict[str, dict[str, float]]
@@ -40,7 +40,7 @@ def made(dice: random.Random, *, ties: bool, holes: bool) -> tuple[Run, dict[str
 
 
 def ranked(run: Run) -> Ranked:
-    return arranged(rows_of(run), "trec_eval")
+    return arranged(run_lines_of(run), "trec_eval")
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -23,7 +23,7 @@ from limrank_evals.measures import measure
 from limrank_evals.mteb import MtebReranker
 from limrank_evals.pmrr import changed_documents
 from limrank_evals.predictions import write_predictions
-from limrank_evals.runs import Rows, arranged, cut, read_rows, rows_of
+from limrank_evals.runs import RunLines, arranged, cut, read_run_lines, run_lines_of
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.io import write_run
 
@@ -168,9 +168,9 @@ def test_a_reranking_task_gives_our_own_numbers(recipe: str, size: int, tmp_path
     theirs = evaluated(model, task, tmp_path, size)
     found = ours(task, reranker(recipe))
     same(theirs, measure(found, task.qrels, ["nDCG@10", "nDCG@5", "R@5"]).means)
-    assert arranged(read_rows(tmp_path / "TinyReranking_predictions.json")) == found
+    assert arranged(read_run_lines(tmp_path / "TinyReranking_predictions.json")) == found
     write_run(tmp_path / "out.run", model.records["TinyReranking", "default", "test"])
-    assert arranged(read_rows(tmp_path / "out.run")) == found
+    assert arranged(read_run_lines(tmp_path / "out.run")) == found
 
 
 def test_equal_scores_stay_in_first_stage_order():
@@ -212,7 +212,7 @@ def test_a_trec_run_of_ours_is_reranked_and_comes_back_as_one(tmp_path: Path):
         for place, (d, score) in enumerate(sorted(found.items(), key=lambda one: -one[1]), 1)
     ]
     (tmp_path / "bm25.run").write_text("".join(lines))
-    rows: Rows = read_rows(tmp_path / "bm25.run")
+    rows: RunLines = read_run_lines(tmp_path / "bm25.run")
     folder = tmp_path / "first"
     write_predictions(folder, "TinyRetrieval", {"default": {"test": rows}}, model="bm25s")
     task.convert_to_reranking(folder, top_k=10)
@@ -225,7 +225,7 @@ def test_a_trec_run_of_ours_is_reranked_and_comes_back_as_one(tmp_path: Path):
     }
     found = {q: reranker("insertrank").rank(task.asked[q], ds).ids for q, ds in shown.items()}
     same(theirs, measure(found, task.qrels, ["nDCG@10", "R@5"]).means)
-    assert arranged(read_rows(tmp_path / "second/TinyRetrieval_predictions.json")) == found
+    assert arranged(read_run_lines(tmp_path / "second/TinyRetrieval_predictions.json")) == found
     meta = json.loads((tmp_path / "second/TinyRetrieval_predictions.json").read_text())["mteb_model_meta"]
     assert meta == {"model_name": "limrank/insertrank", "revision": model.revision}
 
@@ -253,4 +253,4 @@ def test_a_query_without_candidates_counts_as_nothing():
     del task.asked["q3"]
     found = ours(task, reranker())
     same(theirs, measure(found, task.qrels, ["nDCG@10"]).means)
-    assert rows_of({q: dict.fromkeys(ds, 1.0) for q, ds in found.items()}).keys() == task.asked.keys()
+    assert run_lines_of({q: dict.fromkeys(ds, 1.0) for q, ds in found.items()}).keys() == task.asked.keys()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from limrank_evals.exclusion import read_excluded
 from limrank_evals.judgements import read_judgements
-from limrank_evals.runs import arranged, read_rows
+from limrank_evals.runs import arranged, read_run_lines
 from limrank_plugins.cli import build_app
 from limrank_plugins.files import read_lines
 
@@ -42,7 +42,7 @@ def bright_layout(place: Path, task: str) -> Path:
     data = folder() / "bright_topics_qrels_runs"
     examples = [json.loads(line) for _, line in read_lines(data / f"{task}.examples.jsonl.gz")]
     made.put(place, "examples", task, examples)
-    ids = {d for found in arranged(read_rows(run_of(task))).values() for d in found}
+    ids = {d for found in arranged(read_run_lines(run_of(task))).values() for d in found}
     ids |= {d for row in examples for d in (*row["gold_ids"], *row["excluded_ids"])}
     for variant in ("qrels", "qrels.fixed"):
         ids |= {d for grades in read_judgements(data / f"{task}.{variant}.txt").values() for d in grades}
@@ -82,7 +82,7 @@ def test_reasonirs_runs_on_both_variants(tmp_path: Path):
 def test_excluded_documents_above_all_others_change_nothing(tmp_path: Path):
     bright_layout(tmp_path / "bright", "leetcode")
     excluded = read_excluded(folder() / "bright_topics_qrels_runs" / "leetcode.exclude.txt.gz")
-    clean = arranged(read_rows(run_of("leetcode")))
+    clean = arranged(read_run_lines(run_of("leetcode")))
     dirty = made.run(
         tmp_path / "dirty.run", {q: [*sorted(excluded.get(q, ())), *f] for q, f in clean.items()}
     )
@@ -110,7 +110,7 @@ def test_the_bm25_run_of_dl19_has_its_published_figure(tmp_path: Path):
     qrels = data / "qrels.dl19-passage.txt"
     (tmp_path / "qrels.dl19-passage.txt").write_bytes(qrels.read_bytes())
     (tmp_path / "topics.dl19-passage.txt").write_bytes((data / "queries.dl19.tsv").read_bytes())
-    ids = {d for found in arranged(read_rows(run)).values() for d in found}
+    ids = {d for found in arranged(read_run_lines(run)).values() for d in found}
     ids |= {d for grades in read_judgements(qrels).values() for d in grades}
     (tmp_path / "collection.tsv").write_text("".join(f"{d}\t-\n" for d in sorted(ids)))
     found = limrank(

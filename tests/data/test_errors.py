@@ -11,7 +11,7 @@ from needs import needs_mini
 from typer.testing import CliRunner
 
 from limrank_evals.judgements import read_judgements
-from limrank_evals.runs import arranged, read_rows
+from limrank_evals.runs import arranged, read_run_lines
 from limrank_plugins.cli import build_app
 
 pytestmark = pytest.mark.data
@@ -28,7 +28,7 @@ def test_indirect_above_direct_in_the_bm25_run_of_dl19():
     place = folder() / "trec_dl19"
     run, judged = place / "run.dl19-bm25.res.gz", place / "qrels.dl19-passage.txt"
     found = errors(run, "-q", judged, "--direct-grade", 3)
-    ranked, qrels = arranged(read_rows(run)), read_judgements(judged)
+    ranked, qrels = arranged(read_run_lines(run)), read_judgements(judged)
     rates, pairs = {}, 0
     for query, order in ranked.items():
         grades = [qrels[query].get(document) for document in order]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from limrank_evals.exclusion import count_excluded, read_excluded
 from limrank_evals.judgements import read_judgements
 from limrank_evals.loaders import load_folder, load_questions
-from limrank_evals.runs import Row, Rows, arranged, read_rows, tied
+from limrank_evals.runs import RunLine, RunLines, arranged, read_run_lines, tied
 from limrank_evals.scoring import score
 from limrank_plugins.cli import build_app
 from limrank_plugins.files import read_lines
@@ -37,8 +37,8 @@ def bright(name: str) -> Any:
     return folder() / "bright_topics_qrels_runs" / name
 
 
-def reasonir(task: str) -> Rows:
-    return read_rows(bright(f"{task}.reasonir_gpt4cot_top100.run.gz"))
+def reasonir(task: str) -> RunLines:
+    return read_run_lines(bright(f"{task}.reasonir_gpt4cot_top100.run.gz"))
 
 
 def computed() -> Iterator[dict[str, Any]]:
@@ -75,7 +75,7 @@ def test_raders_tied_scores_as_computed(system: str):
     rows = [row for row in computed() if row["system"] == f"RaDeR {system}"]
     assert len(rows) == 6
     for row in rows:
-        run = read_rows(folder() / "bright_rader_rerank_scores" / f"{row['task']}.{system}.json.gz")
+        run = read_run_lines(folder() / "bright_rader_rerank_scores" / f"{row['task']}.{system}.json.gz")
         assert tied(run) > 1000, "coarse scores: this is what makes it a test"
         for variant, key in (("qrels", "ndcg10"), ("qrels.fixed", "ndcg10_fixed")):
             scored = score(run, read_judgements(bright(f"{row['task']}.{variant}.txt")), ["nDCG@10"])
@@ -84,7 +84,7 @@ def test_raders_tied_scores_as_computed(system: str):
 
 
 def test_another_tie_rule_gives_other_figures_and_says_so():
-    run = read_rows(folder() / "bright_rader_rerank_scores" / "biology.gte_lexical.json.gz")
+    run = read_run_lines(folder() / "bright_rader_rerank_scores" / "biology.gte_lexical.json.gz")
     qrels = read_judgements(bright("biology.qrels.txt"))
     first = arranged(reasonir("biology"))
     found = {
@@ -107,7 +107,7 @@ def test_excluded_documents_put_on_top_change_nothing():
     qrels, run = read_judgements(bright("leetcode.qrels.txt")), reasonir("leetcode")
     assert count_excluded(arranged(run), excluded) == 0
     planted = {
-        query: [Row(d, 1e6, 0) for d in sorted(excluded.get(query, ()))] + found
+        query: [RunLine(d, 1e6, 0) for d in sorted(excluded.get(query, ()))] + found
         for query, found in run.items()
     }
     clean = score(run, qrels, excluded=excluded, depth=10)

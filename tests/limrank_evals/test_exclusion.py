@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from limrank_evals.exclusion import check_judgements, count_excluded, exclude, read_excluded
 from limrank_evals.measures import measure
-from limrank_evals.runs import arranged, cut, rows_of
+from limrank_evals.runs import arranged, cut, run_lines_of
 from limrank_plugins.errors import InputError
 
 DOCUMENTS = [f"d{i}" for i in range(30)]
@@ -34,7 +34,7 @@ def test_a_run_with_excluded_documents_scores_as_one_without(found: list[str], o
 
 
 def test_the_place_of_an_excluded_document_is_taken_by_the_next():
-    rows = rows_of({"q": {"self": 9.0, "gold": 8.0}})
+    rows = run_lines_of({"q": {"self": 9.0, "gold": 8.0}})
     qrels = {"q": {"gold": 1}}
     ranked = arranged(rows)
     assert measure(cut(exclude(ranked, {"q": {"self"}}), 1), qrels, ["RR"]).means == {"RR": 1.0}

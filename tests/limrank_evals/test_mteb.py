@@ -23,7 +23,7 @@ from scripts import full_backend, passages_of, reranker, unit
 
 from limrank_evals.mteb import MtebReranker
 from limrank_evals.predictions import write_predictions
-from limrank_evals.runs import arranged, read_rows, rows_of
+from limrank_evals.runs import arranged, read_run_lines, run_lines_of
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.errors import InputError, MissingExtra
@@ -64,7 +64,7 @@ def sorted_by(pairs: Sequence[Pair], scores: Sequence[float]) -> dict[str, list[
     run: dict[str, dict[str, float]] = {}
     for (one, other), score in zip(pairs, scores, strict=True):
         run.setdefault(one["id"], {})[other["id"]] = score
-    return arranged(rows_of(run), "trec_eval")
+    return arranged(run_lines_of(run), "trec_eval")
 
 
 @pytest.mark.parametrize("recipe", ["limrank", "rankgpt:window=4,stride=2", "setwise", "first", "vote"])
@@ -167,7 +167,7 @@ def test_instructions_arrive_as_mteb_gives_them(row: dict[str, Any], asked: tupl
 
 
 def test_first_stage_scores_reach_recipes_that_read_them():
-    priors = rows_of({"q1": {"d1": 3.5, "d2": 1.25}})
+    priors = run_lines_of({"q1": {"d1": 3.5, "d2": 1.25}})
     seen: list[str] = []
     backend = full_backend(generate=lambda prompt: seen.append(prompt.text) or "[2] > [1]")
     made = MtebReranker(Reranker("insertrank", backend=backend), priors=priors)
@@ -253,7 +253,7 @@ def test_the_page_calls_what_there_is():
         called = {
             "MtebReranker": MtebReranker,
             "write_predictions": write_predictions,
-            "read_rows": read_rows,
+            "read_run_lines": read_run_lines,
         }
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:
             given = {word.arg or "": None for word in node.keywords}

@@ -12,14 +12,14 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_evals.runs import Rows, arranged, cut, read_rows, rows_of, tied
+from limrank_evals.runs import RunLines, arranged, cut, read_run_lines, run_lines_of, tied
 from limrank_plugins.errors import InputError
 
 RUN = {"q": {"a": 0.5, "c": 0.5, "b": 0.5, "z": 0.1, "best": 0.9}}
 
 
 def test_equal_scores_go_by_the_rule_that_was_chosen():
-    rows = rows_of(RUN)
+    rows = run_lines_of(RUN)
     assert arranged(rows)["q"] == ["best", "c", "b", "a", "z"]
     assert arranged(rows, "rank")["q"] == ["best", "a", "c", "b", "z"]
     first = {"q": ["b", "a"]}
@@ -39,7 +39,7 @@ SCORES = st.one_of(
 
 @given(st.dictionaries(IDS, SCORES, min_size=1, max_size=8))
 def test_the_trec_eval_rule_is_trec_evals(scores: dict[str, float]):
-    order = arranged(rows_of({"q": scores}))["q"]
+    order = arranged(run_lines_of({"q": scores}))["q"]
     for document in scores:
         theirs = pytrec_eval.RelevanceEvaluator({"q": {document: 1}}, {"recip_rank"}).evaluate({"q": scores})
         assert order.index(document) + 1 == round(1 / theirs["q"]["recip_rank"])
@@ -47,7 +47,7 @@ def test_the_trec_eval_rule_is_trec_evals(scores: dict[str, float]):
 
 @given(st.dictionaries(IDS, st.integers(0, 2).map(float), min_size=1, max_size=8), st.randoms())
 def test_the_order_of_the_lines_changes_nothing(scores: dict[str, float], dice: random.Random):
-    rows = rows_of({"q": scores})
+    rows = run_lines_of({"q": scores})
     # Ranks may be equal, too: some tools write 0 everywhere.
     rows = {"q": [row._replace(rank=dice.choice([0, row.rank])) for row in rows["q"]]}
     shuffled = {"q": dice.sample(rows["q"], len(rows["q"]))}
@@ -68,20 +68,20 @@ LINES = ("q1 Q0 a 1 2.5 x", "q1 Q0 b 2 2.5 x", "q2\tQ0\ta\t1\t-1e-3\tx")
 
 @pytest.mark.parametrize("name", ["x.run", "x.run.gz"])
 def test_files_plain_and_packed(tmp_path: Path, name: str):
-    rows = read_rows(written(tmp_path / name, *LINES))
+    rows = read_run_lines(written(tmp_path / name, *LINES))
     assert rows == {"q1": [("a", 2.5, 1), ("b", 2.5, 2)], "q2": [("a", -0.001, 1)]}
 
 
 def test_our_own_jsonl_goes_by_the_order_of_its_hits(tmp_path: Path):
     row = {"query_id": "q", "hits": [{"id": "a", "score": 0.1}, {"id": "b", "score": None}]}
     empty = {"query_id": "r", "hits": []}
-    rows = read_rows(written(tmp_path / "x.jsonl", json.dumps(row), json.dumps(empty)))
+    rows = read_run_lines(written(tmp_path / "x.jsonl", json.dumps(row), json.dumps(empty)))
     assert arranged(rows) == arranged(rows, "rank") == {"q": ["a", "b"]}
     assert tied(rows) == 0
 
 
 def test_a_score_file_as_bright_and_mteb_write_them(tmp_path: Path):
-    rows = read_rows(written(tmp_path / "score.json.gz", '{"q": {"a": 1,', ' "b": 1.0}, "r": {}}'))
+    rows = read_run_lines(written(tmp_path / "score.json.gz", '{"q": {"a": 1,', ' "b": 1.0}, "r": {}}'))
     assert rows == {"q": [("a", 1, 1), ("b", 1, 2)], "r": []}
     assert arranged(rows, "rank") == {"q": ["a", "b"], "r": []}
 
@@ -103,7 +103,7 @@ def test_a_score_file_as_bright_and_mteb_write_them(tmp_path: Path):
 )
 def test_bad_score_files(tmp_path: Path, text: str, message: str):
     with pytest.raises(InputError, match=message):
-        read_rows(written(tmp_path / "score.json", text))
+        read_run_lines(written(tmp_path / "score.json", text))
 
 
 BAD = {
@@ -121,17 +121,17 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_bad_lines_are_named(tmp_path: Path, message: str):
     with pytest.raises(InputError, match=message):
-        read_rows(written(tmp_path / "x.run", *BAD[message]))
+        read_run_lines(written(tmp_path / "x.run", *BAD[message]))
 
 
 def test_a_query_twice_in_jsonl_is_an_error(tmp_path: Path):
     line = json.dumps({"query_id": "q", "hits": [{"id": "a"}]})
     with pytest.raises(InputError, match="line 2: query id 'q' was there before"):
-        read_rows(written(tmp_path / "x.jsonl", line, line.replace('"a"', '"b"')))
+        read_run_lines(written(tmp_path / "x.jsonl", line, line.replace('"a"', '"b"')))
 
 
 def test_other_bad_input():
-    rows: Rows = rows_of(RUN)
+    rows: RunLines = run_lines_of(RUN)
     with pytest.raises(InputError, match="needs the first stage's run"):
         arranged(rows, "first-stage")
     with pytest.raises(InputError, match="decides nothing"):
@@ -141,5 +141,5 @@ def test_other_bad_input():
     with pytest.raises(InputError, match="must be > 0"):
         cut({"q": ["a"]}, 0)
     with pytest.raises(InputError, match="nan"):
-        rows_of({"q": {"a": float("nan")}})
+        run_lines_of({"q": {"a": float("nan")}})
     assert cut({"q": ["a", "b"]}, 1) == {"q": ["a"]}

@@ -16,7 +16,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_run
 
 if TYPE_CHECKING:
-    from limrank_evals.tasks import Part
+    from limrank_evals.splits import Split
     from limrank_plugins.data import Document, Query
     from limrank_plugins.store import Store
 
@@ -113,7 +113,7 @@ class ArmEvaluator:
     ) -> None:
         self.evaluation, self.store = evaluation, store
         self.device, self.batch = device, batch
-        self._held: tuple[str, Part] | None = None
+        self._held: tuple[str, Split] | None = None
 
     @cached_property
     def texts(self) -> dict[str, str]:
@@ -150,7 +150,7 @@ class ArmEvaluator:
             As JSON: `values` and `first` (a number for every query, by split and measure, of the arm and of
             the first stage), `results`, `failures`, `warnings`.
         """
-        from limrank_evals.evaluation.evaluating import evaluate
+        from limrank_evals.evaluation.evaluator import evaluate
         from limrank_plugins.reranker import Reranker
 
         e = self.evaluation
@@ -206,7 +206,7 @@ class ArmEvaluator:
         chosen: list[str] = task.chosen(self.evaluation.splits, source, options)
         return chosen
 
-    def _part(self, split: str) -> Part:
+    def _part(self, split: str) -> Split:
         """A split; the last one is kept, as one alone may be gigabytes."""
         if self._held is None or self._held[0] != split:
             task, source, options = self._task
@@ -219,7 +219,7 @@ def _plain(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
     return {measure: dict(by_query) for measure, by_query in values.items()}
 
 
-def _content(part: Part) -> Iterator[Any]:
+def _content(part: Split) -> Iterator[Any]:
     benchmark = part.benchmark
     yield [benchmark.name, part.queries, sorted(part.candidates.items()), part.instruction, part.changed]
     for query in (*benchmark.queries, *part.searched):

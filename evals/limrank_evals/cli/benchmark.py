@@ -18,15 +18,17 @@ from typing import Annotated, Any, TypeVar, cast
 import typer
 
 from limrank_evals.cli import showing
-from limrank_evals.evaluation.evaluated import Evaluated
-from limrank_evals.evaluation.evaluating import evaluate, slim
-from limrank_evals.evaluation.first_stages import names_retriever, open_first_stage
-from limrank_evals.evaluation.output import Output, prepare
+from limrank_evals.evaluation.evaluation_folder import EvaluationFolder, prepare_folder
+from limrank_evals.evaluation.evaluator import evaluate, slim
+from limrank_evals.evaluation.first_stages import open_first_stage
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.folders import STORE
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
+from limrank_evals.retriever_specs import names_retriever
 from limrank_evals.runs import TieRule
-from limrank_evals.tasks import Part, Task, load_task, task_names
+from limrank_evals.splits import Split
+from limrank_evals.tasks import Task, load_task, task_names
 from limrank_plugins import __version__
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.reranking import RerankerOptions
@@ -151,8 +153,8 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
         raise InputError("--ties first-stage has no use here: what is reranked is ordered so anyway")
     splits = task.chosen(asked.split or [], asked.source, own)
     folder = asked.output if asked.output is not None else Path(f"eval-{task.name}")
-    prepare(folder, fresh=asked.fresh)
-    evaluated: list[Evaluated] = []
+    prepare_folder(folder, fresh=asked.fresh)
+    evaluated: list[SplitEvaluation] = []
     with Store(asked.store if asked.store is not None else folder / STORE) as store:
         asking = reranking if own_instruction else replace(reranking, instruction=None)
         reranker = None if asked.no_rerank else asking.reranker(store)
@@ -165,7 +167,7 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
             "benchmark's instructions": instruct,
         }
         try:
-            output = Output(folder, settings)
+            output = EvaluationFolder(folder, settings)
             for split in splits:
                 strict, first_stage = not asked.not_strict, asked.first_stage
                 part = task.part(split, asked.source, strict=strict, first_stage=first_stage, **own)
@@ -197,15 +199,15 @@ def run_benchmark(task: Task, asked: Asked, reranking: RerankerOptions, own: dic
 
 def _one(
     split: str,
-    part: Part,
+    part: Split,
     asked: Asked,
     reranker: Reranker | None,
-    output: Output,
+    output: EvaluationFolder,
     store: Store,
     *,
     seed: int,
     instruct: bool,
-) -> Evaluated:
+) -> SplitEvaluation:
     common.say(
         f"{part.benchmark.name} {part.benchmark.split}: {len(part.benchmark.queries):,} queries, "
         f"{len(part.benchmark.documents):,} documents ({part.benchmark.licence or 'licence not known'})"
@@ -254,7 +256,7 @@ def _settings(task: Task, asked: Asked, own: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judged(part: Part) -> str:
+def _judged(part: Split) -> str:
     excluded = {query: sorted(found) for query, found in part.benchmark.excluded.items()}
     text = json.dumps([part.benchmark.qrels, excluded, part.changed], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -91,13 +91,13 @@ def errors(
     from limrank_evals.errors.relevant_counts import parse_bins
     from limrank_evals.exclusion import read_excluded
     from limrank_evals.judgements import read_judgements
-    from limrank_evals.runs import arranged, read_rows
+    from limrank_evals.runs import arranged, read_run_lines
 
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
     scoring = options.Scoring(qrels, [measure], excluded, ties, first_stage, depth, level, resamples, seed)
     judged = read_judgements(qrels)
-    first = arranged(read_rows(first_stage)) if first_stage else None
+    first = arranged(read_run_lines(first_stage)) if first_stage else None
     found = analyse(
         _listing(run, ties, first),
         judged,

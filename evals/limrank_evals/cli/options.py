@@ -13,8 +13,8 @@ import typer
 from limrank_evals.exclusion import read_excluded
 from limrank_evals.judgements import read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES
-from limrank_evals.runs import TieRule, arranged, read_rows
-from limrank_evals.scoring import Scored, score
+from limrank_evals.runs import TieRule, arranged, read_run_lines
+from limrank_evals.scoring import RunScores, score
 from limrank_evals.stats import Interval
 from limrank_plugins import __version__
 
@@ -73,15 +73,15 @@ class Scoring:
     resamples: int
     seed: int
 
-    def score(self, run: Path) -> Scored:
+    def score(self, run: Path) -> RunScores:
         """Score one run; raises an `InputError` that names what is wrong with a file."""
         return score(
-            read_rows(run),
+            read_run_lines(run),
             self._judgements,
             self.measures or DEFAULT_MEASURES,
             excluded=self._exclusions,
             ties=cast(TieRule, self.ties),  # `arranged` refuses any other
-            first_stage=arranged(read_rows(self.first_stage)) if self.first_stage else None,
+            first_stage=arranged(read_run_lines(self.first_stage)) if self.first_stage else None,
             depth=self.depth,
             level=self.level,
             resamples=self.resamples,

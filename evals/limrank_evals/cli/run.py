@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
-from limrank_evals.scoring import Scored
+from limrank_evals.scoring import RunScores
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.cli import common, reports_errors
 
@@ -45,7 +45,7 @@ def run(
     _show(scored, level, per_query)
 
 
-def record(scored: Scored, settings: dict[str, Any], *, per_query: bool = False) -> dict[str, Any]:
+def record(scored: RunScores, settings: dict[str, Any], *, per_query: bool = False) -> dict[str, Any]:
     """The scores as JSON: every measure's mean under its own name, all else under names in lower case."""
     found: dict[str, Any] = {
         **scored.measured.means,
@@ -60,7 +60,7 @@ def record(scored: Scored, settings: dict[str, Any], *, per_query: bool = False)
     return found
 
 
-def _show(scored: Scored, level: float, per_query: bool) -> None:
+def _show(scored: RunScores, level: float, per_query: bool) -> None:
     console = Console(highlight=False, markup=False)
     table = Table("measure", "mean", f"{level:.0%} interval", box=None, padding=(0, 2))
     for name, mean in scored.measured.means.items():

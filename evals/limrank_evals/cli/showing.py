@@ -10,12 +10,12 @@ from rich.table import Table
 
 from limrank_evals.cli import options
 from limrank_evals.comparison import compare_values
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
-from limrank_evals.tasks import Average
+from limrank_evals.splits import Average
 
 
-def show(found: Evaluated, averages: Sequence[Average]) -> None:
+def show(found: SplitEvaluation, averages: Sequence[Average]) -> None:
     """One table: the first stage beside the reranker, and how sure the difference is."""
     by_name = {average.name: average for average in averages}
     console = Console(highlight=False, markup=False)
@@ -66,7 +66,7 @@ def show_means(means: Sequence[Result]) -> None:
         console.print(f"{about}: {scores}", soft_wrap=True)
 
 
-def as_json(found: Evaluated) -> dict[str, Any]:
+def as_json(found: SplitEvaluation) -> dict[str, Any]:
     """A split for machines: means by measure, first stage and reranked, and all else beside them."""
     return {
         "first": dict(found.first.measured.means),
@@ -78,7 +78,7 @@ def as_json(found: Evaluated) -> dict[str, Any]:
     }
 
 
-def _label(found: Evaluated, result: Result, measure: str) -> str:
+def _label(found: SplitEvaluation, result: Result, measure: str) -> str:
     """The measure, with what it is averaged over where there are several ways."""
     several = len({one.identity.averaging for one in found.results}) > 1
     return f"{measure} ({result.identity.averaging})" if several else measure
@@ -90,7 +90,7 @@ def _alone(result: Result, measure: str) -> tuple[str, str]:
 
 
 def _compared(
-    found: Evaluated, average: Average, first: Result, other: Result, measure: str
+    found: SplitEvaluation, average: Average, first: Result, other: Result, measure: str
 ) -> tuple[str, ...]:
     values = first.scores[measure], other.scores[measure]
     row = (

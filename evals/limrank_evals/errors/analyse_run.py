@@ -17,7 +17,7 @@ from limrank_evals.errors.mishaps import false_claims_of, mishaps_of
 from limrank_evals.errors.query_failures import query_failures_of
 from limrank_evals.errors.relevant_counts import DEFAULT_BINS, Bin, parse_bins, relevant_counts_of
 from limrank_evals.errors.ties import ties_of
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.exclusion import check_judgements, count_excluded
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import coverage, measure, parse_measure
@@ -126,11 +126,11 @@ def analyse(
     )
 
 
-def analyse_evaluated(evaluated: Evaluated, **options: Any) -> Analysis:
+def analyse_evaluated(evaluated: SplitEvaluation, **options: Any) -> Analysis:
     """The errors of a split that was evaluated: of its reranker, or of its first stage where it has none.
 
     Args:
-        evaluated: what `limrank_evals.evaluation.evaluated` describes.
+        evaluated: what `limrank_evals.evaluation.split_evaluation` describes.
         options: of `analyse`; judgements, exclusions and first stage are the split's own.
     """
     given: dict[str, Any] = {

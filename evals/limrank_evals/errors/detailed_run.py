@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from limrank_evals.runs import Ranked, Rows, TieRule, arranged, read_rows
+from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, read_run_lines
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
@@ -100,16 +100,16 @@ def read_detailed_run(
         first_stage: the first stage's order, for `ties="first-stage"`.
 
     Raises:
-        InputError: see `read_rows` and `arranged`; or a hit whose fields are not as they are written.
+        InputError: see `read_run_lines` and `arranged`; or a hit whose fields are not as they are written.
     """
-    rows = read_rows(path)
+    rows = read_run_lines(path)
     order = arranged(rows, ties, first_stage)
     if os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
         return detailed_run_of((record for _, record in json_rows(path)), str(path))
     return detailed_run_of_rows(rows, order)
 
 
-def detailed_run_of_rows(rows: Rows, order: Ranked) -> DetailedRun:
+def detailed_run_of_rows(rows: RunLines, order: Ranked) -> DetailedRun:
     """A run without anything but scores, in this order; scores that only count places are none."""
     counted = all(
         sorted(row.score for row in found) == [float(i) for i in range(1, len(found) + 1)]

@@ -9,24 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from limrank_evals.evaluation.searching import names, retrievers
-from limrank_evals.evaluation.split_files import MARK, SplitFile, split_file
-from limrank_evals.runs import Row, Rows, TieRule, read_rows
-from limrank_evals.tasks.task import GIVEN, Part
+from limrank_evals.retriever_specs import names_retriever, retriever_spec
+from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines
+from limrank_evals.split_files import MARK, run_file
+from limrank_evals.splits import GIVEN, Split
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store
-
-# What a run may be called in a folder of runs; BRIGHT's and mteb's own names, too.
-_RUNS = (
-    *(f"{{split}}{ending}" for ending in (".run", ".trec", ".json", ".jsonl", ".txt")),
-    "run.{split}",
-    "{split}/first-stage.run",
-    "{split}/score.json",
-    "{split}_bm25_long_False/score.json",
-    "FollowIR_{split}_predictions.json",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +34,12 @@ class FirstStage:
     name: str
     ties: TieRule
     digest: str
-    find: Callable[[int], Rows]
+    find: Callable[[int], RunLines]
     scored: bool = True
 
 
 def open_first_stage(
-    part: Part, spec: str = "", *, ties: TieRule = "trec_eval", store: Store | None = None
+    part: Split, spec: str = "", *, ties: TieRule = "trec_eval", store: Store | None = None
 ) -> FirstStage:
     """The first stage of this description.
 
@@ -74,20 +64,10 @@ def open_first_stage(
     return _read(part, spec, ties)
 
 
-def names_retriever(spec: str) -> bool:
-    """Whether a description names retrievers or the benchmark's own lists, and no file."""
-    return spec == GIVEN or bool(names(spec))
-
-
-def run_file(spec: str, split: str) -> SplitFile:
-    """The run of a split; raises an `InputError` where there is none."""
-    return split_file(spec, split, _RUNS, "the first stage")
-
-
 # ---- the three kinds ----------------------------------------------------------------------------
 
 
-def _given(part: Part) -> FirstStage:
+def _given(part: Split) -> FirstStage:
     if not part.candidates:
         raise InputError(
             f"{part.benchmark.name} comes without candidates: name a first stage that finds them"
@@ -99,27 +79,27 @@ def _given(part: Part) -> FirstStage:
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
 
 
-def _read(part: Part, spec: str, ties: TieRule) -> FirstStage:
+def _read(part: Split, spec: str, ties: TieRule) -> FirstStage:
     file = run_file(spec, part.benchmark.split)
     digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(part)])
-    return FirstStage(file.name, ties, digest, lambda depth: read_rows(file.path))
+    return FirstStage(file.name, ties, digest, lambda depth: read_run_lines(file.path))
 
 
-def _searching(part: Part, spec: str, store: Store | None) -> FirstStage:
-    built = retrievers(spec)
+def _searching(part: Split, spec: str, store: Store | None) -> FirstStage:
+    built = retriever_spec(spec)
     corpus, asked = part.benchmark.documents, part.searched or part.benchmark.queries
     spaces = part.candidates
     name = f"{built.name}, within the given lists" if spaces else built.name
     digest = _digest([built.digest, json.dumps(dict(spaces)), *_content(part)])
 
-    def find(depth: int) -> Rows:
+    def find(depth: int) -> RunLines:
         # What is excluded goes later: that many more are looked for.
         excluded = part.benchmark.excluded
         wanted = depth + max((len(excluded.get(query.id, ())) for query in asked), default=0)
         item = f"{digest} {wanted}"
         kept = None if store is None else store.find("first stage", item)
         if kept is not None:
-            return {q: [Row(*row) for row in rows] for q, rows in json.loads(kept).items()}
+            return {q: [RunLine(*row) for row in rows] for q, rows in json.loads(kept).items()}
         with built.index(corpus) as index:
             rows = _within(index, asked, spaces, len(corpus)) if spaces else _over(index, asked, wanted)
         if store is not None:
@@ -129,34 +109,36 @@ def _searching(part: Part, spec: str, store: Store | None) -> FirstStage:
     return FirstStage(name, "rank", digest, find)
 
 
-def _over(index: Retriever, asked: Iterable[Query], depth: int) -> Rows:
+def _over(index: Retriever, asked: Iterable[Query], depth: int) -> RunLines:
     queries = list(asked)
     found = index.search_many(queries, depth)
     return {query.id: _scored(documents) for query, documents in zip(queries, found, strict=True)}
 
 
-def _within(index: Retriever, asked: Iterable[Query], spaces: Mapping[str, Sequence[str]], size: int) -> Rows:
+def _within(
+    index: Retriever, asked: Iterable[Query], spaces: Mapping[str, Sequence[str]], size: int
+) -> RunLines:
     """Search the whole corpus, keep what is in the query's list; what was not found stands last."""
     rows = {}
     for query in asked:
         space = set(spaces.get(query.id, ()))
         if not space:
-            rows[query.id] = list[Row]()
+            rows[query.id] = list[RunLine]()
             continue
         found = _scored([document for document in index.search(query, size) if document.id in space])
         # Whoever is not found has no score: below all others, equal, in an order that tells nothing.
         least = min((row.score for row in found), default=0.0) - 1.0
         rest = _shuffled(space - {row.document_id for row in found})
-        rows[query.id] = found + [Row(d, least, len(found) + place) for place, d in enumerate(rest, 1)]
+        rows[query.id] = found + [RunLine(d, least, len(found) + place) for place, d in enumerate(rest, 1)]
     return rows
 
 
-def _scored(documents: Iterable[Document]) -> list[Row]:
-    return [Row(d.id or "", d.prior or 0.0, place) for place, d in enumerate(documents, start=1)]
+def _scored(documents: Iterable[Document]) -> list[RunLine]:
+    return [RunLine(d.id or "", d.prior or 0.0, place) for place, d in enumerate(documents, start=1)]
 
 
-def _in_order(documents: list[str]) -> list[Row]:
-    return [Row(d, float(len(documents) - place), place + 1) for place, d in enumerate(documents)]
+def _in_order(documents: list[str]) -> list[RunLine]:
+    return [RunLine(d, float(len(documents) - place), place + 1) for place, d in enumerate(documents)]
 
 
 def _shuffled(documents: Iterable[str]) -> list[str]:
@@ -166,7 +148,7 @@ def _shuffled(documents: Iterable[str]) -> list[str]:
 # ---- digests --------------------------------------------------------------------------
 
 
-def _content(part: Part) -> Iterable[str]:
+def _content(part: Split) -> Iterable[str]:
     """Everything that is searched or shown."""
     for query in (*part.benchmark.queries, *part.searched):
         yield json.dumps([query.id, query.text, query.instruction, *_pictures(query)])

@@ -7,12 +7,12 @@ from typing import Any, TypedDict, Unpack
 
 from limrank_evals.evaluation.systems import System
 from limrank_evals.identity import Identity, Result
-from limrank_evals.scoring import Scored
+from limrank_evals.scoring import RunScores
+from limrank_evals.splits import Average, Split
 from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means
-from limrank_evals.tasks.task import Average, Part
 
 
-class Sampling(TypedDict):
+class Resampling(TypedDict):
     """How intervals are drawn; see `limrank_evals.stats.bootstrap`."""
 
     level: float
@@ -21,12 +21,12 @@ class Sampling(TypedDict):
 
 
 def results_of(
-    part: Part,
-    scored: Scored,
+    part: Split,
+    scored: RunScores,
     setting: Mapping[str, Any],
     system: System | None,
     counts: Mapping[str, int],
-    **sampling: Unpack[Sampling],
+    **sampling: Unpack[Resampling],
 ) -> list[Result]:
     """The results of one system on one split.
 
@@ -74,21 +74,21 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _split_up(part: Part, values: Mapping[str, float], average: Average) -> list[list[float]]:
+def _split_up(part: Split, values: Mapping[str, float], average: Average) -> list[list[float]]:
     """The values of each group whose means are averaged; all of them where there is one mean only."""
     groups = [part.benchmark.groups[name] for name in average.over] or [frozenset(values)]
     inside = [[value for query, value in values.items() if query in group] for group in groups]
     return [some for some in inside if some]
 
 
-def _interval(split_up: Sequence[Sequence[float]], sampling: Sampling) -> Interval | None:
+def _interval(split_up: Sequence[Sequence[float]], sampling: Resampling) -> Interval | None:
     """The bootstrap's, queries drawn anew within every group."""
     if len(split_up) == 1:
         return bootstrap(split_up[0], **sampling)
     return bootstrap_of_means(split_up, **sampling)
 
 
-def _counts(part: Part, scored: Scored, average: Average) -> dict[str, int]:
+def _counts(part: Split, scored: RunScores, average: Average) -> dict[str, int]:
     if not average.group:
         return scored.counts()
     group, coverage = part.benchmark.groups[average.group], scored.measured.coverage
@@ -96,7 +96,7 @@ def _counts(part: Part, scored: Scored, average: Average) -> dict[str, int]:
     return {name: sum(query in group for query in getattr(coverage, name)) for name in names}
 
 
-def _values(part: Part, scored: Scored, average: Average) -> dict[str, dict[str, float]]:
+def _values(part: Split, scored: RunScores, average: Average) -> dict[str, dict[str, float]]:
     """The queries' values that this average is over, by measure."""
     all_values = scored.measured.per_query
     wanted = [name for name in average.measures if name in all_values] or list(all_values)

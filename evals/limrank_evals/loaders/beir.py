@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from limrank_evals.exclusion import read_excluded
 from limrank_evals.judgements import Qrels, add_judgement, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.rows import field, read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows, field
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
@@ -96,19 +96,19 @@ def load_beir(name: str, source: str | os.PathLike[str] | None = None, *, strict
 
 def _from_hub(source: str, split: str, where: str) -> Benchmark:
     qrels: Qrels = {}
-    for row in read_rows(source, "default", split):
+    for row in dataset_rows(source, "default", split):
         query, document = (str(field(row, name, where)) for name in ("query-id", "corpus-id"))
         grade = field(row, "score", where, (int, float))
         add_judgement(qrels, query, document, int(grade) if grade == int(grade) else grade, where)
     queries = tuple(
         Query(field(row, "text", where), name)
-        for row in read_rows(source, "queries", "queries")
+        for row in dataset_rows(source, "queries", "queries")
         for name in [_name(row, where)]
         if name in qrels
     )
     documents = tuple(
         Document(field(row, "text", where), _name(row, where), row.get("title") or "")
-        for row in read_rows(source, "corpus", "corpus")
+        for row in dataset_rows(source, "corpus", "corpus")
     )
     return Benchmark("BEIR", split, queries, documents, qrels)
 

@@ -14,7 +14,7 @@ from typing import Any
 from limrank_evals.exclusion import check_judgements, without_nothing
 from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.rows import field, read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows, field
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 
@@ -69,7 +69,7 @@ def load_bright(
         raise InputError(f"BRIGHT has no task {task!r}; it has {', '.join(BRIGHT_TASKS)}")
     if long and task in SHORT_ONLY:
         raise InputError(f"BRIGHT's task {task} has no long documents")
-    examples = list(read_rows(source, "examples", task))
+    examples = list(dataset_rows(source, "examples", task))
     where = f"BRIGHT {task}"
     queries = _queries(examples, where) if not reasoning else bright_queries(task, source, reasoning)
     golds = "gold_ids_long" if long else "gold_ids"
@@ -85,7 +85,7 @@ def load_bright(
     variant = ("long" if long else "published") if qrels is None else os.path.basename(qrels)
     documents = (
         Document(field(row, "content", where), _id(row, where))
-        for row in read_rows(source, "long_documents" if long else "documents", task)
+        for row in dataset_rows(source, "long_documents" if long else "documents", task)
     )
     return Benchmark(
         "BRIGHT",
@@ -109,7 +109,7 @@ def bright_queries(
         InputError: wrong rows, or no such configuration in a folder.
         BackendError: the hub cannot be read.
     """
-    return _queries(read_rows(source, configuration, task), f"BRIGHT {task}, {configuration}")
+    return _queries(dataset_rows(source, configuration, task), f"BRIGHT {task}, {configuration}")
 
 
 def _queries(rows: Iterable[dict[str, Any]], where: str) -> tuple[Query, ...]:

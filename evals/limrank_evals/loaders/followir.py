@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.rows import field, read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows, field
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 
@@ -45,11 +45,11 @@ def load_followir(
     source, where = source or f"mteb/{task}InstructionRetrieval", f"FollowIR {task}"
     told = {
         field(row, "query-id", where): field(row, "instruction", where)
-        for row in read_rows(source, "instruction", "test")
+        for row in dataset_rows(source, "instruction", "test")
     }
     queries = tuple(
         Query(field(row, "text", where), name, told.get(name, ""))
-        for row in read_rows(source, "queries", "test")
+        for row in dataset_rows(source, "queries", "test")
         for name in [str(field(row, "_id" if "_id" in row else "id", where))]
     )
     without = [query.id for query in queries if not query.instruction]
@@ -61,10 +61,10 @@ def load_followir(
             str(field(row, "_id" if "_id" in row else "id", where)),
             row.get("title") or "",
         )
-        for row in read_rows(source, "corpus", "test")
+        for row in dataset_rows(source, "corpus", "test")
     )
     qrels: Qrels = {}
-    for row in read_rows(source, "default", "test"):
+    for row in dataset_rows(source, "default", "test"):
         query, document = (str(field(row, name, where)) for name in ("query-id", "corpus-id"))
         grade = field(row, "score", where, (int, float))
         add_judgement(qrels, query, document, int(grade) if grade == int(grade) else grade, where)
@@ -77,7 +77,7 @@ def load_followir(
     lists = [
         {
             field(r, "query-id", where): field(r, "corpus-ids", where, list)
-            for r in read_rows(source, config, split)
+            for r in dataset_rows(source, config, split)
         }
         for config, split in (("top_ranked", "test"), ("qrel_diff", "qrel_diff"))
     ]

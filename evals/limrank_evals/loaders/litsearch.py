@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.rows import field, read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows, field
 from limrank_plugins.data import Document, Query
 
 HUB = "princeton-nlp/LitSearch"
@@ -23,7 +23,7 @@ def load_litsearch(source: str | os.PathLike[str] = HUB, *, strict: bool = True)
     """Load it; arguments and errors as for `load_bright`. Queries are `q1`, `q2`, … as mteb numbers them."""
     where, qrels, groups = "LitSearch", {}, {"specific": set[str](), "broad": set[str]()}
     queries = []
-    for number, row in enumerate(read_rows(source, "query", "full"), start=1):
+    for number, row in enumerate(dataset_rows(source, "query", "full"), start=1):
         name = f"q{number}"
         queries.append(Query(field(row, "query", where), name))
         qrels[name] = {str(paper): 1 for paper in field(row, "corpusids", where, list)}
@@ -34,7 +34,7 @@ def load_litsearch(source: str | os.PathLike[str] = HUB, *, strict: bool = True)
             str(field(row, "corpusid", where, (int, str))),
             field(row, "title", where),
         )
-        for row in read_rows(source, "corpus_clean", "full")
+        for row in dataset_rows(source, "corpus_clean", "full")
     )
     warnings = check_count("LitSearch, queries", len(queries), QUERIES, strict=strict)
     warnings += check_count("LitSearch, papers", len(documents), PAPERS, strict=strict)

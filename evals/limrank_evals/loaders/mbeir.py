@@ -22,9 +22,9 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.files import repository_file
-from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
-from limrank_evals.loaders.rows import field, file_rows
+from limrank_evals.loaders.candidate_lists import Listed, listed_or_judged, run_lists
+from limrank_evals.loaders.dataset_rows import field, file_rows
+from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines

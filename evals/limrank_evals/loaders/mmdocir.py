@@ -24,9 +24,9 @@ from typing import Any
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.boxes import Box, area, as_box, overlap
-from limrank_evals.loaders.files import repository_file
-from limrank_evals.loaders.listed import Listed
-from limrank_evals.loaders.rows import field, file_rows
+from limrank_evals.loaders.candidate_lists import Listed
+from limrank_evals.loaders.dataset_rows import field, file_rows
+from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image

@@ -17,7 +17,7 @@ from typing import Any
 
 from limrank_evals.answers import choice_letters
 from limrank_evals.loaders.benchmark import check_count
-from limrank_evals.loaders.rows import field, file_rows
+from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.rows import field, file_rows, read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows, field, file_rows
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 
@@ -88,7 +88,7 @@ def _rows(place: str | os.PathLike[str], part: str, where: str) -> Iterator[tupl
     """Rows of a part, each with what to call it in messages."""
     flat = [Path(place) / f"{part}{ending}" for ending in (".jsonl", ".jsonl.gz", ".parquet")]
     files = [file for file in flat if file.is_file()]
-    rows = file_rows(files[0]) if files else read_rows(place, part, part)
+    rows = file_rows(files[0]) if files else dataset_rows(place, part, part)
     for number, row in enumerate(rows, start=1):
         yield f"{where}, {files[0] if files else part}, row {number}", row
 

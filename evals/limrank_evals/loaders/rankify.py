@@ -23,9 +23,9 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark
-from limrank_evals.loaders.files import read_json, repository_file
-from limrank_evals.loaders.listed import Listed
-from limrank_evals.loaders.rows import field, file_rows
+from limrank_evals.loaders.candidate_lists import Listed
+from limrank_evals.loaders.dataset_rows import field, file_rows
+from limrank_evals.loaders.repository import read_json, repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 

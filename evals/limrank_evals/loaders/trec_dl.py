@@ -23,8 +23,8 @@ from pathlib import Path
 
 from limrank_evals.judgements import read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.files import repository_file
-from limrank_evals.loaders.listed import Listed, listed_or_judged, run_lists
+from limrank_evals.loaders.candidate_lists import Listed, listed_or_judged, run_lists
+from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
@@ -34,7 +34,7 @@ LICENCE = "MS MARCO: non-commercial research; judgements: NIST, public domain"
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class TrecYear:
     """One year's track.
 
     Attributes:
@@ -54,23 +54,26 @@ class Track:
 
 _PLAIN_TOPICS = ("queries.tsv", "topics.tsv")
 _PLAIN_QRELS = ("qrels.trec", "qrels.txt")
-_V1, _V1_PASSAGES = ("collection.tsv", "corpus.jsonl"), 8_841_823
-_V2, _V2_PASSAGES = ("msmarco_v2_passage", "corpus.jsonl"), 138_364_198
+_COLLECTIONS = {1: ("collection.tsv", "corpus.jsonl"), 2: ("msmarco_v2_passage", "corpus.jsonl")}
+_PASSAGES = {1: 8_841_823, 2: 138_364_198}
 
 
-def _names(year: int, topics: str, qrels: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _year(year: int, version: int, queries: int, topics: str, qrels: str) -> TrecYear:
     short, long = f"dl{year % 100}", f"trec-dl-{year}"
-    return (
+    return TrecYear(
+        queries,
+        _PASSAGES[version],
         (topics, f"topics.{short}-passage.txt", f"topics.{short}.txt", f"{long}/queries.tsv", *_PLAIN_TOPICS),
         (qrels, f"qrels.{short}-passage.txt", f"{long}/qrels", *_PLAIN_QRELS),
+        _COLLECTIONS[version],
     )
 
 
 TREC_DL = {
-    "dl19": Track(43, _V1_PASSAGES, *_names(2019, "msmarco-test2019-queries.tsv", "2019qrels-pass.txt"), _V1),
-    "dl20": Track(54, _V1_PASSAGES, *_names(2020, "msmarco-test2020-queries.tsv", "2020qrels-pass.txt"), _V1),
-    "dl21": Track(53, _V2_PASSAGES, *_names(2021, "2021_queries.tsv", "2021.qrels.pass.final.txt"), _V2),
-    "dl22": Track(76, _V2_PASSAGES, *_names(2022, "2022_queries.tsv", "2022.qrels.pass.withDupes.txt"), _V2),
+    "dl19": _year(2019, 1, 43, "msmarco-test2019-queries.tsv", "2019qrels-pass.txt"),
+    "dl20": _year(2020, 1, 54, "msmarco-test2020-queries.tsv", "2020qrels-pass.txt"),
+    "dl21": _year(2021, 2, 53, "2021_queries.tsv", "2021.qrels.pass.final.txt"),
+    "dl22": _year(2022, 2, 76, "2022_queries.tsv", "2022.qrels.pass.withDupes.txt"),
 }
 
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.files import read_json, repository_file
-from limrank_evals.loaders.listed import Listed
-from limrank_evals.loaders.rows import field
+from limrank_evals.loaders.candidate_lists import Listed
+from limrank_evals.loaders.dataset_rows import field
+from limrank_evals.loaders.repository import read_json, repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image

@@ -3,7 +3,7 @@
 ```python
 from limrank_evals.reporting import write_reports
 
-write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluation.evaluated.Evaluated
+write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluation.split_evaluation.Evaluated
 ```
 """
 
@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.averages import averages
 from limrank_evals.reporting.evaluation_page import report_html
 from limrank_evals.reporting.headline import headlines
@@ -28,7 +28,7 @@ __all__ = ["SCHEMA", "write_reports"]
 
 
 def write_reports(
-    folder: str | os.PathLike[str], evaluated: Sequence[Evaluated], *, show_gated: bool = False
+    folder: str | os.PathLike[str], evaluated: Sequence[SplitEvaluation], *, show_gated: bool = False
 ) -> list[Path]:
     """Write report.html, report.json, table.md and table.tex, each all or nothing.
 
@@ -59,7 +59,7 @@ def write_reports(
     return paths
 
 
-def _check(evaluated: Sequence[Evaluated]) -> None:
+def _check(evaluated: Sequence[SplitEvaluation]) -> None:
     if not evaluated:
         raise InputError("a report needs at least one split that was evaluated")
     seen = set()

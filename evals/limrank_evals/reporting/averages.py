@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import SETTINGS, SYSTEM, Result
 from limrank_evals.published import published
 from limrank_evals.stats import Interval, Record, bootstrap_of_means
@@ -29,7 +29,7 @@ class Gain:
     record: Record
 
 
-def gain(evaluated: Sequence[Evaluated], measure: str, *, seed: int = 0) -> Gain | None:
+def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -> Gain | None:
     """The mean over splits of what reranking changed; None where a split was not compared by `measure`."""
     found = [one.comparisons.get(measure) for one in evaluated]
     parts = [comparison for comparison in found if comparison is not None]
@@ -50,7 +50,7 @@ def gain(evaluated: Sequence[Evaluated], measure: str, *, seed: int = 0) -> Gain
     )
 
 
-def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
+def averages(evaluated: Sequence[SplitEvaluation]) -> list[Result]:
     """For every benchmark with several splits and every system scored on all of them, its mean.
 
     The split is called `average`, as in published tables, only where it is over the same splits as theirs;
@@ -77,7 +77,7 @@ def averages(evaluated: Sequence[Evaluated]) -> list[Result]:
     return found
 
 
-def _mean(parts: Sequence[tuple[Evaluated, Result]], split: str) -> Result:
+def _mean(parts: Sequence[tuple[SplitEvaluation, Result]], split: str) -> Result:
     results = [result for _, result in parts]
     first, identities = results[0], [result.identity for result in results]
     settings = (*SETTINGS, *SYSTEM)
@@ -101,7 +101,7 @@ def _mean(parts: Sequence[tuple[Evaluated, Result]], split: str) -> Result:
     )
 
 
-def _values(one: Evaluated, result: Result, measure: str) -> Collection[float] | None:
+def _values(one: SplitEvaluation, result: Result, measure: str) -> Collection[float] | None:
     """The queries' values that a result's score is the mean of; None where it is of some of them only."""
     scored = one.first if result.system == one.results[0].system else one.last
     values = scored.measured.per_query.get(measure, {}).values()

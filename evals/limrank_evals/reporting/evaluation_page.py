@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.pmrr import CHANGED
 from limrank_evals.reporting import facts, plots
 from limrank_evals.reporting.frame import render_page
@@ -19,7 +19,7 @@ _SCRIPTS = ("dom.js", "movement.js", "detail.js", "list.js")
 
 
 def report_html(
-    evaluated: Sequence[Evaluated],
+    evaluated: Sequence[SplitEvaluation],
     queries: Sequence[Sequence[QueryOutcome]],
     tables: Sequence[Headline],
     *,
@@ -66,7 +66,7 @@ def report_html(
 
 
 def _splits(
-    evaluated: Sequence[Evaluated], queries: Sequence[Sequence[QueryOutcome]]
+    evaluated: Sequence[SplitEvaluation], queries: Sequence[Sequence[QueryOutcome]]
 ) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     start = 0
@@ -87,7 +87,7 @@ def _splits(
     return found
 
 
-def _overview(evaluated: Sequence[Evaluated]) -> list[tuple[str, Markup]]:
+def _overview(evaluated: Sequence[SplitEvaluation]) -> list[tuple[str, Markup]]:
     found: list[tuple[str, Markup]] = []
     for measure in dict.fromkeys(one.measures[0] for one in evaluated):
         rows = [

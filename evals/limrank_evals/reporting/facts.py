@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import SETTINGS, Result
 from limrank_evals.reporting.averages import gain
 from limrank_evals.reporting.interval_plot import signed
@@ -34,20 +34,20 @@ class SettingsTable(NamedTuple):
     rows: list[tuple[str, list[str]]]
 
 
-def systems(evaluated: Sequence[Evaluated]) -> tuple[str, str]:
+def systems(evaluated: Sequence[SplitEvaluation]) -> tuple[str, str]:
     """What the first stage and the reranker are called; several of one kind are listed; "" for none."""
     first = dict.fromkeys(one.results[0].system for one in evaluated if one.results)
     second = dict.fromkeys(main_result(one).system for one in evaluated if one.reranked and one.results)
     return tuple(clean(", ".join(names)) for names in (first, second))  # type: ignore[return-value]
 
 
-def main_result(one: Evaluated) -> Result:
+def main_result(one: SplitEvaluation) -> Result:
     """The reranker's result, or the first stage's where nothing was reranked."""
     others = [r for r in one.results if r.system != one.results[0].system]
     return others[0] if others else one.results[0]
 
 
-def settings(evaluated: Sequence[Evaluated]) -> tuple[list[tuple[str, str]], SettingsTable]:
+def settings(evaluated: Sequence[SplitEvaluation]) -> tuple[list[tuple[str, str]], SettingsTable]:
     """The settings that all splits share, and those that differ; what nobody knows is left out."""
     rows = [(named(one), _setting(one)) for one in evaluated]
     names = [
@@ -64,7 +64,7 @@ def settings(evaluated: Sequence[Evaluated]) -> tuple[list[tuple[str, str]], Set
     )
 
 
-def warnings(evaluated: Sequence[Evaluated]) -> list[tuple[str, str]]:
+def warnings(evaluated: Sequence[SplitEvaluation]) -> list[tuple[str, str]]:
     """Every warning with its split; "" where all splits have it."""
     told: dict[str, list[str]] = {}
     for one in evaluated:
@@ -85,7 +85,7 @@ def alike(told: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     return list(groups.values())
 
 
-def key_figures(evaluated: Sequence[Evaluated]) -> list[dict[str, Any]]:
+def key_figures(evaluated: Sequence[SplitEvaluation]) -> list[dict[str, Any]]:
     """What reranking changed in every benchmark's main measure, ready to be printed."""
     found = []
     for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
@@ -114,7 +114,7 @@ def key_figures(evaluated: Sequence[Evaluated]) -> list[dict[str, Any]]:
     return found
 
 
-def compared(one: Evaluated) -> list[dict[str, Any]]:
+def compared(one: SplitEvaluation) -> list[dict[str, Any]]:
     """A split's comparisons, ready to be printed."""
     return [
         {
@@ -141,7 +141,7 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< .0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
 
 
-def about(one: Evaluated) -> str:
+def about(one: SplitEvaluation) -> str:
     """A split's counts in a line."""
     coverage = one.last.measured.coverage
     kinds = {
@@ -154,7 +154,7 @@ def about(one: Evaluated) -> str:
     return " · ".join(told)
 
 
-def _setting(one: Evaluated) -> dict[str, str]:
+def _setting(one: SplitEvaluation) -> dict[str, str]:
     identity = main_result(one).identity if one.results else None
     known = {
         told: clean(str(value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
 from limrank_evals.published import published
 from limrank_evals.reporting.averages import AVERAGE, MEAN_OF, averages
@@ -57,7 +57,7 @@ class Headline:
         return [f"{', '.join(names)}: {told}" for told, names in columns.items()]
 
 
-def headlines(evaluated: Sequence[Evaluated], means: Sequence[Result] | None = None) -> list[Headline]:
+def headlines(evaluated: Sequence[SplitEvaluation], means: Sequence[Result] | None = None) -> list[Headline]:
     """The tables, benchmarks in their order, each one's main measure first.
 
     Args:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
 from limrank_evals.reporting.facts import warnings
 from limrank_evals.reporting.headline import beside
@@ -18,7 +18,7 @@ SCHEMA = "limrank report 1"
 
 
 def report_json(
-    evaluated: Sequence[Evaluated],
+    evaluated: Sequence[SplitEvaluation],
     queries: Sequence[Sequence[QueryOutcome]],
     means: Sequence[Result],
     *,
@@ -44,7 +44,7 @@ def report_json(
     return clean(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)) + "\n"
 
 
-def _split(one: Evaluated, rows: Sequence[QueryOutcome], show_gated: bool) -> dict[str, Any]:
+def _split(one: SplitEvaluation, rows: Sequence[QueryOutcome], show_gated: bool) -> dict[str, Any]:
     benchmark, hidden = one.benchmark, one.gated and not show_gated
     showing = TextPolicy(hidden, LEVELS[0])
     return {

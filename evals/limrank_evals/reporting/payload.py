@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.queries import Move, QueryOutcome
 from limrank_evals.reporting.texts import LEVELS, Level, TextPolicy, clean, head
 from limrank_plugins.data import Document
@@ -49,7 +49,7 @@ class Payload:
 
 
 def page_payload(
-    evaluated: Sequence[Evaluated],
+    evaluated: Sequence[SplitEvaluation],
     queries: Sequence[Sequence[QueryOutcome]],
     *,
     show_gated: bool,
@@ -98,7 +98,7 @@ def _size(
 
 
 def index(
-    evaluated: Sequence[Evaluated], queries: Sequence[Sequence[QueryOutcome]], show_gated: bool
+    evaluated: Sequence[SplitEvaluation], queries: Sequence[Sequence[QueryOutcome]], show_gated: bool
 ) -> dict[str, Any]:
     """The list of queries: `task` is a place in `tasks`, `values` are by measure, before and after."""
     rows = []
@@ -130,7 +130,7 @@ def index(
     return {"tasks": tasks, "queries": rows}
 
 
-def named(one: Evaluated) -> str:
+def named(one: SplitEvaluation) -> str:
     """What the page calls a split."""
     return clean(one.benchmark.split or one.benchmark.name)
 

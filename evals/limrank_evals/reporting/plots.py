@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from limrank_evals.comparison import Change, Comparison
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.interval_plot import IntervalMark, interval_plot, signed
 from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked
@@ -170,7 +170,7 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
 
 
 def plots_of(
-    name: str, evaluated: Evaluated, queries: Sequence[QueryOutcome], numbers: Mapping[str, int]
+    name: str, evaluated: SplitEvaluation, queries: Sequence[QueryOutcome], numbers: Mapping[str, int]
 ) -> list[tuple[str, str, Markup]]:
     """All plots of a split: what each is called, how it is read, the drawing. `name` is for their ids."""
     measure = evaluated.measures[0]

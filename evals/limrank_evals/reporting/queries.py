@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_evals.evaluation.evaluated import Evaluated
-from limrank_evals.measures import Measured
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
+from limrank_evals.measures import Measurement
 from limrank_evals.pmrr import CHANGED, ORIGINAL
 from limrank_plugins.data import Query
 
@@ -72,7 +72,7 @@ class QueryOutcome:
         return sum(move.failure is not None for move in self.moves)
 
 
-def query_outcomes(evaluated: Evaluated) -> list[QueryOutcome]:
+def query_outcomes(evaluated: SplitEvaluation) -> list[QueryOutcome]:
     """Every query of a split, in the benchmark's order, then those that are judged but not among them."""
     records = {record["query_id"]: record for record in evaluated.records}
     known = {query.id or "": query for query in evaluated.benchmark.queries}
@@ -81,14 +81,14 @@ def query_outcomes(evaluated: Evaluated) -> list[QueryOutcome]:
     return [_asked(evaluated, query, records.get(query.id, {})) for query in queries]
 
 
-def value(measured: Measured, measure: str, query: str) -> float | None:
+def value(measured: Measurement, measure: str, query: str) -> float | None:
     """A query's value; p-MRR has one for each pair of queries, which both sides have."""
     values = measured.per_query[measure]
     pair = query.removesuffix(CHANGED) if query.endswith(CHANGED) else query.removesuffix(ORIGINAL)
     return values.get(query, values.get(pair))
 
 
-def _asked(evaluated: Evaluated, query: Query, record: Mapping[str, Any]) -> QueryOutcome:
+def _asked(evaluated: SplitEvaluation, query: Query, record: Mapping[str, Any]) -> QueryOutcome:
     name = query.id or ""
     last = evaluated.reranked
     values = {

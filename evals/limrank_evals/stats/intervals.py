@@ -54,7 +54,9 @@ def bootstrap_of_means(
 
     Args:
         groups: values of each, which are drawn anew within it.
-        level, resamples, seed: as for `bootstrap`.
+        level: as for `bootstrap`, and so are the others.
+        resamples: how often the values are drawn anew.
+        seed: of the drawing.
 
     Returns:
         The interval; None where a group has fewer than two values.

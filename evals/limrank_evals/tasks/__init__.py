@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from limrank_evals.tasks.task import DEPTH, GIVEN, Average, Part, Task
+from limrank_evals.tasks.task import Task
 from limrank_plugins.errors import InputError
 
-__all__ = ["DEPTH", "GIVEN", "Average", "Part", "Task", "load_task", "task_names"]
+__all__ = ["Task", "load_task", "task_names"]
 
 _TASKS = {
     "bright": "limrank_evals.tasks.bright",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from limrank_evals.loaders.beir import BEIR_SETS, load_beir
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 from limrank_plugins.prompts import instructions
 
 HUB = "mteb/<set>"
 MEASURES = ("nDCG@10", "R@100", "RR@10")
 
 
-def load(split: str, source: str, *, strict: bool = True) -> Part:
+def load(split: str, source: str, *, strict: bool = True) -> Split:
     """One set; raises as `load_beir` does."""
     name = f"beir/{split}"
-    return Part(
+    return Split(
         load_beir(split, None if source == HUB else source, strict=strict),
         MEASURES,
         instruction=name if name in instructions() else "",

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from limrank_evals.evaluation.split_files import split_file
 from limrank_evals.loaders.bright import BRIGHT_TASKS, HUB, SHORT_ONLY, bright_queries, load_bright
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.split_files import split_file
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructions
@@ -46,7 +47,7 @@ def load(
             show_default=False,
         ),
     ] = None,
-) -> Part:
+) -> Split:
     """One task; raises as `load_bright` does."""
     judged = split_file(qrels, split, _QRELS, "--qrels") if qrels is not None else None
     benchmark = load_bright(
@@ -54,7 +55,7 @@ def load(
     )
     if judged is not None:
         benchmark = replace(benchmark, variant=judged.name)
-    return Part(
+    return Split(
         benchmark,
         MEASURES,
         searched=() if queries == ORIGINAL else _reworded(benchmark.queries, split, source, queries),

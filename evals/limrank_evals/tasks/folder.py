@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from limrank_evals.loaders.beir import load_folder
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 from limrank_plugins.errors import InputError
 
 MEASURES = ("nDCG@10", "MAP@1000", "R@100", "RR@10")
@@ -24,9 +25,9 @@ def load(
     name: Annotated[
         str, typer.Option(help="What results call it; default: the folder's name.", show_default=False)
     ] = "",
-) -> Part:
+) -> Split:
     """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
-    return Part(load_folder(source, split, name=name), MEASURES)
+    return Split(load_folder(source, split, name=name), MEASURES)
 
 
 def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:

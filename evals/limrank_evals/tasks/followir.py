@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from limrank_evals.loaders.followir import FOLLOWIR_TASKS, load_followir
-from limrank_evals.tasks.task import GIVEN, Part, Task
+from limrank_evals.splits import GIVEN, Split
+from limrank_evals.tasks.task import Task
 
 DEPTH = 1000
 _MEASURES = {"Core17": "MAP@1000", "News21": "nDCG@5", "Robust04": "MAP@1000"}
 
 
-def load(split: str, source: str, *, strict: bool = True) -> Part:
+def load(split: str, source: str, *, strict: bool = True) -> Split:
     """One task; raises as `load_followir` does. A folder holds the task's files, or one folder for each."""
     place = Path(source) / split
     found = load_followir(
         split, (place if place.is_dir() else source) if source != HUB else None, strict=strict
     )
-    return Part(
+    return Split(
         found.benchmark,
         ("p-MRR", _MEASURES[split]),
         queries="original, without instructions",

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from limrank_evals.loaders.litsearch import HUB, load_litsearch
-from limrank_evals.tasks.task import Average, Part, Task
+from limrank_evals.splits import Average, Split
+from limrank_evals.tasks.task import Task
 from limrank_plugins.errors import InputError
 
 MEASURES = ("R@5", "R@20", "nDCG@10")
@@ -30,11 +31,11 @@ def load(
             help="published (specific questions R@5, broad ones R@20), mteb (all together) or both."
         ),
     ] = "both",
-) -> Part:
+) -> Split:
     """The one split there is; raises as `load_litsearch` does."""
     if averaging not in _AVERAGES:
         raise InputError(f"averaging must be one of {', '.join(_AVERAGES)}, but is {averaging!r}")
-    return Part(load_litsearch(source, strict=strict), MEASURES, averages=_AVERAGES[averaging])
+    return Split(load_litsearch(source, strict=strict), MEASURES, averages=_AVERAGES[averaging])
 
 
 TASK = Task(

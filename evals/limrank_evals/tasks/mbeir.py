@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from limrank_evals.evaluation.first_stages import names_retriever, run_file
 from limrank_evals.loaders.mbeir import HUB, MBEIR_TASKS, load_mbeir
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.retriever_specs import names_retriever
+from limrank_evals.split_files import run_file
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 
 
 def load(
@@ -26,13 +28,13 @@ def load(
     images: Annotated[
         bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
     ] = True,
-) -> Part:
+) -> Split:
     """One task; of a first stage that is a run, only its documents and the judged ones are read."""
     run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path
     number = None if told < 0 else told
     found = load_mbeir(split, source, pool=pool, run=run, instruction=number, images=images, strict=strict)
     carried = "" if number is None else f"M-BEIR's, number {number}"
-    return Part(found.benchmark, MBEIR_TASKS[split].measures, carried=carried)
+    return Split(found.benchmark, MBEIR_TASKS[split].measures, carried=carried)
 
 
 TASK = Task(

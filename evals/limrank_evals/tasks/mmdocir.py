@@ -15,7 +15,8 @@ from limrank_evals.loaders.mmdocir import (
     layout_recall,
     load_mmdocir,
 )
-from limrank_evals.tasks.task import Average, Part, Task
+from limrank_evals.splits import Average, Split
+from limrank_evals.tasks.task import Task
 
 LEVELS = ("page", "layout")
 
@@ -36,7 +37,7 @@ def load(
         str,
         typer.Option(help="Only documents of this domain, for example 'Academic paper'.", show_default=False),
     ] = "",
-) -> Part:
+) -> Split:
     """Pages or layouts; raises as `load_mmdocir` does."""
     found = load_mmdocir(split, source, text=text, images=images, domain=domain, strict=strict)
     own = (
@@ -46,7 +47,7 @@ def load(
     )
     domains = tuple(found.benchmark.groups)
     macro = (Average("macro: over domains", over=domains),) if len(domains) > 1 else ()
-    return Part(
+    return Split(
         found.benchmark,
         MMDOCIR_PAGE_MEASURES if split == "page" else (*own, "R@10"),
         candidates=found.candidates,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from limrank_evals.loaders.r2med import R2MED_MEASURES, R2MED_TASKS, load_r2med
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 
 HUB = "R2MED/<task>"
 
 
-def load(split: str, source: str, *, strict: bool = True) -> Part:
+def load(split: str, source: str, *, strict: bool = True) -> Split:
     """One task; raises as `load_r2med` does."""
     benchmark = load_r2med(split, None if source == HUB else source, strict=strict)
-    return Part(benchmark, (*R2MED_MEASURES, "R@10", "R@100"))
+    return Split(benchmark, (*R2MED_MEASURES, "R@10", "R@100"))
 
 
 TASK = Task(

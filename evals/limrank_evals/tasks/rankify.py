@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from limrank_evals.loaders.rankify import HUB, RANKIFY_MEASURES, load_rankify
-from limrank_evals.tasks.task import GIVEN, Part, Task
+from limrank_evals.splits import GIVEN, Split
+from limrank_evals.tasks.task import Task
 
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
@@ -24,11 +25,11 @@ def load(
         Path | None,
         typer.Option(help="DPR's psgs_w100.tsv, for files without texts.", show_default=False),
     ] = None,
-) -> Part:
+) -> Split:
     """One file; raises as `load_rankify` does. There are no published counts that `strict` could mean."""
     dataset = "" if Path(source).is_file() else split
     found = load_rankify(source, dataset, retriever=retriever, passages=passages)
-    return Part(
+    return Split(
         found.benchmark,
         RANKIFY_MEASURES,
         candidates=found.candidates,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from limrank_evals.evaluation.first_stages import names_retriever, run_file
 from limrank_evals.loaders.trec_dl import TREC_DL, TREC_DL_MEASURES, load_trec_dl
-from limrank_evals.tasks.task import Part, Task
+from limrank_evals.retriever_specs import names_retriever
+from limrank_evals.split_files import run_file
+from limrank_evals.splits import Split
+from limrank_evals.tasks.task import Task
 
 
-def load(split: str, source: str, *, strict: bool = True, first_stage: str = "") -> Part:
+def load(split: str, source: str, *, strict: bool = True, first_stage: str = "") -> Split:
     """One year; of a first stage that is a run, only its passages and the judged ones are read."""
     run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path
-    return Part(load_trec_dl(split, source, run=run, strict=strict).benchmark, TREC_DL_MEASURES)
+    return Split(load_trec_dl(split, source, run=run, strict=strict).benchmark, TREC_DL_MEASURES)
 
 
 TASK = Task(

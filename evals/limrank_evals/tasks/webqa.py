@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from limrank_evals.loaders.webqa import WEBQA_MEASURES, WEBQA_SPLITS, load_webqa
-from limrank_evals.tasks.task import Average, Part, Task
+from limrank_evals.splits import Average, Split
+from limrank_evals.tasks.task import Task
 
 
 def load(
@@ -25,7 +26,7 @@ def load(
     images: Annotated[
         bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
     ] = True,
-) -> Part:
+) -> Split:
     """One split; raises as `load_webqa` does."""
     found = load_webqa(source, split, modality=modality, images=images, strict=strict)
     groups = tuple(
@@ -33,7 +34,7 @@ def load(
         for name, queries in found.benchmark.groups.items()
         if queries and modality == "all"
     )
-    return Part(
+    return Split(
         found.benchmark,
         WEBQA_MEASURES,
         candidates=found.candidates,

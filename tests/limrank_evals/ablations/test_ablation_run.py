@@ -17,7 +17,7 @@ from limrank_evals.ablations.ablation_run import ablate
 from limrank_evals.ablations.arm_evaluation import ArmEvaluator
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.judgements import read_judgements
-from limrank_evals.runs import read_rows
+from limrank_evals.runs import read_run_lines
 from limrank_evals.scoring import score
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
@@ -134,7 +134,7 @@ def test_two_arms_are_trained_evaluated_and_compared(place: Path, done: tuple[Pa
     qrels = read_judgements(place / "bench" / "qrels" / "test.tsv")
     by_arm = report["measures"][0]["arms"]
     for name in ("full", "half"):
-        rows = read_rows(out / "arms" / name / "evaluation" / "test" / "rankings.jsonl")
+        rows = read_run_lines(out / "arms" / name / "evaluation" / "test" / "rankings.jsonl")
         assert by_arm[name]["mean"] == score(rows, qrels, ["nDCG@10"], ties="rank").measured.means["nDCG@10"]
     assert list(by_arm) == ["first stage", "full", "half"]
     difference = by_arm["half"]["mean"] - by_arm["full"]["mean"]

@@ -25,7 +25,7 @@ from limrank_evals.cli import benchmark
 from limrank_evals.cli.benchmark import command
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
-from limrank_evals.runs import arranged, read_rows
+from limrank_evals.runs import arranged, read_run_lines
 from limrank_evals.tasks import load_task, task_names
 from limrank_plugins.cli import build_app
 from limrank_plugins.store import Store
@@ -75,8 +75,8 @@ def test_a_folder_of_results(place: Path):
         "test/result.json",
     ]
     split = place / "out" / "test"
-    assert arranged(read_rows(split / "first-stage.run")) == made.LISTS
-    assert arranged(read_rows(split / "rankings.jsonl")) == made.LISTS
+    assert arranged(read_run_lines(split / "first-stage.run")) == made.LISTS
+    assert arranged(read_run_lines(split / "rankings.jsonl")) == made.LISTS
     assert {q: list(grades) for q, grades in read_judgements(split / "qrels.trec").items()} == made.GOOD
     results = [Measured.from_json(record) for record in json.loads((split / "result.json").read_text())]
     assert [result.system for result in results] == ["first.run", "prior"]
@@ -142,7 +142,7 @@ def test_ids_with_spaces_are_written_as_json_and_tables(place: Path):
     (place / "odd" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta b\t1\n")
     limrank("folder", "odd", "--recipe", "prior", "-o", "out")
     split = place / "out" / "test"
-    assert arranged(read_rows(split / "first-stage.jsonl")) == {"1": ["a b"]}
+    assert arranged(read_run_lines(split / "first-stage.jsonl")) == {"1": ["a b"]}
     assert read_judgements(split / "qrels.tsv") == {"1": {"a b": 1}}
 
 

@@ -14,10 +14,10 @@ from limrank_evals.comparison import compare
 from limrank_evals.errors import analyse, analyse_evaluated
 from limrank_evals.errors.query_failures import OUTCOMES
 from limrank_evals.errors.relevant_counts import parse_bins
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
-from limrank_evals.runs import rows_of
+from limrank_evals.runs import run_lines_of
 from limrank_evals.scoring import score
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import InputError
@@ -174,7 +174,7 @@ def test_bad_input():
         analyse(run, QRELS, against=listing({"z": "a"}))
 
 
-def split(records: list[dict]) -> Evaluated:
+def split(records: list[dict]) -> SplitEvaluation:
     documents = tuple(Document(d, id=d) for d in ("d", "i", "n", "x", "out"))
     benchmark = Benchmark(
         "toy",
@@ -185,19 +185,19 @@ def split(records: list[dict]) -> Evaluated:
         excluded={"q1": frozenset({"out"})},
     )
     first = score(
-        rows_of({"q1": {"out": 3, "d": 2, "i": 1}, "q2": {"x": 2, "d": 1}, "q3": {"i": 2, "d": 1}}),
+        run_lines_of({"q1": {"out": 3, "d": 2, "i": 1}, "q2": {"x": 2, "d": 1}, "q3": {"i": 2, "d": 1}}),
         QRELS,
         ["RR@1"],
         excluded=benchmark.excluded,
         resamples=20,
     )
     if not records:
-        return Evaluated(benchmark, ("RR@1",), first, None, (), {}, ())
-    run = rows_of({r["query_id"]: {h["id"]: -i for i, h in enumerate(r["hits"])} for r in records})
+        return SplitEvaluation(benchmark, ("RR@1",), first, None, (), {}, ())
+    run = run_lines_of({r["query_id"]: {h["id"]: -i for i, h in enumerate(r["hits"])} for r in records})
     again = score(run, QRELS, ["RR@1"], excluded=benchmark.excluded, resamples=20)
     compared = compare(first.measured, again.measured, resamples=20)
     result = Result("toy", Identity("toy"), {"RR@1": 0.5})
-    return Evaluated(benchmark, ("RR@1",), first, again, records, compared, (result,))
+    return SplitEvaluation(benchmark, ("RR@1",), first, again, records, compared, (result,))
 
 
 QUERY = st.sampled_from(["q1", "q2", "q3", "q4"])

@@ -11,20 +11,20 @@ import benchmark_folders as made
 import pytest
 from needs import needs_mini
 
-from limrank_evals import Benchmark, Part
+from limrank_evals import Benchmark, Split
 from limrank_evals.evaluation.first_stages import open_first_stage
-from limrank_evals.evaluation.split_files import split_file
 from limrank_evals.runs import arranged
+from limrank_evals.split_files import split_file
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import InputError
 
 
-def part(**more: object) -> Part:
+def part(**more: object) -> Split:
     documents = tuple(Document(text, name) for name, text in made.passages())
     queries = tuple(Query(f"what about {word}", name) for name, word in made.WORDS.items())
     qrels = {query: dict.fromkeys(found, 1) for query, found in made.GOOD.items()}
     benchmark = Benchmark("made", "pony", queries, documents, qrels)
-    return Part(benchmark, ("nDCG@10",), **more)  # type: ignore[arg-type]
+    return Split(benchmark, ("nDCG@10",), **more)  # type: ignore[arg-type]
 
 
 def test_a_retriever_is_named_with_its_numbers_and_what_was_given():

@@ -19,7 +19,7 @@ from limrank_evals.loaders import (
     load_followir,
     load_litsearch,
 )
-from limrank_evals.loaders.rows import read_rows
+from limrank_evals.loaders.dataset_rows import dataset_rows
 from limrank_evals.pmrr import changed_documents
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
@@ -109,19 +109,19 @@ def test_a_split_is_not_one_that_begins_alike(tmp_path: Path):
     put(tmp_path, "x", "test", [{"a": 1}])
     put(tmp_path, "x", "testing", [{"a": 2}])
     put(tmp_path / "x", "train", "part", [{"a": 3}])
-    assert list(read_rows(tmp_path, "x", "test")) == [{"a": 1}]
-    assert list(read_rows(tmp_path, "x", "train")) == [{"a": 3}]
+    assert list(dataset_rows(tmp_path, "x", "test")) == [{"a": 1}]
+    assert list(dataset_rows(tmp_path, "x", "train")) == [{"a": 3}]
     (tmp_path / "x" / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="no whole parquet"):
-        list(read_rows(tmp_path, "x", "bad"))
+        list(dataset_rows(tmp_path, "x", "bad"))
     (tmp_path / "x" / "odd.jsonl").write_text("{}\n[1]\n")
     with pytest.raises(InputError, match="line 2: expected a JSON object"):
-        list(read_rows(tmp_path, "x", "odd"))
+        list(dataset_rows(tmp_path, "x", "odd"))
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence_with_the_steps():
     with pytest.raises(BackendError, match=r"no-one/nothing \(a, b\).*hf auth login.*give a folder"):
-        list(read_rows("no-one/nothing", "a", "b"))
+        list(dataset_rows("no-one/nothing", "a", "b"))
 
 
 def test_litsearch(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 from evaluations import bright, evaluation, large, sample_evaluation
 
 from limrank_evals.comparison import compare_values
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.averages import averages, gain
 from limrank_evals.reporting.headline import headlines
 from limrank_evals.stats import Record
@@ -71,7 +71,7 @@ def test_a_split_that_was_not_compared_leaves_no_mean():
 
 
 def test_settings_that_differ_are_not_the_means():
-    def deeper(one: Evaluated) -> Evaluated:
+    def deeper(one: SplitEvaluation) -> SplitEvaluation:
         changed = [replace(r, identity=replace(r.identity, depth=10, model="other")) for r in one.results]
         return replace(one, results=tuple(changed))
 

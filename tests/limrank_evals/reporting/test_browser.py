@@ -10,7 +10,7 @@ from evaluations import bright, hostile, sample_evaluation
 from report_page import CHANGES, IDS, QUERY, ROWS, opened, select, served_folder
 from review_page import ENTER, ESCAPE, TAB, Page, errors
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting import write_reports
 
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -242,7 +242,7 @@ def test_hostile_texts_run_nothing(page: Page, tmp_path: Path):
 
 def test_without_a_reranker_there_is_one_column(page: Page, tmp_path: Path):
     full = sample_evaluation("daily")
-    one = Evaluated(full.benchmark, full.measures, full.first, None, (), {}, full.results[:1])
+    one = SplitEvaluation(full.benchmark, full.measures, full.first, None, (), {}, full.results[:1])
     opened(page, write_reports(tmp_path, [one])[0])
     changes = page.js(CHANGES)
     assert changes == sorted(changes), "the lowest first"

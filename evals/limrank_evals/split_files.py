@@ -11,6 +11,16 @@ from limrank_plugins.errors import InputError
 
 MARK = "{split}"
 
+# What a run may be called in a folder of runs; BRIGHT's and mteb's own names, too.
+_RUNS = (
+    *(f"{{split}}{ending}" for ending in (".run", ".trec", ".json", ".jsonl", ".txt")),
+    "run.{split}",
+    "{split}/first-stage.run",
+    "{split}/score.json",
+    "{split}_bm25_long_False/score.json",
+    "FollowIR_{split}_predictions.json",
+)
+
 
 class SplitFile(NamedTuple):
     """The file of a split, and what all splits' files are called together."""
@@ -48,3 +58,8 @@ def split_file(place: str | os.PathLike[str], split: str, names: Sequence[str], 
                 return SplitFile(file, given.resolve().name)
     expected = ", ".join(name.replace(MARK, split) for name in names)
     raise InputError(f"{what}: {given} holds none of {expected} (or .gz); a path may hold {MARK}, too")
+
+
+def run_file(place: str | os.PathLike[str], split: str) -> SplitFile:
+    """The run of a split's first stage; arguments and errors as for `split_file`."""
+    return split_file(place, split, _RUNS, "the first stage")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.evaluation.evaluated import Evaluated
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.folders import (
     SETTINGS,
     as_json,
@@ -36,7 +36,7 @@ FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qre
 _REPORTS = ("report.html", "report.json", "table.md", "table.tex")
 
 
-def prepare(folder: Path, *, fresh: bool = False) -> None:
+def prepare_folder(folder: Path, *, fresh: bool = False) -> None:
     """Make the folder of an evaluation, or see that it is one; `fresh` removes what one left there.
 
     Raises:
@@ -47,7 +47,7 @@ def prepare(folder: Path, *, fresh: bool = False) -> None:
         _remove(folder, _read(folder)["splits"] if there else {})
 
 
-class Output:
+class EvaluationFolder:
     """A folder of an evaluation, there already or new; `prepare` it first.
 
     Args:
@@ -76,7 +76,7 @@ class Output:
         told = differences(known, json.loads(json.dumps(facts))) if known else []
         refuse(self.folder, [f"{split}: {one}" for one in told])
 
-    def write(self, split: str, facts: Mapping[str, Any], evaluated: Evaluated) -> None:
+    def write(self, split: str, facts: Mapping[str, Any], evaluated: SplitEvaluation) -> None:
         """Write the settings and a split's files; the results last.
 
         Not before there is something to guard: whoever corrects a mistake is not told that it was another
@@ -125,7 +125,7 @@ def _remove(folder: Path, splits: Iterable[str]) -> None:
     start_over(folder, _REPORTS)
 
 
-def _fits(evaluated: Evaluated) -> bool:
+def _fits(evaluated: SplitEvaluation) -> bool:
     """Whether every id can stand in TREC's columns."""
     benchmark = evaluated.benchmark
     documents = {d for found in evaluated.first.ranked.values() for d in found}

@@ -10,8 +10,8 @@ import pytest
 from benchmark_layouts import put_table, put_text
 
 from limrank_evals.loaders import Benchmark, Listed
-from limrank_evals.loaders.files import read_json, repository_file
-from limrank_evals.loaders.rows import file_rows
+from limrank_evals.loaders.dataset_rows import file_rows
+from limrank_evals.loaders.repository import read_json, repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.comparison import compare
-from limrank_evals.evaluation.evaluated import Evaluated
 from limrank_evals.evaluation.first_stages import FirstStage, open_first_stage
-from limrank_evals.evaluation.results import Sampling, results_of
+from limrank_evals.evaluation.results import Resampling, results_of
+from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.evaluation.systems import NO_PROMPTS, describe
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
-from limrank_evals.runs import Row, Rows, TieRule
-from limrank_evals.scoring import Scored, score
+from limrank_evals.runs import RunLine, RunLines, TieRule
+from limrank_evals.scoring import RunScores, score
+from limrank_evals.splits import Split
 from limrank_evals.stats.intervals import RESAMPLES
-from limrank_evals.tasks.task import Part
 from limrank_plugins.cli.rerank import rank_all
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -34,7 +34,7 @@ from limrank_plugins.store import Store
 
 
 def evaluate(
-    part: Part,
+    part: Split,
     reranker: Reranker | None = None,
     *,
     first_stage: str | FirstStage = "",
@@ -48,7 +48,7 @@ def evaluate(
     resamples: int = RESAMPLES,
     seed: int = 0,
     shown: bool = False,
-) -> Evaluated:
+) -> SplitEvaluation:
     """Rank and score a split.
 
     Args:
@@ -73,10 +73,10 @@ def evaluate(
         LimRankError: what the reranker raises.
 
     Example:
-        >>> from limrank_evals import Benchmark, Part, evaluate
+        >>> from limrank_evals import Benchmark, Split, evaluate
         >>> from limrank_plugins import Reranker, samples
         >>> documents, queries, qrels = samples.documents(), samples.queries(), samples.qrels()
-        >>> part = Part(Benchmark("samples", "", tuple(queries), documents, qrels), ("nDCG@10", "R@5"))
+        >>> part = Split(Benchmark("samples", "", tuple(queries), documents, qrels), ("nDCG@10", "R@5"))
         >>> found = evaluate(part, Reranker("prior"), first_stage="bm25s:k1=1.2", depth=50)
         >>> found.results[0].identity.first_stage
         'bm25s (k1=1.2, b=0.4)'
@@ -99,9 +99,9 @@ def evaluate(
         else open_first_stage(part, first_stage, ties=ties, store=store)
     )
     rows, strangers = _asked_for(stage.find(depth), benchmark)
-    sampling: Sampling = {"level": level, "resamples": resamples, "seed": seed}
+    sampling: Resampling = {"level": level, "resamples": resamples, "seed": seed}
 
-    def scored(rows: Rows, ties: TieRule, depth: int | None = None) -> Scored:
+    def scored(rows: RunLines, ties: TieRule, depth: int | None = None) -> RunScores:
         return score(
             rows,
             benchmark.qrels,
@@ -131,7 +131,7 @@ def evaluate(
     results = results_of(part, first, setting, None, {}, **sampling)
     if reranker is None:
         _known(first, benchmark, told)
-        return Evaluated(benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(told))
+        return SplitEvaluation(benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(told))
     asked = benchmark.queries
     if instruct and part.instruction:
         asked = tuple(_wrapped(query, part.instruction) for query in asked)
@@ -151,7 +151,7 @@ def evaluate(
         told.append(f"{empty} queries had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}
     results += results_of(part, reranked, setting, system, counts, **sampling)
-    return Evaluated(
+    return SplitEvaluation(
         benchmark,
         measures,
         first,
@@ -164,7 +164,7 @@ def evaluate(
     )
 
 
-def slim(evaluated: Evaluated) -> Evaluated:
+def slim(evaluated: SplitEvaluation) -> SplitEvaluation:
     """The same without the documents that nobody will look up: neither ranked for a query nor judged."""
     benchmark = evaluated.benchmark
     wanted = {d for found in evaluated.first.ranked.values() for d in found}
@@ -183,7 +183,7 @@ def _too_deep(measures: Sequence[str], depth: int) -> list[str]:
     return [f"{', '.join(deep)}: looks further down than the {depth} documents of a list"] if deep else []
 
 
-def _asked_for(rows: Rows, benchmark: Benchmark) -> tuple[Rows, list[str]]:
+def _asked_for(rows: RunLines, benchmark: Benchmark) -> tuple[RunLines, list[str]]:
     """The rows of the benchmark's queries, and a warning about others."""
     known = {query.id for query in benchmark.queries}
     others = [query for query in rows if query not in known]
@@ -196,7 +196,7 @@ def _asked_for(rows: Rows, benchmark: Benchmark) -> tuple[Rows, list[str]]:
     return {query: found for query, found in rows.items() if query in known}, told
 
 
-def _known(first: Scored, benchmark: Benchmark, told: list[str]) -> None:
+def _known(first: RunScores, benchmark: Benchmark, told: list[str]) -> None:
     """Nothing is read of documents that are not in the corpus where nothing is reranked: a warning."""
     documents = {document.id for document in benchmark.documents}
     strangers = {d for found in first.ranked.values() for d in found} - documents
@@ -207,7 +207,9 @@ def _known(first: Scored, benchmark: Benchmark, told: list[str]) -> None:
         )
 
 
-def _candidates(first: Scored, rows: Rows, benchmark: Benchmark, *, scored: bool) -> list[list[Document]]:
+def _candidates(
+    first: RunScores, rows: RunLines, benchmark: Benchmark, *, scored: bool
+) -> list[list[Document]]:
     """What is reranked: without excluded documents, cut, with the first stage's scores."""
     texts = {document.id: document for document in benchmark.documents}
     strangers = sorted({d for found in first.ranked.values() for d in found} - set(texts))
@@ -232,10 +234,10 @@ def _wrapped(query: Query, instruction: str) -> Query:
 # ---- the reranker's side --------------------------------------------------------------------------
 
 
-def _rows(records: Sequence[Mapping[str, Any]]) -> Rows:
+def _rows(records: Sequence[Mapping[str, Any]]) -> RunLines:
     return {
         record["query_id"]: [
-            Row(hit["id"], float(len(record["hits"]) - place), place + 1.0)
+            RunLine(hit["id"], float(len(record["hits"]) - place), place + 1.0)
             for place, hit in enumerate(record["hits"])
         ]
         for record in records

@@ -1,4 +1,4 @@
-"""Retrievers as a first stage by name: `bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25q+dense:model=folder`.
+"""RetrieverSpec as a first stage by name: `bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25q+dense:model=folder`.
 
 Options follow a colon; of `dense` they are those of `EncoderBackend`. Several with `+` between are fused by
 reciprocal ranks (`limrank_pipelines.HybridRetriever`).
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limrank_evals.splits import GIVEN
 from limrank_plugins.backends import backend_class
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
@@ -24,7 +25,7 @@ _DENSE = "dense"
 
 
 @dataclass(frozen=True, slots=True)
-class Retrievers:
+class RetrieverSpec:
     """What a description stands for.
 
     Attributes:
@@ -54,13 +55,12 @@ class Retrievers:
             yield built[0] if len(built) == 1 else HybridRetriever(built)
 
 
-def names(spec: str) -> list[str]:
-    """The retrievers a description names; none where it is something else, such as a file."""
-    parts = [part.partition(":")[0] for part in _split(spec)]
-    return parts if all(part in retriever_names() for part in parts) else []
+def names_retriever(spec: str) -> bool:
+    """Whether a description names retrievers, or the lists that come with a benchmark, and no file."""
+    return spec == GIVEN or all(part.partition(":")[0] in retriever_names() for part in _split(spec))
 
 
-def retrievers(spec: str) -> Retrievers:
+def retriever_spec(spec: str) -> RetrieverSpec:
     """Read a description.
 
     Raises:
@@ -76,7 +76,7 @@ def retrievers(spec: str) -> Retrievers:
         weights = _fingerprint(model) if base == _DENSE and isinstance(model, str) else ""
         digests.append([base, options, weights])
     name = told[0] if len(told) == 1 else f"{' + '.join(told)}, fused by reciprocal ranks"
-    return Retrievers(name, json.dumps([name, digests], sort_keys=True), tuple(parts))
+    return RetrieverSpec(name, json.dumps([name, digests], sort_keys=True), tuple(parts))
 
 
 def _split(spec: str) -> list[str]:

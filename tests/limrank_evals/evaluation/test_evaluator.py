@@ -13,9 +13,9 @@ from typing import Any
 import benchmark_folders as made
 import pytest
 
-from limrank_evals import Part, evaluate, load_task, tasks
-from limrank_evals.evaluation import evaluating
-from limrank_evals.evaluation.evaluating import slim
+from limrank_evals import Split, evaluate, load_task, tasks
+from limrank_evals.evaluation import evaluator
+from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.pmrr import p_mrr
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend, ScriptedFailure, Store
 from limrank_plugins.errors import InputError
@@ -43,17 +43,17 @@ def prompts(backend: ScriptedBackend) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Part:
+def folder(tmp_path: Path) -> Split:
     made.run(tmp_path / "first.run", made.LISTS)
     return load_task("folder").load("test", str(made.beir(tmp_path / "set")))
 
 
 def test_the_examples_in_the_docstrings_run():
-    for module in (evaluating, tasks):
+    for module in (evaluator, tasks):
         assert doctest.testmod(module, raise_on_error=True).attempted > 2
 
 
-def test_before_and_after_as_computed_by_hand(folder: Part, tmp_path: Path):
+def test_before_and_after_as_computed_by_hand(folder: Split, tmp_path: Path):
     found = evaluate(folder, limrank(), first_stage=str(tmp_path / "first.run"), measures=["nDCG@10"], **FEW)
     # The relevant ones stand third; second and fourth; first. The model puts them on top.
     two = (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3))
@@ -68,7 +68,7 @@ def test_before_and_after_as_computed_by_hand(folder: Part, tmp_path: Path):
     assert found.warnings == ()
 
 
-def test_the_identity_says_everything(folder: Part, tmp_path: Path):
+def test_the_identity_says_everything(folder: Split, tmp_path: Path):
     run = str(tmp_path / "first.run")
     first, after = evaluate(folder, limrank(samples=1), first_stage=run, depth=3, **FEW).results
     assert first.identity.setting() == after.identity.setting()
@@ -89,7 +89,7 @@ def test_the_identity_says_everything(folder: Part, tmp_path: Path):
     assert (searched.first_stage, searched.ties) == ("bm25s (k1=1.5, b=0.4)", "rank")
 
 
-def test_the_reranker_gets_the_first_stages_scores_and_the_whole_depth(folder: Part, tmp_path: Path):
+def test_the_reranker_gets_the_first_stages_scores_and_the_whole_depth(folder: Split, tmp_path: Path):
     run = made.run(tmp_path / "scored.run", made.LISTS, {"a0": 7.5})
     seen: list[Document] = []
 
@@ -234,7 +234,7 @@ def test_arguana_does_not_find_its_queries_themselves(tmp_path: Path):
         assert any("8,674 were published" in warning for warning in found.warnings)
 
 
-def test_what_cannot_be_judged_is_counted_and_never_a_smaller_denominator(folder: Part, tmp_path: Path):
+def test_what_cannot_be_judged_is_counted_and_never_a_smaller_denominator(folder: Split, tmp_path: Path):
     def failing(prompt: Prompt) -> tuple[float, float]:
         if "passage b1" in prompt.text or "alpha" in prompt.text:
             raise ScriptedFailure("no answer")
@@ -250,7 +250,7 @@ def test_what_cannot_be_judged_is_counted_and_never_a_smaller_denominator(folder
     assert any(w.startswith("5 documents could not be judged") for w in found.warnings)
 
 
-def test_queries_the_first_stage_has_nothing_for_count_as_0(folder: Part, tmp_path: Path):
+def test_queries_the_first_stage_has_nothing_for_count_as_0(folder: Split, tmp_path: Path):
     run = made.run(tmp_path / "half.run", {"3": ["c0"], "99": ["a0"]})
     found = evaluate(folder, limrank(), first_stage=str(run), measures=["nDCG@10"], **FEW)
     for scored in (found.first, found.reranked):
@@ -262,7 +262,7 @@ def test_queries_the_first_stage_has_nothing_for_count_as_0(folder: Part, tmp_pa
     assert any(w.startswith("1 queries of the first stage are not among") for w in found.warnings)
 
 
-def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Part, tmp_path: Path):
+def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Split, tmp_path: Path):
     qrels = folder.benchmark.qrels | {"1": {"a2": 1, "nowhere": 1}, "9": {"a0": 1}}
     part = replace(folder, benchmark=replace(folder.benchmark, qrels=qrels))
     # Nobody could rerank query 9: that a run answers it must not set the first stage apart.
@@ -274,7 +274,7 @@ def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Part, tmp
     assert "1 judged queries are not among the queries, e.g. '9'" in found.warnings
 
 
-def test_a_run_of_another_corpus_or_of_no_query_is_refused(folder: Part, tmp_path: Path):
+def test_a_run_of_another_corpus_or_of_no_query_is_refused(folder: Split, tmp_path: Path):
     run = str(made.run(tmp_path / "other.run", {"1": ["a0", "zz"]}))
     with pytest.raises(InputError, match=r"names 1 documents .* does not hold, for example 'zz'"):
         evaluate(folder, limrank(), first_stage=run, **FEW)
@@ -285,7 +285,7 @@ def test_a_run_of_another_corpus_or_of_no_query_is_refused(folder: Part, tmp_pat
         evaluate(folder, first_stage=run, **FEW)
 
 
-def test_equal_scores_go_by_the_rule_whatever_the_order_of_lines(folder: Part, tmp_path: Path):
+def test_equal_scores_go_by_the_rule_whatever_the_order_of_lines(folder: Split, tmp_path: Path):
     run = made.run(tmp_path / "tied.run", made.LISTS, {d: 1.0 for d, _ in made.passages()})
     luck = random.Random(7)
     rows = run.read_text().splitlines(keepends=True)
@@ -302,11 +302,11 @@ def test_equal_scores_go_by_the_rule_whatever_the_order_of_lines(folder: Part, t
         assert any("share their score" in warning for warning in found.warnings)
 
 
-def test_nothing_is_searched_or_asked_twice_with_a_store(folder: Part, tmp_path: Path, monkeypatch: Any):
+def test_nothing_is_searched_or_asked_twice_with_a_store(folder: Split, tmp_path: Path, monkeypatch: Any):
     first, again = knowing(), knowing()
     with Store(tmp_path / "store.sqlite") as store:
         one = evaluate(folder, limrank(first), first_stage="bm25s", store=store, **FEW)
-        monkeypatch.setattr("limrank_evals.evaluation.searching.build_retriever", _never)
+        monkeypatch.setattr("limrank_evals.retriever_specs.build_retriever", _never)
         two = evaluate(folder, limrank(again), first_stage="bm25s", store=store, **FEW)
     assert len(first.requests) == 12
     assert not again.requests
@@ -317,7 +317,7 @@ def _never(*arguments: Any, **options: Any) -> Any:
     raise AssertionError("it searched again")
 
 
-def test_what_is_asked_for_must_make_sense(folder: Part):
+def test_what_is_asked_for_must_make_sense(folder: Split):
     for options, words in [
         ({"depth": 0}, "must be > 0"),
         ({"batch": 0}, "must be > 0"),
@@ -331,20 +331,20 @@ def test_what_is_asked_for_must_make_sense(folder: Part):
     assert "nDCG@10: looks further down than the 3 documents of a list" in told
 
 
-def test_a_reranker_that_loses_documents_is_a_bug_not_a_score(folder: Part, monkeypatch: Any):
+def test_a_reranker_that_loses_documents_is_a_bug_not_a_score(folder: Split, monkeypatch: Any):
     real: Callable[..., Any] = Reranker.rank_many
     monkeypatch.setattr(Reranker, "rank_many", lambda self, jobs, **o: real(self, jobs, top_n=1))
     with pytest.raises(AssertionError, match="other documents than it went in"):
         evaluate(folder, limrank(), **FEW)
 
 
-def test_a_slim_split_keeps_what_is_ranked_or_judged(folder: Part, tmp_path: Path):
+def test_a_slim_split_keeps_what_is_ranked_or_judged(folder: Split, tmp_path: Path):
     run = made.run(tmp_path / "short.run", {"1": ["a0"], "2": ["b0"], "3": ["c1"]})
     found = slim(evaluate(folder, first_stage=str(run), **FEW))
     assert sorted(d.id or "" for d in found.benchmark.documents) == ["a0", "a2", "b0", "b1", "b3", "c0", "c1"]
 
 
-def test_the_queries_to_search_with_must_be_the_benchmarks(folder: Part):
+def test_the_queries_to_search_with_must_be_the_benchmarks(folder: Split):
     with pytest.raises(InputError, match="their ids differ"):
         replace(folder, searched=(Query("x", "1"),))
     with pytest.raises(InputError, match="no group of queries"):

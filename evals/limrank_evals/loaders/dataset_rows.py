@@ -18,7 +18,7 @@ from limrank_plugins.files import read_lines
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz")
 
 
-def read_rows(source: str | os.PathLike[str], config: str, split: str) -> Iterator[dict[str, Any]]:
+def dataset_rows(source: str | os.PathLike[str], config: str, split: str) -> Iterator[dict[str, Any]]:
     """Rows of one configuration and split.
 
     Args:
@@ -32,7 +32,7 @@ def read_rows(source: str | os.PathLike[str], config: str, split: str) -> Iterat
         MissingExtra: `datasets` (or pyarrow) is not installed.
     """
     if Path(source).is_dir():
-        for file in split_files(Path(source), config, split):
+        for file in dataset_files(Path(source), config, split):
             yield from file_rows(file)
         return
     datasets = require("datasets", "evals", f"reading {source} from the hub")
@@ -47,7 +47,7 @@ def read_rows(source: str | os.PathLike[str], config: str, split: str) -> Iterat
     yield from table
 
 
-def split_files(folder: Path, config: str, split: str) -> list[Path]:
+def dataset_files(folder: Path, config: str, split: str) -> list[Path]:
     """The files of one configuration and split in a folder.
 
     Raises:
@@ -76,7 +76,7 @@ def field(row: dict[str, Any], name: str, where: str, kind: type | tuple[type, .
 def file_rows(
     file: Path, columns: Sequence[str] | None = None, *, at_once: int = 65_536
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one parquet or JSONL file; errors as for `read_rows`.
+    """Rows of one parquet or JSONL file; errors as for `dataset_rows`.
 
     Args:
         file: to be read.

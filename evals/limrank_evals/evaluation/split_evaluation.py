@@ -9,12 +9,12 @@ from typing import Any
 from limrank_evals.comparison import Comparison
 from limrank_evals.identity import Result
 from limrank_evals.loaders.benchmark import Benchmark
-from limrank_evals.scoring import Scored
+from limrank_evals.scoring import RunScores
 from limrank_plugins.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class SplitEvaluation:
     """What came out for one split.
 
     Attributes:
@@ -34,8 +34,8 @@ class Evaluated:
 
     benchmark: Benchmark
     measures: tuple[str, ...]
-    first: Scored
-    reranked: Scored | None
+    first: RunScores
+    reranked: RunScores | None
     records: Sequence[Mapping[str, Any]]
     comparisons: Mapping[str, Comparison]
     results: tuple[Result, ...]
@@ -48,6 +48,6 @@ class Evaluated:
             raise InputError("a split that was reranked has a record for every query, and only such a one")
 
     @property
-    def last(self) -> Scored:
+    def last(self) -> RunScores:
         """The reranker's scores where there is one, else the first stage's."""
         return self.first if self.reranked is None else self.reranked
