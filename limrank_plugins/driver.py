@@ -72,7 +72,7 @@ def judge(
     if recipe.readout is None or recipe.schedule is None:
         raise TypeError(f"recipe {recipe.name!r} is made of others, which are judged one by one")
     plan = recipe.schedule(len(documents))
-    said: list[Verdict | None] = [None] * len(documents)
+    verdicts: list[Verdict | None] = [None] * len(documents)
     try:
         groups = next(plan)
         while True:
@@ -83,12 +83,12 @@ def judge(
             answers = yield from together(asked)
             for group, answer in zip(groups, answers, strict=True):
                 for i, verdict in zip(group, answer.verdicts(len(group)), strict=True):
-                    said[i] = _merged(said[i], verdict)
+                    verdicts[i] = _merged(verdicts[i], verdict)
             groups = plan.send(answers)
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
         order = None if finished.value is None else in_input_order(finished.value, documents)
-        return Outcome(tuple(j if j is not None else Verdict(None) for j in said), order)
+        return Outcome(tuple(j if j is not None else Verdict(None) for j in verdicts), order)
 
 
 def _merged(before: Verdict | None, now: Verdict) -> Verdict:

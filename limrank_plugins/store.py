@@ -162,7 +162,7 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The stored values of those keys that are there."""
-        found: dict[bytes, bytes] = {}
+        values: dict[bytes, bytes] = {}
         stale: list[tuple[int, bytes]] = []
         now = int(time.time())
         with self._lock, self._mending():
@@ -171,13 +171,13 @@ class Store:
                 places = ",".join("?" * len(part))
                 rows = self._db.execute(f"SELECT key, value, used FROM answers WHERE key IN ({places})", part)
                 for key, value, used in rows:
-                    found[key] = value
+                    values[key] = value
                     if now - used > _DAY:  # a finer clock would turn every read into a write
                         stale.append((now, key))
             if stale:
                 with self._transaction():
                     self._db.executemany("UPDATE answers SET used = ? WHERE key = ?", stale)
-        return found
+        return values
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Store values, all or none of them. A full or read-only disk is a warning: the answers stand."""

@@ -148,20 +148,20 @@ def writing_backend(
         InputError: no such backend or option, no model, or options for a backend that is already made.
         CapabilityError: it cannot write.
     """
-    asked: Backend
+    writing: Backend
     if isinstance(backend, str):
         if model is None:
             raise InputError(
                 f"name the model that backend {backend!r} is to load: model='folder or hub name'"
             )
-        asked = named_backend(backend, model, dict(options))
+        writing = named_backend(backend, model, dict(options))
     elif model is not None or options:
         names = [*(["model"] if model is not None else []), *options]
         raise InputError(f"{', '.join(names)}: give them to the backend itself, which is already made")
     else:
-        asked = backend
-    if not isinstance(asked, Generates):
+        writing = backend
+    if not isinstance(writing, Generates):
         raise CapabilityError(
-            f"{purpose} needs a backend that can write text, which {asked.name!r} cannot be asked"
+            f"{purpose} needs a backend that can write text, which {writing.name!r} cannot be asked"
         )
-    return asked
+    return writing

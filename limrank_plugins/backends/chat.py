@@ -50,12 +50,12 @@ def as_completion(prompt: Prompt, tokenizer: Any, placeholder: str = "") -> Prom
     wanted = [str(i) if s.image is None else placeholder for i, s in enumerate(prompt.segments)]
     text = _written(prompt, tokenizer, _parts(prompt, marks, None) if placeholder else _texts(prompt, marks))
     if prompt.images and _reading_order(text, placeholder) != wanted:
-        wording = picture_wording(tokenizer, placeholder)
-        text = _written(prompt, tokenizer, _parts(prompt, marks, wording))
-    found = _reading_order(text, placeholder if prompt.images else "")
-    if found != wanted:
+        image_text = picture_wording(tokenizer, placeholder)
+        text = _written(prompt, tokenizer, _parts(prompt, marks, image_text))
+    order = _reading_order(text, placeholder if prompt.images else "")
+    if order != wanted:
         raise BackendError(
-            f"the chat template loses, repeats or reorders messages: {found} instead of {wanted}"
+            f"the chat template loses, repeats or reorders messages: {order} instead of {wanted}"
         )
     return Prompt(tuple(_segments(prompt, _MARK.split(text))))
 
@@ -75,14 +75,14 @@ def picture_wording(processor: Any, placeholder: str) -> str:
         )
     except Exception as error:  # templates raise what they like
         raise BackendError(f"the chat template cannot write a picture: {error}") from error
-    wording = seen.removeprefix(plain)
-    return wording if seen.startswith(plain) and wording.count(placeholder) == 1 else placeholder
+    image_text = seen.removeprefix(plain)
+    return image_text if seen.startswith(plain) and image_text.count(placeholder) == 1 else placeholder
 
 
 def _raw(prompt: Prompt, processor: Any, placeholder: str) -> Prompt:
-    wording = picture_wording(processor, placeholder)
+    image_text = picture_wording(processor, placeholder)
     return Prompt(
-        tuple(Segment(wording, shared=s.shared) if s.image is not None else s for s in prompt.segments)
+        tuple(Segment(image_text, shared=s.shared) if s.image is not None else s for s in prompt.segments)
     )
 
 
@@ -94,13 +94,13 @@ def _texts(prompt: Prompt, marks: Sequence[str | None]) -> list[dict[str, Any]]:
     ]
 
 
-def _parts(prompt: Prompt, marks: Sequence[str | None], wording: str | None) -> list[dict[str, Any]]:
+def _parts(prompt: Prompt, marks: Sequence[str | None], image_text: str | None) -> list[dict[str, Any]]:
     """Messages of parts; with a wording, pictures are that text rather than parts of their own."""
     written, messages = iter(marks), []
     for role, segments in prompt.messages():
         parts: list[dict[str, str]] = []
         for mark in (next(written) for _ in segments):
-            text = mark if mark is not None else wording
+            text = mark if mark is not None else image_text
             if text is None:
                 parts.append({"type": "image"})
             elif parts and parts[-1]["type"] == "text":  # templates may put a space between two texts

@@ -42,8 +42,8 @@ from limrank_plugins.backends.remote.replies import (
     usage_of,
     within,
 )
-from limrank_plugins.backends.remote.served import Sent, Wire, openai_calls
 from limrank_plugins.backends.remote.servers import SERVERS
+from limrank_plugins.backends.remote.wire import Sent, Wire, openai_calls
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Segment
@@ -235,13 +235,13 @@ class OpenAIBackend:
     ) -> list[Reply]:
         try:
             await self._wire.find_out()
-            found = await self._wire.each(jobs, arrived)
+            replies = await self._wire.each(jobs, arrived)
         except CallFailed as failure:
             if not failure.fatal:  # the server could not even be asked what it is
                 return [Failed(str(failure)) for _ in jobs]
             problem = BackendError(f"{self!r} cannot be used: {failure}")
         else:
-            return [_failed(reply) if isinstance(reply, CallFailed) else reply for reply in found]
+            return [_failed(reply) if isinstance(reply, CallFailed) else reply for reply in replies]
         raise problem
 
     # ---- one request ----------------------------------------------------------------------------
@@ -253,8 +253,8 @@ class OpenAIBackend:
         usage, tokens = usage_of(body), tokens_of(choice)
         if not tokens:
             return await self._draw(sent, usage)
-        found = labels_in(tokens, sent.labels, loosely=sent.is_chat)
-        values = within(found, tokens, self._tolerance)
+        logprobs = labels_in(tokens, sent.labels, loosely=sent.is_chat)
+        values = within(logprobs, tokens, self._tolerance)
         if values is None and all(label.id is not None for label in sent.labels):
             # Once more, insisting on the labels. What comes back is believed only if all are there.
             body, choice = await wire.ask(sent, 1, **wire.reading(sent, insist=True))

@@ -10,7 +10,7 @@ from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, is_fault, status_of, timed_out
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, usage_of
-from limrank_plugins.backends.remote.served import openai_calls
+from limrank_plugins.backends.remote.wire import openai_calls
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_synth.asking import Question, Reply

@@ -1,11 +1,11 @@
 """Calls to servers: one client per event loop, bounded, retried, rate-limited, cancellable.
 
 `Calls` knows no protocol. It is given a function that makes a client (of the openai SDK, or httpx)
-and then runs questions against it; every room that talks to a server goes through it.
+and then runs calls against it; every room that talks to a server goes through it.
 
 What is asked again: HTTP 408, 409, 425, 429 and 5xx, and connections that were refused, reset or
 broken off, with jittered exponential waits or the server's own `Retry-After`. What is not: any other
-status, an answer that came but makes no sense, and an answer that did not come within `timeout`
+status, a reply that came but makes no sense, and a reply that did not come within `timeout`
 (a server that is too slow is not helped by being asked twice).
 """
 
@@ -56,16 +56,16 @@ class _Lane(Generic[Client]):
 
 
 class Calls(Generic[Client]):
-    """Runs questions against one server. Safe for threads, each with an event loop of its own.
+    """Runs calls against one server. Safe for threads, each with an event loop of its own.
 
-    The client of a loop is made when it is first needed; see `backends.loops` for when it is closed.
+    The client of a loop is made when it is first needed; see `loops.PerLoop` for when it is closed.
 
     Args:
         make: makes a client; called once per event loop, on that loop. Its own retries must be off.
-        concurrency: questions in flight at a time, per loop.
-        requests_per_minute: questions begin at least 60/this seconds apart, retries included, over
+        concurrency: calls in flight at a time, per loop.
+        requests_per_minute: calls begin at least 60/this seconds apart, retries included, over
             all loops; None for no limit.
-        max_retries: times a question is asked again.
+        max_retries: times a call is asked again.
         timeout: seconds for one attempt, from sending to the last byte.
         max_wait: seconds between attempts at most, whatever `Retry-After` says.
         secrets: strings that must not appear in any message, replaced by `***`.
@@ -114,7 +114,7 @@ class Calls(Generic[Client]):
     # ---- asking ---------------------------------------------------------------------------------
 
     async def call(self, ask: Ask[Client, T]) -> T:
-        """Ask one question, again where that may help.
+        """Make one call, again where that may help.
 
         Args:
             ask: takes the client, returns the answer; called once per attempt. A `CallFailed` it
@@ -165,7 +165,7 @@ class Calls(Generic[Client]):
             CallFailed: one that concerns every call; the other jobs are cancelled.
         """
 
-        async def one(job: Callable[[], Awaitable[T]]) -> T | CallFailed:
+        async def outcome_of(job: Callable[[], Awaitable[T]]) -> T | CallFailed:
             try:
                 return await job()
             except CallFailed as failure:
@@ -176,7 +176,7 @@ class Calls(Generic[Client]):
         first: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(job)) for job in jobs]
+                tasks = [group.create_task(outcome_of(job)) for job in jobs]
         except ExceptionGroup as several:
             first = several.exceptions[0]
         if first is not None:
@@ -198,7 +198,7 @@ class Calls(Generic[Client]):
     # ---- waiting --------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
-        """Wait until the rate limit lets the next question begin."""
+        """Wait until the rate limit lets the next call begin."""
         if not self._spacing:
             return
         with self._lock:
@@ -223,7 +223,7 @@ class Calls(Generic[Client]):
 def _pause(state: RetryCallState, *, now: Callable[[], float], most: float) -> float:
     """Seconds until the next attempt. Holds no `Calls`: tenacity's objects hold each other in a ring."""
     error = state.outcome.exception() if state.outcome is not None else None
-    asked = retry_after(error, now()) if error is not None else None
-    if asked is not None:  # a little later than asked, so that not all come back at one moment
-        return min(asked * random.uniform(1.0, 1.1), most)
+    wanted = retry_after(error, now()) if error is not None else None
+    if wanted is not None:  # a little later than asked, so that not all come back at one moment
+        return min(wanted * random.uniform(1.0, 1.1), most)
     return random.uniform(0.5, 1.0) * min(2.0 ** (state.attempt_number - 1), most)

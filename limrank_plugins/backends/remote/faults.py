@@ -18,12 +18,12 @@ _TIMEOUTS = ("APITimeoutError", "TimeoutException")
 
 
 class CallFailed(LimRankError, RuntimeError):
-    """A question that got no answer, in one sentence without secrets.
+    """A call that got no usable reply, in one sentence without secrets.
 
     Attributes:
-        status: the HTTP status of the last answer, or None where there was none.
+        status: the HTTP status of the last reply, or None where there was none.
         fatal: it would be the same for every question (wrong key, wrong address, no such model).
-        late: the answer did not come in time; the server may have worked on it all the same.
+        late: the reply did not come in time; the server may have worked on it all the same.
     """
 
     def __init__(self, reason: str, status: int | None = None, *, late: bool = False) -> None:
@@ -53,7 +53,7 @@ def is_fault(error: BaseException) -> bool:
 
 
 def timed_out(error: BaseException) -> bool:
-    """Whether no answer came in time."""
+    """Whether no reply came in time."""
     return isinstance(error, TimeoutError) or _is(error, *_TIMEOUTS)
 
 

@@ -51,16 +51,16 @@ class PerLoop(Generic[T]):
             return kept[0]
         for keeper in _left_on(loop):
             await keeper.aclose()
-        made = self._make()
-        keeper = _keep(weakref.ref(self), loop, made)
+        value = self._make()
+        keeper = _keep(weakref.ref(self), loop, value)
         with _LOCK:
-            self._kept[loop] = made, keeper
+            self._kept[loop] = value, keeper
             for other in [other for other, (its, _) in _OPEN.items() if its.is_closed()]:
                 del _OPEN[other]  # closed without having been shut down
-            _OPEN[made] = loop, keeper
+            _OPEN[value] = loop, keeper
         await anext(keeper)
         weakref.finalize(self, _LEFT.append, (loop, keeper)).atexit = False
-        return made
+        return value
 
     async def aclose(self) -> None:
         """Close the running loop's. May be called twice; `get` makes a new one."""
@@ -111,14 +111,14 @@ async def _keep(
 
 def _left_on(loop: asyncio.AbstractEventLoop) -> list[AsyncGenerator[None, None]]:
     """What was left on this loop. No lock: an entry may be added by garbage collection at any moment."""
-    found = []
+    keepers = []
     for _ in range(len(_LEFT)):
         try:
             entry = _LEFT.popleft()
         except IndexError:  # another thread was faster
             break
         if entry[0] is loop:
-            found.append(entry[1])
+            keepers.append(entry[1])
         elif not entry[0].is_closed():
             _LEFT.append(entry)
-    return found
+    return keepers

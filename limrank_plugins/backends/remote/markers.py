@@ -54,12 +54,12 @@ def break_markers(prompt: Prompt, pattern: re.Pattern[str]) -> tuple[str, int]:
 def _offences(pieces: list[tuple[str, bool]], pattern: re.Pattern[str]) -> list[tuple[int, int]]:
     """Where to put spaces: (piece, offset) of each marker that is not wholly trusted."""
     owner = [(i, k, trusted) for i, (text, trusted) in enumerate(pieces) for k in range(len(text))]
-    found: list[tuple[int, int]] = []
+    places: list[tuple[int, int]] = []
     for match in pattern.finditer("".join(text for text, _ in pieces)):
         # After the first character, or at the first place behind it that the template does not own.
         for position in range(match.start(), match.end()):
             piece, offset, trusted = owner[position]
             if not trusted:
-                found.append((piece, offset + 1 if position == match.start() else offset))
+                places.append((piece, offset + 1 if position == match.start() else offset))
                 break
-    return sorted(set(found))
+    return sorted(set(places))

@@ -22,15 +22,15 @@ def messages(prompt: Prompt, safe: Callable[[Prompt], str], server: Server) -> J
         safe: the text of some segments with the markers of untrusted ones broken.
         server: who is asked; it says whether an answer that the prompt has begun can be continued.
     """
-    said = [(role or "user", _parts(pieces, safe)) for role, pieces in prompt.messages()]
+    turns = [(role or "user", _parts(pieces, safe)) for role, pieces in prompt.messages()]
     body: Json = {}
-    if len(said) > 1 and said[-1][0] == "assistant":
+    if len(turns) > 1 and turns[-1][0] == "assistant":
         if server.continues:
             body["extra_body"] = dict(server.continues)
         else:  # most servers cannot be made to continue an answer: they get its beginning as a request
-            (role, parts), (_, begun) = said[-2:]
-            said[-2:] = [(role, [*parts, *begun])]
-    return body | {"messages": [{"role": role, "content": _content(parts)} for role, parts in said]}
+            (role, parts), (_, beginning) = turns[-2:]
+            turns[-2:] = [(role, [*parts, *beginning])]
+    return body | {"messages": [{"role": role, "content": _content(parts)} for role, parts in turns]}
 
 
 def _parts(pieces: Sequence[Segment], safe: Callable[[Prompt], str]) -> list[Part]:

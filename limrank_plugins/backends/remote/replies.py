@@ -36,9 +36,9 @@ def parse(content: str) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except ValueError:
-        raise CallFailed(f"the server's answer is not JSON: {brief(content[:200], 80)!r}", 200) from None
+        raise CallFailed(f"the server's reply is not JSON: {brief(content[:200], 80)!r}", 200) from None
     if not isinstance(body, dict):
-        raise CallFailed(f"the server's answer is not a JSON object but {type(body).__name__}", 200)
+        raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
     return body
 
 
@@ -51,7 +51,7 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         error = body.get("error") or body.get("detail") or sorted(body)
-        raise CallFailed(f"the server's answer holds no choice but: {brief(str(error), 200)}", 200)
+        raise CallFailed(f"the server's reply holds no choice but: {brief(str(error), 200)}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
     if chosen.get("finish_reason") == "content_filter":
@@ -70,7 +70,7 @@ def text_of(choice: dict[str, Any]) -> str:
     if text is None and isinstance(message, dict):
         text = ""  # a chat model that said nothing, or only thought
     if not isinstance(text, str):
-        raise CallFailed(f"the server's answer holds no text but {text!r}", 200)
+        raise CallFailed(f"the server's reply holds no text but {text!r}", 200)
     return text
 
 
@@ -93,18 +93,18 @@ def tokens_of(choice: dict[str, Any]) -> list[Token]:
     Raises:
         CallFailed: a log-probability that is none (NaN, text, above 0).
     """
-    given = choice.get("logprobs")
-    if not isinstance(given, dict):
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, dict):
         return []
-    content, top = given.get("content"), given.get("top_logprobs")
-    found: list[Token] = []
+    content, top = logprobs.get("content"), logprobs.get("top_logprobs")
+    tokens: list[Token] = []
     if isinstance(content, list) and content and isinstance(content[0], dict):
         # The chat shape, which llama.cpp's server uses for completions too.
         entries = [e for e in [*(content[0].get("top_logprobs") or []), content[0]] if isinstance(e, dict)]
-        found = [_token(e.get("token"), e.get("id"), e.get("logprob")) for e in entries if e.get("token")]
+        tokens = [_token(e.get("token"), e.get("id"), e.get("logprob")) for e in entries if e.get("token")]
     elif isinstance(top, list) and top and isinstance(top[0], dict):
-        found = [_token(text, None, value) for text, value in top[0].items()]
-    unique = {(token.text, token.id): token for token in found}
+        tokens = [_token(text, None, value) for text, value in top[0].items()]
+    unique = {(token.text, token.id): token for token in tokens}
     return sorted(unique.values(), key=lambda token: -token.logprob)
 
 
@@ -128,11 +128,11 @@ def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool
         loosely: for chat models, whose answer begins without the template's space: case and
             surrounding blanks do not count, and the probabilities of all spellings are added up.
     """
-    found: list[float | None] = []
+    logprobs: list[float | None] = []
     for label in labels:
         matching = [token.logprob for token in tokens if _is(token, label, loosely)]
-        found.append(_log_sum(matching) if matching else None)
-    return found
+        logprobs.append(_log_sum(matching) if matching else None)
+    return logprobs
 
 
 def _is(token: Token, label: Label, loosely: bool) -> bool:
@@ -148,24 +148,24 @@ def _log_sum(values: Sequence[float]) -> float:
     return top if math.isinf(top) else top + math.log(math.fsum(math.exp(v - top) for v in values))
 
 
-def within(found: Sequence[float | None], tokens: Sequence[Token], tolerance: float) -> list[float] | None:
+def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance: float) -> list[float] | None:
     """The labels' log-probabilities, where those that are missing cannot matter; else None.
 
     A token that is not among the most likely ones is at most as likely as the least likely of them,
     and as what they leave over. Where all missing labels together cannot move any share
     P(label) / P(all labels) by more than `tolerance`, that bound stands in for each.
     """
-    present = [value for value in found if value is not None]
-    if len(present) == len(found):
+    present = [value for value in logprobs if value is not None]
+    if len(present) == len(logprobs):
         return present
     if not present or math.isinf(max(present)):
         return None
     rest = 1.0 - math.fsum(math.exp(token.logprob) for token in tokens)
     bound = min(tokens[-1].logprob, math.log(rest) if rest > 0 else -math.inf)
-    missing = (len(found) - len(present)) * math.exp(bound - max(present))
+    missing = (len(logprobs) - len(present)) * math.exp(bound - max(present))
     if missing > tolerance:
         return None
-    return [bound if value is None else value for value in found]
+    return [bound if value is None else value for value in logprobs]
 
 
 def ending(choice: dict[str, Any], text: str, stops: Sequence[str]) -> tuple[str, str, str | None]:
@@ -182,9 +182,9 @@ def ending(choice: dict[str, Any], text: str, stops: Sequence[str]) -> tuple[str
         return text, "length", None
     if not stops:
         return text, "end", None
-    for told in ("stop_reason", "matched_stop"):  # vLLM, SGLang: the string, or what ended the answer
-        if told in choice:
-            reason = choice[told]
+    for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang: the string, or what ended the answer
+        if name in choice:
+            reason = choice[name]
             return (text, "stop", reason) if reason in stops else (text, "end", None)
     return text, "stop", stops[0] if len(stops) == 1 else None
 

@@ -88,6 +88,6 @@ def recognise(models: object, model: str) -> tuple[Server, int | None]:
     if not named:
         return SERVERS["generic"], None
     owner, context = named[0].get("owned_by"), named[0].get("max_model_len")
-    found = [server for server in SERVERS.values() if owner in server.owners]
+    kinds = [server for server in SERVERS.values() if owner in server.owners]
     known = isinstance(context, int) and not isinstance(context, bool) and context > 1
-    return found[0] if found else SERVERS["generic"], context if known else None
+    return kinds[0] if kinds else SERVERS["generic"], context if known else None
