@@ -7,7 +7,6 @@ Source: BRIGHT (arXiv 2407.12883), run.py and retrievers.py of xlang-ai/BRIGHT.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from limrank_evals.judgements import Qrels
 from limrank_evals.runs import Ranked
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows, read_lines
 
 Excluded = dict[str, set[str]]
 """For every query the documents that must not count."""
@@ -59,10 +58,11 @@ def read_excluded(path: str | os.PathLike[str]) -> Excluded:
         InputError: a line that is neither.
     """
     excluded: Excluded = {}
-    as_json = os.fspath(path).removesuffix(".gz").endswith(".jsonl")
-    for number, line in read_lines(path):
-        where = f"{path}, line {number}"
-        query, documents = _from_example(line, where) if as_json else _from_columns(line, where)
+    if os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
+        pairs = (_from_example(row, where) for where, row in json_rows(path))
+    else:
+        pairs = (_from_columns(line, f"{path}, line {number}") for number, line in read_lines(path))
+    for query, documents in pairs:
         excluded.setdefault(query, set()).update(without_nothing(documents))
     return excluded
 
@@ -79,14 +79,9 @@ def _from_columns(line: str, where: str) -> tuple[str, list[str]]:
     return columns[0], columns[1:]
 
 
-def _from_example(line: str, where: str) -> tuple[str, list[str]]:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
-    query = row.get("id", row.get("_id")) if isinstance(row, dict) else None
-    documents = row.get("excluded_ids") if isinstance(row, dict) else None
+def _from_example(row: dict[str, Any], where: str) -> tuple[str, list[str]]:
+    query, documents = row.get("id", row.get("_id")), row.get("excluded_ids")
     strings = isinstance(documents, list) and all(isinstance(d, str) for d in documents)
     if not isinstance(query, str | int) or not strings or documents is None:
-        raise InputError(f"{where}: expected 'id' and a list of strings 'excluded_ids': {line[:80]!r}")
+        raise InputError(f"{where}: expected 'id' and a list of strings 'excluded_ids': {str(row)[:80]!r}")
     return str(query), documents

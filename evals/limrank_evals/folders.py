@@ -1,7 +1,7 @@
-"""A folder that belongs to one evaluation: what makes it so lies in it, and another one is refused.
+"""The folder of one evaluation: its settings lie in it, and an evaluation with other settings is refused.
 
-A killed evaluation goes on in its folder; so does the same command given twice. One with other settings
-would mix two evaluations' numbers, so it is told what differs.
+A killed evaluation goes on in its folder, and so does the same command run twice. Other settings would mix
+two evaluations' numbers: the error says which of them differ.
 """
 
 from __future__ import annotations
@@ -12,13 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines, write_whole
+from limrank_plugins.files import read_json, write_json
 
 SETTINGS, STORE = "settings.json", "store.sqlite"
 
 
+def open_folder(
+    folder: Path,
+    schema: str,
+    settings: Mapping[str, Any],
+    *,
+    outputs: Iterable[str] = (),
+    fresh: bool = False,
+) -> None:
+    """Make the folder this evaluation's own: new, begun with the same settings, or emptied by `fresh`.
+
+    Args:
+        folder: where.
+        schema: the kind and version of the evaluation.
+        settings: what its numbers depend on, as JSON.
+        outputs: the files that `fresh` takes away beside the store and the settings.
+        fresh: start over.
+
+    Raises:
+        InputError: it is a file, holds other files, or an evaluation with other settings, which are named.
+    """
+    if claim(folder) and fresh:
+        read_settings(folder, schema)  # what is of another kind is not ours to remove
+        start_over(folder, outputs)
+    keep_settings(folder, schema, settings)
+
+
 def claim(folder: Path) -> bool:
-    """Whether an evaluation has begun in the folder; False for a new one, which is made.
+    """Whether an evaluation has begun in the folder; False for a new one, which is created.
 
     Raises:
         InputError: it is a file, or holds other files.
@@ -28,54 +54,58 @@ def claim(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / SETTINGS).is_file():
         return True
-    # A run that was refused before it had settings leaves nothing but its store.
-    others = [one.name for one in folder.iterdir() if not one.name.startswith(STORE)]
+    # An evaluation that was refused before it had settings leaves nothing but its store.
+    others = [file.name for file in folder.iterdir() if not file.name.startswith(STORE)]
     if others:
         raise InputError(f"{folder} holds other files ({min(others)}) and no {SETTINGS}: name another folder")
     return False
 
 
-def read_settings(folder: Path, schema: str) -> dict[str, Any]:
-    """The settings that lie in a folder.
+def keep_settings(folder: Path, schema: str, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a new evaluation, or compare them with those that are there.
 
     Raises:
-        InputError: they are no settings of this kind of evaluation and version.
+        InputError: they differ, or those that are there are of another kind or version.
     """
-    file = folder / SETTINGS
-    try:
-        found = json.loads("\n".join(line for _, line in read_lines(file)))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): it is no evaluation's") from error
-    if not isinstance(found, dict) or found.get("schema") != schema:
+    current = json.loads(json.dumps({"schema": schema, **settings}))
+    if (folder / SETTINGS).is_file():
+        refuse(folder, differences(read_settings(folder, schema), current))
+    else:
+        write_json(folder / SETTINGS, current)
+
+
+def read_settings(folder: Path, schema: str) -> dict[str, Any]:
+    """The settings in a folder.
+
+    Raises:
+        InputError: they are no settings of this kind and version of evaluation.
+    """
+    settings = read_json(folder / SETTINGS)
+    if not isinstance(settings, dict) or settings.get("schema") != schema:
         raise InputError(
-            f"{file} is of another kind or version of evaluation (its schema must be {schema!r}): "
-            f"name another --output"
+            f"{folder / SETTINGS} is of another kind or version of evaluation (its schema must be "
+            f"{schema!r}): name another --output"
         )
-    return found
-
-
-def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write them, all or nothing."""
-    write_whole(folder / SETTINGS, as_json(settings))
+    return settings
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:
-    """What is set otherwise, in words: `depth is 100 there, 10 here`."""
-    found = []
+    """The settings that differ, in words: `depth is 100 there, 10 here`."""
+    words = []
     for name in dict.fromkeys([*there, *here]):
         old, new = there.get(name), here.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{where}{name}.")
+            words += differences(old, new, f"{where}{name}.")
         elif old != new:
-            found.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
-    return found
+            words.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
+    return words
 
 
-def refuse(folder: Path, told: Sequence[str]) -> None:
-    """Raise an `InputError` that tells these differences, if there are any."""
-    if told:
+def refuse(folder: Path, differing: Sequence[str]) -> None:
+    """Raise an `InputError` that names these differences, if there are any."""
+    if differing:
         raise InputError(
-            f"{folder} holds an evaluation with other settings: {'; '.join(told)}. "
+            f"{folder} holds an evaluation with other settings: {'; '.join(differing)}. "
             f"Name another --output, or start it over with --fresh"
         )
 
@@ -88,9 +118,3 @@ def start_over(folder: Path, names: Iterable[str]) -> None:
     stored = (f"{STORE}{ending}" for ending in ("", "-wal", "-shm", ".guard"))
     for name in (*names, *stored, SETTINGS):
         (folder / name).unlink(missing_ok=True)
-
-
-def as_json(value: Any) -> bytes:
-    """A value as the text of a file."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")

@@ -7,17 +7,15 @@ puts a footnote to every number whose setting is not its column's.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from limrank_plugins import __version__
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines, write_whole
+from limrank_plugins.files import read_json, write_json
 
 SCHEMA = "limrank result 1"
 
@@ -72,13 +70,12 @@ class Identity:
     def __post_init__(self) -> None:
         if not self.benchmark:
             raise InputError("a result's identity needs the name of its benchmark")
-        for one in fields(self):
-            value = getattr(self, one.name)
-            fits = value is None or type(value) is int if one.name == "depth" else isinstance(value, str)
-            if not fits:
-                raise InputError(f"{one.name} of a result's identity cannot be {value!r}")
-        if self.depth is not None and self.depth < 1:
-            raise InputError(f"the depth of a result must be > 0, but is {self.depth}")
+        for field_ in fields(self):
+            value = getattr(self, field_.name)
+            if field_.name != "depth" and not isinstance(value, str):
+                raise InputError(f"{field_.name} of a result's identity must be a text, but got {value!r}")
+        if self.depth is not None:
+            whole_number("depth of a result's identity", self.depth, least=1)
 
     def setting(self) -> dict[str, str | int | None]:
         """What must be equal for two numbers to stand side by side unmarked."""
@@ -117,10 +114,7 @@ class Result:
         if not self.system:
             raise InputError("a result needs the name of its system")
         for name, value in self.scores.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InputError(
-                    f"the score {name} of {self.system!r} must be a finite number, but is {value!r}"
-                )
+            finite_number(f"the score {name} of {self.system!r}", value)
         strangers = set(self.intervals) - set(self.scores)
         if strangers:
             raise InputError(f"{self.system!r} has intervals of what was not scored: {sorted(strangers)}")
@@ -166,15 +160,9 @@ class Result:
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:
     """Write a result as JSON, all or nothing."""
-    text = json.dumps(result.as_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    write_whole(Path(path), text.encode("utf-8", "backslashreplace"))
+    write_json(path, result.as_json())
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:
     """A result that `write_result` wrote; raises an `InputError` for anything else."""
-    text = "\n".join(line for _, line in read_lines(path))
-    try:
-        record = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
-    return Result.from_json(record, str(path))
+    return Result.from_json(read_json(path), str(path))

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from limrank_evals.runs import RunLines
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.images import Image
@@ -67,8 +68,7 @@ class MtebReranker:
         batch: int = 1,
         modalities: Sequence[str] = ("text",),
     ) -> None:
-        if batch < 1:
-            raise InputError(f"batch must be > 0, but is {batch}")
+        whole_number("batch", batch, least=1)
         self.name = name if name is not None else f"limrank/{_slug(reranker.recipe.name)}"
         if not re.fullmatch(r"[^/\s]+/[^/\s]+", self.name):
             raise InputError(f"mteb wants a model's name as 'organisation/name', but it is {self.name!r}")

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from limrank_evals.predictions import one_split
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
@@ -130,8 +131,7 @@ def tied(rows: RunLines) -> int:
 
 def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:
     """The first `depth` documents of every query."""
-    if depth < 1:
-        raise InputError(f"the depth must be > 0, but is {depth}")
+    whole_number("depth", depth, least=1)
     return {query: list(found[:depth]) for query, found in ranked.items()}
 
 

@@ -224,7 +224,7 @@ def test_the_revision_is_that_of_everything_a_ranking_depends_on():
     assert MtebReranker(combined).name == "limrank/vote-rankgpt"
     with pytest.raises(InputError, match="organisation/name"):
         MtebReranker(reranker(), name="nobody")
-    with pytest.raises(InputError, match="batch must be > 0"):
+    with pytest.raises(InputError, match="batch must be a whole number >= 1, but got"):
         MtebReranker(reranker(), batch=0)
 
 

@@ -138,7 +138,7 @@ def test_other_bad_input():
         arranged(rows, "rank", {})
     with pytest.raises(InputError, match="'random'"):
         arranged(rows, "random")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="must be > 0"):
+    with pytest.raises(InputError, match="depth must be a whole number >= 1, but got"):
         cut({"q": ["a"]}, 0)
     with pytest.raises(InputError, match="nan"):
         run_lines_of({"q": {"a": float("nan")}})

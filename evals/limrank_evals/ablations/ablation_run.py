@@ -28,19 +28,10 @@ from limrank_evals.ablations.arm_evaluation import ArmEvaluator
 from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.pools import ROWS, Pool
-from limrank_evals.folders import (
-    SETTINGS,
-    STORE,
-    as_json,
-    claim,
-    differences,
-    read_settings,
-    refuse,
-    write_settings,
-)
+from limrank_evals.folders import SETTINGS, STORE, claim, differences, keep_settings
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import write_parts, write_whole
+from limrank_plugins.files import read_json, write_json, write_parts
 from limrank_plugins.store import Store
 
 if TYPE_CHECKING:
@@ -80,7 +71,6 @@ def ablate(
     chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
     arms, pools = set_up_arms(ablation)
     claim(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     if fresh:
         _remove(folder, only)
     with Store(folder / STORE) as store:
@@ -113,7 +103,7 @@ def _run(
     lines = lines_drawn(one.draw, pools)
     identity = _identity(one)
     file = hashlib.sha256(b"".join(lines)).hexdigest()
-    write_whole(place / ARM, as_json({**identity, FILE_SHA256: file}))
+    write_json(place / ARM, {**identity, FILE_SHA256: file})
     write_parts(place / ROWS, lines)
     run = place / RUN
     if not _exported(one, run):
@@ -122,7 +112,7 @@ def _run(
     say(f"{name}: evaluating")
     scores = judge.judge(run / "final", place / EVALUATION)
     trained = _json_of(run / "report.json")["metrics"]
-    write_whole(place / SCORES, as_json({"identity": identity, "training": trained, **scores}))
+    write_json(place / SCORES, {"identity": identity, "training": trained, **scores})
 
 
 def _train(plan: Plan, rows: Path, run: Path) -> None:
@@ -197,22 +187,15 @@ def _remove(folder: Path, only: Sequence[str]) -> None:
 
 def _guard(folder: Path, judge: ArmEvaluator) -> None:
     """What makes an arm is told by the arm; here is what all of them are measured with."""
-    settings = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "evaluation": judge.evaluation.as_json(),
-        "texts": judge.texts,
-    }
-    if (folder / SETTINGS).is_file():
-        refuse(folder, differences(read_settings(folder, SCHEMA), json.loads(json.dumps(settings))))
-    write_settings(folder, settings)
+    keep_settings(
+        folder,
+        SCHEMA,
+        {"version": __version__, "evaluation": judge.evaluation.as_json(), "texts": judge.texts},
+    )
 
 
 def _json_of(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): it is no ablation's") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{file} is no ablation's: expected a JSON object")
-    return found
+    record = read_json(file)
+    if not isinstance(record, dict):
+        raise InputError(f"{file} is not an ablation's: expected a JSON object, but got {str(record)[:80]}")
+    return record

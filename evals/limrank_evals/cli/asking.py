@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from limrank_evals.cli.question_options import Wanted
-from limrank_evals.folders import STORE
+from limrank_evals.folders import STORE, open_folder
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
 from limrank_evals.questions.answer_judge import Judge
@@ -22,7 +22,7 @@ from limrank_evals.questions.contexts import Progress as Told
 from limrank_evals.questions.contexts import find_contexts
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Setup, evaluate_answers
-from limrank_evals.questions.questions_folder import job_name, open_folder
+from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA, job_name
 from limrank_evals.questions.questions_report import write_reports
 from limrank_pipelines import RagPipeline, Rewriter
 from limrank_pipelines.ask_command import first_stage
@@ -75,7 +75,7 @@ def evaluate(
     with ExitStack() as held:
         parts = held.enter_context(_parts(wanted, conditions))
         settings = _settings(wanted, named, questions, conditions, parts, gate)
-        open_folder(folder, settings, fresh=running.fresh)
+        open_folder(folder, SCHEMA, settings, outputs=OUTPUTS, fresh=running.fresh)
         # The journal lies in the folder; models' answers do, too, unless told otherwise or gated.
         kept = held.enter_context(common.open_store(folder / STORE))
         if not gate.closed:

@@ -16,19 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
-from limrank_evals.folders import (
-    SETTINGS,
-    as_json,
-    claim,
-    differences,
-    read_settings,
-    refuse,
-    start_over,
-    write_settings,
-)
+from limrank_evals.folders import SETTINGS, claim, differences, read_settings, refuse, start_over
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_whole
+from limrank_plugins.files import write_json, write_whole
 from limrank_plugins.io import check_trec_ids, write_run
 
 SCHEMA = "limrank evaluation 1"
@@ -83,7 +74,7 @@ class EvaluationFolder:
         setting.
         """
         self._settings["splits"][split] = dict(facts)
-        write_settings(self.folder, self._settings)
+        write_json(self.folder / SETTINGS, self._settings)
         place = self.folder / split
         ids = [query.id for query in evaluated.benchmark.queries]
         ranked = [
@@ -98,8 +89,7 @@ class EvaluationFolder:
         write_whole(
             place / (QRELS if in_columns else "qrels.tsv"), _judged(evaluated.benchmark.qrels, in_columns)
         )
-        results = [result.as_json() for result in evaluated.results]
-        write_whole(place / RESULT, as_json(results))
+        write_json(place / RESULT, [result.as_json() for result in evaluated.results])
 
 
 def _read(folder: Path) -> dict[str, Any]:

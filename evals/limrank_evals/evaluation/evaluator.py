@@ -25,6 +25,7 @@ from limrank_evals.runs import RunLine, RunLines, TieRule
 from limrank_evals.scoring import RunScores, score
 from limrank_evals.splits import Split
 from limrank_evals.stats.intervals import RESAMPLES
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli.rerank import rank_all
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -85,8 +86,8 @@ def evaluate(
     """
     depth = part.depth if depth is None else depth
     measures = tuple(measures) or part.measures
-    if depth < 1 or batch < 1:
-        raise InputError(f"depth and batch must be > 0, but are {depth} and {batch}")
+    whole_number("depth", depth, least=1)
+    whole_number("batch", batch, least=1)
     if instruct and reranker is not None and reranker.settings.instruction is not None:
         raise InputError("the reranker has an instruction of its own: leave that or instruct=True out")
     told = _too_deep(

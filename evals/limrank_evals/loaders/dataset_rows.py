@@ -6,14 +6,13 @@ what a hub repository downloads to. Nothing is downloaded for a source that is a
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows
 
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz")
 
@@ -99,11 +98,4 @@ def file_rows(
                 raise
             raise InputError(f"{file} is no whole parquet file: {error}") from error
         return
-    for number, line in read_lines(file):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{file}, line {number}: not JSON ({error}): {line[:80]!r}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{file}, line {number}: expected a JSON object, but got {line[:80]!r}")
-        yield row
+    yield from (row for _, row in json_rows(file))

@@ -25,9 +25,11 @@ from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.dataset_rows import field, file_rows
-from limrank_evals.loaders.repository import read_json, repository_file
+from limrank_evals.loaders.repository import repository_file
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json
 
 HUB = "abdoelsayed/reranking-datasets-light"
 LICENCE = "Apache-2.0 (its lists; questions and passages: their sources')"
@@ -57,8 +59,8 @@ def load_rankify(
             stands for two passages.
         BackendError: the hub cannot be read.
     """
-    if depth is not None and depth < 1:
-        raise InputError(f"depth must be > 0, but is {depth}")
+    if depth is not None:
+        whole_number("depth", depth, least=1)
     file = Path(source)
     if not file.is_file():
         if not dataset:

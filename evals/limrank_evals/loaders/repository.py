@@ -5,13 +5,10 @@ For repositories that `datasets` has no configuration for: files of their own fo
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_plugins.files import read_lines
 
 
 def repository_file(source: str | os.PathLike[str], *names: str) -> Path:
@@ -42,16 +39,3 @@ def repository_file(source: str | os.PathLike[str], *names: str) -> Path:
             f"gated, accept its terms on https://huggingface.co/datasets/{source} and run `hf auth login`; "
             f"without a network, give a folder with the files of that repository"
         ) from error
-
-
-def read_json(file: Path) -> Any:
-    """What a JSON file holds; `.gz` too. All of it is in memory at once.
-
-    Raises:
-        InputError: no such file, or not JSON; it names the place.
-    """
-    text = "\n".join(line for _, line in read_lines(file))
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{file} is no whole JSON file: {error}") from error

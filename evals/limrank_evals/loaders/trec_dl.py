@@ -15,7 +15,6 @@ passages: Anserini's reproduction pages (dl19- to dl22-passage, experiments-msma
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from limrank_evals.loaders.candidate_lists import Listed, listed_or_judged, run_
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows, read_lines
 
 TREC_DL_MEASURES = ("nDCG@10", "AP(rel=2)@1000", "RR(rel=2)@10", "R(rel=2)@1000")
 LICENCE = "MS MARCO: non-commercial research; judgements: NIST, public domain"
@@ -163,14 +162,8 @@ def _files(folder: Path, names: tuple[str, ...]) -> list[Path]:
 
 def _objects(file: Path) -> Iterator[tuple[str, str]]:
     """Id and text of MS MARCO's second version (`pid`, `passage`) or of BEIR's layout (`_id`, `text`)."""
-    for number, line in read_lines(file):
-        where = f"{file}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
-        found = row if isinstance(row, dict) else {}
-        name, text = found.get("pid", found.get("_id")), found.get("passage", found.get("text"))
+    for where, row in json_rows(file):
+        name, text = row.get("pid", row.get("_id")), row.get("passage", row.get("text"))
         if not isinstance(name, str) or not isinstance(text, str):
-            raise InputError(f"{where}: expected 'pid' and 'passage', or '_id' and 'text': {line[:80]!r}")
+            raise InputError(f"{where}: expected 'pid' and 'passage', or '_id' and 'text': {str(row)[:80]!r}")
         yield name, text

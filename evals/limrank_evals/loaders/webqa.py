@@ -23,9 +23,10 @@ from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.dataset_rows import field
-from limrank_evals.loaders.repository import read_json, repository_file
+from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json
 from limrank_plugins.images import Image
 
 LICENCE = "CC0 1.0 (pictures: as each says on Wikimedia Commons)"

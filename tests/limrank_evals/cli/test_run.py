@@ -164,7 +164,7 @@ def test_other_bad_input(files: tuple[Path, Path], tmp_path: Path):
         "there is no measure 'nDGC@10'": ("-m", "nDGC@10"),
         "ties must be one of": ("--ties", "coin"),
         "needs the first stage's run": ("--ties", "first-stage"),
-        "the depth must be > 0": ("--depth", 0),
+        "depth must be a whole number >= 1, but got 0": ("--depth", 0),
         "level must be > 0 and < 1, but got 95.0": ("--level", 95),
         "resamples must be a whole number >= 1, but got 0": ("--resamples", 0),
         "there is no file": ("--excluded", tmp_path / "none"),

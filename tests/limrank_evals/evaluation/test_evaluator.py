@@ -319,8 +319,8 @@ def _never(*arguments: Any, **options: Any) -> Any:
 
 def test_what_is_asked_for_must_make_sense(folder: Split):
     for options, words in [
-        ({"depth": 0}, "must be > 0"),
-        ({"batch": 0}, "must be > 0"),
+        ({"depth": 0}, "depth must be a whole number >= 1, but got 0"),
+        ({"batch": 0}, "batch must be a whole number >= 1, but got 0"),
         ({"measures": ["nDCG@ten"]}, "no measure 'nDCG@ten'"),
         ({"first_stage": "bm26"}, "no first stage 'bm26'"),
         ({"first_stage": "given"}, "comes without candidates"),

@@ -67,7 +67,7 @@ def test_depth_cuts_lists_and_corpus(tmp_path: Path):
     found = load_rankify(put(tmp_path, entries()), depth=1)
     assert found.candidates == {"q1": ["7"], "t2": ["7"]}
     assert [document.id for document in found.benchmark.documents] == ["7"]
-    with pytest.raises(InputError, match="depth must be > 0"):
+    with pytest.raises(InputError, match="depth must be a whole number >= 1"):
         load_rankify(put(tmp_path, entries()), depth=0)
 
 
@@ -132,7 +132,7 @@ def test_wrong_entries(tmp_path: Path, change: dict[str, Any], told: str):
     [
         ('{"a": 1}', "expected a list of questions, but got dict"),
         ("[1]", "question 1: expected an object"),
-        ("[", "no whole JSON"),
+        ("[", "not a whole JSON"),
     ],
 )
 def test_no_list_of_questions(tmp_path: Path, text: str, told: str):

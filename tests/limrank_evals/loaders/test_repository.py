@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import huggingface_hub
@@ -11,7 +10,7 @@ from benchmark_layouts import put_table, put_text
 
 from limrank_evals.loaders import Benchmark, Listed
 from limrank_evals.loaders.dataset_rows import file_rows
-from limrank_evals.loaders.repository import read_json, repository_file
+from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
 
@@ -40,19 +39,6 @@ def test_the_hub_is_asked_for_the_first_name(tmp_path: Path, monkeypatch: pytest
         BackendError, match=r"a\.json of some/set cannot be read .*hf auth login.*give a folder"
     ):
         repository_file("some/set", "a.json")
-
-
-def test_json(tmp_path: Path):
-    file = put_text(tmp_path / "x.json", '{\n"a": ["\u0085"]\n}')
-    assert read_json(file) == {"a": ["\u0085"]}
-    packed = tmp_path / "x.json.gz"
-    packed.write_bytes(gzip.compress(b"[1]"))
-    assert read_json(packed) == [1]
-    put_text(file, '{"a": 1')
-    with pytest.raises(InputError, match=r"x\.json is no whole JSON file: Expecting"):
-        read_json(file)
-    with pytest.raises(InputError, match="there is no file"):
-        read_json(tmp_path / "none.json")
 
 
 def test_some_columns_of_a_table(tmp_path: Path):

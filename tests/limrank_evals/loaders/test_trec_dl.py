@@ -136,7 +136,10 @@ def test_wrong_lines(tmp_path: Path, name: str, text: str, told: str):
 def test_wrong_objects(tmp_path: Path, line: str):
     (v1(tmp_path) / "collection.tsv").unlink()
     put_text(tmp_path / "corpus.jsonl", line + "\n")
-    with pytest.raises(InputError, match=r"corpus\.jsonl, line 1: (expected 'pid' and 'passage'|not JSON)"):
+    with pytest.raises(
+        InputError,
+        match=r"corpus\.jsonl, line 1: (expected 'pid' and 'passage'|not JSON|expected a JSON object)",
+    ):
         load_trec_dl("dl19", tmp_path, strict=False)
 
 

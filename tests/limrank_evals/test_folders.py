@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from limrank_evals.questions.questions_folder import job_name, open_folder
+from limrank_evals import folders
+from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA, job_name
 from limrank_plugins import Store
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job
 
+open_folder = partial(folders.open_folder, schema=SCHEMA, outputs=OUTPUTS)
 SETTINGS = {"depth": 100, "conditions": ["closed-book"], "judge": None}
 
 
 def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path):
     folder = tmp_path / "eval"
-    open_folder(folder, SETTINGS)
+    open_folder(folder, settings=SETTINGS)
     before = (folder / "settings.json").read_bytes()
     (folder / "answers.jsonl").write_text("x")
-    open_folder(folder, dict(reversed(SETTINGS.items())))
+    open_folder(folder, settings=dict(reversed(SETTINGS.items())))
     assert (folder / "settings.json").read_bytes() == before
     with pytest.raises(
         InputError, match=r"depth is 100 there, 10 here\. Name another --output, or .* --fresh"
     ):
-        open_folder(folder, {**SETTINGS, "depth": 10})
+        open_folder(folder, settings={**SETTINGS, "depth": 10})
     with pytest.raises(InputError, match="new is null there, 1 here"):
-        open_folder(folder, {**SETTINGS, "new": 1})
+        open_folder(folder, settings={**SETTINGS, "new": 1})
     assert (folder / "answers.jsonl").is_file()
 
 
 def test_fresh_takes_away_what_an_evaluation_writes_and_nothing_else(tmp_path: Path):
-    open_folder(tmp_path / "eval", SETTINGS)
+    open_folder(tmp_path / "eval", settings=SETTINGS)
     for name in ("answers.jsonl", "report.html", "store.sqlite", "store.sqlite-wal", "notes.txt"):
         (tmp_path / "eval" / name).write_text("x")
-    open_folder(tmp_path / "eval", {**SETTINGS, "depth": 10}, fresh=True)
+    open_folder(tmp_path / "eval", settings={**SETTINGS, "depth": 10}, fresh=True)
     assert sorted(file.name for file in (tmp_path / "eval").iterdir()) == ["notes.txt", "settings.json"]
     assert json.loads((tmp_path / "eval" / "settings.json").read_text())["depth"] == 10
 
@@ -43,15 +46,15 @@ def test_fresh_takes_away_what_an_evaluation_writes_and_nothing_else(tmp_path: P
 def test_folders_of_something_else_are_left_alone(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
-        open_folder(tmp_path / "file", SETTINGS)
+        open_folder(tmp_path / "file", settings=SETTINGS)
     with pytest.raises(InputError, match=r"holds other files \(file\)"):
-        open_folder(tmp_path, SETTINGS, fresh=True)
+        open_folder(tmp_path, settings=SETTINGS, fresh=True)
     for text in ("{", "[]", '{"schema": "other"}'):
         (tmp_path / "eval").mkdir(exist_ok=True)
         (tmp_path / "eval" / "settings.json").write_text(text)
         for fresh in (False, True):
             with pytest.raises(InputError, match=r"settings\.json is"):
-                open_folder(tmp_path / "eval", SETTINGS, fresh=fresh)
+                open_folder(tmp_path / "eval", settings=SETTINGS, fresh=fresh)
     assert (tmp_path / "file").read_text() == "x"
 
 
