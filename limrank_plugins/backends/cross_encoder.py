@@ -19,8 +19,9 @@ from limrank_plugins.backends.local.encoder_inputs import (
 )
 from limrank_plugins.backends.local.loading import loading, model_name
 from limrank_plugins.backends.local.placement import placement
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
+from limrank_plugins.backends.protocols import Arrived, Failed, Numbers, Reply, ScorePair
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, require
@@ -87,10 +88,10 @@ class CrossEncoderBackend:
         named = model_name(source, revision, loaded, recursive=True)
         self.identity = f"{self.name}:{named}:{self._place.precision}:{self._limit}"
 
-    def score_pairs(self, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
+    def score_pairs(self, requests: Sequence[ScorePair], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with the pair's logit, or `Failed`; see `ScoresPairs`."""
         with self._model.turn() as loaded:
-            return self._scored(loaded, requests)
+            return self._scored(loaded, requests, Replies(arrived))
 
     def close(self) -> None:
         """Release the model. May be called twice; scoring after it is a `BackendError`."""
@@ -98,9 +99,8 @@ class CrossEncoderBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _scored(self, loaded: Any, requests: Sequence[ScorePair]) -> list[Numbers | Failed]:
+    def _scored(self, loaded: Any, requests: Sequence[ScorePair], replies: Replies) -> list[Reply]:
         queries: dict[str, list[int]] = {}
-        replies: list[Numbers | Failed] = [Failed("the query alone fills the model")] * len(requests)
         rows: list[tuple[int, EncoderInput]] = []
         for position, request in enumerate(requests):
             if request.query not in queries:
@@ -123,7 +123,7 @@ class CrossEncoderBackend:
                 for i, logit in zip(batch, logits, strict=True):
                     position, row = rows[i]
                     replies[position] = _reply(logit, row)
-        return replies
+        return replies.in_order()
 
 
 def _logits(loaded: Any, features: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import no_progress_bar
 from limrank_plugins.backends.local.placement import Placement, placement
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.mini_weights import (
     MINI_HUB,
@@ -28,7 +29,7 @@ from limrank_plugins.backends.mini_weights import (
     find_mini,
     native_bfloat16,
 )
-from limrank_plugins.backends.protocols import Embedded, Encode, Failed
+from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
@@ -129,12 +130,12 @@ class EncoderBackend:
             "passage_prompt": self._prompts["passage"],
         }
 
-    def encode(self, requests: Sequence[Encode]) -> list[Embedded | Failed]:
+    def encode(self, requests: Sequence[Encode], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with its vector, float32, or `Failed`; see `Encodes`."""
         for request in requests:
             if request.role not in self._prompts:
                 raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
-        replies: list[Embedded | Failed | None] = [None] * len(requests)
+        replies = Replies(arrived)
         if not requests:
             return []
         with self._model.turn() as model:
@@ -142,11 +143,11 @@ class EncoderBackend:
                 if request.images:
                     replies[i] = Failed(_BLIND)
             for role, prompt in self._prompts.items():
-                chosen = [i for i, r in enumerate(requests) if r.role == role and replies[i] is None]
+                chosen = [i for i, r in enumerate(requests) if r.role == role and i not in replies]
                 texts = [clean_text(requests[i].text) for i in chosen]
-                for i, reply in zip(chosen, self._embedded(model, texts, prompt), strict=True):
-                    replies[i] = reply
-        return [reply for reply in replies if reply is not None]
+                for number, reply in self._embedded(model, texts, prompt):
+                    replies[chosen[number]] = reply
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the model. May be called twice; encoding after it is a `BackendError`."""
@@ -154,10 +155,9 @@ class EncoderBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> list[Embedded | Failed]:
+    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[tuple[int, Reply]]:
         parts = _chunks(texts, _TOKENISED_AT_ONCE)
         lengths = [n for part in parts for n in _lengths(_features(model, part, prompt), len(part))]
-        replies: list[Embedded | Failed] = [Failed("the encoder gave no vector")] * len(texts)
         exact = self._place.on_cpu
         with self._torch.inference_mode():
             for batch in _batches(lengths, self.batch_size, equal=exact):
@@ -168,8 +168,7 @@ class EncoderBackend:
                 }
                 vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
                 for i, vector in zip(batch, vectors, strict=True):
-                    replies[i] = _reply(vector, Usage(prompt_tokens=lengths[i]))
-        return replies
+                    yield i, _reply(vector, Usage(prompt_tokens=lengths[i]))
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")

@@ -10,8 +10,9 @@ import numpy as np
 from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.local.loading import loading_errors, model_name, no_progress_bar, pretrained
 from limrank_plugins.backends.local.placement import Placement, placement
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Embedded, Encode, Failed
+from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
@@ -101,13 +102,16 @@ class MultimodalEncoderBackend:
         """What makes this backend again, as JSON; see `EncoderBackend.arguments`."""
         return dict(self._arguments)
 
-    def encode(self, requests: Sequence[Encode]) -> list[Embedded | Failed]:
+    def encode(self, requests: Sequence[Encode], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with its vector, float32, or `Failed`; see `Encodes`."""
         for request in requests:
             if request.role not in ("query", "passage"):
                 raise InputError(f"an encoding role must be 'query' or 'passage', but got {request.role!r}")
+        replies = Replies(arrived)
         with self._model.turn() as encoder:
-            return [self._embedded(encoder, request) for request in requests]
+            for i, request in enumerate(requests):
+                replies[i] = self._embedded(encoder, request)
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the model. May be called twice; encoding after it is a `BackendError`."""

@@ -12,7 +12,7 @@ from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, label_reply, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Likelihood, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Arrived, Likelihood, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -94,7 +94,7 @@ class Seq2SeqBackend:
         """Raise an `InputError` naming the label that is not one token at the beginning of an answer."""
         self._labels.of(tuple(labels), "")
 
-    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+    def read_labels(self, requests: Sequence[ReadLabels], arrived: Arrived | None = None) -> list[Reply]:
         """The labels' logits at the decoder's first position, in float32.
 
         Raises:
@@ -103,6 +103,7 @@ class Seq2SeqBackend:
         prompts, replies = prepare_each(
             requests,
             lambda request: (*self._prompt(request.prompt), self._labels.of(request.labels, "")),
+            arrived,
         )
         with self._model.turn() as network:
             keys = list(prompts)
@@ -112,7 +113,7 @@ class Seq2SeqBackend:
                 replies[keys[position]] = label_reply(logits[0, labels].tolist(), usage, cut)
         return replies.in_order()
 
-    def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
+    def likelihood(self, requests: Sequence[Likelihood], arrived: Arrived | None = None) -> list[Reply]:
         """The log-probability of each token of each continuation as the decoder's answer, in float32.
 
         The continuation is tokenised on its own, without spaces before it and without an end token.
@@ -121,7 +122,9 @@ class Seq2SeqBackend:
             InputError: no prompt fits the model, or no continuation has a token or is short enough.
         """
         prompts, replies = prepare_each(
-            requests, lambda request: (*self._prompt(request.prompt), self._answer(request.continuation))
+            requests,
+            lambda request: (*self._prompt(request.prompt), self._answer(request.continuation)),
+            arrived,
         )
         with self._model.turn() as network:
             keys = list(prompts)

@@ -14,7 +14,7 @@ from limrank_plugins.backends.local.prompt_batches import grouped
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, end_tokens, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Attend, Failed, Generate, Likelihood, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Arrived, Attend, Generate, Likelihood, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError, InputError
 
@@ -145,7 +145,7 @@ class TransformersBackend:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
         self._encoder.label_ids(labels, after)
 
-    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+    def read_labels(self, requests: Sequence[ReadLabels], arrived: Arrived | None = None) -> list[Reply]:
         """The labels' logits at the end of each prompt, in float32.
 
         Raises:
@@ -156,12 +156,13 @@ class TransformersBackend:
             lambda request: label_prompts.prepare(
                 self._encoder, self._labels, request.prompt, request.labels, self._length
             ),
+            arrived,
         )
         with self._model.turn() as network:
             label_prompts.read(network, prompts, replies, self._share, self._batch_tokens)
         return replies.in_order()
 
-    def likelihood(self, requests: Sequence[Likelihood]) -> list[Reply]:
+    def likelihood(self, requests: Sequence[Likelihood], arrived: Arrived | None = None) -> list[Reply]:
         """The log-probability of each token of each continuation, in float32.
 
         Prompt and continuation are tokenised as running text; a token that holds a character of both
@@ -171,13 +172,13 @@ class TransformersBackend:
             InputError: no prompt fits the model, or no continuation has a token.
         """
         prompts, replies = prepare_each(
-            requests, lambda request: continuations.prepare(self._encoder, request, self._length)
+            requests, lambda request: continuations.prepare(self._encoder, request, self._length), arrived
         )
         with self._model.turn() as network:
             continuations.read(network, prompts, replies, self._share, self._batch_tokens)
         return replies.in_order()
 
-    def attend(self, requests: Sequence[Attend]) -> list[Reply]:
+    def attend(self, requests: Sequence[Attend], arrived: Arrived | None = None) -> list[Reply]:
         """The attention that the prompts' tails pay to each token of their documents.
 
         Documents are computed once per request, in pieces of `batch_tokens`, with the model's usual
@@ -189,14 +190,16 @@ class TransformersBackend:
             BackendError: the model has no attention probabilities, or no layer sees all documents.
         """
         prompts, replies = prepare_each(
-            requests, lambda request: document_attention.prepare(self._encoder, request, self._length)
+            requests,
+            lambda request: document_attention.prepare(self._encoder, request, self._length),
+            arrived,
         )
         with self._model.turn() as network:
             for i, prompt in prompts.items():
                 replies[i] = document_attention.read(network, prompt, self._batch_tokens)
         return replies.in_order()
 
-    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+    def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
         """Write on from each prompt.
 
         A text does not depend on what else is written with it, up to rounding (which in float32 all
@@ -216,7 +219,7 @@ class TransformersBackend:
             behind = {stop: self._labels.of(request.labels, stop) for stop in request.stop if request.labels}
             return Draft(request, ids, cut, budget, behind)
 
-        drafts, replies = prepare_each(requests, prepare)
+        drafts, replies = prepare_each(requests, prepare, arrived)
         with self._model.turn() as network:
             if drafts and not network.shares:
                 raise BackendError(
@@ -232,9 +235,9 @@ class TransformersBackend:
                 cache_tokens=self._cache_tokens,
                 max_rows=self._max_rows,
             )
-            batch.finish(grouped(rows, self._share))
-        for i, draft in drafts.items():
-            replies[i] = draft.reply if draft.reply is not None else Failed("it was never finished")
+            positions = {id(draft): i for i, draft in drafts.items()}
+            for draft, reply in batch.finished(grouped(rows, self._share)):
+                replies[positions[id(draft)]] = reply
         return replies.in_order()
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, end_tokens, label_reply, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.vision_network import VisionNetwork
-from limrank_plugins.backends.protocols import Generate, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Arrived, Generate, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -97,7 +97,7 @@ class VisionBackend:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
         self._encoder.label_ids(labels, after)
 
-    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+    def read_labels(self, requests: Sequence[ReadLabels], arrived: Arrived | None = None) -> list[Reply]:
         """The labels' logits at the end of each prompt, in float32.
 
         Raises:
@@ -109,7 +109,7 @@ class VisionBackend:
             labels = spoken_labels(request.labels, request.prompt, shown.end)
             return shown, self._encoder.label_ids(labels, shown.end)
 
-        prepared, replies = prepare_each(requests, prepare)
+        prepared, replies = prepare_each(requests, prepare, arrived)
         with self._model.turn() as network:
             for i, (shown, labels) in prepared.items():
                 logits, _ = network.begin(shown.ids, shown.marks, shown.tensors)
@@ -117,7 +117,7 @@ class VisionBackend:
                 replies[i] = label_reply(network.label_logits(logits, labels), usage, shown.cut)
         return replies.in_order()
 
-    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+    def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
         """Write on from each prompt; a text does not depend on what else is written.
 
         Raises:
@@ -136,7 +136,7 @@ class VisionBackend:
             }
             return Draft(request, shown.ids, shown.cut, budget, labels), shown
 
-        prepared, replies = prepare_each(requests, prepare)
+        prepared, replies = prepare_each(requests, prepare, arrived)
         with self._model.turn() as network:
             for i, (draft, shown) in prepared.items():
                 replies[i] = self._written(network, draft, shown)

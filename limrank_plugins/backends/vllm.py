@@ -12,22 +12,32 @@ import inspect
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.truncation import fit
-from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels, Reply
+from limrank_plugins.backends.protocols import (
+    Arrived,
+    Failed,
+    Generate,
+    Generated,
+    LabelReading,
+    ReadLabels,
+    Reply,
+)
 from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 from limrank_plugins.segments import Prompt, Segment
 
-_CLOSING = 16  # tokens kept free for closing a thought by force
+_CLOSING = 16  # tokens kept free for closing the reasoning by force
 
 
 class VLLMBackend:
@@ -112,13 +122,13 @@ class VLLMBackend:
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
         self._encoder.label_ids(labels, after)
 
-    def read_labels(self, requests: Sequence[ReadLabels]) -> list[Reply]:
+    def read_labels(self, requests: Sequence[ReadLabels], arrived: Arrived | None = None) -> list[Reply]:
         """The labels' log-probabilities at the end of each prompt.
 
         Raises:
             BackendError: the engine fails, or is closed.
         """
-        replies: dict[int, Reply] = {}
+        replies = Replies(arrived)
         asked: list[tuple[int, list[int], list[int], int]] = []
         for i, request in enumerate(requests):
             try:
@@ -130,15 +140,15 @@ class VLLMBackend:
         outputs = self._run([(ids, self._reading(labels)) for _, ids, labels, _ in asked])
         for (i, ids, labels, cut), output in zip(asked, outputs, strict=True):
             replies[i] = self._reply(output, requests[i].labels, labels, _usage(ids, output), cut)
-        return [replies[i] for i in range(len(requests))]
+        return replies.in_order()
 
-    def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+    def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
         """Write on from each prompt; labels behind a stop string are read in a second batch.
 
         Raises:
             BackendError: the engine fails, or is closed.
         """
-        replies: dict[int, Reply] = {}
+        replies = Replies(arrived)
         asked: list[tuple[int, list[int], Any, int]] = []
         for i, request in enumerate(requests):
             budget = min(request.max_tokens, max(1, self._length // 2))
@@ -150,26 +160,24 @@ class VLLMBackend:
             else:
                 asked.append((i, ids, self._writing(request, budget), cut))
         outputs = self._run([(ids, parameters) for _, ids, parameters, _ in asked])
-        closed: list[tuple[int, list[int], list[int]]] = []
+        closed: list[tuple[int, Generated, list[int], list[int]]] = []
         for (i, ids, _, cut), output in zip(asked, outputs, strict=True):
             request, written = requests[i], output.outputs[0]
             text, finish, stop = _ending(written, request.stop)
-            replies[i] = Generated(text, finish, None, _usage(ids, output), cut)
+            completion = Generated(text, finish, None, _usage(ids, output), cut)
             if stop is not None and request.labels:
                 behind = self._behind(ids, list(written.token_ids), text, stop, request.prompt)
-                closed.append((i, behind, self._encoder.label_ids(request.labels, stop)))
-        outputs = self._run([(ids, self._reading(labels)) for _, ids, labels in closed])
-        for (i, _, labels), output in zip(closed, outputs, strict=True):
-            thought = replies[i]
-            assert isinstance(thought, Generated)
+                closed.append((i, completion, behind, self._encoder.label_ids(request.labels, stop)))
+            else:
+                replies[i] = completion
+        outputs = self._run([(ids, self._reading(labels)) for _, _, ids, labels in closed])
+        for (i, completion, _, labels), output in zip(closed, outputs, strict=True):
             reading = self._reply(output, requests[i].labels, labels, Usage(), 0)
-            if isinstance(reading, LabelReading):
-                replies[i] = Generated(
-                    thought.text, thought.finish, reading, thought.usage, thought.cut_tokens
-                )
-            elif isinstance(reading, Failed):
-                replies[i] = Failed(reading.reason, thought.usage)
-        return [replies[i] for i in range(len(requests))]
+            if isinstance(reading, Failed):
+                replies[i] = Failed(reading.reason, completion.usage)
+            else:
+                replies[i] = replace(completion, reading=reading)
+        return replies.in_order()
 
     def close(self) -> None:
         """Release the engine and its memory. May be called twice; afterwards nothing can be asked."""
@@ -216,11 +224,11 @@ class VLLMBackend:
 
     def _reply(
         self, output: Any, names: Sequence[str], labels: Sequence[int], usage: Usage, cut: int
-    ) -> Reply:
-        given = output.outputs[0].logprobs
-        if not given:
+    ) -> LabelReading | Failed:
+        logprobs = output.outputs[0].logprobs
+        if not logprobs:
             return Failed("vLLM gave no log-probabilities", usage)
-        tokens = [Token("", number, float(entry.logprob)) for number, entry in given[0].items()]
+        tokens = [Token("", number, float(entry.logprob)) for number, entry in logprobs[0].items()]
         tokens.sort(key=lambda token: -token.logprob)
         found = labels_in(tokens, list(map(Label, names, labels)), loosely=False)
         values = within(found, tokens, self._tolerance)

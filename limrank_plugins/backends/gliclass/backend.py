@@ -9,9 +9,10 @@ from limrank_plugins.backends.gliclass.model import GLiClass
 from limrank_plugins.backends.gliclass.released import ReleasedGLiClass
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, in_turn
 from limrank_plugins.backends.local.loading import loading
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.weights import read_config
-from limrank_plugins.backends.protocols import Classify, Failed, Numbers
+from limrank_plugins.backends.protocols import Arrived, Classify, Failed, Numbers, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 
@@ -64,10 +65,10 @@ class GLiClassBackend:
         self._limit = loaded.limit if max_length is None else min(loaded.limit, max_length)
         self.identity = f"{loaded.identity}:{self._limit}"
 
-    def classify(self, requests: Sequence[Classify]) -> list[Numbers | Failed]:
+    def classify(self, requests: Sequence[Classify], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with one logit per label, or `Failed`; see `Classifies`."""
         with self._model.turn() as model:
-            return self._classified(model, requests)
+            return self._classified(model, requests, Replies(arrived))
 
     def close(self) -> None:
         """Release the model. May be called twice; asking after it is a `BackendError`."""
@@ -76,23 +77,24 @@ class GLiClassBackend:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _classified(
-        self, model: GLiClass | ReleasedGLiClass, requests: Sequence[Classify]
-    ) -> list[Numbers | Failed]:
-        replies: list[Numbers | Failed] = [Failed("there are no labels to choose from")] * len(requests)
+        self, model: GLiClass | ReleasedGLiClass, requests: Sequence[Classify], replies: Replies
+    ) -> list[Reply]:
         rows: list[tuple[int, EncoderInput]] = []
         for position, request in enumerate(requests):
-            if request.labels:
-                row = model.inputs.row(request.text, request.labels, self._limit)
-                if isinstance(row, str):
-                    replies[position] = Failed(row)
-                else:
-                    rows.append((position, row))
+            if not request.labels:
+                replies[position] = Failed("there are no labels to choose from")
+                continue
+            row = model.inputs.row(request.text, request.labels, self._limit)
+            if isinstance(row, str):
+                replies[position] = Failed(row)
+            else:
+                rows.append((position, row))
         alone = model.device.type == "cpu" or not model.batched
         for batch in in_turn([len(row.ids) for _, row in rows], self.batch_size, alone=alone):
             for i, values in zip(batch, model.read([rows[i][1] for i in batch]), strict=True):
                 position, row = rows[i]
                 replies[position] = _reply(values, row, len(requests[position].labels))
-        return replies
+        return replies.in_order()
 
 
 def _reply(values: list[float], row: EncoderInput, labels: int) -> Numbers | Failed:

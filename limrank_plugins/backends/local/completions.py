@@ -1,4 +1,4 @@
-"""Writing many texts at once: a row joins the batch when there is room and leaves it once it is done."""
+"""Many completions at once: a row joins the batch when there is room and leaves it once it is done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,8 +136,8 @@ class ContinuousBatch:
         self._cache_tokens = cache_tokens
         self._max_rows = max_rows
 
-    def finish(self, groups: Sequence[Group[Draft]]) -> None:
-        """Write until every draft of every group has its reply."""
+    def finished(self, groups: Sequence[Group[Draft]]) -> Iterator[tuple[Draft, Reply]]:
+        """Write until every draft of every group has its reply; each comes as it leaves the batch."""
         waiting = deque((group, draft) for group in groups for draft in group.rows)
         prefixes: dict[int, KeysAndValues] = {}
         rows: list[Draft] = []
@@ -153,6 +153,7 @@ class ContinuousBatch:
                     for draft, part in self._begin(group, drafts, prefixes):
                         rows.append(draft)
                         parts.append(part)
+                    yield from _done(drafts)
                 for key in set(prefixes) - {id(group) for group, _ in waiting}:
                     del prefixes[key]
                 past = joined(parts) if parts else None
@@ -160,6 +161,7 @@ class ContinuousBatch:
                 states = self._net.step(past, [draft.written[-1] for draft in rows])
                 kept = self._advance(rows, states)
                 if len(kept) < len(rows):
+                    yield from _done(rows)
                     rows = [rows[i] for i in kept]
                     past = past.kept(kept) if kept else None
 
@@ -216,6 +218,10 @@ class ContinuousBatch:
                 else:
                     drafts[i].append(token, self._encoder, self._ends)
         return [i for i, draft in enumerate(drafts) if draft.reply is None]
+
+
+def _done(drafts: Sequence[Draft]) -> Iterator[tuple[Draft, Reply]]:
+    return ((draft, draft.reply) for draft in drafts if draft.reply is not None)
 
 
 def choose(logits: Any, drafts: Sequence[Draft]) -> list[int | None]:

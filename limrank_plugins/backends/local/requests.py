@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
-from limrank_plugins.backends.protocols import Failed, LabelReading, Reply
+from limrank_plugins.backends.protocols import Arrived, Failed, LabelReading, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.segments import Prompt
@@ -17,21 +17,36 @@ P = TypeVar("P")
 
 
 class Replies(dict[int, Reply]):
-    """Replies by the position of their request."""
+    """Replies by the position of their request.
+
+    Args:
+        arrived: called with each as it is put in; None: nobody is.
+    """
+
+    def __init__(self, arrived: Arrived | None = None) -> None:
+        super().__init__()
+        self._arrived = arrived
+
+    def __setitem__(self, position: int, reply: Reply) -> None:
+        super().__setitem__(position, reply)
+        if self._arrived is not None:
+            self._arrived(position, reply)
 
     def in_order(self) -> list[Reply]:
         """All of them, in the order of the requests."""
         return [self[position] for position in range(len(self))]
 
 
-def prepare_each(requests: Sequence[R], prepare: Callable[[R], P]) -> tuple[dict[int, P], Replies]:
+def prepare_each(
+    requests: Sequence[R], prepare: Callable[[R], P], arrived: Arrived | None
+) -> tuple[dict[int, P], Replies]:
     """Prepare each request. One that cannot be asked fails alone; if none can, that is raised.
 
     Raises:
         LimRankError: why the last one cannot be asked, if none can.
     """
     prepared: dict[int, P] = {}
-    replies = Replies()
+    replies = Replies(arrived)
     for i, request in enumerate(requests):
         try:
             prepared[i] = prepare(request)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Failed, Numbers, Reply, ScorePair
+from limrank_plugins.backends.protocols import Arrived, Failed, Numbers, Reply, ScorePair
 from limrank_plugins.backends.tildev2.expansion import Expansion
 from limrank_plugins.backends.tildev2.index import TILDEv2Index, weighed
 from limrank_plugins.backends.tildev2.model import TILDEv2
@@ -81,9 +81,9 @@ class TILDEv2Backend:
         # Looking up an answer in the store would take as long as looking it up here.
         self.stored = index is None
 
-    def score_pairs(self, requests: Sequence[ScorePair]) -> list[Reply]:
+    def score_pairs(self, requests: Sequence[ScorePair], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with what the query's tokens weigh, or `Failed`; see `ScoresPairs`."""
-        replies = Replies()
+        replies = Replies(arrived)
         with self._model.turn() as weights:
             passages = list(dict.fromkeys(request.passage for request in requests))
             rows = dict(zip(passages, weights.rows(passages), strict=True))
