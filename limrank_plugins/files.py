@@ -97,9 +97,14 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_whole(Path(path), text.encode("utf-8", "backslashreplace"))
 
 
-def write_json_lines(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
-    """Records as JSON lines, written as they come, all or nothing."""
-    write_parts(Path(path), (json_line(record).encode("utf-8", "backslashreplace") for record in records))
+def write_json_lines(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any]]) -> int:
+    """Records as JSON lines, written as they come, all or nothing; how many they were."""
+    count = 0
+    with writing_whole(Path(path)) as write:
+        for record in records:
+            write(json_line(record).encode("utf-8"))
+            count += 1
+    return count
 
 
 def write_whole(path: Path, content: bytes) -> None:

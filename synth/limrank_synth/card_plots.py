@@ -1,4 +1,4 @@
-"""The card's pictures: one PNG for each thing to see, drawn without a display."""
+"""The card's plots: one PNG for each thing to see, drawn without a display."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SHOWN = 30
 
 
 def draw(
-    folder: Path, found: Statistics, stages: Sequence[tuple[str, int, int]], costs: Savings | None
+    folder: Path, statistics: Statistics, stages: Sequence[tuple[str, int, int]], costs: Savings | None
 ) -> dict[str, str]:
     """Draw what there is to draw into a folder that exists.
 
     Args:
-        folder: gets the pictures.
-        found: of the rows.
+        folder: gets the plots.
+        statistics: of the rows.
         stages: name, items in, items out; in their order; may be empty.
-        costs: of the set; None for no picture of them.
+        costs: of the set; None for no plot of them.
 
     Returns:
-        What each picture shows, by its file's name.
+        What each plot shows, by its file's name.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -38,54 +38,54 @@ def draw(
     figure = require("matplotlib.figure", "synth", "the plots of a dataset card")
     drawn: dict[str, str] = {}
 
-    def picture(name: str, title: str, height: float = 3.2, panels: int = 1) -> tuple[Any, list[Any]]:
-        made = figure.Figure(figsize=(7.2, height), dpi=120, layout="constrained")
-        axes = made.subplots(1, panels, squeeze=False)[0]
-        for one in axes:
-            one.spines[["top", "right"]].set_visible(False)
-        made.suptitle(title, fontsize=11)
+    def new_plot(name: str, title: str, height: float = 3.2, panels: int = 1) -> tuple[Any, list[Any]]:
+        plot = figure.Figure(figsize=(7.2, height), dpi=120, layout="constrained")
+        axes = plot.subplots(1, panels, squeeze=False)[0]
+        for axis in axes:
+            axis.spines[["top", "right"]].set_visible(False)
+        plot.suptitle(title, fontsize=11)
         drawn[name] = title
-        return made, list(axes)
+        return plot, list(axes)
 
-    def save(made: Any, name: str) -> None:
+    def save(plot: Any, name: str) -> None:
         with warnings.catch_warnings():
             # A domain may be written in a script that the font lacks: boxes, but no reason to stop.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
-            # No date and no version in the file: equal sets have equal pictures.
-            made.savefig(folder / name, metadata={"Software": None})
+            # No date and no version in the file: equal sets have equal plots.
+            plot.savefig(folder / name, metadata={"Software": None})
 
-    if found.rows:
-        made, (axis,) = picture("labels.png", "Label ratio", 2.2)
-        _labels(axis, found)
-        save(made, "labels.png")
+    if statistics.rows:
+        plot, (axis,) = new_plot("labels.png", "Label ratio", 2.2)
+        _labels(axis, statistics)
+        save(plot, "labels.png")
 
         # Rank1-style rows say nothing about themselves: one long bar for them would flatten all others.
-        domains = [(name, number) for name, number in found.domains.most_common() if name][:_SHOWN]
+        domains = [(name, number) for name, number in statistics.domains.most_common() if name][:_SHOWN]
         if domains:
-            title = _of("domain", found.domains)
-            made, (axis,) = picture("domains.png", title, 1.2 + 0.22 * len(domains))
+            title = _of("domain", statistics.domains)
+            plot, (axis,) = new_plot("domains.png", title, 1.2 + 0.22 * len(domains))
             _bars(axis, domains)
-            save(made, "domains.png")
+            save(plot, "domains.png")
 
-        made, axes = picture("lengths.png", "Lengths in words", 2.8, len(LENGTHS))
+        plot, axes = new_plot("lengths.png", "Lengths in words", 2.8, len(LENGTHS))
         for axis, name in zip(axes, LENGTHS, strict=True):
-            _histogram(axis, name, found.lengths[name])
+            _histogram(axis, name, statistics.lengths[name])
         axes[0].set_ylabel("rows")
-        save(made, "lengths.png")
+        save(plot, "lengths.png")
 
-        difficulties = [(name, found.difficulties[name]) for name in DIFFICULTIES]
+        difficulties = [(name, statistics.difficulties[name]) for name in DIFFICULTIES]
         if any(number for _, number in difficulties):
-            made, (axis,) = picture("difficulty.png", _of("difficulty", found.difficulties), 2.2)
+            plot, (axis,) = new_plot("difficulty.png", _of("difficulty", statistics.difficulties), 2.2)
             _bars(axis, difficulties)
-            save(made, "difficulty.png")
+            save(plot, "difficulty.png")
     if stages:
-        made, (axis,) = picture("acceptance.png", "Acceptance by stage", 1.2 + 0.3 * len(stages))
+        plot, (axis,) = new_plot("acceptance.png", "Acceptance by stage", 1.2 + 0.3 * len(stages))
         _acceptance(axis, stages)
-        save(made, "acceptance.png")
+        save(plot, "acceptance.png")
     if costs is not None:
-        made, (axis,) = picture("cost.png", "GPU-hours of training a 7B model (estimate, see below)", 2.0)
+        plot, (axis,) = new_plot("cost.png", "GPU-hours of training a 7B model (estimate, see below)", 2.0)
         _cost(axis, costs)
-        save(made, "cost.png")
+        save(plot, "cost.png")
     return drawn
 
 
@@ -116,14 +116,16 @@ def _bars(axis: Any, counted: Sequence[tuple[str, int]]) -> None:
     axis.set_xlabel("rows", fontsize=8)
 
 
-def _labels(axis: Any, found: Statistics) -> None:
-    parts = sorted({part for part, _ in found.labels})
+def _labels(axis: Any, statistics: Statistics) -> None:
+    parts = sorted({part for part, _ in statistics.labels})
     for label, colour, name in ((True, _BLUE, "relevant"), (False, _ORANGE, "irrelevant")):
-        sizes = [sum(found.labels[part, other] for other in (True, False)) for part in parts]
-        shares = [found.labels[part, label] / size for part, size in zip(parts, sizes, strict=True)]
+        sizes = [sum(statistics.labels[part, other] for other in (True, False)) for part in parts]
+        shares = [statistics.labels[part, label] / size for part, size in zip(parts, sizes, strict=True)]
         left = [0.0 if label else 1 - share for share in shares]
         bars = axis.barh(range(len(parts)), shares, left=left, color=colour, label=name, height=0.6)
-        counts = [f"{found.labels[part, label]:,}" if found.labels[part, label] else "" for part in parts]
+        counts = [
+            f"{statistics.labels[part, label]:,}" if statistics.labels[part, label] else "" for part in parts
+        ]
         axis.bar_label(bars, counts, label_type="center", color="white", fontsize=8)
     _names(axis, parts)
     axis.set_xlim(0, 1)

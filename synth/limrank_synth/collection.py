@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.io import check_trec_ids
+from limrank_plugins.segments import clean_text
 from limrank_synth.documents import (
     SPLITS,
     Negatives,
@@ -22,9 +22,8 @@ from limrank_synth.documents import (
 )
 from limrank_synth.driving import Outcome, driven
 from limrank_synth.engine import Progress, Sends
-from limrank_synth.lines import whole_lines
 from limrank_synth.records import Seed
-from limrank_synth.run_files import REJECTED, REPORT, write_rejections, write_report
+from limrank_synth.run_files import REJECTED, REPORT, write_rejections
 from limrank_synth.settings import SynthSettings
 
 
@@ -60,23 +59,23 @@ def make_documents(
     check_trec_ids(ids, "query id")
     programs = [synthesise_documents(query, settings, samples) for query in queries]
     with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
-        made = collect(outcome.results)
+        collection = collect(outcome.results)
         report = {
             "queries": len(queries),
-            "answered": len(made.queries),
-            "documents": len(made.documents),
-            "duplicates": made.duplicates,
-            "rejected": len(made.rejections),
-            "splits": write_collection(made, folder, per_positive, how, settings.seed),
+            "answered": len(collection.queries),
+            "documents": len(collection.documents),
+            "duplicates": collection.duplicates,
+            "rejected": len(collection.rejections),
+            "splits": write_collection(collection, folder, per_positive, how, settings.seed),
             **outcome.report,
         }
-        write_rejections(folder / REJECTED, made.rejections)
-        write_report(folder / REPORT, report)
+        write_rejections(folder / REJECTED, collection.rejections)
+        write_json(folder / REPORT, report)
     return replace(outcome, report=report)
 
 
 def write_collection(
-    made: SyntheticCollection,
+    collection: SyntheticCollection,
     folder: Path,
     per_positive: int,
     how: Negatives = "random",
@@ -90,7 +89,7 @@ def write_collection(
     for one that answers queries of both.
 
     Args:
-        made: the collection.
+        collection: what is written.
         folder: made if it is not there.
         per_positive: negatives for each positive.
         how: see `documents.negatives`.
@@ -100,47 +99,53 @@ def write_collection(
     Returns:
         By split: queries, positive and negative pairs.
     """
-    with whole_lines(folder / "corpus.jsonl") as line:
-        for identifier, text in made.documents.items():
-            origin = made.provenance[identifier]
-            line(_json({"_id": identifier, "title": "", "text": text, "answers": origin}))
-    with whole_lines(folder / "queries.jsonl") as line:
-        for query in made.queries:
-            source = {"source": query.source.name, "licence": query.source.licence}
-            line(_json({"_id": query.id, "text": query.text, **source}))
-    place = split(made.queries, shares, seed)
+    write_json_lines(
+        folder / "corpus.jsonl",
+        (
+            {"_id": identifier, "title": "", "text": text, "answers": collection.provenance[identifier]}
+            for identifier, text in collection.documents.items()
+        ),
+    )
+    write_json_lines(
+        folder / "queries.jsonl",
+        (
+            {
+                "_id": query.id,
+                "text": query.text,
+                "source": query.source.name,
+                "licence": query.source.licence,
+            }
+            for query in collection.queries
+        ),
+    )
+    place = split(collection.queries, shares, seed)
     counts: dict[str, dict[str, int]] = {}
     for name in shares:
-        part = _part(made, [query for query in made.queries if place[query.id] == name])
+        part = _part(collection, [query for query in collection.queries if place[query.id] == name])
         most = max((len(own) for own in part.relevant.values()), default=0)
         against = negatives(part, per_positive * most, how, seed)
         totals = {"queries": len(part.queries), "positives": 0, "negatives": 0}
-        with (
-            whole_lines(folder / "qrels" / f"{name}.tsv") as qrels,
-            whole_lines(folder / f"{name}.jsonl") as line,
-        ):
-            qrels("query-id\tcorpus-id\tscore\n")
-            for query in part.queries:
-                own = part.relevant[query.id]
-                others = against[query.id][: per_positive * len(own)]
-                totals["positives"] += len(own)
-                totals["negatives"] += len(others)
-                for identifier in own:
-                    qrels(f"{query.id}\t{identifier}\t1\n")
-                for identifier, label in [*((i, 1.0) for i in own), *((i, 0.0) for i in others)]:
-                    pair = {"query": query.text, "passage": part.documents[identifier], "label": label}
-                    line(_json(pair))
+        qrels, pairs = ["query-id\tcorpus-id\tscore\n"], []
+        for query in part.queries:
+            own = part.relevant[query.id]
+            others = against[query.id][: per_positive * len(own)]
+            totals["positives"] += len(own)
+            totals["negatives"] += len(others)
+            qrels += [f"{query.id}\t{identifier}\t1\n" for identifier in own]
+            labels = [*((i, 1.0) for i in own), *((i, 0.0) for i in others)]
+            pairs += [
+                {"query": query.text, "passage": part.documents[identifier], "label": label}
+                for identifier, label in labels
+            ]
+        write_whole(folder / "qrels" / f"{name}.tsv", clean_text("".join(qrels)).encode("utf-8"))
+        write_json_lines(folder / f"{name}.jsonl", pairs)
         counts[name] = totals
     return counts
 
 
-def _part(made: SyntheticCollection, queries: list[Seed]) -> SyntheticCollection:
+def _part(collection: SyntheticCollection, queries: list[Seed]) -> SyntheticCollection:
     """The collection of these queries alone."""
-    relevant = {query.id: made.relevant[query.id] for query in queries}
+    relevant = {query.id: collection.relevant[query.id] for query in queries}
     held = dict.fromkeys(identifier for own in relevant.values() for identifier in own)
-    documents = {identifier: made.documents[identifier] for identifier in held}
+    documents = {identifier: collection.documents[identifier] for identifier in held}
     return SyntheticCollection(queries=queries, documents=documents, relevant=relevant)
-
-
-def _json(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"

@@ -31,43 +31,43 @@ class CardContents:
         layout: the format's name, and what it is in one line.
         records: examples by file.
         left_out: rows and queries that are in none, by reason.
-        found: of the rows.
+        statistics: of the rows.
         runs: the reports of the runs the rows come from; empty where they are not known.
         mix: what `mix.json` says, or None.
         options: of the export.
-        priced: whether LIMRANK's training cost says anything about this set; it does not about pictures.
+        priced: whether LIMRANK's training cost says anything about this set; it does not about plots.
     """
 
     title: str
     layout: tuple[str, str]
     records: Mapping[str, int]
     left_out: Mapping[str, int]
-    found: Statistics
+    statistics: Statistics
     runs: Sequence[Mapping[str, Any]] = ()
     mix: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     priced: bool = True
 
 
-def write_card(folder: Path, facts: CardContents) -> None:
+def write_card(folder: Path, contents: CardContents) -> None:
     """Write `README.md` and `plots/` into a folder.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    stages = acceptance(facts.runs)
-    costs = savings(facts.found.rows, cost(facts.runs)) if facts.priced else None
+    stages = acceptance(contents.runs)
+    costs = savings(contents.statistics.rows, cost(contents.runs)) if contents.priced else None
     (folder / PLOTS).mkdir()
-    pictures = draw(folder / PLOTS, facts.found, stages, costs)
+    plots = draw(folder / PLOTS, contents.statistics, stages, costs)
     parts = [
-        _front(facts),
-        f"# {plain(facts.title)}\n",
-        _what(facts),
-        _licences(facts),
-        _looks(facts, pictures),
-        _made(facts, stages),
+        _front(contents),
+        f"# {plain(contents.title)}\n",
+        _what(contents),
+        _licences(contents),
+        _looks(contents, plots),
+        _made(contents, stages),
         *([_cost(costs)] if costs is not None else []),
-        _use(facts),
+        _use(contents),
     ]
     write_whole(folder / CARD, clean_text("\n".join(parts)).encode("utf-8"))
 
@@ -88,13 +88,13 @@ def cost(runs: Sequence[Mapping[str, Any]]) -> float | None:
     return sum(known) if known else None
 
 
-def _front(facts: CardContents) -> str:
-    records = max(facts.records.values(), default=0)
+def _front(contents: CardContents) -> str:
+    records = max(contents.records.values(), default=0)
     size = next((name for most, name in _SIZES if records < most), "n>1M")
-    files = [name for name in facts.records if name.endswith((".jsonl", ".json"))]
+    files = [name for name in contents.records if name.endswith((".jsonl", ".json"))]
     lines = [
         "---",
-        f"pretty_name: {json.dumps(facts.title)}",
+        f"pretty_name: {json.dumps(contents.title)}",
         "license: other",
         "license_name: those-of-its-sources",
         "license_link: README.md",
@@ -116,24 +116,24 @@ def _front(facts: CardContents) -> str:
     return "\n".join([*lines, "---", ""])
 
 
-def _what(facts: CardContents) -> str:
-    found = facts.found
-    share = f", {found.relevant / found.rows:.1%} of them relevant" if found.rows else ""
+def _what(contents: CardContents) -> str:
+    statistics = contents.statistics
+    share = f", {statistics.relevant / statistics.rows:.1%} of them relevant" if statistics.rows else ""
     lines = [
-        f"{found.rows:,} rows about {found.queries:,} queries{share}, as `{facts.layout[0]}`: "
-        f"{facts.layout[1]}.",
+        f"{statistics.rows:,} rows about {statistics.queries:,} queries{share}, as `{contents.layout[0]}`: "
+        f"{contents.layout[1]}.",
         "",
         table_of(
-            ("file", "examples"), [(f"`{name}`", f"{number:,}") for name, number in facts.records.items()]
+            ("file", "examples"), [(f"`{name}`", f"{number:,}") for name, number in contents.records.items()]
         ),
     ]
-    if facts.left_out:
-        lines += ["Left out, and why:", "", counted("reason", facts.left_out)]
+    if contents.left_out:
+        lines += ["Left out, and why:", "", counted("reason", contents.left_out)]
     return "\n".join(lines)
 
 
-def _licences(facts: CardContents) -> str:
-    entries = table(facts.found.sources)
+def _licences(contents: CardContents) -> str:
+    entries = table(contents.statistics.sources)
     said = {True: "yes", False: "**no**", None: "not known"}
     bound = [entry["name"] for entry in entries if entry["commercial"] is False]
     unknown = [entry["name"] for entry in entries if entry["commercial"] is None]
@@ -164,7 +164,7 @@ def _licences(facts: CardContents) -> str:
             f"Of {cell(', '.join(map(str, unknown)))} it is not known whether they may be used "
             "commercially; as long as nobody has read their terms, that counts as no.\n"
         )
-    declared = (facts.mix or {}).get("declared_commercial")
+    declared = (contents.mix or {}).get("declared_commercial")
     if declared:
         lines.append(
             f"Whoever built the mix declared these to be for commercial use: {cell(', '.join(declared))}.\n"
@@ -172,30 +172,30 @@ def _licences(facts: CardContents) -> str:
     return "\n".join(lines)
 
 
-def _looks(facts: CardContents, pictures: Mapping[str, str]) -> str:
-    found = facts.found
+def _looks(contents: CardContents, plots: Mapping[str, str]) -> str:
+    statistics = contents.statistics
     lines = ["## What is in it", ""]
-    for name, title in pictures.items():
+    for name, title in plots.items():
         if name not in ("acceptance.png", "cost.png"):
             lines += [f"![{title}]({PLOTS}/{name})", ""]
     lengths = [
-        (name, *(f"{quantile(found.lengths[name], share):,}" for share in (0.05, 0.5, 0.95, 1.0)))
+        (name, *(f"{quantile(statistics.lengths[name], share):,}" for share in (0.05, 0.5, 0.95, 1.0)))
         for name in LENGTHS
     ]
     lines += [table_of(("words", "5 %", "median", "95 %", "longest"), lengths)]
-    lines += [counted("passage written as", found.intents), counted("kind of query", found.kinds)]
-    if found.false_claims:
+    lines += [counted("passage written as", statistics.intents), counted("kind of query", statistics.kinds)]
+    if statistics.false_claims:
         lines.append(
-            f"{found.false_claims:,} passages state something untrue on purpose (`negative:false-claim`). "
-            "They must not be shown to anybody as knowledge.\n"
+            f"{statistics.false_claims:,} passages state something untrue on purpose "
+            "(`negative:false-claim`). They must not be shown to anybody as knowledge.\n"
         )
     return "\n".join(lines)
 
 
-def _made(facts: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
+def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
     lines = ["## How it was made", ""]
-    if facts.mix is not None:
-        blend = facts.mix.get("blend", {})
+    if contents.mix is not None:
+        blend = contents.mix.get("blend", {})
         ratio = blend.get("relevant")
         lines += [
             f"Mixed from {blend.get('rank1', 0):,} Rank1-style and {blend.get('synthetic', 0):,} synthetic "
@@ -212,13 +212,13 @@ def _made(facts: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
                         f"{counts.get('duplicates', 0) + counts.get('duplicates_across', 0):,}",
                         *(f"{counts.get(key, 0):,}" for key in ("contradictory", "taken")),
                     )
-                    for part, counts in facts.mix.get("parts", {}).items()
+                    for part, counts in contents.mix.get("parts", {}).items()
                 ],
             ),
         ]
     if stages:
         lines += [f"![Acceptance by stage]({PLOTS}/acceptance.png)", ""]
-    for run in facts.runs:
+    for run in contents.runs:
         settings = run.get("settings", {})
         lines += [
             f"Synthesised from {run.get('seeds', '?')} seeds, run seed {settings.get('seed', '?')}, with:",
@@ -238,9 +238,9 @@ def _made(facts: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
                 ],
             ),
         ]
-    if not facts.runs:
+    if not contents.runs:
         lines += ["No report of a run was given: how its synthetic rows were made is not told here.", ""]
-    lines.append(f"Export options: `{json.dumps(dict(facts.options), sort_keys=True)}`.\n")
+    lines.append(f"Export options: `{json.dumps(dict(contents.options), sort_keys=True)}`.\n")
     return "\n".join(lines)
 
 
@@ -267,7 +267,7 @@ def _cost(costs: money.Savings) -> str:
     return "\n".join(lines)
 
 
-def _use(facts: CardContents) -> str:
+def _use(contents: CardContents) -> str:
     shape = pointwise_prompt("{query}", "{passage}")
     lines = [
         "## Intended use",
@@ -277,7 +277,7 @@ def _use(facts: CardContents) -> str:
         "same models have judged for.",
         "",
     ]
-    if facts.layout[0] in ("trl", "llama-factory"):
+    if contents.layout[0] in ("trl", "llama-factory"):
         lines += [
             "Prompts are those of inference, byte for byte (`limrank prompt show limrank`); the completion "
             "is a line end, the trace, a line end, `</think>`, a space and `true` or `false`:",

@@ -18,6 +18,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.reading import split_thought
 from limrank_plugins.retrievers import build_retriever
+from limrank_plugins.seeding import seeded
 from limrank_synth.asking import Asking, Question, Rejected, Reply, Unusable, insist, plain_text
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import Rejection, Seed, Source
@@ -92,9 +93,9 @@ def synthesise_documents(
         samples: independent answers, asked for at the same time.
         words: least and most.
     """
-    found = yield from together([_one(query, settings, sample, words) for sample in range(samples)])
-    answers = tuple(one for one in found if isinstance(one, SyntheticAnswer))
-    return QueryAnswers(query, answers, tuple(one for one in found if isinstance(one, Rejection)))
+    results = yield from together([_answer(query, settings, sample, words) for sample in range(samples)])
+    answers = tuple(result for result in results if isinstance(result, SyntheticAnswer))
+    return QueryAnswers(query, answers, tuple(result for result in results if isinstance(result, Rejection)))
 
 
 def collect(answered: Iterable[QueryAnswers]) -> SyntheticCollection:
@@ -103,18 +104,18 @@ def collect(answered: Iterable[QueryAnswers]) -> SyntheticCollection:
     Equal answers are one document, which is relevant for every query it answers. A document's id comes
     from its text.
     """
-    made = SyntheticCollection()
-    for one in answered:
-        made.rejections += one.rejections
-        if not one.answers:
+    collection = SyntheticCollection()
+    for of_query in answered:
+        collection.rejections += of_query.rejections
+        if not of_query.answers:
             continue
-        made.queries.append(one.query)
-        mine = made.relevant.setdefault(one.query.id, [])
-        for answer in one.answers:
+        collection.queries.append(of_query.query)
+        relevant = collection.relevant.setdefault(of_query.query.id, [])
+        for answer in of_query.answers:
             identifier = _identifier(answer.text)
-            made.duplicates += identifier in made.documents
-            made.documents.setdefault(identifier, answer.text)
-            made.provenance.setdefault(identifier, []).append(
+            collection.duplicates += identifier in collection.documents
+            collection.documents.setdefault(identifier, answer.text)
+            collection.provenance.setdefault(identifier, []).append(
                 {
                     "query_id": answer.query_id,
                     "model": answer.model,
@@ -122,18 +123,18 @@ def collect(answered: Iterable[QueryAnswers]) -> SyntheticCollection:
                     "sources": [[source.name, source.licence] for source in answer.sources],
                 }
             )
-            if identifier not in mine:
-                mine.append(identifier)
-    return made
+            if identifier not in relevant:
+                relevant.append(identifier)
+    return collection
 
 
 def negatives(
-    made: SyntheticCollection, count: int, how: Negatives = "random", seed: int = 0, depth: int = 100
+    collection: SyntheticCollection, count: int, how: Negatives = "random", seed: int = 0, depth: int = 100
 ) -> dict[str, list[str]]:
     """For each query, documents that answer other queries, never one of its own.
 
     Args:
-        made: the collection.
+        collection: queries and documents.
         count: for each query; fewer where the collection has no more.
         how: `"random"`, or `"bm25"`: the best-ranked ones for the query, filled up at random.
         seed: of the draw; a query's draw depends on it and the query's id alone.
@@ -146,23 +147,24 @@ def negatives(
         raise InputError(
             f"negatives: count must be >= 0 and how 'random' or 'bm25', but got {count}, {how!r}"
         )
-    ids = sorted(made.documents)
+    ids = sorted(collection.documents)
     ranked: dict[str, list[str]] = {}
     if how == "bm25" and ids and count:
-        index = build_retriever("bm25s", [Document(made.documents[i], id=i) for i in ids])
-        hits = index.search_many([query.text for query in made.queries], k=depth)
+        index = build_retriever("bm25s", [Document(collection.documents[i], id=i) for i in ids])
+        rankings = index.search_many([query.text for query in collection.queries], k=depth)
         ranked = {
-            query.id: [str(hit.id) for hit in found] for query, found in zip(made.queries, hits, strict=True)
+            query.id: [str(hit.id) for hit in hits]
+            for query, hits in zip(collection.queries, rankings, strict=True)
         }
     # Queries with one text have one set of answers: none of them is a negative of the others.
     answers: dict[str, set[str]] = {}
-    for query in made.queries:
-        answers.setdefault(_same(query.text), set()).update(made.relevant[query.id])
+    for query in collection.queries:
+        answers.setdefault(_same(query.text), set()).update(collection.relevant[query.id])
     drawn = {}
-    for query in made.queries:
+    for query in collection.queries:
         own = answers[_same(query.text)]
         chosen = [i for i in ranked.get(query.id, []) if i not in own][:count]
-        rng = random.Random(_digest(seed, query.id))
+        rng = seeded(json.dumps([seed, query.id]))
         drawn[query.id] = [*chosen, *_drawn(ids, own.union(chosen), count - len(chosen), rng)]
     return drawn
 
@@ -179,20 +181,20 @@ def split(queries: Sequence[Seed], shares: Mapping[str, float] = SPLITS, seed: i
 
 
 def _drawn(ids: Sequence[str], taken: set[str], count: int, rng: random.Random) -> list[str]:
-    """So many ids that are not taken, or all of them; the list of the others is made only for a few."""
+    """So many ids that are not taken, or all of them; the list of the others is collection only for a few."""
     free = len(ids) - len(taken)
     if free <= 2 * count + len(taken):
         others = [i for i in ids if i not in taken]
         return rng.sample(others, min(count, len(others)))
-    found: dict[str, None] = {}
-    while len(found) < count:
-        one = ids[rng.randrange(len(ids))]
-        if one not in taken:
-            found[one] = None
-    return list(found)
+    drawn: dict[str, None] = {}
+    while len(drawn) < count:
+        identifier = ids[rng.randrange(len(ids))]
+        if identifier not in taken:
+            drawn[identifier] = None
+    return list(drawn)
 
 
-def _one(
+def _answer(
     query: Seed, settings: SynthSettings, sample: int, words: tuple[int, int]
 ) -> Asking[SyntheticAnswer | Rejection]:
     model = settings.role("writer").model
@@ -206,7 +208,7 @@ def _one(
     def read(reply: Reply) -> str:
         text = split_thought(plain_text(reply))[1].strip()
         if not text:
-            raise Unusable("there is a thought, but no answer", "empty")
+            raise Unusable("there is reasoning, but no answer", "empty")
         if _same(text) == _same(query.text):
             raise Unusable("the answer is the query")
         return text
@@ -215,8 +217,8 @@ def _one(
         text = yield from insist(ask, read, settings.attempts)
     except Rejected as rejected:
         return Rejection("answers", f"{query.id}/{sample}", str(rejected), query.text)
-    made_of = (query.source, Source(f"model {model}", "terms of the model's provider"))
-    return SyntheticAnswer(query.id, text, sample, model, made_of)
+    sources = (query.source, Source(f"model {model}", "terms of the model's provider"))
+    return SyntheticAnswer(query.id, text, sample, model, sources)
 
 
 def _same(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_whole
+from limrank_plugins.files import write_json
 from limrank_plugins.folders import whole_folder
 from limrank_synth.dataset_card import CARD, PLOTS, CardContents, write_card
 from limrank_synth.exports import ExportCounts, ExportOptions, layout_names, load_layout
@@ -57,26 +56,28 @@ def export(
     """
     chosen = load_layout(layout)
     settings = options if options is not None else ExportOptions()
-    found, left_out = Statistics(), Counter[str]()
+    statistics, left_out = Statistics(), Counter[str]()
 
     def write(part: Path) -> ExportCounts:
-        return chosen.write(_usable(rows, chosen.generates, found, left_out), part, settings)
+        return chosen.write(_usable(rows, chosen.generates, statistics, left_out), part, settings)
 
-    return _export(folder, (chosen.name, chosen.summary), write, found, left_out, settings, title, runs, mix)
+    return _export(
+        folder, (chosen.name, chosen.summary), write, statistics, left_out, settings, title, runs, mix
+    )
 
 
 def export_images(
-    asked: Iterable[ImageQuery],
+    queries: Iterable[ImageQuery],
     layout: str,
     folder: Path,
     options: ExportOptions | None = None,
     *,
     title: str,
 ) -> dict[str, Any]:
-    """The same for pictures; see `exports.pictures`.
+    """The same for images; see `exports.image_chats`.
 
     Args:
-        asked: queries with their candidates.
+        queries: with their candidates.
         layout: `"mm-r5"` or `"ragvl"`.
         folder: as for `export`.
         options: see there.
@@ -87,28 +88,28 @@ def export_images(
         MissingExtra: matplotlib is not installed.
     """
     if layout not in IMAGE_LAYOUTS:
-        raise InputError(f"there is no format {layout!r} for pictures; there are: {', '.join(IMAGE_LAYOUTS)}")
+        raise InputError(f"there is no format {layout!r} for images; there are: {', '.join(IMAGE_LAYOUTS)}")
     summary, examples = IMAGE_LAYOUTS[layout]
     settings = options if options is not None else ExportOptions()
-    found = Statistics()
+    statistics = Statistics()
 
     def counted() -> Iterator[ImageQuery]:
-        for one in asked:
-            for row in one.rows():
-                found.add(row, "pictures")
-            yield one
+        for query in queries:
+            for row in query.rows():
+                statistics.add(row, "images")
+            yield query
 
     def write(part: Path) -> ExportCounts:
         return write_image_chats(counted(), examples, part, settings)
 
-    return _export(folder, (layout, summary), write, found, Counter(), settings, title, (), None)
+    return _export(folder, (layout, summary), write, statistics, Counter(), settings, title, (), None)
 
 
 def _export(
     folder: Path,
     layout: tuple[str, str],
     write: Callable[[Path], ExportCounts],
-    found: Statistics,
+    statistics: Statistics,
     left_out: Counter[str],
     settings: ExportOptions,
     title: str,
@@ -126,18 +127,18 @@ def _export(
         shown["lists"] = len(settings.lists)
         priced = layout[0] not in IMAGE_LAYOUTS
         write_card(
-            part, CardContents(title, layout, written.records, left_out, found, runs, mix, shown, priced)
+            part, CardContents(title, layout, written.records, left_out, statistics, runs, mix, shown, priced)
         )
         summary = {
             "format": layout[0],
-            "rows": found.rows,
-            "relevant": found.relevant,
+            "rows": statistics.rows,
+            "relevant": statistics.relevant,
             "records": written.records,
             "left_out": dict(left_out.most_common()),
-            "licences": table(found.sources),
+            "licences": table(statistics.sources),
             "options": shown,
         }
-        write_whole(part / EXPORT, (json.dumps(summary, ensure_ascii=False, indent=2) + "\n").encode("utf-8"))
+        write_json(part / EXPORT, summary)
     return summary
 
 
@@ -164,14 +165,14 @@ def check_folder(folder: Path) -> None:
 
 
 def _usable(
-    rows: Iterable[LabelledPassage], generates: bool, found: Statistics, left_out: Counter[str]
+    rows: Iterable[LabelledPassage], generates: bool, statistics: Statistics, left_out: Counter[str]
 ) -> Iterator[LabelledPassage]:
     for row in rows:
         reason = problem(row) if generates else _blank(row)
         if reason is not None:
             left_out[f"row: {reason}"] += 1
             continue
-        found.add(row)
+        statistics.add(row)
         yield row
 
 

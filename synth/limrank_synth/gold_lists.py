@@ -6,24 +6,22 @@ parser. Whether a list is kept is decided when it is exported: see `exports.Expo
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows, write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.reading import read_order, split_thought
 from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text
 from limrank_synth.driving import Outcome, driven
 from limrank_synth.engine import Progress, Sends
-from limrank_synth.lines import whole_lines
 from limrank_synth.passage_groups import chat, group_prompt, shown
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.records import LabelledPassage, Rejection
-from limrank_synth.run_files import REJECTED, REPORT, write_rejections, write_report
+from limrank_synth.run_files import REJECTED, REPORT, write_rejections
 from limrank_synth.settings import SynthSettings
 from limrank_synth.spool import by_query
 
@@ -37,13 +35,13 @@ class OrderedList:
     Attributes:
         query_id: the query's.
         ids: row ids, best first; all that were shown.
-        thought: its reasoning, without tags.
-        model: who said so.
+        reasoning: what the model wrote before the order, without tags.
+        model: its name.
     """
 
     query_id: str
     ids: tuple[str, ...]
-    thought: str
+    reasoning: str
     model: str = ""
 
 
@@ -113,20 +111,24 @@ def make_lists(
     programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
     ids = [group[0].query_id for group in groups]
     with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
-        lists = [one for one in outcome.results if isinstance(one, OrderedList)]
-        rejections = [one for one in outcome.results if isinstance(one, Rejection)]
+        lists = [result for result in outcome.results if isinstance(result, OrderedList)]
+        rejections = [result for result in outcome.results if isinstance(result, Rejection)]
         report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **outcome.report}
         write_lists(folder / LISTS, lists)
         write_rejections(folder / REJECTED, rejections)
-        write_report(folder / REPORT, report)
+        write_json(folder / REPORT, report)
     return replace(outcome, report=report)
 
 
 def write_lists(path: str | os.PathLike[str], lists: Iterable[OrderedList]) -> None:
     """Lists as JSON lines."""
-    with whole_lines(Path(path)) as write:
-        for one in lists:
-            write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+    write_json_lines(
+        path,
+        (
+            {"query_id": entry.query_id, "ids": entry.ids, "thought": entry.reasoning, "model": entry.model}
+            for entry in lists
+        ),
+    )
 
 
 def read_lists(path: str | os.PathLike[str]) -> dict[str, OrderedList]:
@@ -135,16 +137,14 @@ def read_lists(path: str | os.PathLike[str]) -> dict[str, OrderedList]:
     Raises:
         InputError: a line that is none, or a second list for a query; it is named.
     """
-    found: dict[str, OrderedList] = {}
-    for number, line in read_lines(path):
-        where = f"{os.fspath(path)}, line {number}"
+    lists: dict[str, OrderedList] = {}
+    for where, values in json_rows(path):
         try:
-            data = json.loads(line)
-            one = OrderedList(str(data["query_id"]), tuple(map(str, data["ids"])), str(data["thought"]),
-                              str(data.get("model", "")))  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            ids, model = tuple(map(str, values["ids"])), str(values.get("model", ""))
+            entry = OrderedList(str(values["query_id"]), ids, str(values["thought"]), model)
+        except (KeyError, TypeError) as error:
             raise InputError(f"{where}: this is no list of a query's rows: {error!r}") from error
-        if one.query_id in found:
-            raise InputError(f"{where}: query {one.query_id!r} had a list before")
-        found[one.query_id] = one
-    return found
+        if entry.query_id in lists:
+            raise InputError(f"{where}: query {entry.query_id!r} had a list before")
+        lists[entry.query_id] = entry
+    return lists

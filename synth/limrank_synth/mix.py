@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import json_line, read_json, write_json, write_parts, writing_whole
 from limrank_synth.guidelines import load_guidelines
-from limrank_synth.lines import whole_lines
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.rank1 import read_rank1
 from limrank_synth.records import DIFFICULTIES, KINDS, LabelledPassage, Rejection, Source
-from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, read_rows, write_report
+from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, read_rows
 from limrank_synth.source_licences import check_commercial, declared, table
 from limrank_synth.spool import Spool
 
@@ -57,9 +58,7 @@ class Blend:
 
     def __post_init__(self) -> None:
         for name in ("rank1", "synthetic"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InputError(f"the number of {_TITLES[name]} rows must be >= 0, but is {value!r}")
+            whole_number(f"the number of {_TITLES[name]} rows", getattr(self, name), least=0)
         if self.rank1 + self.synthetic == 0:
             raise InputError("a mix of 0 rows is wanted: give at least one of both numbers")
         if self.relevant is not None and not 0 <= self.relevant <= 1:
@@ -139,19 +138,19 @@ def mix(
     output.mkdir(parents=True, exist_ok=True)
     pool = _Pool()
     sources_seen: dict[tuple[Source, ...], tuple[Source, ...]] = {}
-    with Spool(output) as spool, whole_lines(output / REJECTED) as reject:
+    with Spool(output) as spool, writing_whole(output / REJECTED) as reject:
         for part in PARTS:
-            found = _rank1(rank1) if part == "rank1" else _synthetic(synthetic)
             counts = pool.counts[part]
-            for row in found:
+            for row in _rank1(rank1) if part == "rank1" else _synthetic(synthetic):
                 counts["read"] += 1
                 if isinstance(row, Rejection):
                     counts["unreadable"] += 1
-                    reject(json.dumps(asdict(row)) + "\n")
+                    reject(json_line(asdict(row)).encode())
                     continue
                 if reason := problem(row):
                     counts["unusable"] += 1
-                    reject(json.dumps(asdict(Rejection("mix", row.id, reason, row.passage[:2000]))) + "\n")
+                    unusable = Rejection("mix", row.id, reason, row.passage[:2000])
+                    reject(json_line(asdict(unusable)).encode())
                     continue
                 row = declared(row, commercial)
                 # Many rows have the same sources: one tuple for all of them.
@@ -166,10 +165,8 @@ def mix(
             "files": {"rank1": [_name(path) for path in rank1], "synthetic": [_name(p) for p in synthetic]},
             "runs": [run for path in synthetic if (run := _run_report(path)) is not None],
         }
-        with whole_lines(output / ROWS) as write:
-            for entry in chosen:
-                write(spool.line(entry.number))
-    write_report(output / MIX, report)
+        write_parts(output / ROWS, (spool.line(entry.number).encode() for entry in chosen))
+    write_json(output / MIX, report)
     return report
 
 
@@ -279,10 +276,7 @@ def _run_report(path: str) -> dict[str, Any] | None:
     file = Path(path) / REPORT if Path(path).is_dir() else Path(path).with_name(REPORT)
     if not file.is_file():
         return None
-    try:
-        report = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file}: not JSON ({error})") from error
+    report = read_json(file)
     return report if isinstance(report, dict) else None
 
 

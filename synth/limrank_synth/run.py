@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.data import check_unique
-from limrank_plugins.files import alone_in
+from limrank_plugins.files import alone_in, write_json
 from limrank_plugins.store import Store
 from limrank_synth.asking import Question
 from limrank_synth.budget import most_it_can_cost
@@ -21,7 +21,7 @@ from limrank_synth.filters.coverage import coverage_report
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.ledger import Ledger
 from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
-from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, write_rejections, write_report, write_rows
+from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, write_rejections, write_rows
 from limrank_synth.settings import SynthSettings
 from limrank_synth.synthesis import SeedResult, synthesise
 
@@ -120,7 +120,7 @@ def synthesise_all(
         }
         write_rows(folder / ROWS, result.kept)
         write_rejections(folder / REJECTED, rejections)
-        write_report(folder / REPORT, report)
+        write_json(folder / REPORT, report)
     return Synthesis(result.kept, rejections, report, driven.wanted, unfinished, driven.stopped)
 
 

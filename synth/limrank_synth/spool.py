@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from limrank_plugins.segments import clean_text
+from limrank_plugins.files import json_line
 from limrank_synth.records import LabelledPassage
 
 Rows = Callable[[], Iterator[LabelledPassage]]
@@ -42,7 +42,7 @@ class Spool:
     def add(self, row: LabelledPassage) -> int:
         """Put a row at the end; its number, from 0."""
         self._starts.append(self._file.seek(0, 2))
-        self._file.write(row_line(row).encode("utf-8"))
+        self._file.write(json_line(row.as_json()).encode("utf-8"))
         return len(self._starts) - 1
 
     def line(self, number: int) -> str:
@@ -53,11 +53,6 @@ class Spool:
     def row(self, number: int) -> LabelledPassage:
         """The row with this number."""
         return LabelledPassage.from_json(json.loads(self.line(number)))
-
-
-def row_line(row: LabelledPassage) -> str:
-    """A row as one line of JSON, its end included."""
-    return clean_text(json.dumps(row.as_json(), ensure_ascii=False)) + "\n"
 
 
 def by_query(rows: Iterable[LabelledPassage], folder: Path | None = None) -> Iterator[list[LabelledPassage]]:

@@ -24,7 +24,7 @@ def export(
     rows: Annotated[
         Path,
         typer.Argument(
-            help="A run's or a mix's folder, its rows.jsonl, or for mm-r5 and ragvl, queries with pictures."
+            help="A run's or a mix's folder, its rows.jsonl, or for mm-r5 and ragvl, queries with images."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The export's folder.")],

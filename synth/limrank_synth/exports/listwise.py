@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.files import write_json_lines
 from limrank_plugins.ndcg import ndcg
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC, without_tags
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.lines import whole_lines
 from limrank_synth.passage_groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.pointwise_layout import has_marker
 from limrank_synth.records import LabelledPassage
@@ -30,22 +29,22 @@ def example(rows: Sequence[LabelledPassage], options: ExportOptions) -> dict[str
     """
     group = shown(rows, options.seed, options.size)
     labels = NUMERIC.shown(len(group))
-    given = options.lists.get(rows[0].query_id)
-    if given is None:
+    gold_list = options.lists.get(rows[0].query_id)
+    if gold_list is None:
         order = gold_order(group)
         reasons = [conclusion(row.trace, options.reason_words) for row in group]
-        thought = "\n".join(
+        reasoning = "\n".join(
             f"{label} {NUMERIC.neutral(why)}" for label, why in zip(labels, reasons, strict=True)
         )
     else:
         places = {row.id: i for i, row in enumerate(group)}
-        if set(given.ids) != set(places) or len(given.ids) != len(places):
+        if set(gold_list.ids) != set(places) or len(gold_list.ids) != len(places):
             return "its list is not about the rows that are shown"
-        if has_marker(given.thought):
+        if has_marker(gold_list.reasoning):
             return "the reasons of its list hold a marker"
-        order = [places[identifier] for identifier in given.ids]
-        # The model's own words mention the labels it was shown; only tags would end the thought.
-        thought = without_tags(given.thought)
+        order = [places[identifier] for identifier in gold_list.ids]
+        # The model's own words mention the labels it was shown; only tags would end the reasoning.
+        reasoning = without_tags(gold_list.reasoning)
     if len({grade(row) for row in group}) < 2:
         return "its passages are all alike: nothing to order"
     # The paper's pointwise labels are yes or no.
@@ -60,30 +59,31 @@ def example(rows: Sequence[LabelledPassage], options: ExportOptions) -> dict[str
         "ndcg": round(agreement, 6),
         "prompt": chat(group_prompt(RECIPE, group)),
         "completion": [
-            {"role": "assistant", "content": answer(thought, " > ".join(labels[i] for i in order))}
+            {"role": "assistant", "content": completion(reasoning, " > ".join(labels[i] for i in order))}
         ],
     }
 
 
-def answer(thought: str, said: str) -> str:
+def completion(reasoning: str, order: str) -> str:
     """`<think> … </think> <answer>…</answer>`, with the tags where inference closes them."""
-    known = load_template(RECIPE)
-    opening = known.no_think.removesuffix(known.close)
-    return f"{opening} {thought.strip()}{known.close}{said}</answer>"
+    template = load_template(RECIPE)
+    opening = template.no_think.removesuffix(template.close)
+    return f"{opening} {reasoning.strip()}{template.close}{order}</answer>"
 
 
 def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """One example for each query with passages of different grades."""
-    count, left_out = 0, Counter[str]()
-    with whole_lines(folder / "train.jsonl") as line:
+    left_out = Counter[str]()
+
+    def examples() -> Iterator[dict[str, Any]]:
         for group in by_query(rows, folder):
-            made = example(group, options)
-            if isinstance(made, str):
-                left_out[f"query: {made}"] += 1
-                continue
-            line(json.dumps(made, ensure_ascii=False) + "\n")
-            count += 1
-    return ExportCounts({"train.jsonl": count}, left_out)
+            record = example(group, options)
+            if isinstance(record, str):
+                left_out[f"query: {record}"] += 1
+            else:
+                yield record
+
+    return ExportCounts({"train.jsonl": write_json_lines(folder / "train.jsonl", examples())}, left_out)
 
 
 LAYOUT = ExportLayout("listwise", "groups with gold order and reasons, in ReasonRank's layout", write)

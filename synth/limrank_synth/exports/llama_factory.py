@@ -7,14 +7,12 @@ byte for byte prompt and completion. This is the shape of Rank1's and LimRank's 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from limrank_plugins.files import write_whole
+from limrank_plugins.files import json_line, write_json, writing_whole
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.lines import whole_lines
 from limrank_synth.pointwise_layout import OPENING, completion, pointwise_prompt
 from limrank_synth.records import LabelledPassage
 
@@ -37,16 +35,19 @@ def record(row: LabelledPassage) -> dict[str, str]:
 def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions) -> ExportCounts:
     """One array, an object on each line."""
     count = 0
-    with whole_lines(folder / FILE) as text:
-        text("[")
-        for row in rows:
-            text(("," if count else "") + "\n" + json.dumps(record(row), ensure_ascii=False))
-            count += 1
-        text("\n]\n")
-    write_whole(folder / "dataset_info.json", (json.dumps(INFO, indent=2) + "\n").encode("ascii"))
+    with writing_whole(folder / FILE) as add:
+        add(b"[")
+        for count, row in enumerate(rows, start=1):
+            line = json_line(record(row)).removesuffix("\n")
+            add(f"{',' if count > 1 else ''}\n{line}".encode())
+        add(b"\n]\n")
+    write_json(folder / "dataset_info.json", INFO)
     return ExportCounts({FILE: count}, Counter())
 
 
 LAYOUT = ExportLayout(
-    "llama-factory", "alpaca columns for LLaMA-Factory, template empty", write, (FILE, "dataset_info.json")
+    "llama-factory",
+    "alpaca columns for LLaMA-Factory, template empty",
+    write,
+    (FILE, "dataset_info.json"),
 )

@@ -7,15 +7,15 @@ document. One that states something untrue on purpose has `false_claim` in its f
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import json_line, writing_whole
 from limrank_plugins.io import check_trec_ids
+from limrank_plugins.segments import clean_text
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.lines import whole_lines
 from limrank_synth.passage_groups import grade
 from limrank_synth.records import LabelledPassage
 
@@ -31,18 +31,18 @@ def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions)
     judged: set[tuple[str, str]] = set()
     left_out = Counter[str]()
     with (
-        whole_lines(folder / "corpus.jsonl") as corpus,
-        whole_lines(folder / "queries.jsonl") as asked,
-        whole_lines(folder / "qrels" / "train.tsv") as beir,
-        whole_lines(folder / "qrels.txt") as trec,
+        writing_whole(folder / "corpus.jsonl") as corpus_file,
+        writing_whole(folder / "queries.jsonl") as queries_file,
+        writing_whole(folder / "qrels" / "train.tsv") as beir_qrels,
+        writing_whole(folder / "qrels.txt") as trec_qrels,
     ):
-        beir("query-id\tcorpus-id\tscore\n")
+        beir_qrels(b"query-id\tcorpus-id\tscore\n")
         for row in rows:
             digest = _digest(row.query)
             if row.query_id not in queries:
                 check_trec_ids([row.query_id], "query id")
                 queries[row.query_id] = digest
-                asked(_line({"_id": row.query_id, "text": row.query}))
+                queries_file(json_line({"_id": row.query_id, "text": row.query}).encode())
             elif queries[row.query_id] != digest:
                 raise InputError(f"query id {row.query_id!r} stands for two different texts")
             text = _digest(row.passage)
@@ -50,20 +50,17 @@ def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions)
                 check_trec_ids([row.id], "row id")
                 documents[text] = row.id
                 flag: dict[str, object] = {"false_claim": True} if row.false_claim else {}
-                corpus(_line({"_id": row.id, "title": "", "text": row.passage, **flag}))
+                record = {"_id": row.id, "title": "", "text": row.passage, **flag}
+                corpus_file(json_line(record).encode())
             document = documents[text]
             if (row.query_id, document) in judged:
                 left_out["row: its passage is judged for its query already"] += 1
                 continue
             judged.add((row.query_id, document))
-            beir(f"{row.query_id}\t{document}\t{grade(row)}\n")
-            trec(f"{row.query_id} 0 {document} {grade(row)}\n")
+            beir_qrels(clean_text(f"{row.query_id}\t{document}\t{grade(row)}\n").encode())
+            trec_qrels(clean_text(f"{row.query_id} 0 {document} {grade(row)}\n").encode())
     files = {"corpus.jsonl": len(documents), "queries.jsonl": len(queries), "qrels.txt": len(judged)}
     return ExportCounts(files | {"qrels/train.tsv": len(judged)}, left_out)
-
-
-def _line(record: dict[str, object]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _digest(text: str) -> bytes:

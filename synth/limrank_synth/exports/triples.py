@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from limrank_plugins.files import write_json_lines
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.lines import whole_lines
 from limrank_synth.passage_groups import shown
 from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
@@ -19,8 +18,9 @@ def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions)
 
     So each passage is in one at least, and a query with many of both does not drown the others.
     """
-    count, left_out = 0, Counter[str]()
-    with whole_lines(folder / "train.jsonl") as line:
+    left_out = Counter[str]()
+
+    def triples() -> Iterator[dict[str, str]]:
         for group in by_query(rows, folder):
             drawn = shown(group, options.seed, max(len(group), 2))
             good = [row.passage for row in drawn if row.relevant]
@@ -29,14 +29,13 @@ def write(rows: Iterable[LabelledPassage], folder: Path, options: ExportOptions)
                 left_out["query: it has no positive, or no negative"] += 1
                 continue
             for i in range(max(len(good), len(bad))):
-                triple = {
+                yield {
                     "anchor": group[0].query,
                     "positive": good[i % len(good)],
                     "negative": bad[i % len(bad)],
                 }
-                line(json.dumps(triple, ensure_ascii=False) + "\n")
-                count += 1
-    return ExportCounts({"train.jsonl": count}, left_out)
+
+    return ExportCounts({"train.jsonl": write_json_lines(folder / "train.jsonl", triples())}, left_out)
 
 
 LAYOUT = ExportLayout(

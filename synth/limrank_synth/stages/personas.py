@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_lines
+from limrank_plugins.files import json_rows, read_lines
 from limrank_synth.records import Persona, Source
 
 OURS = Source("limrank personas", "MIT", commercial=True)
@@ -37,10 +36,7 @@ def read_personas(path: str | None = None) -> list[Persona]:
         return list(shipped_personas())
     squeezed = path.lower().replace("-", "").replace("_", "")
     source = PERSONA_HUB if "personahub" in squeezed else Source(Path(path).name)
-    if path.startswith("hub:"):
-        texts = _from_hub(path.removeprefix("hub:"))
-    else:
-        texts = [_persona(path, number, line) for number, line in read_lines(path)]
+    texts = _from_hub(path.removeprefix("hub:")) if path.startswith("hub:") else _from_file(path)
     if not texts:
         raise InputError(f"{path} holds no personas")
     return [Persona(f"{source.name}:{number}", text, source) for number, text in enumerate(texts)]
@@ -51,17 +47,16 @@ def sample(personas: Sequence[Persona], rng: random.Random) -> Persona:
     return personas[rng.randrange(len(personas))]
 
 
-def _persona(path: str, number: int, line: str) -> str:
+def _from_file(path: str) -> list[str]:
     if not path.removesuffix(".gz").endswith(".jsonl"):
-        return line.strip()
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}, line {number}: not JSON ({error})") from error
-    text = row.get("persona") if isinstance(row, dict) else None
-    if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{path}, line {number}: expected a field 'persona' with a text")
-    return text.strip()
+        return [line.strip() for _, line in read_lines(path)]
+    texts = []
+    for where, row in json_rows(path):
+        text = row.get("persona")
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{where}: expected a field 'persona' with a text")
+        texts.append(text.strip())
+    return texts
 
 
 def _from_hub(name: str) -> list[str]:

@@ -40,13 +40,13 @@ def drawn(seeds: Iterable[Seed], count: int | None, seed: int) -> list[Seed]:
     Raises:
         InputError: more are wanted than there are.
     """
-    found = list(seeds)
+    pool = list(seeds)
     if count is None:
-        return found
-    if not 1 <= count <= len(found):
-        raise InputError(f"{count} seeds are wanted, but there are {len(found)}")
-    chosen = random.Random(seed).sample(range(len(found)), count)
-    return [found[i] for i in sorted(chosen)]
+        return pool
+    if not 1 <= count <= len(pool):
+        raise InputError(f"{count} seeds are wanted, but there are {len(pool)}")
+    chosen = random.Random(seed).sample(range(len(pool)), count)
+    return [pool[i] for i in sorted(chosen)]
 
 
 def _from_hub(path: str, source: Source | None, column: str) -> Iterator[Seed]:
