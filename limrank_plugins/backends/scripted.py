@@ -43,8 +43,9 @@ class ScriptedBackend:
 
     Args:
         read_labels: prompt → one logit per label.
-        generate: prompt → the text written. Text up to a stop string is what comes back; the labels
-            behind it are then read with `read_labels`. Longer texts are cut at `max_tokens` words.
+        generate: prompt → the text written, or (reasoning, text) as from a server that returns the two
+            apart. Text up to a stop string is what comes back; the labels behind it are then read with
+            `read_labels`. Longer texts are cut at `max_tokens` words.
         encode: (text, role) → a vector; (text, role, images) where there are images.
         score_pairs: (query, passage) → a score.
         classify: (text, labels) → one logit per label.
@@ -62,7 +63,7 @@ class ScriptedBackend:
         self,
         *,
         read_labels: Callable[[Prompt], Sequence[float]] | None = None,
-        generate: Callable[[Prompt], str] | None = None,
+        generate: Callable[[Prompt], str | tuple[str, str]] | None = None,
         encode: Callable[..., Sequence[float]] | None = None,
         score_pairs: Callable[[str, str], float] | None = None,
         classify: Callable[[str, tuple[str, ...]], Sequence[float]] | None = None,
@@ -130,7 +131,8 @@ class ScriptedBackend:
             return Failed(str(failure))
 
     def _generated(self, request: Generate) -> Generated:
-        text, finish = self._scripts["generate"](request.prompt), "end"
+        written, finish = self._scripts["generate"](request.prompt), "end"
+        reasoning, text = ("", written) if isinstance(written, str) else written
         places = [place for stop in request.stop if (place := text.find(stop)) != -1]
         if places:
             text, finish = text[: min(places)], "stop"
@@ -141,7 +143,7 @@ class ScriptedBackend:
         if finish == "stop" and request.labels and "read_labels" in self._scripts:
             reading = LabelReading(_numbers(self._scripts["read_labels"](request.prompt)))
         usage = Usage(prompt_tokens=len(request.prompt.text.split()), generated_tokens=len(text.split()))
-        return Generated(text, finish, reading, usage)
+        return Generated(text, finish, reading, usage, reasoning=reasoning)
 
 
 class AsyncScriptedBackend(ScriptedBackend):

@@ -8,7 +8,7 @@ d_j > mean(d) - 2·std(d) (§3: tokens far below the others are noise). Two forw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import arrangements, cuts, listed
+from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import NUMERIC, Labels
 from limrank_plugins.ties import same_text
 from limrank_plugins.verdicts import Scores
@@ -66,37 +66,39 @@ class Attention:
         if template is None:
             raise InputError("a readout of attention needs a template")
         step = -1 if self.order == "worst-first" else 1
-        shown = [order[::step] for order in arrangements(documents, settings)]
-        asked = [query, Query(CONTENT_FREE)] if self.calibrate else [query]
+        orders = [order[::step] for order in shown_orders(documents, settings)]
+        queries = [query, Query(CONTENT_FREE)] if self.calibrate else [query]
         prompts = [
-            tuple(listed(q, [documents[i] for i in order], template, settings, self.labels) for q in asked)
-            for order in shown
+            tuple(
+                group_prompt(q, [documents[i] for i in order], template, settings, self.labels)
+                for q in queries
+            )
+            for order in orders
         ]
-        replies = yield [Attend(several) for several in prompts]
-        usage = Usage()
+        replies = yield [Attend(group) for group in prompts]
+        usage = sum((reply.usage for reply in replies), Usage())
         failures: list[str] = []
-        found: list[list[float | None]] = []
-        for order, reply in zip(shown, replies, strict=True):
-            usage = usage + reply.usage
-            scores = _scores(reply, len(order), len(asked))
+        readings: list[list[float | None]] = []
+        for order, reply in zip(orders, replies, strict=True):
+            scores = _scores(reply, len(order), len(queries))
             if isinstance(scores, str):
                 failures.append(scores)
             else:
                 by_document = dict(zip(order, scores, strict=True))
-                found.append([by_document[i] for i in range(len(documents))])
-        if not found:
+                readings.append([by_document[i] for i in range(len(documents))])
+        if not readings:
             return Scores(_noted([Verdict(None, failure=failures[0]) for _ in documents], usage, 0))
-        means = _tied(documents, [_mean(scores) for scores in zip(*found, strict=True)])
-        cut = cuts(
-            shown,
-            [several[0] for several in prompts],
+        means = _tied(documents, [_mean(scores) for scores in zip(*readings, strict=True)])
+        cut = cut_tokens(
+            orders,
+            [group[0] for group in prompts],
             [reply.cut_tokens if isinstance(reply, Attended) else 0 for reply in replies],
         )
-        judged = [
-            _judged(document, mean, cut[i] if cut else 0)
+        verdicts = [
+            _verdict(document, mean, cut[i] if cut else 0)
             for i, (document, mean) in enumerate(zip(documents, means, strict=True))
         ]
-        return Scores(_noted(judged, usage, len(failures)))
+        return Scores(_noted(verdicts, usage, len(failures)))
 
 
 def document_score(weights: Vector, calibration: Vector | None = None) -> float:
@@ -119,9 +121,11 @@ def _scores(reply: Reply, size: int, prompts: int) -> list[float | None] | str:
     if isinstance(reply, Failed):
         return reply.reason
     if not isinstance(reply, Attended):
-        raise TypeError(f"a backend answered an attention question with {type(reply).__name__}")
+        raise TypeError(f"a backend replied to a request for attention with {type(reply).__name__}")
     if len(reply.weights) != prompts or any(len(rows) != size for rows in reply.weights):
-        raise TypeError("a backend answered an attention question about other prompts or documents")
+        raise TypeError(
+            "a backend replied with attention to other prompts or documents than those of the request"
+        )
     own, *others = reply.weights
     scores: list[float | None] = []
     for i, weights in enumerate(own):
@@ -146,17 +150,14 @@ def _tied(documents: Sequence[Document], means: Sequence[float | None]) -> list[
     return [_mean(members[position]) for position in first]
 
 
-def _judged(document: Document, score: float | None, cut: int) -> Verdict:
+def _verdict(document: Document, score: float | None, cut: int) -> Verdict:
     if score is None and document.passage.strip():
         reason = "nothing of the document fits into the prompt beside the others: rank fewer documents"
         return Verdict(None, failure=reason, cut_tokens=cut)
     return Verdict(score if score is not None else 0.0, cut_tokens=cut)
 
 
-def _noted(judged: Sequence[Verdict], usage: Usage, repairs: int) -> tuple[Verdict, ...]:
-    """What the group cost, noted on its first document."""
-    first, *others = judged
-    noted = Verdict(
-        first.score, failure=first.failure, cut_tokens=first.cut_tokens, repairs=repairs, usage=usage
-    )
-    return (noted, *others)
+def _noted(verdicts: Sequence[Verdict], usage: Usage, repairs: int) -> tuple[Verdict, ...]:
+    """The verdicts, with what the group cost noted on the first."""
+    first, *others = verdicts
+    return (replace(first, repairs=repairs, usage=usage), *others)

@@ -15,7 +15,7 @@ from limrank_plugins.backends.protocols import Classifies, Classify, Failed, Num
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import arrangements
+from limrank_plugins.readouts.group_prompts import shown_orders
 from limrank_plugins.readouts.pairs import Activation, activated, check_activation, sigmoid, unseen
 from limrank_plugins.segments import clean_text
 from limrank_plugins.verdicts import Scores
@@ -43,18 +43,18 @@ class PassageClass:
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Scores]:
-        """Judge each document; see `Readout.ask`. One with a picture, or any if the query has one, fails."""
+        """Judge each document; see `Readout.ask`. One with an image, or any if the query has one, fails."""
         label = clean_text(instructed(query, settings.instruction))
         blind = [unseen(query, document) for document in documents]
         seen = [document for document, reason in zip(documents, blind, strict=True) if reason is None]
         replies = iter((yield [Classify(clean_text(document.passage), (label,)) for document in seen]))
-        judged = [
-            self._judged(next(replies)) if reason is None else Verdict(None, failure=reason)
+        verdicts = [
+            self._verdict(next(replies)) if reason is None else Verdict(None, failure=reason)
             for reason in blind
         ]
-        return Scores(tuple(judged))
+        return Scores(tuple(verdicts))
 
-    def _judged(self, reply: Reply) -> Verdict:
+    def _verdict(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
             return Verdict(None, failure=reply.reason, usage=reply.usage)
         numbers = _checked(reply, 1)
@@ -87,29 +87,28 @@ class JointClasses:
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Scores]:
-        """Judge the group; see `Readout.ask`. Documents with pictures fail, the others are asked about."""
+        """Judge the group; see `Readout.ask`. Documents with images fail, the others are asked about."""
         text = clean_text(instructed(query, settings.instruction))
         blind = [unseen(query, document) for document in documents]
         places = [place for place, reason in enumerate(blind) if reason is None]
         seen = [documents[place] for place in places]
-        judged = [Verdict(None, failure=reason) for reason in blind]
+        verdicts = [Verdict(None, failure=reason) for reason in blind]
         if seen:
-            shown = arrangements(seen, settings)
+            orders = shown_orders(seen, settings)
             passages = [clean_text(document.passage) for document in seen]
-            replies = yield [Classify(text, tuple(passages[i] for i in order)) for order in shown]
-            for place, verdict in zip(places, self._merged(shown, replies, passages), strict=True):
-                judged[place] = verdict
-        return Scores(tuple(judged))
+            replies = yield [Classify(text, tuple(passages[i] for i in order)) for order in orders]
+            for place, verdict in zip(places, self._merged(orders, replies, passages), strict=True):
+                verdicts[place] = verdict
+        return Scores(tuple(verdicts))
 
     def _merged(
-        self, shown: Sequence[Sequence[int]], replies: Sequence[Reply], passages: Sequence[str]
+        self, orders: Sequence[Sequence[int]], replies: Sequence[Reply], passages: Sequence[str]
     ) -> list[Verdict]:
         size = len(passages)
-        usage = Usage()
+        usage = sum((reply.usage for reply in replies), Usage())
         logits: list[list[float]] = [[] for _ in range(size)]
         failure, repairs, cut = "", 0, 0
-        for order, reply in zip(shown, replies, strict=True):
-            usage = usage + reply.usage
+        for order, reply in zip(orders, replies, strict=True):
             if isinstance(reply, Failed):
                 failure, repairs = failure or reply.reason, repairs + 1
                 continue
@@ -119,15 +118,15 @@ class JointClasses:
                 logits[place].append(value)
         # The longest are cut first; how many tokens of each is not known, so all are noted on the longest.
         longest = max(range(size), key=lambda i: len(passages[i]))
-        judged: list[Verdict] = []
+        verdicts: list[Verdict] = []
         for i, values in enumerate(logits):
             cost = usage if i == 0 else Usage()
             if not values:
-                judged.append(Verdict(None, failure=failure, usage=cost))
+                verdicts.append(Verdict(None, failure=failure, usage=cost))
                 continue
             mean = math.fsum(values) / len(values)
             score, tie = (mean, None) if self.activation == "none" else (sigmoid(mean), mean)
-            judged.append(
+            verdicts.append(
                 Verdict(
                     score,
                     tie,
@@ -136,12 +135,12 @@ class JointClasses:
                     usage=cost,
                 )
             )
-        return judged
+        return verdicts
 
 
 def _checked(reply: Reply, labels: int) -> Numbers:
     if not isinstance(reply, Numbers):
-        raise TypeError(f"a backend answered a question about labels with {type(reply).__name__}")
+        raise TypeError(f"a backend replied to a request for classes with {type(reply).__name__}")
     if len(reply.values) != labels:
         raise TypeError(f"a backend gave {len(reply.values)} numbers for {labels} labels")
     return reply

@@ -13,10 +13,10 @@ from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import Written, write
+from limrank_plugins.readouts.completions import Completion, complete
 from limrank_plugins.readouts.labels import without_tags
-from limrank_plugins.readouts.reading import read_grade
-from limrank_plugins.readouts.yes_no import mean_of, verdict
+from limrank_plugins.readouts.parsing import joined_reasoning, parse_grade
+from limrank_plugins.readouts.yes_no import label_verdict, mean_verdict
 from limrank_plugins.segments import Prompt
 from limrank_plugins.verdicts import Scores
 
@@ -52,15 +52,15 @@ class ExpectedGrade:
             raise InputError(f"a template with {self.levels} labels is needed, the best grade first")
         prompts = _prompts(query, documents, template, settings, levels=self.levels)
         replies = yield [ReadLabels(prompt, template.labels[: self.levels]) for prompt in prompts]
-        return Scores(tuple(verdict(reply, score_of=expected_grade) for reply in replies))
+        return Scores(tuple(label_verdict(reply, score_of=expected_grade) for reply in replies))
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateGrade:
-    """The grade a model writes in `<score>` tags, mean of `samples` drawn answers (Retro*, arXiv 2509.24869).
+    """The grade a model writes in `<score>` tags, mean of `samples` completions (Retro*, arXiv 2509.24869).
 
-    The paper calls the mean "score integration". The last tag outside the thought is read; it must hold
-    a plain number from 0 to `scale`. Any other answer is a failed sample, never a grade of 0 as in the
+    The paper calls the mean "score integration". The last tag outside the reasoning is read; it must hold
+    a plain number from 0 to `scale`. Any other completion is a failed sample, never a grade of 0 as in the
     released code: it counts as a repair where other samples were read, and fails the document where
     none was. Equal means stay in first-stage order.
 
@@ -84,20 +84,22 @@ class GenerateGrade:
             raise InputError("a readout of written grades needs a template")
         prompts = _prompts(query, documents, template, settings, scale=self.scale)
         size = settings.samples
-        written = yield from write(prompts, template, settings, answer_tokens=24, draws=size)
-        done = [self._judged(one) for one in written]
-        return Scores(tuple(mean_of(done[start : start + size]) for start in range(0, len(done), size)))
+        completions = yield from complete(prompts, template, settings, answer_tokens=24, draws=size)
+        samples = [self._verdict(completion) for completion in completions]
+        return Scores(
+            tuple(mean_verdict(samples[start : start + size]) for start in range(0, len(samples), size))
+        )
 
-    def _judged(self, written: Written) -> Verdict:
-        cut, usage = written.cut_tokens, written.usage
-        if written.failure is not None:
-            return Verdict(None, explanation=written.thought, failure=written.failure, usage=usage)
-        read = read_grade(written.text, self.scale)
-        explanation = read.before or written.thought
-        if read.grade is None:
+    def _verdict(self, completion: Completion) -> Verdict:
+        cut, usage = completion.cut_tokens, completion.usage
+        if completion.failure is not None:
+            return Verdict(None, explanation=completion.reasoning, failure=completion.failure, usage=usage)
+        reading = parse_grade(completion.text, self.scale)
+        explanation = joined_reasoning(completion.apart, reading.before) or completion.reasoning
+        if reading.grade is None:
             reason = f"the model wrote no score from 0 to {self.scale} in <score> tags"
             return Verdict(None, explanation=explanation, failure=reason, cut_tokens=cut, usage=usage)
-        return Verdict(read.grade, explanation=explanation, cut_tokens=cut, usage=usage)
+        return Verdict(reading.grade, explanation=explanation, cut_tokens=cut, usage=usage)
 
 
 def expected_grade(logits: Sequence[float]) -> float | None:
@@ -111,7 +113,7 @@ def expected_grade(logits: Sequence[float]) -> float | None:
 
 
 def _prompts(
-    query: Query, documents: Sequence[Document], template: Template, settings: Settings, **given: object
+    query: Query, documents: Sequence[Document], template: Template, settings: Settings, **names: object
 ) -> list[Prompt]:
     """One prompt per document; neither it nor the query can write a tag or end its own place."""
     text = _neutral(instructed(query, settings.instruction))
@@ -121,7 +123,7 @@ def _prompts(
             [_neutral(document.passage)],
             query_images=query.images,
             images=[document.images],
-            **given,
+            **names,
         )
         for document in documents
     ]

@@ -16,14 +16,14 @@ from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import arrangements, cuts, listed
+from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import ALPHABETIC, Labels
 from limrank_plugins.verdicts import Scores
 
 
 @dataclass(frozen=True, slots=True)
-class LabelsRead:
-    """What the labels of a group say.
+class LabelValues:
+    """The values of a group's labels.
 
     Attributes:
         values: for each document, in the group's order, its label's logit; over several permutations
@@ -41,9 +41,9 @@ class LabelsRead:
     usage: Usage = Usage()
 
 
-def read_labels(
+def read_label_values(
     query: Query, documents: Sequence[Document], template: Template | None, settings: Settings, labels: Labels
-) -> Program[LabelsRead]:
+) -> Program[LabelValues]:
     """Read the labels of a group once, or with `samples=m` in m seeded permutations.
 
     Args:
@@ -59,28 +59,29 @@ def read_labels(
     size = len(documents)
     if template is None or len(template.labels) < min(size, 26):
         raise InputError(f"a template with a label for each of {size} documents is needed")
-    shown = arrangements(documents, settings)
-    prompts = [listed(query, [documents[i] for i in order], template, settings, labels) for order in shown]
+    orders = shown_orders(documents, settings)
+    prompts = [
+        group_prompt(query, [documents[i] for i in order], template, settings, labels) for order in orders
+    ]
     replies = yield [ReadLabels(prompt, template.labels[:size]) for prompt in prompts]
-    usage = Usage()
+    usage = sum((reply.usage for reply in replies), Usage())
     failures: list[str] = []
-    # One list per permutation that was read: the documents' values, in the group's order.
-    read: list[list[float]] = []
-    for order, reply in zip(shown, replies, strict=True):
-        usage = usage + reply.usage
-        values = _values(reply, shares=len(shown) > 1)
+    # One list per permutation that could be read: the documents' values, in the group's order.
+    readings: list[list[float]] = []
+    for order, reply in zip(orders, replies, strict=True):
+        values = _values(reply, shares=len(orders) > 1)
         if isinstance(values, str):
             failures.append(values)
         else:
             by_document = dict(zip(order, values, strict=True))
-            read.append([by_document[i] for i in range(size)])
-    if not read:
-        return LabelsRead((), failure=failures[0], usage=usage)
-    cut = [reply.cut_tokens if isinstance(reply, LabelReading) else 0 for reply in replies]
-    return LabelsRead(
-        tuple(sum(values) / len(values) for values in zip(*read, strict=True)),
+            readings.append([by_document[i] for i in range(size)])
+    if not readings:
+        return LabelValues((), failure=failures[0], usage=usage)
+    tokens = [reply.cut_tokens if isinstance(reply, LabelReading) else 0 for reply in replies]
+    return LabelValues(
+        tuple(sum(values) / len(values) for values in zip(*readings, strict=True)),
         repairs=len(failures),
-        cut_tokens=cuts(shown, prompts, cut),
+        cut_tokens=cut_tokens(orders, prompts, tokens),
         usage=usage,
     )
 
@@ -119,18 +120,18 @@ class LabelScores:
                 f"a window slide over them (recipe 'first', mode=window), or rerank the first "
                 f"{len(template.labels)} only"
             )
-        read = yield from read_labels(query, documents, template, settings, self.labels)
-        return Scores(tuple(_judgement(read, i) for i in range(size)))
+        values = yield from read_label_values(query, documents, template, settings, self.labels)
+        return Scores(tuple(_verdict(values, i) for i in range(size)))
 
 
-def _judgement(read: LabelsRead, position: int) -> Verdict:
-    """What the labels say about one document; what the question cost is noted on the first."""
-    cut = read.cut_tokens[position] if read.cut_tokens else 0
-    usage = read.usage if position == 0 else Usage()
-    if read.failure is not None:
-        return Verdict(None, failure=read.failure, cut_tokens=cut, usage=usage)
-    value = read.values[position]
-    repairs = read.repairs if position == 0 else 0
+def _verdict(group: LabelValues, position: int) -> Verdict:
+    """The verdict on one document; what the request cost is noted on the first."""
+    cut = group.cut_tokens[position] if group.cut_tokens else 0
+    usage = group.usage if position == 0 else Usage()
+    if group.failure is not None:
+        return Verdict(None, failure=group.failure, cut_tokens=cut, usage=usage)
+    value = group.values[position]
+    repairs = group.repairs if position == 0 else 0
     if not math.isfinite(value):
         reason = f"the logit of its label is {value}, which is no score"
         return Verdict(None, failure=reason, cut_tokens=cut, repairs=repairs, usage=usage)
@@ -142,7 +143,7 @@ def _values(reply: Reply, *, shares: bool) -> list[float] | str:
     if isinstance(reply, Failed):
         return reply.reason
     if not isinstance(reply, LabelReading):
-        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
+        raise TypeError(f"a backend replied to a request for labels with {type(reply).__name__}")
     top = max(reply.logits)
     if any(math.isnan(z) for z in reply.logits) or math.isinf(top):
         return f"the label logits are {list(reply.logits)}, which give no probabilities"

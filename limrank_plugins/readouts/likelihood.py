@@ -46,7 +46,7 @@ class QueryLikelihood:
         if template is None:
             raise InputError("a readout of likelihoods needs a template")
         if query.images:
-            # Words have a likelihood here, pictures none; they must not be left out silently.
+            # Words have a likelihood here, images none; they must not be left out silently.
             reason = "the query has an image, whose likelihood cannot be read: use a recipe for images"
             return Scores(tuple(Verdict(None, failure=reason) for _ in documents))
         # A word that follows on other words has a space before it.
@@ -55,13 +55,13 @@ class QueryLikelihood:
             template.render("", [document.passage], images=[document.images]) for document in documents
         ]
         replies = yield [Likelihood(prompt, text) for prompt in prompts]
-        return Scores(tuple(self._judged(reply) for reply in replies))
+        return Scores(tuple(self._verdict(reply) for reply in replies))
 
-    def _judged(self, reply: Reply) -> Verdict:
+    def _verdict(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
             return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
-            raise TypeError(f"a backend answered a likelihood question with {type(reply).__name__}")
+            raise TypeError(f"a backend replied to a request for likelihoods with {type(reply).__name__}")
         total = math.fsum(reply.values)
         if not reply.values or not math.isfinite(total):
             reason = f"the log-probabilities of the query are {list(reply.values)}"

@@ -11,10 +11,12 @@ from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import arrangements, cuts, listed, write
+from limrank_plugins.readouts.completions import complete
+from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import NUMERIC, Labels
+from limrank_plugins.readouts.parsing import parse_order
 from limrank_plugins.readouts.priors import PriorLines
-from limrank_plugins.readouts.reading import read_order
+from limrank_plugins.segments import Prompt
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Order
 
@@ -29,7 +31,7 @@ class GenerateOrder:
 
     Attributes:
         labels: what the documents are called.
-        tagged: the answer is expected in `<answer>` tags, behind a thought.
+        tagged: the answer is expected in `<answer>` tags, behind reasoning.
         priors: how the template is given each document's prior; None: not at all.
     """
 
@@ -46,41 +48,33 @@ class GenerateOrder:
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Order]:
-        """Order the group; see `Readout.ask`. No answer: the order as it is, marked as failed."""
+        """Order the group; see `Readout.ask`. Without a usable reply: as it is, marked as failed."""
         if template is None:
             raise InputError("a readout of orders needs a template")
-        shown = arrangements(documents, settings)
-        prompts = [
-            listed(
-                query,
-                in_turn,
-                template,
-                settings,
-                self.labels,
-                **({} if self.priors is None else self.priors.given(in_turn)),
-            )
-            for in_turn in ([documents[i] for i in order] for order in shown)
-        ]
+        orders = shown_orders(documents, settings)
+        prompts: list[Prompt] = []
+        for order in orders:
+            shown = [documents[i] for i in order]
+            priors = {} if self.priors is None else self.priors.names(shown)
+            prompts.append(group_prompt(query, shown, template, settings, self.labels, **priors))
         size = len(documents)
         # A label of two digits and what separates it from the next is six tokens at most.
-        written = yield from write(prompts, template, settings, answer_tokens=6 * size + 32)
-        usage, repairs, places = Usage(), 0, [0] * size
-        for order, one in zip(shown, written, strict=True):
-            usage = usage + one.usage
-            if one.failure is None:
-                read = read_order(one.text, self.labels, order, tagged=self.tagged)
-                repairs += read.repaired
-                for place, position in enumerate(() if read.empty else read.order):
+        completions = yield from complete(prompts, template, settings, answer_tokens=6 * size + 32)
+        usage = sum((completion.usage for completion in completions), Usage())
+        usable = [completion for completion in completions if completion.failure is None]
+        if not usable:
+            return Order(tuple(range(size)), failure=completions[0].failure, usage=usage)
+        repairs, places = len(completions) - len(usable), [0] * size
+        for order, completion in zip(orders, completions, strict=True):
+            if completion.failure is None:
+                reading = parse_order(completion.text, self.labels, order, tagged=self.tagged)
+                repairs += reading.repaired
+                for place, position in enumerate(() if reading.empty else reading.order):
                     places[position] += place
-            elif len(shown) > 1:
-                repairs += 1
-        answered = [i for i, one in enumerate(written) if one.failure is None]
-        if not answered:
-            return Order(tuple(range(size)), failure=written[0].failure, usage=usage)
         return Order(
             tuple(best_first([-place for place in places])),
-            explanation=written[answered[0]].thought,
+            explanation=usable[0].reasoning,
             repairs=repairs,
-            cut_tokens=cuts(shown, prompts, [one.cut_tokens for one in written]),
+            cut_tokens=cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions]),
             usage=usage,
         )

@@ -43,7 +43,7 @@ class PairScore:
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Scores]:
-        """Judge each document; see `Readout.ask`. One with a picture, or any if the query has one, fails."""
+        """Judge each document; see `Readout.ask`. One with an image, or any if the query has one, fails."""
         blind = [unseen(query, document) for document in documents]
         text = clean_text(instructed(query, settings.instruction))
         replies = iter(
@@ -57,16 +57,16 @@ class PairScore:
         )
         return Scores(
             tuple(
-                self._judged(next(replies)) if reason is None else Verdict(None, failure=reason)
+                self._verdict(next(replies)) if reason is None else Verdict(None, failure=reason)
                 for reason in blind
             )
         )
 
-    def _judged(self, reply: Reply) -> Verdict:
+    def _verdict(self, reply: Reply) -> Verdict:
         if isinstance(reply, Failed):
             return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
-            raise TypeError(f"a backend answered a pair question with {type(reply).__name__}")
+            raise TypeError(f"a backend replied to a request for pair scores with {type(reply).__name__}")
         return activated(reply.values[0], self.activation, reply)
 
 

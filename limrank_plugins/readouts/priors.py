@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 
@@ -38,14 +39,10 @@ class PriorLines:
 
     def __post_init__(self) -> None:
         _check(self.scale)
-        if self.decimals is not None and (
-            isinstance(self.decimals, bool)
-            or not isinstance(self.decimals, int)
-            or not 0 <= self.decimals <= 9
-        ):
-            raise InputError(f"decimals must be a whole number from 0 to 9, but got {self.decimals!r}")
+        if self.decimals is not None:
+            whole_number("decimals", self.decimals, least=0, most=9)
 
-    def given(self, documents: Sequence[Document]) -> dict[str, object]:
+    def names(self, documents: Sequence[Document]) -> dict[str, object]:
         """Names for the template: `priors` in the order of the documents, None where there is none."""
         name, note, usual = _WORDS[self.scale]
         digits = usual if self.decimals is None else self.decimals

@@ -12,11 +12,12 @@ from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.grouped import arrangements, cuts, listed, write
-from limrank_plugins.readouts.label_scores import read_labels
+from limrank_plugins.readouts.completions import complete
+from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
+from limrank_plugins.readouts.label_scores import read_label_values
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.reading import read_choice
+from limrank_plugins.readouts.parsing import parse_choice
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Choice
 
@@ -51,7 +52,7 @@ class GenerateSelect:
 
     Attributes:
         labels: what the documents are called.
-        tagged: the answer is expected in `<answer>` tags, behind a thought.
+        tagged: the answer is expected in `<answer>` tags, behind reasoning.
         exact: the answer must be a label and nothing else.
     """
 
@@ -72,34 +73,35 @@ class GenerateSelect:
         if template is None:
             raise InputError("a readout of choices needs a template")
         size = len(documents)
-        shown = arrangements(documents, settings)
+        orders = shown_orders(documents, settings)
         prompts = [
-            listed(query, [documents[i] for i in order], template, settings, self.labels) for order in shown
+            group_prompt(query, [documents[i] for i in order], template, settings, self.labels)
+            for order in orders
         ]
-        written = yield from write(prompts, template, settings, answer_tokens=32)
-        usage, repairs = Usage(), 0
+        completions = yield from complete(prompts, template, settings, answer_tokens=32)
+        usage = sum((completion.usage for completion in completions), Usage())
+        repairs = 0
         votes: Counter[int] = Counter()
-        thoughts: dict[int | None, str | None] = {}
-        for order, one in zip(shown, written, strict=True):
-            usage = usage + one.usage
-            if one.failure is not None:
-                repairs += len(shown) > 1
+        reasonings: dict[int | None, str | None] = {}
+        for order, completion in zip(orders, completions, strict=True):
+            if completion.failure is not None:
+                repairs += 1
                 continue
-            read = read_choice(one.text, self.labels, size, tagged=self.tagged, exact=self.exact)
-            repairs += read.repaired
-            choice = order[read.position] if read.position is not None else None
-            thoughts.setdefault(choice, one.thought)
+            reading = parse_choice(completion.text, self.labels, size, tagged=self.tagged, exact=self.exact)
+            repairs += reading.repaired
+            choice = order[reading.position] if reading.position is not None else None
+            reasonings.setdefault(choice, completion.reasoning)
             if choice is not None:
                 votes[choice] += 1
-        if not thoughts:
-            return Choice(None, size, failure=written[0].failure, usage=usage)
+        if not reasonings:
+            return Choice(None, size, failure=completions[0].failure, usage=usage)
         winner = best_first([votes[i] for i in range(size)])[0] if votes else None
         return Choice(
             winner,
             size,
-            explanation=thoughts[winner],
+            explanation=reasonings[winner],
             repairs=repairs,
-            cut_tokens=cuts(shown, prompts, [one.cut_tokens for one in written]),
+            cut_tokens=cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions]),
             usage=usage,
         )
 
@@ -128,16 +130,16 @@ class LabelSelect:
     ) -> Program[Choice]:
         """Choose from the group; see `Readout.ask`."""
         size = len(documents)
-        read = yield from read_labels(query, documents, template, settings, self.labels)
-        if read.failure is not None:
-            return Choice(None, size, failure=read.failure, usage=read.usage)
-        best = max(read.values)
+        values = yield from read_label_values(query, documents, template, settings, self.labels)
+        if values.failure is not None:
+            return Choice(None, size, failure=values.failure, usage=values.usage)
+        best = max(values.values)
         return Choice(
-            None if min(read.values) == best else read.values.index(best),
+            None if min(values.values) == best else values.values.index(best),
             size,
-            repairs=read.repairs,
-            cut_tokens=read.cut_tokens,
-            usage=read.usage,
+            repairs=values.repairs,
+            cut_tokens=values.cut_tokens,
+            usage=values.usage,
         )
 
 
@@ -166,7 +168,7 @@ class Symmetrised:
         """Choose from the group; see `Readout.ask`."""
         size = len(documents)
         champion, agreed = 0, False
-        answers: list[Choice] = []
+        choices: list[Choice] = []
         cut = [0] * size
         for rival in range(1, size):
             pair = [(champion, rival), (rival, champion)]
@@ -174,27 +176,24 @@ class Symmetrised:
                 [self.inner.ask(query, [documents[i] for i in order], template, settings) for order in pair]
             )
             winners = set()
-            for order, answer in zip(pair, both, strict=True):
-                winners.add(None if answer.choice() is None else order[answer.choice() or 0])
-                for position, tokens in zip(order, answer.cut_tokens, strict=False):
+            for order, choice in zip(pair, both, strict=True):
+                winners.add(None if choice.index is None else order[choice.index])
+                for position, tokens in zip(order, choice.cut_tokens, strict=False):
                     cut[position] = max(cut[position], tokens)
-            answers += both
-            if any(answer.failure is not None for answer in both):
+            choices += both
+            if any(choice.failure is not None for choice in both):
                 break
             if len(winners) == 1 and None not in winners:
                 agreed = True
                 champion = next(winner for winner in winners if winner is not None)
-        failure = next((answer.failure for answer in answers if answer.failure is not None), None)
-        usage = Usage()
-        for answer in answers:
-            usage = usage + answer.usage
-        explained = [answer.explanation for answer in answers if answer.explanation is not None]
+        failure = next((choice.failure for choice in choices if choice.failure is not None), None)
+        reasonings = [choice.explanation for choice in choices if choice.explanation is not None]
         return Choice(
             champion if agreed and failure is None else None,
             size,
-            explanation=explained[-1] if explained else None,
+            explanation=reasonings[-1] if reasonings else None,
             failure=failure,
-            repairs=sum(answer.repairs for answer in answers),
+            repairs=sum(choice.repairs for choice in choices),
             cut_tokens=tuple(cut) if any(cut) else (),
-            usage=usage,
+            usage=sum((choice.usage for choice in choices), Usage()),
         )

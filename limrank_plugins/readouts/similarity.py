@@ -41,20 +41,20 @@ class Similarity:
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Scores]:
         """Judge the whole list at once; see `Readout.ask`."""
-        asking = clean_text(instructed(query, settings.instruction))
-        questions: list[Request] = [Encode(asking, "query", query.images)]
-        questions += [Encode(clean_text(d.passage), "passage", d.images) for d in documents]
-        asked, *passages = yield questions
-        if isinstance(asked, Failed):
-            return Scores(tuple(Verdict(None, failure=asked.reason) for _ in documents))
-        if not isinstance(asked, Embedded):
-            raise TypeError(f"a backend answered an encoding question with {type(asked).__name__}")
+        text = clean_text(instructed(query, settings.instruction))
+        requests: list[Request] = [Encode(text, "query", query.images)]
+        requests += [Encode(clean_text(d.passage), "passage", d.images) for d in documents]
+        own, *passages = yield requests
+        if isinstance(own, Failed):
+            return Scores(tuple(Verdict(None, failure=own.reason) for _ in documents))
+        if not isinstance(own, Embedded):
+            raise TypeError(f"a backend replied to a request for vectors with {type(own).__name__}")
         lift = self.lift([document.prior for document in documents])
         verdicts: list[Verdict] = []
         for position, reply in enumerate(passages):
-            usage = reply.usage + asked.usage if position == 0 else reply.usage
+            usage = reply.usage + own.usage if position == 0 else reply.usage
             if isinstance(reply, Embedded):
-                score = cosine(asked.vector, reply.vector) + lift[position]
+                score = cosine(own.vector, reply.vector) + lift[position]
                 failure = None if np.isfinite(score) else f"the similarity is {score}"
                 verdicts.append(Verdict(None if failure else score, failure=failure, usage=usage))
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from limrank_plugins.backends.protocols import (
@@ -27,6 +27,7 @@ from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Intent, Template, instructed, intended
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_plugins.verdicts import Scores
 
@@ -36,7 +37,7 @@ class YesNo:
     """Reads the verdict of every document on its own.
 
     Attributes:
-        intent: what the query wants, said behind it; `"either"` says nothing: the trained prompt.
+        intent: what the query wants, written behind it; `"either"` writes nothing: the trained prompt.
     """
 
     comparable: bool = True
@@ -60,7 +61,7 @@ class YesNo:
         ]
         if settings.reasoning == "none":
             return Scores(tuple((yield from _read(prompts, template))))
-        return Scores(tuple((yield from _think(prompts, template, settings))))
+        return Scores(tuple((yield from _reason(prompts, template, settings))))
 
 
 def probability(logits: Sequence[float]) -> float | None:
@@ -74,13 +75,13 @@ def probability(logits: Sequence[float]) -> float | None:
 
 
 def _read(prompts: list[Prompt], template: Template) -> Program[list[Verdict]]:
-    said = template.no_think
-    closed = [prompt.then(Segment(said)) if said else prompt for prompt in prompts]
+    end = template.no_think
+    closed = [prompt.then(Segment(end)) if end else prompt for prompt in prompts]
     replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
-    return [verdict(reply) for reply in replies]
+    return [label_verdict(reply) for reply in replies]
 
 
-def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Verdict]]:
+def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Verdict]]:
     draws: list[Request] = [
         Generate(
             prompt,
@@ -95,63 +96,74 @@ def _think(prompts: list[Prompt], template: Template, settings: Settings) -> Pro
         for prompt in prompts
         for sample in range(settings.samples)
     ]
-    thoughts = yield draws
-    samples: list[Verdict | None] = [None] * len(thoughts)
-    unfinished: list[tuple[int, Generated, str]] = []
-    for position, thought in enumerate(thoughts):
-        if not isinstance(thought, Generated):
-            samples[position] = verdict(thought)
-        elif thought.finish == "stop" and thought.reading is not None:
-            judged = verdict(thought.reading, thought.text.strip(), thought.usage)
-            samples[position] = _with_cut(judged, thought.cut_tokens)
-        elif thought.finish == "stop":
-            # It ended by itself, but the backend did not read on: nothing is cut, its own end is put back.
-            unfinished.append((position, thought, thought.text))
+    replies = yield draws
+    samples: list[Verdict | None] = [None] * len(replies)
+    unread: list[tuple[int, Generated, str]] = []
+    for position, reply in enumerate(replies):
+        if not isinstance(reply, Generated):
+            samples[position] = label_verdict(reply)
+            continue
+        reasoning = _reasoning(reply, settings)
+        if reply.finish == "stop" and reply.reading is not None:
+            verdict = label_verdict(reply.reading, reasoning.strip(), reply.usage)
+            samples[position] = _with_cut(verdict, reply.cut_tokens)
         else:
-            text = cut_back(thought.text) if settings.cut_to_sentence else thought.text.strip()
-            unfinished.append((position, thought, text))
+            unread.append((position, reply, reasoning))
 
-    if unfinished:
-        forced = [
-            prompts[position // settings.samples].then(*_closed(thought, text, template))
-            for position, thought, text in unfinished
+    if unread:
+        closed = [
+            prompts[position // settings.samples].then(*_closed(reply, reasoning, template))
+            for position, reply, reasoning in unread
         ]
-        readings = yield [ReadLabels(prompt, template.labels) for prompt in forced]
-        for (position, thought, text), reply in zip(unfinished, readings, strict=True):
-            judged = verdict(reply, text.strip(), thought.usage)
-            samples[position] = _with_cut(judged, thought.cut_tokens)
+        readings = yield [ReadLabels(prompt, template.labels) for prompt in closed]
+        for (position, reply, reasoning), reading in zip(unread, readings, strict=True):
+            verdict = label_verdict(reading, reasoning.strip(), reply.usage)
+            samples[position] = _with_cut(verdict, reply.cut_tokens)
 
-    done = [sample for sample in samples if sample is not None]
+    verdicts = [sample for sample in samples if sample is not None]
     size = settings.samples
-    return [mean_of(done[start : start + size]) for start in range(0, len(done), size)]
+    return [mean_verdict(verdicts[start : start + size]) for start in range(0, len(verdicts), size)]
 
 
-def _closed(thought: Generated, text: str, template: Template) -> tuple[Segment, Segment]:
+def _reasoning(reply: Generated, settings: Settings) -> str:
+    """What was written before the verdict: in the text, apart from it, or both."""
+    apart = reply.reasoning.strip()
+    if reply.finish == "stop":
+        # It ended by itself: nothing is cut.
+        return joined_reasoning(apart, reply.text) or "" if apart else reply.text
+    if apart and reply.text.strip():
+        return apart  # the text is the answer behind it, which is read from the labels instead
+    text = apart or reply.text
+    return cut_to_sentence(text) if settings.cut_to_sentence else text.strip()
+
+
+def _closed(reply: Generated, reasoning: str, template: Template) -> tuple[Segment, Segment]:
     # The model's own words are no more to be trusted with special tokens than a passage.
-    if thought.finish == "stop":
-        return Segment(clean_text(text), trusted=False), Segment(template.stop[0])
-    return Segment(f"\n{clean_text(text)}" if text else "", trusted=False), Segment(template.close)
+    if reply.finish == "stop":
+        return Segment(clean_text(reasoning), trusted=False), Segment(template.stop[0])
+    text = f"\n{clean_text(reasoning)}" if reasoning else ""
+    return Segment(text, trusted=False), Segment(template.close)
 
 
-def verdict(
+def label_verdict(
     reply: Reply,
     explanation: str | None = None,
     spent: Usage | None = None,
     score_of: Callable[[Sequence[float]], float | None] = probability,
 ) -> Verdict:
-    """What a label reading says about a document.
+    """The verdict that a label reading gives about a document.
 
     Args:
-        reply: the backend's answer to a `ReadLabels`.
-        explanation: the thought before it.
-        spent: what the thought cost.
+        reply: the backend's reply to a `ReadLabels`.
+        explanation: the reasoning before it.
+        spent: what the reasoning cost.
         score_of: from the labels' logits to a score, or None where they give none.
     """
     usage = reply.usage if spent is None else reply.usage + spent
     if isinstance(reply, Failed):
         return Verdict(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
-        raise TypeError(f"a backend answered a label question with {type(reply).__name__}")
+        raise TypeError(f"a backend replied to a request for labels with {type(reply).__name__}")
     score = score_of(reply.logits)
     if score is None:
         reason = f"the label logits are {list(reply.logits)}, which give no probability"
@@ -159,23 +171,18 @@ def verdict(
     return Verdict(score, explanation=explanation, cut_tokens=reply.cut_tokens, usage=usage)
 
 
-def _with_cut(judged: Verdict, cut_tokens: int) -> Verdict:
-    cut = max(judged.cut_tokens, cut_tokens)
-    return Verdict(
-        judged.score, judged.tie, judged.explanation, judged.failure, cut, judged.repairs, judged.usage
-    )
+def _with_cut(verdict: Verdict, cut_tokens: int) -> Verdict:
+    return replace(verdict, cut_tokens=max(verdict.cut_tokens, cut_tokens))
 
 
-def mean_of(samples: Sequence[Verdict]) -> Verdict:
-    """The mean score of the samples that were judged; the others count as repairs.
+def mean_verdict(samples: Sequence[Verdict]) -> Verdict:
+    """The mean score of the samples that have one; the others count as repairs.
 
-    The explanation is that of the sample nearest to the mean. All failed: the first failure.
+    The reasoning is that of the sample nearest to the mean. All failed: the first failure.
     """
     if len(samples) == 1:
         return samples[0]
-    usage = Usage()
-    for sample in samples:
-        usage = usage + sample.usage
+    usage = sum((sample.usage for sample in samples), Usage())
     judged = [(sample, sample.score) for sample in samples if sample.score is not None]
     if not judged:
         return Verdict(None, explanation=samples[0].explanation, failure=samples[0].failure, usage=usage)
@@ -188,10 +195,3 @@ def mean_of(samples: Sequence[Verdict]) -> Verdict:
         repairs=len(samples) - len(judged),
         usage=usage,
     )
-
-
-def cut_back(text: str) -> str:
-    """The text up to its last sentence end (. ! ?); all of it where it has none, as in Rank1."""
-    text = text.rstrip()
-    end = max(text.rfind(mark) for mark in ".!?")
-    return text[: end + 1].strip() if end != -1 else text.strip()

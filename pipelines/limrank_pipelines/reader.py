@@ -24,7 +24,7 @@ from limrank_plugins.data import Document, Query, Usage, as_documents, as_query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed, load_template, parse_template
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.store import Store
 
 ABSTENTION = "The passages do not say."
@@ -219,7 +219,7 @@ def _answer(reply: Reply, documents: Sequence[Document]) -> Reading:
         return Reading(None, failure=reply.reason, usage=reply.usage)
     if not isinstance(reply, Generated):
         raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
-    thought, answer = split_thought(reply.text)
+    thought, answer = split_reasoning(reply.text)
     found: CitedText = read_citations(answer.strip(), len(documents))
     cut = int(reply.finish == "length")
     if not found.text:

@@ -11,8 +11,7 @@ from limrank_plugins.backends.remote.markers import break_markers, marker_patter
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, load_template, parse_template
 from limrank_plugins.readouts.labels import TAG
-from limrank_plugins.readouts.reading import split_thought
-from limrank_plugins.readouts.yes_no import cut_back
+from limrank_plugins.readouts.parsing import cut_to_sentence, split_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _MARKERS = marker_pattern()
@@ -63,7 +62,7 @@ def answer_of(text: str) -> str:
     Raises:
         UnusableCompletion: nothing, the thought did not end, or the model refused.
     """
-    thought, answer = split_thought(text)
+    thought, answer = split_reasoning(text)
     answer = answer.strip()
     if not answer:
         raise UnusableCompletion(
@@ -94,7 +93,7 @@ def read_text(text: str, cut: bool) -> str:
     answer = harmless(answer_of(text))
     if not has_word(answer):
         raise UnusableCompletion(f"the model wrote no word: {answer[:80]!r}")
-    whole = cut_back(answer) if cut else answer
+    whole = cut_to_sentence(answer) if cut else answer
     return whole if has_word(whole) else answer
 
 

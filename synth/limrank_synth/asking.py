@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.segments import clean_text
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def plain_text(reply: Reply) -> str:
 
 def is_refusal(text: str) -> bool:
     """Whether an answer, after any thought, begins as models do when they will not answer."""
-    return _REFUSAL.match(split_thought(text)[1].strip() or text) is not None
+    return _REFUSAL.match(split_reasoning(text)[1].strip() or text) is not None
 
 
 def json_object(reply: Reply) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def json_object(reply: Reply) -> dict[str, Any]:
     """
     text = plain_text(reply)
     # What a model thinks may hold drafts of the object.
-    text = split_thought(text)[1] or text
+    text = split_reasoning(text)[1] or text
     fenced = _FENCE.search(text)
     body = fenced[1] if fenced is not None else text
     start, end = body.find("{"), body.rfind("}")

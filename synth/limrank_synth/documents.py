@@ -16,7 +16,7 @@ from typing import Literal
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.retrievers import build_retriever
 from limrank_plugins.seeding import seeded
 from limrank_synth.asking import Asking, Question, Rejected, Reply, Unusable, insist, plain_text
@@ -206,7 +206,7 @@ def _answer(
         return Question("writer", messages, attempt, sample)
 
     def read(reply: Reply) -> str:
-        text = split_thought(plain_text(reply))[1].strip()
+        text = split_reasoning(plain_text(reply))[1].strip()
         if not text:
             raise Unusable("there is reasoning, but no answer", "empty")
         if _same(text) == _same(query.text):

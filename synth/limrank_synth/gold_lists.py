@@ -14,7 +14,7 @@ from pathlib import Path
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.reading import read_order, split_thought
+from limrank_plugins.readouts.parsing import parse_order, split_reasoning
 from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text
 from limrank_synth.driving import Outcome, driven
 from limrank_synth.engine import Progress, Sends
@@ -68,8 +68,8 @@ def list_order(
 
     def read(reply: Reply) -> OrderedList:
         text = plain_text(reply)
-        thought = reply.thought.strip() or (split_thought(text)[0] or "").strip()
-        found = read_order(text, NUMERIC, len(group), tagged=True)
+        thought = reply.thought.strip() or (split_reasoning(text)[0] or "").strip()
+        found = parse_order(text, NUMERIC, len(group), tagged=True)
         if found.repaired:
             raise Unusable(f"the answer is no complete order of {len(group)} passages")
         if not thought:

@@ -18,7 +18,7 @@ from limrank_plugins import driver
 from limrank_plugins.backends.protocols import Backend, Closes, Failed, Generate, Generated, Reply
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import without_tags
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.store import Store
 
 Opinion = Literal["yes", "no", "unreadable", "failed"]
@@ -51,7 +51,7 @@ def read_verdict(text: str) -> Literal["yes", "no", "unreadable"]:
     A first or last line that is nothing but yes or no; else a text that begins with one and never says the
     other. "Yes and no", or a thought that never ended, is unreadable.
     """
-    answer = split_thought(text)[1].strip()
+    answer = split_reasoning(text)[1].strip()
     lines = [line for line in answer.split("\n") if line.strip()]
     alone = {
         found[1].lower() for line in (*lines[:1], *lines[-1:]) if (found := _ALONE.fullmatch(line.strip()))
@@ -104,7 +104,7 @@ class Judge:
 
     def judge_many(self, answers: Sequence[JudgeRequest]) -> list[JudgeReply]:
         """Judge each; all of them are put to the backend in one batch."""
-        spoken = [split_thought(answer.text)[1].strip() for answer in answers]
+        spoken = [split_reasoning(answer.text)[1].strip() for answer in answers]
         asked = [i for i, words in enumerate(spoken) if words]
         requests = [self._request(answers[i], spoken[i]) for i in asked]
 

@@ -11,7 +11,7 @@ from collections import Counter
 
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, is_refusal
 from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQuery
 
@@ -66,7 +66,7 @@ def read_verdict(reply: Reply) -> JudgeVote:
         raise Unusable("the answer is empty", "empty")
     if is_refusal(reply.text):
         raise Unusable("the judge refused", "refused")
-    thought, rest = split_thought(reply.text)
+    thought, rest = split_reasoning(reply.text)
     if reply.thought.strip():
         thought = reply.thought
     verdict = _VERDICT.fullmatch(rest.strip()) if rest.strip() else None

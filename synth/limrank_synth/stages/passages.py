@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_synth.asking import (
     Asking,
     Question,
@@ -118,7 +118,7 @@ def _one(
         return Question("writer", messages, attempt)
 
     def read(reply: Reply) -> str:
-        return split_thought(plain_text(reply))[1].strip() or plain_text(reply)
+        return split_reasoning(plain_text(reply))[1].strip() or plain_text(reply)
 
     try:
         text = yield from insist(ask, read, attempts, unusable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_synth.asking import Asking, Question, Reply, insist, plain_text
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import WrittenQuery
@@ -29,7 +29,7 @@ def reason(
     def read(reply: Reply) -> str:
         # A reasoning model may put its first draft into <think>: what it says after it is the result.
         text = plain_text(reply)
-        thought, rest = split_thought(text)
+        thought, rest = split_reasoning(text)
         return rest.strip() or thought or text
 
     thought = yield from insist(ask, read, attempts, unusable)

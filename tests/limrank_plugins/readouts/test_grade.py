@@ -17,7 +17,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Readout, Settings
 from limrank_plugins.readouts.grade import ExpectedGrade, GenerateGrade, expected_grade
-from limrank_plugins.readouts.reading import read_grade
+from limrank_plugins.readouts.parsing import parse_grade
 
 FULL = Settings(reasoning="full")
 ONCE = Settings()
@@ -132,16 +132,16 @@ pieces = st.lists(
 
 @given(pieces, st.sampled_from([5, 10, 100]))
 def test_any_text_gives_a_number_in_range_or_none(text: str, most: int):
-    grade, before = read_grade(text, most)
+    grade, before = parse_grade(text, most)
     assert grade is None or 0 <= grade <= most
     assert before is None or before.strip() == before != ""
-    assert read_grade("words " + text, most)[0] in (grade, None), "nothing before it makes a number of none"
+    assert parse_grade("words " + text, most)[0] in (grade, None), "nothing before it makes a number of none"
 
 
 @given(st.integers(0, 100), pieces.filter(lambda text: "think" not in text.lower()))
 def test_a_well_formed_score_is_read_whatever_comes_before(score: int, text: str):
-    assert read_grade(f"{text} <score>\n{score}\n</score>", 100).grade == score
-    assert read_grade(f"<think>{text}</think> words <score>{score}</score>\n", 100).grade == score
+    assert parse_grade(f"{text} <score>\n{score}\n</score>", 100).grade == score
+    assert parse_grade(f"<think>{text}</think> words <score>{score}</score>\n", 100).grade == score
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_well_formed_score_is_read_whatever_comes_before(score: int, text: str
     ],
 )
 def test_scores(text: str, grade: float | None):
-    assert read_grade(text, 100).grade == grade
+    assert parse_grade(text, 100).grade == grade
 
 
 # ---- written: asking ----------------------------------------------------------------------------

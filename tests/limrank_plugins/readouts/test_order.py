@@ -192,8 +192,8 @@ def test_equal_priors():
     ],
 )
 def test_decimals_are_fixed(scale: str, decimals: int | None, shown: str):
-    given_ = PriorLines(scale, decimals).given([Document("a", prior=1.23456), Document("b")])
-    assert given_["priors"] == [shown, None]
+    names = PriorLines(scale, decimals).names([Document("a", prior=1.23456), Document("b")])
+    assert names["priors"] == [shown, None]
 
 
 @pytest.mark.parametrize("make", [lambda: PriorLines("log"), lambda: ScaledPriors("log")])

@@ -13,7 +13,8 @@ from limrank_plugins import Reranker, ScriptedFailure
 from limrank_plugins.backends.protocols import Generate, ReadLabels
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts.yes_no import cut_back, mean_of, probability
+from limrank_plugins.readouts.parsing import cut_to_sentence
+from limrank_plugins.readouts.yes_no import mean_verdict, probability
 
 finite = st.floats(-80, 80)
 HEAD = "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
@@ -98,14 +99,14 @@ def test_cutting_back_can_be_switched_off():
         ("  Only. ", "Only."),
     ],
 )
-def test_cut_back(text: str, kept: str):
-    assert cut_back(text) == kept
+def test_cut_to_sentence(text: str, kept: str):
+    assert cut_to_sentence(text) == kept
 
 
 @given(st.text(alphabet="ab.!? \n", max_size=30))
-def test_cut_back_is_idempotent_and_a_prefix(text: str):
-    assert text.strip().startswith(cut_back(text))
-    assert cut_back(cut_back(text)) == cut_back(text)
+def test_cutting_to_a_sentence_is_idempotent_and_a_prefix(text: str):
+    assert text.strip().startswith(cut_to_sentence(text))
+    assert cut_to_sentence(cut_to_sentence(text)) == cut_to_sentence(text)
 
 
 def test_samples_are_drawn_apart_and_averaged():
@@ -137,10 +138,10 @@ def test_the_mean_leaves_failed_samples_out_and_counts_them():
         Verdict(None, failure="out"),
         Verdict(0.9, explanation="high"),
     ]
-    mean = mean_of(samples)
+    mean = mean_verdict(samples)
     assert mean.score == pytest.approx(0.55)
     assert mean.repairs == 1
-    assert mean_of([Verdict(None, failure="first"), Verdict(None, failure="second")]).failure == "first"
+    assert mean_verdict([Verdict(None, failure="first"), Verdict(None, failure="second")]).failure == "first"
 
 
 def test_a_failed_verdict_keeps_its_thought_and_is_no_number():

@@ -21,7 +21,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.reading import read_choice, read_order
+from limrank_plugins.readouts.parsing import parse_choice, parse_order
 from limrank_synth.asking import Reply
 from limrank_synth.exporting import export
 from limrank_synth.exports import ExportOptions
@@ -80,7 +80,7 @@ def test_listwise_prompts_are_the_recipes_and_answers_read_as_the_gold_order(tmp
         (message,) = example["completion"]
         assert re.fullmatch(r"<think> .* </think> <answer>[^<]*</answer>", message["content"], re.DOTALL)
         size = len(example["passages"])
-        read = read_order(message["content"], NUMERIC, size, tagged=True)
+        read = parse_order(message["content"], NUMERIC, size, tagged=True)
         assert not read.repaired
         assert list(read.order) == example["order"]
         grades = [example["passages"][i]["grade"] for i in read.order]
@@ -101,7 +101,7 @@ def test_setwise_rows_have_one_positive_and_its_label(tmp_path: Path) -> None:
         size = len(example["passages"])
         assert sum(grades[passage["id"]] > 0 for passage in example["passages"]) == 1
         (message,) = example["completion"]
-        read = read_choice(message["content"], NUMERIC, size, tagged=True, exact=True)
+        read = parse_choice(message["content"], NUMERIC, size, tagged=True, exact=True)
         assert read.position is not None
         assert not read.repaired
         assert NUMERIC.shown(size)[read.position] == example["label"]
@@ -122,7 +122,7 @@ def test_hostile_texts_write_no_label_and_end_no_thought(tmp_path: Path, layout:
         assert "< answer" not in text
         size = len(example["passages"])
         if layout == "listwise":
-            assert list(read_order(text, NUMERIC, size, tagged=True).order) == example["order"]
+            assert list(parse_order(text, NUMERIC, size, tagged=True).order) == example["order"]
         else:
             assert example["label"] in text.rpartition("<answer>")[2]
     # Markers in a passage would be tokens in training: its row is left out.

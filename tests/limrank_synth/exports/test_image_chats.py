@@ -15,7 +15,7 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.readouts.labels import PLAIN
-from limrank_plugins.readouts.reading import read_order
+from limrank_plugins.readouts.parsing import parse_order
 from limrank_synth.exporting import export_images
 from limrank_synth.exports.image_chats import ImageCandidate, ImageQuery, read_image_queries
 from limrank_synth.records import Source
@@ -68,7 +68,7 @@ def test_mm_r5_rows_are_the_recipes_prompt_and_an_order_it_reads(tmp_path: Path)
         assert [(tmp_path / "out" / name).read_bytes() for name in example["images"]] == [
             page.image.data for page in pages
         ]
-        read = read_order(answer["content"], PLAIN, len(pages), tagged=True)
+        read = parse_order(answer["content"], PLAIN, len(pages), tagged=True)
         assert not read.repaired
         # Relevant pages first, each sort as it came in.
         wanted = [i for i, page in enumerate(pages) if page.relevant]
@@ -111,7 +111,7 @@ def test_a_long_or_hostile_reason_stays_a_reason(tmp_path: Path) -> None:
     asked = replace(asked, candidates=tuple(replace(one, reason=reason) for one in asked.candidates))
     (example,), _ = exported(tmp_path, "mm-r5", [asked])
     said = example["messages"][-1]["content"]
-    assert list(read_order(said, PLAIN, 4, tagged=True).order) == [1, 3, 0, 2]
+    assert list(parse_order(said, PLAIN, 4, tagged=True).order) == [1, 3, 0, 2]
     assert said.count("</think>") == said.count("<answer>") == 1
     assert len(said.split()) < 4 * 45
 

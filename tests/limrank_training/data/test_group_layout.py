@@ -19,7 +19,7 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.reading import read_choice, read_order
+from limrank_plugins.readouts.parsing import parse_choice, parse_order
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Segment
 from limrank_training.data.group_layout import GroupLayout
@@ -85,10 +85,10 @@ def test_the_prompt_is_that_of_inference_token_for_token(objective, recipe, reas
 def test_what_is_learned_is_read_as_meant():
     chosen = layout("setwise-sft", "rank-r1")
     text = chosen.template.no_think + split(chosen.example(GROUP))[1].removesuffix("<|im_end|>")
-    assert read_choice(text, NUMERIC, 4, tagged=True, exact=True) == (1, False)
+    assert parse_choice(text, NUMERIC, 4, tagged=True, exact=True) == (1, False)
     ordered = layout("listwise-sft", "reasonrank")
     text = ordered.template.no_think + split(ordered.example(GROUP))[1].removesuffix("<|im_end|>")
-    assert read_order(text, NUMERIC, 4, tagged=True)[:2] == ((1, 3, 0, 2), False)
+    assert parse_order(text, NUMERIC, 4, tagged=True)[:2] == ((1, 3, 0, 2), False)
 
 
 def test_thoughts_and_reasons_are_learned_where_the_plan_reasons():

@@ -14,7 +14,7 @@ from typing import Any
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import image_files
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.reading import split_thought
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_training.data.passage_groups import Passage, PassageGroup
 from limrank_training.data.passage_rows import read_objects
 
@@ -193,7 +193,7 @@ def _trace(row: dict[str, Any], where: str) -> str:
         written = written[0].get("content")
     if not isinstance(written, str):
         raise InputError(f"{where}: 'completion' must be a text or one message, but is {str(written)[:80]!r}")
-    return split_thought(written)[0] or ""
+    return split_reasoning(written)[0] or ""
 
 
 def _text(row: dict[str, Any], name: str, where: str) -> str:

@@ -14,7 +14,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, completion
-from limrank_plugins.readouts.yes_no import cut_back
+from limrank_plugins.readouts.parsing import cut_to_sentence
 from limrank_plugins.segments import Prompt, Segment
 from limrank_training.data.passage_rows import PassageRow
 
@@ -117,7 +117,7 @@ class PassageLayout:
         keep = len(ids.ids) - over
         if keep < self.least_trace:
             return None, 0
-        text = cut_back(trace[: ids.offsets[keep - 1][1]])
+        text = cut_to_sentence(trace[: ids.offsets[keep - 1][1]])
         left = len(self.encoder.encode(Prompt((Segment(text, trusted=False),))).ids)
         return (text, len(ids.ids) - left) if left >= self.least_trace else (None, 0)
 
@@ -148,7 +148,7 @@ class PassageLayout:
         if self.share == 1:
             return trace
         begun = trace[: max(1, int(len(trace) * self.share))]
-        return cut_back(begun)
+        return cut_to_sentence(begun)
 
 
 def report(examples: Sequence[Example | None], cutoff: int) -> dict[str, object]:

@@ -249,11 +249,11 @@ def test_samples_are_permutations_whose_scores_are_averaged(backend: GLiClassBac
     made = Reranker("gliclass:mode=joint,activation=none", backend=backend, samples=4, seed=1)
     ranking = made.rank(QUERY, texts)
     assert ranking.usage.calls == 4
-    from limrank_plugins.readouts.grouped import arrangements
+    from limrank_plugins.readouts.group_prompts import shown_orders
 
     documents = [Document(text, id=str(i)) for i, text in enumerate(texts)]
     total = np.zeros(4)
-    for order in arrangements(documents, made.settings):
+    for order in shown_orders(documents, made.settings):
         total[list(order)] += values(backend, QUERY, [texts[i] for i in order])
     assert {hit.index: hit.score for hit in ranking} == pytest.approx(dict(enumerate(total / 4)), abs=1e-9)
     assert Reranker("gliclass:mode=joint", backend=backend, samples=2).rank(QUERY, texts).failures == ()

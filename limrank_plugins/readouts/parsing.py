@@ -1,4 +1,4 @@
-"""From a model's text to an order, a choice or a grade. Pure, total: any text gives a valid result.
+"""From a completion to an order, a choice or a grade. Pure, total: any text gives a valid result.
 
 Every reading says whether the text had to be repaired, so that nothing malformed passes silently.
 The rules are those of RankGPT (arXiv 2304.09542) made precise: the first mention of a label counts,
@@ -17,8 +17,8 @@ from limrank_plugins.readouts.labels import TAG, Labels
 _GRADE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
-class OrderRead(NamedTuple):
-    """What an order was read as.
+class OrderReading(NamedTuple):
+    """An order as it was read.
 
     Attributes:
         order: positions best first, always a permutation.
@@ -31,32 +31,32 @@ class OrderRead(NamedTuple):
     empty: bool = False
 
 
-class ChoiceRead(NamedTuple):
+class ChoiceReading(NamedTuple):
     """The position chosen, None for none, and whether the text was anything but exactly one label."""
 
     position: int | None
     repaired: bool
 
 
-class GradeRead(NamedTuple):
-    """The grade given, None for none that can be used, and what was written before it (None for nothing)."""
+class GradeReading(NamedTuple):
+    """The grade, None for none that can be used, and what was written before it (None for nothing)."""
 
     grade: float | None
     before: str | None
 
 
-def repair(positions: Iterable[int], size: int) -> OrderRead:
+def repair(positions: Iterable[int], size: int) -> OrderReading:
     """A permutation of `range(size)` that begins with the valid positions, each where it comes first."""
-    given = list(positions)
-    valid = dict.fromkeys(position for position in given if 0 <= position < size)
+    written = list(positions)
+    valid = dict.fromkeys(position for position in written if 0 <= position < size)
     order = (*valid, *(position for position in range(size) if position not in valid))
-    return OrderRead(order, repaired=list(order) != given, empty=size > 0 and not valid)
+    return OrderReading(order, repaired=list(order) != written, empty=size > 0 and not valid)
 
 
-def split_thought(text: str) -> tuple[str | None, str]:
-    """The thought (None where there is none) and what follows it.
+def split_reasoning(text: str) -> tuple[str | None, str]:
+    """The reasoning (None where there is none) and what follows it.
 
-    The thought ends at the last `</think>`: a model may quote one while it thinks. A thought that
+    The reasoning ends at the last `</think>`: a model may quote one while it reasons. Reasoning that
     was opened and never closed is all there is.
     """
     tags = [(tag.start(), tag.end(), bool(tag[1])) for tag in TAG.finditer(text) if tag[2].lower() == "think"]
@@ -71,6 +71,18 @@ def split_thought(text: str) -> tuple[str | None, str]:
     return None, text
 
 
+def joined_reasoning(apart: str, inside: str | None) -> str | None:
+    """Reasoning that came apart from the text, then that in the text; None where both are empty."""
+    return "\n\n".join(filter(None, (apart.strip(), (inside or "").strip()))) or None
+
+
+def cut_to_sentence(text: str) -> str:
+    """The text up to its last sentence end (. ! ?); all of it where it has none, as in Rank1."""
+    text = text.rstrip()
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1].strip() if end != -1 else text.strip()
+
+
 def answer_in(text: str) -> str | None:
     """What the last `<answer>` holds (up to its end tag or the text's end), or None without one."""
     tags = [tag for tag in TAG.finditer(text) if tag[2].lower() == "answer"]
@@ -81,73 +93,75 @@ def answer_in(text: str) -> str | None:
     return text[start : next((tag.start() for tag in tags if tag.start() >= start), len(text))]
 
 
-def read_order(text: str, labels: Labels, shown: int | Sequence[int], *, tagged: bool = False) -> OrderRead:
+def parse_order(
+    text: str, labels: Labels, shown: int | Sequence[int], *, tagged: bool = False
+) -> OrderReading:
     """The order a text gives.
 
     Args:
-        text: all that the model wrote.
+        text: the whole completion.
         labels: how the documents were called.
         shown: how many there were; or, where they were shuffled, their positions as they were shown.
         tagged: the answer is expected in an `<answer>`. Without one, a text is read only where it has
-            a closed thought before it or is nothing but the list: reasoning mentions labels, too.
+            closed reasoning before it or is nothing but the list: reasoning mentions labels, too.
     """
-    thought, rest = split_thought(text)
+    reasoning, rest = split_reasoning(text)
     answer = answer_in(rest)
     body = rest if answer is None else answer
     misplaced = tagged and answer is None
     # Reasoning mentions labels, too: where nothing says that it is over, only a bare list is an answer.
-    found = [] if misplaced and thought is None else labels.read(body)
+    places = [] if misplaced and reasoning is None else labels.read(body)
     order = range(shown) if isinstance(shown, int) else shown
     size = len(order)
-    named = [order[i] if 0 <= i < size else size for i in found or labels.read_bare(body)]
-    read = repair(named, size)
-    return read._replace(repaired=read.repaired or misplaced)
+    named = [order[i] if 0 <= i < size else size for i in places or labels.read_bare(body)]
+    reading = repair(named, size)
+    return reading._replace(repaired=reading.repaired or misplaced)
 
 
-def read_choice(
+def parse_choice(
     text: str, labels: Labels, size: int, *, tagged: bool = False, exact: bool = False
-) -> ChoiceRead:
+) -> ChoiceReading:
     """The choice a text makes; more than one label, or one that names no document, is no choice.
 
     Args:
-        text: all that the model wrote.
+        text: the whole completion.
         labels: how the documents were called.
         size: how many there were.
         tagged: the answer is expected in an `<answer>`, and read nowhere else.
         exact: the answer must be one label and nothing else, as Rank-R1's training demands.
     """
-    rest = split_thought(text)[1]
+    rest = split_reasoning(text)[1]
     answer = answer_in(rest)
     if tagged and answer is None:
-        return ChoiceRead(None, repaired=True)
+        return ChoiceReading(None, repaired=True)
     body = (rest if answer is None else answer).strip()
     shown = labels.shown(size)
     if body in shown:
-        return ChoiceRead(shown.index(body), repaired=False)
+        return ChoiceReading(shown.index(body), repaired=False)
     if exact:
-        return ChoiceRead(None, repaired=True)
+        return ChoiceReading(None, repaired=True)
     bare = labels.read_bare(body)
-    found = set(bare or labels.read(body))
-    if len(found) == 1 and 0 <= (position := found.pop()) < size:
-        return ChoiceRead(position, repaired=not bare)
-    return ChoiceRead(None, repaired=True)
+    positions = set(bare or labels.read(body))
+    if len(positions) == 1 and 0 <= (position := positions.pop()) < size:
+        return ChoiceReading(position, repaired=not bare)
+    return ChoiceReading(None, repaired=True)
 
 
-def read_grade(text: str, most: float) -> GradeRead:
-    """The number in the last `<score>` that is closed and stands outside the thought.
+def parse_grade(text: str, most: float) -> GradeReading:
+    """The number in the last `<score>` that is closed and stands outside the reasoning.
 
     Args:
-        text: all that the model wrote.
+        text: the whole completion.
         most: the highest grade; the lowest is 0. Anything but a plain number from 0 to it is no grade.
     """
-    thought, rest = split_thought(text)
+    reasoning, rest = split_reasoning(text)
     tags = [tag for tag in TAG.finditer(rest) if tag[2].lower() == "score"]
     last = next((i for i in reversed(range(len(tags))) if not tags[i][1]), None)
     if last is None:
-        return GradeRead(None, thought or rest.strip() or None)
-    before = thought or rest[: tags[last].start()].strip() or None
+        return GradeReading(None, reasoning or rest.strip() or None)
+    before = reasoning or rest[: tags[last].start()].strip() or None
     # Not closed: what there is of the number may be half of it.
     end = tags[last + 1].start() if last + 1 < len(tags) else 0
     number = _GRADE.fullmatch(rest[tags[last].end() : end].strip())
     grade = None if number is None else float(number[0])
-    return GradeRead(grade if grade is not None and grade <= most else None, before)
+    return GradeReading(grade if grade is not None and grade <= most else None, before)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC
-from limrank_plugins.readouts.reading import answer_in, read_choice, read_order, repair, split_thought
+from limrank_plugins.readouts.parsing import answer_in, parse_choice, parse_order, repair, split_reasoning
 
 sizes = st.integers(0, 12)
 texts = st.lists(
@@ -51,13 +51,13 @@ def test_both_ends_are_out_of_range():
 
 @given(texts, sizes, st.booleans(), st.sampled_from([NUMERIC, ALPHABETIC]))
 def test_any_text_gives_a_permutation(text: str, size: int, tagged: bool, labels: object):
-    read = read_order(text, labels, size, tagged=tagged)
+    read = parse_order(text, labels, size, tagged=tagged)
     assert sorted(read.order) == list(range(size))
 
 
 @given(texts, st.integers(1, 12), st.booleans(), st.booleans(), st.sampled_from([NUMERIC, ALPHABETIC]))
 def test_any_text_gives_a_choice_or_none(text: str, size: int, tagged: bool, exact: bool, labels: object):
-    read = read_choice(text, labels, size, tagged=tagged, exact=exact)
+    read = parse_choice(text, labels, size, tagged=tagged, exact=exact)
     assert read.position is None or 0 <= read.position < size
     assert read.repaired or read.position is not None, "no choice is never silent"
 
@@ -65,10 +65,10 @@ def test_any_text_gives_a_choice_or_none(text: str, size: int, tagged: bool, exa
 @given(st.permutations(range(7)), st.permutations(range(7)))
 def test_a_well_formed_answer_needs_no_repair(order: list[int], shown: list[int]):
     text = " > ".join(f"[{i + 1}]" for i in order)
-    assert read_order(text, NUMERIC, 7) == (tuple(order), False, False)
+    assert parse_order(text, NUMERIC, 7) == (tuple(order), False, False)
     wrapped = f"<think>[7] > [1] <answer>[2]</answer></think>\n<answer> {text} </answer>"
-    assert read_order(wrapped, NUMERIC, 7, tagged=True) == (tuple(order), False, False)
-    assert read_order(text, NUMERIC, shown).order == tuple(shown[i] for i in order)
+    assert parse_order(wrapped, NUMERIC, 7, tagged=True) == (tuple(order), False, False)
+    assert parse_order(text, NUMERIC, shown).order == tuple(shown[i] for i in order)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_well_formed_answer_needs_no_repair(order: list[int], shown: list[int]
     ],
 )
 def test_orders(text: str, order: tuple[int, ...], repaired: bool):
-    read = read_order(text, NUMERIC, 3)
+    read = parse_order(text, NUMERIC, 3)
     assert (read.order, read.repaired) == (order, repaired)
 
 
@@ -111,7 +111,7 @@ def test_orders(text: str, order: tuple[int, ...], repaired: bool):
     ],
 )
 def test_tagged_orders(text: str, order: tuple[int, ...], repaired: bool):
-    read = read_order(text, NUMERIC, 3, tagged=True)
+    read = parse_order(text, NUMERIC, 3, tagged=True)
     assert (read.order, read.repaired) == (order, repaired)
 
 
@@ -135,7 +135,7 @@ def test_tagged_orders(text: str, order: tuple[int, ...], repaired: bool):
     ],
 )
 def test_tagged_choices(text: str, exact: bool, position: int | None, repaired: bool):
-    assert read_choice(text, NUMERIC, 3, tagged=True, exact=exact) == (position, repaired)
+    assert parse_choice(text, NUMERIC, 3, tagged=True, exact=exact) == (position, repaired)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_tagged_choices(text: str, exact: bool, position: int | None, repaired: 
     ],
 )
 def test_letters(text: str, position: int | None, repaired: bool):
-    assert read_choice(text, ALPHABETIC, 3) == (position, repaired)
+    assert parse_choice(text, ALPHABETIC, 3) == (position, repaired)
 
 
 def test_thoughts():
-    assert split_thought("no tags") == (None, "no tags")
-    assert split_thought("<think> a </think> b") == ("a", " b")
-    assert split_thought("a</think>b") == ("a", "b")
-    assert split_thought("<think>a</think>b</think>c") == ("a</think>b", "c"), "the last one ends it"
-    assert split_thought("x<think>never closed") == ("never closed", "")
+    assert split_reasoning("no tags") == (None, "no tags")
+    assert split_reasoning("<think> a </think> b") == ("a", " b")
+    assert split_reasoning("a</think>b") == ("a", "b")
+    assert split_reasoning("<think>a</think>b</think>c") == ("a</think>b", "c"), "the last one ends it"
+    assert split_reasoning("x<think>never closed") == ("never closed", "")
 
 
 def test_answers():
