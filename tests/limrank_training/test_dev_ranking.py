@@ -21,7 +21,7 @@ from limrank_training.curves import draw_curves
 from limrank_training.dev_ranking import MEASURE, best_step, dev_queries, rank_live, watcher
 from limrank_training.history import append, read_history, rewind
 from limrank_training.plans import Plan
-from limrank_training.plans.tables import LoraSettings, OptimiserSettings, WatchSettings
+from limrank_training.plans.shared_settings import LoraSettings, OptimiserSettings, WatchSettings
 from limrank_training.training_data import prepare
 from limrank_training.training_run import train
 

@@ -119,9 +119,9 @@ def test_recomputing_changes_nothing_and_noise_does(tmp_path: Path, prepared: Tr
 
 def test_what_is_no_order_is_refused(prepared: TrainingData):
     with pytest.raises(InputError, match="an order with a label"):
-        FirstCriterion(FirstSettings()).batch([replace(prepared.examples[0], labels=())], 0)
+        FirstCriterion().batch([replace(prepared.examples[0], labels=())], 0)
     with pytest.raises(InputError, match="an order with a label"):
-        FirstCriterion(FirstSettings()).batch([replace(prepared.examples[0], learned=4)], 0)
+        FirstCriterion().batch([replace(prepared.examples[0], learned=4)], 0)
 
 
 def test_a_loss_that_is_no_number_names_its_rows(tmp_path: Path, prepared: TrainingData):
@@ -160,7 +160,7 @@ def test_the_shipped_plan_is_the_reproductions():
         3,
     )
     assert (plan.joint, plan.optimiser.neftune, plan.lora) == (
-        FirstSettings("ranknet", True, 10.0),
+        FirstSettings(True, 10.0),
         5.0,
         None,
     )
@@ -168,7 +168,7 @@ def test_the_shipped_plan_is_the_reproductions():
 
 
 def test_padding_reaches_no_list(prepared: TrainingData):
-    orders = FirstCriterion(FirstSettings())
+    orders = FirstCriterion()
     batch = orders.batch(prepared.examples, 0)
     assert batch["input_ids"].shape == collate(prepared.examples, 0)["input_ids"].shape
     network = model()

@@ -1,4 +1,4 @@
-"""MM-R5's stage of reinforcement on a tiny random model that sees: pictures go in as at inference."""
+"""MM-R5's stage of reinforcement on a tiny random model that sees: images go in as at inference."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_pages_are_never_cut(base: Path, rows: Path):
     assert all(example.cut_passage == 0 for example in fewer.examples)
 
 
-def test_what_pictures_cannot_be_used_for(tmp_path: Path, base: Path, rows: Path):
+def test_what_images_cannot_be_used_for(tmp_path: Path, base: Path, rows: Path):
     one_part = replace(PLAN.optimiser, part=2)
     listed = replace(
         PLAN, base=str(base), objective="listwise-sft", reasoning=False, grpo=None, optimiser=one_part

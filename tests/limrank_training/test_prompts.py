@@ -15,14 +15,14 @@ from limrank_plugins.cli.show import prompt_app
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Prompt, Segment
 from limrank_training.cli import register
-from limrank_training.objectives import load_objective
-from limrank_training.plans import ENCODERS, Plan, load_plan, plan_names
+from limrank_training.objectives import OBJECTIVES
+from limrank_training.plans import Plan, load_plan, plan_names
 
 APP = typer.Typer()
 register(APP)
 APP.add_typer(prompt_app, name="prompt")
 PLANS = [load_plan(name) for name in plan_names()]
-ASKING = [plan for plan in PLANS if plan.objective not in ENCODERS]
+ASKING = [plan for plan in PLANS if not OBJECTIVES[plan.objective].is_encoder]
 BLIND = [plan for plan in ASKING if load_recipe(plan.recipe).backend != "vision"]
 QUERY, TEXTS = "why does 'milk' curdle\tin <tea>?", ["acid curdles milk …", "bread rises\n\nslowly"]
 
@@ -68,7 +68,7 @@ def test_the_bytes_are_those_of_prompt_show(plan: Plan, tmp_path: Path):
     )  # fmt: skip
     prompt = asked(plan)
     # A chat's messages stand between the markers of the tokenizer's own chat template, and nothing else does.
-    given = as_completion(prompt, load_objective(plan.objective).standin(plan)).text
+    given = as_completion(prompt, OBJECTIVES[plan.objective].function("standin")(plan)).text
     assert shown.encode().startswith(given.encode())
     if not prompt.is_chat:
         assert given == prompt.text

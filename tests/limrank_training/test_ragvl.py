@@ -116,7 +116,7 @@ def test_one_step_is_the_hand_written_one(base: Path, rows: Path, tmp_path: Path
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
     costs = []
     for example in data.examples:
-        pixels = data.layout.pictures.tokenize([Image.open(example.file)]).tensors
+        pixels = data.layout.images.tokenize([Image.open(example.file)]).tensors
         logits = model(input_ids=torch.tensor([example.ids[:-1]]), **pixels).logits[0, -1]
         costs.append(-torch.log_softmax(logits, dim=0)[example.ids[-1]])
     torch.stack(costs).mean().backward()
@@ -135,23 +135,23 @@ def test_noise_weights_the_loss_and_weights_of_one_leave_it_alone(base: Path, ro
     made = plan(base)
     data = ragvl.prepare(made, rows)
     model = load_base(made, data.tokenizer).eval()
-    plain = ragvl.ImageCriterion(data.layout.pictures, None, 5)
+    plain = ragvl.ImageCriterion(data.layout.images, None, 5)
     batch = plain.batch(data.examples, 0)
     logits = plain.logits(model, batch)
     cross = torch.nn.functional.cross_entropy(
         logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED
     )
     assert torch.allclose(plain.total(logits, batch) / plain.count(batch), cross, atol=1e-6)
-    ones = ragvl.ImageCriterion(data.layout.pictures, NoiseSettings(least=1.0, most=1.0), 5)
+    ones = ragvl.ImageCriterion(data.layout.images, NoiseSettings(least=1.0, most=1.0), 5)
     same = ones.batch(data.examples, 0)
     assert torch.allclose(ones.total(ones.logits(model, same), same) / ones.count(same), cross, atol=1e-6)
-    noisy = ragvl.ImageCriterion(data.layout.pictures, NoiseSettings(least=1e-6, most=50.0), 5)
+    noisy = ragvl.ImageCriterion(data.layout.images, NoiseSettings(least=1e-6, most=50.0), 5)
     other = noisy.batch(data.examples, 0)
     found = noisy.logits(model, other)
     assert torch.equal(found, logits)
     assert found.requires_grad
     assert not other["weights"].requires_grad
-    # The label's own logit, with the picture and without.
+    # The label's own logit, with the image and without.
     with torch.no_grad():
         given = {k: v for k, v in other.items() if k in ("input_ids", "attention_mask")}
         pixels = noisy.noised(other["pixel_values"], other["rows"])
@@ -250,7 +250,7 @@ GOOD_CHAT = {
         ({"query": "q", "candidates": [{"image": "../red.png", "relevant": True}]}, "line 2, .*folder"),
         ({"query": "q", "other": 1}, "line 2: unknown column 'other'"),
         ({"query": "q", "candidates": [{"image": "bad.png", "relevant": True}]}, "line 2, candidate 0: .*"),
-        (GOOD_CHAT | {"images": []}, "line 2: exactly one picture"),
+        (GOOD_CHAT | {"images": []}, "line 2: exactly one image"),
         (GOOD_CHAT | {"messages": [GOOD_CHAT["messages"][0], {"role": "assistant", "content": "Perhaps"}]},
          "line 2: the answer must be one of Yes, No"),
         (GOOD_CHAT | {"messages": [{"role": "user", "content": "<image>Is it?"}, GOOD_CHAT["messages"][1]]},
@@ -266,7 +266,7 @@ def test_bad_rows_are_named(base: Path, rows: Path, row: Any, said: str):
         ragvl.prepare(plan(base), file)
 
 
-def test_pictures_are_never_cut_and_captions_are(base: Path, rows: Path, tmp_path: Path):
+def test_images_are_never_cut_and_captions_are(base: Path, rows: Path, tmp_path: Path):
     long = [
         {
             "query": "is it red?",
@@ -279,7 +279,7 @@ def test_pictures_are_never_cut_and_captions_are(base: Path, rows: Path, tmp_pat
     (example,) = data.examples
     assert len(example.ids) == 200
     assert example.cut_passage > 100
-    token = data.layout.pictures.token
+    token = data.layout.images.token
     assert example.ids.count(token) == ragvl.prepare(plan(base), rows).examples[0].ids.count(token)
     with pytest.raises(InputError, match="raise the cutoff"):
         ragvl.prepare(plan(base, cutoff=40), file)

@@ -1,4 +1,4 @@
-"""Pictures in a dry run: as many tokens as the real processors make, and the question of inference."""
+"""Images in a dry run: as many tokens as the real processors make, and the question of inference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from limrank_training.cli import register
-from limrank_training.standin_processor import picture_tokens
+from limrank_training.standin_processor import image_tokens
 
 APP = typer.Typer()
 register(APP)
@@ -23,7 +23,7 @@ SIZES = [(28, 28), (640, 480), (1, 150), (300, 37), (1240, 1754), (9000, 7000), 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures_take_as_many_tokens_as_in_qwen2_vl(size: tuple[int, int]):
+def test_images_take_as_many_tokens_as_in_qwen2_vl(size: tuple[int, int]):
     kinds = ("Qwen2VLImageProcessorPil", "Qwen2VLImageProcessor")  # the first since transformers 5
     kind = next(getattr(transformers, name) for name in kinds if hasattr(transformers, name))
     real = kind(min_pixels=4 * 28 * 28, max_pixels=16384 * 28 * 28)
@@ -32,15 +32,15 @@ def test_pictures_take_as_many_tokens_as_in_qwen2_vl(size: tuple[int, int]):
     except ValueError:  # no such aspect ratio
         assert max(size) / min(size) > 200 or min(size) < 28
         return
-    assert picture_tokens("Qwen/Qwen2.5-VL-7B-Instruct", *size) == int(grid.prod()) // 4
+    assert image_tokens("Qwen/Qwen2.5-VL-7B-Instruct", *size) == int(grid.prod()) // 4
 
 
-def test_every_picture_takes_the_same_in_llava():
-    assert {picture_tokens("llava-hf/llava-1.5-13b-hf", *size) for size in SIZES} == {576}
+def test_every_image_takes_the_same_in_llava():
+    assert {image_tokens("llava-hf/llava-1.5-13b-hf", *size) for size in SIZES} == {576}
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name, size in (("a.png", (84, 56)), ("b.png", (280, 140))):
         stream = io.BytesIO()
         PIL.Image.new("RGB", size, (200, 90, 20)).save(stream, "PNG")
@@ -55,13 +55,13 @@ def rows(folder: Path, name: str) -> Path:
     else:
         shown = [("a.png", True), ("b.png", False)]
         candidates = [{"id": f, "image": f, "relevant": r, "caption": "A table."} for f, r in shown]
-        row = {"query_id": "q", "query": "which picture shows it", "candidates": candidates}
+        row = {"query_id": "q", "query": "which image shows it", "candidates": candidates}
     return chats.written(folder / "rows.jsonl", row)
 
 
 @pytest.mark.parametrize(("name", "tokens"), [("mm-r5", 6 + 50), ("ragvl", 576), ("ragvl-noise", 576)])
-def test_a_dry_run_and_an_example_without_the_base(name: str, tokens: int, pictures: Path):
-    file = rows(pictures, name)
+def test_a_dry_run_and_an_example_without_the_base(name: str, tokens: int, images: Path):
+    file = rows(images, name)
     runner, common = CliRunner(), ["train", name, "--rows", str(file), "--set", "dev=0.0"]
     done = runner.invoke(APP, [*common, "--dry-run", "--json"])
     assert done.exit_code == 0, done.stderr
@@ -74,9 +74,9 @@ def test_a_dry_run_and_an_example_without_the_base(name: str, tokens: int, pictu
     assert "shows it" in shown.stdout
 
 
-def test_a_marker_in_a_question_is_refused_by_its_line(pictures: Path):
+def test_a_marker_in_a_question_is_refused_by_its_line(images: Path):
     row = {"query": "which <|image|>", "passages": [{"images": ["a.png"], "relevance": i} for i in (0, 1)]}
-    file = chats.written(pictures / "rows.jsonl", row)
+    file = chats.written(images / "rows.jsonl", row)
     done = CliRunner().invoke(APP, ["train", "mm-r5", "--rows", str(file), "--dry-run"])
     assert done.exit_code == 2
     assert "line 1" in done.stderr

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from limrank_training.plans import Plan
-from limrank_training.plans.tables import OptimiserSettings
+from limrank_training.plans.shared_settings import OptimiserSettings
 from limrank_training.trainer_arguments import common_arguments
 
 

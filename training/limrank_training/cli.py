@@ -11,7 +11,8 @@ import typer
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
-from limrank_training.plans import ENCODERS, Plan, load_plan, plan_names
+from limrank_training.objectives import OBJECTIVES
+from limrank_training.plans import Plan, load_plan, plan_names
 
 
 def register(app: typer.Typer) -> None:
@@ -132,16 +133,14 @@ def _tokenizer(plan: Plan) -> Any:
     """The base's own where it is a folder here, else a stand-in: looking must not need a download."""
     if Path(plan.base).is_dir():
         return None
-    from limrank_training.objectives import load_objective
-
-    made = load_objective(plan.objective).standin(plan)
+    tokenizer = OBJECTIVES[plan.objective].function("standin")(plan)
     common.say(f"{plan.base} is no folder here: lengths are those of a stand-in tokenizer, which are longer")
-    return made
+    return tokenizer
 
 
 def _show(plan: Plan, data: Any) -> None:
     """The example's own bytes on stdout: the prompt of inference, then what is learned."""
-    if plan.objective in ENCODERS:  # they learn no text
+    if OBJECTIVES[plan.objective].is_encoder:  # they learn no text
         read, remark = data.layout.shown(data.first)
         sys.stdout.write(f"{read}\n")
         sys.stdout.flush()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from limrank_plugins.errors import require
 from limrank_training.data.collation import collate
 from limrank_training.data.passage_layout import Example
-from limrank_training.losses.next_token import IGNORED
+from limrank_training.losses.next_token import IGNORED, token_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +21,7 @@ class Criterion(Protocol):
         """Examples as tensors: `input_ids`, `labels`, `rows`, and what `total` needs beside the logits."""
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
-        """What the model says of the batch; of a language model, `next_tokens`."""
+        """The model's output for the batch; of a language model, `next_tokens`."""
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """What the batch costs, summed up, in float32."""
@@ -33,7 +32,13 @@ class Criterion(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenCriterion:
-    """The likelihood of the learned tokens, of which each of a step weighs the same."""
+    """A loss of the learned tokens, of which each of a step weighs the same.
+
+    Attributes:
+        loss: of logits and labels, summed over the learned tokens.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor] = token_sum
 
     def batch(self, examples: Sequence[Example], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """See `collate`."""
@@ -44,15 +49,8 @@ class TokenCriterion:
         return next_tokens(model, batch)
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
-        """The cross-entropy of all learned tokens."""
-        torch = require("torch", "training", "training")
-        # Half precision is not enough for a sum over a vocabulary.
-        precise = logits[:, :-1].float()
-        wanted = batch["labels"][:, 1:].to(logits.device)
-        found: Tensor = torch.nn.functional.cross_entropy(
-            precise.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="sum"
-        )
-        return found
+        """The loss of all learned tokens."""
+        return self.loss(logits, batch["labels"])
 
     def count(self, batch: dict[str, Any]) -> int:
         """The learned tokens."""
@@ -61,6 +59,8 @@ class TokenCriterion:
 
 def next_tokens(model: Any, batch: dict[str, Any]) -> Tensor:
     """A language model's logits, shape (rows, length, vocabulary); position t predicts token t + 1."""
-    known = ("input_ids", "attention_mask", "position_ids")
-    found: Tensor = model(**{key: batch[key] for key in known if key in batch}, use_cache=False).logits
-    return found
+    arguments = {
+        name: batch[name] for name in ("input_ids", "attention_mask", "position_ids") if name in batch
+    }
+    logits: Tensor = model(**arguments, use_cache=False).logits
+    return logits

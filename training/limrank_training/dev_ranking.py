@@ -98,7 +98,7 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
             plan.recipe,
             backend=backend,
             reasoning=reading if plan.reasoning or plan.objective == "sft" else None,
-            max_reasoning_tokens=plan.watch.thought if reading == "full" else None,
+            max_reasoning_tokens=plan.watch.max_reasoning_tokens if reading == "full" else None,
         )
         rankings = reranker.rank_many((one.query, list(one.documents)) for one in queries)
     values = []

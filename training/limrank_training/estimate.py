@@ -11,7 +11,8 @@ from limrank_plugins.backends.local.loading import checked_source, pretrained
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
 from limrank_training.generation_needs import Machine, writing_needs
-from limrank_training.plans import ENCODERS, Plan
+from limrank_training.objectives import OBJECTIVES
+from limrank_training.plans import Plan
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -69,7 +70,7 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
         passes *= grpo.iterations
         passes += 2 * (grpo.beta > 0) + 2 * (grpo.iterations > 1 or grpo.ahead > 1)
     kept = text.num_hidden_layers + _KEPT if plan.recompute else text.num_hidden_layers * _KEPT
-    logits = 0 if plan.objective in ENCODERS else answer * text.vocab_size * (width + 8)
+    logits = 0 if OBJECTIVES[plan.objective].is_encoder else answer * text.vocab_size * (width + 8)
     working = o.part * (longest * text.hidden_size * kept * width + logits)
     hours = passes * total * tokens / (machine.teraflops * 1e12) / 3600
     found: dict[str, Any] = {"parameters": total, "trained": trained}
@@ -93,7 +94,7 @@ def held_precision(plan: Plan) -> str:
 def model_class(plan: Plan) -> Any:
     """The class of `transformers` that loads the plan's base."""
     transformers = require("transformers", "training", "training")
-    if plan.objective in ENCODERS:
+    if OBJECTIVES[plan.objective].is_encoder:
         return transformers.AutoModel
     sees = load_recipe(plan.recipe).backend == "vision"
     return transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import InputError
+from limrank_training import sft
 from limrank_training.criteria import next_tokens
 from limrank_training.data.collation import collate
 from limrank_training.data.group_layout import GroupExample
+from limrank_training.losses import plan_loss
 from limrank_training.losses.first import first_loss
-from limrank_training.plans import FirstSettings, Plan
-from limrank_training.sft import TrainingResult
-from limrank_training.sft import train as train_tokens
+from limrank_training.losses.ranking import ranknet
+from limrank_training.plans import Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +26,12 @@ class FirstCriterion:
     """The loss of FIRST, of which each list of a step weighs the same.
 
     Attributes:
-        joint: see there.
+        weight: of the ranking loss; the likelihood has 1.
+        rank_loss: over the labels' scores and the passages' ranks.
     """
 
-    joint: FirstSettings
+    weight: float = 10.0
+    rank_loss: Callable[..., Tensor] = ranknet
 
     def batch(self, examples: Sequence[GroupExample], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """As `collate`, with where each first label is predicted, the labels' tokens and the ranks.
@@ -36,17 +39,17 @@ class FirstCriterion:
         Raises:
             InputError: an example has no ranks, or does not begin with its best passage's label.
         """
-        for one in examples:
-            if packed or not one.labels or one.ids[one.learned] not in one.labels:
+        for example in examples:
+            if packed or not example.labels or example.ids[example.learned] not in example.labels:
                 raise InputError(
-                    f"{one.where}: an order with a label for each passage is needed, one in a row"
+                    f"{example.where}: an order with a label for each passage is needed, one in a row"
                 )
-        made = collate(examples, pad)
+        batch = collate(examples, pad)
         # The last given token: a model asked with nothing behind it is read at the same place.
-        made["places"] = [one.learned - 1 for one in examples]
-        made["tokens"] = [one.labels for one in examples]
-        made["ranks"] = [one.ranks for one in examples]
-        return made
+        batch["places"] = [example.learned - 1 for example in examples]
+        batch["tokens"] = [example.labels for example in examples]
+        batch["ranks"] = [example.ranks for example in examples]
+        return batch
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
         """See `next_tokens`."""
@@ -60,9 +63,8 @@ class FirstCriterion:
             batch["places"],
             batch["tokens"],
             batch["ranks"],
-            weight=self.joint.weight,
-            loss=self.joint.loss,
-            weighted=self.joint.weighted,
+            weight=self.weight,
+            rank_loss=self.rank_loss,
         )
         return costs.sum()
 
@@ -71,7 +73,8 @@ class FirstCriterion:
         return len(batch["places"])
 
 
-def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
+def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> sft.TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     assert plan.joint is not None
-    return train_tokens(model, data, plan, folder, learning=FirstCriterion(plan.joint), **how)
+    criterion = FirstCriterion(plan.joint.weight, plan_loss(plan))
+    return sft.train(model, data, plan, folder, criterion=criterion, **how)

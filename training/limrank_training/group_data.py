@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from limrank_plugins.backends.local.image_tokens import ImageTokenizer
-from limrank_plugins.backends.local.loading import load_processor, loading
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.grade import ExpectedGrade
 from limrank_plugins.recipes import Recipe, load_recipe
-from limrank_training.data.group_layout import GroupExample, GroupLayout
+from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.group_rows import read_graded, read_groups
 from limrank_training.data.passage_groups import PassageGroup
-from limrank_training.data.passage_layout import report
 from limrank_training.data.targets import template_for
 from limrank_training.plans import Plan
 from limrank_training.rewards.by_recipe import rewards_for
-from limrank_training.training_data import TrainingData, base_tokenizer, end_token, is_dev
+from limrank_training.training_data import (
+    TrainingData,
+    base_processor,
+    base_tokenizer,
+    end_token,
+    lay_out,
+)
 from limrank_training.vocabulary import add_tokens
 
 
-def prepare_groups(
-    plan: Plan,
-    rows: str | os.PathLike[str],
-    tokenizer: Any = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> TrainingData:
+def prepare_groups(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
     """Groups, one an example; see `training_data.prepare`.
 
     Raises:
@@ -39,11 +37,11 @@ def prepare_groups(
     recipe = load_recipe(plan.recipe)
     template = template_for(recipe, plan.objective, plan.reasoning)
     if tokenizer is None:
-        tokenizer = base_processor(plan.base) if sees(recipe) else base_tokenizer(plan.base)
+        tokenizer = base_processor(plan.base) if recipe.backend == "vision" else base_tokenizer(plan.base)
     words = getattr(tokenizer, "tokenizer", tokenizer)
-    new = add_tokens(words, plan.tokens)
+    sees_images = words is not tokenizer
+    new_tokens = add_tokens(words, plan.tokens)
     encoder = PromptEncoder(words)
-    seeing = words is not tokenizer
     layout = GroupLayout(
         plan.objective,
         recipe,
@@ -53,44 +51,10 @@ def prepare_groups(
         reasoning=plan.reasoning,
         end=end_token(words) if plan.end else None,
         least=plan.lists.least,
-        processor=tokenizer if seeing else None,
-        pictures=ImageTokenizer(tokenizer, encoder.prefix) if seeing else None,
+        processor=tokenizer if sees_images else None,
+        images=ImageTokenizer(tokenizer, encoder.prefix) if sees_images else None,
     )
-    made: dict[bool, list[GroupExample | None]] = {False: [], True: []}
-    first: PassageGroup | None = None
-    for number, group in enumerate(_groups(plan, recipe, rows), start=1):
-        first = group if first is None else first
-        made[is_dev(group.query, plan)].append(layout.example(group))
-        if on_progress is not None and number % 1000 == 0:
-            on_progress(number)
-    examples = [example for example in made[False] if example is not None]
-    if first is None or not examples:
-        raise InputError(f"no group of {os.fspath(rows)} fits {plan.cutoff} tokens: raise the cutoff")
-    return TrainingData(
-        list(examples),
-        [example for example in made[True] if example is not None],
-        tokenizer,
-        new,
-        layout,
-        first,
-        {"train": report(made[False], plan.cutoff), "dev": report(made[True], plan.cutoff)},
-    )
-
-
-def sees(recipe: Recipe) -> bool:
-    """Whether the recipe's model is one for pictures and text."""
-    return recipe.backend == "vision"
-
-
-def base_processor(base: str) -> Any:
-    """The processor of a folder or a hub model that sees.
-
-    Raises:
-        InputError: there is no such folder, and it is no hub name.
-        BackendError: it cannot be loaded.
-    """
-    with loading(base) as source:
-        return load_processor(source)
+    return lay_out(plan, rows, _groups(plan, recipe, rows), layout, tokenizer, new_tokens)
 
 
 def _groups(plan: Plan, recipe: Recipe, rows: str | os.PathLike[str]) -> Iterator[PassageGroup]:
@@ -101,7 +65,7 @@ def _groups(plan: Plan, recipe: Recipe, rows: str | os.PathLike[str]) -> Iterato
     rewards = rewards_for(recipe) if plan.objective == "grpo" else {}
     for group in read_groups(rows):
         if plan.objective == "grpo" or not plan.reasoning:
-            # A thought that is not learned must not keep the passages from being shuffled.
+            # Reasoning that is not learned must not keep the passages from being shuffled.
             group = replace(group, trace="")
         group = group.limited(plan.lists.size, plan.seed)
         if plan.lists.shuffle:

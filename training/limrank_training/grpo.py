@@ -11,7 +11,7 @@ from limrank_plugins.backends.local.requests import end_tokens
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.adapters import hold_in_full, lora_config
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
-from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, pictured_messages
+from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, image_messages
 from limrank_training.data.passage_groups import PassageGroup
 from limrank_training.data.targets import begun
 from limrank_training.plans import Plan
@@ -36,7 +36,7 @@ def train(
     Dev queries are kept out and not asked about: what is measured is the reward in training.
 
     Args:
-        model: as for `sft.fine_tune`; a model that sees for groups with pictures.
+        model: as for `sft.fine_tune`; a model that sees for groups with images.
         data: what `prepare` made.
         plan: with a table `grpo`.
         folder: for checkpoints.
@@ -163,20 +163,20 @@ def total_steps(plan: Plan, size: int) -> int:
 def _dataset(examples: Sequence[GroupExample], layout: GroupLayout) -> tuple[Any, dict[str, list[int]]]:
     """The trainer's data, rows that say which group they are about; and the tokens of each text.
 
-    Pictures are decoded when a row is asked for: all of them at once would not fit into memory.
+    Images are decoded when a row is asked for: all of them at once would not fit into memory.
 
     Raises:
-        InputError: two groups read the same, but are not the same tokens; or only some have pictures.
+        InputError: two groups read the same, but are not the same tokens; or only some have images.
     """
     datasets = require("datasets", "training", "GRPO")
-    pictured = [any(p.images for p in _group(example).passages) for example in examples]
+    has_images = [any(p.images for p in _group(example).passages) for example in examples]
     numbers = list(range(len(examples)))
-    if any(pictured):
-        if not all(pictured):
-            bare = examples[pictured.index(False)]
+    if any(has_images):
+        if not all(has_images):
+            bare = examples[has_images.index(False)]
             raise InputError(f"{bare.where}: there are no images here, but elsewhere: train them apart")
         rows = datasets.Dataset.from_dict({"number": numbers})
-        return rows.with_transform(lambda asked: _pictured(asked["number"], examples, layout)), {}
+        return rows.with_transform(lambda asked: _with_images(asked["number"], examples, layout)), {}
     known: dict[str, list[int]] = {}
     texts = [layout.encoder.decode(example.ids) for example in examples]
     for text, example in zip(texts, examples, strict=True):
@@ -188,13 +188,13 @@ def _dataset(examples: Sequence[GroupExample], layout: GroupLayout) -> tuple[Any
     return datasets.Dataset.from_dict({"number": numbers, "prompt": texts}), known
 
 
-def _pictured(
+def _with_images(
     numbers: Sequence[int], examples: Sequence[GroupExample], layout: GroupLayout
 ) -> dict[str, list[Any]]:
     prompts = [layout.request(_group(examples[number])).prompt for number in numbers]
     return {
         "number": list(numbers),
-        "prompt": [pictured_messages(prompt) for prompt in prompts],
+        "prompt": [image_messages(prompt) for prompt in prompts],
         "images": [decoded(prompt) for prompt in prompts],
     }
 

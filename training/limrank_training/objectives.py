@@ -1,69 +1,92 @@
-"""The objectives a plan can name: a way to prepare rows and a way to train, imported when asked for."""
+"""The objectives a plan can name: what each one trains, what of a plan belongs to it, and where its code is.
+
+To add one, write a module with `prepare` and `train` and give it a row in `OBJECTIVES`; settings of its own
+are a dataclass in `plans.objective_settings` and a field of `Plan`. Losses have a table of their own,
+`losses.LOSSES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
-from limrank_training.plans import Objective
+from limrank_plugins.readouts.grade import ExpectedGrade
+from limrank_plugins.readouts.label_scores import LabelScores
+from limrank_plugins.readouts.order import GenerateOrder
+from limrank_plugins.readouts.select import GenerateSelect, LabelSelect
 
-_ROWS = "limrank_training.training_data:prepare_rows"
-_GROUPS = "limrank_training.group_data:prepare_groups"
-_TOKENS = "limrank_training.sft:train"
-_BASE = "limrank_training.training_run:load_base"
-_EXPORT = "limrank_training.model_export:export"
-_STANDIN = "limrank_training.standin:standin_for"
-_ENCODERS = "limrank_training.encoders"
-_MODULES: dict[Objective, str] = {
-    "tildev2": "tildev2",
-    "gliclass": "gliclass",
-    "cross-encoder": "cross_encoder",
-    "mm-embed": "mm_embed",
-}
-_TABLE: dict[Objective, tuple[str, str]] = {
-    "sft": (_ROWS, _TOKENS),
-    "graded": (_GROUPS, _TOKENS),
-    "setwise-sft": (_GROUPS, _TOKENS),
-    "listwise-sft": (_GROUPS, _TOKENS),
-    "first": (_GROUPS, "limrank_training.first:train"),
-    "grpo": (_GROUPS, "limrank_training.grpo:train"),
-    "ragvl": ("limrank_training.ragvl:prepare", "limrank_training.ragvl:train"),
-}
+Objective = Literal[
+    "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo",
+    "tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectiveParts:
-    """What an objective brings.
+class ObjectiveSpec:
+    """One objective. Functions are `module:name` below this package, imported when they are asked for.
 
     Attributes:
-        prepare: (plan, rows, tokenizer, on_progress) to a `TrainingData`; see `training_data.prepare`.
+        prepare: (plan, rows, tokenizer) to a `TrainingData`; see `training_data.prepare`.
         train: (model, data, plan, folder, resume=, callbacks=, log_every=) to a `TrainingResult`; see
             `sft.train`.
         load: (plan, tokenizer) to the base; see `training_run.load_base`.
         export: (model, tokenizer, plan, folder, merge=, facts=); see `model_export.export`.
         standin: (plan) to a tokenizer for looking, where the base is not at hand.
+        settings: the table of the plan that it needs and others must not have; empty for none.
+        optional_settings: a table that it may have and others must not.
+        readouts: those of the recipes that it can train, for objectives over groups.
+        is_encoder: it trains an encoder: without adapters, in weights of 32 bits, and no text is learned.
+        can_pack: several examples may share a row.
+        can_watch: a file's rows make rankings, so nDCG@10 can be watched.
     """
 
-    prepare: Callable[..., Any]
-    train: Callable[..., Any]
-    load: Callable[..., Any]
-    export: Callable[..., Any]
-    standin: Callable[..., Any]
+    prepare: str
+    train: str
+    load: str = "training_run:load_base"
+    export: str = "model_export:export"
+    standin: str = "standin:standin_for"
+    settings: str = ""
+    optional_settings: str = ""
+    readouts: tuple[type, ...] = ()
+    is_encoder: bool = False
+    can_pack: bool = False
+    can_watch: bool = False
+
+    def function(self, part: Literal["prepare", "train", "load", "export", "standin"]) -> Callable[..., Any]:
+        """The function of this part."""
+        module, _, name = getattr(self, part).partition(":")
+        function: Callable[..., Any] = getattr(import_module(f"limrank_training.{module}"), name)
+        return function
 
 
-def load_objective(name: Objective) -> ObjectiveParts:
-    """The parts of an objective."""
-    if name in _MODULES:
-        own, shared = f"{_ENCODERS}.{_MODULES[name]}", f"{_ENCODERS}.prepared"
-        paths = (f"{own}:prepare", f"{own}:train", f"{own}:load", f"{shared}:export", f"{shared}:standin")
-    else:
-        paths = (*_TABLE[name], _BASE, _EXPORT, _STANDIN)
-    return ObjectiveParts(*map(_named, paths))
+def _groups(train: str, *readouts: type, **more: Any) -> ObjectiveSpec:
+    return ObjectiveSpec("group_data:prepare_groups", train, readouts=readouts, **more)
 
 
-def _named(path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+def _encoder(module: str, settings: str) -> ObjectiveSpec:
+    return ObjectiveSpec(
+        f"encoders.{module}:prepare",
+        f"encoders.{module}:train",
+        f"encoders.{module}:load",
+        "encoders.encoder_export:export",
+        "standin:standin_wordpiece",
+        settings,
+        is_encoder=True,
+    )
+
+
+OBJECTIVES: dict[Objective, ObjectiveSpec] = {
+    "sft": ObjectiveSpec("passage_data:prepare_passages", "sft:train", can_pack=True, can_watch=True),
+    "graded": _groups("sft:train", ExpectedGrade, can_pack=True),
+    "setwise-sft": _groups("sft:train", GenerateSelect, LabelSelect, can_pack=True, can_watch=True),
+    "listwise-sft": _groups("sft:train", GenerateOrder, can_pack=True, can_watch=True),
+    "first": _groups("first:train", LabelScores, settings="joint", can_watch=True),
+    "grpo": _groups("grpo:train", GenerateSelect, GenerateOrder, settings="grpo"),
+    "tildev2": _encoder("tildev2", "contrast"),
+    "gliclass": _encoder("gliclass", "classes"),
+    "cross-encoder": _encoder("cross_encoder", "pairs"),
+    "mm-embed": _encoder("mm_embed", "contrast"),
+    "ragvl": ObjectiveSpec("ragvl:prepare", "ragvl:train", optional_settings="noise"),
+}

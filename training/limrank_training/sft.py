@@ -11,9 +11,10 @@ from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.adapters import with_adapters
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.criteria import Criterion, TokenCriterion
-from limrank_training.data.collation import packs
+from limrank_training.data.collation import packs, repeated_batches
 from limrank_training.data.passage_layout import Example
-from limrank_training.learning_rates import batches_again, set_head_rate
+from limrank_training.learning_rates import set_head_rate
+from limrank_training.losses import plan_loss
 from limrank_training.plans import Plan
 from limrank_training.trainer_arguments import training_arguments
 
@@ -36,6 +37,7 @@ class TrainingResult:
 def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; the rest is as for `fine_tune`, with dev examples instead of `dev`."""
     pad = data.tokenizer.pad_token_id
+    how.setdefault("criterion", TokenCriterion(plan_loss(plan)))
     return fine_tune(model, 0 if pad is None else pad, data.examples, plan, folder, dev=data.dev, **how)
 
 
@@ -50,8 +52,8 @@ def fine_tune(
     resume: bool = False,
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
-    learning: Criterion | None = None,
-    again: int = 1,
+    criterion: Criterion | None = None,
+    repeats: int = 1,
 ) -> TrainingResult:
     """Train a model that is loaded; adapters are put on as the plan says.
 
@@ -68,8 +70,8 @@ def fine_tune(
         resume: go on from the last checkpoint in the folder, if there is one.
         callbacks: of `transformers`.
         log_every: steps between two entries of the history.
-        learning: what a batch costs; default: the likelihood of its learned tokens.
-        again: how many steps in a row are taken with the same examples.
+        criterion: what a batch costs; default: the likelihood of its learned tokens.
+        repeats: how many steps in a row are taken with the same examples.
 
     Raises:
         InputError: no examples, or a batch that the processes cannot share.
@@ -82,14 +84,14 @@ def fine_tune(
     arguments = training_arguments(plan, len(examples), folder, bool(dev), log_every)
     data: Sequence[Any] = packs(examples, plan.cutoff) if plan.packed else examples
     kept: Sequence[Any] = [[e] for e in dev] if plan.packed else dev
-    learned = TokenCriterion() if learning is None else learning
+    criterion = TokenCriterion() if criterion is None else criterion
     last = last_checkpoint(folder) if resume else None
-    trainer = _trainer_class(transformers, learned, plan, again)(
+    trainer = _trainer_class(transformers, criterion, plan, repeats)(
         model=adapted,
         args=arguments,
         train_dataset=list(data),
         eval_dataset=list(kept) or None,
-        data_collator=_collator(learned, pad, plan.packed),
+        data_collator=_collator(criterion, pad, plan.packed),
         callbacks=[checkpoint_marks(folder, last), *callbacks],
     )
     quiet(trainer)
@@ -108,7 +110,7 @@ def attach(callbacks: Sequence[Any], trainer: Any) -> None:
 
 def history_of(trainer: Any) -> list[dict[str, float]]:
     """What a trainer has logged; what it could not measure is left out."""
-    return [{k: float(v) for k, v in one.items() if v is not None} for one in trainer.state.log_history]
+    return [{k: float(v) for k, v in entry.items() if v is not None} for entry in trainer.state.log_history]
 
 
 def quiet(trainer: Any) -> None:
@@ -125,21 +127,21 @@ def divide_once(trainer: Any) -> None:
     trainer.accelerator.gradient_accumulation_steps = 1
 
 
-def _collator(learning: Criterion, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
+def _collator(criterion: Criterion, pad: int, packed: bool) -> Callable[[list[Any]], dict[str, Any]]:
     if packed:
-        return lambda rows: learning.batch([e for row in rows for e in row], pad, packed=True)
-    return lambda rows: learning.batch(rows, pad)
+        return lambda rows: criterion.batch([e for row in rows for e in row], pad, packed=True)
+    return lambda rows: criterion.batch(rows, pad)
 
 
 def _spoilt(logits: Any, rows: Sequence[Any]) -> list[str]:
     """The rows whose own logits are no numbers; all, where that cannot be told (packed rows)."""
     torch = require("torch", "training", "training")
     apart = logits.detach().flatten(1) if len(logits) == len(rows) and logits.dim() > 1 else logits[:0]
-    found = [str(row) for row, own in zip(rows, apart, strict=False) if not torch.isfinite(own).all()]
-    return found or [str(row) for row in rows]
+    spoilt = [str(row) for row, own in zip(rows, apart, strict=False) if not torch.isfinite(own).all()]
+    return spoilt or [str(row) for row in rows]
 
 
-def _trainer_class(transformers: Any, learning: Criterion, plan: Plan, again: int) -> Any:
+def _trainer_class(transformers: Any, criterion: Criterion, plan: Plan, repeats: int) -> Any:
     torch = require("torch", "training", "training")
 
     class Trainer(transformers.Trainer):  # type: ignore[misc]  # the library is not typed here
@@ -154,28 +156,29 @@ def _trainer_class(transformers: Any, learning: Criterion, plan: Plan, again: in
 
         def get_batch_samples(self, *arguments: Any) -> tuple[list[Any], Any]:
             samples, _ = super().get_batch_samples(*arguments)
-            count = torch.tensor(sum(learning.count(batch) for batch in samples), device=self.args.device)
+            count = torch.tensor(sum(criterion.count(batch) for batch in samples), device=self.args.device)
             return samples, self.accelerator.gather(count).sum()
 
         def create_optimizer(self, *arguments: Any) -> Any:
-            made = super().create_optimizer(*arguments)
+            optimizer = super().create_optimizer(*arguments)
             if plan.optimiser.head is not None:
-                set_head_rate(self.model, made, plan.optimiser.head)
-            return made
+                set_head_rate(self.model, optimizer, plan.optimiser.head)
+            return optimizer
 
         def _get_train_sampler(self, *arguments: Any) -> Any:
-            if again == 1:
+            if repeats == 1:
                 return super()._get_train_sampler(*arguments)
-            return batches_again(len(self.train_dataset), plan.optimiser.batch, again, plan.seed)
+            size = len(self.train_dataset)
+            return repeated_batches(size, plan.optimiser.batch, repeats, plan.seed)
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            logits = learning.logits(model, inputs)
-            total = learning.total(logits, inputs)
+            logits = criterion.logits(model, inputs)
+            total = criterion.total(logits, inputs)
             if not model.training:
                 num_items_in_batch = None  # of a dev batch the library counts tokens
-            count = num_items_in_batch if num_items_in_batch is not None else learning.count(inputs)
+            count = num_items_in_batch if num_items_in_batch is not None else criterion.count(inputs)
             loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
             if not torch.isfinite(loss):
                 rows = ", ".join(_spoilt(logits, inputs["rows"])[:8])

@@ -54,3 +54,26 @@ def standin_tokenizer(template: Template) -> Any:
         clean_up_tokenization_spaces=False,
         chat_template=_CHAT,
     )
+
+
+def standin_wordpiece(plan: Plan) -> Any:
+    """A WordPiece tokenizer made on the spot, for looking at a plan: a token for each character."""
+    tokenizers = require("tokenizers", "training", "a stand-in tokenizer")
+    transformers = require("transformers", "training", "a stand-in tokenizer")
+    special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    characters = [chr(code) for code in range(33, 127)]
+    names = [*special, *characters, *(f"##{one}" for one in characters)]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    engine = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=10_000)
+    )
+    engine.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    engine.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    engine.decoder = tokenizers.decoders.WordPiece()
+    engine.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    parts = {f"{name.strip('[]').lower()}_token": name for name in special if name != "[unused0]"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=engine, **parts)

@@ -1,4 +1,4 @@
-"""A processor made on the spot, for looking at a plan for pictures where the real one is not at hand."""
+"""A processor made on the spot, for looking at a plan for images where the real one is not at hand."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from limrank_plugins.errors import require
 PLACE = "<|image|>"
 _SIDE = 28  # pixels of a token's side in Qwen2-VL and Qwen2.5-VL: two patches of 14
 _LEAST, _MOST = 4 * _SIDE**2, 16384 * _SIDE**2
-_LLAVA = (336 // 14) ** 2  # every picture is brought to 336 x 336 pixels
+_LLAVA = (336 // 14) ** 2  # every image is brought to 336 x 336 pixels
 
 
-def picture_tokens(base: str, width: int, height: int) -> int:
-    """How many tokens a picture takes: a fixed number in LLaVA 1.5, else as in Qwen2-VL, by its size.
+def image_tokens(base: str, width: int, height: int) -> int:
+    """How many tokens an image takes: a fixed number in LLaVA 1.5, else as in Qwen2-VL, by its size.
 
     Args:
         base: the plan's; its name says which of the two it is.
@@ -35,10 +35,10 @@ def picture_tokens(base: str, width: int, height: int) -> int:
 
 
 class StandinProcessor:
-    """What `transformers` calls a processor, of a stand-in tokenizer: pictures become tokens, but no pixels.
+    """What `transformers` calls a processor, of a stand-in tokenizer: images become tokens, but no pixels.
 
     Args:
-        tokenizer: whose chat template writes `PLACE` for a picture; it gets that token.
+        tokenizer: whose chat template writes `PLACE` for an image; it gets that token.
         base: the plan's.
     """
 
@@ -52,12 +52,12 @@ class StandinProcessor:
     def __call__(
         self, text: Sequence[str], images: Sequence[Any] = (), return_tensors: str | None = None
     ) -> dict[str, Any]:
-        """The tokens of a text, each of its placeholders repeated as often as its picture takes tokens."""
+        """The tokens of a text, each of its placeholders repeated as often as its image takes tokens."""
         left = iter(images)
         first, *rest = text[0].split(PLACE)
         for piece in rest:
-            picture = next(left, None)  # none is left for a placeholder that somebody wrote
-            first += PLACE * (1 if picture is None else picture_tokens(self._base, *picture.size)) + piece
+            image = next(left, None)  # none is left for a placeholder that somebody wrote
+            first += PLACE * (1 if image is None else image_tokens(self._base, *image.size)) + piece
         ids = [self.tokenizer(first, add_special_tokens=False)["input_ids"]]
         if return_tensors is None:
             return {"input_ids": ids}

@@ -10,7 +10,7 @@ from typing import Any
 
 from limrank_plugins.errors import InputError, require
 from limrank_training.plans import Plan
-from limrank_training.plans.tables import OptimiserSettings
+from limrank_training.plans.shared_settings import OptimiserSettings
 
 
 def training_arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:

@@ -1,27 +1,19 @@
-"""From a plan and a file of rows to examples; what is wrong is found before weights are loaded."""
+"""From a plan and a file to the examples of a run; what is wrong is found before weights are loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from limrank_plugins.backends.local.loading import loading, pretrained
-from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.loading import load_processor, loading, pretrained
 from limrank_plugins.errors import InputError
-from limrank_training.data.group_layout import GroupLayout
-from limrank_training.data.image_layout import ImageLayout
-from limrank_training.data.image_rows import ImageRow
-from limrank_training.data.passage_groups import PassageGroup
-from limrank_training.data.passage_layout import Example, PassageLayout, report
-from limrank_training.data.passage_rows import PassageRow, read_passage_rows
-from limrank_training.model_export import template_of
+from limrank_training.data.passage_layout import report
 from limrank_training.model_licences import data_licences
-from limrank_training.objectives import load_objective
+from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan
-from limrank_training.vocabulary import add_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,91 +21,77 @@ class TrainingData:
     """What is trained on.
 
     Attributes:
-        examples, dev: rows that fit, by the plan's share of queries.
-        tokenizer: with the plan's tokens; of a model that sees, its processor.
-        new_tokens: those it did not have before.
-        layout: how rows became examples.
-        first: the first row, for showing.
+        examples, dev: by the plan's share of queries.
+        tokenizer: with the plan's tokens; of a model that sees images, its processor.
+        layout: how rows became examples; for encoders, an `ExampleView`.
+        first: the first row of the file, for encoders the first example; for showing.
         report: counts and lengths, by split; and the licences of what went into the rows.
+        new_tokens: those that the base's tokenizer did not have.
     """
 
-    examples: list[Example]
-    dev: list[Example]
+    examples: list[Any]
+    dev: list[Any]
     tokenizer: Any
-    new_tokens: list[str]
-    layout: PassageLayout | GroupLayout | ImageLayout
-    first: PassageRow | PassageGroup | ImageRow
+    layout: Any
+    first: Any
     report: dict[str, Any]
+    new_tokens: list[str] = field(default_factory=list)
 
 
-def prepare(
-    plan: Plan,
-    rows: str | os.PathLike[str],
-    tokenizer: Any = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> TrainingData:
+class RowLayout(Protocol):
+    """Makes a row of a file an example, or None where it does not fit."""
+
+    def example(self, row: Any) -> Any:
+        """The row's example."""
+
+
+def prepare(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
     """Read, check and tokenise what the plan's objective learns.
 
     Args:
         plan: see there.
-        rows: a file, as `read_passage_rows` takes it, `read_graded` for `"graded"`, or `read_groups`.
+        rows: a file, laid out as the objective needs it: see `data`.
         tokenizer: default: that of the plan's base.
-        on_progress: called with the number of rows after every 1,000.
 
     Raises:
         InputError: a row that is not as it should be, labels that are not one token each, or nothing left.
     """
-    made: TrainingData = load_objective(plan.objective).prepare(plan, rows, tokenizer, on_progress)
-    made.report["licences"] = data_licences(rows) or "not stated"
-    return made
+    data: TrainingData = OBJECTIVES[plan.objective].function("prepare")(plan, rows, tokenizer)
+    data.report["licences"] = data_licences(rows) or "not stated"
+    return data
 
 
-def prepare_rows(
+def lay_out(
     plan: Plan,
-    rows: str | os.PathLike[str],
-    tokenizer: Any = None,
-    on_progress: Callable[[int], None] | None = None,
+    path: str | os.PathLike[str],
+    rows: Iterable[Any],
+    layout: RowLayout,
+    tokenizer: Any,
+    new_tokens: Sequence[str] = (),
 ) -> TrainingData:
-    """Judged passages, one an example; see `prepare`."""
-    template = template_of(plan)
-    if len(template.labels) != 2:
-        raise InputError(f"recipe {plan.recipe!r} has no prompt with two labels: choose another objective")
-    if tokenizer is None:
-        tokenizer = base_tokenizer(plan.base)
-    new = add_tokens(tokenizer, plan.tokens if plan.reasoning or template.no_think else ())
-    encoder = PromptEncoder(tokenizer)
-    encoder.label_ids(template.labels, template.close if plan.reasoning else template.no_think)
-    end = end_token(tokenizer) if plan.end else None
-    layout = PassageLayout(
-        template,
-        encoder,
-        plan.cutoff,
-        reasoning=plan.reasoning,
-        learned=plan.learned,
-        share=plan.share,
-        end=end,
-    )
-    made: dict[bool, list[Example | None]] = {False: [], True: []}
-    first: PassageRow | None = None
-    for number, row in enumerate(read_passage_rows(rows, traces=plan.reasoning), start=1):
+    """Each row as an example, whole queries in train or dev.
+
+    Args:
+        plan: its `dev` and `cutoff`.
+        path: the file, for messages.
+        rows: what was read of it; each has a `query`.
+        layout: makes a row an example.
+        tokenizer: see `TrainingData`.
+        new_tokens: see there.
+
+    Raises:
+        InputError: nothing fits the cutoff.
+    """
+    split: dict[bool, list[Any]] = {False: [], True: []}
+    first = None
+    for row in rows:
         first = row if first is None else first
-        made[is_dev(row.query, plan)].append(layout.example(row))
-        if on_progress is not None and number % 1000 == 0:
-            on_progress(number)
-    examples = [example for example in made[False] if example is not None]
-    if first is None or not examples:
-        raise InputError(
-            f"no row of {os.fspath(rows)} fits {plan.cutoff} tokens with its verdict: raise the cutoff"
-        )
-    return TrainingData(
-        examples,
-        [example for example in made[True] if example is not None],
-        tokenizer,
-        new,
-        layout,
-        first,
-        {"train": report(made[False], plan.cutoff), "dev": report(made[True], plan.cutoff)},
-    )
+        split[is_dev(row.query, plan)].append(layout.example(row))
+    kept = {dev: [example for example in examples if example is not None] for dev, examples in split.items()}
+    if not kept[False]:
+        raise InputError(f"nothing of {os.fspath(path)} fits {plan.cutoff} tokens: raise the cutoff")
+    counts = {"train": report(split[False], plan.cutoff), "dev": report(split[True], plan.cutoff)}
+    return TrainingData(kept[False], kept[True], tokenizer, layout, first, counts, list(new_tokens))
 
 
 def base_tokenizer(base: str) -> Any:
@@ -125,6 +103,17 @@ def base_tokenizer(base: str) -> Any:
     """
     with loading(base) as source:
         return pretrained("AutoTokenizer", source, extra="training")
+
+
+def base_processor(base: str) -> Any:
+    """The processor of a folder or a hub model that sees images.
+
+    Raises:
+        InputError: there is no such folder, and it is no hub name.
+        BackendError: it cannot be loaded.
+    """
+    with loading(base) as source:
+        return load_processor(source)
 
 
 def is_dev(query: str, plan: Plan) -> bool:

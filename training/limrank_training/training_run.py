@@ -17,7 +17,7 @@ from limrank_training.curves import draw_curves
 from limrank_training.dev_ranking import MEASURE, DevQuery, best_step, is_spread, restore, watcher
 from limrank_training.estimate import held_precision, model_class
 from limrank_training.history import HISTORY, journal, read_history
-from limrank_training.objectives import load_objective
+from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan
 from limrank_training.sft import TrainingResult
 from limrank_training.training_data import TrainingData
@@ -58,8 +58,8 @@ def train(
     """
     identity = {"plan": plan.as_json(), "data": data.report}
     _check_run(folder, identity, fresh)
-    parts = load_objective(plan.objective)
-    model = parts.load(plan, data.tokenizer)
+    objective = OBJECTIVES[plan.objective]
+    model = objective.function("load")(plan, data.tokenizer)
     if is_main():
         write_whole(folder / PLAN, _json(identity))
     own = [journal(folder / HISTORY)]
@@ -67,7 +67,7 @@ def train(
         own.append(watcher(plan, data.tokenizer, watched, folder))
     shown = board(folder / BOARD)
     own += [] if shown is None else [shown]
-    trained: TrainingResult = parts.train(
+    trained: TrainingResult = objective.function("train")(
         model,
         data,
         plan,
@@ -84,10 +84,11 @@ def train(
     write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
     draw_curves(folder, plan.name)
     facts = {"Data": data.report, "Metrics": metrics}
+    export = objective.function("export")
     if plan.lora is not None:
-        parts.export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
+        export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
     if merge:
-        parts.export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
+        export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
     return trained
 
 
@@ -95,7 +96,7 @@ def _whole(plan: Plan, data: TrainingData, folder: Path) -> Any:
     """The last checkpoint as one model in memory: what was trained is spread over the processes."""
     last = last_checkpoint(folder / CHECKPOINTS)
     assert last is not None
-    model = with_adapters(load_objective(plan.objective).load(plan, data.tokenizer), plan)
+    model = with_adapters(OBJECTIVES[plan.objective].function("load")(plan, data.tokenizer), plan)
     restore(model, last)
     return model
 
@@ -124,7 +125,7 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
     It is in the plan's precision where only adapters are trained, else in 32 bits; see `adapters`.
 
     Args:
-        plan: see there; a recipe for models that see makes it one for pictures and text.
+        plan: see there; a recipe for models that see makes it one for images and text.
         tokenizer: with the plan's tokens; or the processor of such a model.
 
     Raises:

@@ -174,7 +174,7 @@ def test_graded_rows(tmp_path: Path):
         assert said in str(raised.value)
 
 
-def test_pictures_are_opened_when_they_are_asked_for(tmp_path: Path):
+def test_images_are_opened_when_they_are_asked_for(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(tiny_vision.picture().data)
     (tmp_path / "b.png").write_bytes(b"none")
     row = {"query": "q", "passages": [{"images": ["a.png"], "relevance": 1}, {"images": ["b.png"]}]}

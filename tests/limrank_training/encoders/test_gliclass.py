@@ -15,9 +15,10 @@ from encoder_rows import BAD, GOOD, STEP, pairs, same_step, written
 from limrank_plugins import Reranker
 from limrank_plugins.backends.gliclass import GLiClass
 from limrank_plugins.errors import InputError
+from limrank_training.data.collation import repeated_batches
 from limrank_training.encoders import gliclass
 from limrank_training.encoders.policy import PolicyCriterion, f1
-from limrank_training.learning_rates import batches_again, is_head
+from limrank_training.learning_rates import is_head
 from limrank_training.plans import LabelSettings, Plan, PolicySettings
 from limrank_training.sft import fine_tune
 from limrank_training.training_run import train as run
@@ -87,17 +88,18 @@ def test_padding_changes_no_logit(base: Path, rows: Path):
     made = plan(base)
     data = gliclass.prepare(made, rows)
     model = gliclass.load(made, data.tokenizer).eval()
-    learning = gliclass.LabelCriterion(model, LabelSettings())
-    batch = learning.batch(data.examples, 0)
+    criterion = gliclass.LabelCriterion(model)
+    batch = criterion.batch(data.examples, 0)
     assert (batch["attention_mask"] == 0).any()
-    together = learning.logits(model, batch)
+    together = criterion.logits(model, batch)
     for i, one in enumerate(data.examples):
-        alone = learning.logits(model, learning.batch([one], 0))[0]
+        alone = criterion.logits(model, criterion.batch([one], 0))[0]
         assert torch.allclose(together[i][batch["real"][i]], alone, atol=1e-5)
-    count = learning.count(batch)
-    mean = learning.total(together, batch) / count
+    count = criterion.count(batch)
+    mean = criterion.total(together, batch) / count
     singles = sum(
-        learning.total(learning.logits(model, b), b) for b in (learning.batch([e], 0) for e in data.examples)
+        criterion.total(criterion.logits(model, b), b)
+        for b in (criterion.batch([e], 0) for e in data.examples)
     )
     assert torch.allclose(mean, singles / count, atol=1e-6)
 
@@ -172,7 +174,7 @@ def test_f1_of_sets_of_labels():
 
 
 def test_every_batch_comes_again_and_epochs_differ():
-    sampler = batches_again(10, 4, 3, seed=1)
+    sampler = repeated_batches(10, 4, 3, seed=1)
     order = list(sampler)
     assert len(order) == len(sampler) == 24
     for start in (0, 12):
@@ -242,7 +244,7 @@ def test_it_learns(base: Path, rows: Path, tmp_path: Path):
         data.examples,
         made,
         tmp_path,
-        learning=gliclass.LabelCriterion(model, LabelSettings()),
+        criterion=gliclass.LabelCriterion(model),
         log_every=1,
     )
     losses = [entry["loss"] for entry in trained.history if "loss" in entry]

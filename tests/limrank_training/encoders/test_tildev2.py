@@ -71,11 +71,11 @@ def test_the_trained_score_is_that_of_the_index_exactly(base: Path, rows: Path, 
     some = 0.0
     for text in texts:
         (place,) = index.find([text])
-        learning = tildev2.TermCriterion(held, ContrastSettings(group=2), {})
+        criterion = tildev2.TermCriterion(held, 2, {})
         one = tildev2.ContrastGroup((7,), (tuple(held.terms.tokens(text)),), (text,), frozenset(), "")
-        batch = learning.batch([one], 0)
+        batch = criterion.batch([one], 0)
         with torch.inference_mode():
-            scores = learning.logits(model, batch | {"queries": numbers})[:, 0]
+            scores = criterion.logits(model, batch | {"queries": numbers})[:, 0]
         for query, score in zip(tokens, scores.tolist(), strict=True):
             (expected,) = index.rows.scores(query, [place])
             assert score == expected
@@ -134,12 +134,12 @@ def test_what_also_answers_is_no_negative(base: Path, tmp_path: Path):
     made = plan(base, optimiser=replace(STEP, batch=3, part=3))
     data = tildev2.prepare(made, written(tmp_path / "both.jsonl", both))
     model = tildev2.load(made, data.tokenizer).eval()
-    learning = tildev2.TermCriterion(model.held, ContrastSettings(group=3), {})
-    batch = learning.batch(data.examples, 0)
+    criterion = tildev2.TermCriterion(model.held, 3, {})
+    batch = criterion.batch(data.examples, 0)
     logits = torch.zeros(3, 9, dtype=torch.float64)
     # Queries 0 and 1 are the same: each has the other's positive masked.
     expected = 2 * torch.tensor(8.0).log() + torch.tensor(9.0).log()
-    assert learning.total(logits, batch).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert criterion.total(logits, batch).item() == pytest.approx(expected.item(), abs=1e-6)
     drawn = [text for one in data.examples for text in one.texts[1:] if one.where == data.examples[0].where]
     assert not set(drawn) & {"acid curdles milk", "proteins clump in milk"}
 

@@ -9,6 +9,7 @@ import torch
 
 from limrank_plugins.errors import InputError
 from limrank_training.losses.first import first_loss
+from limrank_training.losses.ranking import listnet
 
 torch.set_num_threads(1)
 
@@ -78,6 +79,6 @@ def test_gradients_are_right_and_go_up_for_the_best_label():
 
 def test_listnet_and_shapes():
     logits, labels, places, tokens, ranks = lists(2)
-    assert torch.isfinite(first_loss(logits, labels, places, tokens, ranks, loss="listnet")).all()
+    assert torch.isfinite(first_loss(logits, labels, places, tokens, ranks, rank_loss=listnet)).all()
     with pytest.raises(InputError, match="2 lists, but 1 places"):
         first_loss(logits, labels, places[:1], tokens, ranks)

@@ -29,7 +29,7 @@ WARM = 2
 
 
 class CountingCriterion:
-    """Our objective, which notes how many tokens each part of a step has."""
+    """Our criterion, which counts the tokens of each part of a step."""
 
     def __init__(self, noted: list[int]) -> None:
         self._tokens, self._noted = TokenCriterion(), noted
@@ -55,7 +55,7 @@ class CountingCriterion:
 def ours(model: Any, examples: list[Example], plan: Plan, folder: Path, clock: Any, noted: list[int]) -> Any:
     """By our trainer."""
     trained = fine_tune(
-        model, 0, examples, plan, folder, callbacks=[clock], log_every=1, learning=CountingCriterion(noted)
+        model, 0, examples, plan, folder, callbacks=[clock], log_every=1, criterion=CountingCriterion(noted)
     )
     return trained.model, trained.history
 

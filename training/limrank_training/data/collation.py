@@ -1,11 +1,11 @@
-"""Examples as tensors: padded side by side, or packed one behind the other."""
+"""Examples as tensors: padded side by side, packed one behind the other, or in repeated batches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.errors import require
+from limrank_plugins.errors import InputError, require
 from limrank_training.data.passage_layout import Example
 from limrank_training.losses.next_token import IGNORED
 
@@ -34,8 +34,8 @@ def collate(examples: Sequence[Example], pad: int, *, packed: bool = False) -> d
         flat = [token for e in examples for token in e.ids]
         wanted = [token for row in labels for token in row]
         positions = [i for e in examples for i in range(len(e.ids))]
-        made = {"input_ids": [flat], "labels": [wanted], "position_ids": [positions]}
-        return {key: torch.tensor(value) for key, value in made.items()} | {"rows": rows}
+        columns = {"input_ids": [flat], "labels": [wanted], "position_ids": [positions]}
+        return {name: torch.tensor(values) for name, values in columns.items()} | {"rows": rows}
     longest = max(len(e.ids) for e in examples)
 
     def filled(row: Sequence[int], value: int) -> list[int]:
@@ -67,3 +67,44 @@ def packs(examples: Sequence[Example], cutoff: int) -> list[list[Example]]:
         if place in room:
             room[place] -= length
     return rows
+
+
+def repeated_batches(size: int, batch: int, repeats: int, seed: int) -> Any:
+    """A sampler that yields every batch so many times in a row, in another order in each epoch.
+
+    Examples that fill no batch are left out of an epoch, others in each.
+
+    Args:
+        size: examples.
+        batch: examples of a step, over all parts and processes.
+        repeats: how many times.
+        seed: of the order.
+
+    Raises:
+        InputError: fewer examples than a batch.
+    """
+    if size < batch:
+        raise InputError(f"a step needs {batch} examples, but there are {size}: lower the batch")
+    torch = require("torch", "training", "training")
+
+    class RepeatedBatches(torch.utils.data.Sampler):  # type: ignore[misc, name-defined]  # the library is not typed here
+        """See `repeated_batches`."""
+
+        def __init__(self) -> None:
+            self.epoch = 0
+
+        def __len__(self) -> int:
+            return size // batch * batch * repeats
+
+        def set_epoch(self, epoch: int) -> None:
+            """Called by the trainer before each epoch."""
+            self.epoch = epoch
+
+        def __iter__(self) -> Any:
+            generator = torch.Generator().manual_seed(seed + self.epoch)
+            order = torch.randperm(size, generator=generator).tolist()
+            for start in range(0, size - batch + 1, batch):
+                for _ in range(repeats):
+                    yield from order[start : start + batch]
+
+    return RepeatedBatches()

@@ -18,7 +18,7 @@ from limrank_plugins.segments import Prompt, Segment
 from limrank_training.data.passage_groups import PassageGroup
 from limrank_training.data.passage_layout import Example
 from limrank_training.data.targets import request_for, target
-from limrank_training.plans import Objective
+from limrank_training.objectives import Objective
 
 _CONTEXTS = tuple(Segment(text) for text in ("\n", "a", "1", ")"))
 
@@ -52,7 +52,7 @@ class GroupLayout:
         end: the token that ends the answer, learned as the last one; None: it does not end.
         least: tokens of a passage that are always kept.
         processor: of a model that sees; None for any other.
-        pictures: what that processor does to pictures.
+        images: what that processor does to images.
     """
 
     objective: Objective
@@ -64,7 +64,7 @@ class GroupLayout:
     end: int | None = None
     least: int = 16
     processor: object = None
-    pictures: ImageTokenizer | None = None
+    images: ImageTokenizer | None = None
 
     def example(self, group: PassageGroup) -> GroupExample | None:
         """The group's example; None where it does not fit even with short passages.
@@ -132,30 +132,30 @@ class GroupLayout:
         )
 
     def _seen(self, group: PassageGroup, prompt: Prompt) -> GroupExample | None:
-        """A prompt with pictures, which are never cut: with its texts it fits whole, or is dropped."""
-        if self.pictures is None or self.objective != "grpo" or not self.reasoning:
+        """A prompt with images, which are never cut: with its texts it fits whole, or is dropped."""
+        if self.images is None or self.objective != "grpo" or not self.reasoning:
             raise InputError(
                 f"{group.where}: there are images, which only objective grpo can show, with reasoning: "
                 f"true and a recipe for models that see"
             )
-        seen = self.pictures.tokenize(prompt.images)
-        text = as_completion(prompt, self.processor, self.pictures.placeholder)
+        seen = self.images.tokenize(prompt.images)
+        text = as_completion(prompt, self.processor, self.images.placeholder)
         encoded = self.encoder.encode_completion(text, with_prefix=not prompt.is_chat)
-        places = encoded.ids.count(self.pictures.token)
+        places = encoded.ids.count(self.images.token)
         if places != len(seen.ids):
-            raise InputError(f"{group.where}: {places} places in the prompt for {len(seen.ids)} pictures")
-        of_pictures = iter(seen.ids)
+            raise InputError(f"{group.where}: {places} places in the prompt for {len(seen.ids)} images")
+        of_images = iter(seen.ids)
         ids = tuple(
             token
             for one in encoded.ids
-            for token in (next(of_pictures) if one == self.pictures.token else (one,))
+            for token in (next(of_images) if one == self.images.token else (one,))
         )
         if len(ids) > self.cutoff:
             return None
         if ids != self._processed(prompt):
             raise InputError(
                 f"{group.where}: the model's processor makes other tokens of this prompt than inference "
-                f"does: a text that holds a marker, or a chat template that moves pictures"
+                f"does: a text that holds a marker, or a chat template that moves images"
             )
         return GroupExample(ids, len(ids), where=group.where, group=group)
 
@@ -163,7 +163,7 @@ class GroupLayout:
         """The tokens that the trainer will get from the model's processor."""
         processor: Any = self.processor
         made = processor.apply_chat_template(
-            [pictured_messages(prompt, decoded(prompt))],
+            [image_messages(prompt, decoded(prompt))],
             tokenize=True,
             return_dict=True,
             add_generation_prompt=True,
@@ -172,19 +172,19 @@ class GroupLayout:
 
 
 def decoded(prompt: Prompt) -> list[Any]:
-    """The prompt's pictures as `PIL.Image`s."""
+    """The prompt's images as `PIL.Image`s."""
     return [decode(image, number) for number, image in enumerate(prompt.images, start=1)]
 
 
-def pictured_messages(prompt: Prompt, pictures: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """A chat with pictures as messages of parts; without `pictures` their places are left empty."""
-    left = iter(pictures)
+def image_messages(prompt: Prompt, images: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """A chat with images as messages of parts; without `images` their places are left empty."""
+    left = iter(images)
     messages = []
     for role, segments in prompt.messages():
         parts: list[dict[str, Any]] = []
         for segment in segments:
             if segment.image is not None:
-                parts.append({"type": "image", **({"image": next(left)} if pictures else {})})
+                parts.append({"type": "image", **({"image": next(left)} if images else {})})
             elif parts and parts[-1]["type"] == "text":  # templates may put a space between two texts
                 parts[-1]["text"] += segment.text
             elif segment.text:

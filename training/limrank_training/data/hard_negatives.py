@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
+from limrank_plugins.seeding import seeded
 
 NEAR = 45
 
@@ -42,8 +42,7 @@ def mine(kinds: Sequence[str], wanted: str, positives: Collection[int], *, near:
     Raises:
         InputError: a position outside the ranking, or a near below 1.
     """
-    if near < 1:
-        raise InputError(f"near must be at least 1, but is {near!r}")
+    whole_number("near", near, least=1)
     outside = [position for position in positives if not 0 <= position < len(kinds)]
     if outside:
         raise InputError(f"there is no candidate {outside[0]} in a ranking of {len(kinds)}")
@@ -57,8 +56,7 @@ def mine(kinds: Sequence[str], wanted: str, positives: Collection[int], *, near:
 
 def draw(mined: HardNegatives, seed: int, name: str) -> tuple[int | None, int | None]:
     """One candidate of each sort, C1 and C2, by the seed and the query's name; None where there is none."""
-    key = json.dumps([seed, name])
-    number = random.Random(hashlib.sha256(key.encode("ascii")).digest())
-    first = number.choice(mined.wrong_kind) if mined.wrong_kind else None
-    second = number.choice(mined.far) if mined.far else None
-    return first, second
+    draws = seeded(json.dumps([seed, name]))
+    wrong_kind = draws.choice(mined.wrong_kind) if mined.wrong_kind else None
+    far = draws.choice(mined.far) if mined.far else None
+    return wrong_kind, far

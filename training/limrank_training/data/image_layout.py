@@ -1,4 +1,4 @@
-"""From a judged picture to token ids: the prompt of inference, by the vision backend's own encoding."""
+"""From a judged image to token ids: the prompt of inference, by the vision backend's own encoding."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ANY = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ImageExample(Example):
-    """A judged picture as the model will learn it.
+    """A judged image as the model will learn it.
 
     Attributes:
-        file: the picture; its pixels are read when they are needed.
+        file: the image; its pixels are read when they are needed.
         marks: by the name of the model's argument, what goes along with each token.
     """
 
@@ -37,29 +37,29 @@ class ImageExample(Example):
 
 @dataclass(frozen=True, slots=True)
 class ImageLayout:
-    """How rows about pictures become examples.
+    """How rows about images become examples.
 
     Attributes:
         template: the recipe's own.
         processor: of the model.
         encoder: of its tokenizer.
-        pictures: what its processor does to pictures.
-        cutoff: the most tokens; the caption is cut, picture and question never.
+        images: what its processor does to images.
+        cutoff: the most tokens; the caption is cut, image and question never.
         end: the token that ends the answer, learned as the last one; None: it does not end.
     """
 
     template: Template
     processor: Any
     encoder: PromptEncoder
-    pictures: ImageTokenizer
+    images: ImageTokenizer
     cutoff: int
     end: int | None = None
 
     def example(self, row: ImageRow) -> ImageExample | None:
-        """The row's example; None where picture and question do not fit.
+        """The row's example; None where image and question do not fit.
 
         Raises:
-            InputError: the picture cannot be read, or a label is not one token; the line is named.
+            InputError: the image cannot be read, or a label is not one token; the line is named.
         """
         try:
             asked = self.request(row)
@@ -77,10 +77,10 @@ class ImageLayout:
         return ImageExample(ids, len(shown.ids), shown.cut, 0, row.where, row.file, marks)
 
     def request(self, row: ImageRow) -> ReadLabels:
-        """What is asked about the picture at inference.
+        """What is asked about the image at inference.
 
         Raises:
-            InputError: the picture cannot be read.
+            InputError: the image cannot be read.
         """
         document = Document(row.caption, images=(Image.open(row.file),))
         asked = next(YesNo().ask(Query(row.query), [document], self.template, Settings(reasoning="none")))
@@ -90,10 +90,10 @@ class ImageLayout:
 
     def shown(self, asked: ReadLabels, limit: int) -> ImagePrompt | None:
         """The prompt as the vision backend shows it; None where it does not fit."""
-        whole = encode_image_prompt(asked.prompt, self.processor, self.pictures, self.encoder, _ANY)
+        whole = encode_image_prompt(asked.prompt, self.processor, self.images, self.encoder, _ANY)
         if len(whole.ids) <= limit:
             return whole
         try:
-            return encode_image_prompt(asked.prompt, self.processor, self.pictures, self.encoder, limit)
+            return encode_image_prompt(asked.prompt, self.processor, self.images, self.encoder, limit)
         except InputError:  # all else was right a moment ago
             return None

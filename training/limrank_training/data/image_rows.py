@@ -1,4 +1,4 @@
-"""A question, a picture with its caption, and whether the picture answers: RagVL's rows.
+"""A question, an image with its caption, and whether the image answers: RagVL's rows.
 
 Read are queries with their candidates, and what `limrank synth export --format ragvl` writes of them.
 """
@@ -25,11 +25,11 @@ _CHAT = {"id", "messages", "images", "meta"}
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """A judged picture.
+    """A judged image.
 
     Attributes:
         query, caption: as the model will read them; the caption may be empty.
-        file: the picture.
+        file: the image.
         relevant: whether it answers.
         where: file and line.
     """
@@ -80,7 +80,7 @@ def _candidates(row: dict[str, Any], path: str | os.PathLike[str], where: str) -
         _known(one, _CANDIDATE, at)
         if not isinstance(one.get("relevant"), bool):
             raise InputError(f"{at}: 'relevant' must be true or false, but is {one.get('relevant')!r}")
-        file = _picture([one.get("image")], path, at)
+        file = _image([one.get("image")], path, at)
         yield ImageRow(query, _text(one, "caption", at), file, one["relevant"], at)
 
 
@@ -109,7 +109,7 @@ def _chat(row: dict[str, Any], path: str | os.PathLike[str], where: str, templat
         raise InputError(
             f"{where}: the answer must be one of {', '.join(labels)}, but is {said['assistant']!r}"
         )
-    file = _picture(row.get("images"), path, where)
+    file = _image(row.get("images"), path, where)
     caption, query = _asked(said["user"], template, file, where)
     return ImageRow(query, caption, file, said["assistant"] == labels[0], where)
 
@@ -135,11 +135,9 @@ def _wording(template: Template, caption: str, query: str, image: Image) -> str:
     return "".join(PLACE if s.image is not None else s.text for s in prompt.segments)
 
 
-def _picture(names: object, path: str | os.PathLike[str], where: str) -> Path:
+def _image(names: object, path: str | os.PathLike[str], where: str) -> Path:
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str) or not names[0]:
-        raise InputError(
-            f"{where}: exactly one picture is expected, the name of a file, but got {names!r:.80}"
-        )
+        raise InputError(f"{where}: exactly one image is expected, the name of a file, but got {names!r:.80}")
     (file,) = image_files(names, path, where)
     if not file.is_file():
         raise InputError(f"{where}: there is no image {names[0]!r} beside the file")

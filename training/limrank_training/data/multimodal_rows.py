@@ -1,4 +1,4 @@
-"""Queries and ranked candidates of texts and pictures, as a first stage returned them."""
+"""Queries and ranked candidates of texts and images, as a first stage returned them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CANDIDATE = {"id", "text", "images", "relevant", "meta"}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A text, pictures, or both."""
+    """A text, images, or both."""
 
     text: str
     files: tuple[Path, ...] = ()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections.abc import Sequence
 
+from limrank_plugins.seeding import seeded
 from limrank_training.data.query_passages import QueryPassages
 
 
@@ -21,21 +20,21 @@ class NegativeSampler:
     def __init__(self, queries: Sequence[QueryPassages], seed: int) -> None:
         self._seed = seed
         # Sorted, so that a draw does not depend on the order of the file.
-        self._pool = sorted({text for one in queries for text in (*one.positives, *one.negatives)})
+        self._pool = sorted({text for query in queries for text in (*query.positives, *query.negatives)})
 
-    def negatives(self, judged: QueryPassages, positive: str, count: int) -> list[str]:
+    def negatives(self, query: QueryPassages, positive: str, count: int) -> list[str]:
         """So many passages that do not answer the query, or as many as there are; none comes twice.
 
         Args:
-            judged: the query; none of its positives is ever drawn.
+            query: the query; none of its positives is ever drawn.
             positive: the one they are drawn for.
             count: how many are wanted.
         """
-        draw = generator(self._seed, judged.query, positive)
-        own = list(judged.negatives)
+        draw = seeded(json.dumps([self._seed, query.query, positive]))
+        own = list(query.negatives)
         if len(own) >= count:
             return draw.sample(own, count)
-        taken = {*own, *judged.positives}
+        taken = {*own, *query.positives}
         missing = count - len(own)
         if missing * 4 < len(self._pool) - len(taken):
             while len(own) < count:  # a list of millions need not be made for a few
@@ -46,9 +45,3 @@ class NegativeSampler:
             return own
         others = [text for text in self._pool if text not in taken]
         return own + draw.sample(others, min(missing, len(others)))
-
-
-def generator(seed: int, *names: str) -> random.Random:
-    """Random numbers that depend on the seed and these texts alone."""
-    name = json.dumps([seed, *names])
-    return random.Random(hashlib.sha256(name.encode("ascii")).digest())

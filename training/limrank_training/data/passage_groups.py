@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
+from limrank_plugins.seeding import seeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Passage:
         id: what the file calls it; may be empty.
         grade: how relevant it is, 0 for not at all; None where that is not known.
         reason: why it stands where it does, for a trace that goes through all passages.
-        images: files of its pictures.
+        images: files of its images.
     """
 
     text: str
@@ -37,10 +37,10 @@ class Passage:
         """What a reranker is given for it.
 
         Raises:
-            InputError: a picture cannot be read.
+            InputError: an image cannot be read.
         """
-        pictures = tuple(Image.open(file) for file in self.images)
-        return Document(self.text, id=self.id or None, title=self.title, images=pictures)
+        images = tuple(Image.open(file) for file in self.images)
+        return Document(self.text, id=self.id or None, title=self.title, images=images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class PassageGroup:
         """What a reranker is given.
 
         Raises:
-            InputError: a picture cannot be read; the group's line is named.
+            InputError: an image cannot be read; the group's line is named.
         """
         try:
             return Query(self.query), [passage.document() for passage in self.passages]
@@ -166,4 +166,4 @@ class PassageGroup:
 
     def _draw(self, seed: int) -> random.Random:
         name = json.dumps([seed, self.query, [[p.id, p.title, p.text] for p in self.passages]])
-        return random.Random(hashlib.sha256(name.encode("ascii")).digest())
+        return seeded(name)

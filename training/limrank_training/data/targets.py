@@ -20,15 +20,7 @@ from limrank_plugins.readouts.select import GenerateSelect, LabelSelect
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.segments import Segment, clean_text
 from limrank_training.data.passage_groups import PassageGroup
-from limrank_training.plans import Objective
-
-_READOUTS: dict[Objective, tuple[type, ...]] = {
-    "graded": (ExpectedGrade,),
-    "setwise-sft": (GenerateSelect, LabelSelect),
-    "listwise-sft": (GenerateOrder,),
-    "first": (LabelScores,),
-    "grpo": (GenerateSelect, GenerateOrder),
-}
+from limrank_training.objectives import OBJECTIVES, Objective
 
 
 def template_for(recipe: Recipe, objective: Objective, reasoning: bool) -> Template:
@@ -37,7 +29,7 @@ def template_for(recipe: Recipe, objective: Objective, reasoning: bool) -> Templ
     Raises:
         InputError: the recipe reads something else, or has no reasoning to learn.
     """
-    if recipe.template is None or not isinstance(recipe.readout, _READOUTS[objective]):
+    if recipe.template is None or not isinstance(recipe.readout, OBJECTIVES[objective].readouts):
         raise InputError(
             f"objective {objective} cannot train recipe {recipe.name!r}, which reads something else"
         )
@@ -58,7 +50,7 @@ def request_for(
         reasoning: whether the model thinks; without, the answer is begun by the template's `no_think`.
 
     Raises:
-        InputError: a picture cannot be read, or there are more passages than labels; the line is named.
+        InputError: an image cannot be read, or there are more passages than labels; the line is named.
     """
     query, documents = group.asked()
     assert recipe.readout is not None

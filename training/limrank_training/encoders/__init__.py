@@ -1,1 +1,1 @@
-"""Encoders that rank: TILDEv2, GLiClass, cross-encoders, and vectors of texts and pictures."""
+"""Encoders that rank: TILDEv2, GLiClass, cross-encoders, and vectors of texts and images."""

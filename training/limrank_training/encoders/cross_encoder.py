@@ -13,7 +13,7 @@ from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.negatives import NegativeSampler
 from limrank_training.data.query_passages import QueryPassages, read_query_passages
-from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.encoder_data import encoder_data, split_report
 from limrank_training.plans import PairSettings, Plan
 from limrank_training.sft import TrainingResult, attach, divide_once, history_of, quiet
 from limrank_training.trainer_arguments import (
@@ -22,7 +22,7 @@ from limrank_training.trainer_arguments import (
     common_arguments,
     total_steps,
 )
-from limrank_training.training_data import base_tokenizer
+from limrank_training.training_data import TrainingData, base_tokenizer
 
 _FRAME = 3
 """`[CLS]` query `[SEP]` passage `[SEP]`; some models have one more."""
@@ -38,63 +38,65 @@ class TextPair:
     where: str
 
 
-def prepare(
-    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> TrainingData:
-    """Every positive, and `pairs.negatives` for each; see `training_data.prepare` and `read_query_passages`.
+def prepare(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
+    """Every positive, and `pairs.negatives` for each; see `training_data.prepare`, `read_query_passages`.
 
     Raises:
         InputError: a row that is not as it should be, or a query for which there is no negative at all.
     """
     assert plan.pairs is not None
     tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
-    made: dict[bool, list[Any]] = {False: [], True: []}
-    report = {}
-    done = 0
-    for dev, queries in by_split(read_query_passages(rows), plan).items():
-        drawing = NegativeSampler(queries, plan.seed)
-        lengths: list[int] = []
-        cut = 0
-        for judged in queries:
-            for text, label in _judged(judged, drawing, plan.pairs):
-                query, used = shortened(tokenizer, judged.query, plan.pairs.query)
-                passage, more = shortened(tokenizer, text, plan.pairs.passage)
-                made[dev].append(TextPair(query, passage, label, judged.where))
-                lengths.append(min(used + more + _FRAME, plan.cutoff))
-                cut += passage != text
-                done += 1
-                if on_progress is not None and done % 1000 == 0:
-                    on_progress(done)
-        positives = sum(one.label == 1.0 for one in made[dev])
-        report["dev" if dev else "train"] = lengths_report(
-            len(queries), lengths, positives=positives, negatives=len(lengths) - positives, cut=cut
-        )
-    return whole(made, tokenizer, _Shown(), report, rows)
+
+    def examples_of(queries: list[QueryPassages]) -> tuple[list[TextPair], dict[str, int]]:
+        return _examples(queries, plan, tokenizer)
+
+    return encoder_data(plan, rows, read_query_passages(rows), examples_of, tokenizer, _PairView())
 
 
-def _judged(judged: QueryPassages, drawing: NegativeSampler, pairs: PairSettings) -> list[tuple[str, float]]:
-    """The query's passages, each once."""
-    if not judged.positives:
+def _examples(
+    queries: list[QueryPassages], plan: Plan, tokenizer: Any
+) -> tuple[list[TextPair], dict[str, int]]:
+    assert plan.pairs is not None
+    sampler = NegativeSampler(queries, plan.seed)
+    pairs, lengths, cut = [], [], 0
+    for query in queries:
+        for text, label in _labelled_passages(query, sampler, plan.pairs):
+            short_query, query_length = shortened(tokenizer, query.query, plan.pairs.query)
+            passage, passage_length = shortened(tokenizer, text, plan.pairs.passage)
+            pairs.append(TextPair(short_query, passage, label, query.where))
+            lengths.append(min(query_length + passage_length + _FRAME, plan.cutoff))
+            cut += passage != text
+    positives = sum(pair.label == 1.0 for pair in pairs)
+    return pairs, split_report(
+        len(queries), lengths, positives=positives, negatives=len(pairs) - positives, cut=cut
+    )
+
+
+def _labelled_passages(
+    query: QueryPassages, sampler: NegativeSampler, pairs: PairSettings
+) -> list[tuple[str, float]]:
+    """The query's passages, each once, with 1.0 for those that answer it."""
+    if not query.positives:
         return []
-    wanted = pairs.negatives * len(judged.positives)
-    others = drawing.negatives(judged, judged.positives[0], wanted)
-    if wanted and not others:
+    wanted = pairs.negatives * len(query.positives)
+    negatives = sampler.negatives(query, query.positives[0], wanted)
+    if wanted and not negatives:
         raise InputError(
-            f"{judged.where}: there is no passage that does not answer the query, neither its own nor "
+            f"{query.where}: there is no passage that does not answer the query, neither its own nor "
             f"another query's in its split"
         )
-    return [*((text, 1.0) for text in judged.positives), *((text, 0.0) for text in others)]
+    return [*((text, 1.0) for text in query.positives), *((text, 0.0) for text in negatives)]
 
 
 def shortened(tokenizer: Any, text: str, most: int) -> tuple[str, int]:
     """The text's beginning of at most so many tokens, special ones not counted, and how many it has."""
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    if len(found) <= most:
-        return text, len(found)
-    return text[: found[most - 1][1]], most
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    if len(offsets) <= most:
+        return text, len(offsets)
+    return text[: offsets[most - 1][1]], most
 
 
-class _Shown:
+class _PairView:
     def shown(self, example: TextPair) -> tuple[str, str]:
         """Both texts."""
         return f"{example.query}\n{example.passage}", f"the pair's label is {example.label:g}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +15,16 @@ from limrank_plugins.backends.local.encoder_inputs import longest
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.classes import JointClasses, PassageClass
 from limrank_plugins.recipes import load_recipe
-from limrank_training.data.negatives import generator
+from limrank_plugins.seeding import seeded
 from limrank_training.data.query_passages import QueryPassages, read_query_passages
-from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
-from limrank_training.encoders.gliclass_module import gliclass_module
-from limrank_training.encoders.labelled import LabelledText, labelled_batch
+from limrank_training.encoders.encoder_data import encoder_data, split_report
+from limrank_training.encoders.gliclass_module import LabelledText, gliclass_module, labelled_batch
 from limrank_training.encoders.policy import PolicyCriterion
+from limrank_training.losses import plan_loss
 from limrank_training.losses.multi_label import focal_bce
-from limrank_training.plans import LabelSettings, Plan
+from limrank_training.plans import Plan
 from limrank_training.sft import TrainingResult, fine_tune
-from limrank_training.training_data import base_tokenizer
+from limrank_training.training_data import TrainingData, base_tokenizer
 from limrank_training.vocabulary import add_markers
 
 if TYPE_CHECKING:
@@ -31,10 +33,8 @@ if TYPE_CHECKING:
 POLICY = "policy"
 
 
-def prepare(
-    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> TrainingData:
-    """Texts with labels as the recipe asks about them: see `training_data.prepare` and `read_query_passages`.
+def prepare(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
+    """Texts with labels as the recipe asks about them: see `training_data.prepare`, `read_query_passages`.
 
     With `gliclass` each passage is a text and its query the only label; with `gliclass:mode=joint` the
     query is the text, and its passages, at most `classes.most`, are the labels, in an order drawn by the
@@ -47,47 +47,48 @@ def prepare(
     readout = load_recipe(plan.recipe).readout
     if not isinstance(readout, JointClasses | PassageClass):
         raise InputError(f"objective gliclass cannot train recipe {plan.recipe!r}, which asks something else")
+    is_joint = isinstance(readout, JointClasses)
     tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
-    new = add_markers(tokenizer, (LABEL, SEPARATOR))
-    layout = LabelInputs(tokenizer, prompt_first=True)
-    made: dict[bool, list[Any]] = {False: [], True: []}
-    report = {}
-    done = 0
-    for dev, queries in by_split(read_query_passages(rows), plan).items():
-        cut = 0
-        for judged in queries:
-            for text, labels, fits in _asked(judged, plan, isinstance(readout, JointClasses)):
-                row = layout.row(text, labels, plan.cutoff)
+    new_tokens = add_markers(tokenizer, (LABEL, SEPARATOR))
+    inputs = LabelInputs(tokenizer, prompt_first=True)
+    numbers = count()
+
+    def examples_of(queries: list[QueryPassages]) -> tuple[list[LabelledText], dict[str, int]]:
+        examples = []
+        for query in queries:
+            for text, labels, fits in _labelled_texts(query, plan, is_joint):
+                row = inputs.row(text, labels, plan.cutoff)
                 if isinstance(row, str):
-                    raise InputError(f"{judged.where}: {row}")
-                cut += row.cut > 0
-                made[dev].append(LabelledText(row, fits, text, labels, done, judged.where))
-                done += 1
-                if on_progress is not None and done % 1000 == 0:
-                    on_progress(done)
-        lengths = [len(one.row.ids) for one in made[dev]]
-        report["dev" if dev else "train"] = lengths_report(len(queries), lengths, cut=cut)
-    return whole(made, tokenizer, _Shown(), report, rows, new)
+                    raise InputError(f"{query.where}: {row}")
+                examples.append(LabelledText(row, fits, text, labels, next(numbers), query.where))
+        lengths = [len(example.row.ids) for example in examples]
+        return examples, split_report(
+            len(queries), lengths, cut=sum(example.row.cut > 0 for example in examples)
+        )
+
+    queries = read_query_passages(rows)
+    return encoder_data(plan, rows, queries, examples_of, tokenizer, _LabelView(), new_tokens)
 
 
-def _asked(
-    judged: QueryPassages, plan: Plan, joint: bool
+def _labelled_texts(
+    query: QueryPassages, plan: Plan, is_joint: bool
 ) -> list[tuple[str, tuple[str, ...], tuple[bool, ...]]]:
-    """Texts, labels and verdicts."""
+    """Texts, their labels, and whether each label fits."""
     assert plan.classes is not None
-    if not joint:
-        found = [(text, True) for text in judged.positives] + [(text, False) for text in judged.negatives]
-        return [(text, (judged.query,), (fits,)) for text, fits in found]
-    draw = generator(plan.seed, judged.query)
+    positives = [(text, True) for text in query.positives]
+    if not is_joint:
+        passages = positives + [(text, False) for text in query.negatives]
+        return [(text, (query.query,), (fits,)) for text, fits in passages]
+    draw = seeded(json.dumps([plan.seed, query.query]))
     most = plan.classes.most
-    kept = list(judged.positives[:most])
-    others = draw.sample(judged.negatives, min(len(judged.negatives), most - len(kept)))
-    shown = [(text, True) for text in kept] + [(text, False) for text in others]
+    kept = positives[:most]
+    others = draw.sample(query.negatives, min(len(query.negatives), most - len(kept)))
+    shown = kept + [(text, False) for text in others]
     draw.shuffle(shown)  # labels see each other: an order with those that fit in front would be learned
-    return [(judged.query, tuple(text for text, _ in shown), tuple(fits for _, fits in shown))]
+    return [(query.query, tuple(text for text, _ in shown), tuple(fits for _, fits in shown))]
 
 
-class _Shown:
+class _LabelView:
     def shown(self, example: LabelledText) -> tuple[str, str]:
         """The input as text."""
         right = [label for label, fits in zip(example.labels, example.fits, strict=True) if fits]
@@ -97,15 +98,15 @@ class _Shown:
 
 @dataclass(frozen=True, slots=True)
 class LabelCriterion:
-    """Focal cross-entropy over labels, of which each of a step weighs the same.
+    """A loss over labels, of which each of a step weighs the same.
 
     Attributes:
         model: the module that is trained, for its input.
-        classes: see there.
+        loss: of logits and labels, with `real`; a mean.
     """
 
     model: Any
-    classes: LabelSettings
+    loss: Callable[..., Tensor] = focal_bce
 
     def batch(self, examples: Sequence[LabelledText], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """Tokens side by side, verdicts as `labels`, and which of these are real."""
@@ -113,18 +114,12 @@ class LabelCriterion:
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
         """One for each label, shape (rows, most labels)."""
-        found: Tensor = model(batch)
-        return found
+        logits: Tensor = model(batch)
+        return logits
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The sum over labels."""
-        mean = focal_bce(
-            logits.float(),
-            batch["labels"],
-            gamma=self.classes.gamma,
-            alpha=self.classes.alpha,
-            real=batch["real"],
-        )
+        mean = self.loss(logits.float(), batch["labels"], real=batch["real"])
         return mean * batch["real"].sum()
 
     def count(self, batch: dict[str, Any]) -> int:
@@ -154,8 +149,8 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traini
     of the first.
     """
     assert plan.classes is not None
-    learning = LabelCriterion(model, plan.classes)
-    trained = fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
+    criterion = LabelCriterion(model, plan_loss(plan))
+    trained = fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, criterion=criterion, **how)
     policy = plan.classes.policy
     if policy is None:
         return trained
@@ -171,9 +166,15 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traini
             steps=rounds * policy.iterations,
         ),
     )
-    acting = PolicyCriterion(model, policy, plan.seed)
     after = fine_tune(
-        model, 0, data.examples, second, folder / POLICY, learning=acting, again=policy.iterations, **how
+        model,
+        0,
+        data.examples,
+        second,
+        folder / POLICY,
+        criterion=PolicyCriterion(model, policy, plan.seed),
+        repeats=policy.iterations,
+        **how,
     )
     later = [entry | {"step": entry["step"] + trained.steps} for entry in after.history if "step" in entry]
     return TrainingResult(model, [*trained.history, *later], trained.steps + after.steps)

@@ -1,21 +1,23 @@
-"""Training vectors of texts and pictures (MM-Embed, arXiv 2411.02571) with modality-aware hard negatives."""
+"""Training vectors of texts and images (MM-Embed, arXiv 2411.02571) with modality-aware hard negatives."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import InputError, require
-from limrank_training.data.hard_negatives import draw, mine
+from limrank_training.data.hard_negatives import HardNegatives, draw, mine
 from limrank_training.data.multimodal_rows import Content, MultimodalRow, read_multimodal_rows
-from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.encoder_data import encoder_data, split_report
 from limrank_training.encoders.vector_module import vector_module
+from limrank_training.losses import plan_loss
 from limrank_training.losses.contrastive import info_nce
 from limrank_training.plans import ContrastSettings, Plan
 from limrank_training.sft import TrainingResult, fine_tune
+from limrank_training.training_data import TrainingData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +43,7 @@ class MultimodalGroup:
     where: str
 
 
-def prepare(
-    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> TrainingData:
+def prepare(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
     """Each positive with a candidate of the wrong kind above it and one of the right kind far below.
 
     A query for which a sort has no candidate goes without; other queries' documents are negatives, too.
@@ -55,47 +55,42 @@ def prepare(
     assert contrast is not None
     if contrast.group != _GROUP:
         raise InputError(f"objective mm-embed has one negative of each sort: contrast.group is {_GROUP}")
-    made: dict[bool, list[Any]] = {False: [], True: []}
-    report = {}
-    done = 0
-    for dev, queries in by_split(list(read_multimodal_rows(rows)), plan).items():
-        mined = [0, 0]
+
+    def examples_of(queries: list[MultimodalRow]) -> tuple[list[MultimodalGroup], dict[str, int]]:
+        groups, wrong_kind, far = [], 0, 0
         for row in queries:
-            for example, found in _examples(row, contrast, plan.seed):
-                made[dev].append(example)
-                mined = [total + one for total, one in zip(mined, found, strict=True)]
-            done += 1
-            if on_progress is not None and done % 1000 == 0:
-                on_progress(done)
+            for group, has_wrong_kind, has_far in _groups(row, contrast, plan.seed):
+                groups.append(group)
+                wrong_kind += has_wrong_kind
+                far += has_far
         # Tokens are the processor's matter, which is not asked before training.
-        lengths = [0] * len(made[dev])
-        report["dev" if dev else "train"] = lengths_report(
-            len(queries), lengths, wrong_kind=mined[0], far=mined[1]
-        )
-    return whole(made, tokenizer, _Shown(), report, rows)
+        return groups, split_report(len(queries), [0] * len(groups), wrong_kind=wrong_kind, far=far)
+
+    return encoder_data(plan, rows, read_multimodal_rows(rows), examples_of, tokenizer, _ContentView())
 
 
-def _examples(
+def _groups(
     row: MultimodalRow, contrast: ContrastSettings, seed: int
-) -> list[tuple[MultimodalGroup, tuple[int, int]]]:
+) -> list[tuple[MultimodalGroup, bool, bool]]:
+    """Each positive's group, and whether it has a negative of the wrong kind and one far below."""
     known = frozenset(row.candidates[place] for place in row.positives)
-    kinds = [one.kind for one in row.candidates]
-    made = []
+    kinds = [candidate.kind for candidate in row.candidates]
+    groups = []
     for place in row.positives:
         # Mined for this positive: what stands above another one need not stand above it.
-        found = mine(kinds, row.wants, [place], near=contrast.near)
-        far = tuple(i for i in found.far if i not in row.positives)
-        wrong, below = draw(type(found)(found.wrong_kind, far), seed, f"{row.query}\n{place}")
-        chosen = [row.candidates[i] for i in (place, wrong, below) if i is not None]
-        counts = (int(wrong is not None), int(below is not None))
-        made.append((MultimodalGroup(row.asked, tuple(chosen), known, row.where), counts))
-    return made
+        mined = mine(kinds, row.wants, [place], near=contrast.near)
+        far = tuple(i for i in mined.far if i not in row.positives)
+        wrong, below = draw(HardNegatives(mined.wrong_kind, far), seed, f"{row.query}\n{place}")
+        documents = tuple(row.candidates[i] for i in (place, wrong, below) if i is not None)
+        group = MultimodalGroup(row.asked, documents, known, row.where)
+        groups.append((group, wrong is not None, below is not None))
+    return groups
 
 
-class _Shown:
+class _ContentView:
     def shown(self, example: MultimodalGroup) -> tuple[str, str]:
         """The query and its documents, one a line."""
-        lines = [_line(one) for one in (example.asked, *example.documents)]
+        lines = [_line(content) for content in (example.asked, *example.documents)]
         return "\n".join(lines), "the first document is learned to be nearest to the query"
 
 
@@ -109,17 +104,17 @@ class VectorCriterion:
 
     Attributes:
         model: the module that is trained, for its input.
-        contrast: see there.
+        loss: of cosines, with `group`; a mean over queries.
     """
 
     model: Any
-    contrast: ContrastSettings
+    loss: Callable[..., Tensor] = info_nce
 
     def batch(self, examples: Sequence[MultimodalGroup], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """What the model reads of all items, and where each document stands among all columns.
 
         Raises:
-            InputError: a picture cannot be read, or the model does not take such an item.
+            InputError: an image cannot be read, or the model does not take such an item.
         """
         torch = require("torch", "training", "training")
         columns = [_GROUP * i + j for i, one in enumerate(examples) for j in range(len(one.documents))]
@@ -141,15 +136,15 @@ class VectorCriterion:
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
         """Cosines, shape (queries, 3 · queries); -inf where a query has no such negative."""
         count = len(batch["labels"])
-        found = model(batch["features"], batch["owners"])
-        cosines = found[:count] @ found[count:].T
+        vectors = model(batch["features"], batch["owners"])
+        cosines = vectors[:count] @ vectors[count:].T
         spread = cosines.new_full((count, _GROUP * count), float("-inf"))
         return spread.index_copy(1, batch["columns"], cosines)
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The sum over queries; what also answers a query is no negative of it."""
         left = logits.float().masked_fill(batch["known"], float("-inf"))
-        return info_nce(left, group=_GROUP, temperature=self.contrast.temperature) * len(left)
+        return self.loss(left, group=_GROUP) * len(left)
 
     def count(self, batch: dict[str, Any]) -> int:
         """The queries."""
@@ -157,12 +152,11 @@ class VectorCriterion:
 
 
 def load(plan: Plan, tokenizer: Any) -> Any:
-    """The plan's base, a sentence-transformers model that takes pictures, in float32; see `vector_module`."""
+    """The plan's base, a sentence-transformers model that takes images, in float32; see `vector_module`."""
     return vector_module(plan.base)
 
 
 def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
-    assert plan.contrast is not None
-    learning = VectorCriterion(model, plan.contrast)
-    return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
+    criterion = VectorCriterion(model, plan_loss(plan))
+    return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, criterion=criterion, **how)

@@ -7,16 +7,16 @@ old ones; here a ratio is always of one action.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.errors import require
-from limrank_training.encoders.labelled import labelled_batch
+from limrank_training.encoders.gliclass_module import labelled_batch
 from limrank_training.losses.multi_label import action_log_probabilities, ppo_labels
 from limrank_training.plans import PolicySettings
+from limrank_training.torch_seeds import torch_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +115,7 @@ class PolicyCriterion:
                 continue
             real = batch["real"][i]
             own, visits = logits[i][real], self._drawn[number].visits if number in self._drawn else 0
-            numbers = torch.Generator().manual_seed(_key(self._seed, number, visits))
+            numbers = torch.Generator().manual_seed(torch_seed(self._seed, number, visits))
             chance = torch.rand((self._policy.draws, len(own)), generator=numbers).to(own.device)
             actions = (chance < torch.sigmoid(own)).to(own.dtype)
             rewards = f1(actions, batch["labels"][i][real])
@@ -159,7 +159,3 @@ def _calm(model: Any) -> Iterator[None]:
 def _wide(torch: Any, values: Any, width: int) -> Any:
     """Zeros behind the last label."""
     return torch.nn.functional.pad(values, (0, width - values.shape[-1]))
-
-
-def _key(*numbers: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode("ascii")).digest()[:7], "big")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.errors import InputError, require
 from limrank_training.data.negatives import NegativeSampler
 from limrank_training.data.query_passages import QueryPassages, read_query_passages
-from limrank_training.encoders.encoder_export import OnProgress, TrainingData, by_split, lengths_report, whole
+from limrank_training.encoders.encoder_data import encoder_data, split_report
 from limrank_training.encoders.tildev2_module import cartesian, tildev2_module
+from limrank_training.losses import plan_loss
 from limrank_training.losses.contrastive import info_nce
 from limrank_training.plans import ContrastSettings, Plan
 from limrank_training.sft import TrainingResult, fine_tune
-from limrank_training.training_data import base_tokenizer
+from limrank_training.training_data import TrainingData, base_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +46,7 @@ class ContrastGroup:
     where: str
 
 
-def prepare(
-    plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None, on_progress: OnProgress = None
-) -> TrainingData:
+def prepare(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:
     """Each positive of a query with negatives; see `training_data.prepare` and `read_query_passages`.
 
     Raises:
@@ -57,52 +56,49 @@ def prepare(
     assert contrast is not None
     tokenizer = base_tokenizer(plan.base) if tokenizer is None else tokenizer
     terms = Terms(tokenizer)
-    made: dict[bool, list[Any]] = {False: [], True: []}
-    report = {}
-    done = 0
-    for dev, queries in by_split(read_query_passages(rows), plan).items():
-        drawing = NegativeSampler(queries, plan.seed)
-        cut = 0
-        for judged in queries:
-            tokens = terms.tokens(judged.query)
+
+    def examples_of(queries: list[QueryPassages]) -> tuple[list[ContrastGroup], dict[str, int]]:
+        sampler = NegativeSampler(queries, plan.seed)
+        groups, cut = [], 0
+        for query in queries:
+            tokens = terms.tokens(query.query)
             cut += len(tokens) > contrast.query - 2
             counted = tuple(terms.counted(tokens[: contrast.query - 2]))
             if not counted:
-                raise InputError(f"{judged.where}: no token of the query counts, so nothing can match it")
-            made[dev] += _ranked(judged, counted, terms, drawing, contrast)
-            done += 1
-            if on_progress is not None and done % 1000 == 0:
-                on_progress(done)
+                raise InputError(f"{query.where}: no token of the query counts, so nothing can match it")
+            groups += _groups(query, counted, terms, sampler, contrast)
         lengths = [
-            sum(min(len(passage) + 2, contrast.passage) for passage in one.passages) for one in made[dev]
+            sum(min(len(passage) + 2, contrast.passage) for passage in group.passages) for group in groups
         ]
-        report["dev" if dev else "train"] = lengths_report(len(queries), lengths, cut_queries=cut)
-    return whole(made, tokenizer, _Layout(tokenizer), report, rows)
+        return groups, split_report(len(queries), lengths, cut_queries=cut)
+
+    queries = read_query_passages(rows)
+    return encoder_data(plan, rows, queries, examples_of, tokenizer, _TermView(tokenizer))
 
 
-def _ranked(
-    judged: QueryPassages,
+def _groups(
+    query: QueryPassages,
     counted: tuple[int, ...],
     terms: Terms,
-    drawing: NegativeSampler,
+    sampler: NegativeSampler,
     contrast: ContrastSettings,
 ) -> list[ContrastGroup]:
-    found = []
-    for positive in judged.positives:
-        others = drawing.negatives(judged, positive, contrast.group - 1)
-        if len(others) < contrast.group - 1:
+    groups = []
+    for positive in query.positives:
+        negatives = sampler.negatives(query, positive, contrast.group - 1)
+        if len(negatives) < contrast.group - 1:
             raise InputError(
-                f"{judged.where}: contrast.group={contrast.group} needs {contrast.group - 1} passages that "
-                f"answer others, but its split has {len(others)}: lower contrast.group"
+                f"{query.where}: contrast.group={contrast.group} needs {contrast.group - 1} passages that "
+                f"answer others, but its split has {len(negatives)}: lower contrast.group"
             )
-        texts = (positive, *others)
+        texts = (positive, *negatives)
         passages = tuple(tuple(terms.tokens(text)) for text in texts)
-        found.append(ContrastGroup(counted, passages, texts, frozenset(judged.positives), judged.where))
-    return found
+        groups.append(ContrastGroup(counted, passages, texts, frozenset(query.positives), query.where))
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _TermView:
     tokenizer: Any
 
     def shown(self, example: ContrastGroup) -> tuple[str, str]:
@@ -119,13 +115,15 @@ class TermCriterion:
 
     Attributes:
         model: whose layout is used.
-        contrast: see there.
+        group: passages of each query, its positive first.
         expansions: tokens to put behind a passage, by its text.
+        loss: of scores, with `group`; a mean over queries.
     """
 
     model: TILDEv2
-    contrast: ContrastSettings
+    group: int
     expansions: dict[str, list[int]]
+    loss: Callable[..., Tensor] = info_nce
 
     def batch(self, examples: Sequence[ContrastGroup], pad: int, *, packed: bool = False) -> dict[str, Any]:
         """Rows of tokens, queries filled up with -1, and which passages answer which queries."""
@@ -137,11 +135,10 @@ class TermCriterion:
         ]
         texts = [text for one in examples for text in one.texts]
         longest = max(len(one.query) for one in examples)
-        group = self.contrast.group
         return as_tensors(torch, rows, self.model.tokenizer, "cpu") | {
             "queries": torch.tensor([[*one.query, *[-1] * (longest - len(one.query))] for one in examples]),
             "known": torch.tensor([[text in one.known for text in texts] for one in examples]),
-            "labels": torch.arange(len(examples)) * group,
+            "labels": torch.arange(len(examples)) * self.group,
             "rows": [one.where for one in examples],
         }
 
@@ -157,7 +154,7 @@ class TermCriterion:
         own = torch.zeros_like(batch["known"])
         own[torch.arange(len(own), device=own.device), batch["labels"]] = True
         left = logits.masked_fill(batch["known"] & ~own, float("-inf"))
-        return info_nce(left, group=self.contrast.group, temperature=self.contrast.temperature) * len(left)
+        return self.loss(left, group=self.group) * len(left)
 
     def count(self, batch: dict[str, Any]) -> int:
         """The queries."""
@@ -184,7 +181,6 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traini
         texts = {text: tokens for one in (*data.examples, *data.dev)
                  for text, tokens in zip(one.texts, one.passages, strict=True)}  # fmt: skip
         adding = Expansion.load(plan.contrast.expansion, top=plan.contrast.top)
-        found = adding.expand(list(texts.values()), held)
-        expansions = dict(zip(texts, found, strict=True))
-    learning = TermCriterion(held, plan.contrast, expansions)
-    return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, learning=learning, **how)
+        expansions = dict(zip(texts, adding.expand(list(texts.values()), held), strict=True))
+    criterion = TermCriterion(held, plan.contrast.group, expansions, plan_loss(plan))
+    return fine_tune(model, 0, data.examples, plan, folder, dev=data.dev, criterion=criterion, **how)

@@ -1,4 +1,4 @@
-"""A sentence-transformers model for texts and pictures as a module that is trained."""
+"""A sentence-transformers model for texts and images as a module that is trained."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from limrank_training.data.multimodal_rows import Content
 def vector_module(base: str) -> Any:
     """A module whose vectors are those of `MultimodalEncoderBackend(base, fusion="mean")`, at length 1.
 
-    Where the model takes a text or a picture, but not both (CLIP), an item of both is the mean of their
+    Where the model takes a text or an image, but not both (CLIP), an item of both is the mean of their
     unit vectors. A marker in a text is broken by a space, as at inference.
 
     Raises:
         InputError: there is no such folder, and it is no hub name.
-        BackendError: it cannot be loaded, or takes no pictures.
+        BackendError: it cannot be loaded, or takes no images.
     """
     torch = require("torch", "training", "training")
-    library = require("sentence_transformers", "training", "vectors of texts and pictures")
+    library = require("sentence_transformers", "training", "vectors of texts and images")
     with loading(base) as source:
         model = library.SentenceTransformer(source, device="cpu", model_kwargs={"dtype": torch.float32})
     kinds = {kind if isinstance(kind, str) else tuple(kind) for kind in getattr(model, "modalities", ())}
@@ -48,7 +48,7 @@ def vector_module(base: str) -> Any:
             """What the model reads, by kind of input, and for each the items that its rows belong to.
 
             Raises:
-                InputError: a picture cannot be read, or several are in an item of a model that takes one.
+                InputError: an image cannot be read, or several are in an item of a model that takes one.
             """
             parts: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = {}
             for number, item in enumerate(items):
@@ -81,9 +81,9 @@ def _parts(item: Content, together: bool, pattern: Any) -> list[dict[str, Any]]:
     text = (
         break_markers(Prompt((Segment(item.text, trusted=False),)), pattern)[0] if item.text.strip() else ""
     )
-    pictures = [decode(Image.open(file)) for file in item.files]
-    if together and len(pictures) > 1:
-        raise InputError(f"{item.files[1].name}: an item of several pictures cannot be trained on")
-    if together and text and pictures:
-        return [{"image": pictures[0], "text": text}]
-    return [*({"text": text} for _ in range(bool(text))), *({"image": one} for one in pictures)]
+    images = [decode(Image.open(file)) for file in item.files]
+    if together and len(images) > 1:
+        raise InputError(f"{item.files[1].name}: an item of several images cannot be trained on")
+    if together and text and images:
+        return [{"image": images[0], "text": text}]
+    return [*({"text": text} for _ in range(bool(text))), *({"image": one} for one in images)]

@@ -1,4 +1,69 @@
-"""Training objectives as pure functions of scores: one family per file, in float32 or what they are given.
+"""The losses a plan can name, as pure functions of scores in float32 or what they are given.
 
-Targets are ranks or labels, never scores: ties in a teacher's scores would vanish or turn into NaN.
+To add one, write its function in this folder and give it a row in `LOSSES`; `loss: NAME` in a plan then
+trains with it. It is called, and answers, as its objectives need it:
+
+| objectives | called with | returns |
+|---|---|---|
+| sft, graded, setwise-sft, listwise-sft | logits, labels | the sum over the learned tokens |
+| ragvl | logits, labels, weights or None | the weighted mean over the learned tokens |
+| first | scores and ranks of one list | a scalar |
+| tildev2, mm-embed | scores; `group` | the mean over queries |
+| gliclass | logits, labels; `real` | the mean over labels |
+
+Targets are ranks or labels, never scores: ties in a teacher's scores would vanish or turn into NaN. The
+objectives `grpo` and `cross-encoder` take the losses of their libraries.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from limrank_training.losses.contrastive import info_nce
+from limrank_training.losses.multi_label import focal_bce
+from limrank_training.losses.next_token import token_loss, token_sum
+from limrank_training.losses.ranking import listnet, ranknet
+from limrank_training.objectives import OBJECTIVES, Objective
+
+if TYPE_CHECKING:
+    from limrank_training.plans import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss that a plan can name.
+
+    Attributes:
+        function: see the table above.
+        objectives: those that take it; the first loss that takes an objective is its default.
+        options: settings of the objective's own table that the function gets under the same names.
+    """
+
+    function: Callable[..., Any]
+    objectives: tuple[Objective, ...]
+    options: tuple[str, ...] = ()
+
+
+LOSSES: dict[str, Loss] = {
+    "likelihood": Loss(token_sum, ("sft", "graded", "setwise-sft", "listwise-sft")),
+    "weighted-likelihood": Loss(token_loss, ("ragvl",)),
+    "ranknet": Loss(ranknet, ("first",), ("weighted",)),
+    "listnet": Loss(listnet, ("first",)),
+    "info-nce": Loss(info_nce, ("tildev2", "mm-embed"), ("temperature",)),
+    "focal": Loss(focal_bce, ("gliclass",), ("gamma", "alpha")),
+}
+
+
+def losses_of(objective: Objective) -> list[str]:
+    """The names of the losses that an objective takes, its default first."""
+    return [name for name, loss in LOSSES.items() if objective in loss.objectives]
+
+
+def plan_loss(plan: Plan) -> Callable[..., Any]:
+    """The function of the plan's loss, its options set as the plan sets them."""
+    loss = LOSSES[plan.loss or losses_of(plan.objective)[0]]
+    settings = getattr(plan, OBJECTIVES[plan.objective].settings, None)
+    return partial(loss.function, **{name: getattr(settings, name) for name in loss.options})

@@ -1,4 +1,4 @@
-"""The forward process of DDPM (arXiv 2006.11239), which RagVL noises pictures with."""
+"""The forward process of DDPM (arXiv 2006.11239), which RagVL noises images with."""
 
 from __future__ import annotations
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from limrank_plugins.errors import InputError, require
 from limrank_training.losses.next_token import token_loss
-from limrank_training.losses.ranking import listnet, ranknet
+from limrank_training.losses.ranking import ranknet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,7 @@ def first_loss(
     ranks: Sequence[Sequence[int]],
     *,
     weight: float = 10.0,
-    loss: Literal["ranknet", "listnet"] = "ranknet",
-    weighted: bool = True,
+    rank_loss: Callable[[Tensor, Tensor], Tensor] = ranknet,
 ) -> Tensor:
     """L_LM + weight · L_rank of every list, both from one forward pass.
 
@@ -36,8 +35,7 @@ def first_loss(
         tokens: for each list, the token of each passage's label.
         ranks: for each list, each passage's rank from 1; equal ones are ties.
         weight: of L_rank.
-        loss: which L_rank.
-        weighted: RankNet's pairs by 1 / (sum of ranks).
+        rank_loss: L_rank, of a list's scores and ranks.
 
     Returns:
         Shape (lists,), in float32 for half precision.
@@ -52,10 +50,11 @@ def first_loss(
         )
     costs = []
     for number, place in enumerate(places):
-        at = logits[number, place]
-        scores = (at if at.dtype == torch.float64 else at.float())[list(tokens[number])]
+        at_place = logits[number, place]
+        precise = at_place if at_place.dtype == torch.float64 else at_place.float()
+        scores = precise[list(tokens[number])]
         wanted = torch.tensor(list(ranks[number]), device=scores.device)
-        ranked = ranknet(scores, wanted, weighted=weighted) if loss == "ranknet" else listnet(scores, wanted)
-        one = slice(number, number + 1)
-        costs.append(token_loss(logits[one], labels[one].to(logits.device)) + weight * ranked)
+        own = slice(number, number + 1)
+        likelihood = token_loss(logits[own], labels[own].to(logits.device))
+        costs.append(likelihood + weight * rank_loss(scores, wanted))
     return torch.stack(costs)

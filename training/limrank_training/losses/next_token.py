@@ -1,4 +1,4 @@
-"""Losses over the tokens of an answer: plain, and weighted by what a noised picture takes away (RagVL)."""
+"""Losses over the tokens of an answer: plain, and weighted by what a noised image takes away (RagVL)."""
 
 from __future__ import annotations
 
@@ -41,17 +41,37 @@ def token_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) ->
     return (costs * learned).sum() / learned.sum().clamp(min=torch.finfo(costs.dtype).tiny)
 
 
+def token_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of next tokens, the sum over those that are learned.
+
+    Args:
+        logits: shape (rows, length, vocabulary); position t predicts token t + 1.
+        labels: shape (rows, length), `IGNORED` where nothing is learned.
+
+    Returns:
+        A scalar in float32.
+    """
+    torch = require("torch", "training", "a training loss")
+    # Half precision is not enough for a sum over a vocabulary.
+    precise = logits[:, :-1].float()
+    wanted = labels[:, 1:].to(logits.device)
+    costs: Tensor = torch.nn.functional.cross_entropy(
+        precise.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="sum"
+    )
+    return costs
+
+
 def noise_weights(
     logits: Tensor, noised: Tensor, labels: Tensor, *, least: float = 1.0, most: float = 5.0
 ) -> Tensor:
-    """How much each label depends on the picture: its own logit, less that with a noised picture.
+    """How much each label depends on the image: its own logit, less that with a noised image.
 
     RagVL (arXiv 2407.21439) means the label's logit; the released code takes that of token 0 for every
     position.
 
     Args:
-        logits: shape (rows, length, vocabulary), with the picture.
-        noised: the same shape, with the noised picture; no gradient goes through either.
+        logits: shape (rows, length, vocabulary), with the image.
+        noised: the same shape, with the noised image; no gradient goes through either.
         labels: shape (rows, length), `IGNORED` where nothing is learned.
         least: weights are clamped to at least this.
         most: and to at most this.

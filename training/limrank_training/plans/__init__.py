@@ -11,40 +11,28 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, require
-from limrank_training.plans.encoders import (
+from limrank_training.losses import losses_of
+from limrank_training.objectives import OBJECTIVES, Objective
+from limrank_training.plans.objective_settings import (
     ContrastSettings,
+    FirstSettings,
+    GrpoSettings,
     LabelSettings,
     NoiseSettings,
     PairSettings,
     PolicySettings,
 )
-from limrank_training.plans.tables import (
-    FirstSettings,
-    GrpoSettings,
+from limrank_training.plans.shared_settings import (
     ListSettings,
     LoraSettings,
     OptimiserSettings,
     WatchSettings,
-    positive,
 )
 
-Objective = Literal[
-    "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo",
-    "tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl",
-]  # fmt: skip
-"""What is optimised; see `limrank_training.objectives`."""
-
-ENCODERS: tuple[Objective, ...] = ("tildev2", "gliclass", "cross-encoder", "mm-embed")
-"""Those that train an encoder: without adapters, in weights of 32 bits; `precision` is that of products."""
-
-_TABLES: dict[str, tuple[Objective, ...]] = {
-    "joint": ("first",),
-    "grpo": ("grpo",),
-    "contrast": ("tildev2", "mm-embed"),
-    "classes": ("gliclass",),
-    "pairs": ("cross-encoder",),
-}
+_RENAMED = {"joint.loss": "loss", "watch.thought": "watch.max_reasoning_tokens"}
+"""Settings that plans of before have under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,8 @@ class Plan:
             `"listwise-sft"` that of an order; `"first"` that of an order, with the scores of the labels;
             `"grpo"` the reward of what the model writes itself; `"tildev2"` what tokens weigh;
             `"gliclass"` which labels fit a text; `"cross-encoder"` whether a pair fits; `"mm-embed"`
-            vectors of texts and pictures; `"ragvl"` the yes or no to a picture.
+            vectors of texts and images; `"ragvl"` the yes or no to an image. See `objectives`.
+        loss: what is minimised, one of `losses.LOSSES`; None: the first one that the objective takes.
         recipe: whose prompt and labels are used, with its options; the run's card names it.
         base: the model that is trained.
         reasoning: whether traces are learned; without them the verdict follows the prompt at once.
@@ -86,7 +75,7 @@ class Plan:
         contrast: of `"tildev2"` and `"mm-embed"`.
         classes: of `"gliclass"`.
         pairs: of `"cross-encoder"`.
-        noise: with `"ragvl"`, weights its tokens by what a noised picture takes away; None: all the same.
+        noise: with `"ragvl"`, weights its tokens by what a noised image takes away; None: all the same.
         watch: rank kept-out queries at every checkpoint; None: only their loss is measured.
     """
 
@@ -94,6 +83,7 @@ class Plan:
     about: str = ""
     disagrees: tuple[str, ...] = ()
     objective: Objective = "sft"
+    loss: str | None = None
     recipe: str = "limrank"
     base: str = "Qwen/Qwen2.5-7B"
     reasoning: bool = True
@@ -121,48 +111,58 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev < 1:
-            raise InputError(f"dev must be in [0, 1), but is {self.dev!r}")
-        positive("cutoff", self.cutoff)
-        positive("checkpoints", self.checkpoints)
-        if not self.reasoning and (self.share != 1 or self.learned == "verdict"):
-            raise InputError("share and learned=verdict need reasoning: true, as there is no trace otherwise")
+            raise InputError(f"dev must be >= 0 and < 1, but got {self.dev!r}")
+        whole_number("cutoff", self.cutoff, least=1)
+        whole_number("checkpoints", self.checkpoints, least=1)
         if not 0 < self.share <= 1:
-            raise InputError(f"share must be in (0, 1], but is {self.share!r}")
-        if self.objective != "sft" and (self.share != 1 or self.learned == "verdict"):
+            raise InputError(f"share must be > 0 and <= 1, but got {self.share!r}")
+        uses_part = self.share != 1 or self.learned == "verdict"
+        if uses_part and not self.reasoning:
+            raise InputError("share and learned=verdict need reasoning: true, as there is no trace otherwise")
+        if uses_part and self.objective != "sft":
             raise InputError(f"share and learned belong to objective sft, but it is {self.objective}")
-        if self.packed and self.objective in ("first", "grpo", "ragvl", *ENCODERS):
-            raise InputError(f"packed rows cannot be used with objective {self.objective}")
-        for name, objectives in _TABLES.items():
-            if (getattr(self, name) is not None) != (self.objective in objectives):
-                owners = " and ".join(objectives)
-                raise InputError(f"a table {name} belongs to objective {owners}, and the objective needs it")
-        if self.watch is not None and (
-            not self.dev or self.objective in ("graded", "grpo", "ragvl", *ENCODERS)
-        ):
-            raise InputError(
-                "a table watch needs dev > 0, and an objective that makes a ranking of a file's rows: sft, "
-                "setwise-sft, listwise-sft or first"
-            )
-        if self.noise is not None and self.objective != "ragvl":
-            raise InputError("a table noise belongs to objective ragvl")
-        if self.objective in ENCODERS and (self.lora is not None or self.recompute):
-            raise InputError(f"objective {self.objective} trains all weights: lora: null, recompute: false")
-        if self.lists.shuffle and self.reasoning and self.objective in ("setwise-sft", "listwise-sft"):
-            raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
+        self._check_objective()
         self._check_batch()
+
+    def _check_objective(self) -> None:
+        """What belongs to one objective must not stand beside another, and what it needs must be there."""
+        objective, name = OBJECTIVES[self.objective], self.objective
+        if self.packed and not objective.can_pack:
+            raise InputError(f"packed rows cannot be used with objective {name}: set packed: false")
+        losses = losses_of(name)
+        if self.loss is not None and self.loss not in losses:
+            known = f"one of {', '.join(losses)}" if losses else "left out"
+            raise InputError(f"loss must be {known} with objective {name}, but got {self.loss!r}")
+        for table in dict.fromkeys(spec.settings for spec in OBJECTIVES.values() if spec.settings):
+            if (getattr(self, table) is not None) != (table == objective.settings):
+                owners = [other for other, spec in OBJECTIVES.items() if spec.settings == table]
+                raise InputError(
+                    f"a table {table} belongs to objective {' and '.join(owners)}, and the objective needs it"
+                )
+        if self.noise is not None and objective.optional_settings != "noise":
+            raise InputError("a table noise belongs to objective ragvl")
+        if self.watch is not None and not (self.dev and objective.can_watch):
+            watched = [other for other, spec in OBJECTIVES.items() if spec.can_watch]
+            raise InputError(
+                f"a table watch needs dev > 0, and an objective that makes a ranking of a file's rows: "
+                f"{', '.join(watched)}"
+            )
+        if objective.is_encoder and (self.lora is not None or self.recompute):
+            raise InputError(f"objective {name} trains all weights: lora: null, recompute: false")
+        if self.lists.shuffle and self.reasoning and name in ("setwise-sft", "listwise-sft"):
+            raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
 
     def _check_batch(self) -> None:
         """What is computed at a time must divide what makes a step."""
-        o = self.optimiser
+        batch, part = self.optimiser.batch, self.optimiser.part
         if self.grpo is not None:
-            answers = o.batch * self.grpo.generations
-            if answers % o.part:
+            if batch * self.grpo.generations % part:
                 raise InputError(
-                    f"optimiser.batch={o.batch} times grpo.generations={self.grpo.generations} must be a "
-                    f"multiple of optimiser.part={o.part}"
+                    f"optimiser.batch={batch} times grpo.generations={self.grpo.generations} must be a "
+                    f"multiple of optimiser.part={part}"
                 )
-        elif o.batch % o.part:
-            raise InputError(f"optimiser.batch={o.batch} must be a multiple of optimiser.part={o.part}")
+        elif batch % part:
+            raise InputError(f"optimiser.batch={batch} must be a multiple of optimiser.part={part}")
 
     def as_json(self) -> dict[str, Any]:
         """The resolved settings."""
@@ -203,15 +203,19 @@ def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
     else:
         raise InputError(f"there is no plan {name!r}; there are: {', '.join(plan_names())}")
     try:
-        given = yaml.safe_load(text)
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"plan {name!r} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(given, dict):
+    if not isinstance(values, dict):
         raise InputError(f"plan {name!r} must be a table of settings")
-    given.setdefault("name", called)
+    values.setdefault("name", called)
     for key, value in (changes or {}).items():
-        _put(given, key, value)
-    plan: Plan = _made(Plan, given, "")
+        _put(values, key, value)
+    for old, new in _RENAMED.items():
+        table, _, setting = old.partition(".")
+        if isinstance(inner := values.get(table), dict) and setting in inner:
+            _put(values, new, inner.pop(setting))
+    plan: Plan = _made(Plan, values, "")
     return plan
 
 
@@ -281,7 +285,6 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 
 __all__ = [
-    "ENCODERS",
     "ContrastSettings",
     "FirstSettings",
     "GrpoSettings",

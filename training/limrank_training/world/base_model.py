@@ -14,7 +14,7 @@ from limrank_plugins.prompts import load_template
 from limrank_plugins.recipes import load_recipe
 from limrank_training.data.passage_layout import Example
 from limrank_training.plans import Plan
-from limrank_training.plans.tables import OptimiserSettings
+from limrank_training.plans.shared_settings import OptimiserSettings
 from limrank_training.sft import fine_tune
 from limrank_training.world.language import MARKS, World, names
 from limrank_training.world.texts import comparing, reading, rows

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from limrank_plugins import Reranker
 from limrank_plugins.recipes import Recipe, rankgpt, setwise
-from limrank_training.plans import Objective, Plan
-from limrank_training.plans.tables import LoraSettings, OptimiserSettings
+from limrank_training.objectives import Objective
+from limrank_training.plans import Plan
+from limrank_training.plans.shared_settings import LoraSettings, OptimiserSettings
 from limrank_training.training_data import prepare
 from limrank_training.training_run import FINAL, train
 from limrank_training.world.base_model import DecoderShape
