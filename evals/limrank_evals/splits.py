@@ -43,12 +43,9 @@ class Split:
         measures: what is measured, the one that the benchmark is known by first.
         searched: the queries a first stage searches with, where they are others, in the same order.
         queries: what an identity calls the queries that are searched with.
-        candidates: for every query the documents to be ranked, where the benchmark gives them.
-        ordered: the candidates are a ranking, best first; else they are what is searched.
-        lists: what an identity calls the candidates.
+        lists: what an identity calls the benchmark's lists of candidates.
         first_stage: used where no other is named: `given`, or a retriever.
         depth: how many candidates are reranked, unless told otherwise.
-        changed: p-MRR's documents by query, where the benchmark names them.
         own: measures that ir_measures does not have, by name.
         averages: the ways to average, the main one first.
         instruction: the benchmark's own for this split, see `limrank_plugins.prompts`; "" for none.
@@ -60,12 +57,9 @@ class Split:
     measures: tuple[str, ...]
     searched: tuple[Query, ...] = ()
     queries: str = "original"
-    candidates: Mapping[str, list[str]] = field(default_factory=dict)
-    ordered: bool = True
     lists: str = "given with the benchmark"
     first_stage: str = "bm25s"
     depth: int = DEPTH
-    changed: Mapping[str, list[str]] | None = None
     own: Mapping[str, OwnMeasure] = field(default_factory=dict)
     averages: tuple[Average, ...] = (Average(),)
     instruction: str = ""

@@ -221,7 +221,13 @@ def _plain(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
 
 def _content(part: Split) -> Iterator[Any]:
     benchmark = part.benchmark
-    yield [benchmark.name, part.queries, sorted(part.candidates.items()), part.instruction, part.changed]
+    yield [
+        benchmark.name,
+        part.queries,
+        sorted(benchmark.candidates.items()),
+        part.instruction,
+        benchmark.changed,
+    ]
     for query in (*benchmark.queries, *part.searched):
         yield [query.id, query.text, query.instruction, *_pictures(query)]
     for document in benchmark.documents:

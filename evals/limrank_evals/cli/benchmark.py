@@ -258,5 +258,5 @@ def _settings(task: Task, asked: Asked, own: dict[str, Any]) -> dict[str, Any]:
 
 def _judged(part: Split) -> str:
     excluded = {query: sorted(found) for query, found in part.benchmark.excluded.items()}
-    text = json.dumps([part.benchmark.qrels, excluded, part.changed], sort_keys=True)
+    text = json.dumps([part.benchmark.qrels, excluded, part.benchmark.changed], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

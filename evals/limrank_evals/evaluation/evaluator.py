@@ -110,7 +110,7 @@ def evaluate(
             excluded=benchmark.excluded,
             ties=ties,
             depth=depth,
-            changed=part.changed,
+            changed=benchmark.changed,
             own=part.own,
             **sampling,
         )

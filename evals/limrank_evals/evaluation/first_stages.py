@@ -68,12 +68,14 @@ def open_first_stage(
 
 
 def _given(part: Split) -> FirstStage:
-    if not part.candidates:
-        raise InputError(
-            f"{part.benchmark.name} comes without candidates: name a first stage that finds them"
-        )
-    lists = {query: found if part.ordered else _shuffled(found) for query, found in part.candidates.items()}
-    name = part.lists if part.ordered else f"{part.lists}, in no order"
+    benchmark = part.benchmark
+    if not benchmark.candidates:
+        raise InputError(f"{benchmark.name} comes without candidates: name a first stage that finds them")
+    lists = {
+        query: candidates if benchmark.are_ranked else _shuffled(candidates)
+        for query, candidates in benchmark.candidates.items()
+    }
+    name = part.lists if benchmark.are_ranked else f"{part.lists}, in no order"
     digest = _digest([name, json.dumps(lists), *_content(part)])
     rows = {query: _in_order(found) for query, found in lists.items()}
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
@@ -88,7 +90,7 @@ def _read(part: Split, spec: str, ties: TieRule) -> FirstStage:
 def _searching(part: Split, spec: str, store: Store | None) -> FirstStage:
     built = retriever_spec(spec)
     corpus, asked = part.benchmark.documents, part.searched or part.benchmark.queries
-    spaces = part.candidates
+    spaces = part.benchmark.candidates
     name = f"{built.name}, within the given lists" if spaces else built.name
     digest = _digest([built.digest, json.dumps(dict(spaces)), *_content(part)])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from limrank_evals.loaders.beir import BEIR_SETS, load_beir, load_folder
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.loaders.bright import BRIGHT_TASKS, load_bright
-from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.followir import FOLLOWIR_TASKS, load_followir
 from limrank_evals.loaders.litsearch import load_litsearch
 from limrank_evals.loaders.mbeir import MBEIR_TASKS, load_mbeir
@@ -26,7 +25,6 @@ __all__ = [
     "TREC_DL",
     "WEBQA_SPLITS",
     "Benchmark",
-    "Listed",
     "MultipleChoice",
     "layout_recall",
     "load_beir",

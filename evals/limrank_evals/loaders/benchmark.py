@@ -1,4 +1,4 @@
-"""What every loader gives: queries, documents, judgements, exclusions, and what is known about them."""
+"""What every loader gives: a split's queries, documents, judgements, exclusions and lists of candidates."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from limrank_plugins.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One task of a benchmark.
+    """One split of a benchmark.
 
     Attributes:
         name: of the benchmark.
-        split: of the task.
+        split: its name.
         queries: to be answered.
         documents: to be searched.
         qrels: judgements by query and document.
@@ -24,7 +24,19 @@ class Benchmark:
         groups: names for some of the queries, to be averaged apart (`specific`, `broad`).
         licence: as its source names it.
         variant: which judgements, part of a result's identity.
-        warnings: what was found and did not stop the loading, a sentence each.
+        candidates: for every query the ids of the documents to rank; empty where none were given, and all
+            documents are to be searched.
+        are_ranked: the lists of candidates are a first stage's rankings, best first. Otherwise they are only
+            what may be found: search in them, and take nothing from their order.
+        areas: by query and document, the share of what answers the question that the document holds
+            (MMDocIR's layouts); empty for all other benchmarks.
+        changed: the documents p-MRR looks at, by query without its ending (FollowIR); None where the
+            benchmark does not name them.
+        warnings: what did not stop the loading and must be known, a sentence each.
+
+    Raises:
+        InputError: no queries or documents, an id twice, no judged query, or a list of candidates of a query
+            or with a document that is not there.
     """
 
     name: str
@@ -36,6 +48,10 @@ class Benchmark:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     licence: str = ""
     variant: str = ""
+    candidates: Mapping[str, list[str]] = field(default_factory=dict)
+    are_ranked: bool = True
+    areas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    changed: Mapping[str, list[str]] | None = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,37 +62,51 @@ class Benchmark:
         check_unique([document.id or "" for document in self.documents], f"document id of {place}")
         if not any(query.id in self.qrels for query in self.queries):
             raise InputError(f"none of the queries of {place} is judged: the ids do not belong together")
+        if self.candidates:
+            self._check_candidates(place)
+
+    def _check_candidates(self, place: str) -> None:
+        query_ids, document_ids = {q.id for q in self.queries}, {d.id for d in self.documents}
+        if unknown := sorted(set(self.candidates) - query_ids):
+            raise InputError(f"{place}: {unknown[0]!r} has a list of candidates, but is no query")
+        for query, candidates in self.candidates.items():
+            missing = [document for document in candidates if document not in document_ids]
+            if missing:
+                raise InputError(
+                    f"{place}: {len(missing)} documents listed for query {query!r} are not in the corpus, "
+                    f"for example {missing[0]!r}: lists and corpus do not belong together"
+                )
 
     def checked(self) -> tuple[str, ...]:
         """All warnings, with those about judgements that fit nothing: they stay in every denominator."""
-        known, asked = {document.id for document in self.documents}, {query.id for query in self.queries}
-        judged = [(q, d) for q, grades in self.qrels.items() for d, grade in grades.items() if grade > 0]
-        missing = [d for _, d in judged if d not in known]
-        told = list(self.warnings)
+        document_ids, query_ids = {d.id for d in self.documents}, {query.id for query in self.queries}
+        relevant = [d for grades in self.qrels.values() for d, grade in grades.items() if grade > 0]
+        missing = [document for document in relevant if document not in document_ids]
+        warnings = list(self.warnings)
         if missing:
-            told.append(
+            warnings.append(
                 f"{len(missing)} relevant documents are not in the corpus, for example {missing[0]!r}"
             )
-        strangers = sorted(set(self.qrels) - asked)
-        if strangers:
-            told.append(f"{len(strangers)} judged queries are not among the queries, e.g. {strangers[0]!r}")
-        unjudged = sorted(asked - set(self.qrels))
+        unknown = sorted(set(self.qrels) - query_ids)
+        if unknown:
+            warnings.append(f"{len(unknown)} judged queries are not among the queries, e.g. {unknown[0]!r}")
+        unjudged = sorted(query_ids - set(self.qrels))
         if unjudged:
-            told.append(f"{len(unjudged)} queries have no judgements, for example {unjudged[0]!r}")
-        return tuple(told)
+            warnings.append(f"{len(unjudged)} queries have no judgements, for example {unjudged[0]!r}")
+        return tuple(warnings)
 
 
-def check_count(what: str, found: int, published: int, *, strict: bool) -> list[str]:
+def check_count(what: str, count: int, published: int, *, strict: bool) -> list[str]:
     """Nothing, or a warning that a count is not the published one.
 
     Raises:
         InputError: it is not, and `strict`.
     """
-    if found == published:
+    if count == published:
         return []
-    told = f"{what}: {found:,}, but {published:,} were published"
+    difference = f"{what}: {count:,}, but {published:,} were published"
     if strict:
         raise InputError(
-            f"{told}; get the whole set, or say strict=False (--not-strict) to measure another one"
+            f"{difference}; get the whole set, or say strict=False (--not-strict) to measure another one"
         )
-    return [told]
+    return [difference]

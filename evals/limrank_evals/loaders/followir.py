@@ -9,7 +9,6 @@ The hub's `mteb/<task>InstructionRetrieval` has the configurations `corpus` and 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
@@ -21,34 +20,19 @@ from limrank_plugins.errors import InputError
 FOLLOWIR_TASKS = {"Core17": (40, 19_899), "News21": (64, 30_921), "Robust04": (104, 47_492)}
 
 
-@dataclass(frozen=True, slots=True)
-class FollowIR:
-    """A task with what else it has.
-
-    Attributes:
-        benchmark: queries with their instructions, documents, judgements.
-        candidates: for every query the documents to rerank, in the order given.
-        changed: for every query, without its ending, the documents p-MRR looks at.
-    """
-
-    benchmark: Benchmark
-    candidates: dict[str, list[str]]
-    changed: dict[str, list[str]]
-
-
 def load_followir(
     task: str, source: str | os.PathLike[str] | None = None, *, strict: bool = True
-) -> FollowIR:
-    """Load one task; arguments and errors as for `load_bright`."""
+) -> Benchmark:
+    """Load one task, with its candidates; arguments and errors as for `load_bright`."""
     if task not in FOLLOWIR_TASKS:
         raise InputError(f"FollowIR has no task {task!r}; it has {', '.join(FOLLOWIR_TASKS)}")
     source, where = source or f"mteb/{task}InstructionRetrieval", f"FollowIR {task}"
-    told = {
+    instructions = {
         field(row, "query-id", where): field(row, "instruction", where)
         for row in dataset_rows(source, "instruction", "test")
     }
     queries = tuple(
-        Query(field(row, "text", where), name, told.get(name, ""))
+        Query(field(row, "text", where), name, instructions.get(name, ""))
         for row in dataset_rows(source, "queries", "test")
         for name in [str(field(row, "_id" if "_id" in row else "id", where))]
     )
@@ -71,14 +55,22 @@ def load_followir(
     counts = FOLLOWIR_TASKS[task]
     warnings = check_count(f"{where}, queries", len(queries), counts[0], strict=strict)
     warnings += check_count(f"{where}, documents", len(documents), counts[1], strict=strict)
-    benchmark = Benchmark(
-        "FollowIR", task, queries, documents, qrels, licence="MIT", variant="mteb", warnings=tuple(warnings)
-    )
-    lists = [
+    candidates, changed = (
         {
-            field(r, "query-id", where): field(r, "corpus-ids", where, list)
-            for r in dataset_rows(source, config, split)
+            field(row, "query-id", where): field(row, "corpus-ids", where, list)
+            for row in dataset_rows(source, config, split)
         }
         for config, split in (("top_ranked", "test"), ("qrel_diff", "qrel_diff"))
-    ]
-    return FollowIR(benchmark, *lists)
+    )
+    return Benchmark(
+        "FollowIR",
+        task,
+        queries,
+        documents,
+        qrels,
+        licence="MIT",
+        variant="mteb",
+        candidates=candidates,
+        changed=changed,
+        warnings=tuple(warnings),
+    )

@@ -22,7 +22,7 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels, add_judgement
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.candidate_lists import Listed, listed_or_judged, run_lists
+from limrank_evals.loaders.candidate_lists import listed_or_judged, run_lists
 from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
@@ -81,7 +81,7 @@ def load_mbeir(
     instruction: int | None = 0,
     images: bool = True,
     strict: bool = True,
-) -> Listed:
+) -> Benchmark:
     """Load one task.
 
     Args:
@@ -141,7 +141,7 @@ def load_mbeir(
         if needed is None:
             published = known.candidates if pool == "local" else UNION
             warnings += check_count(f"{where}, candidates", len(documents), published, strict=strict)
-    benchmark = Benchmark(
+    return Benchmark(
         "M-BEIR",
         task if split == "test" else f"{task} {split}",
         queries,
@@ -149,9 +149,9 @@ def load_mbeir(
         qrels,
         licence=LICENCE,
         variant=f"{pool} pool, {'no instruction' if instruction is None else f'instruction {instruction}'}",
+        candidates=candidates,
         warnings=tuple(warnings),
     )
-    return Listed(benchmark, candidates)
 
 
 def _qrels(file: Path) -> Qrels:

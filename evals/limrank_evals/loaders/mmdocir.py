@@ -7,7 +7,7 @@ and texts a row). Only the question's own document is searched. Format, counts a
 of github.com/MMDocRAG/MMDocIR, whose annotations have 1,658 questions (its front page says 1,685).
 
 Pages are relevant by number. Layouts are not: the published recall of layouts is the share of the labelled
-area that the first k cover (metric_eval.py there), which `Listed.areas` and `layout_recall` give. For
+area that the first k cover (metric_eval.py there), which `Benchmark.areas` and `layout_recall` give. For
 measures that want relevant documents, a layout is one where at least half of it lies within labelled boxes
 or it covers half of one; that rule is ours. Published averages are over questions ("micro") and over the
 domains' averages ("macro", by `Benchmark.groups`).
@@ -24,7 +24,6 @@ from typing import Any
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.boxes import Box, area, as_box, overlap
-from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
@@ -70,8 +69,8 @@ def load_mmdocir(
     images: bool = True,
     domain: str = "",
     strict: bool = True,
-) -> Listed:
-    """Load its pages or its layouts; lists are not `ordered`.
+) -> Benchmark:
+    """Load its pages or its layouts; its lists are not rankings.
 
     Args:
         level: `"page"` or `"layout"`.
@@ -123,7 +122,7 @@ def load_mmdocir(
             qrels[query] = _pages(doc, row, told)
         else:
             areas[query], qrels[query] = _covered(row, candidates[query], boxes, told)
-    benchmark = Benchmark(
+    return Benchmark(
         "MMDocIR",
         f"{level}: {domain}" if domain else level,
         tuple(Query(field(row, "Q", told), query) for _, query, row, told in asked),
@@ -135,9 +134,11 @@ def load_mmdocir(
         },
         licence=LICENCE,
         variant=f"{'images and ' if images else ''}{text}",
+        candidates=candidates,
+        are_ranked=False,
+        areas=areas,
         warnings=tuple(warnings),
     )
-    return Listed(benchmark, candidates, ordered=False, areas=areas)
 
 
 def layout_recall(ranked: Sequence[str], areas: Mapping[str, float], k: int) -> float:
@@ -147,7 +148,7 @@ def layout_recall(ranked: Sequence[str], areas: Mapping[str, float], k: int) -> 
 
     Args:
         ranked: a question's layouts, best first.
-        areas: of that question, from `Listed.areas`.
+        areas: of that question, from `Benchmark.areas`.
         k: how many count.
     """
     return sum(areas.get(layout, 0.0) for layout in ranked[:k])

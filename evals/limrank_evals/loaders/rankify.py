@@ -23,7 +23,6 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark
-from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.checks import whole_number
@@ -43,7 +42,7 @@ def load_rankify(
     retriever: str = "bm25",
     depth: int | None = None,
     passages: str | os.PathLike[str] | None = None,
-) -> Listed:
+) -> Benchmark:
     """Load one file.
 
     Args:
@@ -85,7 +84,7 @@ def load_rankify(
             grades.setdefault(passage, grade)
             texts.add(passage, context, f"{where}, passage {place}")
     warnings = [f"{repeated} passages were in a list twice; the first counts"] if repeated else []
-    benchmark = Benchmark(
+    return Benchmark(
         "Rankify",
         dataset or file.name.removesuffix(".gz").rsplit(".", 1)[0],
         tuple(queries),
@@ -93,9 +92,9 @@ def load_rankify(
         qrels,
         licence=LICENCE,
         variant="has_answer",
+        candidates={query: list(grades) for query, grades in qrels.items()},
         warnings=tuple(warnings),
     )
-    return Listed(benchmark, {query: list(grades) for query, grades in qrels.items()})
 
 
 def _entries(file: Path) -> Iterator[dict[str, Any]]:

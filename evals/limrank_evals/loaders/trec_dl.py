@@ -22,7 +22,7 @@ from pathlib import Path
 
 from limrank_evals.judgements import read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.candidate_lists import Listed, listed_or_judged, run_lists
+from limrank_evals.loaders.candidate_lists import listed_or_judged, run_lists
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -82,7 +82,7 @@ def load_trec_dl(
     *,
     run: str | os.PathLike[str] | None = None,
     strict: bool = True,
-) -> Listed:
+) -> Benchmark:
     """Load one year.
 
     Args:
@@ -113,7 +113,7 @@ def load_trec_dl(
     documents = tuple(_passages(Path(source), known.collections, needed))
     if needed is None:
         warnings += check_count(f"{where}, passages", len(documents), known.passages, strict=strict)
-    benchmark = Benchmark(
+    return Benchmark(
         "TREC DL",
         track,
         queries,
@@ -121,9 +121,9 @@ def load_trec_dl(
         qrels,
         licence=LICENCE,
         variant=qrels_file.name,
+        candidates=candidates,
         warnings=tuple(warnings),
     )
-    return Listed(benchmark, candidates)
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,6 @@ from typing import Any
 
 from limrank_evals.judgements import Qrels
 from limrank_evals.loaders.benchmark import Benchmark, check_count
-from limrank_evals.loaders.candidate_lists import Listed
 from limrank_evals.loaders.dataset_rows import field
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
@@ -47,8 +46,8 @@ def load_webqa(
     modality: str = "all",
     images: bool = True,
     strict: bool = True,
-) -> Listed:
-    """Load one split; lists are not `ordered`.
+) -> Benchmark:
+    """Load one split; its lists are not rankings.
 
     Args:
         source: the folder with the files.
@@ -110,7 +109,7 @@ def load_webqa(
         if strict:
             raise InputError(f"{told}; say strict=False to take their captions only")
         warnings.append(f"{told}: their captions stand alone")
-    benchmark = Benchmark(
+    return Benchmark(
         "WebQA",
         split if modality == "all" else f"{split} {modality}",
         tuple(queries),
@@ -119,9 +118,10 @@ def load_webqa(
         groups={kind: frozenset(found) for kind, found in groups.items() if found},
         licence=LICENCE,
         variant=f"{modality} facts{'' if images else ', captions only'}",
+        candidates={name: list(grades) for name, grades in qrels.items()},
+        are_ranked=False,
         warnings=tuple(warnings),
     )
-    return Listed(benchmark, {name: list(grades) for name, grades in qrels.items()}, ordered=False)
 
 
 def _facts(entry: dict[str, Any], modality: str, where: str) -> Iterator[tuple[dict[str, Any], int, str]]:

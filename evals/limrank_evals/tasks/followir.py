@@ -15,17 +15,15 @@ _MEASURES = {"Core17": "MAP@1000", "News21": "nDCG@5", "Robust04": "MAP@1000"}
 def load(split: str, source: str, *, strict: bool = True) -> Split:
     """One task; raises as `load_followir` does. A folder holds the task's files, or one folder for each."""
     place = Path(source) / split
-    found = load_followir(
+    benchmark = load_followir(
         split, (place if place.is_dir() else source) if source != HUB else None, strict=strict
     )
     return Split(
-        found.benchmark,
+        benchmark,
         ("p-MRR", _MEASURES[split]),
         queries="original, without instructions",
-        candidates=found.candidates,
         first_stage=GIVEN,
         depth=DEPTH,
-        changed=found.changed,
         carried="FollowIR's, one for each query",
     )
 

@@ -32,9 +32,11 @@ def load(
     """One task; of a first stage that is a run, only its documents and the judged ones are read."""
     run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path
     number = None if told < 0 else told
-    found = load_mbeir(split, source, pool=pool, run=run, instruction=number, images=images, strict=strict)
+    benchmark = load_mbeir(
+        split, source, pool=pool, run=run, instruction=number, images=images, strict=strict
+    )
     carried = "" if number is None else f"M-BEIR's, number {number}"
-    return Split(found.benchmark, MBEIR_TASKS[split].measures, carried=carried)
+    return Split(benchmark, MBEIR_TASKS[split].measures, carried=carried)
 
 
 TASK = Task(

@@ -39,19 +39,17 @@ def load(
     ] = "",
 ) -> Split:
     """Pages or layouts; raises as `load_mmdocir` does."""
-    found = load_mmdocir(split, source, text=text, images=images, domain=domain, strict=strict)
+    benchmark = load_mmdocir(split, source, text=text, images=images, domain=domain, strict=strict)
     own = (
         {}
         if split == "page"
-        else {f"area@{k}": partial(_covered, found.areas, k) for k in MMDOCIR_LAYOUT_CUTS}
+        else {f"area@{k}": partial(_covered, benchmark.areas, k) for k in MMDOCIR_LAYOUT_CUTS}
     )
-    domains = tuple(found.benchmark.groups)
+    domains = tuple(benchmark.groups)
     macro = (Average("macro: over domains", over=domains),) if len(domains) > 1 else ()
     return Split(
-        found.benchmark,
+        benchmark,
         MMDOCIR_PAGE_MEASURES if split == "page" else (*own, "R@10"),
-        candidates=found.candidates,
-        ordered=found.ordered,
         lists="the document's own pages" if split == "page" else "the document's own layouts",
         own=own,
         averages=(Average("micro: over questions"), *macro),

@@ -28,11 +28,10 @@ def load(
 ) -> Split:
     """One file; raises as `load_rankify` does. There are no published counts that `strict` could mean."""
     dataset = "" if Path(source).is_file() else split
-    found = load_rankify(source, dataset, retriever=retriever, passages=passages)
+    benchmark = load_rankify(source, dataset, retriever=retriever, passages=passages)
     return Split(
-        found.benchmark,
+        benchmark,
         RANKIFY_MEASURES,
-        candidates=found.candidates,
         lists=f"Rankify's lists of {retriever}" if dataset else "lists in Rankify's layout",
         first_stage=GIVEN,
     )
@@ -42,10 +41,10 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The files there are; the hub's must be named."""
     place = Path(source)
     files = [place] if place.is_file() else sorted((place / str(options.get("retriever", ""))).glob("*"))
-    found = [
+    names = [
         file.name.removesuffix(ending) for file in files for ending in _ENDINGS if file.name.endswith(ending)
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(names))
 
 
 TASK = Task(

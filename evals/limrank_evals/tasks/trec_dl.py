@@ -12,7 +12,7 @@ from limrank_evals.tasks.task import Task
 def load(split: str, source: str, *, strict: bool = True, first_stage: str = "") -> Split:
     """One year; of a first stage that is a run, only its passages and the judged ones are read."""
     run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path
-    return Split(load_trec_dl(split, source, run=run, strict=strict).benchmark, TREC_DL_MEASURES)
+    return Split(load_trec_dl(split, source, run=run, strict=strict), TREC_DL_MEASURES)
 
 
 TASK = Task(

@@ -28,17 +28,15 @@ def load(
     ] = True,
 ) -> Split:
     """One split; raises as `load_webqa` does."""
-    found = load_webqa(source, split, modality=modality, images=images, strict=strict)
+    benchmark = load_webqa(source, split, modality=modality, images=images, strict=strict)
     groups = tuple(
         Average(f"questions answered by {name}", f"{split}, by {name}", name)
-        for name, queries in found.benchmark.groups.items()
+        for name, queries in benchmark.groups.items()
         if queries and modality == "all"
     )
     return Split(
-        found.benchmark,
+        benchmark,
         WEBQA_MEASURES,
-        candidates=found.candidates,
-        ordered=found.ordered,
         lists="the question's own facts",
         averages=(Average(), *groups),
     )

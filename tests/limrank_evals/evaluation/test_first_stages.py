@@ -19,11 +19,12 @@ from limrank_plugins import Document, Query
 from limrank_plugins.errors import InputError
 
 
-def part(**more: object) -> Split:
+def part(*, candidates: dict[str, list[str]] | None = None, are_ranked: bool = True, **more: object) -> Split:
     documents = tuple(Document(text, name) for name, text in made.passages())
     queries = tuple(Query(f"what about {word}", name) for name, word in made.WORDS.items())
     qrels = {query: dict.fromkeys(found, 1) for query, found in made.GOOD.items()}
-    benchmark = Benchmark("made", "pony", queries, documents, qrels)
+    lists = {"candidates": candidates or {}, "are_ranked": are_ranked}
+    benchmark = Benchmark("made", "pony", queries, documents, qrels, **lists)  # type: ignore[arg-type]
     return Split(benchmark, ("nDCG@10",), **more)  # type: ignore[arg-type]
 
 
@@ -85,7 +86,7 @@ def test_given_lists_in_order_are_a_ranking():
 def test_given_lists_without_order_are_searched_in():
     """Their order says where the answer is; nothing may be taken from it."""
     lists = {"1": ["a2", "b0", "a1", "c3"], "2": ["b0"]}
-    one = part(candidates=lists, ordered=False)
+    one = part(candidates=lists, are_ranked=False)
     stage = open_first_stage(one)
     assert stage.name == "bm25s (k1=0.9, b=0.4), within the given lists"
     found = arranged(stage.find(1), stage.ties)
@@ -94,9 +95,9 @@ def test_given_lists_without_order_are_searched_in():
     assert found["2"] == ["b0"]
     assert found["3"] == []
     none = {"1": [name for name, _ in made.passages() if name[0] != "a"]}
-    rest = arranged(open_first_stage(part(candidates=none, ordered=False)).find(1), "rank")["1"]
+    rest = arranged(open_first_stage(part(candidates=none, are_ranked=False)).find(1), "rank")["1"]
     assert rest == sorted(none["1"], key=lambda name: hashlib.sha256(name.encode()).digest())
-    turned = part(candidates={q: ids[::-1] for q, ids in lists.items()}, ordered=False)
+    turned = part(candidates={q: ids[::-1] for q, ids in lists.items()}, are_ranked=False)
     assert arranged(open_first_stage(turned).find(1), "rank") == found
     given = [arranged(open_first_stage(which, "given").find(1), "rank") for which in (one, turned)]
     assert given[0] == given[1]

@@ -157,8 +157,8 @@ def test_followir(tmp_path: Path):
     with pytest.raises(InputError, match="but 40 were published"):
         load_followir("Core17", tmp_path)
     found = load_followir("Core17", tmp_path, strict=False)
-    assert found.benchmark.queries[1] == Query("foxes", "1-changed", "as 1-changed")
-    assert found.changed == changed_documents(found.benchmark.qrels) == {"1": ["a"]}
+    assert found.queries[1] == Query("foxes", "1-changed", "as 1-changed")
+    assert found.changed == changed_documents(found.qrels) == {"1": ["a"]}
     assert found.candidates["1-og"] == ["b", "a"]
     with pytest.raises(InputError, match="no task 'Core18'"):
         load_followir("Core18", tmp_path)

@@ -68,7 +68,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("counted")
 def test_a_task(tmp_path: Path):
     found = load_mbeir(TASK, put(tmp_path))
-    benchmark = found.benchmark
+    benchmark = found
     three = (Image(png(3)),)
     assert benchmark.queries == (
         Query("with a hat", "8:1", "Find it so changed.", three),
@@ -86,7 +86,7 @@ def test_a_task(tmp_path: Path):
 
 @pytest.mark.usefixtures("counted")
 def test_the_union_of_pools_and_another_instruction(tmp_path: Path):
-    found = load_mbeir(TASK, put(tmp_path), pool="union", instruction=1).benchmark
+    found = load_mbeir(TASK, put(tmp_path), pool="union", instruction=1)
     assert [document.id for document in found.documents] == ["2:9", "8:1", "8:2"]
     assert [query.instruction for query in found.queries] == ["Change it so.", "Alike?"]
     assert found.variant == "union pool, instruction 1"
@@ -102,7 +102,7 @@ def test_the_union_of_pools_and_another_instruction(tmp_path: Path):
 def test_the_instruction_is_for_what_the_own_data_set_has(tmp_path: Path):
     shared = [{**QUERIES[0], "pos_cand_list": ["2:9", "8:1"]}, QUERIES[1]]
     put_lines(put(tmp_path) / f"query/test/mbeir_{TASK}_test.jsonl", shared)
-    found = load_mbeir(TASK, tmp_path, pool="union").benchmark
+    found = load_mbeir(TASK, tmp_path, pool="union")
     assert found.queries[0].instruction == "Find it so changed."
 
 
@@ -111,13 +111,13 @@ def test_a_runs_lists(tmp_path: Path):
     run = put_text(tmp_path / "clip.run", "8:1 Q0 2:9 1 3 x\n8:1 Q0 8:1 2 2 x\n")
     found = load_mbeir(TASK, put(tmp_path), pool="union", run=run)
     assert found.candidates == {"8:1": ["2:9", "8:1"]}
-    assert found.ordered
-    assert [document.id for document in found.benchmark.documents] == ["2:9", "8:1", "8:2"]
+    assert found.are_ranked
+    assert [document.id for document in found.documents] == ["2:9", "8:1", "8:2"]
 
 
 @pytest.mark.usefixtures("counted")
 def test_texts_without_pictures(tmp_path: Path):
-    found = load_mbeir(TASK, put(tmp_path), images=False).benchmark
+    found = load_mbeir(TASK, put(tmp_path), images=False)
     assert not any(item.images for item in (*found.queries, *found.documents))
 
 
@@ -129,7 +129,7 @@ def test_ms_cocos_pools_have_the_split_in_their_names(tmp_path: Path, monkeypatc
         tmp_path / "cand_pool/local/mbeir_mscoco_task0_test_cand_pool.jsonl", [candidate("9:5", "x", None)]
     )
     put_text(tmp_path / "instructions/query_instructions.tsv", HEAD + "text\ttext\tMSCOCO\t9\tFind it.\n")
-    assert load_mbeir("mscoco_task0", tmp_path).benchmark.queries == (Query("a dog", "9:1", "Find it."),)
+    assert load_mbeir("mscoco_task0", tmp_path).queries == (Query("a dog", "9:1", "Find it."),)
 
 
 def test_recall_is_whether_anything_was_found():
@@ -149,7 +149,7 @@ def test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         load_mbeir(TASK, tmp_path)
     with pytest.raises(InputError, match="candidates: 3, but 5,609,079 were published"):
         load_mbeir(TASK, tmp_path, pool="union")
-    (told,) = load_mbeir(TASK, tmp_path, strict=False).benchmark.checked()
+    (told,) = load_mbeir(TASK, tmp_path, strict=False).checked()
     assert "2, but 21,551" in told
 
 

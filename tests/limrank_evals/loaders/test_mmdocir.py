@@ -110,7 +110,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("counted")
 def test_pages(tmp_path: Path):
     found = load_mmdocir("page", put(tmp_path))
-    benchmark = found.benchmark
+    benchmark = found
     assert benchmark.queries == (Query("who?", "q1"), Query("what?", "q2"), Query("where?", "q3"))
     assert benchmark.documents[1] == Document("ocr 1", "a.pdf#page1", images=(Image(png(1)),))
     assert [document.id for document in benchmark.documents[3:]] == ["b.pdf#page0", "b.pdf#page1"]
@@ -121,7 +121,7 @@ def test_pages(tmp_path: Path):
     }
     assert found.candidates["q1"] == ["b.pdf#page0", "b.pdf#page1"]
     assert found.candidates["q3"] == ["a.pdf#page0", "a.pdf#page1", "a.pdf#page2"]
-    assert not found.ordered
+    assert not found.are_ranked
     assert found.areas == {}
     assert benchmark.groups == {NEWS: {"q1"}, LAW: {"q2", "q3"}}
     assert benchmark.checked() == ()
@@ -130,9 +130,9 @@ def test_pages(tmp_path: Path):
 
 @pytest.mark.usefixtures("counted")
 def test_texts_without_pictures(tmp_path: Path):
-    documents = load_mmdocir("page", put(tmp_path), text="vlm_text", images=False).benchmark.documents
+    documents = load_mmdocir("page", put(tmp_path), text="vlm_text", images=False).documents
     assert documents[0] == Document("vlm 0", "a.pdf#page0")
-    texts = [d.text for d in load_mmdocir("layout", tmp_path, text="vlm_text").benchmark.documents]
+    texts = [d.text for d in load_mmdocir("layout", tmp_path, text="vlm_text").documents]
     assert texts == ["own 0", "vlm 1", "vlm 2", "vlm 3", "own 4"]
 
 
@@ -146,7 +146,7 @@ def test_layouts(tmp_path: Path):
         "q2": {"a.pdf#layout0": 100 / 120, "a.pdf#layout1": 20 / 120},
         "q3": {"a.pdf#layout0": 0.5},
     }
-    assert found.benchmark.qrels == {
+    assert found.qrels == {
         "q1": {"b.pdf#layout1": 1},
         "q2": {"a.pdf#layout0": 1, "a.pdf#layout1": 1},
         "q3": {"a.pdf#layout0": 1},
@@ -165,11 +165,11 @@ def test_a_layout_that_only_touches_is_not_relevant(tmp_path: Path):
     put_lines(put(tmp_path) / "MMDocIR_annotations.jsonl", rows)
     found = load_mmdocir("layout", tmp_path, strict=False)
     # Of layout 2 all is labelled; of layout 1 18 of 50, but it covers all of one label, as layout 0 does.
-    assert found.benchmark.qrels["q1"] == {"b.pdf#layout0": 1, "b.pdf#layout1": 1, "b.pdf#layout2": 1}
+    assert found.qrels["q1"] == {"b.pdf#layout0": 1, "b.pdf#layout1": 1, "b.pdf#layout2": 1}
     rows[0]["questions"][0]["layout_mapping"] = [label(1, 8, 4, 40, 40)]
     put_lines(tmp_path / "MMDocIR_annotations.jsonl", rows)
     found = load_mmdocir("layout", tmp_path, strict=False)
-    assert found.benchmark.qrels["q1"] == {"b.pdf#layout2": 1}
+    assert found.qrels["q1"] == {"b.pdf#layout2": 1}
     assert found.areas["q1"] == {"b.pdf#layout1": 2 / 1152, "b.pdf#layout2": 100 / 1152}
 
 
@@ -189,10 +189,10 @@ def test_overlap_counts_common_cells(one: tuple[int, int, int, int], other: tupl
 
 def test_one_domain(tmp_path: Path):
     found = load_mmdocir("page", put(tmp_path), domain=LAW)
-    assert [query.id for query in found.benchmark.queries] == ["q2", "q3"]  # numbered over the whole file
-    assert [document.id for document in found.benchmark.documents] == [f"a.pdf#page{i}" for i in range(3)]
-    assert found.benchmark.split == "page: Laws"
-    news = load_mmdocir("layout", tmp_path, domain=NEWS).benchmark
+    assert [query.id for query in found.queries] == ["q2", "q3"]  # numbered over the whole file
+    assert [document.id for document in found.documents] == [f"a.pdf#page{i}" for i in range(3)]
+    assert found.split == "page: Laws"
+    news = load_mmdocir("layout", tmp_path, domain=NEWS)
     assert [document.id for document in news.documents] == [f"b.pdf#layout{i}" for i in range(3)]
 
 
@@ -203,7 +203,7 @@ def test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mmdocir, "QUESTIONS", 3)
     with pytest.raises(InputError, match="MMDocIR layouts: 5, but 170,338 were published"):
         load_mmdocir("layout", tmp_path)
-    (told,) = load_mmdocir("page", tmp_path, strict=False).benchmark.checked()
+    (told,) = load_mmdocir("page", tmp_path, strict=False).checked()
     assert "5, but 20,395" in told
 
 

@@ -38,7 +38,7 @@ def put(folder: Path, rows: list[dict[str, Any]], name: str = "bm25/nq-test.json
 def test_a_file_and_a_folder_of_files(tmp_path: Path):
     file = put(tmp_path, entries())
     found = load_rankify(tmp_path, "nq-test")
-    benchmark = found.benchmark
+    benchmark = found
     assert (benchmark.name, benchmark.split, benchmark.variant) == ("Rankify", "nq-test", "has_answer")
     assert [(query.id, query.text) for query in benchmark.queries] == [
         ("q1", "who sang it"),
@@ -47,7 +47,7 @@ def test_a_file_and_a_folder_of_files(tmp_path: Path):
     assert benchmark.documents == (Document("no", "7", "T"), Document("A sang", "5", "T"))
     assert benchmark.qrels == {"q1": {"7": 0, "5": 1}, "t2": {"7": 0}}
     assert found.candidates == {"q1": ["7", "5"], "t2": ["7"]}
-    assert found.ordered
+    assert found.are_ranked
     assert load_rankify(file) == found
     lines = put_lines(tmp_path / "nq-test.jsonl", entries())
     assert load_rankify(lines) == found
@@ -59,14 +59,14 @@ def test_a_file_and_a_folder_of_files(tmp_path: Path):
 
 def test_a_question_without_an_answer_counts_as_0(tmp_path: Path):
     found = load_rankify(put(tmp_path, entries()))
-    measured = measure(found.candidates, found.benchmark.qrels, ["Success@1", "Success@5"])
+    measured = measure(found.candidates, found.qrels, ["Success@1", "Success@5"])
     assert measured.means == {"Success@1": 0.0, "Success@5": 0.5}
 
 
 def test_depth_cuts_lists_and_corpus(tmp_path: Path):
     found = load_rankify(put(tmp_path, entries()), depth=1)
     assert found.candidates == {"q1": ["7"], "t2": ["7"]}
-    assert [document.id for document in found.benchmark.documents] == ["7"]
+    assert [document.id for document in found.documents] == ["7"]
     with pytest.raises(InputError, match="depth must be a whole number >= 1"):
         load_rankify(put(tmp_path, entries()), depth=0)
 
@@ -82,7 +82,7 @@ def test_texts_from_the_table(tmp_path: Path):
     ):
         load_rankify(file)
     table = put_text(tmp_path / "psgs.tsv", 'id\ttext\ttitle\n1\tx\ty\n5\t"A ""sang""\t!"\tT5\n7\tno\tT7\n')
-    documents = load_rankify(file, passages=table).benchmark.documents
+    documents = load_rankify(file, passages=table).documents
     assert documents == (Document("no", "7", "T7"), Document('A "sang"\t!', "5", "T5"))
     put_text(table, "id\ttext\ttitle\n7\tno\tT7\n")
     with pytest.raises(InputError, match=r"no text for 1 passages, for example '5': nor has .*psgs\.tsv"):
@@ -99,8 +99,8 @@ def test_a_passage_twice_in_a_list_counts_once(tmp_path: Path):
     rows[0]["ctxs"].append(passage(7, True, "no"))
     found = load_rankify(put(tmp_path, rows))
     assert found.candidates["q1"] == ["7", "5"]
-    assert found.benchmark.qrels["q1"] == {"7": 0, "5": 1}
-    assert found.benchmark.checked() == ("1 passages were in a list twice; the first counts",)
+    assert found.qrels["q1"] == {"7": 0, "5": 1}
+    assert found.checked() == ("1 passages were in a list twice; the first counts",)
 
 
 @pytest.mark.parametrize(

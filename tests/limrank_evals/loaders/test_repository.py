@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from benchmark_layouts import put_table, put_text
 
-from limrank_evals.loaders import Benchmark, Listed
+from limrank_evals.loaders import Benchmark
 from limrank_evals.loaders.dataset_rows import file_rows
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query
@@ -51,11 +52,11 @@ def test_some_columns_of_a_table(tmp_path: Path):
 
 def test_lists_belong_to_their_benchmark():
     benchmark = Benchmark("x", "test", (Query("q", "1"),), (Document("d", "a"),), {"1": {"a": 1}})
-    assert Listed(benchmark, {}).ordered
-    assert Listed(benchmark, {"1": ["a"]}, ordered=False).candidates == {"1": ["a"]}
+    assert benchmark.are_ranked
+    assert replace(benchmark, candidates={"1": ["a"]}, are_ranked=False).candidates == {"1": ["a"]}
     with pytest.raises(InputError, match="x test: '2' has a list of candidates, but is no query"):
-        Listed(benchmark, {"2": ["a"]})
+        replace(benchmark, candidates={"2": ["a"]})
     with pytest.raises(
         InputError, match=r"x test: 2 documents listed for query '1' are not in the corpus, .*'b'"
     ):
-        Listed(benchmark, {"1": ["a", "b", "c"]})
+        replace(benchmark, candidates={"1": ["a", "b", "c"]})

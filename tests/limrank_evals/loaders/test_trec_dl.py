@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, track: str, queries: int, passages:
 def test_names_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, topics: str, qrels: str):
     counted(monkeypatch, "dl19", 2, 4)
     found = load_trec_dl("dl19", v1(tmp_path, topics, qrels))
-    benchmark = found.benchmark
+    benchmark = found
     assert (benchmark.name, benchmark.split, benchmark.variant) == ("TREC DL", "dl19", Path(qrels).name)
     assert benchmark.queries == (Query("what is tea", "7"), Query("why\tmilk", "9"))
     assert benchmark.documents == tuple(Document(text, name) for name, text in PASSAGES.items())
@@ -62,13 +62,13 @@ def test_the_second_version_in_pieces(tmp_path: Path, monkeypatch: pytest.Monkey
         file = folder / "msmarco_v2_passage" / f"msmarco_passage_{number:02}.gz"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(gzip.compress(text.encode()))
-    documents = load_trec_dl("dl21", folder).benchmark.documents
+    documents = load_trec_dl("dl21", folder).documents
     assert [(d.id, d.text) for d in documents] == list(PASSAGES.items())
     # BEIR's layout in its place
     for file in (folder / "msmarco_v2_passage").iterdir():
         file.unlink()
     put_lines(folder / "corpus.jsonl", [{"_id": p, "text": text} for p, text in PASSAGES.items()])
-    assert load_trec_dl("dl21", folder).benchmark.documents == documents
+    assert load_trec_dl("dl21", folder).documents == documents
 
 
 def test_a_runs_lists_and_only_the_passages_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -76,8 +76,8 @@ def test_a_runs_lists_and_only_the_passages_they_need(tmp_path: Path, monkeypatc
     run = put_text(tmp_path / "bm25.run", "7 Q0 p2 1 3.5 x\n7 Q0 p1 2 2.5 x\n8 Q0 p4 1 9 x\n9 Q0 p3 1 1 x\n")
     found = load_trec_dl("dl19", v1(tmp_path), run=run)
     assert found.candidates == {"7": ["p2", "p1"], "9": ["p3"]}
-    assert found.ordered
-    assert [document.id for document in found.benchmark.documents] == ["p1", "p2", "p3"]
+    assert found.are_ranked
+    assert [document.id for document in found.documents] == ["p1", "p2", "p3"]
     put_text(run, "8 Q0 p4 1 9 x\n")
     with pytest.raises(
         InputError, match=r"bm25\.run has no list for any of the 2 queries: it is of another set"
@@ -103,12 +103,12 @@ def test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     counted(monkeypatch, "dl19", 2, 8_841_823)
     with pytest.raises(InputError, match="TREC dl19, passages: 4, but 8,841,823 were published"):
         load_trec_dl("dl19", folder)
-    (told,) = load_trec_dl("dl19", folder, strict=False).benchmark.checked()
+    (told,) = load_trec_dl("dl19", folder, strict=False).checked()
     assert "4, but 8,841,823" in told
 
 
 def test_related_is_not_relevant(tmp_path: Path):
-    qrels = load_trec_dl("dl19", v1(tmp_path), strict=False).benchmark.qrels
+    qrels = load_trec_dl("dl19", v1(tmp_path), strict=False).qrels
     for name in TREC_DL_MEASURES:
         parse_measure(name)
     ranked = {"7": ["p2", "p1"], "9": ["p3"]}

@@ -57,7 +57,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("counted")
 def test_all_facts(tmp_path: Path):
     found = load_webqa(put(tmp_path))
-    benchmark = found.benchmark
+    benchmark = found
     assert benchmark.queries == (Query("What color?", "g1"), Query("Who?", "g2"))
     documents = {document.id: document for document in benchmark.documents}
     assert documents["30000001"] == Document("a frog", "30000001", "File 30000001", images=(Image(png(1)),))
@@ -70,7 +70,7 @@ def test_all_facts(tmp_path: Path):
     assert {query: set(listed) for query, listed in found.candidates.items()} == {
         query: set(grades) for query, grades in benchmark.qrels.items()
     }
-    assert not found.ordered
+    assert not found.are_ranked
     assert benchmark.groups == {"image": {"g1"}, "text": {"g2"}}
     assert benchmark.checked() == ()
 
@@ -78,14 +78,14 @@ def test_all_facts(tmp_path: Path):
 @pytest.mark.usefixtures("counted")
 def test_one_kind_of_facts(tmp_path: Path):
     found = load_webqa(put(tmp_path), modality="image")
-    assert [query.id for query in found.benchmark.queries] == ["g1"]
+    assert [query.id for query in found.queries] == ["g1"]
     assert set(found.candidates["g1"]) == {"30000000", "30000001"}
     text = load_webqa(tmp_path, modality="text")
     assert set(text.candidates["g2"]) == {"g2_0", "g2_1", "g2_2"}
-    assert text.benchmark.split == "val text"
+    assert text.split == "val text"
     (tmp_path / "imgs.tsv").unlink()
     assert load_webqa(tmp_path, modality="text") == text  # needs no pictures
-    captions = load_webqa(tmp_path, modality="image", images=False).benchmark
+    captions = load_webqa(tmp_path, modality="image", images=False)
     assert not any(document.images for document in captions.documents)
     assert "captions only" in captions.variant
 
@@ -109,7 +109,7 @@ def test_the_order_does_not_tell_what_is_relevant(tmp_path: Path):
 
 def test_what_is_relevant_and_a_distractor_is_relevant(tmp_path: Path):
     rows = {"g1": entry("val", "text", [snippet("s")], [snippet("s"), snippet("t")])}
-    assert load_webqa(put(tmp_path, rows), strict=False).benchmark.qrels == {"g1": {"s": 1, "t": 0}}
+    assert load_webqa(put(tmp_path, rows), strict=False).qrels == {"g1": {"s": 1, "t": 0}}
 
 
 def test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -118,7 +118,7 @@ def test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         load_webqa(put(tmp_path))
     with pytest.raises(InputError, match="WebQA val, questions: 1, but 2,511 were published"):
         load_webqa(tmp_path, modality="image")
-    (told,) = load_webqa(tmp_path, strict=False).benchmark.checked()
+    (told,) = load_webqa(tmp_path, strict=False).checked()
     assert "2, but 4,966" in told
 
 
@@ -132,7 +132,7 @@ def test_a_picture_that_is_none(tmp_path: Path):
         InputError, match="1 pictures are no PNG, JPEG, GIF or WebP, for example 30000000; say"
     ):
         load_webqa(tmp_path)
-    found = load_webqa(tmp_path, strict=False).benchmark
+    found = load_webqa(tmp_path, strict=False)
     assert [d.images for d in found.documents if d.id == "30000000"] == [()]
     (told,) = found.checked()
     assert told.endswith("30000000: their captions stand alone")
@@ -199,5 +199,5 @@ def test_a_picture_far_down_in_the_file(tmp_path: Path):
     lines = [f"30000000\t{as_base64(png(0))}\n", f"30012345\t{as_base64(png(9))}\n"]
     put_text(put(tmp_path, rows) / "imgs.tsv", "".join(lines))
     put_text(tmp_path / "imgs.lineidx", "0\n" * 12_345 + f"{len(lines[0])}\n")
-    documents = {document.id: document for document in load_webqa(tmp_path).benchmark.documents}
+    documents = {document.id: document for document in load_webqa(tmp_path).documents}
     assert documents["30012345"].images == (Image(png(9)),)
