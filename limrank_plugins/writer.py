@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 from limrank_plugins import driver
 from limrank_plugins.arguments import named_backend
 from limrank_plugins.backends.metered import Metered, Price, Purse
-from limrank_plugins.backends.protocols import Backend, Closes, Generate, Generates, Program, Reply
+from limrank_plugins.backends.protocols import (
+    Backend,
+    Closes,
+    Failed,
+    Generate,
+    Generated,
+    Generates,
+    Program,
+    Reply,
+)
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.ledger import Ledger
@@ -131,6 +140,17 @@ class Writer:
         """What must be equal for two completions of the same prompt to be equal."""
         sampling = (self.samples, self.seed, self.temperature, self.top_p, self.max_tokens)
         return repr((self.template.digest, sampling, self.backend.identity))
+
+
+def completion(reply: Reply) -> Generated | Failed:
+    """The reply to a request for text.
+
+    Raises:
+        TypeError: it is another kind of reply, a defect of the backend.
+    """
+    if not isinstance(reply, Generated | Failed):
+        raise TypeError(f"a backend replied to a request for text with {type(reply).__name__}")
+    return reply
 
 
 def writing_backend(

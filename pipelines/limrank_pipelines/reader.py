@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any
 
-from limrank_pipelines.citations import CitedText, neutral, read_citations
-from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
-from limrank_plugins import driver
-from limrank_plugins.backends.protocols import (
-    Backend,
-    Closes,
-    Failed,
-    Generate,
-    Generated,
-    Program,
-    Reply,
-    Request,
-)
+from limrank_pipelines.citations import neutral, read_citations
+from limrank_pipelines.templates import template_of
+from limrank_plugins.backends.protocols import Backend, Failed, Generate, Program, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, Usage, as_documents, as_query
-from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import Template, instructed, load_template, parse_template
+from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts.labels import NUMERIC
+from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.store import Store
+from limrank_plugins.writer import Writer, completion
 
 ABSTENTION = "The passages do not say."
 """What a reader is told to write where the passages do not hold the answer; it needs no citation."""
@@ -51,7 +42,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader made of a question and its passages.
+    """A reader's answer to a question from its passages.
 
     Attributes:
         text: the answer, its citations written as [n]; None where there is none.
@@ -73,7 +64,7 @@ class Reading:
     usage: Usage = Usage()
 
 
-class Reader:
+class Reader(Writer):
     """Answers questions from passages and cites them. Safe to use from many threads.
 
     Passages are shown as [1], [2], … in the order they come in. A question or a passage that holds
@@ -85,15 +76,15 @@ class Reader:
             `"transformers"`.
         recite: ask once more where an answer cites nothing; default True. What still cites nothing is
             kept, with `Reading.failure` saying so.
-        max_tokens: the budget of an answer, a thought before it included; default 1,024. Give models
-            that think much more.
+        max_tokens: the budget of an answer, reasoning before it included; default 1,024. Give models
+            that reason much more.
         temperature: default 0.
         top_p: nucleus of the sampling; default 1.
         seed: of the sampling; default 0.
         sample: which draw of that seed; default 0.
-        template: the path of a `.toml` file with another wording (`limrank_plugins.prompts`); it is
+        template: the path of a `.toml` file with another template (`limrank_plugins.prompts`); it is
             given `query`, `documents`, `labels` and `abstention`.
-        store: answers found in it are not written again, new ones are put into it. Default: none.
+        store: completions found in it are not asked for again, new ones are put into it. Default: none.
         options: passed to the backend's constructor where the backend is given by name.
 
     Raises:
@@ -123,16 +114,20 @@ class Reader:
         store: Store | None = None,
         **options: Any,
     ) -> None:
-        self.template = _wording(template)
         self.recite = recite
-        self.max_tokens = whole("max_tokens", max_tokens, 1024, least=1)
-        self.seed = whole("seed", seed, 0, least=None)
-        self.sample = whole("sample", sample, 0, least=0)
-        self.temperature = drawn_at(temperature, 1)
-        self.top_p = nucleus(top_p)
-        self.store = store
-        self._owns_backend = isinstance(backend, str)
-        self.backend = writing_backend("a reader", backend, model, options)
+        self.sample = whole_number("sample", sample, least=0)
+        super().__init__(
+            template_of("cited", template),
+            model,
+            backend,
+            purpose="a reader",
+            max_tokens=1024 if max_tokens is None else max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            store=store,
+            options=options,
+        )
 
     def read(self, query: str | Query, documents: Iterable[str | Document]) -> Reading:
         """Answer one question from these passages, best first.
@@ -148,103 +143,74 @@ class Reader:
 
     def read_many(self, jobs: Iterable[tuple[str | Query, Iterable[str | Document]]]) -> list[Reading]:
         """Answer many questions in lockstep: every step puts all of them in one batch."""
-        return driver.run(self._addressed(jobs), self.store)
+        return self.run(together(self._programs(jobs)))
 
     async def aread_many(self, jobs: Iterable[tuple[str | Query, Iterable[str | Document]]]) -> list[Reading]:
         """`read_many` for async code."""
-        return await driver.arun(self._addressed(jobs), self.store)
-
-    def close(self) -> None:
-        """Release the model, if this reader loaded it. May be called twice."""
-        if self._owns_backend and isinstance(self.backend, Closes):
-            self.backend.close()
+        return await self.arun(together(self._programs(jobs)))
 
     @property
     def identity(self) -> str:
         """What must be equal for two readings of the same passages to be equal."""
-        drawn = (self.seed, self.sample, self.temperature, self.top_p, self.max_tokens)
-        again = _packaged("recite").digest if self.recite else ""
-        return repr((self.template.digest, again, drawn, self.backend.identity))
+        sampling = (self.seed, self.sample, self.temperature, self.top_p, self.max_tokens)
+        again = template_of("recite").digest if self.recite else ""
+        return repr((self.template.digest, again, sampling, self.backend.identity))
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _addressed(
+    def _programs(
         self, jobs: Iterable[tuple[str | Query, Iterable[str | Document]]]
-    ) -> driver.Addressed[list[Reading]]:
-        prepared = [(as_query(query), as_documents(documents)) for query, documents in jobs]
-        asked = [driver.on(self.backend, self._program(query, docs)) for query, docs in prepared]
-        return driver.together(asked)
+    ) -> list[Program[Reading]]:
+        return [self._program(as_query(query), as_documents(documents)) for query, documents in jobs]
 
     def _program(self, query: Query, documents: Sequence[Document]) -> Program[Reading]:
         if not documents:
             return Reading(None, failure="there is no passage to read")
         (reply,) = yield [self._request(self.template, query, documents)]
-        said = _answer(reply, documents)
-        if said.text is None or said.citations or said.abstained or not self.recite:
-            return said
-        shown = [*documents, Document(said.text)]
-        (reply,) = yield [self._request(_packaged("recite"), query, shown)]
-        again = _answer(reply, documents)
-        better = again if again.citations or again.abstained else said
+        first = _reading(reply, documents)
+        if first.text is None or first.citations or first.abstained or not self.recite:
+            return first
+        shown = [*documents, Document(first.text)]
+        (reply,) = yield [self._request(template_of("recite"), query, shown)]
+        second = _reading(reply, documents)
+        better = second if second.citations or second.abstained else first
         return replace(
             better,
-            repairs=said.repairs + again.repairs + 1,
-            cut_tokens=max(said.cut_tokens, again.cut_tokens),
-            usage=said.usage + again.usage,
+            repairs=first.repairs + second.repairs + 1,
+            cut_tokens=max(first.cut_tokens, second.cut_tokens),
+            usage=first.usage + second.usage,
         )
 
-    def _request(self, template: Template, query: Query, documents: Sequence[Document]) -> Request:
-        pictures = [document.images for document in documents]
+    def _request(self, template: Template, query: Query, documents: Sequence[Document]) -> Generate:
+        images = [document.images for document in documents]
         prompt = template.render(
             neutral(instructed(query, None)),
             [neutral(document.passage) for document in documents],
             query_images=query.images,
-            images=pictures if any(pictures) else (),
+            images=images if any(images) else (),
             labels=NUMERIC.shown(len(documents)),
             abstention=ABSTENTION,
         )
-        return Generate(
-            prompt,
-            stop=template.stop,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            sample=self.sample,
-        )
+        return replace(self.request(prompt, self.sample), stop=template.stop)
 
 
-def _answer(reply: Reply, documents: Sequence[Document]) -> Reading:
+def _reading(reply: Reply, documents: Sequence[Document]) -> Reading:
+    reply = completion(reply)
     if isinstance(reply, Failed):
         return Reading(None, failure=reply.reason, usage=reply.usage)
-    if not isinstance(reply, Generated):
-        raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
-    thought, answer = split_reasoning(reply.text)
-    found: CitedText = read_citations(answer.strip(), len(documents))
-    cut = int(reply.finish == "length")
-    if not found.text:
-        failure = "the model wrote nothing" if thought is None else "the model wrote only reasoning"
+    reasoning, answer = split_reasoning(reply.text)
+    cited = read_citations(answer.strip(), len(documents))
+    if not cited.text:
+        only_reasoning = reasoning is not None or reply.reasoning
+        failure = "the model wrote only reasoning" if only_reasoning else "the model wrote nothing"
         return Reading(None, failure=failure, cut_tokens=reply.cut_tokens, usage=reply.usage)
-    abstained = not found.numbers and found.text.rstrip(".").casefold() == ABSTENTION.rstrip(".").casefold()
+    abstained = not cited.numbers and cited.text.rstrip(".").casefold() == ABSTENTION.rstrip(".").casefold()
     return Reading(
-        found.text,
-        tuple(Citation(number, documents[number - 1]) for number in found.numbers),
+        cited.text,
+        tuple(Citation(number, documents[number - 1]) for number in cited.numbers),
         abstained=abstained,
-        failure=None if found.numbers or abstained else "the answer cites no passage",
-        repairs=found.strangers + cut,
+        failure=None if cited.numbers or abstained else "the answer cites no passage",
+        repairs=cited.strangers + (reply.finish == "length"),
         cut_tokens=reply.cut_tokens,
         usage=reply.usage,
     )
-
-
-def _wording(template: str | None) -> Template:
-    if template is None:
-        return _packaged("cited")
-    if not template.endswith(".toml"):
-        raise InputError(f"template must be the path of a .toml file, but got {template!r}")
-    return load_template(template)
-
-
-def _packaged(name: str) -> Template:
-    file = resources.files("limrank_pipelines").joinpath("prompts", f"{name}.toml")
-    return parse_template(name, file.read_text("utf-8"))

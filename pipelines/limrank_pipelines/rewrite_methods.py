@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import Template, load_template, parse_template
 from limrank_plugins.readouts.labels import TAG
 from limrank_plugins.readouts.parsing import cut_to_sentence, split_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
@@ -50,23 +48,18 @@ class Method:
     max_tokens: int
     source: str
 
-    def template(self) -> Template:
-        """The wording that comes with the package."""
-        file = resources.files("limrank_pipelines").joinpath("prompts", f"{self.name}.toml")
-        return parse_template(self.name, file.read_text("utf-8"))
-
 
 def answer_of(text: str) -> str:
-    """What was written behind a thought.
+    """What was written behind the reasoning.
 
     Raises:
-        UnusableCompletion: nothing, the thought did not end, or the model refused.
+        UnusableCompletion: nothing, the reasoning did not end, or the model refused.
     """
-    thought, answer = split_reasoning(text)
+    reasoning, answer = split_reasoning(text)
     answer = answer.strip()
     if not answer:
         raise UnusableCompletion(
-            "the model wrote nothing" if thought is None else "the model wrote only reasoning"
+            "the model wrote nothing" if reasoning is None else "the model wrote only reasoning"
         )
     if _REFUSAL.match(answer):
         raise UnusableCompletion(f"the model refused: {answer[:80]!r}")
@@ -93,8 +86,8 @@ def read_text(text: str, cut: bool) -> str:
     answer = harmless(answer_of(text))
     if not has_word(answer):
         raise UnusableCompletion(f"the model wrote no word: {answer[:80]!r}")
-    whole = cut_to_sentence(answer) if cut else answer
-    return whole if has_word(whole) else answer
+    sentences = cut_to_sentence(answer) if cut else answer
+    return sentences if has_word(sentences) else answer
 
 
 def read_terms(text: str, cut: bool) -> str:
@@ -110,14 +103,14 @@ def read_terms(text: str, cut: bool) -> str:
     pieces = re.split(r"[,;\n]", answer)
     if cut and len(pieces) > 1:
         pieces.pop()
-    found: dict[str, str] = {}
+    terms: dict[str, str] = {}
     for piece in pieces:
         term = " ".join(_BULLET.sub("", piece.strip()).strip(" \t.\"'`*“”").split())
         if has_word(term) and len(term.split()) <= _LONGEST_TERM:
-            found.setdefault(term.casefold(), term)
-    if not found:
+            terms.setdefault(term.casefold(), term)
+    if not terms:
         raise UnusableCompletion(f"the model wrote no list of terms: {answer[:80]!r}")
-    return harmless(" ".join([*found.values()][:_MOST_TERMS]))
+    return harmless(" ".join([*terms.values()][:_MOST_TERMS]))
 
 
 METHODS = {
@@ -139,16 +132,3 @@ def rewrite_method(name: str) -> Method:
     if name not in METHODS:
         raise InputError(f"there is no rewriter {name!r}; there are: {', '.join(METHODS)}")
     return METHODS[name]
-
-
-def wording(method: Method, template: str | None) -> Template:
-    """The method's own template, or the one in this file.
-
-    Raises:
-        InputError: there is no such file, or it is no template.
-    """
-    if template is None:
-        return method.template()
-    if not template.endswith(".toml"):
-        raise InputError(f"template must be the path of a .toml file, but got {template!r}")
-    return load_template(template)

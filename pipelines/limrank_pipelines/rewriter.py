@@ -12,23 +12,14 @@ from limrank_pipelines.rewrite_methods import (
     UnusableCompletion,
     harmless,
     rewrite_method,
-    wording,
 )
-from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
-from limrank_plugins import driver
-from limrank_plugins.backends.protocols import (
-    Backend,
-    Closes,
-    Failed,
-    Generate,
-    Generated,
-    Program,
-    Reply,
-    Request,
-)
+from limrank_pipelines.templates import template_of
+from limrank_plugins.backends.protocols import Backend, Failed, Program, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Query, Usage, as_query
 from limrank_plugins.prompts import instructed
 from limrank_plugins.store import Store
+from limrank_plugins.writer import Writer, completion
 
 
 def rewriter_names() -> list[str]:
@@ -61,12 +52,12 @@ class Rewrite:
     usage: Usage = Usage()
 
 
-class Rewriter:
+class Rewriter(Writer):
     """Rewrites queries for the first stage. Safe to use from many threads.
 
-    `reasoning` searches with the model's thoughts about what would help (BRIGHT), `hyde` with
+    `reasoning` searches with the model's reasoning about what would help (BRIGHT), `hyde` with
     passages that could be the answer (HyDE), `keywords` with words that passages may have instead.
-    A text that cannot be used (none, a refusal, a thought without an end, no list of terms) is
+    A text that cannot be used (none, a refusal, reasoning without an end, no list of terms) is
     left out and counted; where there is none left, the query stays as it is and says why.
 
     Args:
@@ -80,10 +71,10 @@ class Rewriter:
         seed: of the sampling; default 0.
         temperature: default 0 for one sample, 0.7 for several.
         top_p: nucleus of the sampling; default 1.
-        max_tokens: the budget of a text, a thought before it included; default 1,024 for
-            `reasoning`, 512 for `hyde`, 256 for `keywords`. Give models that think much more.
-        template: the path of a `.toml` file with another wording (`limrank_plugins.prompts`).
-        store: texts found in it are not written again, new ones are put into it. Default: none.
+        max_tokens: the budget of a text, reasoning before it included; default 1,024 for
+            `reasoning`, 512 for `hyde`, 256 for `keywords`. Give models that reason much more.
+        template: the path of a `.toml` file with another template (`limrank_plugins.prompts`).
+        store: completions found in it are not asked for again, new ones are put into it. Default: none.
         options: passed to the backend's constructor where the backend is given by name.
 
     Raises:
@@ -109,16 +100,20 @@ class Rewriter:
         **options: Any,
     ) -> None:
         self.method: Method = rewrite_method(method)
-        self.template = wording(self.method, template)
-        self.samples = whole("samples", samples, self.method.samples, least=1)
-        self.repeat = whole("repeat", repeat, self.method.repeat, least=0)
-        self.max_tokens = whole("max_tokens", max_tokens, self.method.max_tokens, least=1)
-        self.seed = whole("seed", seed, 0, least=None)
-        self.temperature = drawn_at(temperature, self.samples)
-        self.top_p = nucleus(top_p)
-        self.store = store
-        self._owns_backend = isinstance(backend, str)
-        self.backend = writing_backend("a rewriter", backend, model, options)
+        self.repeat = whole_number("repeat", self.method.repeat if repeat is None else repeat, least=0)
+        super().__init__(
+            template_of(method, template),
+            model,
+            backend,
+            purpose="a rewriter",
+            max_tokens=self.method.max_tokens if max_tokens is None else max_tokens,
+            samples=self.method.samples if samples is None else samples,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            store=store,
+            options=options,
+        )
 
     def __call__(self, query: str | Query) -> Query:
         """The query to search with."""
@@ -138,57 +133,40 @@ class Rewriter:
 
     def rewrite_many(self, queries: Iterable[str | Query]) -> list[Rewrite]:
         """Rewrite many queries in one batch, in their order."""
-        asked = [as_query(query) for query in queries]
-        return driver.run(driver.on(self.backend, self._program(asked)), self.store)
+        return self.run(self._program([as_query(query) for query in queries]))
 
     async def arewrite_many(self, queries: Iterable[str | Query]) -> list[Rewrite]:
         """`rewrite_many` for async code."""
-        asked = [as_query(query) for query in queries]
-        return await driver.arun(driver.on(self.backend, self._program(asked)), self.store)
-
-    def close(self) -> None:
-        """Release the model, if this rewriter loaded it. May be called twice."""
-        if self._owns_backend and isinstance(self.backend, Closes):
-            self.backend.close()
+        return await self.arun(self._program([as_query(query) for query in queries]))
 
     @property
     def identity(self) -> str:
         """What must be equal for two rewritings of the same query to be equal."""
-        drawn = (self.samples, self.seed, self.temperature, self.top_p, self.max_tokens)
-        return repr((self.method.name, self.template.digest, self.repeat, drawn, self.backend.identity))
+        sampling = (self.samples, self.seed, self.temperature, self.top_p, self.max_tokens)
+        return repr((self.method.name, self.template.digest, self.repeat, sampling, self.backend.identity))
 
     # ---- inside ---------------------------------------------------------------------------------
 
     def _program(self, queries: list[Query]) -> Program[list[Rewrite]]:
         if not queries:
             return []
-        replies = yield [request for query in queries for request in self._requests(query)]
+        samples = self.samples
+        prompts = [
+            self.template.render(instructed(query, None), [], query_images=query.images) for query in queries
+        ]
+        replies = yield [self.request(prompt, sample) for prompt in prompts for sample in range(samples)]
         return [
-            self._rewritten(query, replies[i * self.samples : (i + 1) * self.samples])
-            for i, query in enumerate(queries)
+            self._rewrite(query, replies[i * samples : (i + 1) * samples]) for i, query in enumerate(queries)
         ]
 
-    def _requests(self, query: Query) -> list[Request]:
-        prompt = self.template.render(instructed(query, None), [], query_images=query.images)
-        return [
-            Generate(
-                prompt,
-                stop=self.template.stop,
-                max_tokens=self.max_tokens,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                seed=self.seed,
-                sample=sample,
-            )
-            for sample in range(self.samples)
-        ]
-
-    def _rewritten(self, query: Query, replies: list[Reply]) -> Rewrite:
+    def _rewrite(self, query: Query, replies: list[Reply]) -> Rewrite:
         usage, passages, problems = Usage(), [], []
-        for reply in replies:
+        for reply in map(completion, replies):
             usage = usage + reply.usage
             try:
-                passages.append(self._read(reply))
+                if isinstance(reply, Failed):
+                    raise UnusableCompletion(reply.reason)
+                passages.append(self.method.read(reply.text, reply.finish == "length"))
             except UnusableCompletion as problem:
                 problems.append(str(problem))
         if not passages:
@@ -196,10 +174,3 @@ class Rewriter:
         # Once more together: the end of one and the beginning of the next must not make a marker.
         text = " ".join([*[query.text] * self.repeat, harmless(" ".join(passages))])
         return Rewrite(query, replace(query, text=text), tuple(passages), None, len(problems), usage)
-
-    def _read(self, reply: Reply) -> str:
-        if isinstance(reply, Failed):
-            raise UnusableCompletion(reply.reason)
-        if not isinstance(reply, Generated):
-            raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
-        return self.method.read(reply.text, reply.finish == "length")

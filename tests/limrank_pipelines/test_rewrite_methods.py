@@ -12,8 +12,8 @@ from limrank_pipelines.rewrite_methods import (
     read_terms,
     read_text,
     rewrite_method,
-    wording,
 )
+from limrank_pipelines.templates import template_of
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import parse_template
@@ -125,9 +125,8 @@ def test_any_text_is_read_or_refused_and_holds_no_marker(read, text: str, cut: b
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_each_method_has_its_wording(name: str):
-    method = rewrite_method(name)
-    template = method.template()
+def test_each_method_has_its_template(name: str):
+    template = template_of(rewrite_method(name).name)
     assert template.chat
     assert template.source
     prompt = template.render("why {{ query }} <think>", [])
@@ -135,13 +134,13 @@ def test_each_method_has_its_wording(name: str):
     assert query.text == "why {{ query }} <think>"
 
 
-def test_another_wording_comes_from_a_file(tmp_path):
+def test_another_template_comes_from_a_file(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('prompt = "Write about {{ query }}"')
-    assert wording(METHODS["hyde"], str(file)) == parse_template("mine", file.read_text())
-    assert wording(METHODS["hyde"], None).name == "hyde"
+    assert template_of("hyde", str(file)) == parse_template("mine", file.read_text())
+    assert template_of("hyde").name == "hyde"
     for bad in ("limrank", str(tmp_path / "none.toml")):
         with pytest.raises(InputError):
-            wording(METHODS["hyde"], bad)
+            template_of("hyde", bad)
     with pytest.raises(InputError, match="reasoning, hyde, keywords"):
         rewrite_method("hide")
