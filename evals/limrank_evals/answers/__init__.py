@@ -22,7 +22,7 @@ import string
 import unicodedata
 from collections.abc import Sequence
 
-from limrank_evals.answers.reading import Reading
+from limrank_evals.answers.option_reader import OptionReader
 from limrank_plugins.errors import InputError
 
 _MOST = len(string.ascii_uppercase)
@@ -49,7 +49,7 @@ def extract_choice(text: str, choices: int | Sequence[str] = 4) -> str | None:
     answer = _plain(text)
     if answer is None:
         return None
-    reading = Reading(letters, () if isinstance(choices, int) else choices)
+    reading = OptionReader(letters, () if isinstance(choices, int) else choices)
     for step in (
         reading.boxed,
         reading.final,

@@ -16,7 +16,7 @@ from limrank_plugins.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffled:
+class OptionOrder:
     """The options as one model saw them.
 
     Attributes:
@@ -35,20 +35,20 @@ class Shuffled:
         """
         if letter is None:
             return None
-        letters = choice_letters(len(self.order))
-        if len(letter) != 1 or letter not in letters:
-            raise InputError(f"no option was shown as {letter!r}, only {letters[0]} to {letters[-1]}")
-        return letters[self.order[letters.index(letter)]]
+        return choice_letters(len(self.order))[self.order[self._place(letter)]]
 
     def shown(self, letter: str) -> str:
         """The letter under which the question's own option `letter` was shown; errors as `original`."""
+        return choice_letters(len(self.order))[self.order.index(self._place(letter))]
+
+    def _place(self, letter: str) -> int:
         letters = choice_letters(len(self.order))
         if len(letter) != 1 or letter not in letters:
-            raise InputError(f"the question has no option {letter!r}, only {letters[0]} to {letters[-1]}")
-        return letters[self.order.index(letters.index(letter))]
+            raise InputError(f"there is no option {letter!r}, only {letters[0]} to {letters[-1]}")
+        return letters.index(letter)
 
 
-def shuffled(choices: Sequence[str], question: str, *, sample: int = 0, seed: int = 0) -> Shuffled:
+def shuffled(choices: Sequence[str], question: str, *, sample: int = 0, seed: int = 0) -> OptionOrder:
     """Put a question's options into an order of its own.
 
     Args:
@@ -68,10 +68,4 @@ def shuffled(choices: Sequence[str], question: str, *, sample: int = 0, seed: in
 
     # By hashes rather than a generator, whose stream may change with its library.
     order = sorted(range(len(choices)), key=drawn)
-    return Shuffled(tuple(choices[i] for i in order), tuple(order))
-
-
-def unshuffled(choices: Sequence[str]) -> Shuffled:
-    """The options as the question has them."""
-    choice_letters(len(choices))
-    return Shuffled(tuple(choices), tuple(range(len(choices))))
+    return OptionOrder(tuple(choices[i] for i in order), tuple(order))

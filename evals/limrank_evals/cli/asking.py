@@ -17,8 +17,8 @@ from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
 from limrank_evals.questions.answer_judge import Judge
 from limrank_evals.questions.answering import answer_all
+from limrank_evals.questions.batches import Progress as Told
 from limrank_evals.questions.choice_reader import ChoiceReader
-from limrank_evals.questions.contexts import Progress as Told
 from limrank_evals.questions.contexts import find_contexts
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Setup, evaluate_answers

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
+from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from limrank_evals.stats.intervals import RESAMPLES
-from limrank_plugins.errors import InputError
+from limrank_evals.stats.intervals import BATCH, RESAMPLES
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import InputError, require
 
 # Up to so many queries every order is tried (5,040 of them) instead of a sample.
-_EXACT = 7
-_CHUNK = 1 << 20
+EXACT = 7
 
 
 class Trend(NamedTuple):
@@ -44,40 +43,33 @@ def spearman(
 
     Raises:
         InputError: not equally many values, one that is not finite, or no resamples.
+        MissingExtra: scipy is not installed.
     """
     if len(first) != len(second):
         raise InputError(f"{len(first)} and {len(second)} values are not of the same queries")
-    if resamples < 1:
-        raise InputError(f"resamples must be > 0, but is {resamples}")
+    whole_number("resamples", resamples, least=1)
     # Sorted: what is drawn must not depend on the order in which queries were read.
     pairs = np.array(sorted(zip(first, second, strict=True)), dtype=np.float64).reshape(-1, 2)
+    count = len(pairs)
     if not np.isfinite(pairs).all():
         raise InputError("values that are not finite have no rank")
-    if len(pairs) < 3:
+    if count < 3 or (pairs.min(axis=0) == pairs.max(axis=0)).any():
         return None
-    ranks = [_ranks(pairs[:, side]) - (len(pairs) + 1) / 2 for side in (0, 1)]
-    scale = math.sqrt(float((ranks[0] ** 2).sum()) * float((ranks[1] ** 2).sum()))
-    if scale == 0:
-        return None
-    together = float(ranks[0] @ ranks[1])
-    # Ranks are halves, so sums are exact; the margin is for long lists only.
-    reached = abs(together) - 1e-9 * scale
-    if len(pairs) <= _EXACT:
-        orders = np.array(list(itertools.permutations(ranks[1])))
-        p = float((np.abs(orders @ ranks[0]) >= reached).mean())
-    else:
-        dice, hits = np.random.default_rng(seed), 0
-        step = max(1, _CHUNK // len(pairs))
-        for start in range(0, resamples, step):
-            drawn = dice.permuted(np.tile(ranks[1], (min(step, resamples - start), 1)), axis=1)
-            hits += int((np.abs(drawn @ ranks[0]) >= reached).sum())
-        p = (hits + 1) / (resamples + 1)
-    return Trend(together / scale, p)
+    stats = require("scipy.stats", "evals", "the test of trend")
+    ranks = stats.rankdata(pairs, axis=0) - (count + 1) / 2
+    scale = float(np.sqrt((ranks**2).sum(axis=0).prod()))
 
+    def distance(order: np.ndarray[Any, Any], axis: int) -> Any:
+        # Rounded: sums of the same numbers in another order differ in their last bits, and count as equal.
+        return np.round(np.abs((order * ranks[:, 0]).sum(axis=axis)) / scale, 9)
 
-def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Ranks from 1, equal values at the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    means: np.ndarray[Any, Any] = (last - (counts - 1) / 2)[inverse]
-    return means
+    tested = stats.permutation_test(
+        (ranks[:, 1],),
+        distance,
+        permutation_type="pairings",
+        n_resamples=max(resamples, factorial(count)) if count <= EXACT else resamples,
+        batch=max(1, BATCH // count),
+        alternative="greater",
+        random_state=np.random.default_rng(seed),
+    )
+    return Trend(float(ranks[:, 0] @ ranks[:, 1]) / scale, float(tested.pvalue))

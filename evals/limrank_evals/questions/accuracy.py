@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
-from limrank_evals.comparison import Comparison, compare_values
+from limrank_evals.comparison import Comparison, Resampling
 from limrank_evals.questions.answering import AnswerRecord
-from limrank_evals.stats import Interval, bootstrap, mcnemar, wilson
+from limrank_evals.stats import Interval, mcnemar, wilson
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.errors import InputError
 
@@ -38,7 +38,7 @@ class Tally:
     @property
     def share(self) -> float:
         """Of its answers that are right, in [0, 1]."""
-        return sum(one.right for one in self.samples) / len(self.samples)
+        return sum(answer.right for answer in self.samples) / len(self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ def score_all(
         InputError: a question has another number of answers than the others.
     """
     return [
-        _score(condition, list(given), domains, seed, level)
-        for condition, given in groupby(answers, key=lambda one: one.condition)
+        _score(condition, list(inside), domains, Resampling(level, seed=seed))
+        for condition, inside in groupby(answers, key=lambda answer: answer.condition)
     ]
 
 
@@ -173,84 +173,77 @@ def differences(
     Raises:
         InputError: two were not asked the same questions.
     """
-    return [_difference(a, b, resamples, seed, level) for a, b in combinations(scores, 2)]
+    return [_difference(a, b, Resampling(level, resamples, seed)) for a, b in combinations(scores, 2)]
 
 
 def _score(
-    condition: str, given: list[AnswerRecord], domains: dict[str, str], seed: int, level: float
+    condition: str, answers: list[AnswerRecord], domains: dict[str, str], resampling: Resampling
 ) -> Score:
-    tallies = tuple(
-        _tally(question, tuple(samples)) for question, samples in groupby(given, lambda g: g.question)
-    )
+    tallies = tuple(_tally(question, tuple(of)) for question, of in groupby(answers, lambda a: a.question))
     counts = {len(tally.samples) for tally in tallies}
     if len(counts) != 1:
         raise InputError(
             f"every question needs as many answers as the others, but there are {sorted(counts)}"
         )
     samples = counts.pop()
-    shares = [tally.share for tally in tallies]
-    majority = _share([tally.right for tally in tallies], level)
-    named = dict.fromkeys(domains.get(tally.question, "") for tally in tallies)
-    by_domain = {
-        name: _share([t.right for t in tallies if domains.get(t.question, "") == name], level)
-        for name in named
-    }
-    said = Counter(one.said for one in given if one.said is not None)
+    majority = _share(tallies, resampling.level)
+    by_domain: dict[str, list[Tally]] = {}
+    for tally in tallies:
+        by_domain.setdefault(domains.get(tally.question, ""), []).append(tally)
+    mean = resampling.mean([tally.share for tally in tallies])
+    assert mean is not None
+    letters = Counter(answer.said for answer in answers if answer.said is not None)
     return Score(
         condition,
         samples,
         tallies,
         majority,
-        sum(shares) / len(shares),
-        majority.interval if samples == 1 else bootstrap(shares, level=level, seed=seed),
-        sum(one.choice is None and not _failed(one) for one in given),
-        sum(map(_failed, given)),
-        sum(one.ended == "length" for one in given),
-        {name or "(none)": share for name, share in by_domain.items()} if any(named) else {},
-        dict(sorted(said.items())),
-        _judged(given),
+        mean.mean,
+        majority.interval if samples == 1 else mean.interval,
+        unanswered=sum(answer.choice is None and not _failed(answer) for answer in answers),
+        failed=sum(map(_failed, answers)),
+        cut_short=sum(answer.ended == "length" for answer in answers),
+        domains={name or "(none)": _share(of, resampling.level) for name, of in by_domain.items()}
+        if any(by_domain)
+        else {},
+        letters=dict(sorted(letters.items())),
+        judge=_judge_summary(answers),
     )
 
 
-def _failed(one: AnswerRecord) -> bool:
-    return one.sha256 is None
+def _failed(answer: AnswerRecord) -> bool:
+    return answer.sha256 is None
 
 
 def _tally(question: str, samples: tuple[AnswerRecord, ...]) -> Tally:
-    votes = Counter(one.choice for one in samples if one.choice is not None)
+    votes = Counter(answer.choice for answer in samples if answer.choice is not None)
     # most_common keeps the order of first appearance among equals.
     vote = votes.most_common(1)[0][0] if votes else None
-    right = any(one.right and one.choice == vote for one in samples)
+    right = any(answer.right and answer.choice == vote for answer in samples)
     return Tally(question, samples, vote, right)
 
 
-def _share(rights: Sequence[bool], level: float) -> Share:
-    return Share(sum(rights), len(rights), wilson(sum(rights), len(rights), level=level))
+def _share(tallies: Sequence[Tally], level: float) -> Share:
+    right = sum(tally.right for tally in tallies)
+    return Share(right, len(tallies), wilson(right, len(tallies), level=level))
 
 
-def _judged(given: Sequence[AnswerRecord]) -> JudgeSummary | None:
-    counts = Counter(one.verdict for one in given if one.verdict is not None)
+def _judge_summary(answers: Sequence[AnswerRecord]) -> JudgeSummary | None:
+    counts = Counter(answer.verdict for answer in answers if answer.verdict is not None)
     if not counts:
         return None
-    said = [one for one in given if one.verdict in ("yes", "no")]
-
-    def named(verdict: str, right: bool) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(one.question for one in said if one.verdict == verdict and one.right == right)
-        )
-
-    return JudgeSummary(
-        counts["yes"],
-        counts["no"],
-        counts["unreadable"],
-        counts["failed"],
-        sum((one.verdict == "yes") == one.right for one in said),
-        named("yes", False),
-        named("no", True),
-    )
+    disagreements: dict[str, dict[str, None]] = {"yes": {}, "no": {}}
+    agreed = 0
+    for answer in answers:
+        if answer.verdict in ("yes", "no"):
+            agreed += (answer.verdict == "yes") == answer.right
+            if (answer.verdict == "yes") != answer.right:
+                disagreements[answer.verdict][answer.question] = None
+    numbers = (counts["yes"], counts["no"], counts["unreadable"], counts["failed"], agreed)
+    return JudgeSummary(*numbers, tuple(disagreements["yes"]), tuple(disagreements["no"]))
 
 
-def _difference(a: Score, b: Score, resamples: int, seed: int, level: float) -> Difference:
+def _difference(a: Score, b: Score, resampling: Resampling) -> Difference:
     if [t.question for t in a.tallies] != [t.question for t in b.tallies]:
         raise InputError(f"{a.condition} and {b.condition} were not asked the same questions")
     pairs = list(zip(a.tallies, b.tallies, strict=True))
@@ -260,11 +253,7 @@ def _difference(a: Score, b: Score, resamples: int, seed: int, level: float) -> 
         tuple(y.question for x, y in pairs if y.right and not x.right),
         tuple(y.question for x, y in pairs if x.right and not y.right),
         mcnemar([t.right for t in a.tallies], [t.right for t in b.tallies]),
-        compare_values(
-            {t.question: t.share for t in a.tallies},
-            {t.question: t.share for t in b.tallies},
-            level=level,
-            resamples=resamples,
-            seed=seed,
+        resampling.compare(
+            {t.question: t.share for t in a.tallies}, {t.question: t.share for t in b.tallies}
         ),
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from limrank_evals.answers.shuffling import Shuffled
+from limrank_evals.answers.shuffling import OptionOrder
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import packaged, with_options
 from limrank_pipelines.writing import whole, writing_backend
@@ -41,7 +41,7 @@ class JudgeRequest(NamedTuple):
     """An answer to be judged: the question, its options as they were shown, and what was written."""
 
     question: MultipleChoice
-    shown: Shuffled
+    shown: OptionOrder
     text: str
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
-from limrank_evals.questions.answer_judge import Judge, JudgeRequest, Opinion
+from limrank_evals.questions.answer_judge import Judge, JudgeReply, JudgeRequest, Opinion
+from limrank_evals.questions.batches import Progress, run_batches
 from limrank_evals.questions.choice_reader import ChoiceReader, ChoiceReply, ChoiceRequest
-from limrank_evals.questions.contexts import Context, Progress
+from limrank_evals.questions.contexts import Context
 from limrank_evals.questions.gating import Gate, digest
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
@@ -60,11 +61,9 @@ class AnswerRecord:
         return cls(**{**record, "passages": tuple(record["passages"])})
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    name: str
+class _Item(NamedTuple):
     condition: str
-    asking: ChoiceRequest
+    request: ChoiceRequest
 
 
 def answer_all(
@@ -102,81 +101,75 @@ def answer_all(
     Raises:
         InputError: a passage that was found is not in the corpus any more.
     """
-    found = contexts or {}
-    shown = {q.id: found.get(q.id, Context(q.id)) for q in questions}
-    wanted = {i for context in shown.values() for c in conditions for i in context.passages(c)}
-    documents = texts(wanted) if wanted else {}
-    missing = sorted(wanted - documents.keys())
+    searched = contexts or {}
+    shown = {q.id: searched.get(q.id, Context(q.id)) for q in questions}
+    ids = {i for context in shown.values() for c in conditions for i in context.passages(c)}
+    documents = texts(ids) if ids else {}
+    missing = sorted(ids - documents.keys())
     if missing:
         raise InputError(
             f"the corpus no longer holds {len(missing)} passages that were found, as {missing[0]!r}"
         )
     items = [
-        _item(condition, ChoiceRequest(q, sample, [documents[i] for i in shown[q.id].passages(condition)]))
+        _Item(condition, ChoiceRequest(q, sample, [documents[i] for i in shown[q.id].passages(condition)]))
         for condition in conditions
         for q in questions
         for sample in range(reader.samples)
     ]
-    given: dict[str, AnswerRecord] = {}
-    for item in items:
-        kept = job.find(item.name)
-        if kept is not None:
-            given[item.name] = AnswerRecord.from_json(kept)
-    todo = [item for item in items if item.name not in given]
-    for start in range(0, len(todo), batch):
-        progress("asking", len(given), len(items))
-        part = todo[start : start + batch]
-        for item, answer in zip(part, _answers(part, reader, judge, gate), strict=True):
-            given[item.name] = answer
-            if answer.failure is None:
-                job.commit(item.name, asdict(answer))
-    progress("asking", len(items), len(items))
-    return [given[item.name] for item in items]
+    return run_batches(
+        job,
+        {_name(item): item for item in items},
+        lambda part: _answers(part, reader, judge, gate),
+        AnswerRecord.from_json,
+        lambda answer: asdict(answer) if answer.failure is None else None,
+        stage="asking",
+        batch=batch,
+        progress=progress,
+    )
 
 
-def _item(condition: str, asking: ChoiceRequest) -> _Item:
-    """Named after all that the answer depends on beside the settings: an edited question is another item."""
-    question = asking.question
-    read = [(document.id, document.passage) for document in asking.passages]
+def _name(item: _Item) -> str:
+    """Made of all that the answer depends on beside the settings: an edited question is another item."""
+    question, sample, passages = item.request
+    read = [(document.id, document.passage) for document in passages]
     content = digest(json.dumps([hashed([question.question, *question.choices]), question.answer, read]))
-    return _Item(json.dumps([condition, question.id, asking.sample, content]), condition, asking)
+    return json.dumps([item.condition, question.id, sample, content])
 
 
 def _answers(
     items: Sequence[_Item], reader: ChoiceReader, judge: Judge | None, gate: Gate
 ) -> list[AnswerRecord]:
-    said = gate.run("reading", lambda: reader.read_many([item.asking for item in items]))
-    opinions: dict[int, Opinion] = {}
-    reasons: dict[int, str] = {}
+    replies = gate.run("reading", lambda: reader.read_many([item.request for item in items]))
+    verdicts: dict[int, JudgeReply] = {}
     if judge is not None:
-        heard = [i for i, one in enumerate(said) if one.text is not None]
-        jobs = [JudgeRequest(items[i].asking.question, said[i].shown, said[i].text or "") for i in heard]
-        for i, verdict in zip(heard, gate.run("judging", lambda: judge.judge_many(jobs)), strict=True):
-            opinions[i] = verdict.opinion
-            if verdict.reason is not None:
-                reasons[i] = f"the judge: {gate.reason(verdict.reason)}"
+        places = [i for i, reply in enumerate(replies) if reply.text is not None]
+        requests = [
+            JudgeRequest(items[i].request.question, replies[i].shown, replies[i].text or "") for i in places
+        ]
+        verdicts = dict(zip(places, gate.run("judging", lambda: judge.judge_many(requests)), strict=True))
     return [
-        _given(item, one, opinions.get(i), reasons.get(i), gate)
-        for i, (item, one) in enumerate(zip(items, said, strict=True))
+        _record(item, reply, verdicts.get(i), gate)
+        for i, (item, reply) in enumerate(zip(items, replies, strict=True))
     ]
 
 
-def _given(
-    item: _Item, said: ChoiceReply, opinion: Opinion | None, reason: str | None, gate: Gate
-) -> AnswerRecord:
-    question = item.asking.question
+def _record(item: _Item, reply: ChoiceReply, verdict: JudgeReply | None, gate: Gate) -> AnswerRecord:
+    question, sample, passages = item.request
+    failure = None if reply.failure is None else gate.reason(reply.failure)
+    if verdict is not None and verdict.reason is not None:
+        failure = f"the judge: {gate.reason(verdict.reason)}"
     return AnswerRecord(
         question.id,
         item.condition,
-        item.asking.sample,
-        right=said.choice == question.answer,
-        said=said.said,
-        choice=said.choice,
-        passages=tuple(document.id or "" for document in item.asking.passages),
-        verdict=opinion,
-        failure=reason if said.failure is None else gate.reason(said.failure),
-        ended=said.ended,
-        cut_tokens=said.cut_tokens,
-        sha256=None if said.text is None else digest(said.text),
-        text=gate.text(said.text),
+        sample,
+        right=reply.choice == question.answer,
+        said=reply.said,
+        choice=reply.choice,
+        passages=tuple(document.id or "" for document in passages),
+        verdict=None if verdict is None else verdict.opinion,
+        failure=failure,
+        ended=reply.ended,
+        cut_tokens=reply.cut_tokens,
+        sha256=None if reply.text is None else digest(reply.text),
+        text=gate.text(reply.text),
     )

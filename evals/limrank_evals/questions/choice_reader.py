@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from limrank_evals.answers import choice_letters, extract_choice
-from limrank_evals.answers.shuffling import Shuffled, shuffled
+from limrank_evals.answers.shuffling import OptionOrder, shuffled
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import listed, reader_template, with_options
 from limrank_pipelines.citations import neutral
@@ -42,7 +42,7 @@ class ChoiceReply:
         usage: what it cost.
     """
 
-    shown: Shuffled
+    shown: OptionOrder
     text: str | None = None
     said: str | None = None
     choice: str | None = None
@@ -135,7 +135,7 @@ class ChoiceReader:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _request(self, job: ChoiceRequest, options: Shuffled) -> Generate:
+    def _request(self, job: ChoiceRequest, options: OptionOrder) -> Generate:
         pictures = [document.images for document in job.passages]
         prompt = self.template.render(
             with_options(job.question.question, options.choices),
@@ -155,7 +155,7 @@ class ChoiceReader:
         )
 
 
-def _said(reply: Reply, shown: Shuffled) -> ChoiceReply:
+def _said(reply: Reply, shown: OptionOrder) -> ChoiceReply:
     if isinstance(reply, Failed):
         return ChoiceReply(shown, failure=reply.reason, usage=reply.usage)
     if not isinstance(reply, Generated):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from limrank_evals.answers.shuffling import shuffled
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
+from limrank_evals.questions.batches import Progress, run_batches
 from limrank_evals.questions.conditions import CLOSED_BOOK, RERANK
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.reader_templates import with_options
 from limrank_pipelines.rag import Answer, RagPipeline
 from limrank_plugins.data import Query
 from limrank_plugins.jobs import Job
-
-Progress = Callable[[str, int, int], None]
-"""Told what is done, how much of it, and of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,8 @@ class Context:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Context:
         """From what `asdict` made of it."""
-        reranked = record["reranked"]
-        return cls(
-            **{
-                **record,
-                "retrieved": tuple(record["retrieved"]),
-                "reranked": None if reranked is None else tuple(reranked),
-            }
-        )
+        lists = {name: record[name] and tuple(record[name]) for name in ("retrieved", "reranked")}
+        return cls(**{**record, **lists})
 
 
 def searched_with(question: MultipleChoice, *, options: bool, seed: int) -> Query:
@@ -96,25 +88,23 @@ def find_contexts(
         batch: how many are searched for in lockstep and committed together.
         progress: told after every batch.
     """
-    names = {q.id: json.dumps(["context", q.id, hashed([q.question, *q.choices])]) for q in questions}
-    found: dict[str, Context] = {}
-    for question in questions:
-        kept = job.find(names[question.id])
-        if kept is not None:
-            found[question.id] = Context.from_json(kept)
-    todo = [question for question in questions if question.id not in found]
-    for start in range(0, len(todo), batch):
-        progress("searching", len(found), len(questions))
-        part = todo[start : start + batch]
-        asked = [searched_with(question, options=options, seed=seed) for question in part]
-        answers = gate.run("searching and reranking", lambda asked=asked: pipeline.ask_many(asked))  # type: ignore[misc]
-        for question, answer in zip(part, answers, strict=True):
-            context = _context(answer, pipeline.top_n)
-            found[question.id] = context
-            if not context.outage:
-                job.commit(names[question.id], asdict(context))
-    progress("searching", len(questions), len(questions))
-    return {question.id: found[question.id] for question in questions}
+
+    def work(part: Sequence[MultipleChoice]) -> list[Context]:
+        queries = [searched_with(question, options=options, seed=seed) for question in part]
+        answers = gate.run("searching and reranking", lambda: pipeline.ask_many(queries))
+        return [_context(answer, pipeline.top_n) for answer in answers]
+
+    contexts = run_batches(
+        job,
+        {json.dumps(["context", q.id, hashed([q.question, *q.choices])]): q for q in questions},
+        work,
+        Context.from_json,
+        lambda context: None if context.outage else asdict(context),
+        stage="searching",
+        batch=batch,
+        progress=progress,
+    )
+    return {context.question: context for context in contexts}
 
 
 def _context(answer: Answer, top_n: int) -> Context:

@@ -174,7 +174,8 @@ def standalone(title: str, plots: Sequence[Plot]) -> str:
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_number(width)} {_number(height)}",
-        width=2 * width,
+        width=1.5 * width,
+        height=1.5 * height,
     )
     return f"{drawing}\n"
 

@@ -1,4 +1,4 @@
-"""Shuffled options: reproducible, even, and back again."""
+"""OptionOrder options: reproducible, even, and back again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limrank_evals.answers.shuffling import shuffled, unshuffled
+from limrank_evals.answers.shuffling import OptionOrder, shuffled
 from limrank_plugins.errors import InputError
 
 CHOICES = ("one", "two", "three", "four")
@@ -42,12 +42,13 @@ def test_every_place_is_as_likely():
 
 
 def test_the_rest():
-    assert unshuffled(CHOICES).original("C") == "C"
-    assert unshuffled(CHOICES).original(None) is None
+    unshuffled = OptionOrder(CHOICES, (0, 1, 2, 3))
+    assert unshuffled.original("C") == "C"
+    assert unshuffled.original(None) is None
     for wrong in ("E", "AB", "", "a"):
         with pytest.raises(InputError, match="A to D"):
-            unshuffled(CHOICES).original(wrong)
+            unshuffled.original(wrong)
         with pytest.raises(InputError, match="A to D"):
-            unshuffled(CHOICES).shown(wrong)
+            unshuffled.shown(wrong)
     with pytest.raises(InputError, match="1 to 26"):
         shuffled([], "q")

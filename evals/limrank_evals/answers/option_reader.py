@@ -6,32 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from limrank_evals.answers.patterns import (
-    AFTER_ARTICLE,
-    CLAUSE,
-    CONTENT,
-    FILL,
-    GOES_ON,
-    JOIN,
-    JOINED,
-    NEAR,
-    NEGATION,
-    NOUN,
-    REFUSAL,
-    RIGHT,
-    SENTENCE,
-    SMALL_WORD,
-    STATED,
-    STATEMENT,
-    TURN,
-    UNSAID,
-    VERB,
-    WEAK,
-    WRONG,
-)
+from limrank_evals.answers import patterns
 
 
-class Reading:
+class OptionReader:
     """How options are named in one question. Every step gives a letter, "" for a refusal, or None."""
 
     def __init__(self, letters: str, choices: Sequence[str]) -> None:
@@ -44,11 +22,12 @@ class Reading:
         )
         self._end = re.compile(rf"(?P<small>{small})\)?(?=\s*(?:[.,;!\"']|$))", re.MULTILINE)
         self._only = re.compile(
-            rf"\W*(?:(?:the |my )?(?:final |correct )?(?:{NOUN})\b\W*(?:is\b\W*)?)?(?P<one>{group})\W*",
+            rf"\W*(?:(?:the |my )?(?:final |correct )?(?:{patterns.NOUN})\b\W*(?:is\b\W*)?)?"
+            rf"(?P<one>{group})\W*",
             re.IGNORECASE,
         )
         self._begins = re.compile(
-            rf"\W*(?:(?:{NOUN})[ \t]+)?(?P<one>{group})(?:[.):]|[ \t]+[-–—])(?=\s|$)", re.IGNORECASE
+            rf"\W*(?:(?:{patterns.NOUN})[ \t]+)?(?P<one>{group})(?:[.):]|[ \t]+[-–—])(?=\s|$)", re.IGNORECASE
         )
 
     def boxed(self, text: str) -> str | None:
@@ -78,10 +57,12 @@ class Reading:
 
     def weakly(self, text: str) -> str | None:
         """5. "It is B", which is said of many things: only where nothing else was."""
-        if REFUSAL.search(text):
+        if patterns.REFUSAL.search(text):
             return None
         found = [
-            self._named(text, cue.end()) for cue in WEAK.finditer(text) if self._meant(text, cue.start())
+            self._named(text, cue.end())
+            for cue in patterns.WEAK.finditer(text)
+            if self._meant(text, cue.start())
         ]
         return next((one for one in reversed(found) if one is not None), None)
 
@@ -93,22 +74,24 @@ class Reading:
         begins = [match["one"].upper() for line in lines if (match := self._begins.match(line))]
         if begins and lines and self._begins.match(lines[0]) and len(set(begins)) == 1:
             return begins[0]
-        if REFUSAL.search(text):
+        if patterns.REFUSAL.search(text):
             return None
         named = {
             one
             for one, place, end in self._mentions(text)
-            if self._meant(text, place) and not WRONG.match(text, end, end + NEAR)
+            if self._meant(text, place) and not patterns.WRONG.match(text, end, end + patterns.NEAR)
         }
         return named.pop() if len(named) == 1 else None
 
     def by_words(self, text: str) -> str | None:
         """7. An option's own words, as all there is of the text, its last line, or its last statement."""
         lines = [line for line in text.split("\n") if line.strip()]
-        cues = [cue for cue in STATEMENT.finditer(text) if self._meant(text, cue.start())]
-        verbs = [VERB.search(text, cue.end(), cue.end() + 80) if cue["noun"] else cue for cue in cues]
+        cues = [cue for cue in patterns.STATEMENT.finditer(text) if self._meant(text, cue.start())]
+        verbs = [
+            patterns.VERB.search(text, cue.end(), cue.end() + 80) if cue["noun"] else cue for cue in cues
+        ]
         ends = [verb.end() for verb in verbs if verb is not None]
-        stated = [STATED.match(text, end) for end in ends]
+        stated = [patterns.STATED.match(text, end) for end in ends]
         for words in (text, *lines[-1:], *(words[0] for words in reversed(stated) if words)):
             found = self._by_text(words)
             if found is not None:
@@ -117,7 +100,7 @@ class Reading:
 
     def _last(self, text: str, *, final: bool) -> str | None:
         """What the last statement that names options chose."""
-        cues = [cue for cue in STATEMENT.finditer(text) if cue["final"] or not final]
+        cues = [cue for cue in patterns.STATEMENT.finditer(text) if cue["final"] or not final]
         stated = (
             (cue.start(), one)
             for cue in reversed(cues)
@@ -126,7 +109,7 @@ class Reading:
         called = (
             (place, "" if self._joined(text, place) else one)
             for one, place, end in reversed([] if final else list(self._mentions(text)))
-            if RIGHT.match(text, end, end + NEAR) and self._meant(text, place)
+            if patterns.RIGHT.match(text, end, end + patterns.NEAR) and self._meant(text, place)
         )
         lasts = [last for last in (next(stated, None), next(called, None)) if last is not None]
         return max(lasts)[1] if lasts else None
@@ -134,15 +117,15 @@ class Reading:
     def _joined(self, text: str, place: int) -> bool:
         """Whether the option here is the end of a list: "A and B are correct"."""
         before = text[max(0, place - 16) : place]
-        return bool(JOINED.search(before) and self._letter.search(before))
+        return bool(patterns.JOINED.search(before) and self._letter.search(before))
 
     def _behind(self, text: str, cue: re.Match[str]) -> str | None:
         """The option behind a cue, or behind the first verb of its sentence that has one."""
         if not cue["noun"]:
             return self._named(text, cue.end())
-        sentence = SENTENCE.match(text, cue.end())
+        sentence = patterns.SENTENCE.match(text, cue.end())
         end = sentence.end() if sentence else cue.end()
-        for verb in VERB.finditer(text, cue.end(), end):
+        for verb in patterns.VERB.finditer(text, cue.end(), end):
             found = self._named(text, verb.end(), negated=bool(verb["not"]))
             if found is not None:
                 return found
@@ -152,19 +135,19 @@ class Reading:
         """The option named right after a cue: a letter, "" for several, None for none."""
         affirmed: list[str] = []
         joined, seen = True, False
-        end = min(len(text), place + NEAR)
+        end = min(len(text), place + patterns.NEAR)
         while place < end:
-            fill = FILL.match(text, place, end)
+            fill = patterns.FILL.match(text, place, end)
             if fill:
                 if "\n" in fill[0] and seen:
                     break
                 joined = joined or ("," in fill[0] and bool(self._listed(text, fill.end())))
                 place = fill.end()
-            if (match := NEGATION.match(text, place, end)) is not None:
+            if (match := patterns.NEGATION.match(text, place, end)) is not None:
                 negated, joined = True, True
-            elif (match := TURN.match(text, place, end)) is not None:
+            elif (match := patterns.TURN.match(text, place, end)) is not None:
                 negated, joined = False, True
-            elif (match := JOIN.match(text, place, end)) is not None:
+            elif (match := patterns.JOIN.match(text, place, end)) is not None:
                 joined = True
             elif joined and (letter := self._at(text, place)) is not None:
                 one, match_end = letter
@@ -189,15 +172,15 @@ class Reading:
     def _listed(self, text: str, place: int) -> re.Match[str] | None:
         """Whether a letter after a comma goes on with a list: "A, B and C", "A, C."."""
         match = self._letter.match(text, place)
-        return GOES_ON.match(text, match.end()) if match else None
+        return patterns.GOES_ON.match(text, match.end()) if match else None
 
     def _is_letter(self, text: str, match: re.Match[str]) -> bool:
         if match["in"]:
             return True
-        if CONTENT.search(text[max(0, match.start() - 20) : match.start()]) or match["bare"] == "I":
+        if patterns.CONTENT.search(text[max(0, match.start() - 20) : match.start()]) or match["bare"] == "I":
             return False
-        article = match[0] == "A" and SMALL_WORD.match(text, match.end())
-        return not article or bool(AFTER_ARTICLE.match(text, match.end()))
+        article = match[0] == "A" and patterns.SMALL_WORD.match(text, match.end())
+        return not article or bool(patterns.AFTER_ARTICLE.match(text, match.end()))
 
     def _mentions(self, text: str) -> Iterator[tuple[str, int, int]]:
         """Every option a text names by its letter, and where that begins and ends."""
@@ -208,8 +191,10 @@ class Reading:
 
     def _meant(self, text: str, place: int) -> bool:
         """Whether the clause up to here neither denies nor supposes what comes."""
-        start = max((match.end() for match in CLAUSE.finditer(text, max(0, place - 80), place)), default=0)
-        return UNSAID.search(text, max(start, place - 80), place) is None
+        start = max(
+            (match.end() for match in patterns.CLAUSE.finditer(text, max(0, place - 80), place)), default=0
+        )
+        return patterns.UNSAID.search(text, max(start, place - 80), place) is None
 
     def _by_text(self, text: str) -> str | None:
         words = plain_words(text)
