@@ -13,13 +13,13 @@ from typing import Any, Literal, NamedTuple
 from limrank_evals.answers.shuffling import OptionOrder
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import packaged, with_options
-from limrank_pipelines.writing import whole, writing_backend
-from limrank_plugins import driver
-from limrank_plugins.backends.protocols import Backend, Closes, Failed, Generate, Generated, Reply
+from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store
+from limrank_plugins.writer import Writer
 
 Opinion = Literal["yes", "no", "unreadable", "failed"]
 """What a judge said of an answer; the last two are no verdicts."""
@@ -64,7 +64,7 @@ def read_verdict(text: str) -> Literal["yes", "no", "unreadable"]:
     return "yes" if "yes" in said else "no"
 
 
-class Judge:
+class Judge(Writer):
     """Asks a model whether answers are right. Safe to use from many threads.
 
     It is shown the question, the options as the reader saw them, the letter of the right one, and the
@@ -91,52 +91,35 @@ class Judge:
         backend: str | Backend = "openai",
         *,
         template: str | None = None,
-        max_tokens: int | None = None,
+        max_tokens: int = 1024,
         store: Store | None = None,
         **options: Any,
     ) -> None:
-        self.template = packaged("judge") if template is None else load_template(template)
-        self.max_tokens = whole("max_tokens", max_tokens, 1024, least=1)
-        self.store = store
-        self.model = model or ""
-        self._owns_backend = isinstance(backend, str)
-        self.backend = writing_backend("a judge", backend, model, options)
+        super().__init__(
+            packaged("judge") if template is None else load_template(template),
+            model,
+            backend,
+            purpose="a judge",
+            max_tokens=max_tokens,
+            store=store,
+            options=options,
+        )
 
     def judge_many(self, answers: Sequence[JudgeRequest]) -> list[JudgeReply]:
         """Judge each; all of them are put to the backend in one batch."""
         spoken = [split_reasoning(answer.text)[1].strip() for answer in answers]
-        asked = [i for i, words in enumerate(spoken) if words]
-        requests = [self._request(answers[i], spoken[i]) for i in asked]
+        pairs = [(answer, words) for answer, words in zip(answers, spoken, strict=True) if words]
+        replies = iter(self.write_many([self._prompt(*pair) for pair in pairs]))
+        return [_judge_reply(next(replies)) if words else JudgeReply("no") for words in spoken]
 
-        def program() -> driver.Addressed[list[Reply]]:
-            return (yield [driver.To(self.backend, request) for request in requests])
-
-        replies = driver.run(program(), self.store) if requests else []
-        verdicts = [JudgeReply("no")] * len(answers)
-        for i, reply in zip(asked, replies, strict=True):
-            verdicts[i] = _verdict(reply)
-        return verdicts
-
-    def close(self) -> None:
-        """Release the model, if this judge loaded it. May be called twice."""
-        if self._owns_backend and isinstance(self.backend, Closes):
-            self.backend.close()
-
-    @property
-    def identity(self) -> str:
-        """What must be equal for two verdicts about the same answer to be equal."""
-        return repr((self.template.digest, self.max_tokens, self.backend.identity))
-
-    def _request(self, answer: JudgeRequest, words: str) -> Generate:
+    def _prompt(self, answer: JudgeRequest, words: str) -> Prompt:
         question = with_options(answer.question.question, answer.shown.choices)
         letter = answer.shown.shown(answer.question.answer)
-        prompt = self.template.render(question, [without_tags(words)], letter=letter)
-        return Generate(prompt, stop=self.template.stop, max_tokens=self.max_tokens)
+        return self.template.render(question, [without_tags(words)], letter=letter)
 
 
-def _verdict(reply: Reply) -> JudgeReply:
+def _judge_reply(reply: Reply) -> JudgeReply:
     if isinstance(reply, Failed):
         return JudgeReply("failed", reply.reason)
-    if not isinstance(reply, Generated):
-        raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
+    assert isinstance(reply, Generated)
     return JudgeReply(read_verdict(reply.text))

@@ -11,12 +11,13 @@ from limrank_evals.answers.shuffling import OptionOrder, shuffled
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import listed, reader_template, with_options
 from limrank_pipelines.citations import neutral
-from limrank_pipelines.writing import drawn_at, nucleus, whole, writing_backend
-from limrank_plugins import driver
-from limrank_plugins.backends.protocols import Backend, Closes, Failed, Generate, Generated, Reply
+from limrank_plugins.backends.protocols import Backend, Failed, Generated, Program, Reply
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Usage
 from limrank_plugins.readouts.labels import NUMERIC
+from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store
+from limrank_plugins.writer import Writer
 
 
 class ChoiceRequest(NamedTuple):
@@ -52,7 +53,7 @@ class ChoiceReply:
     usage: Usage = Usage()
 
 
-class ChoiceReader:
+class ChoiceReader(Writer):
     """Answers multiple-choice questions, with passages or without. Safe to use from many threads.
 
     Every question's options stand in an order of their own for each sample
@@ -65,7 +66,7 @@ class ChoiceReader:
             `"completion"`: through a chat template it was never trained on, it is measured wrongly.
         samples: how many answers to each question are meant to be drawn; default 1. It sets the default
             of `temperature`.
-        max_tokens: the budget of an answer, a thought before it included; default 2,048.
+        max_tokens: the budget of an answer, reasoning included; default 2,048.
         temperature: default 0 for one sample, 0.7 for several.
         top_p: nucleus of the sampling; default 1.
         seed: of the sampling and of the options' orders; default 0.
@@ -81,8 +82,8 @@ class ChoiceReader:
         >>> from limrank_plugins import ScriptedBackend
         >>> reader = ChoiceReader(backend=ScriptedBackend(generate=lambda prompt: "The answer is (B)."))
         >>> question = MultipleChoice("q", "What curdles milk?", ("Yeast", "Acid"), "B")
-        >>> said = reader.read_many([ChoiceRequest(question)])[0]
-        >>> said.said, said.choice == said.shown.original("B")
+        >>> reply = reader.read_many([ChoiceRequest(question)])[0]
+        >>> reply.said, reply.choice == reply.shown.original("B")
         ('B', True)
     """
 
@@ -92,80 +93,67 @@ class ChoiceReader:
         backend: str | Backend = "transformers",
         *,
         template: str = "choices",
-        samples: int | None = None,
-        max_tokens: int | None = None,
+        samples: int = 1,
+        max_tokens: int = 2048,
         temperature: float | None = None,
         top_p: float = 1.0,
         seed: int = 0,
         store: Store | None = None,
         **options: Any,
     ) -> None:
-        self.template = reader_template(template)
-        self.samples = whole("samples", samples, 1, least=1)
-        self.max_tokens = whole("max_tokens", max_tokens, 2048, least=1)
-        self.temperature = drawn_at(temperature, self.samples if temperature is None else 1)
-        self.top_p = nucleus(top_p)
-        self.seed = whole("seed", seed, 0, least=None)
-        self.store = store
-        self.model = model or ""
-        self._owns_backend = isinstance(backend, str)
-        self.backend = writing_backend("a reader", backend, model, options)
+        samples = whole_number("samples", samples, least=1)
+        super().__init__(
+            reader_template(template),
+            model,
+            backend,
+            purpose="a reader",
+            max_tokens=max_tokens,
+            temperature=(0.0 if samples == 1 else 0.7) if temperature is None else temperature,
+            top_p=top_p,
+            seed=seed,
+            store=store,
+            options=options,
+        )
+        # Not the writer's own: several at temperature 0 differ all the same, by the order of their options.
+        self.samples = samples
 
-    def read_many(self, jobs: Sequence[ChoiceRequest]) -> list[ChoiceReply]:
+    def read_many(self, requests: Sequence[ChoiceRequest]) -> list[ChoiceReply]:
         """Answer each; all of them are put to the backend in one batch."""
-        shown = [shuffled(j.question.choices, j.question.id, sample=j.sample, seed=self.seed) for j in jobs]
-        requests = [self._request(job, options) for job, options in zip(jobs, shown, strict=True)]
+        orders = [
+            shuffled(r.question.choices, r.question.id, sample=r.sample, seed=self.seed) for r in requests
+        ]
+        replies = self.run(self._answers(requests, orders))
+        return [_choice(reply, order) for reply, order in zip(replies, orders, strict=True)]
 
-        def program() -> driver.Addressed[list[Reply]]:
-            return (yield [driver.To(self.backend, request) for request in requests])
+    def _answers(
+        self, requests: Sequence[ChoiceRequest], orders: Sequence[OptionOrder]
+    ) -> Program[list[Reply]]:
+        if not requests:
+            return []
+        prompts = [self._prompt(*pair) for pair in zip(requests, orders, strict=True)]
+        return (yield [self.request(p, r.sample) for p, r in zip(prompts, requests, strict=True)])
 
-        replies = driver.run(program(), self.store) if requests else []
-        return [_said(reply, options) for reply, options in zip(replies, shown, strict=True)]
-
-    def close(self) -> None:
-        """Release the model, if this reader loaded it. May be called twice."""
-        if self._owns_backend and isinstance(self.backend, Closes):
-            self.backend.close()
-
-    @property
-    def identity(self) -> str:
-        """What must be equal for two answers to the same question and passages to be equal."""
-        drawn = (self.seed, self.temperature, self.top_p, self.max_tokens)
-        return repr((self.template.digest, drawn, self.backend.identity))
-
-    # ---- inside ---------------------------------------------------------------------------------
-
-    def _request(self, job: ChoiceRequest, options: OptionOrder) -> Generate:
-        pictures = [document.images for document in job.passages]
-        prompt = self.template.render(
-            with_options(job.question.question, options.choices),
-            [neutral(document.passage) for document in job.passages],
-            images=pictures if any(pictures) else (),
-            labels=NUMERIC.shown(len(job.passages)),
-            letters=listed(choice_letters(len(options.choices))),
-        )
-        return Generate(
-            prompt,
-            stop=self.template.stop,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            sample=job.sample,
+    def _prompt(self, request: ChoiceRequest, order: OptionOrder) -> Prompt:
+        images = [document.images for document in request.passages]
+        return self.template.render(
+            with_options(request.question.question, order.choices),
+            [neutral(document.passage) for document in request.passages],
+            images=images if any(images) else (),
+            labels=NUMERIC.shown(len(request.passages)),
+            letters=listed(choice_letters(len(order.choices))),
         )
 
 
-def _said(reply: Reply, shown: OptionOrder) -> ChoiceReply:
+def _choice(reply: Reply, order: OptionOrder) -> ChoiceReply:
     if isinstance(reply, Failed):
-        return ChoiceReply(shown, failure=reply.reason, usage=reply.usage)
-    if not isinstance(reply, Generated):
-        raise TypeError(f"a backend answered a writing question with {type(reply).__name__}")
-    letter = extract_choice(reply.text, shown.choices)
+        return ChoiceReply(order, failure=reply.reason, usage=reply.usage)
+    assert isinstance(reply, Generated)
+    letter = extract_choice(reply.text, order.choices)
     return ChoiceReply(
-        shown,
+        order,
         reply.text,
         letter,
-        shown.original(letter),
+        order.original(letter),
         ended=reply.finish,
         cut_tokens=reply.cut_tokens,
         usage=reply.usage,

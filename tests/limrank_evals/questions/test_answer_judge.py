@@ -40,7 +40,7 @@ def test_verdicts(text: str, verdict: str):
     assert read_verdict(text) == verdict
 
 
-@given(st.lists(st.sampled_from([*"yno .\n*", "yes", "no", "<think>", "</think>", "JudgeReply: "])))
+@given(st.lists(st.sampled_from([*"yno .\n*", "yes", "no", "<think>", "</think>", "Verdict: "])))
 def test_any_text_is_read(pieces: list[str]):
     assert read_verdict("".join(pieces)) in ("yes", "no", "unreadable")
 
