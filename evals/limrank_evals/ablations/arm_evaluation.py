@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
+from limrank_plugins.configuration import checked
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_run
 
@@ -58,44 +59,29 @@ class Evaluation:
     resamples: int = 10_000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        decided = sorted(set(self.reranker) & set(_OF_CARD))
+        if decided:
+            raise InputError(f"evaluate.reranker cannot set {decided[0]!r}: an arm's export decides it")
+
     def as_json(self) -> dict[str, Any]:
         """The settings as plain data."""
         return asdict(self)
 
 
-def load_evaluation(given: Mapping[str, Any]) -> Evaluation:
+def load_evaluation(values: Mapping[str, Any]) -> Evaluation:
     """An evaluation from a table of settings.
 
     Raises:
         InputError: a setting that is unknown or of another type, or an argument that the card decides.
     """
-    known = {one.name: one.type for one in fields(Evaluation)}
-    unknown = sorted(str(key) for key in given if key not in known)
-    if unknown:
-        raise InputError(f"evaluate has no setting {unknown[0]!r}; there are: {', '.join(known)}")
-    read = {}
-    for name, value in given.items():
-        default = getattr(_DEFAULT, name)
-        if isinstance(default, tuple):
-            value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-            fits = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
-        elif name == "depth":
-            fits = value is None or type(value) is int
-        elif isinstance(default, dict):
-            fits = isinstance(value, dict)
-        else:
-            fits = type(value) is type(default)
-        if not fits:
-            raise InputError(f"{name} of evaluate cannot be {value!r}")
-        read[name] = value
-    made = Evaluation(**read)
-    decided = sorted(set(made.reranker) & set(_OF_CARD))
-    if decided:
-        raise InputError(f"evaluate.reranker cannot set {decided[0]!r}: an arm's export decides it")
-    return made
+    return checked(Evaluation, evaluation_settings(values), "evaluate")
 
 
-_DEFAULT = Evaluation()
+def evaluation_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The table as the dataclass takes it: a single split or measure may stand without its list."""
+    lists = {name: values[name] for name in ("splits", "measures") if name in values}
+    return {**values, **{name: [value] if isinstance(value, str) else value for name, value in lists.items()}}
 
 
 class ArmEvaluator:
@@ -229,12 +215,12 @@ def _content(part: Split) -> Iterator[Any]:
         benchmark.changed,
     ]
     for query in (*benchmark.queries, *part.searched):
-        yield [query.id, query.text, query.instruction, *_pictures(query)]
+        yield [query.id, query.text, query.instruction, *_image_digests(query)]
     for document in benchmark.documents:
-        yield [document.id, document.title, document.text, *_pictures(document)]
+        yield [document.id, document.title, document.text, *_image_digests(document)]
     for name, grades in sorted(benchmark.qrels.items()):
         yield [name, sorted(grades.items()), sorted(benchmark.excluded.get(name, ()))]
 
 
-def _pictures(of: Query | Document) -> list[str]:
+def _image_digests(of: Query | Document) -> list[str]:
     return [hashlib.sha256(image.data).hexdigest() for image in of.images]

@@ -20,20 +20,19 @@ The shipped ones (`paper`, `volume`, `sources`, `components`) lie beside this mo
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from limrank_evals.ablations.arm_evaluation import Evaluation, load_evaluation
+from limrank_evals.ablations.arm_evaluation import Evaluation, evaluation_settings
 from limrank_evals.ablations.components import check_component
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.checks import whole_number
+from limrank_plugins.configuration import checked, parse_toml, parse_yaml
+from limrank_plugins.errors import InputError
 
 EPOCHS, EQUAL = "epochs", "equal"
-_SETTINGS = ("about", "plan", "set", "steps", "seed", "reference", "data", "evaluate", "arms")
-_OF_ARM = ("of", "rows", "total", "without", "refill", "plan", "set")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +114,9 @@ class Ablation:
                 f"the reference must be one of the arms {', '.join(a.name for a in self.arms)}, but is "
                 f"{self.reference!r}"
             )
-        good = self.steps in (EPOCHS, EQUAL) or (type(self.steps) is int and self.steps > 0)
-        if not good:
+        if self.steps not in (EPOCHS, EQUAL) and not (type(self.steps) is int and self.steps > 0):
             raise InputError(f"steps must be {EPOCHS}, {EQUAL} or a number > 0, but is {self.steps!r}")
-        if type(self.seed) is not int:
-            raise InputError(f"seed must be a whole number, but is {self.seed!r}")
+        whole_number("seed", self.seed)
         for arm in self.arms:
             unknown = sorted(set(arm.rows) - set(self.data))
             if unknown:
@@ -151,73 +148,87 @@ def ablation_names() -> list[str]:
     return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
 
 
-def load_ablation(name: str, given: Mapping[str, Any] | None = None) -> Ablation:
+def load_ablation(name: str, settings: Mapping[str, Any] | None = None) -> Ablation:
     """A shipped ablation, or that of a `.yaml` or `.toml` file.
 
     Args:
         name: an ablation's name, or a path.
-        given: settings that replace the file's; those in `data`, `set` and `evaluate` one by one.
+        settings: replace the file's; those in `data`, `set` and `evaluate` one by one.
 
     Raises:
         InputError: there is no such ablation, or a setting is unknown, missing or senseless.
     """
-    read = _read(name)
-    for key, value in (given or {}).items():
-        if key in ("data", "set", "evaluate"):
-            read[key] = {**_table(read.get(key), key), **value}
-        else:
-            read[key] = value
-    _known(read, _SETTINGS, "the ablation")
-    tables = _table(read.get("arms"), "arms")
-    data = {str(pool): str(path or "") for pool, path in _table(read.get("data"), "data").items()}
+    values = _read(name)
+    for key, value in (settings or {}).items():
+        inside = values.get(key) or {}
+        merged = key in ("data", "set", "evaluate") and isinstance(inside, dict)
+        values[key] = {**inside, **value} if merged else value
+    if values.get("evaluate"):
+        values["evaluate"] = evaluation_settings(values["evaluate"])
+    file = checked(_AblationFile, {key: value for key, value in values.items() if value is not None}, name)
+    data = {pool: path or "" for pool, path in file.data.items()}
     arms: dict[str, Arm] = {}
-    for title, spec in tables.items():
-        arms[str(title)] = _arm(str(title), _table(spec, f"arm {title}"), arms, data)
-    names = ("plan", "steps", "seed", "reference", "about")
-    plain: dict[str, Any] = {key: read[key] for key in names if key in read}
-    plain.setdefault("reference", next(iter(arms), ""))
-    for key in ("plan", "reference", "about"):
-        if not isinstance(plain.get(key, ""), str):
-            raise InputError(f"{key} of the ablation must be a text, but is {plain[key]!r}")
-    told = _table(read.get("evaluate"), "evaluate")
+    for title, spec in file.arms.items():
+        arms[title] = _arm(title, spec or _ArmSettings(), arms, data)
     return Ablation(
         Path(name).stem,
         tuple(arms.values()),
         data,
-        changes=_table(read.get("set"), "set"),
-        evaluation=load_evaluation(told) if told else None,
-        **plain,
+        plan=file.plan,
+        changes=file.set,
+        steps=file.steps,
+        seed=file.seed,
+        reference=next(iter(arms), "") if file.reference is None else file.reference,
+        about=file.about,
+        evaluation=file.evaluate,
     )
 
 
-def _arm(name: str, spec: dict[str, Any], above: Mapping[str, Arm], data: Mapping[str, str]) -> Arm:
-    _known(spec, _OF_ARM, f"arm {name!r}")
-    if "of" not in spec:
+@dataclass(frozen=True)
+class _ArmSettings:
+    """An arm as a file has it; None is what the arm that it is made of has."""
+
+    of: str | None = None
+    rows: dict[str, int | Literal["all"] | None] | None = None
+    total: int | None = None
+    without: tuple[str, ...] = ()
+    refill: bool | None = None
+    plan: str | None = None
+    set: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _AblationFile:
+    """An ablation as a file has it."""
+
+    arms: dict[str, _ArmSettings | None] = field(default_factory=dict)
+    about: str = ""
+    plan: str = "limrank-7b-paper"
+    set: dict[str, Any] = field(default_factory=dict)
+    steps: int | str = EPOCHS
+    seed: int = 0
+    reference: str | None = None
+    data: dict[str, str | None] = field(default_factory=dict)
+    evaluate: Evaluation | None = None
+
+
+def _arm(name: str, settings: _ArmSettings, above: Mapping[str, Arm], data: Mapping[str, str]) -> Arm:
+    if settings.of is None:
         base = Arm(name, dict.fromkeys(data))
-    elif spec["of"] in above:
-        base = replace(above[spec["of"]], name=name)
+    elif settings.of in above:
+        base = replace(above[settings.of], name=name)
     else:
-        raise InputError(f"arm {name!r} is made of {spec['of']!r}, which is no arm above it")
-    without = spec.get("without", [])
-    if not isinstance(without, list) or not all(isinstance(one, str) for one in without):
-        raise InputError(f"arm {name!r}: without must be a list of components, but is {without!r}")
-    refill = spec.get("refill", base.refill)
-    if not isinstance(refill, bool):
-        raise InputError(f"arm {name!r}: refill must be true or false, but is {refill!r}")
+        raise InputError(f"arm {name!r} is made of {settings.of!r}, which is no arm above it")
+    rows = settings.rows
     return replace(
         base,
-        rows=_counts(name, spec["rows"]) if "rows" in spec else base.rows,
-        total=spec.get("total", base.total),
-        without=(*base.without, *(one for one in without if one not in base.without)),
-        refill=refill,
-        plan=spec.get("plan", base.plan),
-        changes={**base.changes, **_table(spec.get("set"), f"set of arm {name!r}")},
+        rows=base.rows if rows is None else {p: None if n == "all" else n for p, n in rows.items()},
+        total=base.total if settings.total is None else settings.total,
+        without=tuple(dict.fromkeys((*base.without, *settings.without))),
+        refill=base.refill if settings.refill is None else settings.refill,
+        plan=base.plan if settings.plan is None else settings.plan,
+        changes={**base.changes, **settings.set},
     )
-
-
-def _counts(name: str, rows: Any) -> dict[str, int | None]:
-    counts = _table(rows, f"rows of arm {name!r}")
-    return {str(pool): None if count in ("all", None) else count for pool, count in counts.items()}
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -233,28 +244,4 @@ def _read(name: str) -> dict[str, Any]:
             f"there is no ablation {name!r}; there are: {', '.join(ablation_names())}, and any .yaml or "
             f".toml file"
         )
-    try:
-        if name.endswith(".toml"):
-            return tomllib.loads(text)
-        yaml = require("yaml", "training", "ablations as YAML")
-        try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name} is not valid TOML: {error}") from error
-    return dict(_table(found, name))
-
-
-def _table(value: Any, what: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InputError(f"{what} must be a table, but is {value!r}")
-    return value
-
-
-def _known(given: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
-    unknown = sorted(str(key) for key in given if key not in known)
-    if unknown:
-        raise InputError(f"{what} has no setting {unknown[0]!r}; there are: {', '.join(known)}")
+    return (parse_toml if name.endswith(".toml") else parse_yaml)(text, name)

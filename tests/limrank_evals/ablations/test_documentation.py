@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from limrank_evals.ablations import ablation_names, load_ablation
-from limrank_evals.ablations.arms import _OF_ARM
+from limrank_evals.ablations.arms import _ArmSettings
 from limrank_evals.ablations.components import _MOST, _PATTERNS, TRACES, check_component
 from limrank_evals.ablations.pools import COLUMNS
 from limrank_plugins.cli import build_app
@@ -44,5 +45,5 @@ def test_the_file_is_an_ablation(tmp_path: Path):
 def test_names_are_those_of_the_code():
     named = set(re.findall(r"`([\w-]+)`", PAGE))
     assert set(ablation_names()) <= named
-    assert {*_PATTERNS, *_MOST, TRACES, *COLUMNS, *_OF_ARM} <= named
+    assert {*_PATTERNS, *_MOST, TRACES, *COLUMNS, *(field.name for field in fields(_ArmSettings))} <= named
     check_component(re.search(r"`(intent=\S+)`", PAGE)[1])
