@@ -67,51 +67,51 @@ def ablate(
         InputError: no evaluation, other settings than the folder's, or what `set_up_arms` raises.
     """
     if ablation.evaluation is None:
-        raise InputError("what are the arms evaluated on? name a benchmark and its source")
+        raise InputError("the ablation names no benchmark to evaluate its arms on: give one, and its source")
     chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
     arms, pools = set_up_arms(ablation)
     claim(folder)
     if fresh:
         _remove(folder, only)
     with Store(folder / STORE) as store:
-        judge = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
-        _guard(folder, judge)
+        evaluator = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
+        _guard(folder, evaluator)
         for name in chosen:
-            _run(arms[name], pools, folder / "arms" / name, judge, say=say)
-    found = {
-        name: ArmResult(one.as_json(), _json_of(folder / "arms" / name / SCORES))
-        for name, one in arms.items()
-        if _finished(one, folder / "arms" / name)
+            _run(arms[name], pools, folder / "arms" / name, evaluator, say=say)
+    finished = {
+        name: ArmResult(setup.as_json(), _record(folder / "arms" / name / SCORES))
+        for name, setup in arms.items()
+        if _finished(setup, folder / "arms" / name)
     }
-    report = AblationReport(ablation, found)
+    report = AblationReport(ablation, finished)
     report.write(folder)
     return report
 
 
 def _run(
-    one: ArmSetup,
+    setup: ArmSetup,
     pools: Mapping[str, Pool],
     place: Path,
-    judge: ArmEvaluator,
+    evaluator: ArmEvaluator,
     *,
     say: Callable[[str], object],
 ) -> None:
-    name = one.arm.name
-    if _finished(one, place):
+    name = setup.arm.name
+    if _finished(setup, place):
         say(f"{name}: finished before")
         return
-    lines = lines_drawn(one.draw, pools)
-    identity = _identity(one)
+    lines = lines_drawn(setup.draw, pools)
+    identity = _identity(setup)
     file = hashlib.sha256(b"".join(lines)).hexdigest()
     write_json(place / ARM, {**identity, FILE_SHA256: file})
     write_parts(place / ROWS, lines)
     run = place / RUN
-    if not _exported(one, run):
-        say(f"{name}: training on {len(one.draw.entries):,} rows")
-        _train(one.plan, place / ROWS, run)
+    if not _exported(setup, run):
+        say(f"{name}: training on {len(setup.draw.rows):,} rows")
+        _train(setup.plan, place / ROWS, run)
     say(f"{name}: evaluating")
-    scores = judge.judge(run / "final", place / EVALUATION)
-    trained = _json_of(run / "report.json")["metrics"]
+    scores = evaluator.evaluate(run / "final", place / EVALUATION)
+    trained = _record(run / "report.json")["metrics"]
     write_json(place / SCORES, {"identity": identity, "training": trained, **scores})
 
 
@@ -133,7 +133,7 @@ def _let_go() -> None:
         torch.cuda.empty_cache()
 
 
-def _exported(one: ArmSetup, run: Path) -> bool:
+def _exported(setup: ArmSetup, run: Path) -> bool:
     """Whether the arm is trained: the export is the last thing a run writes, whole or not at all.
 
     Raises:
@@ -143,13 +143,13 @@ def _exported(one: ArmSetup, run: Path) -> bool:
 
     if not (run / "final" / CARD).is_file() or not (run / "report.json").is_file():
         return False
-    there, here = _json_of(run / "plan.json")["plan"], json.loads(json.dumps(one.plan.as_json()))
-    if there != here:
-        raise InputError(f"{run} was trained by another plan: {'; '.join(differences(there, here))}")
+    before, now = _record(run / "plan.json")["plan"], _plain(setup.plan.as_json())
+    if before != now:
+        raise InputError(f"{run} was trained by another plan: {'; '.join(differences(before, now))}")
     return True
 
 
-def _finished(one: ArmSetup, place: Path) -> bool:
+def _finished(setup: ArmSetup, place: Path) -> bool:
     """Whether an arm has its scores.
 
     Raises:
@@ -157,22 +157,22 @@ def _finished(one: ArmSetup, place: Path) -> bool:
     """
     if not (place / ARM).is_file():
         return False
-    there, here = _json_of(place / ARM), json.loads(json.dumps(_identity(one)))
-    there.pop(FILE_SHA256, None)
-    if there != here:
+    before, now = _record(place / ARM), _plain(_identity(setup))
+    before.pop(FILE_SHA256, None)
+    if before != now:
         raise InputError(
-            f"{place} holds another arm of this name: {'; '.join(differences(there, here))}. Give the arm "
-            f"another name, or start it over with --fresh --only {one.arm.name}"
+            f"{place} holds another arm of this name: {'; '.join(differences(before, now))}. Give the arm "
+            f"another name, or start it over with --fresh --only {setup.arm.name}"
         )
     return (place / SCORES).is_file()
 
 
-def _identity(one: ArmSetup) -> dict[str, Any]:
+def _identity(setup: ArmSetup) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "arm": one.arm.as_json(),
-        "rows": {"rows": len(one.draw.entries), "digest": one.draw.digest, **one.draw.counts()},
-        "plan": one.plan.as_json(),
+        "arm": setup.arm.as_json(),
+        "rows": {"rows": len(setup.draw.rows), "digest": setup.draw.digest, **setup.draw.counts()},
+        "plan": setup.plan.as_json(),
     }
 
 
@@ -185,17 +185,19 @@ def _remove(folder: Path, only: Sequence[str]) -> None:
         (folder / SETTINGS).unlink(missing_ok=True)
 
 
-def _guard(folder: Path, judge: ArmEvaluator) -> None:
+def _guard(folder: Path, evaluator: ArmEvaluator) -> None:
     """What makes an arm is told by the arm; here is what all of them are measured with."""
-    keep_settings(
-        folder,
-        SCHEMA,
-        {"version": __version__, "evaluation": judge.evaluation.as_json(), "texts": judge.texts},
-    )
+    settings = {"evaluation": evaluator.evaluation.as_json(), "texts": evaluator.texts}
+    keep_settings(folder, SCHEMA, {"version": __version__, **settings})
 
 
-def _json_of(file: Path) -> dict[str, Any]:
+def _record(file: Path) -> dict[str, Any]:
     record = read_json(file)
     if not isinstance(record, dict):
         raise InputError(f"{file} is not an ablation's: expected a JSON object, but got {str(record)[:80]}")
     return record
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back out of a JSON file."""
+    return json.loads(json.dumps(value))

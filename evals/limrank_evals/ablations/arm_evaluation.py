@@ -115,17 +115,17 @@ class ArmEvaluator:
         for name in self.evaluation.measures:
             if name != P_MRR:
                 parse_measure(name)
-        found = {}
-        for split in self._splits:
-            part = self._part(split)
-            stage = open_first_stage(part, self.evaluation.first_stage)
+        digests = {}
+        for name in self._splits:
+            split = self._split(name)
+            stage = open_first_stage(split, self.evaluation.first_stage)
             digest = hashlib.sha256(stage.digest.encode("ascii"))
-            for piece in _content(part):
+            for piece in _content(split):
                 digest.update(json.dumps(piece).encode("ascii") + b"\n")
-            found[split] = digest.hexdigest()
-        return found
+            digests[name] = digest.hexdigest()
+        return digests
 
-    def judge(self, model: Path, folder: Path) -> dict[str, Any]:
+    def evaluate(self, model: Path, folder: Path) -> dict[str, Any]:
         """Evaluate an export.
 
         Args:
@@ -140,13 +140,13 @@ class ArmEvaluator:
         from limrank_plugins.reranker import Reranker
 
         e = self.evaluation
-        where = {} if self.device is None else {"device": self.device}
-        found: dict[str, Any] = {"values": {}, "first": {}, "results": [], "failures": 0, "warnings": []}
-        reranker = Reranker.from_pretrained(str(model), store=self.store, **{**e.reranker, **where})
+        device = {} if self.device is None else {"device": self.device}
+        record: dict[str, Any] = {"values": {}, "first": {}, "results": [], "failures": 0, "warnings": []}
+        reranker = Reranker.from_pretrained(str(model), store=self.store, **{**e.reranker, **device})
         try:
-            for split in self._splits:
-                one = evaluate(
-                    self._part(split),
+            for name in self._splits:
+                outcome = evaluate(
+                    self._split(name),
                     reranker,
                     first_stage=e.first_stage,
                     depth=e.depth,
@@ -158,16 +158,16 @@ class ArmEvaluator:
                     resamples=e.resamples,
                     seed=e.seed,
                 )
-                if not one.gated:
-                    write_run(folder / split / RANKINGS, one.records)
-                found["values"][split] = _plain(one.last.measured.per_query)
-                found["first"][split] = _plain(one.first.measured.per_query)
-                found["results"] += [result.as_json() for result in one.results]
-                found["failures"] += one.failures
-                found["warnings"] += [f"{split}: {told}" for told in one.warnings]
+                if not outcome.gated:
+                    write_run(folder / name / RANKINGS, outcome.records)
+                for key, scored in (("values", outcome.last), ("first", outcome.first)):
+                    record[key][name] = {m: dict(of) for m, of in scored.measured.per_query.items()}
+                record["results"] += [result.as_json() for result in outcome.results]
+                record["failures"] += outcome.failures
+                record["warnings"] += [f"{name}: {warning}" for warning in outcome.warnings]
         finally:
             reranker.close()
-        return found
+        return record
 
     @cached_property
     def _task(self) -> tuple[Any, str, dict[str, Any]]:
@@ -179,11 +179,11 @@ class ArmEvaluator:
         source = e.source or task.source
         if not source:
             raise InputError(f"benchmark {e.benchmark!r} needs a source: name its folder")
-        defaults = {one.name: one.default for one in task.options()}
-        strangers = sorted(set(e.options) - set(defaults))
-        if strangers:
+        defaults = {option.name: option.default for option in task.options()}
+        unknown = sorted(set(e.options) - set(defaults))
+        if unknown:
             known = ", ".join(defaults) or "none"
-            raise InputError(f"benchmark {e.benchmark!r} has no option {strangers[0]!r}; it has {known}")
+            raise InputError(f"benchmark {e.benchmark!r} has no option {unknown[0]!r}; it has {known}")
         return task, source, {**defaults, **e.options}
 
     @cached_property
@@ -192,29 +192,20 @@ class ArmEvaluator:
         chosen: list[str] = task.chosen(self.evaluation.splits, source, options)
         return chosen
 
-    def _part(self, split: str) -> Split:
+    def _split(self, name: str) -> Split:
         """A split; the last one is kept, as one alone may be gigabytes."""
-        if self._held is None or self._held[0] != split:
+        if self._held is None or self._held[0] != name:
             task, source, options = self._task
             self._held = None
-            self._held = (split, task.load(split, source, **options))
+            self._held = (name, task.load(name, source, **options))
         return self._held[1]
 
 
-def _plain(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {measure: dict(by_query) for measure, by_query in values.items()}
-
-
-def _content(part: Split) -> Iterator[Any]:
-    benchmark = part.benchmark
-    yield [
-        benchmark.name,
-        part.queries,
-        sorted(benchmark.candidates.items()),
-        part.instruction,
-        benchmark.changed,
-    ]
-    for query in (*benchmark.queries, *part.searched):
+def _content(split: Split) -> Iterator[Any]:
+    benchmark = split.benchmark
+    candidates = sorted(benchmark.candidates.items())
+    yield [benchmark.name, split.queries, candidates, split.instruction, benchmark.changed]
+    for query in (*benchmark.queries, *split.searched):
         yield [query.id, query.text, query.instruction, *_image_digests(query)]
     for document in benchmark.documents:
         yield [document.id, document.title, document.text, *_image_digests(document)]

@@ -38,7 +38,7 @@ class ArmSetup:
         o = self.plan.optimiser
         return {
             "arm": self.arm.name,
-            "rows": len(self.draw.entries),
+            "rows": len(self.draw.rows),
             "digest": self.draw.digest,
             "taken_out": self.draw.taken_out,
             "without": list(self.arm.without),
@@ -80,10 +80,10 @@ def set_up_arms(ablation: Ablation) -> tuple[dict[str, ArmSetup], dict[str, Pool
 def lines_drawn(drawn: RowDraw, pools: Mapping[str, Pool]) -> list[bytes]:
     """The lines of an arm's file, as they stand in the pools, in the order of the draw."""
     wanted: dict[str, set[int]] = {}
-    for entry in drawn.entries:
-        wanted.setdefault(entry.pool, set()).add(entry.line)
+    for row in drawn.rows:
+        wanted.setdefault(row.pool, set()).add(row.line)
     held = {name: lines_of(pools[name], numbers) for name, numbers in wanted.items()}
-    return [(held[entry.pool][entry.line] + "\n").encode("utf-8", "surrogatepass") for entry in drawn.entries]
+    return [(held[row.pool][row.line] + "\n").encode("utf-8", "surrogatepass") for row in drawn.rows]
 
 
 def _plan(ablation: Ablation, arm: Arm, steps: int | None) -> Plan:

@@ -47,12 +47,12 @@ def plan_changes(components: Iterable[str]) -> dict[str, Any]:
     return {"reasoning": False} if TRACES in components else {}
 
 
-def keeping(component: str, entries: Iterable[TrainingRow]) -> Keeps:
+def keeping(component: str, rows: Iterable[TrainingRow]) -> Keeps:
     """Which rows stay where a component is out.
 
     Args:
         component: see above; `traces` keeps all.
-        entries: all rows of all pools: what has most rows is counted over them, so that it does not
+        rows: all rows of all pools: what has most rows is counted over them, so that it does not
             depend on a draw.
 
     Raises:
@@ -60,18 +60,18 @@ def keeping(component: str, entries: Iterable[TrainingRow]) -> Keeps:
     """
     check_component(component)
     if component == TRACES:
-        return lambda entry: True
-    known = list(entries)
+        return lambda row: True
+    known = list(rows)
     if component in _MOST:
         keeps = _largest(_MOST[component], known)
     else:
         column, _, value = _PATTERNS.get(component, component).partition("=")
 
-        def keeps(entry: TrainingRow) -> bool:
-            held: str = getattr(entry, column)
+        def keeps(row: TrainingRow) -> bool:
+            held: str = getattr(row, column)
             return not held or not fnmatchcase(held, value)
 
-    if all(keeps(entry) for entry in known):
+    if all(keeps(row) for row in known):
         raise InputError(
             f"without {component!r} nothing would be taken out: no row of the data has it. `limrank synth` "
             f"writes the columns {', '.join(COLUMNS)}; other files may lack them"
@@ -79,21 +79,21 @@ def keeping(component: str, entries: Iterable[TrainingRow]) -> Keeps:
     return keeps
 
 
-def _largest(columns: tuple[str, ...], entries: Iterable[TrainingRow]) -> Keeps:
+def _largest(columns: tuple[str, ...], rows: Iterable[TrainingRow]) -> Keeps:
     """Only the most frequent value of the last column, apart for each value of those before it."""
     *outer, last = columns
     counts: dict[tuple[str, ...], Counter[str]] = {}
-    for entry in entries:
-        if value := getattr(entry, last):
-            counts.setdefault(_values(entry, outer), Counter())[value] += 1
+    for row in rows:
+        if value := getattr(row, last):
+            counts.setdefault(_values(row, outer), Counter())[value] += 1
     kept = {group: min(found, key=lambda v: (-found[v], v)) for group, found in counts.items()}
 
-    def keeps(entry: TrainingRow) -> bool:
-        value = getattr(entry, last)
-        return not value or kept[_values(entry, outer)] == value
+    def keeps(row: TrainingRow) -> bool:
+        value = getattr(row, last)
+        return not value or kept[_values(row, outer)] == value
 
     return keeps
 
 
-def _values(entry: TrainingRow, columns: Iterable[str]) -> tuple[str, ...]:
-    return tuple(getattr(entry, column) for column in columns)
+def _values(row: TrainingRow, columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(getattr(row, column) for column in columns)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from limrank_evals.ablations.arms import Arm
 from limrank_evals.ablations.components import Keeps, keeping
-from limrank_evals.ablations.pools import Pool, TrainingRow, all_rows
+from limrank_evals.ablations.pools import Pool, TrainingRow
 from limrank_plugins.errors import InputError
 
 STRATA = ("label", "pool", "source", "kind", "domain")
@@ -27,28 +27,28 @@ class RowDraw:
     """The rows of an arm.
 
     Attributes:
-        entries: in their order in the arm's file.
+        rows: in their order in the arm's file.
         taken_out: rows of the draw that its components took out and nothing replaced.
     """
 
-    entries: tuple[TrainingRow, ...]
+    rows: tuple[TrainingRow, ...]
     taken_out: int = 0
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows there are of each label, pool, kind, domain, difficulty and intent."""
         columns = ("label", "pool", "kind", "domain", "difficulty", "intent")
-        found = {column: Counter(getattr(entry, column) for entry in self.entries) for column in columns}
-        return {column: dict(sorted(count.items())) for column, count in found.items()}
+        counts = {column: Counter(getattr(row, column) for row in self.rows) for column in columns}
+        return {column: dict(sorted(count.items())) for column, count in counts.items()}
 
     @property
     def digest(self) -> str:
         """Of the rows' lines, in their order."""
-        return hashlib.sha256(b"".join(entry.content for entry in self.entries)).hexdigest()
+        return hashlib.sha256(b"".join(row.content for row in self.rows)).hexdigest()
 
     @property
     def digests(self) -> frozenset[bytes]:
         """Of the rows, to tell which arms hold which."""
-        return frozenset(entry.digest for entry in self.entries)
+        return frozenset(row.digest for row in self.rows)
 
 
 def draw(arm: Arm, pools: Mapping[str, Pool], seed: int) -> RowDraw:
@@ -62,57 +62,55 @@ def draw(arm: Arm, pools: Mapping[str, Pool], seed: int) -> RowDraw:
     Raises:
         InputError: a pool has too few rows, a component takes nothing out, or nothing is left.
     """
-    known = list(all_rows(list(pools.values())))
+    known = [row for pool in pools.values() for row in pool.rows]
     filters = [keeping(component, known) for component in arm.without]
     drawn: list[TrainingRow] = []
     seen: set[bytes] = set()
     for name, count in arm.rows.items():
         there = [
-            entry
-            for entry in pools[name].entries
-            if entry.digest not in seen and (not arm.refill or _kept(entry, filters))
+            row
+            for row in pools[name].rows
+            if row.digest not in seen and (not arm.refill or _kept(row, filters))
         ]
         if count is not None and count > len(there):
-            raise InputError(_too_few(arm, name, count, len(there), len(pools[name].entries)))
+            raise InputError(_too_few(arm, name, count, len(there), len(pools[name].rows)))
         found = stratified(there, seed)[:count]
         drawn += found
-        seen |= {entry.digest for entry in found}
+        seen |= {row.digest for row in found}
     ordered = stratified(drawn, seed)
     if arm.total is not None and arm.total > len(ordered):
         raise InputError(f"arm {arm.name!r} wants {arm.total} rows in total, but has {len(ordered)}")
     ordered = ordered[: arm.total]
-    left = [entry for entry in ordered if _kept(entry, filters)]
+    left = [row for row in ordered if _kept(row, filters)]
     if not left:
         raise InputError(f"arm {arm.name!r} has no rows left without {', '.join(arm.without)}")
     return RowDraw(tuple(left), len(ordered) - len(left))
 
 
-def stratified(
-    entries: Sequence[TrainingRow], seed: int, columns: Sequence[str] = STRATA
-) -> list[TrainingRow]:
+def stratified(rows: Sequence[TrainingRow], seed: int, columns: Sequence[str] = STRATA) -> list[TrainingRow]:
     """Entries in an order whose every beginning has the strata in proportion; see above.
 
     Args:
-        entries: in any order, which changes nothing.
+        rows: in any order, which changes nothing.
         seed: of the order within strata.
         columns: what strata are told apart by, the one that matters most first.
     """
     if not columns:
-        return sorted(entries, key=lambda entry: _lot(seed, entry.digest))
+        return sorted(rows, key=lambda row: _lot(seed, row.digest))
     groups: dict[str, list[TrainingRow]] = {}
-    for entry in entries:
-        groups.setdefault(getattr(entry, columns[0]), []).append(entry)
+    for row in rows:
+        groups.setdefault(getattr(row, columns[0]), []).append(row)
     placed = [
         # The quotient of two whole numbers: equal places are equal numbers, whatever they are made of.
-        ((2 * number + 1) / (2 * len(group)), _lot(seed, value.encode("utf-8", "surrogatepass")), entry)
+        ((2 * number + 1) / (2 * len(group)), _lot(seed, value.encode("utf-8", "surrogatepass")), row)
         for value, group in groups.items()
-        for number, entry in enumerate(stratified(group, seed, columns[1:]))
+        for number, row in enumerate(stratified(group, seed, columns[1:]))
     ]
-    return [entry for *_, entry in sorted(placed, key=lambda one: one[:2])]
+    return [row for *_, row in sorted(placed, key=lambda one: one[:2])]
 
 
-def _kept(entry: TrainingRow, filters: Iterable[Keeps]) -> bool:
-    return all(keeps(entry) for keeps in filters)
+def _kept(row: TrainingRow, filters: Iterable[Keeps]) -> bool:
+    return all(keeps(row) for keeps in filters)
 
 
 def _too_few(arm: Arm, pool: str, count: int, there: int, whole: int) -> str:

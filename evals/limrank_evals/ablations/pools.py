@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,13 +52,13 @@ class Pool:
     Attributes:
         name: what arms call it.
         path: the file.
-        entries: its rows; of rows with the same query and passage, the first one.
+        rows: its rows; of rows with the same query and passage, the first one.
         repeated: how many others were left out.
     """
 
     name: str
     path: Path
-    entries: tuple[TrainingRow, ...]
+    rows: tuple[TrainingRow, ...]
     repeated: int = 0
 
 
@@ -73,17 +73,17 @@ def read_pool(name: str, path: str | os.PathLike[str]) -> Pool:
         InputError: there is no such file, a line is no JSON object, or there is none.
     """
     file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
-    entries: dict[bytes, TrainingRow] = {}
+    rows: dict[bytes, TrainingRow] = {}
     repeated = 0
-    for (number, line), (_, row) in zip(read_lines(file), json_rows(file), strict=True):
-        entry = _entry(name, number, line, row)
-        if entry.digest in entries:
+    for (number, line), (_, values) in zip(read_lines(file), json_rows(file), strict=True):
+        row = _row(name, number, line, values)
+        if row.digest in rows:
             repeated += 1
         else:
-            entries[entry.digest] = entry
-    if not entries:
+            rows[row.digest] = row
+    if not rows:
         raise InputError(f"{file} holds no rows")
-    return Pool(name, file, tuple(entries.values()), repeated)
+    return Pool(name, file, tuple(rows.values()), repeated)
 
 
 def lines_of(pool: Pool, numbers: Collection[int]) -> dict[int, str]:
@@ -91,33 +91,29 @@ def lines_of(pool: Pool, numbers: Collection[int]) -> dict[int, str]:
     return {number: line for number, line in read_lines(pool.path) if number in numbers}
 
 
-def all_rows(pools: Sequence[Pool]) -> Iterator[TrainingRow]:
-    """The rows of all pools."""
-    for pool in pools:
-        yield from pool.entries
-
-
-def _entry(pool: str, number: int, line: str, row: dict[str, Any]) -> TrainingRow:
-    texts = [row.get("query"), row.get("passage")]
+def _row(pool: str, number: int, line: str, values: dict[str, Any]) -> TrainingRow:
+    texts = [values.get("query"), values.get("passage")]
     pointwise = all(isinstance(text, str) for text in texts)
-    content: Any = [" ".join(text.split()) for text in texts if isinstance(text, str)] if pointwise else row
+    content: Any = (
+        [" ".join(text.split()) for text in texts if isinstance(text, str)] if pointwise else values
+    )
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).digest()[:16]
-    label = next((row[key] for key in ("relevant", "verdict", "grade", "score") if key in row), "")
+    label = next((values[key] for key in ("relevant", "verdict", "grade", "score") if key in values), "")
     return TrainingRow(
         pool,
         number,
         digest,
         hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()[:16],
         str(label).strip().lower(),
-        _source(row.get("sources")),
-        *(_text(row.get(column)) for column in COLUMNS[2:]),
+        _source(values.get("sources")),
+        *(_text(values.get(column)) for column in COLUMNS[2:]),
     )
 
 
 def _source(sources: Any) -> str:
     if not isinstance(sources, list):
         return _text(sources)
-    names = [one.get("name", "") if isinstance(one, dict) else one for one in sources]
+    names = [source.get("name", "") if isinstance(source, dict) else source for source in sources]
     return " + ".join(str(name) for name in names)
 
 

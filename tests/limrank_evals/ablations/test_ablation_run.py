@@ -154,7 +154,7 @@ def test_the_evaluated_model_is_the_arms_own(place: Path, done: tuple[Path, list
         str(out / "arms" / "half" / "run" / "final"), max_reasoning_tokens=4, device="cpu"
     )
     judge = ArmEvaluator(ablation(place).evaluation, store=None)  # type: ignore[arg-type]
-    texts = {document.id: document for document in judge._part("test").benchmark.documents}
+    texts = {document.id: document for document in judge._split("test").benchmark.documents}
     # In the arm's own order of candidates, which equal scores keep.
     ranking = model.rank("why milk?", [texts[hit["id"]] for hit in first["hits"]])
     scores = {hit.id: hit.score for hit in ranking}
@@ -165,7 +165,7 @@ def test_the_evaluated_model_is_the_arms_own(place: Path, done: tuple[Path, list
 def test_a_finished_ablation_is_not_touched_again(place: Path, again: Path, monkeypatch: Any):
     before = tree(again)
     monkeypatch.setattr(training, "train", None)  # would fail if anything were trained
-    monkeypatch.setattr(ArmEvaluator, "judge", None)
+    monkeypatch.setattr(ArmEvaluator, "evaluate", None)
     said: list[str] = []
     report = ablate(ablation(place), again, say=said.append)
     assert said == ["full: finished before", "half: finished before"]
@@ -198,7 +198,7 @@ def test_a_killed_ablation_ends_with_the_same_files(
 ):
     whole, _ = done
     out = place / "killed"
-    real = ArmEvaluator.judge
+    real = ArmEvaluator.evaluate
     calls: list[Path] = []
 
     def killed(self: ArmEvaluator, model: Path, folder: Path) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_a_killed_ablation_ends_with_the_same_files(
             raise KeyboardInterrupt
         return real(self, model, folder)
 
-    monkeypatch.setattr(ArmEvaluator, "judge", killed)
+    monkeypatch.setattr(ArmEvaluator, "evaluate", killed)
     with pytest.raises(KeyboardInterrupt):
         ablate(ablation(place), out)
     assert (out / "arms" / "full" / "scores.json").is_file()
@@ -294,7 +294,7 @@ def test_fresh_starts_over_what_is_named(place: Path, again: Path):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ArmEvaluator, "judge", stops)
+        patch.setattr(ArmEvaluator, "evaluate", stops)
         with pytest.raises(KeyboardInterrupt):
             ablate(ablation(place, "{full: {total: 8}}", evaluate={"depth": 2}), again, fresh=True)
     assert len(judged) == 1
@@ -322,7 +322,7 @@ def test_what_is_wrong_shows_before_anything_is_trained(place: Path, tmp_path: P
         ablate(ablation(place), tmp_path / "other")
     made = ablation(place)
     nothing = type(made)(made.name, made.arms, made.data, made.plan, reference=made.reference)
-    with pytest.raises(InputError, match="what are the arms evaluated on"):
+    with pytest.raises(InputError, match="names no benchmark to evaluate its arms on"):
         ablate(nothing, tmp_path / "out")
 
 

@@ -125,8 +125,8 @@ def test_no_such_file_or_arm(tmp_path: Path):
 
 
 def kept(component: str, pool: Any) -> list[Any]:
-    keeps = keeping(component, pool.entries)
-    return [e for e in pool.entries if keeps(e)]
+    keeps = keeping(component, pool.rows)
+    return [e for e in pool.rows if keeps(e)]
 
 
 def test_components_go_by_what_a_synthesis_writes(tmp_path: Path):
@@ -146,7 +146,7 @@ def test_components_go_by_what_a_synthesis_writes(tmp_path: Path):
     assert {e.difficulty for e in kept("difficulties", pool)} == {"easy", ""}  # 5 of 13 queries, the most
     assert {e.intent for e in kept("intent=negative:*", pool)} == {"direct", "indirect:supporting", ""}
     assert [e.kind for e in kept("kind=*", pool)] == [""]  # who has no kind is never meant
-    assert len(kept("traces", pool)) == len(pool.entries)
+    assert len(kept("traces", pool)) == len(pool.rows)
     assert plan_changes(["expert", "traces"]) == {"reasoning": False}
     assert plan_changes(["expert"]) == {}
 
@@ -170,7 +170,7 @@ def test_a_component_that_is_not_there_is_an_error(tmp_path: Path):
     pool = read_pool("p", path)
     for component in ("daily-life", "domains", "difficulties", "source=none"):
         with pytest.raises(InputError, match="nothing would be taken out"):
-            keeping(component, pool.entries)
+            keeping(component, pool.rows)
 
 
 # ---- plans and steps ----------------------------------------------------------------------------

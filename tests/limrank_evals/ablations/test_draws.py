@@ -71,9 +71,9 @@ def test_smaller_arms_are_part_of_larger_ones(entries, seed, data):
     sizes = sorted(data.draw(st.sets(st.integers(1, len(entries)), min_size=1, max_size=4)))
     full = Arm("full", {"p": None})
     drawn = [draw(replace(full, total=size), pools, seed) for size in sizes]
-    assert [len(one.entries) for one in drawn] == sizes
+    assert [len(one.rows) for one in drawn] == sizes
     for small, large in pairwise(drawn):
-        assert large.entries[: len(small.entries)] == small.entries
+        assert large.rows[: len(small.rows)] == small.rows
     # The same for the number that is taken of one pool.
     counted = [draw(Arm("full", {"p": size}), pools, seed) for size in sizes]
     for small, large in pairwise(counted):
@@ -91,19 +91,19 @@ def test_what_is_taken_out_is_replaced_by_others_of_the_same_strata(entries, see
         return
     if count <= len(left):
         found = draw(without, pools, seed)
-        assert len(found.entries) == count
-        assert not any(e.kind == "daily-life" for e in found.entries)
+        assert len(found.rows) == count
+        assert not any(e.kind == "daily-life" for e in found.rows)
     # Not replaced: exactly the rows of the whole arm that are of another kind.
     whole = draw(Arm("full", {"p": count}), pools, seed)
-    kept = [e for e in whole.entries if e.kind != "daily-life"]
+    kept = [e for e in whole.rows if e.kind != "daily-life"]
     smaller = replace(without, refill=False)
     if not kept:
         with pytest.raises(InputError, match="no rows left"):
             draw(smaller, pools, seed)
         return
     found = draw(smaller, pools, seed)
-    assert list(found.entries) == kept
-    assert found.taken_out == len(whole.entries) - len(kept)
+    assert list(found.rows) == kept
+    assert found.taken_out == len(whole.rows) - len(kept)
 
 
 def test_no_stratum_is_always_first():
@@ -115,7 +115,7 @@ def test_no_stratum_is_always_first():
 def test_a_row_of_two_pools_is_drawn_once():
     pools = pool_of([entry(i) for i in range(6)], "a") | pool_of([entry(i) for i in range(4, 10)], "b")
     drawn = draw(Arm("both", {"a": None, "b": 3}), pools, 0)
-    assert sorted(e.digest for e in drawn.entries)[:6] == [entry(i).digest for i in range(6)]
+    assert sorted(e.digest for e in drawn.rows)[:6] == [entry(i).digest for i in range(6)]
     assert len(drawn.digests) == 9
     with pytest.raises(InputError, match="wants 5 rows of 'b', which has 6"):
         draw(Arm("both", {"a": None, "b": 5}), pools, 0)
@@ -138,8 +138,8 @@ def test_pools_are_what_synthesis_and_rank1_write(tmp_path: Path):
     (tmp_path / "run").mkdir()
     rows_file(tmp_path / "run" / "rows.jsonl", rows(4))
     found = read_pool("synthetic", tmp_path / "run")
-    assert len(found.entries) == 16
-    first = found.entries[0]
+    assert len(found.rows) == 16
+    first = found.rows[0]
     assert (first.label, first.kind, first.domain) == ("true", "daily-life", "engineering")
     assert (first.difficulty, first.intent) == ("easy", "direct")
     assert first.source.startswith("our seeds + ")
@@ -150,7 +150,7 @@ def test_pools_are_what_synthesis_and_rank1_write(tmp_path: Path):
     packed.write_bytes(gzip.compress((tmp_path / "mix" / "rows.jsonl").read_bytes()))
     for path in (tmp_path / "mix", packed):
         mixed = read_pool("mix", path)
-        assert Counter(bool(e.kind) for e in mixed.entries) == {True: 8, False: 4}
+        assert Counter(bool(e.kind) for e in mixed.rows) == {True: 8, False: 4}
     assert (tmp_path / "mix" / MIX).is_file()
 
 
@@ -165,7 +165,7 @@ def test_rows_of_any_plan_can_be_drawn(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = read_pool("p", path)
-    assert [e.label for e in found.entries] == ["", "", "2", ""]
+    assert [e.label for e in found.rows] == ["", "", "2", ""]
     assert found.repeated == 1  # equal query and passage, white space aside
 
 

@@ -90,7 +90,9 @@ def test_ragvl_rows_ask_about_each_picture_with_its_caption(tmp_path: Path) -> N
 
 def test_what_mm_r5_cannot_learn_from_is_left_out(tmp_path: Path) -> None:
     late = query(1, (False,) * 5 + (True,))
-    silent = replace(query(2), candidates=(replace(query(2).candidates[0], reason=" "), *query(2).candidates[1:]))
+    silent = replace(
+        query(2), candidates=(replace(query(2).candidates[0], reason=" "), *query(2).candidates[1:])
+    )
     marked = replace(query(3), text="What is <image> here?")
     found, left_out = exported(tmp_path, "mm-r5", [query(), late, silent, marked, query(4, (True,))])
     assert len(found) == 1
