@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from limrank_plugins.errors import InputError, require
 
@@ -67,16 +68,24 @@ def checked(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         problems = invalid.errors(include_url=False)
     else:
         return value
-    raise InputError(f"{where}: {'; '.join(dict.fromkeys(map(_problem, problems)))}")
+    raise InputError(f"{where}: {'; '.join(dict.fromkeys(_problem(kind, problem) for problem in problems))}")
 
 
-def _problem(error: Mapping[str, Any]) -> str:
+def _problem(kind: Any, error: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    kind, got = error["type"], error["input"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"there is no field {place!r}"
-    if kind in ("missing", "missing_argument"):
+    problem, got = error["type"], error["input"]
+    if problem in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"there is no field {place!r}; there are: {', '.join(_fields_at(kind, error['loc'][:-1]))}"
+    if problem in ("missing", "missing_argument"):
         return f"the field {place!r} is missing"
-    if kind == "value_error":  # raised by the dataclass itself: it has its own words
+    if problem == "value_error":  # raised by the dataclass itself: it has its own words
         return str(error["ctx"]["error"])
     return f"{place or 'it'}: {error['msg']}, but got {got!r}"
+
+
+def _fields_at(kind: Any, place: Sequence[str | int]) -> list[str]:
+    """The fields of the dataclass that stands at this place."""
+    for part in place:
+        hint = get_type_hints(kind).get(str(part))  # none for the key of a mapping: `kind` is its values'
+        kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
+    return [field.name for field in fields(kind)]

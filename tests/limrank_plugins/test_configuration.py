@@ -60,14 +60,17 @@ deep = {list = [1, "x", true]}
     ("values", "message"),
     [
         ({}, "w.toml: the field 'name' is missing"),
-        ({"name": "n", "nmae": 1}, "there is no field 'nmae'"),
+        ({"name": "n", "nmae": 1}, "there is no field 'nmae'; there are: name, kind, names"),
         ({"name": 3}, "name: Input should be a valid string, but got 3"),
         ({"name": "n", "kind": "third"}, "kind: Input should be 'first' or 'second', but got 'third'"),
         ({"name": "n", "most": "7"}, "but got '7'"),
         ({"name": "n", "most": True}, "but got True"),
         ({"name": "n", "most": 1.5}, "but got 1.5"),
         ({"name": "n", "part": {"size": -1}}, "w.toml: size must be >= 0, but got -1"),
-        ({"name": "n", "parts": {"one": {"size": 1, "sise": 2}}}, "there is no field 'parts.one.sise'"),
+        (
+            {"name": "n", "parts": {"one": {"size": 1, "sise": 2}}},
+            "there is no field 'parts.one.sise'; there are: size, rate",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(values: dict[str, Any], message: str):

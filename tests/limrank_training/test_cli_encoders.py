@@ -59,11 +59,11 @@ def test_the_plans_hold_what_the_papers_say():
         ("tildev2", {"contrast": None}, "a table contrast belongs to objective tildev2 and mm-embed"),
         ("direct", {"noise": {"step": 5}}, "a table noise belongs to objective ragvl"),
         ("gliclass", {"lora.r": 4}, "objective gliclass trains all weights"),
-        ("gliclass", {"classes.most": 0}, "classes.most must be > 0"),
+        ("gliclass", {"classes.most": 0}, "classes.most must be a whole number >= 1"),
         ("gliclass", {"classes.policy.part": 7}, "multiple of classes.policy.part"),
-        ("ragvl-noise", {"noise.step": 1001}, "noise.step must be from 1 to 1000"),
+        ("ragvl-noise", {"noise.step": 1001}, "noise.step must be a whole number >= 1 and <= 1000"),
         ("cross-encoder", {"packed": True}, "packed rows cannot be used"),
-        ("tildev2", {"contrast.group": 1}, "contrast.group must be at least 2"),
+        ("tildev2", {"contrast.group": 1}, "contrast.group must be a whole number >= 2"),
     ],
 )
 def test_wrong_settings_are_named(name: str, changes: dict[str, object], said: str):

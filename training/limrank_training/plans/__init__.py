@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from limrank_plugins.checks import whole_number
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.configuration import checked, parse_yaml
+from limrank_plugins.errors import InputError
 from limrank_training.losses import losses_of
 from limrank_training.objectives import OBJECTIVES, Objective
 from limrank_training.plans.objective_settings import (
@@ -33,6 +34,8 @@ from limrank_training.plans.shared_settings import (
 
 _RENAMED = {"joint.loss": "loss", "watch.thought": "watch.max_reasoning_tokens"}
 """Settings that plans of before have under another name."""
+
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,6 @@ def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
     Raises:
         InputError: there is no such plan, or a setting that is unknown, of another type, or senseless.
     """
-    yaml = require("yaml", "training", "training plans")
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
@@ -202,86 +204,36 @@ def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
         text, called = _shipped().joinpath(f"{name}.yaml").read_text("utf-8"), name
     else:
         raise InputError(f"there is no plan {name!r}; there are: {', '.join(plan_names())}")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"plan {name!r} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"plan {name!r} must be a table of settings")
-    values.setdefault("name", called)
+    values = {"name": called} | parse_yaml(text, f"plan {name!r}")
     for key, value in (changes or {}).items():
-        _put(values, key, value)
+        _set(values, key, value)
     for old, new in _RENAMED.items():
         table, _, setting = old.partition(".")
-        if isinstance(inner := values.get(table), dict) and setting in inner:
-            _put(values, new, inner.pop(setting))
-    plan: Plan = _made(Plan, values, "")
-    return plan
+        if isinstance(values.get(table), dict) and setting in values[table]:
+            _set(values, new, values[table].pop(setting))
+    return checked(Plan, _with_numbers(values), f"plan {name!r}")
 
 
-def _put(given: dict[str, Any], key: str, value: Any) -> None:
-    *outer, last = key.split(".")
-    for name in outer:
-        inner = given.setdefault(name, {})
-        if inner is None:
-            inner = given[name] = {}
-        if not isinstance(inner, dict):
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value under a dotted name; tables that are not there are made."""
+    *tables, setting = key.split(".")
+    for name in tables:
+        table = values.get(name)
+        if table is None:
+            table = values[name] = {}
+        if not isinstance(table, dict):
             raise InputError(f"{name!r} of the plan is no table, so {key!r} cannot be set")
-        given = inner
-    given[last] = value
+        values = table
+    values[setting] = value
 
 
-def _made(kind: type[Any], given: Any, where: str) -> Any:
-    if not isinstance(given, dict):
-        raise InputError(f"plan: {where.rstrip('.')} must be a table of settings, but is {given!r}")
-    hints = get_type_hints(kind)
-    unknown = sorted(str(key) for key in given if key not in hints)
-    if unknown:
-        raise InputError(f"plan: there is no setting {where}{unknown[0]}; there are: {', '.join(hints)}")
-    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in given.items()})
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """The value as what it must be; YAML knows neither tuples nor 1e-4."""
-    if get_origin(hint) in (Union, UnionType):
-        if value is None and type(None) in get_args(hint):
-            return None
-        options = [option for option in get_args(hint) if option is not type(None)]
-        for option in options[:-1]:
-            try:
-                return _value(option, value, where)
-            except InputError:
-                continue
-        return _value(options[-1], value, where)
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise InputError(f"plan: {where} must be one of {', '.join(get_args(hint))}, but is {value!r}")
-        return value
-    if dataclasses.is_dataclass(hint):
-        return _made(hint, value, f"{where}.")  # type: ignore[arg-type]
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)[0]
-        if not isinstance(value, list | tuple):
-            raise InputError(f"plan: {where} must be a list of {_SEVERAL[inner]}, but is {value!r}")
-        try:
-            return tuple(_value(inner, item, where) for item in value)
-        except InputError as error:
-            said = f"plan: {where} must be a list of {_SEVERAL[inner]}, but is {value!r}"
-            raise InputError(said) from error
-    if hint is float and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError as error:
-            raise InputError(f"plan: {where} must be a number, but is {value!r}") from error
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise InputError(f"plan: {where} must be {_NAMES.get(hint, hint)}, but is {value!r}")
+def _with_numbers(value: Any) -> Any:
+    """The value with texts such as 1e-4 as numbers, which YAML takes for texts where they have no dot."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        return float(value)
     return value
-
-
-_SEVERAL = {str: "texts", float: "numbers"}
-_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 __all__ = [
