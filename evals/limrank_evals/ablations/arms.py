@@ -163,8 +163,8 @@ def load_ablation(name: str, settings: Mapping[str, Any] | None = None) -> Ablat
         inside = values.get(key) or {}
         merged = key in ("data", "set", "evaluate") and isinstance(inside, dict)
         values[key] = {**inside, **value} if merged else value
-    if values.get("evaluate"):
-        values["evaluate"] = evaluation_settings(values["evaluate"])
+    if isinstance(evaluation := values.get("evaluate"), dict):
+        values["evaluate"] = evaluation_settings(evaluation) if evaluation else None
     file = checked(_AblationFile, {key: value for key, value in values.items() if value is not None}, name)
     data = {pool: path or "" for pool, path in file.data.items()}
     arms: dict[str, Arm] = {}
