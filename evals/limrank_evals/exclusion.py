@@ -26,10 +26,10 @@ NOTHING = "N/A"
 def exclude(ranked: Mapping[str, Sequence[str]], excluded: Mapping[str, Collection[str]]) -> Ranked:
     """The ranking without the excluded documents; everything else moves up."""
     kept = {
-        query: [document for document in found if document not in excluded.get(query, ())]
-        for query, found in ranked.items()
+        query: [document for document in ids if document not in excluded.get(query, ())]
+        for query, ids in ranked.items()
     }
-    left = {query for query, found in kept.items() if not set(found).isdisjoint(excluded.get(query, ()))}
+    left = {query for query, ids in kept.items() if not set(ids).isdisjoint(excluded.get(query, ()))}
     if left:
         raise AssertionError(f"excluded documents remain for queries {sorted(left)[:5]}")
     return kept
@@ -37,7 +37,7 @@ def exclude(ranked: Mapping[str, Sequence[str]], excluded: Mapping[str, Collecti
 
 def count_excluded(ranked: Mapping[str, Sequence[str]], excluded: Mapping[str, Collection[str]]) -> int:
     """How many documents of a ranking are excluded ones."""
-    return sum(len(set(found) & set(excluded.get(query, ()))) for query, found in ranked.items())
+    return sum(len(set(documents) & set(excluded.get(query, ()))) for query, documents in ranked.items())
 
 
 def check_judgements(qrels: Qrels, excluded: Mapping[str, Collection[str]]) -> None:

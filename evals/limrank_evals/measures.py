@@ -54,14 +54,16 @@ class Coverage:
 
     def warnings(self) -> list[str]:
         """A sentence for every kind there is."""
-        told = []
+        notes = []
         if self.without_results:
-            told.append(f"{_some(self.without_results)} judged but without results: counted as 0")
+            notes.append(f"{_some(self.without_results)} judged but without results: counted as 0")
         if self.without_relevant:
-            told.append(f"{_some(self.without_relevant)} judged but without relevant documents: counted as 0")
+            notes.append(
+                f"{_some(self.without_relevant)} judged but without relevant documents: counted as 0"
+            )
         if self.without_judgements:
-            told.append(f"{_some(self.without_judgements)} in the run but not judged: left out")
-        return told
+            notes.append(f"{_some(self.without_judgements)} in the run but not judged: left out")
+        return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,9 @@ def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> Coverage:
     if not judged:
         raise InputError("there are no judgements")
     if not any(query in qrels for query in ranked):
-        ours = f"its queries are like {next(iter(ranked))!r}" if ranked else "it is empty"
+        example = f"its queries are like {next(iter(ranked))!r}" if ranked else "it is empty"
         raise InputError(
-            f"no query of the run is judged: {ours}, those of the judgements are like {judged[0]!r}"
+            f"no query of the run is judged: {example}, those of the judgements are like {judged[0]!r}"
         )
     return Coverage(
         judged,
@@ -164,9 +166,9 @@ def parse_measure(name: str) -> Any:
     """
     ir_measures = require("ir_measures", "evals", "measuring rankings")
     try:
-        found = ir_measures.parse_measure(name)
-        cutoff = found.params.get("cutoff")
-        averages = type(found.aggregator()).__name__ == "MeanAgg"
+        parsed = ir_measures.parse_measure(name)
+        cutoff = parsed.params.get("cutoff")
+        averages = type(parsed.aggregator()).__name__ == "MeanAgg"
     except (NameError, ValueError, SyntaxError, TypeError, AttributeError) as error:
         known = "nDCG@10, MAP@1000, R@20, RR, P@5, Success@1 and p-MRR"
         raise InputError(f"there is no measure {name!r} ({error}); known are for example {known}") from error
@@ -174,7 +176,7 @@ def parse_measure(name: str) -> Any:
         raise InputError(f"the cut of measure {name!r} must be > 0")
     if not averages:
         raise InputError(f"{name!r} is a count, not a mean over queries")
-    return found
+    return parsed
 
 
 def _values(
@@ -189,11 +191,11 @@ def _values(
     ids: dict[str, str] = {}
     run = {
         names[query]: {
-            ids.setdefault(document, str(len(ids))): float(len(found) - place)
-            for place, document in enumerate(found)
+            ids.setdefault(document, str(len(ids))): float(len(values) - place)
+            for place, document in enumerate(values)
         }
-        for query, found in ranked.items()
-        if query in names and found
+        for query, values in ranked.items()
+        if query in names and values
     }
     grades = {
         names[query]: {ids.setdefault(document, str(len(ids))): g for document, g in qrels[query].items()}
@@ -204,10 +206,10 @@ def _values(
         rows = list(ir_measures.iter_calc(distinct, grades, run))
     except (ValueError, RuntimeError) as error:
         raise InputError(f"ir_measures cannot compute {', '.join(map(str, distinct))}: {error}") from error
-    found: dict[Any, dict[str, float]] = {m: dict.fromkeys(judged, 0.0) for m in distinct}
+    values: dict[Any, dict[str, float]] = {m: dict.fromkeys(judged, 0.0) for m in distinct}
     for row in rows:
-        found[row.measure][judged[int(row.query_id)]] = float(row.value)
-    return found
+        values[row.measure][judged[int(row.query_id)]] = float(row.value)
+    return values
 
 
 def _some(queries: Sequence[str]) -> str:

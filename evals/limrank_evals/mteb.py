@@ -110,8 +110,8 @@ class MtebReranker:
         queries: dict[str, Query] = {}
         candidates: dict[str, dict[str, Document]] = {}
         pairs: list[tuple[str, str]] = []
-        asked, found = _rows(inputs1, "query"), _rows(inputs2, "document")
-        for (query, row), (document, content) in _together(asked, found):
+        query_rows, document_rows = _rows(inputs1, "query"), _rows(inputs2, "document")
+        for (query, row), (document, content) in _together(query_rows, document_rows):
             if query not in queries:
                 queries[query] = _query(query, row)
             known = candidates.setdefault(query, {})
@@ -125,9 +125,9 @@ class MtebReranker:
         records = []
         names = list(queries)
         for start in range(0, len(names), self.batch):
-            part = names[start : start + self.batch]
-            jobs = [(queries[name], list(candidates[name].values())) for name in part]
-            for name, ranking in zip(part, self.reranker.rank_many(jobs), strict=True):
+            names_in_batch = names[start : start + self.batch]
+            jobs = [(queries[name], list(candidates[name].values())) for name in names_in_batch]
+            for name, ranking in zip(names_in_batch, self.reranker.rank_many(jobs), strict=True):
                 scores |= {
                     (name, document): score
                     for document, score in zip(ranking.ids, ranking.run_scores(), strict=True)
@@ -173,10 +173,10 @@ class MtebReranker:
 
 
 def _together(
-    asked: Iterator[tuple[str, dict[str, Any]]], found: Iterator[tuple[str, dict[str, Any]]]
+    query_rows: Iterator[tuple[str, dict[str, Any]]], document_rows: Iterator[tuple[str, dict[str, Any]]]
 ) -> Iterator[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]]:
     """Both sides pair by pair; they are read in step, so that one batch of each is held."""
-    for query, document in zip_longest(asked, found):
+    for query, document in zip_longest(query_rows, document_rows):
         if query is None or document is None:
             raise InputError("mteb gave unequally many queries and documents for its pairs")
         yield query, document
@@ -211,15 +211,13 @@ def _images(row: Mapping[str, Any], identifier: str) -> tuple[Image, ...]:
     for kind in ("video", "audio"):
         if kind in row:
             raise InputError(f"{identifier!r} is {kind}, which no recipe can be asked about")
-    picture = row.get("image")
-    if picture is None:
+    image = row.get("image")
+    if image is None:
         return ()
-    if not hasattr(picture, "save"):
-        raise InputError(
-            f"the image of {identifier!r} is no picture of Pillow's, but {type(picture).__name__}"
-        )
+    if not hasattr(image, "save"):
+        raise InputError(f"the image of {identifier!r} is no image of Pillow's, but {type(image).__name__}")
     held = io.BytesIO()
-    picture.save(held, "PNG")
+    image.save(held, "PNG")
     return (Image(held.getvalue()),)
 
 

@@ -88,8 +88,8 @@ def changed_documents(qrels: Qrels) -> dict[str, list[str]]:
         lonely = sorted(originals ^ changes)
         what = f"but {lonely[0]!r} has one only" if lonely else "but there are none"
         raise InputError(f"p-MRR needs judgements of '<id>{ORIGINAL}' and '<id>{CHANGED}', {what}")
-    found = {}
+    documents = {}
     for query in sorted(originals):
         after = set(relevant(qrels, query + CHANGED))
-        found[query] = [d for d in relevant(qrels, query + ORIGINAL) if d not in after]
-    return found
+        documents[query] = [d for d in relevant(qrels, query + ORIGINAL) if d not in after]
+    return documents

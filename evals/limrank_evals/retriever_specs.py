@@ -44,15 +44,15 @@ class RetrieverSpec:
         from limrank_pipelines.hybrid import HybridRetriever  # most evaluations fuse nothing
 
         with ExitStack() as held:
-            built = []
+            retrievers = []
             for name, options in self.parts:
-                given = dict(options)
+                arguments = dict(options)
                 if name == _DENSE:
                     encoder = backend_class("encoder")(**options)
                     held.callback(encoder.close)
-                    given = {"backend": encoder}
-                built.append(build_retriever(name, corpus, **given))
-            yield built[0] if len(built) == 1 else HybridRetriever(built)
+                    arguments = {"backend": encoder}
+                retrievers.append(build_retriever(name, corpus, **arguments))
+            yield retrievers[0] if len(retrievers) == 1 else HybridRetriever(retrievers)
 
 
 def names_retriever(spec: str) -> bool:
@@ -66,16 +66,16 @@ def retriever_spec(spec: str) -> RetrieverSpec:
     Raises:
         InputError: an option that a retriever does not have, or one that is not written `option=value`.
     """
-    parts, told, digests = [], [], []
+    parts, names, digests = [], [], []
     for part in _split(spec):
         base, _, written = part.partition(":")
         options = _options(part, written)
         parts.append((base, options))
-        told.append(_name(base, options))
+        names.append(_name(base, options))
         model = options.get("model")
         weights = _fingerprint(model) if base == _DENSE and isinstance(model, str) else ""
         digests.append([base, options, weights])
-    name = told[0] if len(told) == 1 else f"{' + '.join(told)}, fused by reciprocal ranks"
+    name = names[0] if len(names) == 1 else f"{' + '.join(names)}, fused by reciprocal ranks"
     return RetrieverSpec(name, json.dumps([name, digests], sort_keys=True), tuple(parts))
 
 
@@ -87,8 +87,8 @@ def _split(spec: str) -> list[str]:
 
 def _options(spec: str, written: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for one in filter(None, written.split(",")):
-        key, equals, value = (piece.strip() for piece in one.partition("="))
+    for option in filter(None, written.split(",")):
+        key, equals, value = (piece.strip() for piece in option.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise InputError(
                 f"a retriever's options are written name:option=value,option=value, but got {spec!r}"
@@ -103,7 +103,7 @@ def _options(spec: str, written: str) -> dict[str, Any]:
 def _name(base: str, options: Mapping[str, Any]) -> str:
     makes: Callable[..., Any] = backend_class("encoder") if base == _DENSE else retriever_class(base).build
     known = {
-        name: one for name, one in inspect.signature(makes).parameters.items() if name not in ("documents",)
+        name: option for name, option in inspect.signature(makes).parameters.items() if name != "documents"
     }
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -111,10 +111,10 @@ def _name(base: str, options: Mapping[str, Any]) -> str:
             f"retriever {base!r} has no option {', '.join(unknown)}; there are: {', '.join(known)}"
         )
     shown = {
-        name: options.get(name, one.default)
-        for name, one in known.items()
+        name: options.get(name, option.default)
+        for name, option in known.items()
         # How a model is run moves its vectors by roundings only, but for precision, which is said if given.
-        if name in options or name == "model" or (base != _DENSE and isinstance(one.default, int | float))
+        if name in options or name == "model" or (base != _DENSE and isinstance(option.default, int | float))
     }
     text = ", ".join(f"{name}={value}" for name, value in shown.items())
     return f"{base} ({text})" if text else base

@@ -85,13 +85,13 @@ def read_run_lines(
 
 def run_lines_of(run: Mapping[str, Mapping[str, float]]) -> RunLines:
     """A run held in memory as `{query: {document: score}}`; its ranks are the places it gives by itself."""
-    for query, found in run.items():
-        for document, score in found.items():
+    for query, scores in run.items():
+        for document, score in scores.items():
             if not math.isfinite(score):
                 raise InputError(f"the score of document {document!r} for query {query!r} is {score}")
     return {
-        query: [RunLine(document, score, place) for place, (document, score) in enumerate(found.items(), 1)]
-        for query, found in run.items()
+        query: [RunLine(document, score, place) for place, (document, score) in enumerate(scores.items(), 1)]
+        for query, scores in run.items()
     }
 
 
@@ -115,7 +115,7 @@ def arranged(rows: RunLines, ties: TieRule = "trec_eval", first_stage: Ranked | 
             else f"a first stage's run decides nothing under the tie rule {ties}"
         )
     return {
-        query: _arranged(found, ties, (first_stage or {}).get(query, ())) for query, found in rows.items()
+        query: _arranged(lines, ties, (first_stage or {}).get(query, ())) for query, lines in rows.items()
     }
 
 
@@ -123,8 +123,8 @@ def tied(rows: RunLines) -> int:
     """How many documents of a run share their score, in single precision, with another of their query."""
     return sum(
         count
-        for found in rows.values()
-        for count in Counter(_single(row.score for row in found)).values()
+        for lines in rows.values()
+        for count in Counter(_single(row.score for row in lines)).values()
         if count > 1
     )
 
@@ -132,13 +132,13 @@ def tied(rows: RunLines) -> int:
 def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:
     """The first `depth` documents of every query."""
     whole_number("depth", depth, least=1)
-    return {query: list(found[:depth]) for query, found in ranked.items()}
+    return {query: list(documents[:depth]) for query, documents in ranked.items()}
 
 
 def check_ranked(ranked: Mapping[str, Sequence[str]]) -> None:
     """Raise an `InputError` for a query that has a document twice."""
-    for query, found in ranked.items():
-        check_unique(found, f"document of query {query!r}")
+    for query, documents in ranked.items():
+        check_unique(documents, f"document of query {query!r}")
 
 
 def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | None) -> RunLines:
@@ -148,27 +148,27 @@ def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | 
 
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        found = json.loads(text, object_pairs_hook=once)
+        content = json.loads(text, object_pairs_hook=once)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
-    if isinstance(found, dict):
-        found = one_split(found, str(path), subset, split)
-    by_query = list(found.values()) if isinstance(found, dict) else [None]
+    if isinstance(content, dict):
+        content = one_split(content, str(path), subset, split)
+    by_query = list(content.values()) if isinstance(content, dict) else [None]
     scores = [score for by in by_query if isinstance(by, dict) for score in by.values()]
     numbers = all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores)
     if not numbers or not all(isinstance(by, dict) for by in by_query):
         raise InputError(f"{path} is no score file: it must hold {{query: {{document: score}}}}")
     if not scores:
         raise InputError(f"{path} is an empty run: it ranks no document")
-    return run_lines_of(found)
+    return run_lines_of(content)
 
 
-def _arranged(found: Sequence[RunLine], ties: TieRule, first: Sequence[str]) -> list[str]:
+def _arranged(lines: Sequence[RunLine], ties: TieRule, first: Sequence[str]) -> list[str]:
     # Last id first: sorted by id downwards before anything else, and every further sort is stable.
     # Python compares code points, which is the order of the UTF-8 bytes that trec_eval compares.
-    order = sorted(found, key=lambda row: row.document_id, reverse=True)
+    order = sorted(lines, key=lambda row: row.document_id, reverse=True)
     if ties == "rank":
         order.sort(key=lambda row: row.rank)
     elif ties == "first-stage":

@@ -42,10 +42,12 @@ class RunScores:
 
     def warnings(self) -> list[str]:
         """What a reader must know beside the numbers, a sentence each."""
-        told = [*self.measured.coverage.warnings(), *self.measured.warnings]
+        notes = [*self.measured.coverage.warnings(), *self.measured.warnings]
         if self.tied:
-            told.append(f"{self.tied} documents share their score with another; their order is {self.ties}'s")
-        return told
+            notes.append(
+                f"{self.tied} documents share their score with another; their order is {self.ties}'s"
+            )
+        return notes
 
 
 def score(

@@ -42,22 +42,22 @@ def split_file(place: str | os.PathLike[str], split: str, names: Sequence[str], 
     Raises:
         InputError: there is no such file.
     """
-    given = Path(place)
+    path = Path(place)
     if MARK in os.fspath(place):
         file = Path(os.fspath(place).replace(MARK, split))
         if not file.is_file():
             raise InputError(f"{what}: there is no file {str(file)!r} ({MARK} stands for the split's name)")
-        return SplitFile(file, given.name.replace(MARK, "*"))
-    if not given.is_dir():
-        if not given.is_file():
-            raise InputError(f"{what}: there is no file or folder {str(given)!r}")
-        return SplitFile(given, given.name)
+        return SplitFile(file, path.name.replace(MARK, "*"))
+    if not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{what}: there is no file or folder {str(path)!r}")
+        return SplitFile(path, path.name)
     for name in names:
-        for file in (given / name.replace(MARK, split), given / f"{name.replace(MARK, split)}.gz"):
+        for file in (path / name.replace(MARK, split), path / f"{name.replace(MARK, split)}.gz"):
             if file.is_file():
-                return SplitFile(file, given.resolve().name)
+                return SplitFile(file, path.resolve().name)
     expected = ", ".join(name.replace(MARK, split) for name in names)
-    raise InputError(f"{what}: {given} holds none of {expected} (or .gz); a path may hold {MARK}, too")
+    raise InputError(f"{what}: {path} holds none of {expected} (or .gz); a path may hold {MARK}, too")
 
 
 def run_file(place: str | os.PathLike[str], split: str) -> SplitFile:

@@ -67,13 +67,13 @@ class Split:
     carried: str = ""
 
     def __post_init__(self) -> None:
-        ours = [query.id for query in self.benchmark.queries]
-        if self.searched and [query.id for query in self.searched] != ours:
+        query_ids = [query.id for query in self.benchmark.queries]
+        if self.searched and [query.id for query in self.searched] != query_ids:
             raise InputError(
                 f"the queries to search {self.benchmark.name} with are not its own in another wording: "
                 f"their ids differ"
             )
-        groups = [group for one in self.averages for group in (one.group, *one.over) if group]
+        groups = [group for average in self.averages for group in (average.group, *average.over) if group]
         unknown = [group for group in groups if group not in self.benchmark.groups]
         if unknown or not self.averages:
             raise InputError(f"{self.benchmark.name} has no group of queries {', '.join(unknown)!r}")

@@ -192,7 +192,7 @@ def test_pictures_are_handed_on():
     for image in (*asked.images, *shown.images):
         again = Pillow.open(io.BytesIO(image.data))
         assert (again.size, again.getpixel((0, 0))) == ((2, 3), (250, 0, 0))
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="no image of Pillow"):
         predicted(made, [(query(1), document(1, image=b"bytes"))])
     with pytest.raises(InputError, match="'d1' is video"):
         predicted(made, [(query(1), document(1, video=[]))])

@@ -64,8 +64,8 @@ class EvaluationFolder:
             InputError: it was made of something else.
         """
         known = self._settings["splits"].get(split, {})
-        told = differences(known, json.loads(json.dumps(facts))) if known else []
-        refuse(self.folder, [f"{split}: {one}" for one in told])
+        differing = differences(known, json.loads(json.dumps(facts))) if known else []
+        refuse(self.folder, [f"{split}: {difference}" for difference in differing])
 
     def write(self, split: str, facts: Mapping[str, Any], evaluated: SplitEvaluation) -> None:
         """Write the settings and a split's files; the results last.
@@ -93,10 +93,10 @@ class EvaluationFolder:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    found = read_settings(folder, SCHEMA)
-    if not isinstance(found.get("splits"), dict):
+    settings = read_settings(folder, SCHEMA)
+    if not isinstance(settings.get("splits"), dict):
         raise InputError(f"{folder / SETTINGS} has no splits: it is no evaluation's")
-    return found
+    return settings
 
 
 def _common(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _remove(folder: Path, splits: Iterable[str]) -> None:
 def _fits(evaluated: SplitEvaluation) -> bool:
     """Whether every id can stand in TREC's columns."""
     benchmark = evaluated.benchmark
-    documents = {d for found in evaluated.first.ranked.values() for d in found}
+    documents = {d for ids in evaluated.first.ranked.values() for d in ids}
     documents |= {d for grades in benchmark.qrels.values() for d in grades}
     try:
         check_trec_ids([*benchmark.qrels, *(query.id for query in benchmark.queries)], "query id")

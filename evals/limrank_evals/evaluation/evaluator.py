@@ -35,7 +35,7 @@ from limrank_plugins.store import Store
 
 
 def evaluate(
-    part: Split,
+    split: Split,
     reranker: Reranker | None = None,
     *,
     first_stage: str | FirstStage = "",
@@ -53,7 +53,7 @@ def evaluate(
     """Rank and score a split.
 
     Args:
-        part: what `load_task(name).load(split, source)` makes.
+        split: what `load_task(name).load(split, source)` makes.
         reranker: None scores the first stage alone.
         first_stage: see `open_first_stage`; "" for the benchmark's own choice.
         depth: how many candidates are reranked and scored; None for the benchmark's own choice.
@@ -77,29 +77,29 @@ def evaluate(
         >>> from limrank_evals import Benchmark, Split, evaluate
         >>> from limrank_plugins import Reranker, samples
         >>> documents, queries, qrels = samples.documents(), samples.queries(), samples.qrels()
-        >>> part = Split(Benchmark("samples", "", tuple(queries), documents, qrels), ("nDCG@10", "R@5"))
-        >>> found = evaluate(part, Reranker("prior"), first_stage="bm25s:k1=1.2", depth=50)
-        >>> found.results[0].identity.first_stage
+        >>> split = Split(Benchmark("samples", "", tuple(queries), documents, qrels), ("nDCG@10", "R@5"))
+        >>> evaluation = evaluate(split, Reranker("prior"), first_stage="bm25s:k1=1.2", depth=50)
+        >>> evaluation.results[0].identity.first_stage
         'bm25s (k1=1.2, b=0.4)'
-        >>> found.comparisons["nDCG@10"].difference
+        >>> evaluation.comparisons["nDCG@10"].difference
         0.0
     """
-    depth = part.depth if depth is None else depth
-    measures = tuple(measures) or part.measures
+    depth = split.depth if depth is None else depth
+    measures = tuple(measures) or split.measures
     whole_number("depth", depth, least=1)
     whole_number("batch", batch, least=1)
     if instruct and reranker is not None and reranker.settings.instruction is not None:
         raise InputError("the reranker has an instruction of its own: leave that or instruct=True out")
-    told = _too_deep(
-        [name for name in measures if name not in part.own], depth
+    warnings = _too_deep(
+        [name for name in measures if name not in split.own], depth
     )  # before anything is searched: an unknown measure is told here
-    benchmark = part.benchmark
+    benchmark = split.benchmark
     stage = (
         first_stage
         if isinstance(first_stage, FirstStage)
-        else open_first_stage(part, first_stage, ties=ties, store=store)
+        else open_first_stage(split, first_stage, ties=ties, store=store)
     )
-    rows, strangers = _asked_for(stage.find(depth), benchmark)
+    rows, unknown = _asked_for(stage.find(depth), benchmark)
     sampling: Resampling = {"level": level, "resamples": resamples, "seed": seed}
 
     def scored(rows: RunLines, ties: TieRule, depth: int | None = None) -> RunScores:
@@ -111,47 +111,49 @@ def evaluate(
             ties=ties,
             depth=depth,
             changed=benchmark.changed,
-            own=part.own,
+            own=split.own,
             **sampling,
         )
 
     first = scored(rows, stage.ties, depth)
-    told = [*benchmark.checked(), *strangers, *told, *first.warnings()]
+    warnings = [*benchmark.checked(), *unknown, *warnings, *first.warnings()]
     system = None if reranker is None else describe(reranker)
     around = NO_PROMPTS if system is None else system.prompts
-    if instruct and part.instruction:
-        around = part.prompts
-    prompts = "; ".join(one for one in (part.carried, around) if one and one != NO_PROMPTS) or NO_PROMPTS
+    if instruct and split.instruction:
+        around = split.prompts
+    prompts = "; ".join(text for text in (split.carried, around) if text and text != NO_PROMPTS) or NO_PROMPTS
     setting = {
         "first_stage": stage.name,
-        "queries": part.queries,
+        "queries": split.queries,
         "depth": depth,
         "prompts": prompts,
         "ties": stage.ties,
     }
-    results = results_of(part, first, setting, None, {}, **sampling)
+    results = results_of(split, first, setting, None, {}, **sampling)
     if reranker is None:
-        _known(first, benchmark, told)
-        return SplitEvaluation(benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(told))
-    asked = benchmark.queries
-    if instruct and part.instruction:
-        asked = tuple(_wrapped(query, part.instruction) for query in asked)
+        _known(first, benchmark, warnings)
+        return SplitEvaluation(
+            benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(warnings)
+        )
+    queries = benchmark.queries
+    if instruct and split.instruction:
+        queries = tuple(_wrapped(query, split.instruction) for query in queries)
     candidates = _candidates(first, rows, benchmark, scored=stage.scored)
     with ExitStack() as held:
         if store is None:
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="limrank-"))
             store = held.enter_context(Store(Path(folder) / "store.sqlite"))
-        records, _ = rank_all(reranker, asked, candidates, store, batch=batch, shown=shown)
+        records, _ = rank_all(reranker, queries, candidates, store, batch=batch, shown=shown)
     _whole(records, candidates)
     reranked = scored(_rows(records), "rank")
     failures = sum(len(record["failures"]) for record in records)
     empty = sum(not record["hits"] for record in records)
     if failures:
-        told.append(f"{failures} documents could not be judged: they keep their first-stage places")
+        warnings.append(f"{failures} documents could not be judged: they keep their first-stage places")
     if empty:
-        told.append(f"{empty} queries had no candidates to rerank: counted as 0")
+        warnings.append(f"{empty} queries had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}
-    results += results_of(part, reranked, setting, system, counts, **sampling)
+    results += results_of(split, reranked, setting, system, counts, **sampling)
     return SplitEvaluation(
         benchmark,
         measures,
@@ -161,14 +163,14 @@ def evaluate(
         compare(first.measured, reranked.measured, **sampling),
         tuple(results),
         failures,
-        tuple(dict.fromkeys(told)),
+        tuple(dict.fromkeys(warnings)),
     )
 
 
 def slim(evaluated: SplitEvaluation) -> SplitEvaluation:
     """The same without the documents that nobody will look up: neither ranked for a query nor judged."""
     benchmark = evaluated.benchmark
-    wanted = {d for found in evaluated.first.ranked.values() for d in found}
+    wanted = {d for ids in evaluated.first.ranked.values() for d in ids}
     wanted |= {d for grades in benchmark.qrels.values() for d in grades}
     kept = tuple(document for document in benchmark.documents if document.id in wanted)
     return replace(evaluated, benchmark=replace(benchmark, documents=kept or benchmark.documents[:1]))
@@ -188,23 +190,22 @@ def _asked_for(rows: RunLines, benchmark: Benchmark) -> tuple[RunLines, list[str
     """The rows of the benchmark's queries, and a warning about others."""
     known = {query.id for query in benchmark.queries}
     others = [query for query in rows if query not in known]
-    told = []
+    warnings = []
     if others:
-        told.append(
+        warnings.append(
             f"{len(others)} queries of the first stage are not among the benchmark's, for example "
             f"{others[0]!r}: left out"
         )
-    return {query: found for query, found in rows.items() if query in known}, told
+    return {query: lines for query, lines in rows.items() if query in known}, warnings
 
 
-def _known(first: RunScores, benchmark: Benchmark, told: list[str]) -> None:
+def _known(first: RunScores, benchmark: Benchmark, warnings: list[str]) -> None:
     """Nothing is read of documents that are not in the corpus where nothing is reranked: a warning."""
     documents = {document.id for document in benchmark.documents}
-    strangers = {d for found in first.ranked.values() for d in found} - documents
-    if strangers:
-        told.append(
-            f"{len(strangers)} documents of the first stage are not in the corpus, for example "
-            f"{min(strangers)!r}"
+    unknown = {d for ids in first.ranked.values() for d in ids} - documents
+    if unknown:
+        warnings.append(
+            f"{len(unknown)} documents of the first stage are not in the corpus, for example {min(unknown)!r}"
         )
 
 
@@ -213,11 +214,11 @@ def _candidates(
 ) -> list[list[Document]]:
     """What is reranked: without excluded documents, cut, with the first stage's scores."""
     texts = {document.id: document for document in benchmark.documents}
-    strangers = sorted({d for found in first.ranked.values() for d in found} - set(texts))
-    if strangers:
+    unknown = sorted({d for found in first.ranked.values() for d in found} - set(texts))
+    if unknown:
         raise InputError(
-            f"the first stage names {len(strangers)} documents that {benchmark.name} {benchmark.split} does "
-            f"not hold, for example {strangers[0]!r}: they belong to another corpus"
+            f"the first stage names {len(unknown)} documents that {benchmark.name} {benchmark.split} does "
+            f"not hold, for example {unknown[0]!r}: they belong to another corpus"
         )
     found = []
     for query in benchmark.queries:

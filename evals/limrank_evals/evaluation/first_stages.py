@@ -39,12 +39,12 @@ class FirstStage:
 
 
 def open_first_stage(
-    part: Split, spec: str = "", *, ties: TieRule = "trec_eval", store: Store | None = None
+    split: Split, spec: str = "", *, ties: TieRule = "trec_eval", store: Store | None = None
 ) -> FirstStage:
     """The first stage of this description.
 
     Args:
-        part: what it is for.
+        split: what it is for.
         spec: `given`; retrievers (`bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25s+dense:model=folder`); a run, a
             folder of runs or a path with `{split}`; "" for the benchmark's own choice.
         ties: what puts a run's equal scores in order, see `limrank_evals.runs`.
@@ -53,57 +53,57 @@ def open_first_stage(
     Raises:
         InputError: there is no such retriever, option or file, or the benchmark has no lists.
     """
-    spec = spec or part.first_stage
+    spec = spec or split.first_stage
     if names_retriever(spec):
-        return _given(part) if spec == GIVEN else _searching(part, spec, store)
+        return _given(split) if spec == GIVEN else _searching(split, spec, store)
     if MARK not in spec and not Path(spec).exists():
         raise InputError(
             f"there is no first stage {spec!r}: give a retriever ({', '.join(retriever_names())}), perhaps "
             f"with options (bm25s:k1=1.2,b=0.75), a run or a folder of runs, or {GIVEN}"
         )
-    return _read(part, spec, ties)
+    return _read(split, spec, ties)
 
 
 # ---- the three kinds ----------------------------------------------------------------------------
 
 
-def _given(part: Split) -> FirstStage:
-    benchmark = part.benchmark
+def _given(split: Split) -> FirstStage:
+    benchmark = split.benchmark
     if not benchmark.candidates:
         raise InputError(f"{benchmark.name} comes without candidates: name a first stage that finds them")
     lists = {
         query: candidates if benchmark.are_ranked else _shuffled(candidates)
         for query, candidates in benchmark.candidates.items()
     }
-    name = part.lists if benchmark.are_ranked else f"{part.lists}, in no order"
-    digest = _digest([name, json.dumps(lists), *_content(part)])
-    rows = {query: _in_order(found) for query, found in lists.items()}
+    name = split.lists if benchmark.are_ranked else f"{split.lists}, in no order"
+    digest = _digest([name, json.dumps(lists), *_content(split)])
+    rows = {query: _in_order(candidates_of_query) for query, candidates_of_query in lists.items()}
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
 
 
-def _read(part: Split, spec: str, ties: TieRule) -> FirstStage:
-    file = run_file(spec, part.benchmark.split)
-    digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(part)])
+def _read(split: Split, spec: str, ties: TieRule) -> FirstStage:
+    file = run_file(spec, split.benchmark.split)
+    digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(split)])
     return FirstStage(file.name, ties, digest, lambda depth: read_run_lines(file.path))
 
 
-def _searching(part: Split, spec: str, store: Store | None) -> FirstStage:
+def _searching(split: Split, spec: str, store: Store | None) -> FirstStage:
     built = retriever_spec(spec)
-    corpus, asked = part.benchmark.documents, part.searched or part.benchmark.queries
-    spaces = part.benchmark.candidates
+    corpus, queries = split.benchmark.documents, split.searched or split.benchmark.queries
+    spaces = split.benchmark.candidates
     name = f"{built.name}, within the given lists" if spaces else built.name
-    digest = _digest([built.digest, json.dumps(dict(spaces)), *_content(part)])
+    digest = _digest([built.digest, json.dumps(dict(spaces)), *_content(split)])
 
     def find(depth: int) -> RunLines:
         # What is excluded goes later: that many more are looked for.
-        excluded = part.benchmark.excluded
-        wanted = depth + max((len(excluded.get(query.id, ())) for query in asked), default=0)
+        excluded = split.benchmark.excluded
+        wanted = depth + max((len(excluded.get(query.id, ())) for query in queries), default=0)
         item = f"{digest} {wanted}"
         kept = None if store is None else store.find("first stage", item)
         if kept is not None:
             return {q: [RunLine(*row) for row in rows] for q, rows in json.loads(kept).items()}
         with built.index(corpus) as index:
-            rows = _within(index, asked, spaces, len(corpus)) if spaces else _over(index, asked, wanted)
+            rows = _within(index, queries, spaces, len(corpus)) if spaces else _over(index, queries, wanted)
         if store is not None:
             store.commit("first stage", item, json.dumps(rows).encode("ascii"))
         return rows
@@ -113,25 +113,25 @@ def _searching(part: Split, spec: str, store: Store | None) -> FirstStage:
 
 def _over(index: Retriever, asked: Iterable[Query], depth: int) -> RunLines:
     queries = list(asked)
-    found = index.search_many(queries, depth)
-    return {query.id: _scored(documents) for query, documents in zip(queries, found, strict=True)}
+    hits = index.search_many(queries, depth)
+    return {query.id: _scored(documents) for query, documents in zip(queries, hits, strict=True)}
 
 
 def _within(
-    index: Retriever, asked: Iterable[Query], spaces: Mapping[str, Sequence[str]], size: int
+    index: Retriever, queries: Iterable[Query], spaces: Mapping[str, Sequence[str]], size: int
 ) -> RunLines:
     """Search the whole corpus, keep what is in the query's list; what was not found stands last."""
     rows = {}
-    for query in asked:
+    for query in queries:
         space = set(spaces.get(query.id, ()))
         if not space:
             rows[query.id] = list[RunLine]()
             continue
-        found = _scored([document for document in index.search(query, size) if document.id in space])
+        lines = _scored([document for document in index.search(query, size) if document.id in space])
         # Whoever is not found has no score: below all others, equal, in an order that tells nothing.
-        least = min((row.score for row in found), default=0.0) - 1.0
-        rest = _shuffled(space - {row.document_id for row in found})
-        rows[query.id] = found + [RunLine(d, least, len(found) + place) for place, d in enumerate(rest, 1)]
+        least = min((row.score for row in lines), default=0.0) - 1.0
+        rest = _shuffled(space - {row.document_id for row in lines})
+        rows[query.id] = lines + [RunLine(d, least, len(lines) + place) for place, d in enumerate(rest, 1)]
     return rows
 
 
@@ -150,15 +150,15 @@ def _shuffled(documents: Iterable[str]) -> list[str]:
 # ---- digests --------------------------------------------------------------------------
 
 
-def _content(part: Split) -> Iterable[str]:
+def _content(split: Split) -> Iterable[str]:
     """Everything that is searched or shown."""
-    for query in (*part.benchmark.queries, *part.searched):
-        yield json.dumps([query.id, query.text, query.instruction, *_pictures(query)])
-    for document in part.benchmark.documents:
-        yield json.dumps([document.id, document.title, document.text, *_pictures(document)])
+    for query in (*split.benchmark.queries, *split.searched):
+        yield json.dumps([query.id, query.text, query.instruction, *_images(query)])
+    for document in split.benchmark.documents:
+        yield json.dumps([document.id, document.title, document.text, *_images(document)])
 
 
-def _pictures(of: Query | Document) -> list[str]:
+def _images(of: Query | Document) -> list[str]:
     return [hashlib.sha256(image.data).hexdigest() for image in of.images]
 
 

@@ -34,10 +34,10 @@ class System:
 def describe(reranker: Reranker) -> System:
     """Describe a reranker."""
     leaves = _leaves(reranker)
-    models = [_model(one.backend) for one in leaves]
-    backends = [f"{one.backend.name}{_settings(one)}" for one in leaves]
-    ours, default = reranker.settings.reasoning, reranker.recipe.reasoning
-    thinks = f", reasoning {ours}" if default is not None and ours != default else ""
+    models = [_model(leaf.backend) for leaf in leaves]
+    backends = [f"{leaf.backend.name}{_settings(leaf)}" for leaf in leaves]
+    reasoning, default = reranker.settings.reasoning, reranker.recipe.reasoning
+    thinks = f", reasoning {reasoning}" if default is not None and reasoning != default else ""
     if reranker.reasoning == "auto":
         thinks = f", reasoning auto{f' within {reranker.budget}' if reranker.budget else ''}"
     return System(
@@ -63,18 +63,18 @@ def _leaves(reranker: Reranker) -> list[Reranker]:
 
 def _settings(reranker: Reranker) -> str:
     s = reranker.settings
-    told = []
+    settings = []
     if reranker.recipe.reasoning is not None:
-        told.append(f"reasoning {s.reasoning}")
+        settings.append(f"reasoning {s.reasoning}")
         if s.reasoning == "full":
-            told.append(f"at most {s.max_reasoning_tokens} tokens")
+            settings.append(f"at most {s.max_reasoning_tokens} tokens")
             if not s.cut_to_sentence:
-                told.append("thoughts not cut to sentences")
+                settings.append("thoughts not cut to sentences")
     if s.samples > 1:
-        told.append(f"{s.samples} samples")
+        settings.append(f"{s.samples} samples")
     if s.drawn_temperature > 0:
-        told.append(f"temperature {s.drawn_temperature:g}, top-p {s.top_p:g}, seed {s.seed}")
-    return "".join(f", {one}" for one in told)
+        settings.append(f"temperature {s.drawn_temperature:g}, top-p {s.top_p:g}, seed {s.seed}")
+    return "".join(f", {setting}" for setting in settings)
 
 
 def _prompts(instruction: str | None) -> str:

@@ -71,26 +71,26 @@ def load_beir(name: str, source: str | os.PathLike[str] | None = None, *, strict
     place = None if source is None else Path(source)
     if place is not None and place.is_dir():
         inside = place / name
-        found = load_folder(inside if inside.is_dir() else place, known.split, name="BEIR")
+        benchmark = load_folder(inside if inside.is_dir() else place, known.split, name="BEIR")
     else:
-        found = _from_hub(str(source or known.repository), known.split, f"BEIR {name}")
+        benchmark = _from_hub(str(source or known.repository), known.split, f"BEIR {name}")
     where = f"BEIR {name}"
-    told = check_count(f"{where}, queries", len(found.queries), known.queries, strict=strict)
-    told += check_count(f"{where}, documents", len(found.documents), known.documents, strict=strict)
-    excluded = {query: set(documents) for query, documents in found.excluded.items()}
+    warnings = check_count(f"{where}, queries", len(benchmark.queries), known.queries, strict=strict)
+    warnings += check_count(f"{where}, documents", len(benchmark.documents), known.documents, strict=strict)
+    excluded = {query: set(documents) for query, documents in benchmark.excluded.items()}
     if known.own:
-        ids = {document.id for document in found.documents}
-        for query in found.queries:
+        ids = {document.id for document in benchmark.documents}
+        for query in benchmark.queries:
             if query.id in ids:
                 excluded.setdefault(query.id, set()).add(query.id)
     return replace(
-        found,
+        benchmark,
         name="BEIR",
         split=name,
         excluded={query: frozenset(documents) for query, documents in excluded.items()},
         licence="the set's own, see https://github.com/beir-cellar/beir",
         variant=known.split,
-        warnings=(*found.warnings, *told),
+        warnings=(*benchmark.warnings, *warnings),
     )
 
 
@@ -136,12 +136,12 @@ def load_folder(
     if not place.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}")
     corpus = _one(place, ["corpus.jsonl"])
-    asked = _one(place, ["queries.jsonl", "queries.tsv"])
-    graded = _one(
+    queries_file = _one(place, ["queries.jsonl", "queries.tsv"])
+    qrels_file = _one(
         place, [f"qrels/{split}.tsv", f"qrels/{split}.trec", "qrels.trec", "qrels.txt", "qrels.tsv"]
     )
-    qrels = read_judgements(graded)
-    queries = read_queries(asked)
+    qrels = read_judgements(qrels_file)
+    queries = read_queries(queries_file)
     out = [file for file in (place / "excluded.txt", place / "excluded.txt.gz") if file.is_file()]
     return Benchmark(
         name or place.resolve().name,
@@ -149,8 +149,8 @@ def load_folder(
         tuple(query for query in queries if query.id in qrels or not judged_only),
         tuple(read_documents(corpus)),
         qrels,
-        {query: frozenset(found) for query, found in read_excluded(out[0]).items()} if out else {},
-        variant=graded.name,
+        {query: frozenset(documents) for query, documents in read_excluded(out[0]).items()} if out else {},
+        variant=qrels_file.name,
     )
 
 

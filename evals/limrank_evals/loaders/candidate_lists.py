@@ -17,8 +17,8 @@ def run_lists(run: str | os.PathLike[str], queries: Collection[str]) -> dict[str
         InputError: a line that is none, or no list for any of the queries.
     """
     lists = {
-        query: [candidate.document_id for candidate in found]
-        for query, found in read_run(run).items()
+        query: [candidate.document_id for candidate in candidates]
+        for query, candidates in read_run(run).items()
         if query in queries
     }
     if not lists:
@@ -30,4 +30,4 @@ def run_lists(run: str | os.PathLike[str], queries: Collection[str]) -> dict[str
 
 def listed_or_judged(lists: Mapping[str, Collection[str]], qrels: Qrels) -> set[str]:
     """The documents that are in a list or judged: all that reranking and measuring need."""
-    return {d for found in (*lists.values(), *qrels.values()) for d in found}
+    return {d for ids in (*lists.values(), *qrels.values()) for d in ids}

@@ -53,8 +53,8 @@ def dataset_files(folder: Path, config: str, split: str) -> list[Path]:
         InputError: there are none.
     """
     place = folder / config
-    found = [*place.glob(f"{split}*"), *(place / split).glob("*")]
-    files = sorted(file for file in found if file.is_file() and file.name.endswith(_KINDS))
+    paths = [*place.glob(f"{split}*"), *(place / split).glob("*")]
+    files = sorted(file for file in paths if file.is_file() and file.name.endswith(_KINDS))
     # `test` must not find `testing.jsonl`: what follows a split's name is a mark.
     files = [f for f in files if f.parent.name == split or not f.name[len(split)].isalnum()]
     if not files:
@@ -80,7 +80,7 @@ def file_rows(
     Args:
         file: to be read.
         columns: of a parquet file; default: all. Those that it does not have are an `InputError`.
-        at_once: rows of a parquet file in memory, fewer where they hold pictures.
+        at_once: rows of a parquet file in memory, fewer where they hold images.
     """
     if file.suffix == ".parquet":
         parquet = require("pyarrow.parquet", "evals", f"reading {file.name}")

@@ -44,7 +44,7 @@ def load_litsearch(source: str | os.PathLike[str] = HUB, *, strict: bool = True)
         tuple(queries),
         documents,
         qrels,
-        groups={name: frozenset(found) for name, found in groups.items()},
+        groups={name: frozenset(members) for name, members in groups.items()},
         licence="see https://huggingface.co/datasets/" + HUB,
         variant="published",
         warnings=tuple(warnings),

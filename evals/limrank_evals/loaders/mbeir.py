@@ -1,10 +1,10 @@
-"""M-BEIR (arXiv 2311.17136): 16 tasks in which queries and candidates are texts, pictures or both.
+"""M-BEIR (arXiv 2311.17136): 16 tasks in which queries and candidates are texts, images or both.
 
 The hub's `TIGER-Lab/M-BEIR` has `query/<split>/mbeir_<task>_<split>.jsonl` (`qid`, `query_txt`,
 `query_img_path`, `query_modality`, `pos_cand_list`), `cand_pool/local/mbeir_<task>_cand_pool.jsonl` and
 `cand_pool/global/mbeir_union_<split>_cand_pool.jsonl` (`did`, `txt`, `img_path`, `modality`),
 `qrels/<split>/mbeir_<task>_<split>_qrels.txt` (TREC's four columns and the task's number),
-`instructions/query_instructions.tsv` and the pictures, in an archive of 160 GB in four parts. Formats: the
+`instructions/query_instructions.tsv` and the images, in an archive of 160 GB in four parts. Formats: the
 repository's README, and src/data and src/common of github.com/TIGER-AI-Lab/UniIR. Counts: queries as in
 Anserini's TopicReaderTest, candidates as in pyserini's M-BEIR indexes.
 
@@ -31,7 +31,7 @@ from limrank_plugins.files import read_lines
 from limrank_plugins.images import Image, read_images
 
 HUB = "TIGER-Lab/M-BEIR"
-LICENCE = "MIT (its format; texts and pictures: their sources')"
+LICENCE = "MIT (its format; texts and images: their sources')"
 UNION = 5_609_079
 _FIRST_FIVE, _FIRST_TEN = ("Success@5", "Success@1", "Success@10"), ("Success@10", "Success@20", "Success@50")
 
@@ -86,19 +86,19 @@ def load_mbeir(
 
     Args:
         task: one of `MBEIR_TASKS`.
-        source: the hub's repository, or a folder with its files and the unpacked pictures.
+        source: the hub's repository, or a folder with its files and the unpacked images.
         split: `"test"` or `"val"`.
         pool: `"local"`, the task's own candidates, or `"union"`, those of all tasks.
         run: a first stage's run; its lists are the candidates, and only their documents and the judged
             ones are kept in memory.
         instruction: which of M-BEIR's instructions, from 0, every query has; None for none.
-        images: read the pictures, too, all into memory. Without them, of a query that is a picture alone
+        images: read the images, too, all into memory. Without them, of a query that is an image alone
             only its instruction remains.
         strict: a number of queries, or of candidates where all are read, that is not the published one is
             an error, not a warning; looked at for the test split.
 
     Raises:
-        InputError: an unknown task or value, a missing file or picture, wrong rows or counts, or pictures
+        InputError: an unknown task or value, a missing file or image, wrong rows or counts, or images
             wanted from the hub, where they are in an archive (the message has the steps).
         BackendError: the hub cannot be read.
     """
@@ -110,11 +110,11 @@ def load_mbeir(
         raise InputError(f"split must be 'test' or 'val', but is {split!r}")
     if images and not Path(source).is_dir():
         raise InputError(
-            f"M-BEIR's pictures are in an archive: `hf download {HUB} --repo-type dataset --local-dir "
+            f"M-BEIR's images are in an archive: `hf download {HUB} --repo-type dataset --local-dir "
             f"M-BEIR`, then in that folder `cat mbeir_images.tar.gz.part-* | tar -xz`, and give the folder; "
             f"or say images=False"
         )
-    where, pictures = f"M-BEIR {task}", Path(source) if images else None
+    where, image_dir = f"M-BEIR {task}", Path(source) if images else None
     qrels = _qrels(repository_file(source, f"qrels/{split}/mbeir_{task}_{split}_qrels.txt"))
     candidates = {} if run is None else run_lists(run, qrels)
     needed = None if run is None else listed_or_judged(candidates, qrels)
@@ -125,14 +125,18 @@ def load_mbeir(
     if pool == "union":
         names = [f"cand_pool/global/mbeir_union_{split}_cand_pool.jsonl"]
     modalities: dict[str, str] = {}
-    documents = tuple(_documents(repository_file(source, *names), needed, pictures, modalities))
-    told = {} if instruction is None else _instructions(source, instruction)
-    asked = repository_file(source, f"query/{split}/mbeir_{task}_{split}.jsonl")
+    documents = tuple(_documents(repository_file(source, *names), needed, image_dir, modalities))
+    instructions = {} if instruction is None else _instructions(source, instruction)
+    queries_file = repository_file(source, f"query/{split}/mbeir_{task}_{split}.jsonl")
     queries = tuple(
         _query(
-            row, f"{asked}, query {number}", told if instruction is not None else None, modalities, pictures
+            row,
+            f"{queries_file}, query {number}",
+            instructions if instruction is not None else None,
+            modalities,
+            image_dir,
         )
-        for number, row in enumerate(file_rows(asked), start=1)
+        for number, row in enumerate(file_rows(queries_file), start=1)
     )
     warnings = []
     if split == "test":
@@ -170,7 +174,7 @@ def _qrels(file: Path) -> Qrels:
 
 
 def _documents(
-    file: Path, needed: Collection[str] | None, pictures: Path | None, modalities: dict[str, str]
+    file: Path, needed: Collection[str] | None, image_dir: Path | None, modalities: dict[str, str]
 ) -> Iterator[Document]:
     """The candidates; each one's modality is noted, for the choice of instructions."""
     for number, row in enumerate(file_rows(file), start=1):
@@ -179,7 +183,7 @@ def _documents(
         if needed is not None and name not in needed:
             continue
         modalities[name] = field(row, "modality", where)
-        yield Document(_text(row, "txt", where), name, images=_images(row, "img_path", where, pictures))
+        yield Document(_text(row, "txt", where), name, images=_images(row, "img_path", where, image_dir))
 
 
 def _query(
@@ -187,10 +191,10 @@ def _query(
     where: str,
     instructions: Mapping[tuple[str, str, str], str] | None,
     modalities: Mapping[str, str],
-    pictures: Path | None,
+    image_dir: Path | None,
 ) -> Query:
     name, text = field(row, "qid", where), _text(row, "query_txt", where)
-    told = ""
+    instruction = ""
     if instructions is not None:
         data_set, relevant = name.split(":")[0], field(row, "pos_cand_list", where, list)
         # OVEN and InfoSeek share answers: what is sought is what the query's own data set has of them.
@@ -202,23 +206,23 @@ def _query(
                 f"{where}: there is no instruction for data set {key[0]!r} from {key[1]!r} to {key[2]!r}; "
                 f"say instruction=None to do without"
             )
-        told = instructions[key]
-    found = _images(row, "query_img_path", where, pictures)
-    if not text.strip() and not told:
+        instruction = instructions[key]
+    query_images = _images(row, "query_img_path", where, image_dir)
+    if not text.strip() and not instruction:
         raise InputError(f"{where}: a query without text needs an instruction: say instruction=0")
-    # A picture alone: what is wanted of it is all there is to say, and it is not said twice.
-    return Query(text if text.strip() else told, name, told, found)
+    # A image alone: what is wanted of it is all there is to say, and it is not said twice.
+    return Query(text if text.strip() else instruction, name, instruction, query_images)
 
 
 def _text(row: dict[str, Any], name: str, where: str) -> str:
     return "" if row.get(name) is None else str(field(row, name, where))
 
 
-def _images(row: dict[str, Any], name: str, where: str, pictures: Path | None) -> tuple[Image, ...]:
-    if pictures is None or not row.get(name):
+def _images(row: dict[str, Any], name: str, where: str, image_dir: Path | None) -> tuple[Image, ...]:
+    if image_dir is None or not row.get(name):
         return ()
     # `read_images` takes the file whose folder names are relative to, and lets none lead out of it.
-    return read_images([field(row, name, where)], pictures / "M-BEIR", where)
+    return read_images([field(row, name, where)], image_dir / "M-BEIR", where)
 
 
 def _instructions(source: str | os.PathLike[str], number: int) -> dict[tuple[str, str, str], str]:
@@ -226,7 +230,7 @@ def _instructions(source: str | os.PathLike[str], number: int) -> dict[tuple[str
     file = repository_file(source, "instructions/query_instructions.tsv")
     lines = read_lines(file)
     next(lines, None)
-    found = {}
+    instructions = {}
     for at, line in lines:
         columns = [column.strip() for column in line.split("\t")]
         prompts = [column for column in columns[4:] if column]
@@ -235,5 +239,5 @@ def _instructions(source: str | os.PathLike[str], number: int) -> dict[tuple[str
                 f"{file}, line {at}: expected two modalities, a data set's name and number and instructions, "
                 f"of which number {number} (from 0) was asked for, but got {line[:80]!r}"
             )
-        found[columns[3], columns[0], columns[1]] = prompts[number]
-    return found
+        instructions[columns[3], columns[0], columns[1]] = prompts[number]
+    return instructions

@@ -2,7 +2,7 @@
 
 `MMDocIR/MMDocIR_Evaluation_Dataset` on the hub has `MMDocIR_annotations.jsonl` (one line a document:
 `doc_name`, `domain`, `page_indices` and `layout_indices`, first and last row in the tables, and `questions`
-with `Q`, `page_id` and `layout_mapping`), `MMDocIR_pages.parquet` and `MMDocIR_layouts.parquet` (a picture
+with `Q`, `page_id` and `layout_mapping`), `MMDocIR_pages.parquet` and `MMDocIR_layouts.parquet` (an image
 and texts a row). Only the question's own document is searched. Format, counts and licence: dataset/README.md
 of github.com/MMDocRAG/MMDocIR, whose annotations have 1,658 questions (its front page says 1,685).
 
@@ -47,12 +47,12 @@ MMDOCIR_DOMAINS = (
     "News",
 )
 QUESTIONS, PAGES, LAYOUTS = 1_658, 20_395, 170_338
-# Their text is what was read from the picture; other layouts have one of their own.
+# Their text is what was read from the image; other layouts have one of their own.
 _PICTURED = ("table", "image", "figure")
 
 
 @dataclass(frozen=True, slots=True)
-class _Doc:
+class _SourceDocument:
     """A document: where its rows are, first and last, and its questions with their numbers."""
 
     name: str
@@ -75,8 +75,8 @@ def load_mmdocir(
     Args:
         level: `"page"` or `"layout"`.
         source: the hub's repository, or a folder with its files.
-        text: which text stands beside (or, without images, for) a picture: `"ocr_text"` or `"vlm_text"`.
-        images: read the pictures, too. All of them are in memory at once: several gigabytes, unless a
+        text: which text stands beside (or, without images, for) an image: `"ocr_text"` or `"vlm_text"`.
+        images: read the images, too. All of them are in memory at once: several gigabytes, unless a
             domain is chosen.
         domain: only documents of this one of `MMDOCIR_DOMAINS`.
         strict: a number of questions, pages or layouts that is not the published one is an error, not a
@@ -100,36 +100,36 @@ def load_mmdocir(
     documents: list[Document] = []
     boxes: dict[str, tuple[int, Box]] = {}
     candidates: dict[str, list[str]] = {}
-    for doc, place, row, told in _rows(table, docs, level, text, images):
+    for doc, place, row, at in _rows(table, docs, level, text, images):
         name = f"{doc.name}#{level}{place}"
-        documents.append(Document(_text(row, level, text), name, images=_images(row, told) if images else ()))
+        documents.append(Document(_text(row, level, text), name, images=_images(row, at) if images else ()))
         if level == "layout":
-            boxes[name] = field(row, "page_id", told, int), as_box(row.get("bbox"), told)
+            boxes[name] = field(row, "page_id", at, int), as_box(row.get("bbox"), at)
         for query, _ in doc.questions:
             candidates.setdefault(query, []).append(name)
-    asked = [
+    questions = [
         (doc, query, row, f"{annotations}, question {query}") for doc in docs for query, row in doc.questions
     ]
     warnings = []
     if not domain:
         published = PAGES if level == "page" else LAYOUTS
-        warnings += check_count("MMDocIR, questions", len(asked), QUESTIONS, strict=strict)
+        warnings += check_count("MMDocIR, questions", len(questions), QUESTIONS, strict=strict)
         warnings += check_count(where, len(documents), published, strict=strict)
     qrels: Qrels = {}
     areas: dict[str, dict[str, float]] = {}
-    for doc, query, row, told in asked:
+    for doc, query, row, at in questions:
         if level == "page":
-            qrels[query] = _pages(doc, row, told)
+            qrels[query] = _pages(doc, row, at)
         else:
-            areas[query], qrels[query] = _covered(row, candidates[query], boxes, told)
+            areas[query], qrels[query] = _covered(row, candidates[query], boxes, at)
     return Benchmark(
         "MMDocIR",
         f"{level}: {domain}" if domain else level,
-        tuple(Query(field(row, "Q", told), query) for _, query, row, told in asked),
+        tuple(Query(field(row, "Q", at), query) for _, query, row, at in questions),
         tuple(documents),
         qrels,
         groups={
-            name: frozenset(query for doc, query, *_ in asked if doc.domain == name)
+            name: frozenset(query for doc, query, *_ in questions if doc.domain == name)
             for name in dict.fromkeys(doc.domain for doc in docs)
         },
         licence=LICENCE,
@@ -154,9 +154,9 @@ def layout_recall(ranked: Sequence[str], areas: Mapping[str, float], k: int) -> 
     return sum(areas.get(layout, 0.0) for layout in ranked[:k])
 
 
-def _docs(file: Path, level: str) -> list[_Doc]:
+def _docs(file: Path, level: str) -> list[_SourceDocument]:
     """The documents in the annotations, with their questions numbered over the whole file from q1."""
-    found, asked = [], 0
+    documents, number_of_questions = [], 0
     for number, row in enumerate(file_rows(file), start=1):
         where = f"{file}, line {number}"
         rows = field(row, f"{level}_indices", where, list)
@@ -164,18 +164,18 @@ def _docs(file: Path, level: str) -> list[_Doc]:
             raise InputError(f"{where}: '{level}_indices' must be a first and a last row, but is {rows!r}")
         questions = []
         for question in field(row, "questions", where, list):
-            asked += 1
+            number_of_questions += 1
             if not isinstance(question, dict):
                 raise InputError(f"{where}: expected a question, but got {str(question)[:80]!r}")
-            questions.append((f"q{asked}", question))
+            questions.append((f"q{number_of_questions}", question))
         name, domain = field(row, "doc_name", where), field(row, "domain", where)
-        found.append(_Doc(name, domain, (rows[0], rows[1]), tuple(questions)))
-    return found
+        documents.append(_SourceDocument(name, domain, (rows[0], rows[1]), tuple(questions)))
+    return documents
 
 
 def _rows(
-    table: Path, docs: Sequence[_Doc], level: str, text: str, images: bool
-) -> Iterator[tuple[_Doc, int, dict[str, Any], str]]:
+    table: Path, docs: Sequence[_SourceDocument], level: str, text: str, images: bool
+) -> Iterator[tuple[_SourceDocument, int, dict[str, Any], str]]:
     """The documents' rows: of which document, which of its rows, the row, and what to call it."""
     columns = ["doc_name", text]
     columns += ["image_binary"] if images else []
@@ -187,15 +187,15 @@ def _rows(
             place += 1
         if place == len(starts):
             return
-        doc, told = starts[place], f"{table}, row {number}"
+        doc, at = starts[place], f"{table}, row {number}"
         if number < doc.rows[0]:
             continue
         if row["doc_name"] != doc.name:
             raise InputError(
-                f"{told}: it is of {row['doc_name']!r}, but by the annotations of {doc.name!r}: table and "
+                f"{at}: it is of {row['doc_name']!r}, but by the annotations of {doc.name!r}: table and "
                 f"annotations are not of one version"
             )
-        yield doc, number - doc.rows[0], row, told
+        yield doc, number - doc.rows[0], row, at
     if starts and number < starts[-1].rows[1]:
         raise InputError(f"{table} ends before row {starts[-1].rows[1]}, which the annotations name")
 
@@ -214,7 +214,7 @@ def _images(row: dict[str, Any], where: str) -> tuple[Image, ...]:
         raise InputError(f"{where}: {error}") from error
 
 
-def _pages(doc: _Doc, row: dict[str, Any], where: str) -> dict[str, int]:
+def _pages(doc: _SourceDocument, row: dict[str, Any], where: str) -> dict[str, int]:
     pages = field(row, "page_id", where, list)
     last = doc.rows[1] - doc.rows[0]
     for page in pages:
@@ -225,12 +225,12 @@ def _pages(doc: _Doc, row: dict[str, Any], where: str) -> dict[str, int]:
 
 def _labels(row: dict[str, Any], where: str) -> list[tuple[int, Box]]:
     """The labelled boxes, each with its page."""
-    found = []
+    labels = []
     for label in field(row, "layout_mapping", where, list):
         if not isinstance(label, dict):
             raise InputError(f"{where}: expected a page and a box, but got {str(label)[:80]!r}")
-        found.append((field(label, "page", where, int), as_box(label.get("bbox"), where)))
-    return found
+        labels.append((field(label, "page", where, int), as_box(label.get("bbox"), where)))
+    return labels
 
 
 def _covered(

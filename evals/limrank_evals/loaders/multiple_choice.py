@@ -91,7 +91,7 @@ def load_questions(
     if gated and domain == "question":
         raise InputError("domains of a gated set are shown, so its field 'question' cannot be one")
     try:
-        found = [
+        questions = [
             _question(row, f"{path}, question {number}", number, gated, domain)
             for number, row in enumerate(file_rows(Path(path)), start=1)
         ]
@@ -102,7 +102,7 @@ def load_questions(
                 f"{path} holds a question that cannot be read; it is gated, so not shown"
             ) from None
         raise
-    return _whole(found, path)
+    return _whole(questions, path)
 
 
 def _question(
@@ -117,10 +117,10 @@ def _question(
     named = next((name for name in ("_id", "id") if name in row), None)
     name = str(number) if named is None else str(field(row, named, where, (str, int)))
     if domain is None:
-        part = next((row[name] for name in ("domain", "subject") if isinstance(row.get(name), str)), "")
+        topic = next((row[name] for name in ("domain", "subject") if isinstance(row.get(name), str)), "")
     else:
-        part = field(row, domain, where)
-    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated, part)
+        topic = field(row, domain, where)
+    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated, topic)
 
 
 def load_gpqa(
@@ -147,7 +147,7 @@ def load_gpqa(
             rows = list(csv.DictReader(stream))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no CSV file in UTF-8: {type(error).__name__}") from None
-    found = []
+    questions = []
     names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
     if domain in ("Question", *names):
         raise InputError(f"domains of a gated set are shown, so column {domain!r} cannot be one")
@@ -156,24 +156,24 @@ def load_gpqa(
         # Errors must not quote the row: it is gated.
         if any(not isinstance(row.get(name), str) for name in (*names, "Question", "Record ID")):
             raise InputError(f"{where}: expected the columns Record ID, Question, {', '.join(names)}")
-        part = row.get(domain or "High-level domain")
-        if domain is not None and not isinstance(part, str):
+        topic = row.get(domain or "High-level domain")
+        if domain is not None and not isinstance(topic, str):
             raise InputError(f"{where}: there is no column {domain!r}")
         choices = tuple(row[name] for name in names)
-        found.append(MultipleChoice(row["Record ID"], row["Question"], choices, "A", True, part or ""))
-    check_count("GPQA diamond, questions", len(found), GPQA_DIAMOND, strict=strict)
-    return _whole(found, path)
+        questions.append(MultipleChoice(row["Record ID"], row["Question"], choices, "A", True, topic or ""))
+    check_count("GPQA diamond, questions", len(questions), GPQA_DIAMOND, strict=strict)
+    return _whole(questions, path)
 
 
-def _whole(found: list[MultipleChoice], path: str | os.PathLike[str]) -> tuple[MultipleChoice, ...]:
-    if not found:
+def _whole(questions: list[MultipleChoice], path: str | os.PathLike[str]) -> tuple[MultipleChoice, ...]:
+    if not questions:
         raise InputError(f"{path} holds no questions")
-    for number, question in enumerate(found, start=1):
+    for number, question in enumerate(questions, start=1):
         # Both are shown of gated sets, too: a file whose columns are mixed up must not bring texts there.
         if question.gated and max(len(question.id), len(question.domain)) > _LONGEST_NAME:
             raise InputError(
                 f"{path}, question {number}: its id or its domain is longer than {_LONGEST_NAME} characters, "
                 f"so it may be a text, and texts of a gated set are not shown: is it the right field?"
             )
-    check_unique([question.id for question in found], f"question id of {path}")
-    return tuple(found)
+    check_unique([question.id for question in questions], f"question id of {path}")
+    return tuple(questions)

@@ -58,18 +58,17 @@ def load_r2med(task: str, source: str | os.PathLike[str] | None = None, *, stric
     if (Path(place) / task).is_dir():
         place = Path(place) / task
     documents = tuple(
-        Document(field(row, "text", told), _id(row, "id", told))
-        for told, row in _rows(place, "corpus", where)
+        Document(field(row, "text", at), _id(row, "id", at)) for at, row in _rows(place, "corpus", where)
     )
     queries = tuple(
-        Query(field(row, "text", told), _id(row, "id", told)) for told, row in _rows(place, "query", where)
+        Query(field(row, "text", at), _id(row, "id", at)) for at, row in _rows(place, "query", where)
     )
     qrels: Qrels = {}
-    for told, row in _rows(place, "qrels", where):
-        grade = field(row, "score", told, (int, float, str))
+    for at, row in _rows(place, "qrels", where):
+        grade = field(row, "score", at, (int, float, str))
         if isinstance(grade, float) and grade == int(grade):
             grade = int(grade)
-        add_judgement(qrels, _id(row, "q_id", told), _id(row, "p_id", told), grade, told)
+        add_judgement(qrels, _id(row, "q_id", at), _id(row, "p_id", at), grade, at)
     warnings = check_count(f"{where}, queries", len(queries), R2MED_TASKS[task][0], strict=strict)
     warnings += check_count(f"{where}, documents", len(documents), R2MED_TASKS[task][1], strict=strict)
     return Benchmark(

@@ -70,7 +70,7 @@ def load_rankify(
         file = repository_file(source, f"{retriever}/{dataset}.json", f"{retriever}/{dataset}.jsonl")
     queries: list[Query] = []
     qrels: Qrels = {}
-    texts = _Texts()
+    texts = _PassageTexts()
     repeated = 0
     for number, entry in enumerate(_entries(file), start=1):
         where = f"{file}, question {number}"
@@ -122,7 +122,7 @@ def _judged(context: Any, where: str) -> tuple[str, int]:
     return str(field(context, "id", where, (str, int))), int(right)
 
 
-class _Texts:
+class _PassageTexts:
     """Titles and texts of the passages, as they become known."""
 
     def __init__(self) -> None:
@@ -134,27 +134,27 @@ class _Texts:
             self._found.setdefault(passage, None)
             return
         title = "" if context.get("title") is None else field(context, "title", where)
-        told = title, field(context, "text", where)
-        if self._found.get(passage) not in (None, told):
+        title_and_text = title, field(context, "text", where)
+        if self._found.get(passage) not in (None, title_and_text):
             raise InputError(
                 f"{where}: id {passage!r} stood for another passage before: an id must mean one passage in "
                 f"the whole file"
             )
-        self._found[passage] = told
+        self._found[passage] = title_and_text
 
     def documents(self, file: Path, table: Path | None) -> tuple[Document, ...]:
         """All of them, in the order they came in."""
-        missing = {passage for passage, told in self._found.items() if told is None}
+        missing = {passage for passage, text in self._found.items() if text is None}
         if missing and table is not None:
             self._found.update(_from_table(table, missing))
-            missing = {passage for passage, told in self._found.items() if told is None}
+            missing = {passage for passage, text in self._found.items() if text is None}
         if missing:
             fix = "name DPR's psgs_w100.tsv with `passages`" if table is None else f"nor has {table}"
             raise InputError(
                 f"{file} has no text for {len(missing)} passages, for example {sorted(missing)[0]!r}: {fix}"
             )
         return tuple(
-            Document(told[1], passage, told[0]) for passage, told in self._found.items() if told is not None
+            Document(text[1], passage, text[0]) for passage, text in self._found.items() if text is not None
         )
 
 

@@ -1,10 +1,10 @@
-"""WebQA (arXiv 2109.00590): questions answered by snippets or by captioned pictures, among distractors.
+"""WebQA (arXiv 2109.00590): questions answered by snippets or by captioned images, among distractors.
 
-`WebQA_train_val.json` maps an id to `Q`, `split`, `Qcate` (`text`, or what is asked of a picture) and four
+`WebQA_train_val.json` maps an id to `Q`, `split`, `Qcate` (`text`, or what is asked of an image) and four
 lists: `txt_posFacts` and `txt_negFacts` (`snippet_id`, `title`, `fact`), `img_posFacts` and `img_negFacts`
-(`image_id`, `title`, `caption`). `imgs.tsv` has a picture a line (id, tab, base64) and `imgs.lineidx` the
-lines' places: the line of a picture is its id modulo 10,000,000. Layout, counts and licence (CC0; the
-pictures are Wikimedia Commons', each under its own): README, demo/Take_a_look_WebQA.ipynb and LICENSE of
+(`image_id`, `title`, `caption`). `imgs.tsv` has an image a line (id, tab, base64) and `imgs.lineidx` the
+lines' places: the line of an image is its id modulo 10,000,000. Layout, counts and licence (CC0; the
+images are Wikimedia Commons', each under its own): README, demo/Take_a_look_WebQA.ipynb and LICENSE of
 github.com/WebQnA/WebQA. The test split's answers were never published.
 
 The files list what is relevant first, so that their order would tell: here it is one by the ids' hashes.
@@ -28,10 +28,10 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json
 from limrank_plugins.images import Image
 
-LICENCE = "CC0 1.0 (pictures: as each says on Wikimedia Commons)"
+LICENCE = "CC0 1.0 (images: as each says on Wikimedia Commons)"
 WEBQA_MEASURES = ("R@2", "nDCG@10", "RR")
 
-# Questions of each split: all, those answered by pictures, those answered by texts.
+# Questions of each split: all, those answered by images, those answered by texts.
 WEBQA_SPLITS = {
     "train": {"all": 36_766, "image": 18_954, "text": 17_812},
     "val": {"all": 4_966, "image": 2_511, "text": 2_455},
@@ -54,8 +54,8 @@ def load_webqa(
         split: `"val"` or `"train"`.
         modality: `"all"` questions among all their facts; or those answered by an `"image"` (or a
             `"text"`) among facts of that kind only, as multimodal rerankers are measured.
-        images: read the pictures, too, all of the split into memory.
-        strict: another number of questions than published, or a picture that is none, is an error, not a
+        images: read the images, too, all of the split into memory.
+        strict: another number of questions than published, or an image that is none, is an error, not a
             warning (such a fact then has its caption only).
 
     Raises:
@@ -73,7 +73,7 @@ def load_webqa(
     entries = read_json(file)
     if not isinstance(entries, dict):
         raise InputError(f"{file}: expected questions by their ids, but got {type(entries).__name__}")
-    pictures = _Pictures(Path(source)) if images and modality != "text" else None
+    image_table = _ImageTable(Path(source)) if images and modality != "text" else None
     queries: list[Query] = []
     qrels: Qrels = {}
     documents: dict[str, Document] = {}
@@ -88,34 +88,31 @@ def load_webqa(
         queries.append(Query(_unquoted(field(entry, "Q", where)), name))
         groups[kind].add(name)
         grades: dict[str, int] = {}
-        for fact, grade, told in _facts(entry, modality, where):
-            identifier = str(
-                field(fact, "image_id" if "image_id" in fact else "snippet_id", told, (str, int))
-            )
+        for fact, grade, at in _facts(entry, modality, where):
+            identifier = str(field(fact, "image_id" if "image_id" in fact else "snippet_id", at, (str, int)))
             # What is relevant and a distractor at once is relevant.
             grades[identifier] = max(grade, grades.get(identifier, 0))
             if identifier not in documents:
-                documents[identifier] = _document(fact, identifier, pictures, told)
+                documents[identifier] = _document(fact, identifier, image_table, at)
         qrels[name] = {fact: grades[fact] for fact in _told_nothing(name, grades)}
     if not queries:
         raise InputError(f"{file} has no questions of split {split!r}")
     warnings = check_count(
         f"WebQA {split}, questions", len(queries), WEBQA_SPLITS[split][modality], strict=strict
     )
-    if pictures is not None and pictures.broken:
-        told = (
-            f"{len(pictures.broken)} pictures are no PNG, JPEG, GIF or WebP, for example {pictures.broken[0]}"
-        )
+    if image_table is not None and image_table.broken:
+        count, example = len(image_table.broken), image_table.broken[0]
+        broken = f"{count} images are no PNG, JPEG, GIF or WebP, for example {example}"
         if strict:
-            raise InputError(f"{told}; say strict=False to take their captions only")
-        warnings.append(f"{told}: their captions stand alone")
+            raise InputError(f"{broken}; say strict=False to take their captions only")
+        warnings.append(f"{broken}: their captions stand alone")
     return Benchmark(
         "WebQA",
         split if modality == "all" else f"{split} {modality}",
         tuple(queries),
         tuple(documents.values()),
         qrels,
-        groups={kind: frozenset(found) for kind, found in groups.items() if found},
+        groups={kind: frozenset(members) for kind, members in groups.items() if members},
         licence=LICENCE,
         variant=f"{modality} facts{'' if images else ', captions only'}",
         candidates={name: list(grades) for name, grades in qrels.items()},
@@ -129,18 +126,18 @@ def _facts(entry: dict[str, Any], modality: str, where: str) -> Iterator[tuple[d
         if modality != "all" and name.startswith("img") != (modality == "image"):
             continue
         for number, fact in enumerate(field(entry, name, where, list), start=1):
-            told = f"{where}, {name} {number}"
+            at = f"{where}, {name} {number}"
             if not isinstance(fact, dict):
-                raise InputError(f"{told}: expected an object, but got {str(fact)[:80]!r}")
-            yield fact, grade, told
+                raise InputError(f"{at}: expected an object, but got {str(fact)[:80]!r}")
+            yield fact, grade, at
 
 
-def _document(fact: dict[str, Any], name: str, pictures: _Pictures | None, where: str) -> Document:
+def _document(fact: dict[str, Any], name: str, image_table: _ImageTable | None, where: str) -> Document:
     title = "" if fact.get("title") is None else field(fact, "title", where)
     if "snippet_id" in fact:
         return Document(field(fact, "fact", where), name, title)
-    found = () if pictures is None else pictures.of(field(fact, "image_id", where, (str, int)), where)
-    return Document(field(fact, "caption", where), name, title, images=found)
+    images = () if image_table is None else image_table.of(field(fact, "image_id", where, (str, int)), where)
+    return Document(field(fact, "caption", where), name, title, images=images)
 
 
 def _told_nothing(query: str, facts: dict[str, int]) -> list[str]:
@@ -149,24 +146,22 @@ def _told_nothing(query: str, facts: dict[str, int]) -> list[str]:
 
 
 def _unquoted(text: str) -> str:
-    """Questions about pictures are written within quotation marks."""
+    """Questions about images are written within quotation marks."""
     bare = text.strip()
     return bare[1:-1].strip() if len(bare) > 2 and bare[0] == bare[-1] == '"' else bare
 
 
-class _Pictures:
+class _ImageTable:
     """`imgs.tsv`, read where `imgs.lineidx` points to.
 
     Attributes:
-        broken: ids of the pictures that are none.
+        broken: ids of the images that are none.
     """
 
     def __init__(self, folder: Path) -> None:
         self._table = folder / "imgs.tsv"
         if not self._table.is_file():
-            raise InputError(
-                f"{folder} holds no imgs.tsv, unpacked: get WebQA's pictures, or say images=False"
-            )
+            raise InputError(f"{folder} holds no imgs.tsv, unpacked: get WebQA's images, or say images=False")
         index = repository_file(folder, "imgs.lineidx")
         try:
             self._starts = [int(line) for line in index.read_text(encoding="ascii").split()]
@@ -175,19 +170,19 @@ class _Pictures:
         self.broken: list[str] = []
 
     def of(self, image_id: str | int, where: str) -> tuple[Image, ...]:
-        """The picture; none where its bytes are no picture, which is noted."""
+        """The image; none where its bytes are no image, which is noted."""
         line = int(image_id) % 10_000_000 if str(image_id).isdecimal() else -1
         if not 0 <= line < len(self._starts):
-            raise InputError(f"{where}: {self._table.name} has no picture {image_id!r}")
+            raise InputError(f"{where}: {self._table.name} has no image {image_id!r}")
         with self._table.open("rb") as stream:
             stream.seek(self._starts[line])
             name, _, data = stream.readline().strip().partition(b"\t")
         if not name.isdigit() or int(name) != int(image_id):
             raise InputError(
-                f"{where}: imgs.lineidx leads from picture {image_id} to {name[:20]!r}: get both anew"
+                f"{where}: imgs.lineidx leads from image {image_id} to {name[:20]!r}: get both anew"
             )
         try:
             return (Image(base64.b64decode(data, validate=True)),)
-        except ValueError:  # InputError is one: no base64, or bytes of no picture
+        except ValueError:  # InputError is one: no base64, or bytes of no image
             self.broken.append(str(image_id))
             return ()

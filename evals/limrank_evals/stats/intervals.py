@@ -111,7 +111,7 @@ def _interval(
     longest = max(len(sample) for sample in samples)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of degenerate cases: nan is looked at below
-        found = stats.bootstrap(
+        resampled = stats.bootstrap(
             [(sample - centre) / scale for sample in samples],
             _mean_of_means,
             n_resamples=resamples,
@@ -120,10 +120,10 @@ def _interval(
             method=method,
             random_state=np.random.default_rng(seed),
         )
-    ends = found.confidence_interval
+    ends = resampled.confidence_interval
     if math.isnan(ends[0]) or math.isnan(ends[1]):
         # All resampled means lie on one side, which happens with few resamples only: BCa is not defined.
-        ends = np.quantile(found.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2])
+        ends = np.quantile(resampled.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2])
     return Interval(centre + scale * float(ends[0]), centre + scale * float(ends[1]))
 
 

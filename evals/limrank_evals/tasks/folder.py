@@ -40,9 +40,9 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     if not place.is_dir():
         raise InputError(f"there is no folder {source!r}")
     files = [file.name for file in (place / "qrels").glob("*")]
-    found = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
-    if found:
-        return tuple(sorted(found))
+    splits = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
+    if splits:
+        return tuple(sorted(splits))
     if not any((place / f"qrels{ending}").is_file() for ending in (*_ENDINGS, ".txt", ".txt.gz")):
         raise InputError(f"{place} holds no judgements: expected qrels/<split>.tsv or qrels.trec")
     return ("test",)

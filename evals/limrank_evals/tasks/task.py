@@ -61,13 +61,13 @@ class Task:
         Raises:
             InputError: one there is not, or one twice.
         """
-        found = self.splits if self.find is None else self.find(source, options)
-        known = self.splits or found
-        if not (splits or found):
+        available = self.splits if self.find is None else self.find(source, options)
+        known = self.splits or available
+        if not (splits or available):
             raise InputError(f"name the splits of {source} that {self.name} is to measure: --split NAME")
         unknown = [split for split in splits if known and split not in known]
         if unknown:
             raise InputError(f"{self.name} has no split {unknown[0]!r}; it has {', '.join(known)}")
         if len(set(splits)) < len(splits):
             raise InputError(f"a split is named twice: {', '.join(splits)}")
-        return list(splits or found)
+        return list(splits or available)

@@ -128,9 +128,7 @@ def test_a_picture_that_is_none(tmp_path: Path):
     line = f"30000000\t{as_base64(b'BM12')}\n"
     put_text(tmp_path / "imgs.tsv", line + f"30000001\t{as_base64(png(1))}\n")
     put_text(tmp_path / "imgs.lineidx", f"0\n{len(line)}\n")
-    with pytest.raises(
-        InputError, match="1 pictures are no PNG, JPEG, GIF or WebP, for example 30000000; say"
-    ):
+    with pytest.raises(InputError, match="1 images are no PNG, JPEG, GIF or WebP, for example 30000000; say"):
         load_webqa(tmp_path)
     found = load_webqa(tmp_path, strict=False)
     assert [d.images for d in found.documents if d.id == "30000000"] == [()]
@@ -141,11 +139,11 @@ def test_a_picture_that_is_none(tmp_path: Path):
 def test_pictures_that_do_not_belong_to_the_file(tmp_path: Path):
     put_text(put(tmp_path) / "imgs.lineidx", "0\n0\n")
     with pytest.raises(
-        InputError, match=r"'g1', img_posFacts 1: imgs\.lineidx leads from picture 30000001 to b'30000000'"
+        InputError, match=r"'g1', img_posFacts 1: imgs\.lineidx leads from image 30000001 to b'30000000'"
     ):
         load_webqa(tmp_path, strict=False)
     put_text(tmp_path / "imgs.lineidx", "0\n")
-    with pytest.raises(InputError, match=r"img_posFacts 1: imgs\.tsv has no picture 30000001"):
+    with pytest.raises(InputError, match=r"img_posFacts 1: imgs\.tsv has no image 30000001"):
         load_webqa(tmp_path, strict=False)
     put_text(tmp_path / "imgs.lineidx", "zero\n")
     with pytest.raises(InputError, match=r"imgs\.lineidx: expected a line's place on every line"):
