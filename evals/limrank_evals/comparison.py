@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from limrank_evals.measures import Measurement
 from limrank_evals.stats import (
     Interval,
-    Record,
+    WinTieLoss,
     bootstrap,
     randomisation_test,
     t_test,
@@ -82,7 +82,7 @@ class Comparison:
     interval: Interval | None
     randomisation_p: float | None
     t_p: float | None
-    record: Record
+    record: WinTieLoss
     changes: tuple[Change, ...]
     left_out: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ import pytest
 
 from limrank_evals.comparison import compare, compare_values
 from limrank_evals.measures import measure
-from limrank_evals.stats import Record
+from limrank_evals.stats import WinTieLoss
 from limrank_plugins.errors import InputError
 
 QRELS = {str(i): {"gold": 1} for i in range(5)}
@@ -18,7 +18,7 @@ def test_above_0_the_second_is_better():
     found = compare(measure(BEFORE, QRELS, ["RR"]), measure(AFTER, QRELS, ["RR"]))["RR"]
     assert (found.first, found.second) == pytest.approx((0.7, 0.3))
     assert found.difference == pytest.approx(-0.4)
-    assert found.record == Record(won=1, tied=1, lost=3)
+    assert found.record == WinTieLoss(won=1, tied=1, lost=3)
     assert [(c.query, c.difference) for c in found.changes] == [
         ("2", -1.0),
         ("4", -1.0),  # without results: 0, not left out

@@ -45,7 +45,7 @@ def test_snippets_run(capsys: pytest.CaptureFixture[str]):
         exec(compile(code, "docs/evaluation.md", "exec"), {})
     shown = capsys.readouterr().out
     assert "| mini | 20.00 |" in shown
-    assert "bm25s (k1=0.9, b=0.4) Record(won=0, tied=28, lost=0)" in shown
+    assert "bm25s (k1=0.9, b=0.4) WinTieLoss(won=0, tied=28, lost=0)" in shown
 
 
 def test_every_benchmark_has_its_row_with_its_options():

@@ -28,7 +28,7 @@ from limrank_evals.ablations.arm_evaluation import ArmEvaluator
 from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.pools import ROWS, Pool
-from limrank_evals.folders import SETTINGS, STORE, claim, differences, keep_settings
+from limrank_evals.guarded_folders import SETTINGS, STORE, claim, differences, keep_settings
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from limrank_evals.cli.question_options import Wanted
-from limrank_evals.folders import STORE, open_folder
+from limrank_evals.guarded_folders import STORE, open_folder
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
 from limrank_evals.questions.answer_judge import Judge

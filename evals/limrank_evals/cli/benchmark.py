@@ -22,7 +22,7 @@ from limrank_evals.evaluation.evaluation_folder import EvaluationFolder, prepare
 from limrank_evals.evaluation.evaluator import evaluate, slim
 from limrank_evals.evaluation.first_stages import open_first_stage
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
-from limrank_evals.folders import STORE
+from limrank_evals.guarded_folders import STORE
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
 from limrank_evals.retriever_specs import names_retriever

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
-from limrank_evals.folders import SETTINGS, claim, differences, read_settings, refuse, start_over
+from limrank_evals.guarded_folders import SETTINGS, claim, differences, read_settings, refuse, start_over
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_whole

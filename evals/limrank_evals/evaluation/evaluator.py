@@ -9,13 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.comparison import compare
+from limrank_evals.comparison import Resampling, compare
 from limrank_evals.evaluation.first_stages import FirstStage, open_first_stage
-from limrank_evals.evaluation.results import Resampling, results_of
+from limrank_evals.evaluation.results import results_of
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.evaluation.systems import NO_PROMPTS, describe
 from limrank_evals.loaders.benchmark import Benchmark
@@ -100,7 +100,7 @@ def evaluate(
         else open_first_stage(split, first_stage, ties=ties, store=store)
     )
     rows, unknown = _asked_for(stage.find(depth), benchmark)
-    sampling: Resampling = {"level": level, "resamples": resamples, "seed": seed}
+    resampling = Resampling(level, resamples, seed)
 
     def scored(rows: RunLines, ties: TieRule, depth: int | None = None) -> RunScores:
         return score(
@@ -112,7 +112,7 @@ def evaluate(
             depth=depth,
             changed=benchmark.changed,
             own=split.own,
-            **sampling,
+            **asdict(resampling),
         )
 
     first = scored(rows, stage.ties, depth)
@@ -129,7 +129,7 @@ def evaluate(
         "prompts": prompts,
         "ties": stage.ties,
     }
-    results = results_of(split, first, setting, None, {}, **sampling)
+    results = results_of(split, first, setting, None, {}, resampling)
     if reranker is None:
         _known(first, benchmark, warnings)
         return SplitEvaluation(
@@ -153,14 +153,14 @@ def evaluate(
     if empty:
         warnings.append(f"{empty} queries had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}
-    results += results_of(split, reranked, setting, system, counts, **sampling)
+    results += results_of(split, reranked, setting, system, counts, resampling)
     return SplitEvaluation(
         benchmark,
         measures,
         first,
         reranked,
         tuple(records),
-        compare(first.measured, reranked.measured, **sampling),
+        compare(first.measured, reranked.measured, **asdict(resampling)),
         tuple(results),
         failures,
         tuple(dict.fromkeys(warnings)),

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from dataclasses import asdict
+from typing import Any
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.evaluation.systems import System
 from limrank_evals.identity import Identity, Result
 from limrank_evals.scoring import RunScores
 from limrank_evals.splits import Average, Split
 from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means
-
-
-class Resampling(TypedDict):
-    """How intervals are drawn; see `limrank_evals.stats.bootstrap`."""
-
-    level: float
-    resamples: int
-    seed: int
 
 
 def results_of(
@@ -26,7 +20,7 @@ def results_of(
     setting: Mapping[str, Any],
     system: System | None,
     counts: Mapping[str, int],
-    **sampling: Unpack[Resampling],
+    resampling: Resampling,
 ) -> list[Result]:
     """The results of one system on one split.
 
@@ -35,8 +29,8 @@ def results_of(
         scored: the scores.
         setting: of the identity: `first_stage`, `queries`, `depth`, `prompts`, `ties`.
         system: what reranked; None for the first stage as it is.
-        counts: to be told beside the scores' own.
-        sampling: of the intervals.
+        counts: to be reported beside the scores' own.
+        resampling: of the intervals.
     """
     results = []
     for average in split.averages:
@@ -54,7 +48,7 @@ def results_of(
         if not values:  # a set of one's own that has no such queries
             continue
         split_up = {name: _split_up(split, of, average) for name, of in values.items()}
-        ends = {name: _interval(of, sampling) for name, of in split_up.items()}
+        ends = {name: _interval(of, resampling) for name, of in split_up.items()}
         if not average.group and not average.over:
             ends = {name: scored.intervals[name] for name in values}  # drawn already
         all_counts = {**_counts(split, scored, average), **counts}
@@ -81,11 +75,11 @@ def _split_up(split: Split, values: Mapping[str, float], average: Average) -> li
     return [some for some in inside if some]
 
 
-def _interval(split_up: Sequence[Sequence[float]], sampling: Resampling) -> Interval | None:
+def _interval(split_up: Sequence[Sequence[float]], resampling: Resampling) -> Interval | None:
     """The bootstrap's, queries drawn anew within every group."""
     if len(split_up) == 1:
-        return bootstrap(split_up[0], **sampling)
-    return bootstrap_of_means(split_up, **sampling)
+        return bootstrap(split_up[0], **asdict(resampling))
+    return bootstrap_of_means(split_up, **asdict(resampling))
 
 
 def _counts(split: Split, scored: RunScores, average: Average) -> dict[str, int]:

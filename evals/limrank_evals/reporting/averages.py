@@ -9,7 +9,7 @@ from typing import Any
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import SETTINGS, SYSTEM, Result
 from limrank_evals.published import published
-from limrank_evals.stats import Interval, Record, bootstrap_of_means
+from limrank_evals.stats import Interval, WinTieLoss, bootstrap_of_means
 
 # What a mean's split is called: over the splits that published means are over, and over others.
 AVERAGE = "average"
@@ -26,7 +26,7 @@ class Gain:
     second: float
     difference: float
     interval: Interval | None
-    record: Record
+    record: WinTieLoss
 
 
 def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -> Gain | None:
@@ -46,7 +46,7 @@ def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -
         else bootstrap_of_means(
             [[change.difference for change in part.changes] for part in parts], seed=seed
         ),
-        Record(*map(sum, zip(*(part.record for part in parts), strict=True))),
+        WinTieLoss(*map(sum, zip(*(part.record for part in parts), strict=True))),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from limrank_evals.stats.intervals import Interval, bootstrap, bootstrap_of_means, wilson
-from limrank_evals.stats.paired import Record, mcnemar, randomisation_test, t_test, won_tied_lost
+from limrank_evals.stats.paired import WinTieLoss, mcnemar, randomisation_test, t_test, won_tied_lost
 
 __all__ = [
     "Interval",
-    "Record",
+    "WinTieLoss",
     "bootstrap",
     "bootstrap_of_means",
     "mcnemar",

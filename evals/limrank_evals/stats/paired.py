@@ -15,7 +15,7 @@ from limrank_plugins.errors import InputError, require
 EXACT = 13
 
 
-class Record(NamedTuple):
+class WinTieLoss(NamedTuple):
     """On how many queries a system was better, equal and worse than another."""
 
     won: int
@@ -23,11 +23,11 @@ class Record(NamedTuple):
     lost: int
 
 
-def won_tied_lost(differences: Collection[float], *, within: float = 1e-9) -> Record:
+def won_tied_lost(differences: Collection[float], *, within: float = 1e-9) -> WinTieLoss:
     """Count differences above, around and below 0; those within `within` of it are ties."""
     won = sum(difference > within for difference in differences)
     lost = sum(difference < -within for difference in differences)
-    return Record(won, len(differences) - won - lost, lost)
+    return WinTieLoss(won, len(differences) - won - lost, lost)
 
 
 def randomisation_test(

@@ -12,7 +12,7 @@ from limrank_evals.comparison import compare_values
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.averages import averages, gain
 from limrank_evals.reporting.headline import headlines
-from limrank_evals.stats import Record
+from limrank_evals.stats import WinTieLoss
 
 
 def test_every_split_counts_the_same():
@@ -22,7 +22,7 @@ def test_every_split_counts_the_same():
     means = [part.last.measured.means["nDCG@10"] for part in parts]
     assert found.second == pytest.approx(sum(means) / 2)
     assert found.difference == pytest.approx(found.second - found.first)
-    assert found.record == Record(*np.sum([part.comparisons["nDCG@10"].record for part in parts], axis=0))
+    assert found.record == WinTieLoss(*np.sum([part.comparisons["nDCG@10"].record for part in parts], axis=0))
     assert (found.splits, found.queries) == (2, 28)
     assert found.interval is not None
     assert found.interval.low < found.difference < found.interval.high

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limrank_evals.stats import Record, mcnemar, randomisation_test, t_test, won_tied_lost
+from limrank_evals.stats import WinTieLoss, mcnemar, randomisation_test, t_test, won_tied_lost
 from limrank_plugins.errors import InputError
 
 DIFFERENCES = st.lists(st.sampled_from([-0.5, -0.25, 0.0, 0.1, 0.25, 0.7]), min_size=1, max_size=8)
@@ -92,8 +92,8 @@ def test_mcnemar_of_many_questions_is_the_sum_of_its_tails():
 
 
 def test_won_tied_lost():
-    assert won_tied_lost([0.1, 0.0, 1e-12, -0.2, -0.3]) == Record(1, 2, 2)
-    assert won_tied_lost([]) == Record(0, 0, 0)
+    assert won_tied_lost([0.1, 0.0, 1e-12, -0.2, -0.3]) == WinTieLoss(1, 2, 2)
+    assert won_tied_lost([]) == WinTieLoss(0, 0, 0)
 
 
 def test_too_little_to_say():

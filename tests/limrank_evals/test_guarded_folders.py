@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from limrank_evals import folders
+from limrank_evals import guarded_folders
 from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA, job_name
 from limrank_plugins import Store
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job
 
-open_folder = partial(folders.open_folder, schema=SCHEMA, outputs=OUTPUTS)
+open_folder = partial(guarded_folders.open_folder, schema=SCHEMA, outputs=OUTPUTS)
 SETTINGS = {"depth": 100, "conditions": ["closed-book"], "judge": None}
 
 
