@@ -48,7 +48,7 @@ def ask(
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Budget of the answer, a thought before it included; default 1,024.", show_default=False
+            help="Budget of the answer, reasoning before it included; default 1,024.", show_default=False
         ),
     ] = None,
     rewrite: Annotated[
@@ -72,28 +72,32 @@ def ask(
     as_json: common.AsJson = False,
 ) -> None:
     """Answer a question from a corpus, with the passages the answer rests on."""
-    asked = Query(question)
-    given = [("--rewrite", rewrite), ("--reader-option", reader_option), ("--max-tokens", max_tokens)]
-    for name, value in given:
+    query = Query(question)
+    of_reader = [
+        ("--rewrite", rewrite),
+        ("--reader-option", reader_option),
+        ("--max-tokens", max_tokens),
+    ]
+    for name, value in of_reader:
         if reader is None and value is not None:
             raise InputError(f"{name} needs a model that writes: name one with --reader")
     index = first_stage(corpus, retriever)
-    with common.open_store(store) as kept:
-        reranker = reranking.reranker(kept)
-        reads = None
+    with common.open_store(store) as replies:
+        reranker = reranking.reranker(replies)
+        answering: Reader | None = None
         if reader is not None:
             options = common.parse_options(reader_option or [])
             options |= {"max_tokens": max_tokens, "seed": reranking.seed}
-            reads = Reader(reader, reader_backend, store=kept, **options)
+            answering = Reader(reader, reader_backend, store=replies, **options)
         pipeline = RagPipeline(
             index,
-            rewriter=_rewriter(rewrite, reads, kept, reranking.seed),
+            rewriter=_rewriter(rewrite, answering, replies, reranking.seed),
             reranker=reranker,
-            reader=reads,
+            reader=answering,
             k=k,
             top_n=top_n,
         )
-        answer = pipeline.ask(asked)
+        answer = pipeline.ask(query)
         pipeline.close()
     if as_json:
         common.emit(answer_record(answer))
@@ -102,7 +106,7 @@ def ask(
 
 
 def first_stage(corpus: str, named: str) -> Searches:
-    """The index of a corpus by name: loaded if it is there, else built and kept; `a+b` fuses two.
+    """The index of a corpus by name: loaded if it is there, else built and saved; `a+b` fuses two.
 
     Raises:
         InputError: no such corpus or first stage.
@@ -117,7 +121,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     """An answer as JSON: everything but the candidates that were not read."""
     hits = {hit.id: hit for hit in answer.ranking or ()}
 
-    def shown(number: int, document: Document) -> dict[str, Any]:
+    def passage(number: int, document: Document) -> dict[str, Any]:
         record: dict[str, Any] = {"number": number, "id": document.id}
         hit = hits.get(document.id or "")
         if hit is not None:
@@ -132,7 +136,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "abstained": answer.abstained,
         "citations": [{"number": citation.number, "id": citation.id} for citation in answer.citations],
         "passages": [
-            shown(number, document) | {"cited": number in cited}
+            passage(number, document) | {"cited": number in cited}
             for number, document in enumerate(answer.passages, start=1)
         ],
         "candidates": len(answer.candidates),

@@ -3,7 +3,10 @@
 A job is a query and its passages, one line of a JSONL file. A partition is `size` lines of it and becomes
 one file, `part-00000.jsonl` and so on, of `ranking_record`s in the order of the jobs. A partition whose
 file is there is done: a rerun, or another worker after a kill, computes only the others. `bulk.json` says
-what the folder holds, so that two different jobs never share one.
+what the folder holds, so that the rankings of two files of jobs never share one.
+
+These are files and no `limrank_plugins.jobs.Job`, because workers on other machines share a folder, in which
+SQLite's locks cannot be relied on, and because a partition's file is the result itself.
 
 Files side by side in the order of their names are a run that `limrank_plugins.io.read_run` reads.
 """
@@ -19,10 +22,9 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_parts, write_whole
+from limrank_plugins.files import json_line, write_parts, write_whole
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.segments import clean_text
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
@@ -46,7 +48,7 @@ class Partition(NamedTuple):
 
 
 class PartitionResult(NamedTuple):
-    """What became of one partition."""
+    """How many queries of a partition were ranked, and how many of their documents failed."""
 
     number: int
     queries: int
@@ -95,7 +97,7 @@ class Worker:
             part = jobs[start : start + self.plan.batch]
             for ranking in self.reranker.rank_many(part, top_n=self.plan.top_n):
                 failures += len(ranking.failures)
-                lines.append(clean_text(json.dumps(ranking_record(ranking), ensure_ascii=False)) + "\n")
+                lines.append(json_line(ranking_record(ranking)))
         write_whole(self.plan.folder / partition.name, "".join(lines).encode("utf-8", "backslashreplace"))
         return PartitionResult(partition.number, len(jobs), failures)
 
@@ -121,19 +123,19 @@ def parse_job(line: bytes, where: str) -> Job:
         query = Query(row.get("query", ""), str(row.get("query_id", "")), row.get("instruction") or "")
         if not query.id:
             raise InputError("no 'query_id'")
-        return query, as_documents([_passage(given) for given in row["passages"]])
+        return query, as_documents([_passage(entry) for entry in row["passages"]])
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
 def job_line(query: Query, documents: Sequence[Document]) -> bytes:
-    """The line that `parse_job` reads; pictures cannot be written.
+    """The line that `parse_job` reads; images cannot be written.
 
     Raises:
-        InputError: the query or a document has pictures.
+        InputError: the query or a document has images.
     """
     if query.images or any(document.images for document in documents):
-        raise InputError(f"query {query.id!r}: jobs cannot hold pictures; use limrank rerank")
+        raise InputError(f"query {query.id!r}: jobs cannot hold images; use limrank rerank")
     passages = [
         {"id": d.id, "text": d.text}
         | ({"title": d.title} if d.title else {})
@@ -143,7 +145,7 @@ def job_line(query: Query, documents: Sequence[Document]) -> bytes:
     row: dict[str, Any] = {"query_id": query.id, "query": query.text, "passages": passages}
     if query.instruction:
         row["instruction"] = query.instruction
-    return clean_text(json.dumps(row, ensure_ascii=False)).encode("utf-8") + b"\n"
+    return json_line(row).encode("utf-8")
 
 
 def write_jobs(path: Path, jobs: Iterator[tuple[Query, Sequence[Document]]]) -> None:
@@ -152,7 +154,7 @@ def write_jobs(path: Path, jobs: Iterator[tuple[Query, Sequence[Document]]]) -> 
 
 
 def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
-    """The partitions of a file of jobs, after a look at every line, and the file's SHA-256.
+    """The partitions of a file of jobs, whose every line is checked, and the file's SHA-256.
 
     Raises:
         InputError: no such file, a compressed one, one without jobs, a line that is no job, or a query twice.
@@ -161,7 +163,7 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
         raise InputError(f"there is no file {str(jobs)!r}")
     if jobs.name.endswith(".gz"):
         raise InputError(f"{jobs} is compressed, but workers read parts of it: unpack it first")
-    found: list[Partition] = []
+    parts: list[Partition] = []
     seen: set[str] = set()
     digest = hashlib.sha256()
     start, at, line_of_start, held = 0, 0, 1, 0
@@ -177,38 +179,38 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
             seen.add(query.id)
             held += 1
             if held == size:
-                found.append(Partition(len(found), start, at, line_of_start))
+                parts.append(Partition(len(parts), start, at, line_of_start))
                 start, line_of_start, held = at, number + 1, 0
     if held:
-        found.append(Partition(len(found), start, at, line_of_start))
-    if not found:
+        parts.append(Partition(len(parts), start, at, line_of_start))
+    if not parts:
         raise InputError(f"{jobs} holds no jobs")
-    return found, digest.hexdigest()
+    return parts, digest.hexdigest()
 
 
 def missing_partitions(
-    folder: Path, found: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
+    folder: Path, parts: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
 ) -> list[Partition]:
-    """The partitions that are not there yet; the folder is made and says whose it is.
+    """The partitions whose files are not there yet; the folder is made, with its `bulk.json`.
 
     Args:
         folder: of the output.
-        found: all partitions.
+        parts: all partitions.
         jobs_digest: of the file of jobs.
         size: jobs in a partition.
-        settings: whatever else decides the result, JSON-able; keys and tokens in it are not looked at.
+        settings: whatever else decides the result, JSON-able; keys and tokens in it do not count.
 
     Raises:
         InputError: the folder holds something else, or the output of another job.
     """
-    told = {key: value for key, value in settings.items() if key not in _SECRET}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()
+    deciding = {key: value for key, value in settings.items() if key not in _SECRET}
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True, default=repr).encode()).hexdigest()
     body = {
         "format": _FORMAT,
         "jobs": jobs_digest,
         "settings": digest,
         "size": size,
-        "partitions": len(found),
+        "partitions": len(parts),
     }
     file = folder / MANIFEST
     if file.is_file():
@@ -224,7 +226,7 @@ def missing_partitions(
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(body, indent=1).encode("ascii"))
-    return [partition for partition in found if not (folder / partition.name).is_file()]
+    return [partition for partition in parts if not (folder / partition.name).is_file()]
 
 
 def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[PartitionResult]:
@@ -239,10 +241,10 @@ def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[PartitionResul
         worker.reranker.close()
 
 
-def _passage(given: Any) -> Document:
-    if not isinstance(given, dict) or "id" not in given or "text" not in given:
-        raise InputError(f"a passage is an object with 'id' and 'text', but got {str(given)[:80]!r}")
-    score = given.get("score")
+def _passage(entry: Any) -> Document:
+    if not isinstance(entry, dict) or "id" not in entry or "text" not in entry:
+        raise InputError(f"a passage is an object with 'id' and 'text', but got {str(entry)[:80]!r}")
+    score = entry.get("score")
     if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InputError(f"the score of passage {given['id']!r} must be a number, but is {score!r}")
-    return Document(given["text"], id=str(given["id"]), title=given.get("title") or "", prior=score)
+        raise InputError(f"the score of passage {entry['id']!r} must be a number, but is {score!r}")
+    return Document(entry["text"], id=str(entry["id"]), title=entry.get("title") or "", prior=score)

@@ -58,12 +58,12 @@ def bulk(
         raise InputError(
             f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
         )
-    given = reranking.arguments()
-    load_recipe(given["recipe"])  # a name that is wrong is told here, not by every worker
+    arguments = reranking.arguments()
+    load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     source = _jobs(jobs, queries, corpus, run, k, output)
-    found, digest = partitions(source, size)
-    left = missing_partitions(output, found, digest, size, given | {"top_n": top_n, "batch": batch})
-    plan = Plan(source.resolve(), output.resolve(), partial(Reranker, **given), batch, top_n)
+    parts, digest = partitions(source, size)
+    left = missing_partitions(output, parts, digest, size, arguments | {"top_n": top_n, "batch": batch})
+    plan = Plan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
     if workers:
         from limrank_pipelines.bulk_ray import work_on_ray
 
@@ -76,7 +76,7 @@ def bulk(
         common.say(f"partition {done.number}: {done.queries} queries ({number} of {len(left)})")
     report = {
         "output": str(output),
-        "partitions": len(found),
+        "partitions": len(parts),
         "computed": len(left),
         "queries_computed": ranked,
         "failures_computed": failures,
@@ -85,8 +85,8 @@ def bulk(
         common.emit(report)
     else:
         common.say(
-            f"{len(found)} partitions in {output}: {len(left)} computed now ({ranked} queries), "
-            f"{len(found) - len(left)} were there"
+            f"{len(parts)} partitions in {output}: {len(left)} computed now ({ranked} queries), "
+            f"{len(parts) - len(left)} were there"
             + (f"; {failures} documents could not be judged" if failures else "")
         )
 
@@ -99,12 +99,12 @@ def _jobs(
         return jobs
     if jobs is not None or queries is None or corpus is None or run is None:
         raise InputError("give either --jobs, or all of --queries, --corpus and --run")
-    asked, found = read_queries(queries), read_run(run)
-    wanted = {candidate.document_id for rows in found.values() for candidate in rows[:k]}
+    read, first_stage = read_queries(queries), read_run(run)
+    wanted = {candidate.document_id for rows in first_stage.values() for candidate in rows[:k]}
     texts = {d.id or "": d for d in common.read_corpus(corpus) if d.id in wanted}
-    known = {query.id for query in asked}
+    known = {query.id for query in read}
     for strangers, what, where in (
-        ([q for q in found if q not in known], "queries", "the file of queries"),
+        ([q for q in first_stage if q not in known], "queries", "the file of queries"),
         (sorted(wanted - texts.keys()), "documents", "the corpus"),
     ):
         if strangers:
@@ -112,9 +112,9 @@ def _jobs(
             raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")
 
     def placed(query: Query) -> tuple[Query, list[Document]]:
-        rows = found.get(query.id, [])[:k]
+        rows = first_stage.get(query.id, [])[:k]
         return query, [replace(texts[row.document_id], prior=row.score) for row in rows]
 
     file = output.with_name(f"{output.name}.jobs.jsonl")
-    write_jobs(file, (placed(query) for query in asked))
+    write_jobs(file, (placed(query) for query in read))
     return file

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from limrank_pipelines.bulk import Partition, PartitionResult, Plan, Worker
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import BackendError, require
 
 
 class Actor:
@@ -22,8 +23,8 @@ class Actor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """Do them, one after the other."""
         rows = zip(*(batch[name].tolist() for name in Partition._fields), strict=True)
-        done = [self.worker.work(Partition(*row)) for row in rows]
-        return {name: [getattr(one, name) for one in done] for name in PartitionResult._fields}
+        results = [self.worker.work(Partition(*row)) for row in rows]
+        return {name: [getattr(result, name) for result in results] for name in PartitionResult._fields}
 
 
 def work_on_ray(
@@ -53,8 +54,7 @@ def work_on_ray(
     """
     ray = require("ray", "ray", "limrank bulk with workers")
     data = require("ray.data", "ray", "limrank bulk with workers")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InputError(f"workers must be a whole number > 0, but got {workers!r}")
+    whole_number("workers", workers, least=1)
     if not left:
         return
     ours = not ray.is_initialized()
@@ -70,7 +70,7 @@ def work_on_ray(
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         rows = [partition._asdict() for partition in left]
-        found = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,
             fn_constructor_args=(plan,),
             batch_size=1,
@@ -78,7 +78,7 @@ def work_on_ray(
             num_cpus=cpus,
             num_gpus=gpus,
         )
-        for row in found.iter_rows():
+        for row in results.iter_rows():
             yield PartitionResult(*(int(row[name]) for name in PartitionResult._fields))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error

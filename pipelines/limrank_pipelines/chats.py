@@ -14,7 +14,7 @@ Messages = list[tuple[str, str]]
 
 
 class ChatBackend:
-    """Writes by a function from messages to a text. How it draws and how long it writes is its own affair.
+    """Writes by a function from messages to a text, whose own settings decide how it draws and for how long.
 
     Markers of well-known models in what is not the template's are broken, as for a server that takes
     no token ids. Nothing is stored: who else has the same settings is not known. Called from async
@@ -22,27 +22,27 @@ class ChatBackend:
 
     Args:
         name: shown in errors.
-        say: messages → what the model answers. Called from several threads.
+        write: messages → the model's completion. Called from several threads.
         concurrency: how many calls at a time; default 8.
     """
 
     stored = False
 
-    def __init__(self, name: str, say: Callable[[Messages], str], *, concurrency: int = 8) -> None:
+    def __init__(self, name: str, write: Callable[[Messages], str], *, concurrency: int = 8) -> None:
         self.name = name
         self.identity = name
-        self._say = say
+        self._write = write
         self._concurrency = concurrency
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
         """Answer each with a `Generated`; an error of the model is raised."""
         if len(requests) == 1:
-            return [self._one(requests[0])]
+            return [self._generated(requests[0])]
         with ThreadPoolExecutor(self._concurrency) as pool:
-            return list(pool.map(self._one, requests))
+            return list(pool.map(self._generated, requests))
 
-    def _one(self, request: Generate) -> Reply:
-        text = self._say(messages_of(request.prompt))
+    def _generated(self, request: Generate) -> Reply:
+        text = self._write(messages_of(request.prompt))
         places = [place for stop in request.stop if (place := text.find(stop)) != -1]
         return Generated(text[: min(places)], "stop") if places else Generated(text, "end")
 

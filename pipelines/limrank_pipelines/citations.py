@@ -46,15 +46,15 @@ def read_citations(text: str, size: int) -> CitedText:
     cited: dict[int, None] = {}
     strangers = 0
 
-    def written(found: re.Match[str]) -> str:
+    def rewritten(match: re.Match[str]) -> str:
         nonlocal strangers
-        named = list(dict.fromkeys(_named(found[1], size)))
+        named = list(dict.fromkeys(_named(match[1], size)))
         valid = [number for number in named if 1 <= number <= size]
         strangers += len(named) - len(valid)
         cited.update(dict.fromkeys(valid))
         return "".join(f"[{number}]" for number in valid) or "\x00"
 
-    marked = CITED.sub(written, text.replace("\x00", "\ufffd"))
+    marked = CITED.sub(rewritten, text.replace("\x00", "\ufffd"))
     return CitedText(_SPACE_BEFORE.sub("", marked), tuple(cited), strangers)
 
 

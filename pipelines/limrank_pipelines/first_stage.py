@@ -1,6 +1,6 @@
 """What finds passages, whatever it is: a retriever of ours, one with `search` alone, or a function.
 
-A search is put to it as a question is put to a model, so that the one driver runs plain and async
+A search is put to it as a request is put to a model, so that the one driver runs plain and async
 searches alike from both sides.
 """
 
@@ -17,8 +17,8 @@ from limrank_plugins.backends.protocols import Reply, Request
 from limrank_plugins.data import Document, Query, Usage, as_documents
 from limrank_plugins.errors import InputError
 
-Found = Iterable[str | Document]
-Search = Callable[[Query, int], Found | Awaitable[Found]]
+Passages = Iterable[str | Document]
+Search = Callable[[Query, int], Passages | Awaitable[Passages]]
 """A function from a query and a number to at most that many passages, best first; plain or async."""
 
 
@@ -35,14 +35,14 @@ FirstStage = Searches | Search
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    method: ClassVar[str] = "found"
+class _SearchRequest:
+    method: ClassVar[str] = "find"
     query: Query
     k: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Hits:
+class _SearchReply:
     documents: tuple[Document, ...]
     usage: Usage = Usage()
 
@@ -67,26 +67,28 @@ class Searcher:
                 f"{type(first).__name__}"
             )
         self.first = first
-        self.identity = f"{type(first).__name__}"
+        self.identity = type(first).__name__
 
     def searches(self, queries: Sequence[Query], k: int) -> driver.Addressed[list[list[Document]]]:
         """The program that searches for each query; its result has the passages of each."""
         return _searches(self, queries, k)
 
-    def found(self, requests: Sequence[_Asked]) -> Sequence[_Hits] | Awaitable[Sequence[_Hits]]:
+    def find(
+        self, requests: Sequence[_SearchRequest]
+    ) -> Sequence[_SearchReply] | Awaitable[Sequence[_SearchReply]]:
         """The passages of each; awaitable where the first stage is asynchronous."""
         many = getattr(self.first, "search_many", None)
         if many is not None:
-            return [_hits(found) for found in many([r.query for r in requests], requests[0].k)]
+            return [_reply(passages) for passages in many([r.query for r in requests], requests[0].k)]
         call: Any = getattr(self.first, "search", self.first)
         lists: list[Any] = [call(request.query, request.k) for request in requests]
-        if any(inspect.isawaitable(found) for found in lists):
+        if any(inspect.isawaitable(passages) for passages in lists):
             return _all_of(lists)
-        return [_hits(found) for found in lists]
+        return [_reply(passages) for passages in lists]
 
 
-async def _all_of(lists: Sequence[Any]) -> list[_Hits]:
-    return [_hits(found) for found in await asyncio.gather(*lists)]
+async def _all_of(lists: Sequence[Any]) -> list[_SearchReply]:
+    return [_reply(passages) for passages in await asyncio.gather(*lists)]
 
 
 def _searches(
@@ -94,10 +96,10 @@ def _searches(
 ) -> Generator[list[driver.To], list[Reply], list[list[Document]]]:
     if not queries:
         return []
-    asked = [driver.To(searcher, cast(Request, _Asked(query, k))) for query in queries]
-    replies = cast(Sequence[_Hits], (yield asked))
+    requests = [driver.To(searcher, cast(Request, _SearchRequest(query, k))) for query in queries]
+    replies = cast(Sequence[_SearchReply], (yield requests))
     return [list(reply.documents)[:k] for reply in replies]
 
 
-def _hits(found: Found) -> _Hits:
-    return _Hits(tuple(as_documents(found)))
+def _reply(passages: Passages) -> _SearchReply:
+    return _SearchReply(tuple(as_documents(passages)))

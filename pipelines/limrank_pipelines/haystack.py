@@ -103,24 +103,24 @@ def ask(pipeline: Any, question: str) -> dict[str, Any]:
     """Run a pipeline of `build_pipeline`.
 
     Returns:
-        What its components said, by name, the retriever's and the ranker's documents included; and
+        What its components gave, by name, the retriever's and the ranker's documents included; and
         `answer`: the `GeneratedAnswer`, or None.
     """
     parts = [name for name in ("retriever", "ranker", "rewriter", "reader") if _has(pipeline, name)]
-    said = pipeline.run({"question": {"query": question}}, include_outputs_from=set(parts))
-    return _with_answer(said)
+    outputs = pipeline.run({"question": {"query": question}}, include_outputs_from=set(parts))
+    return _with_answer(outputs)
 
 
 async def aask(pipeline: Any, question: str) -> dict[str, Any]:
     """`ask` for async code; with Haystack 2, of an `AsyncPipeline`."""
     parts = [name for name in ("retriever", "ranker", "rewriter", "reader") if _has(pipeline, name)]
-    said = await pipeline.run_async({"question": {"query": question}}, include_outputs_from=set(parts))
-    return _with_answer(said)
+    outputs = await pipeline.run_async({"question": {"query": question}}, include_outputs_from=set(parts))
+    return _with_answer(outputs)
 
 
-def _with_answer(said: dict[str, Any]) -> dict[str, Any]:
-    answers: list[GeneratedAnswer] = said.get("reader", {}).get("answers", [])
-    return said | {"answer": answers[0] if answers else None}
+def _with_answer(outputs: dict[str, Any]) -> dict[str, Any]:
+    answers: list[GeneratedAnswer] = outputs.get("reader", {}).get("answers", [])
+    return outputs | {"answer": answers[0] if answers else None}
 
 
 def _has(pipeline: Any, name: str) -> bool:

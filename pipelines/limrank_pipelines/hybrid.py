@@ -91,16 +91,16 @@ class HybridRetriever:
             InputError: no such first stage or option, no documents, or repeated identifiers.
             MissingExtra: a library is not installed.
         """
-        given = dict(options or {})
-        strangers = sorted(set(given) - set(parts))
+        options = dict(options or {})
+        strangers = sorted(set(options) - set(parts))
         if strangers:
             raise InputError(
                 f"options are given for {strangers}, which are not among the parts {list(parts)}"
             )
         corpus = as_corpus(documents)
-        made = cls([build_retriever(name, corpus, **given.get(name, {})) for name in parts], **settings)
-        made._places = {document.id or "": place for place, document in enumerate(corpus)}
-        return made
+        hybrid = cls([build_retriever(name, corpus, **options.get(name, {})) for name in parts], **settings)
+        hybrid._places = {document.id or "": place for place, document in enumerate(corpus)}
+        return hybrid
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], **options: Any) -> Self:
@@ -127,10 +127,10 @@ class HybridRetriever:
         if version != _FORMAT:
             raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")
         check_sizes(place, sizes)
-        made = cls([load_retriever(place / f"part-{i}", **options) for i in range(count)], **settings)
+        hybrid = cls([load_retriever(place / f"part-{i}", **options) for i in range(count)], **settings)
         if order is not None:
-            made._places = {identifier: number for number, identifier in enumerate(order)}
-        return made
+            hybrid._places = {identifier: number for number, identifier in enumerate(order)}
+        return hybrid
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write all parts, whole or not at all. A hybrid index that is there is replaced, nothing else is.
@@ -161,10 +161,9 @@ class HybridRetriever:
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""
-        asked = [as_query(query) for query in queries]
         deep = max(check_k(k), self.depth)
-        lists = [_searched(part, asked, deep) for part in self.parts]
-        return [self._fused([found[i] for found in lists])[:k] for i in range(len(asked))]
+        lists = [_search(part, [as_query(query) for query in queries], deep) for part in self.parts]
+        return [self._fused([ranked[i] for ranked in lists])[:k] for i in range(len(queries))]
 
     def __len__(self) -> int:
         """How many documents can be found; 0 where no part knows."""
@@ -173,8 +172,8 @@ class HybridRetriever:
     def _fused(self, lists: Sequence[Sequence[Document]]) -> list[Document]:
         first: dict[str, Document] = {}
         total: dict[str, float] = {}
-        for weight, found in zip(self.weights, lists, strict=True):
-            for document, rank in zip(found, _ranks(found), strict=True):
+        for weight, ranked in zip(self.weights, lists, strict=True):
+            for document, rank in zip(ranked, _ranks(ranked), strict=True):
                 name = document.id or ""
                 if first.setdefault(name, document).passage != document.passage:
                     raise InputError(f"the retrievers hold different documents under the id {name!r}")
@@ -185,18 +184,18 @@ class HybridRetriever:
         return [replace(first[name], prior=total[name]) for name in order]
 
 
-def _ranks(found: Sequence[Document]) -> list[int]:
+def _ranks(ranked: Sequence[Document]) -> list[int]:
     """From 1; equal scores share the first of their ranks. A list without scores is an order."""
     shared: dict[float, int] = {}
     return [
         rank if document.prior is None else shared.setdefault(document.prior, rank)
-        for rank, document in enumerate(found, start=1)
+        for rank, document in enumerate(ranked, start=1)
     ]
 
 
-def _searched(part: Searches, queries: Sequence[Query], k: int) -> list[list[Document]]:
+def _search(part: Searches, queries: Sequence[Query], k: int) -> list[list[Document]]:
     many = getattr(part, "search_many", None)
-    found: list[list[Document]] = (
-        many(queries, k) if many is not None else [part.search(query, k) for query in queries]
-    )
-    return found
+    if many is None:
+        return [part.search(query, k) for query in queries]
+    lists: list[list[Document]] = many(queries, k)
+    return lists

@@ -64,8 +64,7 @@ def query_engine(
     if isinstance(reranker, LimRankRerank):
         cut: BaseNodePostprocessor = reranker
     elif reranker is not None:
-        given: dict[str, Any] = {"reranker": reranker, "top_n": top_n}
-        cut = LimRankRerank(**given)
+        cut = LimRankRerank(reranker=reranker, top_n=top_n)  # type: ignore[call-arg]
     else:
         cut = TopNodes(top_n=top_n)
     return RetrieverQueryEngine(
@@ -91,29 +90,29 @@ class RewritingRetriever(BaseRetriever):
         self, first: BaseRetriever | FirstStage, *, rewriter: Rewriter | None = None, k: int = 100
     ) -> None:
         super().__init__()
-        self._theirs = first if isinstance(first, BaseRetriever) else None
-        self._ours = None if isinstance(first, BaseRetriever) else Searcher(first)
+        self._retriever = first if isinstance(first, BaseRetriever) else None
+        self._searcher = None if isinstance(first, BaseRetriever) else Searcher(first)
         self._rewriter = rewriter
         self._k = check_k(k)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if self._rewriter is not None:
             query_bundle = QueryBundle(self._rewriter.rewrite(query_bundle.query_str).query.text)
-        if self._theirs is not None:
-            return self._theirs.retrieve(query_bundle)
+        if self._retriever is not None:
+            return self._retriever.retrieve(query_bundle)
         return _nodes(driver.run(self._search(query_bundle)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if self._rewriter is not None:
             rewritten = await self._rewriter.arewrite(query_bundle.query_str)
             query_bundle = QueryBundle(rewritten.query.text)
-        if self._theirs is not None:
-            return await self._theirs.aretrieve(query_bundle)
+        if self._retriever is not None:
+            return await self._retriever.aretrieve(query_bundle)
         return _nodes(await driver.arun(self._search(query_bundle)))
 
     def _search(self, query_bundle: QueryBundle) -> driver.Addressed[list[list[Document]]]:
-        assert self._ours is not None
-        return self._ours.searches([Query(query_bundle.query_str)], self._k)
+        assert self._searcher is not None
+        return self._searcher.searches([Query(query_bundle.query_str)], self._k)
 
 
 class TopNodes(BaseNodePostprocessor):
@@ -152,24 +151,24 @@ class CitedSynthesizer(BaseSynthesizer):
         self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any
     ) -> RESPONSE_TEXT_TYPE:
         """The answer to a question from these texts."""
-        return self._said(self.reader.read(query_str, list(text_chunks)))
+        return self._answer_text(self.reader.read(query_str, list(text_chunks)))
 
     async def aget_response(
         self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any
     ) -> RESPONSE_TEXT_TYPE:
         """`get_response` for async code."""
-        return self._said(await self.reader.aread(query_str, list(text_chunks)))
+        return self._answer_text(await self.reader.aread(query_str, list(text_chunks)))
 
     def _get_prompts(self) -> dict[str, Any]:
         return {}
 
     def _update_prompts(self, prompts_dict: dict[str, Any]) -> None:
-        raise InputError("the wording is the reader's: Reader(template='mine.toml')")
+        raise InputError("the prompt is the reader's: Reader(template='mine.toml')")
 
-    def _said(self, reading: Reading) -> _AnswerText:
-        said = _AnswerText(self._empty_response if reading.text is None else reading.text)
-        said.reading = reading
-        return said
+    def _answer_text(self, reading: Reading) -> _AnswerText:
+        text = _AnswerText(self._empty_response if reading.text is None else reading.text)
+        text.reading = reading
+        return text
 
     def _prepare_response_output(
         self, response_str: RESPONSE_TEXT_TYPE | None, source_nodes: list[NodeWithScore]
@@ -177,13 +176,13 @@ class CitedSynthesizer(BaseSynthesizer):
         if not isinstance(response_str, _AnswerText):
             return super()._prepare_response_output(response_str, source_nodes)
         reading = response_str.reading
-        told = ("failure", "abstained", "repairs", "cut_tokens")
+        names = ("failure", "abstained", "repairs", "cut_tokens")
         metadata = self._get_metadata_for_response([node.node for node in source_nodes]) or {}
         metadata["limrank_citations"] = [
             {"number": citation.number, "node_id": source_nodes[citation.number - 1].node.node_id}
             for citation in reading.citations
         ]
-        metadata["limrank_reading"] = {name: getattr(reading, name) for name in told} | {
+        metadata["limrank_reading"] = {name: getattr(reading, name) for name in names} | {
             "usage": asdict(reading.usage)
         }
         return Response(str.__str__(response_str), source_nodes=source_nodes, metadata=metadata)
@@ -192,12 +191,12 @@ class CitedSynthesizer(BaseSynthesizer):
 def llm_backend(llm: LLM) -> ChatBackend:
     """An LLM of LlamaIndex as a backend that writes; its own settings decide how it draws."""
 
-    def say(messages: Messages) -> str:
+    def write(messages: Messages) -> str:
         return (
             llm.chat([ChatMessage(role=role, content=text) for role, text in messages]).message.content or ""
         )
 
-    return ChatBackend(llm.class_name(), say)
+    return ChatBackend(llm.class_name(), write)
 
 
 class _AnswerText(str):
@@ -207,7 +206,7 @@ class _AnswerText(str):
 
 
 def _nodes(lists: list[list[Document]]) -> list[NodeWithScore]:
-    found = []
+    nodes = []
     for document in lists[0]:
         metadata = dict(document.meta) | ({"title": document.title} if document.title else {})
         hidden = list(metadata)
@@ -218,5 +217,5 @@ def _nodes(lists: list[list[Document]]) -> list[NodeWithScore]:
             excluded_embed_metadata_keys=hidden,
             excluded_llm_metadata_keys=hidden,
         )
-        found.append(NodeWithScore(node=node, score=document.prior))
-    return found
+        nodes.append(NodeWithScore(node=node, score=document.prior))
+    return nodes

@@ -12,8 +12,8 @@ from limrank_pipelines.first_stage import FirstStage, Searcher
 from limrank_pipelines.reader import Citation, Reader, Reading
 from limrank_pipelines.rewriter import Rewrite, Rewriter
 from limrank_plugins import driver
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, Ranking, Usage, as_query
-from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.retrievers import check_k
 
@@ -27,7 +27,7 @@ class StageFailure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a pipeline found out about one question.
+    """A pipeline's answer to one question, and what it rests on.
 
     Attributes:
         query: the question as it came.
@@ -41,7 +41,7 @@ class Answer:
         abstained: the answer is that the passages do not say.
         timings: seconds of each stage by `time.perf_counter`; of a batch, each question's equal share.
         usage: what the models cost, all stages together.
-        repairs: answers of models that were repaired, all stages together.
+        repairs: completions that were repaired, all stages together.
         failures: what went wrong and where; the pipeline went on as well as it could.
     """
 
@@ -62,8 +62,8 @@ class Answer:
 class _Step(NamedTuple):
     """Work for one stage: how plain code does it, and how async code does."""
 
-    plain: Callable[[], Any]
-    later: Callable[[], Awaitable[Any]]
+    run: Callable[[], Any]
+    arun: Callable[[], Awaitable[Any]]
 
 
 class RagPipeline:
@@ -111,9 +111,7 @@ class RagPipeline:
         self.reranker = reranker
         self.reader = reader
         self.k = check_k(k)
-        if isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1:
-            raise InputError(f"top_n must be a whole number > 0, but got {top_n!r}")
-        self.top_n = top_n
+        self.top_n = whole_number("top_n", top_n, least=1)
         self._clock = clock
 
     def ask(self, query: str | Query) -> Answer:
@@ -134,7 +132,7 @@ class RagPipeline:
         try:
             step = next(steps)
             while True:
-                step = steps.send(step.plain())
+                step = steps.send(step.run())
         except StopIteration as finished:
             answers: list[Answer] = finished.value
             return answers
@@ -145,7 +143,7 @@ class RagPipeline:
         try:
             step = next(steps)
             while True:
-                step = steps.send(await step.later())
+                step = steps.send(await step.arun())
         except StopIteration as finished:
             answers: list[Answer] = finished.value
             return answers
@@ -165,9 +163,9 @@ class RagPipeline:
 
         def timed(stage: str, step: _Step) -> Generator[_Step, Any, Any]:
             started = self._clock()
-            done = yield step
+            result = yield step
             timings[stage] = (self._clock() - started) / len(queries)
-            return done
+            return result
 
         rewritten: list[Rewrite] | None = None
         searched = list(queries)
@@ -176,10 +174,10 @@ class RagPipeline:
                 partial(self.rewriter.rewrite_many, queries), partial(self.rewriter.arewrite_many, queries)
             )
             rewritten = yield from timed("rewrite", rewriting)
-            searched = [one.query for one in rewritten or []]
+            searched = [rewrite.query for rewrite in rewritten or []]
         candidates: list[list[Document]] = yield from timed("retrieve", self._search(searched))
         rankings: list[Ranking] | None = None
-        passages = [found[: self.top_n] for found in candidates]
+        passages = [documents[: self.top_n] for documents in candidates]
         if self.reranker is not None:
             jobs = list(zip(queries, candidates, strict=True))
             reranking = _Step(

@@ -33,10 +33,12 @@ def size(
 ) -> None:
     """What reranking 10^3 to 10^9 pairs takes, by the formula in docs/sizing.md."""
     if not 0 <= least <= most <= 18:
-        raise InputError(f"--from and --to must be powers of ten with 0 <= from <= to <= 18: {least}, {most}")
+        raise InputError(
+            f"--from and --to must be exponents of ten with 0 <= from <= to <= 18, but got {least} and {most}"
+        )
     load = Load(prompt_tokens, generated_tokens, shared_tokens)
-    found = sizes(load, Rates(prompt_rate, generation_rate, dollars, busy), range(least, most + 1))
+    table = sizes(load, Rates(prompt_rate, generation_rate, dollars, busy), range(least, most + 1))
     if as_json:
-        common.emit([asdict(one) | {"wall_hours": one.wall_hours(gpus)} for one in found])
+        common.emit([asdict(row) | {"wall_hours": row.wall_hours(gpus)} for row in table])
     else:
-        typer.echo(as_markdown(found, gpus), nl=False)
+        typer.echo(as_markdown(table, gpus), nl=False)

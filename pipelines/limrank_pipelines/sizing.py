@@ -11,11 +11,11 @@ Nothing else is in it: no loading of weights, no first stage, no network, no dis
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from limrank_plugins.checks import finite_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 
@@ -26,7 +26,7 @@ class Load:
 
     Attributes:
         prompt_tokens: of the prompt.
-        generated_tokens: written, a thought included; default 0 (one forward pass).
+        generated_tokens: written, reasoning included; default 0 (one forward pass).
         shared_tokens: of the prompt's, those that another pair has computed; default 0.
 
     Raises:
@@ -39,7 +39,7 @@ class Load:
 
     def __post_init__(self) -> None:
         for name in ("prompt_tokens", "generated_tokens", "shared_tokens"):
-            _check(name, getattr(self, name), least=0.0)
+            finite_number(name, getattr(self, name), least=0)
         if self.shared_tokens > self.prompt_tokens:
             raise InputError(
                 f"shared_tokens must be at most prompt_tokens, but got {self.shared_tokens} of "
@@ -51,12 +51,14 @@ class Load:
         """As measured: `Ranking.usage` (or a sum of several) over that many pairs.
 
         Raises:
-            InputError: no pairs, or answers from a store, whose tokens would be missing.
+            InputError: no pairs, or replies from a store, whose tokens would be missing.
         """
         if pairs < 1:
             raise InputError(f"pairs must be > 0, but got {pairs}")
         if usage.cached:
-            raise InputError(f"{usage.cached} answers were not computed but stored: measure without a store")
+            raise InputError(
+                f"{usage.cached} replies came from a store and cost no tokens: measure without a store"
+            )
         shared = usage.shared_tokens / pairs
         return cls(usage.prompt_tokens / pairs, usage.generated_tokens / pairs, shared)
 
@@ -84,11 +86,9 @@ class Rates:
     def __post_init__(self) -> None:
         for name in ("prompt_rate", "generation_rate"):
             if getattr(self, name) is not None:
-                _check(name, getattr(self, name), least=0.0, above=True)
-        _check("dollars", self.dollars, least=0.0)
-        _check("busy", self.busy, least=0.0, above=True)
-        if self.busy > 1:
-            raise InputError(f"busy must be in (0, 1], but got {self.busy}")
+                finite_number(name, getattr(self, name), above=0)
+        finite_number("dollars", self.dollars, least=0)
+        finite_number("busy", self.busy, above=0, most=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +142,16 @@ def sizes(load: Load, rates: Rates, exponents: Sequence[int] = range(3, 10)) -> 
     return [size(10**exponent, load, rates) for exponent in exponents]
 
 
-def as_markdown(found: Sequence[Size], gpus: int = 1) -> str:
+def as_markdown(rows: Sequence[Size], gpus: int = 1) -> str:
     """The table, three significant digits."""
     wall = f"hours on {gpus} GPU{'s' * (gpus > 1)}"
     lines = [
         f"| pairs | prompt tokens | computed | generated | GPU-hours | {wall} | $ |",
         "|---|---|---|---|---|---|---|",
     ]
-    for one in found:
-        hours = (one.gpu_hours, one.wall_hours(gpus), one.dollars)
-        numbers = (float(one.pairs), one.prompt_tokens, one.computed_tokens, one.generated_tokens, *hours)
+    for row in rows:
+        hours = (row.gpu_hours, row.wall_hours(gpus), row.dollars)
+        numbers = (float(row.pairs), row.prompt_tokens, row.computed_tokens, row.generated_tokens, *hours)
         lines.append("| " + " | ".join(map(_short, numbers)) + " |")
     return "\n".join(lines) + "\n"
 
@@ -166,11 +166,3 @@ def _short(number: float) -> str:
         return f"{number:.3g}"
     step = min(exponent // 3, 5)
     return f"{float(digits) / 1000**step:.3g} {' KMGTP'[step]}"
-
-
-def _check(name: str, value: float, *, least: float, above: bool = False) -> None:
-    bad = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
-    if bad or value < least or (above and value == least):
-        raise InputError(
-            f"{name} must be a finite number {'>' if above else '>='} {least:g}, but got {value!r}"
-        )

@@ -145,8 +145,8 @@ def test_a_job_is_what_was_written(question: str, instruction: str, passages: An
     assert parse_job(line, "") == (query, documents)
 
 
-def test_pictures_cannot_be_jobs():
-    with pytest.raises(InputError, match="pictures"):
+def test_images_cannot_be_jobs():
+    with pytest.raises(InputError, match="images"):
         job_line(Query("q", id="q"), [Document("", id="a", images=(Image(b"GIF89a"),))])
 
 

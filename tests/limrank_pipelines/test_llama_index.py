@@ -123,5 +123,5 @@ def test_what_cannot_be_used_is_named():
         CitedSynthesizer(5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="search"):
         query_engine(5, reader=MockLLM())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="wording is the reader's"):
+    with pytest.raises(InputError, match="prompt is the reader's"):
         CitedSynthesizer(MockLLM()).update_prompts({"x": None})  # type: ignore[dict-item]

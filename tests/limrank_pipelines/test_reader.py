@@ -57,7 +57,7 @@ def test_passages_are_shown_numbered_in_their_order_with_the_question_as_it_was_
     assert all(not segment.trusted for segment in request.prompt.segments if segment.cuttable)
 
 
-def test_pictures_stand_with_their_passages():
+def test_images_stand_with_their_passages():
     made = reader("A picture [1].")
     seen = Document("", id="p", images=(Image(b"GIF89a"),))
     made.read("what is it?", [seen, PASSAGES[1]])

@@ -86,15 +86,15 @@ class LimRankRetriever(BaseRetriever):
             ValueError: none or several of the three, no nodes, or an option that cannot be used.
             MissingExtra: pyserini or Java is not installed (Lucene).
         """
-        given = [name for name, value in _named(index, nodes, docstore) if value is not None]
-        if len(given) != 1:
-            raise InputError(f"give exactly one of index, nodes and docstore, but got {given or 'none'}")
+        sources = [name for name, value in _named(index, nodes, docstore) if value is not None]
+        if len(sources) != 1:
+            raise InputError(f"give exactly one of index, nodes and docstore, but got {sources or 'none'}")
         if nodes is None:
             store = docstore if docstore is not None else index.docstore if index is not None else None
             nodes = [] if store is None else list(store.docs.values())
         if not nodes:
             raise InputError(
-                f"{given[0]} holds no nodes (an index over a vector store that keeps the texts itself has "
+                f"{sources[0]} holds no nodes (an index over a vector store that keeps the texts itself has "
                 "none in its docstore): pass nodes=…"
             )
         return cls(
@@ -144,8 +144,8 @@ class LimRankRetriever(BaseRetriever):
         return len(self._retriever)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        found = self._retriever.search(query_bundle.query_str, self.similarity_top_k)
-        return [NodeWithScore(node=_node(document), score=document.prior) for document in found]
+        documents = self._retriever.search(query_bundle.query_str, self.similarity_top_k)
+        return [NodeWithScore(node=_node(document), score=document.prior) for document in documents]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         # The base class would search on the event loop.
@@ -160,7 +160,7 @@ class LimRankBM25Retriever(LimRankRetriever):
         >>> from llama_index.retrievers.limrank import LimRankBM25Retriever
         >>> nodes = [TextNode(text="Bread rises."), TextNode(text="Acid curdles milk.")]
         >>> retriever = LimRankBM25Retriever.from_defaults(nodes=nodes, similarity_top_k=10)
-        >>> [found.node.text for found in retriever.retrieve("curdled milk")]
+        >>> [node.node.text for node in retriever.retrieve("curdled milk")]
         ['Acid curdles milk.']
     """
 
@@ -173,7 +173,7 @@ class LimRankLuceneRetriever(LimRankRetriever):
     kind = "lucene"
 
 
-class _Carried(Mapping[str, Any]):
+class _NodeMeta(Mapping[str, Any]):
     """A node in a document's `meta`; it is turned into JSON when it is saved, not before."""
 
     def __init__(self, node: BaseNode) -> None:
@@ -193,11 +193,11 @@ class _Carried(Mapping[str, Any]):
 
 def _document(node: BaseNode) -> Document:
     # Without an id of its own: node ids may repeat, positions do not.
-    return Document(node.get_content(metadata_mode=MetadataMode.EMBED), meta=_Carried(node))
+    return Document(node.get_content(metadata_mode=MetadataMode.EMBED), meta=_NodeMeta(node))
 
 
 def _node(document: Document) -> BaseNode:
-    if isinstance(document.meta, _Carried):
+    if isinstance(document.meta, _NodeMeta):
         return document.meta.node
     if _NODE not in document.meta:
         raise InputError(

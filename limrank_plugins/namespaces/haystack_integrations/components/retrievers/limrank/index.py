@@ -113,8 +113,8 @@ class IndexRetriever:
         parameters = dict(data.get("init_parameters", {}))
         if isinstance(parameters.get("filter_policy"), str):
             parameters["filter_policy"] = FilterPolicy.from_str(parameters["filter_policy"])
-        made: Self = default_from_dict(cls, data | {"init_parameters": parameters})
-        return made
+        retriever: Self = default_from_dict(cls, data | {"init_parameters": parameters})
+        return retriever
 
     @component.output_types(documents=list[Document])
     def run(
