@@ -15,6 +15,7 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.search import show_ranking
 from limrank_plugins.data import Ranking
 from limrank_plugins.io import ranking_record
+from limrank_plugins.reranker import Reranker
 
 _MARKS = {2: "direct", 1: "indirect", 0: "not"}
 
@@ -30,20 +31,20 @@ def demo(
     """Search the sample collection with BM25, rerank, and show what moved."""
     console = Console(highlight=False, markup=False)
     index = common.open_index("samples", "bm25s")
-    asked = samples.queries()
-    found = index.search_many(asked, 100)
-    with common.open_store(store) as kept:
-        reranker = reranking.RerankerOptions(recipe, model).reranker(kept)
-        rankings = reranker.rank_many(list(zip(asked, found, strict=True)))
+    searched = samples.queries()
+    candidates = index.search_many(searched, 100)
+    with common.open_store(store) as opened:
+        reranker = Reranker(reranking.recipe_or_default(recipe), model, store=opened)
+        rankings = reranker.rank_many(list(zip(searched, candidates, strict=True)))
     grades = samples.qrels()
-    before = [[document.id or "" for document in documents[:5]] for documents in found]
+    before = [[document.id or "" for document in documents[:5]] for documents in candidates]
     after = [ranking.ids[:5] for ranking in rankings]
     lexical, reranked = (_relevant(tops, rankings, grades) for tops in (before, after))
     total = sum(grade > 0 for judged in grades.values() for grade in judged.values())
     if as_json:
         common.emit(
             {
-                "queries": len(asked),
+                "queries": len(searched),
                 "relevant": total,
                 "recipe": reranker.recipe.name,
                 "among_first_five": {"bm25s": lexical, reranker.recipe.name: reranked},
@@ -56,7 +57,7 @@ def demo(
         console.print(f"\n{query}: {ranking.query.text}\n", style="bold")
         show_ranking(Ranking(ranking.query, ranking.hits[:6], ranking.recipe, "similarity", False), marks)
     console.print(
-        f"\nOver all {len(asked)} queries, relevant passages among the first five: "
+        f"\nOver all {len(searched)} queries, relevant passages among the first five: "
         f"BM25 {lexical}, {reranker.recipe.name} {reranked} (of {total}).\n"
         f'Try your own: {_program()} search samples "why do soft towels not dry me"'
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from limrank_plugins.backends.tildev2.quantise import check_bits
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.corpus import all_documents
 from limrank_plugins.errors import InputError
 
 
@@ -43,25 +43,20 @@ def expand(
 
     # Before hours of work, not after.
     check_bits(bits)
-    if batch_size < 1:
-        raise InputError(f"--batch-size must be > 0, but got {batch_size}")
+    whole_number("--batch-size", batch_size, least=1)
     if output.exists():
         raise InputError(f"{output} is there already: remove it, or choose another folder")
-    documents = list(common.read_corpus(corpus))
-    if not documents:
-        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+    documents = all_documents(corpus)
     weighing = TILDEv2.load(model, device=device, dtype=dtype)
     adding = None if expansion is None else Expansion.load(expansion, top=top, device=device, dtype=dtype)
-    columns = (TextColumn("weighing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=len(documents))
+    with common.progress_bars() as show:
         index = TILDEv2Index.build(
             documents,
             weighing,
             expansion=adding,
             bits=bits,
             batch_size=batch_size,
-            on_progress=lambda done: progress.update(bar, completed=done),
+            on_progress=lambda finished: show("weighing", finished, len(documents)),
         )
     index.save(output)
     cut = int((index.cut > 0).sum())

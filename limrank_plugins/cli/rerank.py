@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.cli.grouped import grouped
-from limrank_plugins.cli.reranking import USUAL, RerankerOptions
-from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError
-from limrank_plugins.io import Candidate, check_trec_ids, ranking_record, read_queries, read_run, write_run
+from limrank_plugins.checks import whole_number
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.corpus import run_candidates
+from limrank_plugins.io import check_trec_ids, read_queries, write_run
+from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
-from limrank_plugins.reranker import Reranker
-from limrank_plugins.store import Store
-
-Candidates = list[list[Document]]
 
 
 @reports_errors
-@grouped
 def rerank(
     queries: Annotated[Path, typer.Option("--queries", "-q", help="Queries: .jsonl (_id, text) or .tsv.")],
     corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
@@ -45,7 +28,18 @@ def rerank(
         Path | None,
         typer.Option(help="A first stage's run (TREC or JSONL). Without one, BM25 searches first."),
     ] = None,
-    reranking: RerankerOptions = USUAL,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
@@ -54,26 +48,36 @@ def rerank(
     as_json: common.AsJson = False,
 ) -> None:
     """Rerank the candidates of every query. After a kill, finished queries are not computed again."""
+    options = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option,
+    )  # fmt: skip
     check_cut(top_n, None)
-    if k < 1 or batch < 1:
-        raise InputError(f"--k and --batch must be > 0, but got {k} and {batch}")
-    asked = read_queries(queries)
-    candidates = _from_run(run, asked, corpus, k) if run else _searched(asked, corpus, retriever, k)
+    whole_number("--k", k, least=1)
+    whole_number("--batch", batch, least=1)
+    searched = read_queries(queries)
+    if run is None:
+        candidates = common.open_index(corpus, retriever).search_many(searched, k)
+    else:
+        candidates = run_candidates(run, searched, corpus, k)
     if ".jsonl" not in output.name:
         # Before hours of work, not after.
-        check_trec_ids((query.id for query in asked), "query id")
+        check_trec_ids((query.id for query in searched), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
-    with common.open_store(store) as kept:
-        reranker = reranking.reranker(kept)
-        records, fresh = rank_all(reranker, asked, candidates, kept, batch=batch)
-    write_run(output, [_cut(record, top_n) for record in records], tag=reranker.recipe.name)
+    with common.open_store(store) as opened, common.progress_bars() as show:
+        reranker = options.reranker(opened)
+        records, computed = rank_all(
+            reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
+        )
+    cut = [record | {"hits": record["hits"][:top_n]} for record in records]
+    write_run(output, cut, tag=reranker.recipe.name)
     failures = sum(len(record["failures"]) for record in records)
     empty = sum(not record["hits"] for record in records)
     report: dict[str, Any] = {
         "output": str(output),
         "queries": len(records),
-        "computed": fresh,
-        "resumed": len(records) - fresh,
+        "computed": computed,
+        "resumed": len(records) - computed,
         "without_candidates": empty,
         "failures": failures,
     }
@@ -81,85 +85,7 @@ def rerank(
         common.emit(report)
         return
     common.say(
-        f"{len(records)} queries in {output}: {fresh} ranked now, {len(records) - fresh} from the journal"
+        f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
         + (f"; {empty} had no candidates" if empty else "")
         + (f"; {failures} documents could not be judged (see a .jsonl output for why)" if failures else "")
     )
-
-
-def rank_all(
-    reranker: Reranker,
-    queries: Sequence[Query],
-    candidates: Candidates,
-    store: Store,
-    *,
-    batch: int = 1,
-    shown: bool = True,
-) -> tuple[list[dict[str, Any]], int]:
-    """Rank every query, committing each to the store's journal; returns the records and how many were new.
-
-    `shown` draws a bar on stderr.
-    """
-    job = "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest()
-    items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
-    done = store.committed(job)
-    todo = [i for i, item in enumerate(items) if item not in done]
-    columns = (
-        TextColumn("reranking"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as progress:
-        bar = progress.add_task("", total=len(items), completed=len(items) - len(todo))
-        for start in range(0, len(todo), batch):
-            part = todo[start : start + batch]
-            rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part])
-            for i, ranking in zip(part, rankings, strict=True):
-                packed = json.dumps(ranking_record(ranking), ensure_ascii=True).encode("ascii")
-                store.commit(job, items[i], packed)
-                done[items[i]] = packed
-            progress.advance(bar, len(part))
-    return [json.loads(done[item]) for item in items], len(todo)
-
-
-def _item(query: Query, documents: Sequence[Document]) -> str:
-    """Names a query with everything its ranking depends on, so that a changed corpus is not resumed."""
-    read = [(d.id, d.title, d.text, d.prior) for d in documents]
-    content: list[Any] = [query.text, query.instruction, read]
-    seen = [query.images, *(document.images for document in documents)]
-    if any(seen):
-        content.append([[hashlib.sha256(image.data).hexdigest() for image in images] for images in seen])
-    digest = hashlib.sha256(json.dumps(content, ensure_ascii=True).encode("ascii")).hexdigest()
-    return f"{json.dumps(query.id)} {digest}"
-
-
-def _searched(queries: Sequence[Query], corpus: str, retriever: str, k: int) -> Candidates:
-    index = common.open_index(corpus, retriever)
-    return index.search_many(list(queries), k)
-
-
-def _from_run(run: Path, queries: Sequence[Query], corpus: str, k: int) -> Candidates:
-    found = read_run(run)
-    known = {query.id for query in queries}
-    _no_strangers([q for q in found if q not in known], run, "queries", "the file of queries")
-    wanted = {c.document_id for candidates in found.values() for c in candidates[:k]}
-    texts = {d.id: d for d in common.read_corpus(corpus) if d.id in wanted}
-    _no_strangers(sorted(wanted - texts.keys()), run, "documents", "the corpus")
-
-    def placed(candidate: Candidate) -> Document:
-        return replace(texts[candidate.document_id], prior=candidate.score)
-
-    return [[placed(c) for c in found.get(query.id, [])[:k]] for query in queries]
-
-
-def _no_strangers(strangers: Sequence[str], run: Path, what: str, where: str) -> None:
-    if strangers:
-        shown = ", ".join(strangers[:5]) + (", …" if len(strangers) > 5 else "")
-        raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")
-
-
-def _cut(record: dict[str, Any], top_n: int | None) -> dict[str, Any]:
-    return record | {"hits": record["hits"][:top_n]}

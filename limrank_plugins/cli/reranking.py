@@ -1,4 +1,4 @@
-"""The reranker that a command's options ask for."""
+"""The options of every command that reranks, and the reranker that they ask for."""
 
 from __future__ import annotations
 
@@ -11,52 +11,67 @@ from limrank_plugins.cli import common
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
-DEFAULT_RECIPE = "mini"
-
 Recipe = Annotated[
     str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
 ]
 Model = Annotated[str | None, typer.Option(help="Folder or hub name of the model.", show_default=False)]
+Backend = Annotated[str | None, typer.Option(help="How to run the model.", show_default=False)]
+Reasoning = Annotated[
+    str | None,
+    typer.Option(
+        help="full (think first), none (one forward pass) or auto (where it can change the top).",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Most spent on a query with --reasoning auto or --recipe cascade: '20 documents', "
+        "'50000 tokens', '5 seconds'.",
+        show_default=False,
+    ),
+]
+Samples = Annotated[int, typer.Option(help="Reasonings per passage, averaged.")]
+Seed = Annotated[int, typer.Option(help="Of the sampling.")]
+MaxReasoningTokens = Annotated[
+    int | None, typer.Option(help="Budget of the reasoning; default: the recipe's.", show_default=False)
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An argument of the backend as key=value, for example base_url=http://localhost:8000/v1 "
+        "or adapter=folder; repeat for more.",
+        show_default=False,
+    ),
+]
+
+
+def recipe_or_default(recipe: str | None) -> str:
+    """The recipe named, or mini, which is said on stderr."""
+    if recipe is not None:
+        return recipe
+    common.say(
+        "recipe: mini, the embedded default (for LIMRANK-7B: --recipe limrank --model songtingyu/limrank)"
+    )
+    return "mini"
 
 
 @dataclass(frozen=True)
 class RerankerOptions:
-    """How to rerank, as every command that does so takes it; see `grouped`."""
+    """What those options were set to, in the order in which commands take them."""
 
-    recipe: Recipe = None
-    model: Model = None
-    backend: Annotated[str | None, typer.Option(help="How to run the model.", show_default=False)] = None
-    reasoning: Annotated[
-        str | None,
-        typer.Option(
-            help="full (think first), none (one forward pass) or auto (where it can change the top).",
-            show_default=False,
-        ),
-    ] = None
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="Most spent on a query with --reasoning auto or --recipe cascade: '20 documents', "
-            "'50000 tokens', '5 seconds'.",
-            show_default=False,
-        ),
-    ] = None
-    samples: Annotated[int, typer.Option(help="Thoughts per passage, averaged.")] = 1
-    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0
-    max_reasoning_tokens: Annotated[
-        int | None, typer.Option(help="Budget of a thought; default: the recipe's.", show_default=False)
-    ] = None
-    instruction: common.Instruction = None
-    device: common.Device = None
-    dtype: common.Dtype = None
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An argument of the backend as key=value, for example base_url=http://localhost:8000/v1 "
-            "or adapter=folder; repeat for more.",
-            show_default=False,
-        ),
-    ] = None
+    recipe: str | None
+    model: str | None
+    backend: str | None
+    reasoning: str | None
+    budget: str | None
+    samples: int
+    seed: int
+    max_reasoning_tokens: int | None
+    instruction: str | None
+    device: str | None
+    dtype: str | None
+    option: list[str] | None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.
@@ -64,14 +79,9 @@ class RerankerOptions:
         Raises:
             InputError: an `--option` without a key or a value.
         """
-        if self.recipe is None:
-            common.say(
-                "recipe: mini, the embedded default "
-                "(for LIMRANK-7B: --recipe limrank --model songtingyu/limrank)"
-            )
-        given = {"device": self.device, "dtype": self.dtype}
+        placement = {"device": self.device, "dtype": self.dtype}
         return {
-            "recipe": DEFAULT_RECIPE if self.recipe is None else self.recipe,
+            "recipe": recipe_or_default(self.recipe),
             "model": self.model,
             "backend": self.backend,
             "reasoning": self.reasoning,
@@ -80,14 +90,10 @@ class RerankerOptions:
             "seed": self.seed,
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "instruction": self.instruction,
-            **common.parse_options(self.option or []),
-            **{name: value for name, value in given.items() if value is not None},
+            **common.parse_options(self.option, "--option"),
+            **{name: value for name, value in placement.items() if value is not None},
         }
 
     def reranker(self, store: Store | None) -> Reranker:
         """The reranker; errors as for `Reranker` and `arguments`."""
         return Reranker(store=store, **self.arguments())
-
-
-USUAL = RerankerOptions()
-"""What stands as the default of a command's parameter."""

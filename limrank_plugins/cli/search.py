@@ -1,4 +1,4 @@
-"""`limrank search` and `limrank index`: from a corpus and a question to reranked passages."""
+"""`limrank search` and `limrank index`: from a corpus and a query to reranked passages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.cli.grouped import grouped
-from limrank_plugins.cli.reranking import USUAL, RerankerOptions
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.corpus import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import ranking_record
 
 
 @reports_errors
-@grouped
 def search(
     corpus: Annotated[
         str,
@@ -28,7 +27,18 @@ def search(
         ),
     ],
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    reranking: RerankerOptions = USUAL,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
@@ -36,25 +46,28 @@ def search(
     as_json: common.AsJson = False,
 ) -> None:
     """Search a corpus and rerank what is found. The index is built once and kept."""
-    asked = Query(query)
+    options = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option,
+    )  # fmt: skip
+    searched = Query(query)
     index = common.open_index(corpus, retriever)
     started = time.perf_counter()
-    found = index.search(asked, k)
-    searched = time.perf_counter() - started
-    if not found:
+    candidates = index.search(searched, k)
+    seconds = time.perf_counter() - started
+    if not candidates:
         common.say(f"no passage of the {len(index):,} shares a word with the query")
-    with common.open_store(store) as kept:
-        reranker = reranking.reranker(kept)
-        ranking = reranker.rank(asked, found, top_n=top_n)
+    with common.open_store(store) as opened:
+        ranking = options.reranker(opened).rank(searched, candidates, top_n=top_n)
     if as_json:
         record = ranking_record(ranking)
         for hit, entry in zip(ranking, record["hits"], strict=True):
             entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
             entry |= {"title": hit.document.title, "text": hit.document.text}
-        common.emit(record | {"query": query, "candidates": len(found)})
+        common.emit(record | {"query": query, "candidates": len(candidates)})
         return
     show_ranking(ranking)
-    common.say(summary(ranking, len(found), searched))
+    common.say(summary(ranking, len(candidates), seconds))
 
 
 def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
@@ -78,8 +91,8 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         passage = f"{title} · {text[:120]}{'…' if len(text) > 120 else ''}"
         table.add_row(*(_plain(c) for c in cells), _plain(passage), style=style)
         if hit.explanation:
-            thought = " ".join(hit.explanation.split())
-            table.add_row(*[""] * len(cells), _plain(f"  thought: {thought[-240:]}"), style="dim")
+            reasoning = " ".join(hit.explanation.split())
+            table.add_row(*[""] * len(cells), _plain(f"  reasoning: {reasoning[-240:]}"), style="dim")
     Console(highlight=False).print(table)
 
 
@@ -113,12 +126,12 @@ def index(
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: remove it, or choose another folder")
-    where = output or common.index_folder(corpus, retriever)
-    built = common.open_index(corpus, retriever, folder=where)
+    where = output or index_folder(corpus, retriever)
+    documents = len(common.open_index(corpus, retriever, folder=where))
     if as_json:
-        common.emit({"retriever": retriever, "documents": len(built), "folder": str(where)})
+        common.emit({"retriever": retriever, "documents": documents, "folder": str(where)})
     else:
-        typer.echo(f"{len(built):,} documents in {where}")
+        typer.echo(f"{documents:,} documents in {where}")
 
 
 def _plain(text: str) -> str:

@@ -12,9 +12,8 @@ from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline
 from limrank_pipelines.reader import Reader
 from limrank_pipelines.rewriter import Rewriter
-from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.cli.grouped import grouped
-from limrank_plugins.cli.reranking import USUAL, RerankerOptions
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.cli.search import show_ranking, summary
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -22,7 +21,6 @@ from limrank_plugins.store import Store
 
 
 @reports_errors
-@grouped
 def ask(
     corpus: Annotated[str, typer.Argument(help="As for `limrank search`.")],
     question: Annotated[str, typer.Argument(help="What to answer.")],
@@ -58,7 +56,18 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    reranking: RerankerOptions = USUAL,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
     retriever: Annotated[
         str,
         typer.Option(
@@ -72,6 +81,10 @@ def ask(
     as_json: common.AsJson = False,
 ) -> None:
     """Answer a question from a corpus, with the passages the answer rests on."""
+    reranker_options = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option,
+    )  # fmt: skip
     query = Query(question)
     of_reader = [
         ("--rewrite", rewrite),
@@ -83,15 +96,15 @@ def ask(
             raise InputError(f"{name} needs a model that writes: name one with --reader")
     index = first_stage(corpus, retriever)
     with common.open_store(store) as replies:
-        reranker = reranking.reranker(replies)
+        reranker = reranker_options.reranker(replies)
         answering: Reader | None = None
         if reader is not None:
-            options = common.parse_options(reader_option or [])
-            options |= {"max_tokens": max_tokens, "seed": reranking.seed}
+            options = common.parse_options(reader_option, "--reader-option")
+            options |= {"max_tokens": max_tokens, "seed": seed}
             answering = Reader(reader, reader_backend, store=replies, **options)
         pipeline = RagPipeline(
             index,
-            rewriter=_rewriter(rewrite, answering, replies, reranking.seed),
+            rewriter=_rewriter(rewrite, answering, replies, seed),
             reranker=reranker,
             reader=answering,
             k=k,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +9,17 @@ from typing import Annotated
 import typer
 
 from limrank_pipelines.bulk import Plan, missing_partitions, partitions, work_alone, write_jobs
-from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.cli.grouped import grouped
-from limrank_plugins.cli.reranking import USUAL, RerankerOptions
-from limrank_plugins.data import Document, Query
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.corpus import run_candidates
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_queries, read_run
+from limrank_plugins.io import read_queries
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 
 
 @reports_errors
-@grouped
 def bulk(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the partitions (part-00000.jsonl, …).")
@@ -39,7 +36,18 @@ def bulk(
         typer.Option("--corpus", "-c", help="a corpus (see `limrank search`),", show_default=False),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="and a first stage's run.", show_default=False)] = None,
-    reranking: RerankerOptions = USUAL,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
     k: common.Depth = 100,
     top_n: common.TopN = None,
     size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
@@ -53,12 +61,16 @@ def bulk(
     as_json: common.AsJson = False,
 ) -> None:
     """Rerank in partitions. Finished ones are not computed again, and a killed worker's is redone."""
+    options = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option,
+    )  # fmt: skip
     check_cut(top_n, None)
     if min(size, batch, k) < 1 or workers < 0:
         raise InputError(
             f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
         )
-    arguments = reranking.arguments()
+    arguments = options.arguments()
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     source = _jobs(jobs, queries, corpus, run, k, output)
     parts, digest = partitions(source, size)
@@ -99,22 +111,8 @@ def _jobs(
         return jobs
     if jobs is not None or queries is None or corpus is None or run is None:
         raise InputError("give either --jobs, or all of --queries, --corpus and --run")
-    read, first_stage = read_queries(queries), read_run(run)
-    wanted = {candidate.document_id for rows in first_stage.values() for candidate in rows[:k]}
-    texts = {d.id or "": d for d in common.read_corpus(corpus) if d.id in wanted}
-    known = {query.id for query in read}
-    for strangers, what, where in (
-        ([q for q in first_stage if q not in known], "queries", "the file of queries"),
-        (sorted(wanted - texts.keys()), "documents", "the corpus"),
-    ):
-        if strangers:
-            shown = ", ".join(strangers[:5])
-            raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")
-
-    def placed(query: Query) -> tuple[Query, list[Document]]:
-        rows = first_stage.get(query.id, [])[:k]
-        return query, [replace(texts[row.document_id], prior=row.score) for row in rows]
-
+    searched = read_queries(queries)
+    candidates = run_candidates(run, searched, corpus, k)
     file = output.with_name(f"{output.name}.jobs.jsonl")
-    write_jobs(file, (placed(query) for query in read))
+    write_jobs(file, zip(searched, candidates, strict=True))
     return file

@@ -43,6 +43,62 @@ def test_nothing_heavy_is_imported(code: str):
     assert modules_after(code).isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import limrank_plugins.corpus, limrank_plugins.ranking_job",
+        "import limrank_pipelines.rag, limrank_pipelines.bulk, limrank_pipelines.sizing",
+        "import limrank_evals; [getattr(limrank_evals, name) for name in limrank_evals.__all__]",
+        "from limrank_evals.tasks import *; [load_task(n).options() for n in task_names()]",
+        "import limrank_evals.evaluation.evaluating, limrank_evals.questions.evaluated",
+    ],
+)
+def test_no_evaluation_or_pipeline_loads_the_command_line(code: str):
+    assert modules_after(code).isdisjoint({"typer", "rich", "click"})
+
+
+ROOMS = ("limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_training", "limrank_evals")
+PROGRAMS = ("limrank_plugins.__main__", "limrank_training.world.proof")  # `python -m` runs them
+IMPORT_ALL = """
+import builtins, importlib, pathlib, sys
+
+wanted = builtins.__import__
+
+def watched(name, globals=None, *others, **more):
+    importer = (globals or {}).get("__name__", "")
+    if name.split(".")[0] in ("typer", "rich", "click") and importer.startswith("limrank_"):
+        print(importer, "imports", name)
+    return wanted(name, globals, *others, **more)
+
+builtins.__import__ = watched
+imported = 0
+for room in ROOMS:
+    folder = pathlib.Path(importlib.import_module(room).__path__[0])
+    for file in sorted(folder.rglob("*.py")):
+        parts = (room, *file.relative_to(folder).with_suffix("").parts)
+        name = ".".join(parts).removesuffix(".__init__")
+        if {"cli", "namespaces"} & set(parts) or name in PROGRAMS or "-" in name:
+            continue
+        try:
+            importlib.import_module(name)
+            imported += 1
+        except ImportError as error:  # an extra that is not installed here
+            if "pip install" not in str(error):
+                raise
+for name in sys.modules:
+    if name.startswith(ROOMS) and "cli" in name.split("."):
+        print(name, "is loaded")
+assert imported > 300, imported
+"""
+
+
+def test_no_module_of_a_room_loads_the_command_line():
+    program = f"ROOMS, PROGRAMS = {ROOMS!r}, {PROGRAMS!r}\n{IMPORT_ALL}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
 def test_everything_public_is_there():
     for name in limrank_plugins.__all__:
         assert getattr(limrank_plugins, name) is not None

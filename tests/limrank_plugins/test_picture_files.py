@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.cli import build_app
-from limrank_plugins.cli.common import corpus_fingerprint
 from limrank_plugins.cli.rerank import _from_run, _item
+from limrank_plugins.corpus import corpus_fingerprint
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_queries

@@ -50,7 +50,7 @@ def train(
     if plan == "list":
         _list(as_json)
         return
-    chosen = load_plan(plan, _changes(change or []))
+    chosen = load_plan(plan, common.parse_options(change, "--set"))
     if rows is None:
         if not dry:
             raise InputError("what is to be learned? give --rows file.jsonl, or --dry-run to see the plan")
@@ -114,19 +114,6 @@ def _list(as_json: bool) -> None:
         return
     for plan in plans:
         typer.echo(f"{plan.name:<22} {plan.objective:<14} {plan.about}")
-
-
-def _changes(written: list[str]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for item in written:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set wants name=value, but got {item!r}")
-        try:
-            changes[key] = json.loads(value)
-        except ValueError:
-            changes[key] = value
-    return changes
 
 
 def _tokenizer(plan: Plan) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -109,18 +108,18 @@ def ablate(
         "benchmark": benchmark,
         "source": source,
         "splits": split,
-        "options": _pairs(benchmark_option, "--benchmark-option"),
+        "options": common.parse_options(benchmark_option, "--benchmark-option"),
         "first_stage": first_stage,
         "depth": k,
         "measures": measure,
-        "reranker": _pairs(reranker, "--reranker"),
+        "reranker": common.parse_options(reranker, "--reranker"),
     }
     given = {
         "plan": plan,
         "steps": steps if steps is None or not steps.isdecimal() else int(steps),
         "seed": seed,
-        "data": {name: str(path) for name, path in _pairs(data, "--data", plain=True).items()},
-        "set": _pairs(change, "--set"),
+        "data": dict(common.key_values(data, "--data")),
+        "set": common.parse_options(change, "--set"),
         "evaluate": {name: value for name, value in evaluating.items() if value not in (None, {}, [])},
     }
     chosen = load_ablation(ablation, {name: value for name, value in given.items() if value is not None})
@@ -140,21 +139,6 @@ def ablate(
         return
     _show(report)
     common.say(f"{len(report.arms)} of {len(chosen.arms)} arms are finished; {output} holds table and report")
-
-
-def _pairs(written: list[str] | None, option: str, *, plain: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for item in written or []:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise InputError(f"{option} wants name=value, but got {item!r}")
-        found[name] = value
-        if not plain:
-            try:
-                found[name] = json.loads(value)
-            except ValueError:
-                continue
-    return found
 
 
 def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from limrank_evals.cli.question_options import Wanted
+from limrank_evals.cli.question_options import QuestionOptions
 from limrank_evals.guarded_folders import STORE, open_folder
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
@@ -28,6 +25,7 @@ from limrank_pipelines import RagPipeline, Rewriter
 from limrank_pipelines.ask_command import first_stage
 from limrank_plugins import Reranker, __version__
 from limrank_plugins.cli import common
+from limrank_plugins.corpus import corpus_fingerprint, read_corpus
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job
@@ -51,12 +49,16 @@ class _Parts:
 
 
 def evaluate(
-    wanted: Wanted, named: tuple[str, str], questions: tuple[MultipleChoice, ...], folder: Path, gate: Gate
+    options: QuestionOptions,
+    named: tuple[str, str],
+    questions: tuple[MultipleChoice, ...],
+    folder: Path,
+    gate: Gate,
 ) -> QuestionsEvaluation:
     """Ask the questions as wanted, and write the files of the evaluation into the folder.
 
     Args:
-        wanted: the options.
+        options: of the command.
         named: benchmark and split, as tables call them.
         questions: all of the set; the options may cut them.
         folder: where everything goes; one with other settings is refused.
@@ -65,16 +67,16 @@ def evaluate(
     Raises:
         InputError: an option that cannot be used, or a folder that holds another evaluation.
     """
-    running, searching = wanted.running, wanted.searching
+    running, searching = options.running, options.searching
     for name, value in (("--batch", running.batch), ("--limit", running.limit)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be > 0, but got {value}")
     conditions = names.chosen_conditions(searching.condition or [], corpus=searching.corpus is not None)
     questions = questions[: running.limit]
-    seed = wanted.reranking.seed
+    seed = options.reranking.seed
     with ExitStack() as held:
-        parts = held.enter_context(_parts(wanted, conditions))
-        settings = _settings(wanted, named, questions, conditions, parts, gate)
+        parts = held.enter_context(_parts(options, conditions))
+        settings = _settings(options, named, questions, conditions, parts, gate)
         open_folder(folder, SCHEMA, settings, outputs=OUTPUTS, fresh=running.fresh)
         # The journal lies in the folder; models' answers do, too, unless told otherwise or gated.
         kept = held.enter_context(common.open_store(folder / STORE))
@@ -83,7 +85,7 @@ def evaluate(
                 held.enter_context(common.open_store(running.store)) if running.store else kept
             )
         job = Job(kept, job_name(settings))
-        progress = held.enter_context(_bars())
+        progress = held.enter_context(common.progress_bars())
         shared: dict[str, Any] = {"gate": gate, "batch": running.batch, "progress": progress}
         contexts = None
         if parts.pipeline is not None:
@@ -99,7 +101,7 @@ def evaluate(
             judge=parts.judge,
             **shared,
         )
-    setup = _setup(wanted, named, parts)
+    setup = _setup(options, named, parts)
     found = evaluate_answers(
         questions, answers, setup=setup, settings=settings, gate=gate, contexts=contexts, seed=seed
     )
@@ -108,9 +110,9 @@ def evaluate(
 
 
 @contextmanager
-def _parts(wanted: Wanted, conditions: Collection[str]) -> Iterator[_Parts]:
-    reading, searching, judging = wanted.reading, wanted.searching, wanted.judging
-    seed, index = wanted.reranking.seed, None
+def _parts(options: QuestionOptions, conditions: Collection[str]) -> Iterator[_Parts]:
+    reading, searching, judging = options.reading, options.searching, options.judging
+    seed, index = options.reranking.seed, None
     if any(name != names.CLOSED_BOOK for name in conditions) and searching.corpus is not None:
         index = first_stage(searching.corpus, searching.retriever)
     elif searching.rewrite is not None:
@@ -119,7 +121,7 @@ def _parts(wanted: Wanted, conditions: Collection[str]) -> Iterator[_Parts]:
         raise InputError("--judge-option needs a judge: name one with --judge-model")
     with ExitStack() as held:
         reader = ChoiceReader(
-            wanted.reader,
+            options.reading.reader,
             reading.reader_backend,
             template=reading.reader_template,
             samples=reading.reader_samples,
@@ -127,16 +129,16 @@ def _parts(wanted: Wanted, conditions: Collection[str]) -> Iterator[_Parts]:
             temperature=reading.temperature,
             top_p=reading.top_p,
             seed=seed,
-            **common.parse_options(reading.reader_option or []),
+            **common.parse_options(reading.reader_option, "--reader-option"),
         )
         held.callback(reader.close)
         judge = rewriter = reranker = pipeline = None
         if judging.judge_model is not None:
-            options = common.parse_options(judging.judge_option or [])
-            judge = Judge(judging.judge_model, judging.judge_backend, **options)
+            arguments = common.parse_options(judging.judge_option, "--judge-option")
+            judge = Judge(judging.judge_model, judging.judge_backend, **arguments)
             held.callback(judge.close)
         if names.RERANK in conditions:
-            reranker = wanted.reranking.reranker(None)
+            reranker = options.reranking.reranker(None)
         if searching.rewrite is not None:
             rewriter = Rewriter(searching.rewrite, backend=reader.backend, seed=seed)
         if index is not None:
@@ -148,7 +150,7 @@ def _parts(wanted: Wanted, conditions: Collection[str]) -> Iterator[_Parts]:
 
 
 def _settings(
-    wanted: Wanted,
+    options: QuestionOptions,
     named: tuple[str, str],
     questions: tuple[MultipleChoice, ...],
     conditions: Collection[str],
@@ -166,14 +168,14 @@ def _settings(
         "reader": parts.reader.identity,
         "reader_samples": parts.reader.samples,
         "judge": parts.judge.identity if parts.judge else None,
-        "seed": wanted.reranking.seed,
+        "seed": options.reranking.seed,
         "version": __version__,
     }
-    searching = wanted.searching
+    searching = options.searching
     if parts.pipeline is None or searching.corpus is None:
         return common_part
     return common_part | {
-        "corpus": common.corpus_fingerprint(searching.corpus),
+        "corpus": corpus_fingerprint(searching.corpus),
         "retriever": searching.retriever,
         "depth": searching.k,
         "top_n": searching.top_n,
@@ -183,22 +185,22 @@ def _settings(
     }
 
 
-def _setup(wanted: Wanted, named: tuple[str, str], parts: _Parts) -> Setup:
-    reader, searching, reranker = parts.reader, wanted.searching, parts.reranker
+def _setup(options: QuestionOptions, named: tuple[str, str], parts: _Parts) -> Setup:
+    reader, searching, reranker = parts.reader, options.searching, parts.reranker
     samples = f"{reader.samples} sample{'s' if reader.samples > 1 else ''}"
     asked = f"{reader.template.name}, {samples} at temperature {reader.temperature:g}"
     if parts.pipeline is None:
-        return Setup(*named, wanted.reader, asked)
+        return Setup(*named, options.reading.reader, asked)
     queries = "question and options" if searching.with_options else "question"
     return Setup(
         *named,
-        wanted.reader,
+        options.reading.reader,
         f"{asked}, {searching.top_n} passages",
         first_stage=searching.retriever,
         queries=queries if searching.rewrite is None else f"{queries}, rewritten ({searching.rewrite})",
         depth=searching.k,
         recipe=reranker.recipe.name if reranker else "",
-        model=wanted.reranking.model or (reranker.recipe.model if reranker else "") or "",
+        model=options.reranking.model or (reranker.recipe.model if reranker else "") or "",
         backend=reranker.backend.name if reranker else "",
     )
 
@@ -207,20 +209,6 @@ def _texts(corpus: str | None) -> Callable[[Collection[str]], Mapping[str, Docum
     def texts(wanted: Collection[str]) -> dict[str, Document]:
         if corpus is None:
             return {}
-        return {d.id: d for d in common.read_corpus(corpus) if d.id is not None and d.id in wanted}
+        return {d.id: d for d in read_corpus(corpus) if d.id is not None and d.id in wanted}
 
     return texts
-
-
-@contextmanager
-def _bars() -> Iterator[Told]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def told(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield told

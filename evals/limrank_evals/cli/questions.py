@@ -9,38 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from limrank_evals.cli import question_options as options
 from limrank_evals.cli.asking import evaluate
-from limrank_evals.cli.question_options import (
-    JUDGING,
-    READING,
-    RUNNING,
-    SEARCHING,
-    JudgeOptions,
-    ReaderOptions,
-    RunOptions,
-    SearchOptions,
-    Wanted,
-)
 from limrank_evals.loaders.multiple_choice import load_gpqa, load_questions
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation
 from limrank_evals.questions.question_tables import accuracy_table, difference_table
 from limrank_evals.questions.questions_report import report
-from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.cli.grouped import grouped
-from limrank_plugins.cli.reranking import USUAL, RerankerOptions
-
-File = Annotated[Path, typer.Argument(help="The questions.")]
-Reader = Annotated[
-    str, typer.Option(help="Folder, hub name or served name of an instruction-tuned model that answers.")
-]
-Domain = Annotated[
-    str | None,
-    typer.Option(help="The field with a question's domain, for rows of its own.", show_default=False),
-]
-ShowGated = Annotated[
-    bool, typer.Option("--show-gated", help="Show and keep the texts of a gated set all the same.")
-]
+from limrank_plugins.cli import common, reports_errors, reranking
 
 
 def register(evaluation: typer.Typer) -> None:
@@ -50,52 +26,133 @@ def register(evaluation: typer.Typer) -> None:
 
 
 @reports_errors
-@grouped
 def gpqa(
-    file: File,
-    reader: Reader,
-    reading: ReaderOptions = READING,
-    searching: SearchOptions = SEARCHING,
-    reranking: RerankerOptions = USUAL,
-    judging: JudgeOptions = JUDGING,
-    running: RunOptions = RUNNING,
-    domain: Domain = None,
+    file: options.File,
+    reader: options.Reader,
+    reader_backend: options.ReaderBackend = "transformers",
+    reader_option: options.Arguments = None,
+    reader_template: options.ReaderTemplate = "choices",
+    reader_samples: options.ReaderSamples = 1,
+    max_tokens: options.MaxTokens = 2048,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = 1.0,
+    corpus: options.Corpus = None,
+    condition: options.Condition = None,
+    retriever: options.Retriever = "bm25s",
+    k: common.Depth = 100,
+    top_n: options.TopN = 10,
+    with_options: options.WithOptions = False,
+    rewrite: options.Rewrite = None,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
+    judge_model: options.JudgeModel = None,
+    judge_backend: options.JudgeBackend = "openai",
+    judge_option: options.Arguments = None,
+    output: options.Output = None,
+    fresh: options.Fresh = False,
+    limit: options.Limit = None,
+    batch: options.Batch = 8,
+    store: options.StorePath = None,
+    domain: options.Domain = None,
     any_count: Annotated[
         bool, typer.Option("--any-count", help="Another number of questions than 198 will do.")
     ] = False,
-    show_gated: ShowGated = False,
+    show_gated: options.ShowGated = False,
     as_json: common.AsJson = False,
 ) -> None:
     """GPQA diamond (gpqa_diamond.csv) closed book, with passages, with reranked ones; no text is shown."""
+    chosen = options.QuestionOptions(
+        options.ReaderOptions(
+            reader, reader_backend, reader_option, reader_template, reader_samples, max_tokens, temperature,
+            top_p,
+        ),
+        options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
+        reranking.RerankerOptions(
+            recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
+            device, dtype, option,
+        ),
+        options.JudgeOptions(judge_model, judge_backend, judge_option),
+        options.RunOptions(output, fresh, limit, batch, store),
+    )  # fmt: skip
     loaded = load_gpqa(file, strict=not any_count, domain=domain)
     gate = _gate(closed=not show_gated)
-    wanted = Wanted(reader, reading, searching, reranking, judging, running)
-    folder = running.output if running.output is not None else Path("eval-gpqa")
+    folder = output if output is not None else Path("eval-gpqa")
     # Named as its published numbers are.
-    _tell(evaluate(wanted, ("GPQA-diamond RAG", "diamond"), loaded, folder, gate), folder, as_json=as_json)
+    _show(evaluate(chosen, ("GPQA-diamond RAG", "diamond"), loaded, folder, gate), folder, as_json=as_json)
 
 
 @reports_errors
-@grouped
 def questions(
-    file: File,
-    reader: Reader,
-    reading: ReaderOptions = READING,
-    searching: SearchOptions = SEARCHING,
-    reranking: RerankerOptions = USUAL,
-    judging: JudgeOptions = JUDGING,
-    running: RunOptions = RUNNING,
-    domain: Domain = None,
+    file: options.File,
+    reader: options.Reader,
+    reader_backend: options.ReaderBackend = "transformers",
+    reader_option: options.Arguments = None,
+    reader_template: options.ReaderTemplate = "choices",
+    reader_samples: options.ReaderSamples = 1,
+    max_tokens: options.MaxTokens = 2048,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = 1.0,
+    corpus: options.Corpus = None,
+    condition: options.Condition = None,
+    retriever: options.Retriever = "bm25s",
+    k: common.Depth = 100,
+    top_n: options.TopN = 10,
+    with_options: options.WithOptions = False,
+    rewrite: options.Rewrite = None,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
+    judge_model: options.JudgeModel = None,
+    judge_backend: options.JudgeBackend = "openai",
+    judge_option: options.Arguments = None,
+    output: options.Output = None,
+    fresh: options.Fresh = False,
+    limit: options.Limit = None,
+    batch: options.Batch = 8,
+    store: options.StorePath = None,
+    domain: options.Domain = None,
     gated: Annotated[bool, typer.Option("--gated", help="The set's texts must not be shown.")] = False,
-    show_gated: ShowGated = False,
+    show_gated: options.ShowGated = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Any multiple choice (.jsonl, .parquet) closed book, with passages, with reranked ones."""
+    chosen = options.QuestionOptions(
+        options.ReaderOptions(
+            reader, reader_backend, reader_option, reader_template, reader_samples, max_tokens, temperature,
+            top_p,
+        ),
+        options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
+        reranking.RerankerOptions(
+            recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
+            device, dtype, option,
+        ),
+        options.JudgeOptions(judge_model, judge_backend, judge_option),
+        options.RunOptions(output, fresh, limit, batch, store),
+    )  # fmt: skip
     loaded = load_questions(file, gated=gated, domain=domain)
     gate = _gate(closed=gated and not show_gated)
-    wanted = Wanted(reader, reading, searching, reranking, judging, running)
-    folder = running.output if running.output is not None else Path("eval-questions")
-    _tell(evaluate(wanted, (file.name.partition(".")[0], ""), loaded, folder, gate), folder, as_json=as_json)
+    folder = output if output is not None else Path("eval-questions")
+    named = (file.name.partition(".")[0], "")
+    _show(evaluate(chosen, named, loaded, folder, gate), folder, as_json=as_json)
 
 
 def _gate(*, closed: bool) -> Gate:
@@ -107,7 +164,7 @@ def _gate(*, closed: bool) -> Gate:
     return Gate(closed)
 
 
-def _tell(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
+def _show(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
     for warning in found.warnings:
         common.say(f"note: {warning}")
     if as_json:

@@ -7,7 +7,7 @@ by its own order, and a reranker's by the first stage's. The rule is part of a r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,10 +26,10 @@ from limrank_evals.scoring import RunScores, score
 from limrank_evals.splits import Split
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.checks import whole_number
-from limrank_plugins.cli.rerank import rank_all
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructed
+from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
@@ -48,7 +48,7 @@ def evaluate(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    shown: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SplitEvaluation:
     """Rank and score a split.
 
@@ -66,7 +66,7 @@ def evaluate(
         level: of the intervals.
         resamples: of the bootstrap and of the randomisation test.
         seed: of both.
-        shown: draw a bar on stderr.
+        progress: called with (finished, all) queries of the reranking.
 
     Raises:
         InputError: an unknown measure or first stage, a run that fits neither queries nor documents, or
@@ -143,7 +143,7 @@ def evaluate(
         if store is None:
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="limrank-"))
             store = held.enter_context(Store(Path(folder) / "store.sqlite"))
-        records, _ = rank_all(reranker, queries, candidates, store, batch=batch, shown=shown)
+        records, _ = rank_all(reranker, queries, candidates, store, batch=batch, progress=progress)
     _whole(records, candidates)
     reranked = scored(_rows(records), "rank")
     failures = sum(len(record["failures"]) for record in records)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from limrank_evals.loaders.bright import BRIGHT_TASKS, HUB, SHORT_ONLY, bright_queries, load_bright
 from limrank_evals.split_files import split_file
@@ -27,26 +25,9 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    long: Annotated[
-        bool,
-        typer.Option(
-            "--long", help=f"Whole pages, judged as such; not for {', '.join(SHORT_ONLY)}, which have none."
-        ),
-    ] = False,
-    queries: Annotated[
-        str,
-        typer.Option(
-            help="What the first stage searches with: original, or a configuration of reasoning queries, "
-            "such as gpt4_reason. The reranker is shown the original query in any case."
-        ),
-    ] = ORIGINAL,
-    qrels: Annotated[
-        str | None,
-        typer.Option(
-            help="Other judgements than the published ones: a file, a path with {split} in it, or a folder.",
-            show_default=False,
-        ),
-    ] = None,
+    long: bool = False,
+    queries: str = ORIGINAL,
+    qrels: str | None = None,
 ) -> Split:
     """One task; raises as `load_bright` does."""
     judged = split_file(qrels, split, _QRELS, "--qrels") if qrels is not None else None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from limrank_evals.loaders.beir import load_folder
 from limrank_evals.splits import Split
@@ -22,9 +20,7 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    name: Annotated[
-        str, typer.Option(help="What results call it; default: the folder's name.", show_default=False)
-    ] = "",
+    name: str = "",
 ) -> Split:
     """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
     return Split(load_folder(source, split, name=name), MEASURES)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from limrank_evals.loaders.litsearch import HUB, load_litsearch
 from limrank_evals.splits import Average, Split
 from limrank_evals.tasks.task import Task
@@ -25,12 +21,7 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    averaging: Annotated[
-        str,
-        typer.Option(
-            help="published (specific questions R@5, broad ones R@20), mteb (all together) or both."
-        ),
-    ] = "both",
+    averaging: str = "both",
 ) -> Split:
     """The one split there is; raises as `load_litsearch` does."""
     if averaging not in _AVERAGES:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from limrank_evals.loaders.mbeir import HUB, MBEIR_TASKS, load_mbeir
 from limrank_evals.retriever_specs import names_retriever
 from limrank_evals.split_files import run_file
@@ -19,15 +15,9 @@ def load(
     *,
     strict: bool = True,
     first_stage: str = "",
-    pool: Annotated[
-        str, typer.Option(help="local (the task's own candidates) or union (all tasks').")
-    ] = "local",
-    told: Annotated[
-        int, typer.Option(help="Which of M-BEIR's instructions every query carries, from 0; -1 for none.")
-    ] = 0,
-    images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
-    ] = True,
+    pool: str = "local",
+    told: int = 0,
+    images: bool = True,
 ) -> Split:
     """One task; of a first stage that is a run, only its documents and the judged ones are read."""
     run = None if not first_stage or names_retriever(first_stage) else run_file(first_stage, split).path

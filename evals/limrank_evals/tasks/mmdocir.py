@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated
-
-import typer
 
 from limrank_evals.loaders.mmdocir import (
     HUB,
@@ -26,17 +23,9 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    text: Annotated[
-        str, typer.Option(help="Beside a picture, or for it: ocr_text or vlm_text.")
-    ] = "ocr_text",
-    images: Annotated[
-        bool,
-        typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once."),
-    ] = True,
-    domain: Annotated[
-        str,
-        typer.Option(help="Only documents of this domain, for example 'Academic paper'.", show_default=False),
-    ] = "",
+    text: str = "ocr_text",
+    images: bool = True,
+    domain: str = "",
 ) -> Split:
     """Pages or layouts; raises as `load_mmdocir` does."""
     benchmark = load_mmdocir(split, source, text=text, images=images, domain=domain, strict=strict)

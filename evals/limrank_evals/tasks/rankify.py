@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from limrank_evals.loaders.rankify import HUB, RANKIFY_MEASURES, load_rankify
 from limrank_evals.splits import GIVEN, Split
@@ -20,11 +18,8 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    retriever: Annotated[str, typer.Option(help="Whose lists: a folder of the source.")] = "bm25",
-    passages: Annotated[
-        Path | None,
-        typer.Option(help="DPR's psgs_w100.tsv, for files without texts.", show_default=False),
-    ] = None,
+    retriever: str = "bm25",
+    passages: Path | None = None,
 ) -> Split:
     """One file; raises as `load_rankify` does. There are no published counts that `strict` could mean."""
     dataset = "" if Path(source).is_file() else split

@@ -12,8 +12,8 @@ from limrank_plugins.errors import InputError
 
 Load = Callable[..., Split]
 """`load(split, source, *, strict=True, **options) -> Split`: makes a split ready. Its keyword-only
-parameters, annotated as typer wants them, are the benchmark's own options; but `strict` and `first_stage`
-(for benchmarks too large to be read but for a run's documents) are every command's."""
+parameters are the benchmark's own options, described in `limrank_evals.cli.benchmark_options`; but `strict`
+and `first_stage` (for benchmarks too large to be read but for a run's documents) are every command's."""
 _COMMON = ("strict", "first_stage")
 
 
@@ -46,7 +46,7 @@ class Task:
 
     def options(self) -> list[inspect.Parameter]:
         """The benchmark's own options."""
-        parameters = inspect.signature(self.load, eval_str=True).parameters.values()
+        parameters = inspect.signature(self.load).parameters.values()
         return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON]
 
     def part(self, split: str, source: str, *, strict: bool, first_stage: str, **options: Any) -> Split:

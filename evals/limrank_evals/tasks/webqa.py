@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from limrank_evals.loaders.webqa import WEBQA_MEASURES, WEBQA_SPLITS, load_webqa
 from limrank_evals.splits import Average, Split
@@ -17,15 +15,8 @@ def load(
     source: str,
     *,
     strict: bool = True,
-    modality: Annotated[
-        str,
-        typer.Option(
-            help="all; or image or text: questions answered by such, among facts of that kind only."
-        ),
-    ] = "all",
-    images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Show the pictures, too; all are in memory at once.")
-    ] = True,
+    modality: str = "all",
+    images: bool = True,
 ) -> Split:
     """One split; raises as `load_webqa` does."""
     benchmark = load_webqa(source, split, modality=modality, images=images, strict=strict)

@@ -16,13 +16,14 @@ from typing import Any
 
 import benchmark_folders as made
 import pytest
+import typer
 from click.testing import Result
 from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_evals import evaluate
 from limrank_evals.cli import benchmark
-from limrank_evals.cli.benchmark import command
+from limrank_evals.cli.benchmark import register
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_run_lines
@@ -377,12 +378,20 @@ def test_all_are_listed():
         assert load_task(name).title in text
 
 
-def test_the_signature_is_made_of_the_parts():
-    import inspect
-
-    names = list(inspect.signature(command(load_task("bright"))).parameters)
-    assert names[:6] == ["source", "long", "queries", "qrels", "split", "first_stage"]
-    assert len(names) == len(set(names))
+@pytest.mark.parametrize("name", task_names())
+def test_a_command_has_its_benchmarks_own_options_with_their_defaults(name: str):
+    task = load_task(name)
+    evaluation = typer.Typer()
+    register(evaluation)
+    command = typer.main.get_command(evaluation).commands[name]
+    parameters = {parameter.name: parameter for parameter in command.params}
+    assert len(parameters) == len(command.params)
+    own = {option.name: option.default for option in task.options()}
+    assert list(parameters)[: 1 + len(own)] == ["source", *own]
+    for option, default in own.items():
+        assert parameters[option].default == default
+    assert parameters["k"].default == task.depth
+    assert parameters["first_stage"].default == task.first_stage
 
 
 # ---- killed --------------------------------------------------------------------------------------

@@ -1,0 +1,170 @@
+"""Corpora by name: their files, their documents, and their indexes, which are built once and kept.
+
+A corpus is a JSONL file, a folder in BEIR's layout, a folder of texts, or the word `samples`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_lines
+from limrank_plugins.images import image_files
+from limrank_plugins.io import read_documents, read_run
+from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
+from limrank_plugins.store import cache_folder
+
+
+def corpus_files(corpus: str) -> list[Path]:
+    """The files a corpus is made of: a JSONL file, a folder in BEIR's layout, or a folder of texts.
+
+    `samples` is the collection that comes with the package, unless a file or folder here has that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(corpus)
+    if corpus == "samples" and not path.exists():
+        from limrank_plugins import samples
+
+        return [samples.corpus_path()]
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(
+            f"there is no corpus {corpus!r}: give a .jsonl file (_id, title, text), a folder that holds "
+            f"corpus.jsonl, a folder of .txt or .md files, or the word samples"
+        )
+    for name in ("corpus.jsonl", "corpus.jsonl.gz"):
+        if (path / name).is_file():
+            return [path / name]
+    texts = sorted(p for p in path.rglob("*") if _is_text(p) and p.is_file())
+    if not texts:
+        raise InputError(f"folder {corpus!r} holds neither corpus.jsonl nor .txt or .md files")
+    return texts
+
+
+def read_corpus(corpus: str) -> Iterator[Document]:
+    """The documents of a corpus; a text file is one document, named after its path.
+
+    Raises:
+        InputError: there is no such corpus, or something is wrong with a line of it.
+    """
+    files = corpus_files(corpus)
+    if _is_text(files[0]):
+        base = Path(corpus) if Path(corpus).is_dir() else files[0].parent
+        for file in files:
+            text = "\n".join(line for _, line in read_lines(file))
+            yield Document(text=text, id=file.relative_to(base).as_posix(), title=file.stem)
+    else:
+        yield from read_documents(files[0])
+
+
+def all_documents(corpus: str) -> list[Document]:
+    """The documents of a corpus in memory.
+
+    Raises:
+        InputError: as for `read_corpus`, or it is empty.
+    """
+    documents = list(read_corpus(corpus))
+    if not documents:
+        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+    return documents
+
+
+def run_candidates(run: Path, queries: Sequence[Query], corpus: str, depth: int) -> list[list[Document]]:
+    """The first `depth` documents of every query in a first stage's run, with their scores as priors.
+
+    Raises:
+        InputError: the run names a query or a document that is not there.
+    """
+    candidates = {query: rows[:depth] for query, rows in read_run(run).items()}
+    known = {query.id for query in queries}
+    _check_known(run, "queries", [query for query in candidates if query not in known], "the file of queries")
+    wanted = {row.document_id for rows in candidates.values() for row in rows}
+    texts = {document.id: document for document in read_corpus(corpus) if document.id in wanted}
+    _check_known(run, "documents", sorted(wanted - texts.keys()), "the corpus")
+    return [
+        [replace(texts[row.document_id], prior=row.score) for row in candidates.get(query.id, [])]
+        for query in queries
+    ]
+
+
+def open_index(
+    corpus: str,
+    retriever: str,
+    *,
+    folder: Path | None = None,
+    building: Callable[[int], None] | None = None,
+) -> Retriever:
+    """The index of a corpus: loaded if one with the corpus's fingerprint is there, else built and kept.
+
+    Args:
+        corpus: its name.
+        retriever: the name of a first stage.
+        folder: where the index is kept; default: in the user's cache.
+        building: called with the number of documents before an index is built.
+
+    Raises:
+        InputError: there is no such corpus or retriever, or the corpus is empty.
+    """
+    if folder is None:
+        folder = index_folder(corpus, retriever)
+    if folder.is_dir():
+        return load_retriever(folder)
+    documents = all_documents(corpus)
+    if building is not None:
+        building(len(documents))
+    index = build_retriever(retriever, documents)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    index.save(folder)
+    return index
+
+
+def index_folder(corpus: str, retriever: str) -> Path:
+    """Where the index of a corpus is kept."""
+    return cache_folder() / "indexes" / f"{retriever}-{corpus_fingerprint(corpus)}"
+
+
+def corpus_fingerprint(corpus: str) -> str:
+    """A hash of the corpus's bytes and images: an edited file is another corpus, a moved one is not."""
+    digest = hashlib.sha256()
+    files = corpus_files(corpus)
+    for file in files:
+        if len(files) > 1:
+            digest.update(file.as_posix().encode("utf-8", "surrogateescape") + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        for image in _images(file):
+            digest.update(image.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _images(file: Path) -> Iterator[Path]:
+    """The image files a JSONL corpus names; what is wrong with them is reported when the corpus is read."""
+    if _is_text(file):
+        return
+    for number, line in read_lines(file):
+        if '"images"' in line:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            names = row.get("images") if isinstance(row, dict) else None
+            yield from (path for path in image_files(names, file, f"{file}, line {number}") if path.is_file())
+
+
+def _is_text(file: Path) -> bool:
+    return file.suffix in (".txt", ".md")
+
+
+def _check_known(run: Path, what: str, strangers: Sequence[str], where: str) -> None:
+    if strangers:
+        shown = ", ".join(strangers[:5]) + (", …" if len(strangers) > 5 else "")
+        raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")

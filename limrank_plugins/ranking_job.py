@@ -1,0 +1,63 @@
+"""Many queries ranked as one job that goes on where it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from limrank_plugins.data import Document, Query
+from limrank_plugins.io import ranking_record
+from limrank_plugins.jobs import Job
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.store import Store
+
+
+def rank_all(
+    reranker: Reranker,
+    queries: Sequence[Query],
+    candidates: Sequence[Sequence[Document]],
+    store: Store,
+    *,
+    batch: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Rank every query, committing each to the store's journal.
+
+    Args:
+        reranker: ranks; a query that it ranked before, with equal candidates, is not ranked again.
+        queries: what is searched for.
+        candidates: the documents of each query, in first-stage order.
+        store: holds the journal.
+        batch: queries ranked in lockstep and committed together.
+        progress: called with (finished, all) queries at the start and after every batch.
+
+    Returns:
+        A `ranking_record` for each query, and how many queries were ranked now.
+    """
+    job = Job(store, "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest())
+    items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
+    open_queries = [i for i, item in enumerate(items) if item not in job]
+    finished = len(items) - len(open_queries)
+    if progress is not None:
+        progress(finished, len(items))
+    for start in range(0, len(open_queries), batch):
+        part = open_queries[start : start + batch]
+        rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part])
+        for i, ranking in zip(part, rankings, strict=True):
+            job.commit(items[i], ranking_record(ranking))
+        if progress is not None:
+            progress(finished + start + len(part), len(items))
+    return [cast("dict[str, Any]", job.find(item)) for item in items], len(open_queries)
+
+
+def _item(query: Query, documents: Sequence[Document]) -> str:
+    """Names a query with everything its ranking depends on, so that a changed corpus is not resumed."""
+    texts = [(d.id, d.title, d.text, d.prior) for d in documents]
+    content: list[Any] = [query.text, query.instruction, texts]
+    images = [query.images, *(document.images for document in documents)]
+    if any(images):
+        content.append([[hashlib.sha256(image.data).hexdigest() for image in group] for group in images])
+    digest = hashlib.sha256(json.dumps(content, ensure_ascii=True).encode("ascii")).hexdigest()
+    return f"{json.dumps(query.id)} {digest}"
