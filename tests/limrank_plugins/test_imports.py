@@ -58,7 +58,12 @@ def test_no_evaluation_or_pipeline_loads_the_command_line(code: str):
 
 
 ROOMS = ("limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_training", "limrank_evals")
-PROGRAMS = ("limrank_plugins.__main__", "limrank_training.world.proof")  # `python -m` runs them
+PROGRAMS = (
+    "limrank_plugins.__main__",
+    "limrank_training.world.proof",
+    *(f"limrank_pipelines.{name}" for name in ("asking", "bulking", "sizing_command")),
+    *(f"limrank_pipelines.{name}_command" for name in ("ask", "bulk", "size")),
+)
 IMPORT_ALL = """
 import builtins, importlib, pathlib, sys
 

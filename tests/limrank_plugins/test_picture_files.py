@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.cli import build_app
-from limrank_plugins.cli.rerank import _from_run, _item
-from limrank_plugins.corpus import corpus_fingerprint
+from limrank_plugins.corpus import corpus_fingerprint, run_candidates
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.ranking_job import _item
 from limrank_plugins.retrievers import build_retriever, load_retriever
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"red"
@@ -109,7 +109,7 @@ def test_a_journal_tells_pictures_apart():
 def test_candidates_of_a_run_keep_their_pictures(folder: Path):
     run = folder / "run.trec"
     run.write_text("q Q0 a 1 2.5 x\nq Q0 b 2 1.5 x\n", "ascii")
-    (found,) = _from_run(run, [Query("why", "q")], str(folder), 10)
+    (found,) = run_candidates(run, [Query("why", "q")], str(folder), 10)
     assert [(d.id, d.prior, len(d.images)) for d in found] == [("a", 2.5, 2), ("b", 1.5, 0)]
 
 

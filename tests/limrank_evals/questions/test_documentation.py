@@ -11,7 +11,6 @@ import pytest
 import typer.main
 from quiz_reports import made
 
-from limrank_evals.cli import question_options
 from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA
 from limrank_evals.questions.questions_report import report
 from limrank_evals.questions.reader_templates import READER_TEMPLATES
@@ -47,14 +46,14 @@ def test_options_and_defaults_are_the_commands_own():
         name for one in ("gpqa", "questions") for p in evaluation.commands[one].params for name in p.opts
     }
     assert set(re.findall(r"(--[a-z][a-z-]+)", PAGE)) - {"--max-tokens"} <= known | {"--max-tokens"}
-    reading, searching = question_options.READING, question_options.SEARCHING
+    defaults = {p.name: p.default for p in evaluation.commands["questions"].params}
     for option, default in (
-        ("`--top-n`", str(searching.top_n)),
-        ("`--retriever`, `--k`", f"`{searching.retriever}`, {searching.k}"),
-        ("`--max-tokens`", f"{reading.max_tokens:,}"),
-        ("`--reader-template`", f"`{reading.reader_template}`"),
-        ("`--reader-samples`", str(reading.reader_samples)),
-        ("`--batch`", str(question_options.RUNNING.batch)),
+        ("`--top-n`", str(defaults["top_n"])),
+        ("`--retriever`, `--k`", f"`{defaults['retriever']}`, {defaults['k']}"),
+        ("`--max-tokens`", f"{defaults['max_tokens']:,}"),
+        ("`--reader-template`", f"`{defaults['reader_template']}`"),
+        ("`--reader-samples`", str(defaults["reader_samples"])),
+        ("`--batch`", str(defaults["batch"])),
     ):
         assert f"| {option} | {default} |" in PAGE
     for name in READER_TEMPLATES:
