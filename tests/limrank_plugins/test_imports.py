@@ -50,7 +50,7 @@ def test_nothing_heavy_is_imported(code: str):
         "import limrank_pipelines.rag, limrank_pipelines.bulk, limrank_pipelines.sizing",
         "import limrank_evals; [getattr(limrank_evals, name) for name in limrank_evals.__all__]",
         "from limrank_evals.tasks import *; [load_task(n).options() for n in task_names()]",
-        "import limrank_evals.evaluation.evaluating, limrank_evals.questions.evaluated",
+        "import limrank_evals.evaluation.evaluator, limrank_evals.questions.question_evaluation",
     ],
 )
 def test_no_evaluation_or_pipeline_loads_the_command_line(code: str):
@@ -61,7 +61,6 @@ ROOMS = ("limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_train
 PROGRAMS = (
     "limrank_plugins.__main__",
     "limrank_training.world.proof",
-    *(f"limrank_pipelines.{name}" for name in ("asking", "bulking", "sizing_command")),
     *(f"limrank_pipelines.{name}_command" for name in ("ask", "bulk", "size")),
 )
 IMPORT_ALL = """

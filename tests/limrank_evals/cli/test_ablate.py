@@ -113,8 +113,8 @@ def test_options_reach_the_evaluation_and_the_table_is_shown(place: Path, tmp_pa
     [
         (["none"], "there is no ablation 'none'"),
         (["volume"], "where are the rows of 'rank1', 'synthetic'"),
-        (["volume", "--data", "rank1"], "--data must be written name=value, but got 'rank1'"),
-        (["volume", "--set", "x"], "--set must be written name=value"),
+        (["volume", "--data", "rank1"], "--data must be written key=value, but got 'rank1'"),
+        (["volume", "--set", "x"], "--set must be written key=value"),
         (["volume", "--batch", "0"], "--batch must be > 0"),
     ],
 )
