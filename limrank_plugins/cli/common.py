@@ -64,7 +64,9 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    # A file or a pipe would get the last state of every bar, as lines among the messages.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(stage: str, finished: int, total: int) -> None:

@@ -338,7 +338,7 @@ def test_bad_input_is_one_sentence(place: Path):
         (["folder", "set", "--first-stage", "bm25s:k1"], "name:option=value"),
         (["folder", "set", "--first-stage", "first.run", "--ties", "best"], "ties must be one of"),
         (["folder", "set", "--ties", "first-stage"], "has no use here"),
-        (["folder", "set", "--k", "0"], "must be > 0"),
+        (["folder", "set", "--k", "0"], "depth must be a whole number >= 1, but got 0"),
         (["folder", "set", "-m", "nDCG@ten"], "no measure 'nDCG@ten'"),
         (["bright", "--source", "bright", "-t", "chemistry"], "no split 'chemistry'"),
         (
