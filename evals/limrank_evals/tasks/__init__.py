@@ -1,4 +1,6 @@
-"""The benchmarks of `limrank eval NAME`: one declarative file each, found by name.
+"""The benchmarks of `limrank eval NAME`: one declarative module each, found by its name.
+
+To add one, add a module here that holds its `TASK`; its command appears by itself.
 
 Example:
     >>> from limrank_evals.tasks import load_task
@@ -10,30 +12,17 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from limrank_evals.tasks.task import Task
 from limrank_plugins.errors import InputError
 
 __all__ = ["Task", "load_task", "task_names"]
 
-_TASKS = {
-    "bright": "limrank_evals.tasks.bright",
-    "followir": "limrank_evals.tasks.followir",
-    "litsearch": "limrank_evals.tasks.litsearch",
-    "beir": "limrank_evals.tasks.beir",
-    "r2med": "limrank_evals.tasks.r2med",
-    "trec-dl": "limrank_evals.tasks.trec_dl",
-    "rankify": "limrank_evals.tasks.rankify",
-    "mmdocir": "limrank_evals.tasks.mmdocir",
-    "mbeir": "limrank_evals.tasks.mbeir",
-    "webqa": "limrank_evals.tasks.webqa",
-    "folder": "limrank_evals.tasks.folder",
-}
-
 
 def task_names() -> list[str]:
     """The benchmarks that can be named."""
-    return list(_TASKS)
+    return [module.name.replace("_", "-") for module in iter_modules(__path__) if module.name != "task"]
 
 
 def load_task(name: str) -> Task:
@@ -42,7 +31,7 @@ def load_task(name: str) -> Task:
     Raises:
         InputError: there is none.
     """
-    if name not in _TASKS:
+    if name not in task_names():
         raise InputError(f"there is no benchmark {name!r}; there are: {', '.join(task_names())}")
-    task: Task = import_module(_TASKS[name]).TASK
+    task: Task = import_module(f"{__name__}.{name.replace('-', '_')}").TASK
     return task

@@ -17,7 +17,7 @@ from limrank_plugins.prompts import instructions
 def test_every_name_is_its_task():
     for name in task_names():
         assert load_task(name).name == name
-    with pytest.raises(InputError, match="no benchmark 'glue'; there are: bright"):
+    with pytest.raises(InputError, match="no benchmark 'glue'; there are: beir, bright"):
         load_task("glue")
 
 
