@@ -16,7 +16,15 @@ from limrank_plugins.errors import BackendError, InputError
 from limrank_training.adapters import with_adapters
 from limrank_training.data.collation import collate
 from limrank_training.first import FirstCriterion, train
-from limrank_training.plans import FirstSettings, LoraSettings, OptimiserSettings, Plan, load_plan
+from limrank_training.losses import LOSSES, Loss
+from limrank_training.plans import (
+    FirstSettings,
+    LoraSettings,
+    OptimiserSettings,
+    Plan,
+    WatchSettings,
+    load_plan,
+)
 from limrank_training.training_data import TrainingData, prepare
 from limrank_training.training_run import train as run
 
@@ -182,3 +190,37 @@ def test_padding_reaches_no_list(prepared: TrainingData):
             singles += orders.total(network(input_ids=one["input_ids"]).logits, one)
     assert whole.item() == pytest.approx(singles.item(), rel=1e-5)
     assert orders.count(batch) == len(prepared.examples)
+
+
+def test_a_row_in_the_table_of_losses_is_all_that_a_new_loss_needs(
+    tmp_path: Path, prepared: TrainingData, monkeypatch: pytest.MonkeyPatch
+):
+    def spread(scores: torch.Tensor, ranks: torch.Tensor, *, weighted: bool) -> torch.Tensor:
+        return scores.var() * (2 if weighted else 1)
+
+    monkeypatch.setitem(LOSSES, "spread", Loss(spread, ("first",), ("weighted",)))
+    with pytest.raises(
+        InputError, match=r"one of ranknet, listnet, spread with objective first, but got 'a'"
+    ):
+        replace(PLAN, loss="a")
+    joint = FirstSettings(weight=100.0)
+    plans = [replace(PLAN, loss=name, joint=joint) for name in ("ranknet", "listnet", "spread")]
+    plans.append(replace(plans[-1], joint=FirstSettings(weighted=False, weight=100.0)))
+    losses = [
+        train(model(), prepared, plan, tmp_path / str(i)).history[0]["loss"] for i, plan in enumerate(plans)
+    ]
+    assert len(set(losses)) == 4
+    assert (
+        losses[0] == train(model(), prepared, replace(PLAN, joint=joint), tmp_path / "d").history[0]["loss"]
+    )
+
+
+def test_a_plan_of_before_names_its_loss_in_the_table_joint(tmp_path: Path):
+    (tmp_path / "p.yaml").write_text(
+        "objective: first\nreasoning: false\njoint: {loss: listnet, weight: 2}\n"
+    )
+    plan = load_plan(str(tmp_path / "p.yaml"))
+    assert (plan.loss, plan.joint) == ("listnet", FirstSettings(weight=2.0))
+    assert load_plan("first", {"joint.loss": "listnet"}).loss == "listnet"
+    watched = load_plan("limrank-7b-paper", {"watch.thought": 9})
+    assert watched.watch == WatchSettings(max_reasoning_tokens=9)

@@ -21,8 +21,9 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.ndcg import ndcg
 from limrank_training.benchmarks import named_benchmark
+from limrank_training.data.fields import read_rows
 from limrank_training.data.group_rows import read_groups
-from limrank_training.data.passage_rows import read_objects, read_passage_rows
+from limrank_training.data.passage_rows import read_passage_rows
 from limrank_training.history import HISTORY, read_history
 from limrank_training.plans import Plan
 from limrank_training.training_data import is_dev
@@ -224,7 +225,7 @@ def _grades(group: Any) -> tuple[float, ...]:
 
 
 def _ids(rows: str | os.PathLike[str]) -> Iterator[str]:
-    for _, row in read_objects(rows):
+    for _, row in read_rows(rows):
         for key in ("id", "query_id"):
             if isinstance(row.get(key), str):
                 yield row[key]

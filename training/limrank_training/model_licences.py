@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_training.data.passage_rows import read_objects
+from limrank_training.data.fields import read_rows
 
 REPORTS = ("export.json", "mix.json", "report.json")
 """What a synthesis leaves beside its rows; each may have a table `licences`."""
@@ -30,7 +30,7 @@ def data_licences(rows: str | os.PathLike[str]) -> dict[str, str]:
         InputError: a row's sources, or a report, are not as they should be.
     """
     found: Counter[tuple[str, str]] = Counter()
-    for where, row in read_objects(rows):
+    for where, row in read_rows(rows):
         found.update(set(_sources(row, where)))
     if not found:
         for name in REPORTS:

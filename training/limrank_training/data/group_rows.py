@@ -12,11 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.images import image_files
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_training.data.fields import (
+    check_columns,
+    existing_images,
+    filled_text,
+    read_rows,
+    text_field,
+)
 from limrank_training.data.passage_groups import Passage, PassageGroup
-from limrank_training.data.passage_rows import read_objects
 
 # `prompt` and `ndcg` are the export's own: the prompt is made anew, by the template of inference.
 _KNOWN = {
@@ -38,7 +43,7 @@ def read_groups(path: str | os.PathLike[str]) -> Iterator[PassageGroup]:
     Raises:
         InputError: a line that is not as it should be; it is named.
     """
-    for where, row in read_objects(path):
+    for where, row in read_rows(path):
         yield _group(row, where, path)
 
 
@@ -55,7 +60,7 @@ def read_graded(path: str | os.PathLike[str], levels: int) -> Iterator[PassageGr
     Raises:
         InputError: a line that is not as it should be, or a grade the rubric has not; it is named.
     """
-    for where, row in read_objects(path):
+    for where, row in read_rows(path):
         if "passages" in row:
             whole = _group(row, where, path)
             parts = [
@@ -63,14 +68,10 @@ def read_graded(path: str | os.PathLike[str], levels: int) -> Iterator[PassageGr
                 for i, p in enumerate(whole.passages)
             ]
         else:
-            _check_columns(row, _GRADED, where)
-            query = _text(row, "query", where)
-            if not query.strip():
-                raise InputError(f"{where}: 'query' is missing or empty")
-            given = {"text": row.get("passage", ""), "title": row.get("title", ""), "grade": row.get("grade")}
-            if not isinstance(given["text"], str) or not given["text"].strip():
-                raise InputError(f"{where}: 'passage' is missing or empty")
-            parts = [PassageGroup(query, (_passage(given, where, path),), where=where)]
+            check_columns(row, _GRADED, where)
+            query, text = filled_text(row, "query", where), filled_text(row, "passage", where)
+            passage = {"text": text, "title": row.get("title", ""), "grade": row.get("grade")}
+            parts = [PassageGroup(query, (_passage(passage, where, path),), where=where)]
         for part in parts:
             grade = part.passages[0].grade
             if grade is None:
@@ -87,14 +88,12 @@ def read_graded(path: str | os.PathLike[str], levels: int) -> Iterator[PassageGr
 
 
 def _group(row: dict[str, Any], where: str, path: str | os.PathLike[str]) -> PassageGroup:
-    _check_columns(row, _KNOWN, where)
-    query = _text(row, "query", where)
-    if not query.strip():
-        raise InputError(f"{where}: 'query' is missing or empty")
-    given = row.get("passages")
-    if not isinstance(given, list) or len(given) < 2:
+    check_columns(row, _KNOWN, where)
+    query = filled_text(row, "query", where)
+    values = row.get("passages")
+    if not isinstance(values, list) or len(values) < 2:
         raise InputError(f"{where}: 'passages' must be a list of two or more")
-    passages = [_passage(one, f"{where}, passage {i}", path) for i, one in enumerate(given)]
+    passages = [_passage(value, f"{where}, passage {i}", path) for i, value in enumerate(values)]
     ids = [passage.id for passage in passages if passage.id]
     if len(set(ids)) < len(ids):
         raise InputError(f"{where}: two passages have one id")
@@ -114,96 +113,86 @@ def _group(row: dict[str, Any], where: str, path: str | os.PathLike[str]) -> Pas
     return PassageGroup(query, tuple(passages), order, _gold(row, passages, where), trace, where)
 
 
-def _passage(one: object, where: str, path: str | os.PathLike[str]) -> Passage:
-    if not isinstance(one, dict):
-        raise InputError(f"{where}: expected an object with a 'text', but got {str(one)[:80]!r}")
-    _check_columns(one, _OF_PASSAGE, where)
-    identifier = one.get("id", "")
+def _passage(passage: object, where: str, path: str | os.PathLike[str]) -> Passage:
+    if not isinstance(passage, dict):
+        raise InputError(f"{where}: expected an object with a 'text', but got {str(passage)[:80]!r}")
+    check_columns(passage, _OF_PASSAGE, where)
+    identifier = passage.get("id", "")
     if not isinstance(identifier, str):
         raise InputError(
             f"{where}: 'id' must be a text, as numbers in an order are positions: {identifier!r}"
         )
-    images = tuple(image_files(one.get("images"), path, where))
-    for file in images:
-        if not file.is_file():
-            raise InputError(f"{where}: there is no image {file.name!r} beside the file")
-    text = _text(one, "text", where)
+    images = existing_images(passage.get("images"), path, where)
+    text = text_field(passage, "text", where)
     if not text.strip() and not images:
         raise InputError(f"{where}: 'text' is missing or empty, and there are no images")
-    return Passage(text, _text(one, "title", where), identifier, _grade(one, where), images=images)
+    return Passage(
+        text, text_field(passage, "title", where), identifier, _grade(passage, where), images=images
+    )
 
 
-def _grade(one: dict[str, Any], where: str) -> float | None:
-    given = {name: one[name] for name in ("relevance", "grade") if one.get(name) is not None}
-    for name, value in given.items():
+def _grade(passage: dict[str, Any], where: str) -> float | None:
+    grades = {name: passage[name] for name in ("relevance", "grade") if passage.get(name) is not None}
+    for name, value in grades.items():
         if isinstance(value, bool):
-            given[name] = float(value)
+            grades[name] = float(value)
         elif not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise InputError(f"{where}: {name!r} must be a number >= 0, but is {value!r}")
-    if len(set(given.values())) > 1:
-        raise InputError(f"{where}: 'relevance' is {given['relevance']!r}, but 'grade' is {given['grade']!r}")
-    return float(next(iter(given.values()))) if given else None
+    if len(set(grades.values())) > 1:
+        raise InputError(
+            f"{where}: 'relevance' is {grades['relevance']!r}, but 'grade' is {grades['grade']!r}"
+        )
+    return float(next(iter(grades.values()))) if grades else None
 
 
-def _order(given: object, passages: Sequence[Passage], where: str) -> tuple[int, ...]:
-    if given is None:
+def _order(names: object, passages: Sequence[Passage], where: str) -> tuple[int, ...]:
+    if names is None:
         return ()
-    if not isinstance(given, list):
-        raise InputError(f"{where}: 'order' must be a list of positions or ids, but is {given!r}")
-    order = tuple(_position(one, passages, f"{where}: 'order'") for one in given)
+    if not isinstance(names, list):
+        raise InputError(f"{where}: 'order' must be a list of positions or ids, but is {names!r}")
+    order = tuple(_position(name, passages, f"{where}: 'order'") for name in names)
     if sorted(order) != list(range(len(passages))):
         raise InputError(
-            f"{where}: 'order' must name each of {len(passages)} passages once, but is {str(given)[:120]}"
+            f"{where}: 'order' must name each of {len(passages)} passages once, but is {str(names)[:120]}"
         )
     return order
 
 
 def _gold(row: dict[str, Any], passages: Sequence[Passage], where: str) -> int | None:
-    found = []
+    positions = []
     if row.get("gold") is not None:
-        found.append(_position(row["gold"], passages, f"{where}: 'gold'"))
+        positions.append(_position(row["gold"], passages, f"{where}: 'gold'"))
     if row.get("label") is not None:
         labels = NUMERIC.shown(len(passages))
         if row["label"] not in labels:
             raise InputError(f"{where}: 'label' must be one of [1] to {labels[-1]}, but is {row['label']!r}")
-        found.append(labels.index(row["label"]))
-    if len(set(found)) > 1:
-        raise InputError(f"{where}: 'gold' is position {found[0]}, but 'label' is {row['label']!r}")
-    return found[0] if found else None
+        positions.append(labels.index(row["label"]))
+    if len(set(positions)) > 1:
+        raise InputError(f"{where}: 'gold' is position {positions[0]}, but 'label' is {row['label']!r}")
+    return positions[0] if positions else None
 
 
-def _position(given: object, passages: Sequence[Passage], what: str) -> int:
-    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(passages):
-        return given
-    if isinstance(given, str) and given:
+def _position(name: object, passages: Sequence[Passage], what: str) -> int:
+    if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(passages):
+        return name
+    if isinstance(name, str) and name:
         for position, passage in enumerate(passages):
-            if passage.id == given:
+            if passage.id == name:
                 return position
     raise InputError(
-        f"{what} names {given!r}, which is neither an id nor a position from 0 to {len(passages) - 1}"
+        f"{what} names {name!r}, which is neither an id nor a position from 0 to {len(passages) - 1}"
     )
 
 
 def _trace(row: dict[str, Any], where: str) -> str:
-    trace = _text(row, "trace", where).strip()
-    written = row.get("completion")
-    if trace or written is None:
+    trace = text_field(row, "trace", where).strip()
+    completion = row.get("completion")
+    if trace or completion is None:
         return trace
-    if isinstance(written, list) and len(written) == 1 and isinstance(written[0], dict):
-        written = written[0].get("content")
-    if not isinstance(written, str):
-        raise InputError(f"{where}: 'completion' must be a text or one message, but is {str(written)[:80]!r}")
-    return split_reasoning(written)[0] or ""
-
-
-def _text(row: dict[str, Any], name: str, where: str) -> str:
-    value = row.get(name, "")
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {name!r} must be a text, but is {value!r}")
-    return value
-
-
-def _check_columns(row: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(row) - known)
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    if isinstance(completion, list) and len(completion) == 1 and isinstance(completion[0], dict):
+        completion = completion[0].get("content")
+    if not isinstance(completion, str):
+        raise InputError(
+            f"{where}: 'completion' must be a text or one message, but is {str(completion)[:80]!r}"
+        )
+    return split_reasoning(completion)[0] or ""

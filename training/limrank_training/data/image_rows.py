@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.images import Image, image_files
+from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template
 from limrank_plugins.segments import clean_text
-from limrank_training.data.passage_rows import read_objects
+from limrank_training.data.fields import (
+    check_columns,
+    existing_images,
+    filled_text,
+    list_field,
+    read_rows,
+    text_field,
+    truth_field,
+)
 
 PLACE = "<image>"
 _QUERY = {"query_id", "query", "candidates", "sources", "meta"}
@@ -55,7 +63,7 @@ def read_image_rows(path: str | os.PathLike[str], template: Template) -> Iterato
     Raises:
         InputError: a line that is not as it should be; it is named.
     """
-    for where, row in read_objects(path):
+    for where, row in read_rows(path):
         if "messages" in row:
             yield _chat(row, path, where, template)
         else:
@@ -66,71 +74,64 @@ def read_image_rows(path: str | os.PathLike[str], template: Template) -> Iterato
 
 
 def _candidates(row: dict[str, Any], path: str | os.PathLike[str], where: str) -> Iterator[ImageRow]:
-    _known(row, _QUERY, where)
-    query = _text(row, "query", where)
-    if not query.strip():
-        raise InputError(f"{where}: 'query' is missing or empty")
-    candidates = row.get("candidates")
-    if not isinstance(candidates, list) or not candidates:
-        raise InputError(f"{where}: 'candidates' must be a list of one or more")
-    for number, one in enumerate(candidates):
-        at = f"{where}, candidate {number}"
-        if not isinstance(one, dict):
-            raise InputError(f"{at}: expected an object with an 'image', but got {str(one)[:80]!r}")
-        _known(one, _CANDIDATE, at)
-        if not isinstance(one.get("relevant"), bool):
-            raise InputError(f"{at}: 'relevant' must be true or false, but is {one.get('relevant')!r}")
-        file = _image([one.get("image")], path, at)
-        yield ImageRow(query, _text(one, "caption", at), file, one["relevant"], at)
+    check_columns(row, _QUERY, where)
+    query = clean_text(filled_text(row, "query", where))
+    for number, candidate in enumerate(list_field(row, "candidates", where)):
+        place = f"{where}, candidate {number}"
+        check_columns(candidate, _CANDIDATE, place)
+        is_relevant = truth_field(candidate, "relevant", place)
+        file = _image([candidate.get("image")], path, place)
+        caption = clean_text(text_field(candidate, "caption", place))
+        yield ImageRow(query, caption, file, is_relevant, place)
 
 
 def _chat(row: dict[str, Any], path: str | os.PathLike[str], where: str, template: Template) -> ImageRow:
-    _known(row, _CHAT, where)
-    said: dict[str, str] = {}
+    check_columns(row, _CHAT, where)
+    contents: dict[str, str] = {}
     messages = row["messages"]
-    for one in messages if isinstance(messages, list) else [messages]:
+    for message in messages if isinstance(messages, list) else [messages]:
         if (
-            not isinstance(one, dict)
-            or set(one) != {"role", "content"}
-            or not isinstance(one["content"], str)
+            not isinstance(message, dict)
+            or set(message) != {"role", "content"}
+            or not isinstance(message["content"], str)
         ):
             raise InputError(
-                f"{where}: a message must have a 'role' and a text as 'content', not {one!r:.80}"
+                f"{where}: a message must have a 'role' and a text as 'content', not {message!r:.80}"
             )
-        if one["role"] in said:
-            raise InputError(f"{where}: two messages of {one['role']!r}")
-        said[one["role"]] = one["content"]
-    if set(said) != {"user", "assistant"}:
+        if message["role"] in contents:
+            raise InputError(f"{where}: two messages of {message['role']!r}")
+        contents[message["role"]] = message["content"]
+    if set(contents) != {"user", "assistant"}:
         raise InputError(
-            f"{where}: a message of 'user' and one of 'assistant' are expected, not {list(said)}"
+            f"{where}: a message of 'user' and one of 'assistant' are expected, not {list(contents)}"
         )
     labels = [label.strip() for label in template.labels]
-    if said["assistant"] not in labels:
+    if contents["assistant"] not in labels:
         raise InputError(
-            f"{where}: the answer must be one of {', '.join(labels)}, but is {said['assistant']!r}"
+            f"{where}: the answer must be one of {', '.join(labels)}, but is {contents['assistant']!r}"
         )
     file = _image(row.get("images"), path, where)
-    caption, query = _asked(said["user"], template, file, where)
-    return ImageRow(query, caption, file, said["assistant"] == labels[0], where)
+    caption, query = _caption_and_query(contents["user"], template, file, where)
+    return ImageRow(query, caption, file, contents["assistant"] == labels[0], where)
 
 
-def _asked(text: str, template: Template, file: Path, where: str) -> tuple[str, str]:
-    """Caption and question of a prompt that the template has made."""
+def _caption_and_query(text: str, template: Template, file: Path, where: str) -> tuple[str, str]:
+    """Caption and query of a prompt that the template has made."""
     try:
         image = Image.open(file)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    wording = _wording(template, "0caption0", "0question0", image)
-    head, _, rest = wording.partition("0caption0")
+    prompt = _prompt_text(template, "0caption0", "0question0", image)
+    head, _, rest = prompt.partition("0caption0")
     between, _, tail = rest.partition("0question0")
     inner = text[len(head) : len(text) - len(tail)]
-    caption, found, query = inner.rpartition(between)
-    if not found or _wording(template, caption, query, image) != text:
+    caption, separator, query = inner.rpartition(between)
+    if not separator or _prompt_text(template, caption, query, image) != text:
         raise InputError(f"{where}: the question is not worded as template {template.name!r} words it")
     return caption, query
 
 
-def _wording(template: Template, caption: str, query: str, image: Image) -> str:
+def _prompt_text(template: Template, caption: str, query: str, image: Image) -> str:
     prompt = template.render(query, [caption], images=[(image,)])
     return "".join(PLACE if s.image is not None else s.text for s in prompt.segments)
 
@@ -138,20 +139,5 @@ def _wording(template: Template, caption: str, query: str, image: Image) -> str:
 def _image(names: object, path: str | os.PathLike[str], where: str) -> Path:
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str) or not names[0]:
         raise InputError(f"{where}: exactly one image is expected, the name of a file, but got {names!r:.80}")
-    (file,) = image_files(names, path, where)
-    if not file.is_file():
-        raise InputError(f"{where}: there is no image {names[0]!r} beside the file")
+    (file,) = existing_images(names, path, where)
     return file
-
-
-def _text(row: dict[str, Any], name: str, where: str) -> str:
-    value = row.get(name, "")
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {name!r} must be a text, but is {value!r}")
-    return clean_text(value)
-
-
-def _known(row: dict[str, Any], names: set[str], where: str) -> None:
-    unknown = sorted(set(row) - names)
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(names))}")

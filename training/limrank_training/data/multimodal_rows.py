@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.images import image_files
 from limrank_plugins.segments import clean_text
-from limrank_training.data.passage_rows import read_objects
+from limrank_training.data.fields import (
+    check_columns,
+    existing_images,
+    list_field,
+    read_rows,
+    text_field,
+    truth_field,
+)
 
 KINDS = ("text", "image", "image,text")
 _KNOWN = {"query_id", "query", "images", "wants", "candidates", "sources", "meta"}
@@ -65,49 +71,31 @@ def read_multimodal_rows(path: str | os.PathLike[str]) -> Iterator[MultimodalRow
     Raises:
         InputError: a line that is not as it should be; it is named.
     """
-    for where, row in read_objects(path):
-        _known(row, _KNOWN, where)
+    for where, row in read_rows(path):
+        check_columns(row, _KNOWN, where)
         wants = row.get("wants")
         if wants not in KINDS:
             raise InputError(f"{where}: 'wants' must be one of {'; '.join(KINDS)}, but is {wants!r}")
-        asked = _item(row, "query", path, where)
-        given = row.get("candidates")
-        if not isinstance(given, list) or not given:
-            raise InputError(f"{where}: 'candidates' must be a list of one or more")
+        query = _content(row, "query", path, where)
         candidates, positives = [], []
-        for number, one in enumerate(given):
-            at = f"{where}, candidate {number}"
-            if not isinstance(one, dict):
-                raise InputError(f"{at}: expected an object, but got {str(one)[:80]!r}")
-            _known(one, _CANDIDATE, at)
-            if not isinstance(one.get("relevant"), bool):
-                raise InputError(f"{at}: 'relevant' must be true or false, but is {one.get('relevant')!r}")
-            candidates.append(_item(one, "text", path, at))
-            if one["relevant"]:
+        for number, candidate in enumerate(list_field(row, "candidates", where)):
+            place = f"{where}, candidate {number}"
+            check_columns(candidate, _CANDIDATE, place)
+            is_relevant = truth_field(candidate, "relevant", place)
+            content = _content(candidate, "text", path, place)
+            candidates.append(content)
+            if is_relevant:
                 positives.append(number)
-                if candidates[-1].kind != wants:
-                    raise InputError(
-                        f"{at}: it is relevant, but its kind is {candidates[-1].kind}, not {wants}"
-                    )
+                if content.kind != wants:
+                    raise InputError(f"{place}: it is relevant, but its kind is {content.kind}, not {wants}")
         if len(set(candidates)) < len(candidates):
             raise InputError(f"{where}: one candidate comes twice")
-        yield MultimodalRow(asked, wants, tuple(candidates), tuple(positives), where)
+        yield MultimodalRow(query, wants, tuple(candidates), tuple(positives), where)
 
 
-def _item(row: dict[str, Any], name: str, path: str | os.PathLike[str], where: str) -> Content:
-    text = row.get(name, "")
-    if not isinstance(text, str):
-        raise InputError(f"{where}: {name!r} must be a text, but is {text!r}")
-    files = tuple(image_files(row.get("images"), path, where))
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{where}: there is no image {file.name!r} beside the file")
+def _content(row: dict[str, Any], name: str, path: str | os.PathLike[str], where: str) -> Content:
+    text = text_field(row, name, where)
+    files = existing_images(row.get("images"), path, where)
     if not text.strip() and not files:
         raise InputError(f"{where}: there is neither a text {name!r} nor an image")
     return Content(clean_text(text), files)
-
-
-def _known(row: dict[str, Any], names: set[str], where: str) -> None:
-    unknown = sorted(set(row) - names)
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(names))}")

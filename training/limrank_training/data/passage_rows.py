@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_training.data.fields import check_columns, filled_text, read_rows, text_field
 
 _TEXTS = ("query", "passage", "trace")
 # What else a synthesis writes beside what is learned; it is not read here.
@@ -49,58 +48,30 @@ def read_passage_rows(path: str | os.PathLike[str], *, traces: bool = True) -> I
     Raises:
         InputError: a row without a verdict, with an empty passage, an unknown column, …; its line is named.
     """
-    for where, row in read_objects(path):
+    for where, row in read_rows(path):
         yield _row(row, where, traces)
 
 
-def read_objects(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a file's lines, each with its file and line for messages.
-
-    Raises:
-        InputError: a line that holds none, or a file without lines.
-    """
-    some = False
-    for number, line in read_lines(path):
-        where = f"{os.fspath(path)}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
-        yield where, row
-        some = True
-    if not some:
-        raise InputError(f"{os.fspath(path)} holds no rows")
-
-
 def _row(row: dict[str, Any], where: str, traces: bool) -> PassageRow:
-    unknown = sorted(set(row) - _KNOWN)
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(_KNOWN))}")
-    texts = {name: row.get(name, "") for name in (*_TEXTS, "title")}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise InputError(f"{where}: {name!r} must be a text, but is {value!r}")
-    for name in ("query", "passage", *(["trace"] if traces else [])):
-        if not texts[name].strip():
-            raise InputError(f"{where}: {name!r} is missing or empty")
-    title = texts["title"]
-    passage = f"{title} {texts['passage']}" if title else texts["passage"]
-    return PassageRow(texts["query"], passage, texts["trace"], _verdict(row, where), where)
+    check_columns(row, _KNOWN, where)
+    title = text_field(row, "title", where)
+    query, passage = filled_text(row, "query", where), filled_text(row, "passage", where)
+    trace = (filled_text if traces else text_field)(row, "trace", where)
+    passage = f"{title} {passage}" if title else passage
+    return PassageRow(query, passage, trace, _verdict(row, where), where)
 
 
 def _verdict(row: dict[str, Any], where: str) -> bool:
-    given = [row[name] for name in ("relevant", "verdict") if name in row]
-    if not given:
+    values = [row[name] for name in ("relevant", "verdict") if name in row]
+    if not values:
         raise InputError(f"{where}: there is neither 'relevant' nor 'verdict'")
-    read = [_truth(value) for value in given]
-    if None in read:
-        wrong = given[read.index(None)]
+    truths = [_truth(value) for value in values]
+    if None in truths:
+        wrong = values[truths.index(None)]
         raise InputError(f"{where}: the verdict must be true or false, but is {wrong!r}")
-    if len(set(read)) > 1:
-        raise InputError(f"{where}: 'relevant' is {given[0]!r}, but 'verdict' is {given[1]!r}")
-    return bool(read[0])
+    if len(set(truths)) > 1:
+        raise InputError(f"{where}: 'relevant' is {values[0]!r}, but 'verdict' is {values[1]!r}")
+    return bool(truths[0])
 
 
 def _truth(value: object) -> bool | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
-from limrank_training.data.passage_rows import read_objects
+from limrank_training.data.fields import check_columns, filled_text, read_rows, text_field
 
 _TRIPLE = {"anchor", "positive", "negative"}
 _PAIR = {
@@ -38,14 +38,6 @@ class QueryPassages:
     where: str
 
 
-@dataclass(slots=True)
-class _Held:
-    """What was read of a query so far: each text with its verdict and its line."""
-
-    where: str
-    passages: dict[str, tuple[bool, str]] = field(default_factory=dict)
-
-
 def read_query_passages(path: str | os.PathLike[str]) -> list[QueryPassages]:
     """The queries of a JSONL file, in the order of their first rows.
 
@@ -57,78 +49,65 @@ def read_query_passages(path: str | os.PathLike[str]) -> list[QueryPassages]:
         InputError: a line that is not as it should be, or one passage that answers a query and does not;
             the lines are named. Or no query has a positive.
     """
-    held: dict[str, _Held] = {}
-    for where, row in read_objects(path):
-        for query, passage, relevant in _judgements(row, where):
-            known = held.setdefault(query, _Held(where))
-            before = known.passages.setdefault(passage, (relevant, where))
-            if before[0] != relevant:
+    lines: dict[str, str] = {}
+    passages: dict[str, dict[str, tuple[bool, str]]] = {}
+    for where, row in read_rows(path):
+        for query, passage, is_relevant in _labelled_passages(row, where):
+            lines.setdefault(query, where)
+            was_relevant, before = passages.setdefault(query, {}).setdefault(passage, (is_relevant, where))
+            if was_relevant != is_relevant:
                 raise InputError(
-                    f"{where}: the passage {passage[:60]!r} is {'' if relevant else 'not '}relevant to "
-                    f"{query[:60]!r}, but in {before[1]} it is {'' if before[0] else 'not '}relevant"
+                    f"{where}: the passage {passage[:60]!r} is {'' if is_relevant else 'not '}relevant to "
+                    f"{query[:60]!r}, but in {before} it is {'' if was_relevant else 'not '}relevant"
                 )
-    made = [
+    queries = [
         QueryPassages(
             query,
-            tuple(text for text, (relevant, _) in known.passages.items() if relevant),
-            tuple(text for text, (relevant, _) in known.passages.items() if not relevant),
-            known.where,
+            tuple(text for text, (is_relevant, _) in own.items() if is_relevant),
+            tuple(text for text, (is_relevant, _) in own.items() if not is_relevant),
+            lines[query],
         )
-        for query, known in held.items()
+        for query, own in passages.items()
     ]
-    if not any(one.positives for one in made):
+    if not any(query.positives for query in queries):
         raise InputError(f"{os.fspath(path)}: no query has a passage that is relevant")
-    return made
+    return queries
 
 
 # ---- inside -------------------------------------------------------------------------------------
 
 
-def _judgements(row: dict[str, Any], where: str) -> Iterator[tuple[str, str, bool]]:
+def _labelled_passages(row: dict[str, Any], where: str) -> Iterator[tuple[str, str, bool]]:
+    """Queries, passages, and whether each passage answers its query."""
     if "anchor" in row:
-        _known(row, _TRIPLE, where)
-        query = _text(row, "anchor", where)
-        positive, negative = _text(row, "positive", where), _text(row, "negative", where)
+        check_columns(row, _TRIPLE, where)
+        query = clean_text(filled_text(row, "anchor", where))
+        positive, negative = (clean_text(filled_text(row, name, where)) for name in ("positive", "negative"))
         if positive == negative:
             raise InputError(f"{where}: 'positive' and 'negative' are the same text")
         yield query, positive, True
         yield query, negative, False
         return
-    _known(row, _PAIR, where)
-    title = row.get("title", "")
-    if not isinstance(title, str):
-        raise InputError(f"{where}: 'title' must be a text, but is {title!r}")
-    passage = _text(row, "passage", where)
+    check_columns(row, _PAIR, where)
+    title = text_field(row, "title", where)
+    passage = clean_text(filled_text(row, "passage", where))
     text = clean_text(f"{title} {passage}") if title else passage
-    yield _text(row, "query", where), text, _relevant(row, where)
+    yield clean_text(filled_text(row, "query", where)), text, _relevant(row, where)
 
 
 def _relevant(row: dict[str, Any], where: str) -> bool:
-    given = {name: row[name] for name in ("label", "relevant", "verdict") if name in row}
-    if not given:
+    values = {name: row[name] for name in ("label", "relevant", "verdict") if name in row}
+    if not values:
         raise InputError(f"{where}: there is none of 'label', 'relevant' and 'verdict'")
-    read: set[bool] = set()
-    for name, value in given.items():
+    truths: set[bool] = set()
+    for name, value in values.items():
         truth = value.strip().lower() if isinstance(value, str) else value
         if isinstance(truth, bool) or (isinstance(truth, int | float) and truth in (0, 1)):
-            read.add(bool(truth))
+            truths.add(bool(truth))
         elif truth in ("true", "false"):
-            read.add(truth == "true")
+            truths.add(truth == "true")
         else:
             raise InputError(f"{where}: {name!r} must be 0 or 1, true or false, but is {value!r}")
-    if len(read) > 1:
-        raise InputError(f"{where}: {' and '.join(map(repr, given))} contradict each other")
-    return read.pop()
-
-
-def _text(row: dict[str, Any], name: str, where: str) -> str:
-    value = row.get(name, "")
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {name!r} must be a text that is not empty, but is {value!r}")
-    return clean_text(value)
-
-
-def _known(row: dict[str, Any], names: set[str], where: str) -> None:
-    unknown = sorted(set(row) - names)
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(names))}")
+    if len(truths) > 1:
+        raise InputError(f"{where}: {' and '.join(map(repr, values))} contradict each other")
+    return truths.pop()
