@@ -41,7 +41,7 @@ def test_pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("openai", "openai"),
     ):
         pytest.importorskip(module, reason=f"needs pip install 'limrank[{extra}]'")
-    assert run_snippets("pipelines.md", tmp_path, monkeypatch) == 4
+    assert run_snippets("pipelines.md", tmp_path, monkeypatch) == 5
 
 
 def test_sizing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
