@@ -16,6 +16,8 @@ from limrank_plugins.corpus import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import ranking_record
+from limrank_plugins.retrievers.dense import DenseRetriever
+from limrank_plugins.retrievers.feedback import search_again
 
 
 @reports_errors
@@ -42,6 +44,13 @@ def search(
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
+    feedback: Annotated[
+        bool,
+        typer.Option(
+            "--feedback",
+            help="With --retriever dense: move the query's vector towards the ranking, search again, rerank.",
+        ),
+    ] = False,
     store: common.StorePath = None,
     as_json: common.AsJson = False,
 ) -> None:
@@ -52,13 +61,18 @@ def search(
     )  # fmt: skip
     searched = Query(query)
     index = common.open_index(corpus, retriever)
+    if feedback and not isinstance(index, DenseRetriever):
+        raise InputError(f"--feedback moves a query's vector: name --retriever dense, not {retriever}")
     started = time.perf_counter()
     candidates = index.search(searched, k)
     seconds = time.perf_counter() - started
     if not candidates:
         common.say(f"no passage of the {len(index):,} shares a word with the query")
     with common.open_store(store) as opened:
-        ranking = options.reranker(opened).rank(searched, candidates, top_n=top_n)
+        reranker = options.reranker(opened)
+        if isinstance(index, DenseRetriever) and feedback:
+            candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
+        ranking = reranker.rank(searched, candidates, top_n=top_n)
     if as_json:
         record = ranking_record(ranking)
         for hit, entry in zip(ranking, record["hits"], strict=True):

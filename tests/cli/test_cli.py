@@ -197,6 +197,20 @@ def test_an_empty_corpus_is_named(cache: Path, tmp_path: Path):
     assert "neither corpus.jsonl" in limrank(cache, "search", tmp_path / "folder", "q", code=2).stderr
 
 
+def test_feedback_searches_again_with_the_rankings_vector(cache: Path, tmp_path: Path):
+    """`prior` ranks as the first stage does: learning its order moves the vector and so the scores."""
+    arguments = ["search", "samples", "milk in tea", "--retriever", "dense", "--recipe", "prior", "--k", "5"]
+    plain = json.loads(limrank(cache, *arguments, "--json").stdout)
+    again = json.loads(limrank(cache, *arguments, "--feedback", "--json").stdout)
+    assert len(again["hits"]) == len(plain["hits"]) == 5
+    assert again["hits"][0]["id"] == plain["hits"][0]["id"]
+    assert [hit["first_stage_score"] for hit in again["hits"]] != [
+        hit["first_stage_score"] for hit in plain["hits"]
+    ]
+    done = limrank(cache, "search", "samples", "milk", "--feedback", code=2)
+    assert "--feedback moves a query's vector: name --retriever dense, not bm25s" in done.stderr
+
+
 def test_a_folder_of_texts_is_a_corpus(cache: Path, tmp_path: Path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_text("bread rises\nslowly")
