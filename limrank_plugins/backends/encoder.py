@@ -62,8 +62,8 @@ class EncoderBackend:
         passage_prompt: put before every text of role `"passage"`.
 
     Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end. A text whose vector
-    is not finite is answered with `Failed`. `"mini"` is loaded with the first question, so that a run
-    whose answers are all in the store never loads it; other models are loaded at once.
+    is not finite is answered with `Failed`. `"mini"` is loaded with the first request, so that a run
+    whose replies are all in the store never loads it; other models are loaded at once.
 
     Raises:
         InputError: a value that cannot be used.

@@ -30,10 +30,10 @@ def find_mini() -> str:
     if not weights.is_file():
         raise BackendError(f"{weights} is missing: {again}")
     status = weights.stat()
-    found = _sha256(str(weights), status.st_size, status.st_mtime_ns)
-    if found != MINI_SHA256:
+    digest = _sha256(str(weights), status.st_size, status.st_mtime_ns)
+    if digest != MINI_SHA256:
         raise BackendError(
-            f"{weights} has sha256 {found[:16]}…, but the published all-MiniLM-L6-v2 has "
+            f"{weights} has sha256 {digest[:16]}…, but the published all-MiniLM-L6-v2 has "
             f"{MINI_SHA256[:16]}…: it is not loaded; {again}"
         )
     return str(folder)

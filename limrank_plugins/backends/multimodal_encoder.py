@@ -181,13 +181,13 @@ class _SentenceEncoder:
     def vector(self, item: _Item, role: str, instruction: str) -> Any:
         """The item's vector. Kinds are named, so that no text is taken for the path of an image."""
         words, images = item
-        given: dict[str, Any] = {"text": words[0]} if words else {}
+        inputs: dict[str, Any] = {"text": words[0]} if words else {}
         if images:
-            given["image"] = images[0] if len(images) == 1 else images
-        found = self._model.encode(
-            [given], prompt=instruction or None, show_progress_bar=False, convert_to_numpy=False
+            inputs["image"] = images[0] if len(images) == 1 else images
+        vectors = self._model.encode(
+            [inputs], prompt=instruction or None, show_progress_bar=False, convert_to_numpy=False
         )
-        return found[0].float().cpu().numpy()
+        return vectors[0].float().cpu().numpy()
 
 
 class _OwnEncoder:
@@ -213,13 +213,13 @@ class _OwnEncoder:
     def vector(self, item: _Item, role: str, instruction: str) -> Any:
         """The item's vector."""
         words, images = item
-        given: dict[str, Any] = {"txt": words[0]} if words else {}
+        inputs: dict[str, Any] = {"txt": words[0]} if words else {}
         if images:
-            given["img"] = images[0]
+            inputs["img"] = images[0]
         options = {"is_query": True, "instruction": instruction} if role == "query" else {}
         with self._torch.inference_mode():
-            found = self._model.encode([given], max_length=self._length, **options)
-        rows = found["hidden_states"] if isinstance(found, dict) else found
+            output = self._model.encode([inputs], max_length=self._length, **options)
+        rows = output["hidden_states"] if isinstance(output, dict) else output
         row = rows[0]
         vector = row.float().cpu().numpy() if hasattr(row, "cpu") else np.asarray(row, dtype=np.float32)
         if vector.ndim != 1:
@@ -231,12 +231,12 @@ _Encoder = _SentenceEncoder | _OwnEncoder
 
 
 def _modalities(model: Any) -> list[Any]:
-    found = getattr(model, "modalities", None)
-    if found is None:
+    kinds = getattr(model, "modalities", None)
+    if kinds is None:
         raise BackendError(
             "images need a newer sentence-transformers: pip install -U 'sentence-transformers>=5.4'"
         )
-    return list(found)
+    return list(kinds)
 
 
 def _markers(tokenizer: Any) -> list[str] | None:

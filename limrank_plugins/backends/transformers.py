@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from limrank_plugins.backends.local import continuations, document_attention, label_prompts
-from limrank_plugins.backends.local.completions import ContinuousBatch, Draft
+from limrank_plugins.backends.local.completions import ContinuousBatch, Draft, budget_and_room
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import LoadedModel, context_of, load
 from limrank_plugins.backends.local.network import Network
@@ -16,7 +16,7 @@ from limrank_plugins.backends.local.requests import checked_length, encode_to_fi
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Arrived, Attend, Generate, Likelihood, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
-from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.errors import BackendError
 
 
 class TransformersBackend:
@@ -43,7 +43,7 @@ class TransformersBackend:
         share_prefix: compute instruction and query once per query rather than once per document.
         attn_implementation: `"sdpa"`, `"eager"`, `"flash_attention_2"`, …; default: the model's.
 
-    A thought's budget is at most half of `max_length`, so that a document is never crowded out;
+    The reasoning's budget is at most half of `max_length`, so that a document is never crowded out;
     prompts that are written on are cut to what is left, less 16 tokens for closing it by force.
 
     Raises:
@@ -99,7 +99,7 @@ class TransformersBackend:
 
         It is asked as it is at that moment, so a model in training can be ranked with between two steps.
         Nothing of it is changed; that it is in eval mode is the caller's to see to, here and whenever
-        it is asked. Do not keep its answers in a store: its identity does not tell one state of the
+        it is asked. Do not keep its replies in a store: its identity does not tell one state of the
         weights from the next.
 
         Args:
@@ -114,11 +114,11 @@ class TransformersBackend:
         Raises:
             InputError: a value that cannot be used.
         """
-        made = cls.__new__(cls)
+        backend = cls.__new__(cls)
         name = f"{cls.name}:live:{id(model):x}"
         loaded = LoadedModel(model, tokenizer, name, context_of(model, tokenizer))
-        made._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
-        return made
+        backend._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
+        return backend
 
     def _begin(
         self,
@@ -210,12 +210,8 @@ class TransformersBackend:
         """
 
         def prepare(request: Generate) -> Draft:
-            if request.max_tokens < 1:
-                raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
-            budget = min(request.max_tokens, max(1, self._length // 2))
-            # So that a thought closed by force still fits behind the same document text.
-            close = min(16, self._length // 8)
-            _, ids, cut = encode_to_fit(self._encoder, request.prompt, self._length - budget - close)
+            budget, room = budget_and_room(request, self._length)
+            _, ids, cut = encode_to_fit(self._encoder, request.prompt, room)
             behind = {stop: self._labels.of(request.labels, stop) for stop in request.stop if request.labels}
             return Draft(request, ids, cut, budget, behind)
 

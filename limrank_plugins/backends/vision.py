@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.completions import Draft, choose
+from limrank_plugins.backends.local.completions import Draft, budget_and_room, choose
 from limrank_plugins.backends.local.image_prompts import ImagePrompt, encode_image_prompt, spoken_labels
 from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.loading import load
@@ -16,15 +16,15 @@ from limrank_plugins.backends.local.vision_network import VisionNetwork
 from limrank_plugins.backends.protocols import Arrived, Generate, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.errors import BackendError
 from limrank_plugins.segments import Prompt
 
 
 class VisionBackend:
     """A model for images and text on this machine. Safe to use from many threads, which take turns.
 
-    Prompts are computed one at a time, each on its own, so that an answer never depends on what else
-    is asked. ImageTokenizer are never cut; the texts of documents are, so that a prompt fits. A prompt
+    Prompts are computed one at a time, each on its own, so that a reply never depends on what else
+    is asked. Images are never cut; the texts of documents are, so that a prompt fits. A prompt
     without images is read as the model's language model reads it.
 
     Args:
@@ -42,7 +42,7 @@ class VisionBackend:
             fewer tokens.
         attn_implementation: `"sdpa"`, `"eager"`, …; default: the model's.
 
-    A thought's budget is at most half of `max_length`. ImageTokenizer are decoded by Pillow.
+    The reasoning's budget is at most half of `max_length`. Images are decoded by Pillow.
 
     Raises:
         InputError: a value that cannot be used, or a path that holds no model.
@@ -105,16 +105,16 @@ class VisionBackend:
         """
 
         def prepare(request: ReadLabels) -> tuple[ImagePrompt, list[int]]:
-            shown = self._shown(request.prompt, self._length)
-            labels = spoken_labels(request.labels, request.prompt, shown.end)
-            return shown, self._encoder.label_ids(labels, shown.end)
+            prompt = self._image_prompt(request.prompt, self._length)
+            labels = spoken_labels(request.labels, request.prompt, prompt.end)
+            return prompt, self._encoder.label_ids(labels, prompt.end)
 
         prepared, replies = prepare_each(requests, prepare, arrived)
         with self._model.turn() as network:
-            for i, (shown, labels) in prepared.items():
-                logits, _ = network.begin(shown.ids, shown.marks, shown.tensors)
-                usage = Usage(prompt_tokens=len(shown.ids))
-                replies[i] = label_reply(network.label_logits(logits, labels), usage, shown.cut)
+            for i, (prompt, labels) in prepared.items():
+                logits, _ = network.begin(prompt.ids, prompt.marks, prompt.tensors)
+                usage = Usage(prompt_tokens=len(prompt.ids))
+                replies[i] = label_reply(network.label_logits(logits, labels), usage, prompt.cut)
         return replies.in_order()
 
     def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
@@ -125,21 +125,17 @@ class VisionBackend:
         """
 
         def prepare(request: Generate) -> tuple[Draft, ImagePrompt]:
-            if request.max_tokens < 1:
-                raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
-            budget = min(request.max_tokens, max(1, self._length // 2))
-            # So that a thought closed by force still fits behind the same document text.
-            close = min(16, self._length // 8)
-            shown = self._shown(request.prompt, self._length - budget - close)
+            budget, room = budget_and_room(request, self._length)
+            prompt = self._image_prompt(request.prompt, room)
             labels = {
                 stop: self._encoder.label_ids(request.labels, stop) for stop in request.stop if request.labels
             }
-            return Draft(request, shown.ids, shown.cut, budget, labels), shown
+            return Draft(request, prompt.ids, prompt.cut, budget, labels), prompt
 
         prepared, replies = prepare_each(requests, prepare, arrived)
         with self._model.turn() as network:
-            for i, (draft, shown) in prepared.items():
-                replies[i] = self._written(network, draft, shown)
+            for i, (draft, prompt) in prepared.items():
+                replies[i] = self._completion(network, draft, prompt)
         return replies.in_order()
 
     def close(self) -> None:
@@ -148,8 +144,8 @@ class VisionBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _written(self, network: VisionNetwork, draft: Draft, shown: ImagePrompt) -> Reply:
-        logits, past = network.begin(shown.ids, shown.marks, shown.tensors, keep=True)
+    def _completion(self, network: VisionNetwork, draft: Draft, prompt: ImagePrompt) -> Reply:
+        logits, past = network.begin(prompt.ids, prompt.marks, prompt.tensors, keep=True)
         while draft.reply is None:
             if draft.awaits is not None:
                 draft.read(network.label_logits(logits, draft.awaits))
@@ -163,5 +159,5 @@ class VisionBackend:
                 logits = network.step(past, token)
         return draft.reply
 
-    def _shown(self, prompt: Prompt, limit: int) -> ImagePrompt:
+    def _image_prompt(self, prompt: Prompt, limit: int) -> ImagePrompt:
         return encode_image_prompt(prompt, self._processor, self._image_tokenizer, self._encoder, limit)

@@ -2,7 +2,7 @@
 
 Written against the public `vllm.LLM` and `vllm.SamplingParams` of vLLM 0.26 to 0.30, read in their
 source and documentation in November 2026; no other part of vLLM is touched but `LoRARequest`. What
-this project could test is how requests are made and answers read, with a stand-in for vLLM; a GPU
+this project could test is how requests are made and replies read, with a stand-in for vLLM; a GPU
 run of vLLM itself was not possible here. `docs/served-models.md` says what that leaves open.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.completions import budget_and_room
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -36,8 +37,6 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
 from limrank_plugins.segments import Prompt, Segment
-
-_CLOSING = 16  # tokens kept free for closing the reasoning by force
 
 
 class VLLMBackend:
@@ -129,16 +128,16 @@ class VLLMBackend:
             BackendError: the engine fails, or is closed.
         """
         replies = Replies(arrived)
-        asked: list[tuple[int, list[int], list[int], int]] = []
+        prepared: list[tuple[int, list[int], list[int], int]] = []
         for i, request in enumerate(requests):
             try:
                 encoded = self._encoder.encode(request.prompt)
                 ids, cut = fit(encoded, self._length - 1)
-                asked.append((i, ids, self._encoder.label_ids(request.labels, encoded.end), cut))
+                prepared.append((i, ids, self._encoder.label_ids(request.labels, encoded.end), cut))
             except LimRankError as error:
                 replies[i] = Failed(str(error))
-        outputs = self._run([(ids, self._reading(labels)) for _, ids, labels, _ in asked])
-        for (i, ids, labels, cut), output in zip(asked, outputs, strict=True):
+        outputs = self._run([(ids, self._reading(labels)) for _, ids, labels, _ in prepared])
+        for (i, ids, labels, cut), output in zip(prepared, outputs, strict=True):
             replies[i] = self._reply(output, requests[i].labels, labels, _usage(ids, output), cut)
         return replies.in_order()
 
@@ -149,24 +148,23 @@ class VLLMBackend:
             BackendError: the engine fails, or is closed.
         """
         replies = Replies(arrived)
-        asked: list[tuple[int, list[int], Any, int]] = []
+        prepared: list[tuple[int, list[int], Any, int]] = []
         for i, request in enumerate(requests):
-            budget = min(request.max_tokens, max(1, self._length // 2))
-            close = min(_CLOSING, self._length // 8)
             try:
-                ids, cut = fit(self._encoder.encode(request.prompt), self._length - budget - close)
+                budget, room = budget_and_room(request, self._length)
+                ids, cut = fit(self._encoder.encode(request.prompt), room)
             except LimRankError as error:
                 replies[i] = Failed(str(error))
             else:
-                asked.append((i, ids, self._writing(request, budget), cut))
-        outputs = self._run([(ids, parameters) for _, ids, parameters, _ in asked])
+                prepared.append((i, ids, self._writing(request, budget), cut))
+        outputs = self._run([(ids, parameters) for _, ids, parameters, _ in prepared])
         closed: list[tuple[int, Generated, list[int], list[int]]] = []
-        for (i, ids, _, cut), output in zip(asked, outputs, strict=True):
-            request, written = requests[i], output.outputs[0]
-            text, finish, stop = _ending(written, request.stop)
+        for (i, ids, _, cut), output in zip(prepared, outputs, strict=True):
+            request, output_text = requests[i], output.outputs[0]
+            text, finish, stop = _ending(output_text, request.stop)
             completion = Generated(text, finish, None, _usage(ids, output), cut)
             if stop is not None and request.labels:
-                behind = self._behind(ids, list(written.token_ids), text, stop, request.prompt)
+                behind = self._behind(ids, list(output_text.token_ids), text, stop, request.prompt)
                 closed.append((i, completion, behind, self._encoder.label_ids(request.labels, stop)))
             else:
                 replies[i] = completion
@@ -217,9 +215,9 @@ class VLLMBackend:
                 outputs = list(llm.generate(prompts, [p for _, p in batch], use_tqdm=False, **options))
             except Exception as error:
                 raise BackendError(f"vLLM failed: {error}") from error
-        # A score must never reach another document: the engine says which prompt an answer is to.
+        # A score must never reach another document: the engine says which prompt a completion is to.
         if [list(output.prompt_token_ids) for output in outputs] != [ids for ids, _ in batch]:
-            raise BackendError(f"vLLM gave {len(outputs)} answers that are not to the {len(batch)} prompts")
+            raise BackendError(f"vLLM gave {len(outputs)} completions, not those of the {len(batch)} prompts")
         return outputs
 
     def _reply(
@@ -230,11 +228,11 @@ class VLLMBackend:
             return Failed("vLLM gave no log-probabilities", usage)
         tokens = [Token("", number, float(entry.logprob)) for number, entry in logprobs[0].items()]
         tokens.sort(key=lambda token: -token.logprob)
-        found = labels_in(tokens, list(map(Label, names, labels)), loosely=False)
-        values = within(found, tokens, self._tolerance)
+        logprobs_found = labels_in(tokens, list(map(Label, names, labels)), loosely=False)
+        values = within(logprobs_found, tokens, self._tolerance)
         if values is None or not all(value - value == 0 for value in values):
-            shown = dict(zip(names, found, strict=True))
-            return Failed(f"vLLM gave no usable log-probabilities of the labels: {shown}", usage)
+            listed = dict(zip(names, logprobs_found, strict=True))
+            return Failed(f"vLLM gave no usable log-probabilities of the labels: {listed}", usage)
         return LabelReading(tuple(values), usage, cut)
 
     def _behind(self, ids: list[int], written: list[int], text: str, stop: str, prompt: Prompt) -> list[int]:

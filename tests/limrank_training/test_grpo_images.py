@@ -75,7 +75,7 @@ def test_two_steps_see_the_pages_as_inference_does(
     assert data.report["train"]["examples"] == 4
     backend = VisionBackend(str(base), device="cpu", dtype="float32")
     for example in data.examples:
-        shown = backend._shown(data.layout.request(example.group).prompt, 2000)
+        shown = backend._image_prompt(data.layout.request(example.group).prompt, 2000)
         assert list(example.ids) == shown.ids
     from trl import GRPOTrainer
 
@@ -107,7 +107,7 @@ def test_two_steps_see_the_pages_as_inference_does(
     assert len(asked) == len(seen) == 8
     assert all(torch.isfinite(values).all() and values.abs().sum() > 0 for values in pixels)
     first = next(e for e in data.examples if e.group == seen[0])
-    wanted = backend._shown(data.layout.request(first.group).prompt, 2000).tensors["pixel_values"]
+    wanted = backend._image_prompt(data.layout.request(first.group).prompt, 2000).tensors["pixel_values"]
     assert torch.allclose(pixels[0][: len(wanted)].float().cpu(), wanted.float(), atol=1e-6)
 
 

@@ -22,8 +22,8 @@ _RELEASED = "GLiClass"
 class GLiClassBackend:
     """Gives one logit per label. Safe to use from many threads: a lock guards the model.
 
-    On a CPU every question is computed on its own: its float32 logits do not depend on what else was
-    asked, bit for bit. A question's own labels do depend on each other, and on their order.
+    On a CPU every request is computed on its own: its float32 logits do not depend on what else was
+    asked, bit for bit. A request's own labels do depend on each other, and on their order.
 
     Args:
         model: folder or hub name: one that `GLiClass.save_pretrained` wrote, or a released one, which
@@ -31,8 +31,8 @@ class GLiClassBackend:
         device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`; default: a GPU where there is one.
         dtype: `"float32"`, `"bfloat16"` or `"float16"`; default: float32 on a CPU, else bfloat16.
         revision: branch, tag or commit of a hub model.
-        batch_size: most questions in one forward pass on a GPU, at least 1; default 8.
-        max_length: most tokens of a question; default: what the model was made for.
+        batch_size: most requests in one forward pass on a GPU, at least 1; default 8.
+        max_length: most tokens of a request; default: what the model was made for.
 
     Raises:
         InputError: a value that cannot be used.

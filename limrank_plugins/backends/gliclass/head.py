@@ -29,12 +29,12 @@ def gather(states: Any, ids: Any, marker: int) -> tuple[Any, Any]:
         shape (rows, most markers).
     """
     torch = require("torch", "transformers", "GLiClass")
-    found = ids == marker
-    counts = found.sum(dim=1)
+    is_marker = ids == marker
+    counts = is_marker.sum(dim=1)
     width = int(counts.max())
     real = torch.arange(width, device=ids.device)[None, :] < counts[:, None]
     gathered = states.new_zeros(len(ids), width, states.shape[-1])
-    gathered[real] = states[found]  # both are in reading order
+    gathered[real] = states[is_marker]  # both are in reading order
     return gathered, real
 
 
@@ -62,12 +62,12 @@ def pool(states: Any, mask: Any, how: Pooling) -> Any:
 def head(size: int, scorer: Scorer) -> dict[str, Any]:
     """The head's modules by name, with random weights."""
     torch = require("torch", "transformers", "GLiClass")
-    made = {name: _two_layers(torch, size, size, size) for name in ("text_projector", "label_projector")}
+    modules = {name: _two_layers(torch, size, size, size) for name in ("text_projector", "label_projector")}
     if scorer == "weighted-dot":
-        made["text_weights"] = torch.nn.Linear(size, 2 * size)
-        made["label_weights"] = torch.nn.Linear(size, 2 * size)
-        made["scorer"] = _two_layers(torch, 3 * size, 4 * size, 1, torch.nn.ReLU)
-    return made
+        modules["text_weights"] = torch.nn.Linear(size, 2 * size)
+        modules["label_weights"] = torch.nn.Linear(size, 2 * size)
+        modules["scorer"] = _two_layers(torch, 3 * size, 4 * size, 1, torch.nn.ReLU)
+    return modules
 
 
 def logits(modules: Any, text: Any, labels: Any) -> Any:

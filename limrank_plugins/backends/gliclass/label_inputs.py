@@ -1,7 +1,7 @@
 """The input of a GLiClass: `<<LABEL>>first<<LABEL>>second<<SEP>>text`, or the text first.
 
 A label that does not fit is cut like the others, the longest first, and that is reported; a label of which
-nothing would be left makes the question fail. (The released code lets truncation take the last labels
+nothing would be left makes the request fail. (The released code lets truncation take the last labels
 away and scores them from a vector of zeros.)
 """
 

@@ -167,17 +167,17 @@ class GLiClass:
         """
         module = self.module if module is None else module
         names = ("input_ids", "attention_mask", "token_type_ids")
-        given = {name: features[name] for name in names if name in features}
-        states = module["encoder"](**given).last_hidden_state
-        ids = given["input_ids"]
+        inputs = {name: features[name] for name in names if name in features}
+        states = module["encoder"](**inputs).last_hidden_state
+        ids = inputs["input_ids"]
         labels, real = gather(states, ids, self.inputs.label)
         # A text that comes first ends at the first label; one that comes last begins at the separator.
         border = self.inputs.separator if self.prompt_first else self.inputs.label
-        mask = text_mask(ids, given["attention_mask"], border, prompt_first=self.prompt_first)
+        mask = text_mask(ids, inputs["attention_mask"], border, prompt_first=self.prompt_first)
         return logits(module, pool(states, mask, self.pooling), labels), real
 
     def read(self, rows: Sequence[EncoderInput]) -> list[list[float]]:
         """The logits of each row's labels."""
         with self._torch.inference_mode():
-            found, real = self.forward(rows)
-        return [values[mask].float().cpu().tolist() for values, mask in zip(found, real, strict=True)]
+            logits, real = self.forward(rows)
+        return [values[mask].float().cpu().tolist() for values, mask in zip(logits, real, strict=True)]

@@ -60,11 +60,11 @@ class ReleasedGLiClass:
 
     def read(self, rows: Sequence[EncoderInput]) -> list[list[float]]:
         """The logits of each row's labels."""
-        found: list[list[float]] = []
+        logits: list[list[float]] = []
         with self._torch.inference_mode():
             for row in rows:
                 count = row.ids.count(self.inputs.label)
                 features = as_tensors(self._torch, [row], self.tokenizer, self.device)
                 values = self._network(**features, max_num_classes=count, return_dict=True).logits[0, :count]
-                found.append(values.float().cpu().tolist())
-        return found
+                logits.append(values.float().cpu().tolist())
+        return logits

@@ -17,7 +17,10 @@ from limrank_plugins.backends.local.prompt_batches import Group, in_batches
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, Reply
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import require
+from limrank_plugins.errors import InputError, require
+
+_CLOSING = 16
+"""Tokens kept free for closing the reasoning by force."""
 
 
 @dataclass(eq=False)
@@ -25,14 +28,14 @@ class Draft:
     """A text being written.
 
     Attributes:
-        request: what was asked.
+        request: what it is the reply to.
         ids: the prompt, already cut to fit.
         cut: document tokens that were cut.
         budget: tokens that may be written.
         label_ids: for each stop string, the tokens of the labels behind it.
         written: the tokens so far.
         shared: prompt tokens that were not computed for this draft.
-        reply: the answer, once it is done.
+        reply: the reply, once it is done.
     """
 
     request: Generate
@@ -107,13 +110,27 @@ class Draft:
         )
 
 
+def budget_and_room(request: Generate, length: int) -> tuple[int, int]:
+    """Tokens that may be written, at most half of the context, and tokens that the prompt may have.
+
+    A few are kept free, so that reasoning closed by force still fits behind the same document text.
+
+    Raises:
+        InputError: nothing may be written.
+    """
+    if request.max_tokens < 1:
+        raise InputError(f"max_tokens must be > 0, but got {request.max_tokens}")
+    budget = min(request.max_tokens, max(1, length // 2))
+    return budget, length - budget - min(_CLOSING, length // 8)
+
+
 class ContinuousBatch:
     """Finishes drafts.
 
     Args:
         network: the model.
         encoder: its tokenizer.
-        ends: tokens by which the model ends its answer.
+        ends: tokens by which the model ends a completion.
         batch_tokens: prompt tokens computed at a time.
         cache_tokens: rows × (prompt + budget) held at a time; one row is always allowed.
         max_rows: rows written at a time.

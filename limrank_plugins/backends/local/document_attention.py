@@ -63,7 +63,7 @@ def prepare(encoder: PromptEncoder, request: Attend, limit: int) -> AttentionPro
         raise InputError("the prompts must be equal up to the end of their last document")
     documents = fits[0].documents
     start = documents[-1][1]
-    tails = [one.ids[start:] for one in fits]
+    tails = [fitted.ids[start:] for fitted in fits]
     if not all(tails):
         raise InputError("the prompt ends with a document: give it a tail, whose attention can be read")
     return AttentionPrompts(fits[0].ids[:start], tails, documents, fits[0].cut)
@@ -80,15 +80,15 @@ def _fitted(several: Sequence[EncodedPrompt], limit: int) -> list[FittedPrompt]:
 def _differ(fits: Sequence[FittedPrompt]) -> bool:
     start = fits[0].documents[-1][1]
     first = fits[0].documents, fits[0].ids[:start]
-    return any((one.documents, one.ids[:start]) != first for one in fits)
+    return any((fitted.documents, fitted.ids[:start]) != first for fitted in fits)
 
 
-def read(network: Network, asked: AttentionPrompts, chunk: int) -> Reply:
-    """Answer one request.
+def read(network: Network, prompts: AttentionPrompts, chunk: int) -> Reply:
+    """The reply to one request.
 
     Args:
         network: the model.
-        asked: the prompts.
+        prompts: what is read.
         chunk: tokens computed at a time before the tails.
 
     Raises:
@@ -102,30 +102,30 @@ def read(network: Network, asked: AttentionPrompts, chunk: int) -> Reply:
         )
     past = KeysAndValues()
     if network.decoder.config._attn_implementation == "eager":  # its usual attention holds probabilities, too
-        chunk = min(chunk, _piece(network, len(asked.head)))
-    for start in range(0, len(asked.head), chunk):
-        network.extend(past, asked.head[start : start + chunk])
-    first = asked.documents[0][0]
-    seen: dict[tuple[int, ...], _AttentionSum] = {}
-    for tail in asked.tails:
-        if tuple(tail) not in seen:  # the same tail again is the same attention, to the bit
-            seen[tuple(tail)] = _tail_attention(network, past, tail, first)
-    kept = [all(watch.whole[i] for watch in seen.values()) for i in seen[tuple(asked.tails[0])].layers]
+        chunk = min(chunk, _piece(network, len(prompts.head)))
+    for start in range(0, len(prompts.head), chunk):
+        network.extend(past, prompts.head[start : start + chunk])
+    first = prompts.documents[0][0]
+    sums: dict[tuple[int, ...], _AttentionSum] = {}
+    for tail in prompts.tails:
+        if tuple(tail) not in sums:  # the same tail again is the same attention, to the bit
+            sums[tuple(tail)] = _tail_attention(network, past, tail, first)
+    kept = [all(watch.whole[i] for watch in sums.values()) for i in sums[tuple(prompts.tails[0])].layers]
     if not any(kept):
         raise BackendError(
             "no layer of this model sees all documents from the end of the prompt (its sliding window is "
             "shorter): give fewer or shorter documents, or use a model with full attention"
         )
-    total = len(asked.head) * len(asked.tails) + sum(map(len, asked.tails))
-    fresh = len(asked.head) + sum(map(len, seen))
+    total = len(prompts.head) * len(prompts.tails) + sum(map(len, prompts.tails))
+    fresh = len(prompts.head) + sum(map(len, sums))
     usage = Usage(prompt_tokens=total, shared_tokens=total - fresh)
     weights = []
-    for tail in asked.tails:
-        values = seen[tuple(tail)].total(kept)
+    for tail in prompts.tails:
+        values = sums[tuple(tail)].total(kept)
         if not np.isfinite(values).all():
             return Failed("the attention probabilities are not finite", usage)
-        weights.append(tuple(values[start - first : stop - first] for start, stop in asked.documents))
-    return Attended(tuple(weights), usage, asked.cut)
+        weights.append(tuple(values[start - first : stop - first] for start, stop in prompts.documents))
+    return Attended(tuple(weights), usage, prompts.cut)
 
 
 @dataclass
@@ -151,18 +151,18 @@ class _AttentionSum:
         """The next piece of the tail."""
         self._piece.clear()
 
-    def note(self, module: Any, _args: Any, given: dict[str, Any], output: Any) -> None:
+    def note(self, module: Any, _args: Any, arguments: dict[str, Any], output: Any) -> None:
         """A forward hook of an attention module; its output holds the probabilities (1, heads, q, keys)."""
-        found: Any = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+        shares: Any = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         layer = module.layer_idx
-        if getattr(found, "ndim", 0) != 4 or found.shape[-1] < self.columns.stop or layer in self._piece:
+        if getattr(shares, "ndim", 0) != 4 or shares.shape[-1] < self.columns.stop or layer in self._piece:
             return
         self._piece.add(layer)
         # A sink's share is nobody's, so rows may sum to less than one.
-        sums = found.sum(dim=-1, dtype=require("torch", "transformers", "TransformersBackend").float32)
-        self.wrong.append((found.min() < 0) | (sums.max() > 1.1))
-        part = found[0, :, :, self.columns].float().sum(dim=(0, 1))
-        mask = given.get("attention_mask")
+        sums = shares.sum(dim=-1, dtype=require("torch", "transformers", "TransformersBackend").float32)
+        self.wrong.append((shares.min() < 0) | (sums.max() > 1.1))
+        part = shares[0, :, :, self.columns].float().sum(dim=(0, 1))
+        mask = arguments.get("attention_mask")
         whole = mask is None or _open(mask[..., self.columns])
         if layer in self.layers:
             part, whole = self.layers[layer] + part, whole & self.whole[layer]
@@ -204,8 +204,8 @@ def _piece(network: Network, keys: int) -> int:
 
 @contextmanager
 def _attention_hooks(decoder: Any, watch: _AttentionSum) -> Iterator[None]:
-    found = [module for module in decoder.modules() if isinstance(getattr(module, "layer_idx", None), int)]
-    hooks = [module.register_forward_hook(watch.note, with_kwargs=True) for module in found]
+    modules = [module for module in decoder.modules() if isinstance(getattr(module, "layer_idx", None), int)]
+    hooks = [module.register_forward_hook(watch.note, with_kwargs=True) for module in modules]
     try:
         yield
     finally:

@@ -63,10 +63,10 @@ class EncoderDecoder:
                 for start in range(0, len(batch), rows)
             ]
         for batch in batches:
-            found = self._forward([prompts[i] for i in batch], [answers[i] for i in batch])
+            logits = self._forward([prompts[i] for i in batch], [answers[i] for i in batch])
             for row, i in enumerate(batch):
                 first = len(self._begin) - 1
-                yield i, found[row, first : first + len(answers[i]) + 1].float()
+                yield i, logits[row, first : first + len(answers[i]) + 1].float()
 
     def _forward(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Any:
         width = max(map(len, prompts))
@@ -93,8 +93,8 @@ def _begin(model: Any) -> list[int]:
     configs = (model.generation_config, model.config)
     begin: list[int] = []
     for names in (("decoder_start_token_id", "bos_token_id", "pad_token_id"), ("forced_bos_token_id",)):
-        found = (getattr(config, name, None) for name in names for config in configs)
-        begin += next(([token] for token in found if isinstance(token, int)), [])
+        tokens = (getattr(config, name, None) for name in names for config in configs)
+        begin += next(([token] for token in tokens if isinstance(token, int)), [])
     return begin
 
 

@@ -49,8 +49,8 @@ class PairEncoder:
         Raises:
             BackendError: the text becomes a special token whatever is done.
         """
-        found = self._encoder.encode(Prompt((Segment(text, trusted=False),))).ids
-        return list(found[len(self._encoder.prefix) :])
+        ids = self._encoder.encode(Prompt((Segment(text, trusted=False),))).ids
+        return list(ids[len(self._encoder.prefix) :])
 
     def single(self, ids: Sequence[int], limit: int) -> EncoderInput:
         """One text, cut at its end where it does not fit."""
@@ -136,18 +136,18 @@ def as_tensors(torch: Any, rows: Sequence[EncoderInput], tokenizer: Any, device:
         gap = [fill] * (width - len(values))
         return gap + values if left else values + gap
 
-    made = {
+    features = {
         "input_ids": [padded(row.ids, blank) for row in rows],
         "attention_mask": [padded([1] * len(row.ids), 0) for row in rows],
     }
     if rows[0].types is not None:
-        made["token_type_ids"] = [padded(row.types or [], 0) for row in rows]
-    return {name: torch.tensor(values, device=device) for name, values in made.items()}
+        features["token_type_ids"] = [padded(row.types or [], 0) for row in rows]
+    return {name: torch.tensor(values, device=device) for name, values in features.items()}
 
 
-def longest(config: Any, tokenizer: Any, *given: int | None) -> int:
+def longest(config: Any, tokenizer: Any, *limits: int | None) -> int:
     """The most tokens of a row: the least of what model, tokenizer and caller say; 512 if nobody does."""
-    known = [limit for limit in given if limit is not None]
+    known = [limit for limit in limits if limit is not None]
     if tokenizer.model_max_length is not None and tokenizer.model_max_length < _FAR:
         known.append(int(tokenizer.model_max_length))
     positions = getattr(config, "max_position_embeddings", None)

@@ -17,7 +17,7 @@ def folder_fingerprint(folder: Path, *, recursive: bool = False) -> str:
 
     Files up to 64 MiB count with all they hold. Larger ones count with their size, modification
     time and 256 blocks spread over them: retraining changes all three, and a copy with another
-    time is merely asked again (a stored answer too few, never a stale one). `recursive` counts
+    time is merely asked again (a stored reply too few, never a stale one). `recursive` counts
     subfolders, too: sentence encoders keep their modules there, others only checkpoints.
     """
     digest = hashlib.sha256()

@@ -51,13 +51,13 @@ class ImageTokenizer:
         tokenizer = processor.tokenizer
         # Gemma 3 writes one token for an image and turns it into others.
         names = [getattr(processor, name, None) for name in ("boi_token", "image_token")]
-        found = [name for name in names if isinstance(name, str) and name]
-        if not found:
+        known = [name for name in names if isinstance(name, str) and name]
+        if not known:
             raise BackendError(
                 f"{type(processor).__name__} names no placeholder for images (image_token): this model "
                 f"cannot be used here; a server that knows it can (backend='openai')"
             )
-        self.placeholder = found[0]
+        self.placeholder = known[0]
         ids = tokenizer(self.placeholder, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
             raise BackendError(f"the placeholder {self.placeholder!r} is not one token but {len(ids)}")
@@ -77,19 +77,19 @@ class ImageTokenizer:
         decoded = [self._smaller(decode(image, number)) for number, image in enumerate(images, start=1)]
         text = "".join(f"{self.placeholder}{_BETWEEN}" for _ in images)
         try:
-            made = dict(self._processor(text=[text], images=decoded, return_tensors="pt"))
+            features = dict(self._processor(text=[text], images=decoded, return_tensors="pt"))
         except (ValueError, TypeError) as error:  # a side of one pixel, an absurd aspect ratio
             raise InputError(f"the model's processor cannot take the prompt's images: {error}") from error
-        ids = made.pop("input_ids")
-        made.pop("attention_mask", None)
-        alike = [name for name, value in made.items() if getattr(value, "shape", None) == ids.shape]
+        ids = features.pop("input_ids")
+        features.pop("attention_mask", None)
+        alike = [name for name, value in features.items() if getattr(value, "shape", None) == ids.shape]
         spans = self._spans(ids[0].tolist(), len(images))
-        marks = {name: made.pop(name)[0].tolist() for name in alike}
+        marks = {name: features.pop(name)[0].tolist() for name in alike}
         whole = ids[0].tolist()
         return ImageTokens(
             [whole[a:b] for a, b in spans],
             {name: [row[a:b] for a, b in spans] for name, row in marks.items()},
-            made,
+            features,
         )
 
     def _smaller(self, image: Any) -> Any:

@@ -89,10 +89,10 @@ def _has_keys(layer: Any) -> bool:
 
 def _like(cache: Any, tensors: list[list[Any]]) -> Any:
     """A cache of the same make that holds other tensors."""
-    made = copy.copy(cache)
+    changed = copy.copy(cache)
     fresh = iter(tensors)
-    made.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in made.layers:
+    changed.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in changed.layers:
         if _has_keys(layer):
             layer.keys, layer.values = next(fresh)
-    return made
+    return changed

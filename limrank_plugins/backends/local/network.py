@@ -114,12 +114,12 @@ class Network:
         """For each state the logits of its own token ids, in float32."""
         index = self._torch.tensor(ids, device=self._device)
         if self.label_rows:
-            found = self._torch.einsum("nd,nld->nl", states.float(), self._head.weight[index].float())
+            chosen = self._torch.einsum("nd,nld->nl", states.float(), self._head.weight[index].float())
             if getattr(self._head, "bias", None) is not None:
-                found = found + self._head.bias[index].float()
+                chosen = chosen + self._head.bias[index].float()
         else:
-            found = states.float().gather(1, index)
-        logits: list[list[float]] = found.tolist()
+            chosen = states.float().gather(1, index)
+        logits: list[list[float]] = chosen.tolist()
         return logits
 
     def vocabulary_logits(self, states: Any) -> Any:
@@ -133,12 +133,12 @@ class Network:
         """
         index = self._torch.tensor(list(ids), device=self._device)
         size = max(1, _LOGITS // self._model.get_input_embeddings().weight.shape[0])
-        found: list[float] = []
+        values: list[float] = []
         for start in range(0, len(ids), size):
             logits = self.vocabulary_logits(states[start : start + size])
             chosen = logits.gather(1, index[start : start + size, None])[:, 0]
-            found += (chosen - logits.logsumexp(dim=-1)).tolist()
-        return found
+            values += (chosen - logits.logsumexp(dim=-1)).tolist()
+        return values
 
     def _forward(
         self,

@@ -91,8 +91,8 @@ class PromptEncoder:
             for s in prompt.segments
             if s.text or s.cuttable
         ]
-        found = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
-        ids, offsets = found.ids, found.offsets
+        encoding = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
+        ids, offsets = encoding.ids, encoding.offsets
         if apart or self._offences(ids, offsets, pieces):
             ids, offsets, pieces = self._apart(pieces)
         head = len(prefix)
@@ -135,7 +135,7 @@ class PromptEncoder:
             InputError: a label is not exactly one token there, or two labels are the same token.
         """
         before = self._engine.encode(after, add_special_tokens=False).ids
-        found: dict[int, str] = {}
+        known: dict[int, str] = {}
         for label in labels:
             whole = self._engine.encode(after + label, add_special_tokens=False)
             rest = whole.ids[len(before) :]
@@ -145,12 +145,12 @@ class PromptEncoder:
                     f"the label {label!r} is not one token after {after[-40:]!r} but becomes {become}: "
                     f"choose labels that are single tokens, or a template that ends where they are"
                 )
-            if rest[0] in found:
+            if rest[0] in known:
                 raise InputError(
-                    f"the labels {found[rest[0]]!r} and {label!r} are the same token {whole.tokens[-1]!r}"
+                    f"the labels {known[rest[0]]!r} and {label!r} are the same token {whole.tokens[-1]!r}"
                 )
-            found[rest[0]] = label
-        return list(found)
+            known[rest[0]] = label
+        return list(known)
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -201,8 +201,8 @@ class PromptEncoder:
         markers: list[tuple[Span, int]] = []
         # Each stretch of the template on its own: a passage must not be able to hide a marker of it either.
         for start, stop in _trusted(pieces):
-            found = self._engine.encode(text[start:stop], add_special_tokens=False)
-            for token, (a, b) in zip(found.ids, found.offsets, strict=True):
+            encoding = self._engine.encode(text[start:stop], add_special_tokens=False)
+            for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True):
                 if token in self._added and b > a:
                     markers.append(((start + a, start + b), token))
         ids: list[int] = []
@@ -244,7 +244,7 @@ def _unknown(tokenizer: Any) -> set[int]:
 
 
 def _prefix(tokenizer: Any) -> tuple[int, ...]:
-    """What the tokenizer puts before a text by default. What it puts after one would end the answer."""
+    """What the tokenizer puts before a text by default. What it puts after one would end the completion."""
     whole = list(tokenizer("a")["input_ids"])
     text = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     for start in range(len(whole) - len(text) + 1):

@@ -78,7 +78,7 @@ def label_reply(logits: Sequence[float], usage: Usage, cut: int) -> Reply:
 
 
 def checked_length(max_length: int | None, context: int | None) -> int:
-    """Tokens of a prompt and its answer: what the caller wants, or the model's context.
+    """Tokens of a prompt and its completion: what the caller wants, or the model's context.
 
     Raises:
         InputError: it is longer than the context, no whole number > 1, or neither is known.
@@ -96,7 +96,7 @@ def checked_length(max_length: int | None, context: int | None) -> int:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens by which the model ends its answer; chat models have several."""
+    """The tokens by which the model ends a completion; chat models have several."""
     own = getattr(model.generation_config, "eos_token_id", None)
     ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
     return frozenset(end for end in ends if end is not None)

@@ -23,7 +23,7 @@ class EncodedPrompt:
         offsets: the characters each token stands for. Tokens that share one character overlap.
         cuttable: for each cuttable segment the range of token positions that hold nothing but its text;
             an empty range, in its place, where there is none.
-        end: the text the answer follows on: the template's tail, or the last words where there is none.
+        end: the text that a completion follows on: the template's tail, or else the last words.
         shared: tokens at the beginning that hold nothing but shared text (less spaces at its end), the
             tokenizer's prefix included.
         last: the first token that holds a character of the last segment.

@@ -1,4 +1,4 @@
-"""A model that sees, as a reranker needs it: one prompt at a time, and single steps behind it."""
+"""A vision-language model as a reranker needs it: one prompt at a time, and single steps behind it."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class VisionNetwork:
             module.rope_deltas = None
         past = self._cache() if keep else None
         tokens = self._tensor([list(ids)])
-        given = {name: self._tensor([list(row)]) for name, row in marks.items()}
-        given |= {name: self._moved(value) for name, value in tensors.items()}
-        given["attention_mask"] = self._torch.ones_like(tokens)
-        return self._logits(tokens, past, given), past
+        features = {name: self._tensor([list(row)]) for name, row in marks.items()}
+        features |= {name: self._moved(value) for name, value in tensors.items()}
+        features["attention_mask"] = self._torch.ones_like(tokens)
+        return self._logits(tokens, past, features), past
 
     def step(self, past: Any, token: int) -> Any:
         """Append one token to what `begin` kept; the logits there."""
@@ -66,16 +66,16 @@ class VisionNetwork:
 
     def label_logits(self, logits: Any, ids: Sequence[int]) -> list[float]:
         """The logits of these tokens."""
-        found: list[float] = logits[0, self._tensor(list(ids))].tolist()
-        return found
+        chosen: list[float] = logits[0, self._tensor(list(ids))].tolist()
+        return chosen
 
-    def _logits(self, ids: Any, past: Any, given: dict[str, Any]) -> Any:
+    def _logits(self, ids: Any, past: Any, features: dict[str, Any]) -> Any:
         with self._torch.inference_mode():
             out = self._model(
                 input_ids=ids,
                 past_key_values=past,
                 use_cache=past is not None,
-                **given,
+                **features,
                 **self._last,
             )
         return out.logits[:, -1].float()

@@ -58,22 +58,22 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
 
 def _file(source: str, name: str, revision: str | None) -> Path | None:
     hub = require("transformers.utils", "transformers", _WHY)
-    found = hub.cached_file(
+    path = hub.cached_file(
         source,
         name,
         revision=revision,
         _raise_exceptions_for_missing_entries=False,
     )
-    return None if found is None else Path(found)
+    return None if path is None else Path(path)
 
 
 def _tensors(file: Path) -> dict[str, Any]:
     try:
         if file.suffix == ".safetensors":
-            found: dict[str, Any] = require("safetensors.torch", "transformers", _WHY).load_file(file)
+            tensors: dict[str, Any] = require("safetensors.torch", "transformers", _WHY).load_file(file)
         else:
             torch = require("torch", "transformers", _WHY)
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            tensors = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise BackendError(f"{file} cannot be read as weights: {type(error).__name__}: {error}") from error
-    return found
+    return tensors

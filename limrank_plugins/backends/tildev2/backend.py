@@ -78,7 +78,7 @@ class TILDEv2Backend:
             self.identity = f"{models[0].identity}|{None if models[1] is None else models[1].identity}"
             self._terms = models[0].terms
         self._model = SharedModel("this TILDEv2 backend", weights)
-        # Looking up an answer in the store would take as long as looking it up here.
+        # Looking up a reply in the store would take as long as looking it up here.
         self.stored = index is None
 
     def score_pairs(self, requests: Sequence[ScorePair], arrived: Arrived | None = None) -> list[Reply]:

@@ -85,36 +85,36 @@ class TILDEv2Index:
             BackendError: a weight is not finite; the document is named.
         """
         check_bits(bits)
-        found: dict[tuple[int, int], tuple[Sparse, int]] = {}
+        weights: dict[tuple[int, int], tuple[Sparse, int]] = {}
         part: dict[tuple[int, int], tuple[str, str]] = {}
 
         def weigh() -> None:
-            made = weighed([text for text, _ in part.values()], model, expansion, batch_size)
-            for (key, (_, name)), one in zip(part.items(), made, strict=True):
-                if isinstance(one, str):
-                    raise BackendError(f"document {name} cannot be indexed: {one}")
-                found[key] = one
+            fresh = weighed([text for text, _ in part.values()], model, expansion, batch_size)
+            for (key, (_, name)), row in zip(part.items(), fresh, strict=True):
+                if isinstance(row, str):
+                    raise BackendError(f"document {name} cannot be indexed: {row}")
+                weights[key] = row
             part.clear()
             if on_progress is not None:
-                on_progress(len(found))
+                on_progress(len(weights))
 
         for position, item in enumerate(documents):
             document = item if isinstance(item, Document) else Document(item)
             key = _key(document.passage)
-            if key not in found:
+            if key not in weights:
                 part.setdefault(key, (document.passage, repr(document.id or position)))
             if len(part) == _AT_ONCE:
                 weigh()
         if part:
             weigh()
-        if not found:
+        if not weights:
             raise InputError("there are no documents to index")
-        order = sorted(found)
-        rows = stacked([found[key][0] for key in order])
+        order = sorted(weights)
+        rows = stacked([weights[key][0] for key in order])
         values, step = quantised(rows.values, bits)
         rows = Sparse(rows.indptr, rows.indices, values, step)
         keys = np.asarray(order, dtype=np.uint64)
-        cut = np.asarray([found[key][1] for key in order], dtype=np.int32)
+        cut = np.asarray([weights[key][1] for key in order], dtype=np.int32)
         about = {
             "model": model.identity,
             "expansion": None if expansion is None else expansion.identity,
@@ -200,13 +200,13 @@ def weighed(
     if expansion is not None:
         added = expansion.expand(tokens, model, batch_size=batch_size)
     laid = [model.layout(own, more) for own, more in zip(tokens, added, strict=True)]
-    made: list[tuple[Sparse, int] | str] = []
+    rows: list[tuple[Sparse, int] | str] = []
     for row, weights in zip(laid, model.weigh(laid, batch_size=batch_size), strict=True):
         if not np.isfinite(weights).all():
-            made.append("the model gives it weights that are not finite")
+            rows.append("the model gives it weights that are not finite")
         else:
-            made.append((sparse(row.ids, weights, model.terms.stopped), row.cut))
-    return made
+            rows.append((sparse(row.ids, weights, model.terms.stopped), row.cut))
+    return rows
 
 
 def _key(passage: str) -> tuple[int, int]:

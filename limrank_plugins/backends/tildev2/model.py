@@ -120,8 +120,8 @@ class TILDEv2:
                 chosen = [rows[i] for i in batch]
                 features = as_tensors(self._torch, chosen, self.tokenizer, place)
                 hidden = self.module["bert"](**features).last_hidden_state
-                found = self.module["tok_proj"](hidden).relu()[..., 0].float().cpu().tolist()
-                for i, values in zip(batch, found, strict=True):
+                by_token = self.module["tok_proj"](hidden).relu()[..., 0].float().cpu().tolist()
+                for i, values in zip(batch, by_token, strict=True):
                     weights[i] = values[: len(rows[i].ids)]
         return weights
 

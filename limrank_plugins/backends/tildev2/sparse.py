@@ -46,9 +46,9 @@ class Sparse:
         total = int(ends[-1])
         # Entry numbers of all rows, one row behind the other.
         entries = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        found = self.indices[entries]
-        places = np.minimum(np.searchsorted(tokens, found), len(tokens) - 1)
-        hits = np.flatnonzero(tokens[places] == found)
+        there = self.indices[entries]
+        places = np.minimum(np.searchsorted(tokens, there), len(tokens) - 1)
+        hits = np.flatnonzero(tokens[places] == there)
         weights = self.values[entries[hits]].astype(np.float64)
         if self.step is not None:
             weights *= self.step

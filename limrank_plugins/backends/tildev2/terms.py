@@ -63,12 +63,12 @@ class Terms:
 
 def stop_ids(tokenizer: Any) -> set[int]:
     """The ids of all tokens that carry no score; see the module."""
-    found = set(tokenizer.all_special_ids)
+    stopped = set(tokenizer.all_special_ids)
     for token, number in tokenizer.get_vocab().items():
         if (
             token in STOP_WORDS
             or token == "##s"
             or (not token.startswith("##") and not _WORD.fullmatch(token))
         ):
-            found.add(number)
-    return found
+            stopped.add(number)
+    return stopped

@@ -175,10 +175,10 @@ def test_a_passage_cannot_write_a_placeholder(
     assert isinstance(reply, LabelReading), "it stays text, and is no failure"
     processor = load_processor(str(folders[family]))
     token = processor.tokenizer.convert_tokens_to_ids(ImageTokenizer(processor, ()).placeholder)
-    ids = backend._shown(shown, 512).ids
+    ids = backend._image_prompt(shown, 512).ids
     sizes = {"llava": [4, 4], "qwen2_5_vl": [1, 6]}[family]
     assert ids.count(token) == sum(sizes[:images]), "no placeholder but those of the images"
-    assert backend._encoder.markers.isdisjoint(set(ids) - set(backend._shown(prompt(RED), 512).ids))
+    assert backend._encoder.markers.isdisjoint(set(ids) - set(backend._image_prompt(prompt(RED), 512).ids))
     text = backend._encoder.decode([i for i in ids if i != token])
     assert "carve valleys" in text
 
@@ -200,7 +200,7 @@ def test_documents_are_cut_and_images_never(folders: dict[str, Path], family: st
     assert reply.cut_tokens > 0
     assert reply.usage.prompt_tokens == 60
     whole = VisionBackend(str(folders[family]))
-    kept, full = small._shown(long, 60), whole._shown(long, 512)
+    kept, full = small._image_prompt(long, 60), whole._image_prompt(long, 512)
     token = small._image_tokenizer.token
     assert kept.ids.count(token) == full.ids.count(token) > 0
     assert all(len(row) == len(kept.ids) for row in kept.marks.values())

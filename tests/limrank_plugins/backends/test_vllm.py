@@ -276,7 +276,7 @@ def test_a_wrong_answer_is_never_a_score(folder: Path, fault: str, monkeypatch: 
         replies = made.read_labels(requests)
         assert [isinstance(reply, Failed) for reply in replies] == [False, True, False, False, False]
     else:
-        with pytest.raises(BackendError, match=r"not to the 5 prompts|CUDA out of memory"):
+        with pytest.raises(BackendError, match=r"not those of the 5 prompts|CUDA out of memory"):
             made.read_labels(requests)
 
 
