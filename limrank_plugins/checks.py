@@ -55,7 +55,8 @@ def finite_number(
         or (above is not None and value <= above)
         or (most is not None and value > most)
     ):
-        raise InputError(f"{name} must be a number{_bounds(least, most, above)}, but got {value!r}")
+        bounds = _bounds(least, most, above)
+        raise InputError(f"{name} must be a {'' if bounds else 'finite '}number{bounds}, but got {value!r}")
     return float(value)
 
 

@@ -93,9 +93,9 @@ class Usage:
         shared_tokens: those of `prompt_tokens` that were not computed again, because another
             document of the same query had them computed already.
         generated_tokens: tokens written by the model.
-        calls: questions put to the model.
-        cached: questions answered without asking: from the store, or as a repetition within the list.
-        seconds: model time, a batch's wall time shared out equally over its questions.
+        calls: requests to the model.
+        cached: requests answered without asking: from the store, or as a repetition within the list.
+        seconds: model time, a batch's wall time shared out equally over its requests.
         cost: dollars, where the backend knows its price.
     """
 
@@ -270,13 +270,13 @@ def check_unique(ids: Sequence[str], what: str) -> None:
 
 
 def _images(value: Iterable[Image], name: str) -> tuple[Image, ...]:
-    found = tuple(value)
-    strangers = [type(item).__name__ for item in found if not isinstance(item, Image)]
+    images = tuple(value)
+    strangers = [type(item).__name__ for item in images if not isinstance(item, Image)]
     if strangers:
         raise InputError(
             f"{name} must hold Image objects, but got {strangers[0]}: Image.open(path) makes one"
         )
-    return found
+    return images
 
 
 def _must_be_str(value: object, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures as they stand in queries and documents: encoded bytes, never decoded here."""
+"""Images as they stand in queries and documents: encoded bytes, never decoded here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture. Equal bytes are equal images.
+    """An image as its file's bytes. Equal bytes are equal images.
 
     Attributes:
         data: the file's bytes: PNG, JPEG, GIF or WebP.
@@ -64,12 +64,12 @@ class Image:
 
     @property
     def url(self) -> str:
-        """The picture as a `data:` URL, which is how OpenAI-style messages carry it."""
+        """The image as a `data:` URL, which is how OpenAI-style messages carry it."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
 def image_files(names: object, beside: str | os.PathLike[str], where: str) -> list[Path]:
-    """The picture files that a line of a JSONL file names, relative to its folder; they need not be there.
+    """The image files that a line of a JSONL file names, relative to its folder; they need not be there.
 
     Args:
         names: the line's field `images`; None for none.
@@ -85,7 +85,7 @@ def image_files(names: object, beside: str | os.PathLike[str], where: str) -> li
         raise InputError(f"{where}: 'images' must be a list of file names, but is {str(names)[:80]}")
     folder = Path(beside).parent
     for name in names:
-        # Whoever wrote the collection must not choose which other pictures of this machine are shown.
+        # Whoever wrote the collection must not choose which other images of this machine are shown.
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
             raise InputError(
                 f"{where}: the image {name!r} must be in the folder of {Path(beside).name} or below: name it "
@@ -95,13 +95,13 @@ def image_files(names: object, beside: str | os.PathLike[str], where: str) -> li
 
 
 def read_images(names: object, beside: str | os.PathLike[str], where: str) -> tuple[Image, ...]:
-    """The pictures themselves; see `image_files`.
+    """The images themselves; see `image_files`.
 
     Raises:
-        InputError: as there; or a file is missing or is no picture.
+        InputError: as there; or a file is missing or is no image.
     """
     try:
         return tuple(Image.open(file) for file in image_files(names, beside, where))
     except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith(where) else f"{where}: {told}") from error
+        message = str(error)
+        raise InputError(message if message.startswith(where) else f"{where}: {message}") from error

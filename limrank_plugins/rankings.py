@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
-from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.verdicts import Outcome
 
@@ -57,7 +56,7 @@ def to_ranking(
 
 def check_cut(top_n: int | None, threshold: float | None) -> None:
     """Raise an `InputError` for a `top_n` or `threshold` that cannot be meant."""
-    if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
-        raise InputError(f"top_n must be a whole number > 0, or None for all, but got {top_n!r}")
-    if threshold is not None and (isinstance(threshold, bool) or not math.isfinite(threshold)):
-        raise InputError(f"threshold must be a finite number, or None for none, but got {threshold!r}")
+    if top_n is not None:
+        whole_number("top_n", top_n, least=1)
+    if threshold is not None:
+        finite_number("threshold", threshold)

@@ -24,7 +24,7 @@ class Segment:
         role: `"system"`, `"user"` or `"assistant"` in a chat, whose markers the model's own chat template
             puts around it; empty in a raw completion. An assistant's segment at the end is the start of
             the answer, which the model continues.
-        image: a picture instead of text, which is then empty.
+        image: an image instead of text, which is then empty.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Prompt:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """Its pictures, in reading order."""
+        """Its images, in reading order."""
         return tuple(segment.image for segment in self.segments if segment.image is not None)
 
     def messages(self) -> list[tuple[str, tuple[Segment, ...]]]:

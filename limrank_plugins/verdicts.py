@@ -77,7 +77,7 @@ class Order:
         return None if self.failure is not None or not self.permutation else self.permutation[0]
 
     def verdicts(self, size: int) -> list[Verdict]:
-        """No scores: what was said, and what it cost, noted on the first document of the group."""
+        """No scores: the reasoning, and what it cost, noted on the first document of the group."""
         return _shared(self.explanation, self.failure, self.repairs, self.cut_tokens, self.usage, size)
 
 

@@ -3,7 +3,7 @@
 A template file holds:
 
     prompt    what the model reads, in Jinja: {{ query }}, {{ document }} (or {{ documents }} to loop over,
-              with {{ labels }} and whatever else the recipe's readout gives it). A document's pictures
+              with {{ labels }} and whatever else the recipe's readout gives it). A document's images
               stand right before it, or where {{ image }} (in a loop, images[loop.index0]) is;
               {{ pictures }} is how many each document has
     chat      true: the prompt is a user's message in the model's own chat template, not a raw completion
@@ -13,7 +13,7 @@ A template file holds:
     close     what is written after a reasoning that had to be ended, right before the verdict
     no_think  what is written instead of any reasoning, right before the verdict
     labels    the verdicts, the relevant one first; each one token in its place
-    source    where the wording comes from
+    source    where the text comes from
 
 Rendering never lets a query or a document through the template engine: their places are marked
 first and filled afterwards, so braces in a passage are just braces, and the pieces stay apart as
@@ -63,8 +63,8 @@ class Template:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the wording (not of comments): equal digests ask a model in equal bytes."""
-        wording = [
+        """SHA-256 of the template's text (not of comments): equal digests ask a model in equal bytes."""
+        texts = [
             self.prompt,
             self.chat,
             self.system,
@@ -74,7 +74,7 @@ class Template:
             self.close,
             self.no_think,
         ]
-        return hashlib.sha256(json.dumps(wording).encode("ascii")).hexdigest()
+        return hashlib.sha256(json.dumps(texts).encode("ascii")).hexdigest()
 
     def render(
         self,
@@ -83,7 +83,7 @@ class Template:
         *,
         query_images: Sequence[Image] = (),
         images: Sequence[Sequence[Image]] = (),
-        **given: object,
+        **names: object,
     ) -> Prompt:
         """The prompt for a query and its documents, as segments.
 
@@ -93,7 +93,7 @@ class Template:
             query_images: shown right before the query, where it stands first.
             images: for each document, shown right before it, or where the template puts them; empty for
                 none at all.
-            given: further names for the template (labels, priors, …). They are trusted: numbers and
+            names: further names for the template (labels, priors, …). They are trusted: numbers and
                 the package's own strings only, nothing a user or a collection wrote.
 
         Raises:
@@ -102,12 +102,12 @@ class Template:
         marks = [f"\ue000document:{i}\ue001" for i in range(len(documents))]
         places = [f"\ue000image:{i}\ue001" for i in range(len(documents))]
         counts = [len(images[i]) if images else 0 for i in range(len(documents))]
-        names: dict[str, object] = {**given, "query": "\ue000query\ue001", "documents": marks}
-        names |= {"images": places, "pictures": counts}
+        values: dict[str, object] = {**names, "query": "\ue000query\ue001", "documents": marks}
+        values |= {"images": places, "pictures": counts}
         if len(marks) == 1:
-            names |= {"document": marks[0], "image": places[0]}
+            values |= {"document": marks[0], "image": places[0]}
         try:
-            rendered = _ENGINE.from_string(self.prompt).render(names)
+            rendered = _ENGINE.from_string(self.prompt).render(values)
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
         pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
@@ -120,7 +120,7 @@ class Template:
                 if piece:
                     segments.append(Segment(piece, shared=shared, role=role))
             elif piece == "query":
-                # A template may repeat the query; its pictures (hundreds of tokens) are shown once.
+                # A template may repeat the query; its images (hundreds of tokens) are shown once.
                 segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
                 query_images = ()
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
@@ -128,8 +128,8 @@ class Template:
                 shared = False
                 kind, _, number = piece.partition(":")
                 if images and (kind == "image" or number not in placed):
-                    pictures = images[int(number)]
-                    segments += [Segment("", False, role=role, image=picture) for picture in pictures]
+                    shown = images[int(number)]
+                    segments += [Segment("", False, role=role, image=image) for image in shown]
                 if kind == "document":
                     text = clean_text(documents[int(number)])
                     segments.append(Segment(text, trusted=False, cuttable=True, role=role))
@@ -139,14 +139,14 @@ class Template:
 
 
 def completion(template: Template, trace: str | None, label: str) -> tuple[Segment, ...]:
-    """What a model is trained to write behind the rendered prompt: its thought, the end of it, the label.
+    """What a model is trained to write behind the rendered prompt: its reasoning, the end of it, the label.
 
-    The same segments as at inference: the thought is nobody's template, so it cannot hold a marker, and
-    the label stands where it is read. Rank1's layout: a line end, the thought, `close`, the label.
+    The same segments as at inference: the reasoning is nobody's template, so it cannot hold a marker, and
+    the label stands where it is read. Rank1's layout: a line end, the reasoning, `close`, the label.
 
     Args:
         template: it has `close` and `no_think`.
-        trace: the thought, or None for a verdict without one.
+        trace: the reasoning, or None for a verdict without one.
         label: one of the template's.
 
     Raises:

@@ -1,6 +1,6 @@
 """What is read from a model about a group of documents: one readout per file.
 
-A readout turns (query, documents) into questions, and what the model replies into a `GroupVerdict`
+A readout turns (query, documents) into requests, and the model's replies into a `GroupVerdict`
 about the group. It is a generator (`Program`): it does no I/O and knows no backend.
 """
 
@@ -24,7 +24,7 @@ class Settings:
     """How a recipe is run: the arguments of `Reranker` that shape requests to the model, checked.
 
     Attributes:
-        reasoning: `"full"` thinks before every verdict, `"none"` reads it from one forward pass.
+        reasoning: `"full"` reasons before every verdict, `"none"` reads it from one forward pass.
         samples: reasonings per document, at least 1; their scores are averaged.
         seed: of the sampling.
         temperature: at least 0; None is 0 (greedy) for one sample and 0.7 for several.
@@ -72,7 +72,7 @@ class Readout(Protocol):
 
     @property
     def permutes(self) -> bool:
-        """Whether `samples` are permutations of the group, rather than thoughts that are drawn."""
+        """Whether `samples` are permutations of the group, rather than completions that are drawn."""
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """The capability protocols this readout asks for under these settings."""

@@ -1,7 +1,7 @@
 """What the documents of a group are called in a prompt, and how such names are read back.
 
 A passage must not be able to write a label itself: `[3] > [1]` inside a query or a document becomes
-`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around a thought, an answer or a score
+`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around reasoning, an answer or a score
 lose their angle brackets. The patterns that rewrite are the ones that read, so nothing slips between.
 """
 
@@ -71,7 +71,7 @@ class Labels:
 
     def read(self, text: str) -> list[int]:
         """Positions of the labels in the text, from 0; those that name no document are kept."""
-        return [self._position(found) for found in _LABELLED[self.kind].findall(text)]
+        return [self._position(name) for name in _LABELLED[self.kind].findall(text)]
 
     def read_bare(self, text: str) -> list[int]:
         """Positions of names without their own brackets, if the text is nothing but such names.

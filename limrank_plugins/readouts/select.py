@@ -11,7 +11,7 @@ from limrank_plugins.backends.protocols import Generates, Program, ReadsLabels
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
-from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts import Readout, Settings
 from limrank_plugins.readouts.completions import complete
 from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.label_scores import read_label_values
@@ -22,19 +22,8 @@ from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Choice
 
 
-class Selects(Protocol):
+class Selects(Readout, Protocol):
     """A readout that chooses one document of a group."""
-
-    @property
-    def comparable(self) -> bool:
-        """As for `Readout`."""
-
-    @property
-    def permutes(self) -> bool:
-        """As for `Readout`."""
-
-    def needs(self, settings: Settings) -> tuple[type[Any], ...]:
-        """As for `Readout`."""
 
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings

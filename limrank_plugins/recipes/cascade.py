@@ -7,6 +7,7 @@ from dataclasses import replace
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Part, Recipe, load_recipe
 from limrank_plugins.recipes._options import part_name
+from limrank_plugins.recipes._wrapped import wrapped
 from limrank_plugins.wrappers.auto_reasoning import AutoReasoning
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.cascade import Cascade
@@ -35,26 +36,15 @@ def recipe(
         InputError: a value that cannot be used, or a `then` that a budget cannot stop.
     """
     names = part_name(first, "first"), part_name(then, "then")
-    parts = [load_recipe(name) for name in names]
-    wrapper = Cascade(Budget(tokens=tokens, seconds=seconds), top).of(parts)
-    last = parts[-1]
-    return Recipe(
-        name="cascade",
-        summary=f"a cheap recipe ({names[0]}) ranks the list, a dear one ({names[1]}) the first {top} of it",
-        oracle="order",
-        readout=None,
-        schedule=None,
-        wrapper=wrapper,
-        parts=tuple(Part(name) for name in names),
-        score_kind=wrapper.score_kind,
-        backend=last.backend,
-        model=last.model,
-        reasoning=last.reasoning,
-        max_reasoning_tokens=last.max_reasoning_tokens,
+    return wrapped(
+        "cascade",
+        f"a cheap recipe ({names[0]}) ranks the list, a dear one ({names[1]}) the first {top} of it",
+        "order",
+        Cascade(Budget(tokens=tokens, seconds=seconds), top),
+        names,
         calls=f"those of {names[0]} for N documents, those of {names[1]} for {top}",
         tokens="as the calls",
         paper="multi-stage ranking, arXiv:1910.14424",
-        licence=f"those of the parts; {last.licence}",
     )
 
 

@@ -1,12 +1,13 @@
-"""Several recipes rank the list; their ranks or scores are made one."""
+"""Several recipes rank the list; their ranks or scores are fused."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Recipe
 from limrank_plugins.recipes._options import part_names
+from limrank_plugins.recipes._wrapped import wrapped
 from limrank_plugins.wrappers.fuse import Fuse
 
 
@@ -32,26 +33,15 @@ def recipe(
         numbers = tuple(float(number) for number in str(weights).split("+")) if weights != "" else ()
     except ValueError as error:
         raise InputError(f"weights are written like 1+2, but got {weights!r}") from error
-    known = [load_recipe(name) for name in names]
-    wrapper = Fuse(method, numbers, k).of(known)
-    last = known[-1]
-    return Recipe(
-        name="fuse",
-        summary="fuses what several recipes say (the first stage and mini): reciprocal ranks, or scores",
-        oracle="score",
-        readout=None,
-        schedule=None,
-        wrapper=wrapper,
-        parts=tuple(Part(name) for name in names),
-        score_kind=wrapper.score_kind,
-        backend=last.backend,
-        model=last.model,
-        reasoning=last.reasoning,
-        max_reasoning_tokens=last.max_reasoning_tokens,
+    return wrapped(
+        "fuse",
+        "fuses what several recipes say (the first stage and mini): reciprocal ranks, or scores",
+        "score",
+        Fuse(method, numbers, k),
+        names,
         calls="those of its parts",
         tokens="those of its parts",
         paper="reciprocal rank fusion, doi:10.1145/1571941.1572114",
-        licence=f"those of the parts; {last.licence}",
     )
 
 

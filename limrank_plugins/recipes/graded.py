@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limrank_plugins.errors import InputError
+from limrank_plugins.checks import whole_number
 from limrank_plugins.readouts.grade import ExpectedGrade
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.schedules import Chunks
@@ -17,8 +17,7 @@ def recipe(levels: int = 5) -> Recipe:
     Raises:
         InputError: there is no rubric of that many grades.
     """
-    if isinstance(levels, bool) or levels not in (2, 3, 4, 5):
-        raise InputError(f"levels must be 2, 3, 4 or 5, but got {levels!r}")
+    whole_number("levels", levels, least=2, most=5)
     return Recipe(
         name="graded",
         summary="grades each passage by a rubric: the expected grade, from the probability of each",

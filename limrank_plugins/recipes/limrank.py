@@ -1,4 +1,4 @@
-"""LimRank (arXiv 2510.23544): think about each passage, answer true or false."""
+"""LimRank (arXiv 2510.23544): reason about each passage, answer true or false."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def recipe(intent: Intent = "either") -> Recipe:
 
     Args:
         intent: `direct`, only what answers the query itself is relevant; `background`, what an answer
-            builds on is relevant, too; `either`, nothing is said and the prompt is the trained one. The
+            builds on is relevant, too; `either`, nothing is added and the prompt is the trained one. The
             sentence stands where queries had their instructions in Rank1's and LimRank's evaluation; the
             weights were not trained with it.
 
@@ -29,7 +29,7 @@ def recipe(intent: Intent = "either") -> Recipe:
         raise InputError(f"intent must be one of {', '.join(get_args(Intent))}, but got {intent!r}")
     return Recipe(
         name="limrank",
-        summary="thinks about each passage, answers true or false, ranks by the probability of true",
+        summary="reasons about each passage, answers true or false, ranks by the probability of true",
         oracle="score",
         template="limrank",
         readout=YesNo(intent=intent),
@@ -38,7 +38,7 @@ def recipe(intent: Intent = "either") -> Recipe:
         backend="transformers",
         model="songtingyu/limrank",
         reasoning="full",
-        calls="N (2·N at most: a thought over budget is closed by a second one)",
+        calls="N (2·N at most: reasoning over budget is closed by a second one)",
         tokens="Q + N·(D + T) with reasoning, Q + N·D without",
         paper="arXiv:2510.23544",
         licence="MIT as claimed by its authors (no licence file); base Qwen2.5-7B: Apache-2.0",

@@ -1,4 +1,4 @@
-"""MM-R5 (arXiv 2506.12364): the model thinks about five page images, then writes their order."""
+"""MM-R5 (arXiv 2506.12364): the model reasons about five page images, then writes their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def recipe(window: int = 5, stride: int = 2, passes: int = 1) -> Recipe:
     """
     return Recipe(
         name="mm-r5",
-        summary="thinks about 5 page images at a time, then writes their order; a window slides to the front",
+        summary="reasons about 5 page images at a time, then writes their order; a window moves to the front",
         oracle="order",
         template="mm-r5",
         readout=GenerateOrder(PLAIN, tagged=True),
@@ -27,8 +27,8 @@ def recipe(window: int = 5, stride: int = 2, passes: int = 1) -> Recipe:
         backend="vision",
         model="i2vec/MM-R5",
         reasoning="full",
-        calls="1 + ceil((N - 5) / 2); 1 for N <= 5 (twice as many at most: thoughts over budget)",
-        tokens="calls · (Q + 5·D + T), a picture counted as the tokens it becomes",
+        calls="1 + ceil((N - 5) / 2); 1 for N <= 5 (twice as many at most: reasoning over budget)",
+        tokens="calls · (Q + 5·D + T), an image counted as the tokens it becomes",
         paper="arXiv:2506.12364",
         licence="code: MIT; weights: see the checkpoint's card; base Qwen2.5-VL-7B-Instruct: Apache-2.0",
     )

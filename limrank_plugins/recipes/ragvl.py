@@ -18,7 +18,7 @@ RECIPE = Recipe(
     # The authors' tuned weights are not on the hub.
     model="Qwen/Qwen2.5-VL-7B-Instruct",
     calls="N",
-    tokens="N·(Q + D), a picture counted as the tokens it becomes",
+    tokens="N·(Q + D), an image counted as the tokens it becomes",
     paper="arXiv:2407.21439",
     licence="Apache-2.0",
     checkpoints=("llava-hf/llava-1.5-7b-hf", "OpenGVLab/InternVL3-2B-hf"),

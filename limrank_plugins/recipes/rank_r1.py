@@ -1,4 +1,4 @@
-"""Rank-R1 (arXiv 2503.06034): setwise with a thought before each choice, trained by reinforcement."""
+"""Rank-R1 (arXiv 2503.06034): setwise with reasoning before each choice, trained by reinforcement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def recipe(children: int = 19, top: int = 10) -> Recipe:
     """The recipe for other numbers of passages in a prompt (one more than `children`) or of places."""
     return Recipe(
         name="rank-r1",
-        summary="thinks about 20 passages, names the best one; a heap finds the top 10",
+        summary="reasons about 20 passages, names the best one; a heap finds the top 10",
         oracle="select",
         template="rank-r1",
         readout=GenerateSelect(tagged=True, exact=True),

@@ -1,4 +1,4 @@
-"""ReasonRank (arXiv 2508.07050): the model thinks about a window of passages, then writes their order."""
+"""ReasonRank (arXiv 2508.07050): the model reasons about a window of passages, then writes their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def recipe(window: int = 20, stride: int = 10, passes: int = 1) -> Recipe:
     """The recipe for other windows, or for several passes over the list."""
     return Recipe(
         name="reasonrank",
-        summary="thinks about 20 passages at a time, then writes their order; a window slides to the front",
+        summary="reasons about 20 passages at a time, then writes their order; a window slides to the front",
         oracle="order",
         template="reasonrank",
         readout=GenerateOrder(tagged=True),
@@ -21,7 +21,7 @@ def recipe(window: int = 20, stride: int = 10, passes: int = 1) -> Recipe:
         model="liuwenhan/reasonrank-7B",
         reasoning="full",
         max_reasoning_tokens=3072,
-        calls="1 + ceil((N - 20) / 10); 1 for N <= 20 (twice as many at most: thoughts over budget)",
+        calls="1 + ceil((N - 20) / 10); 1 for N <= 20 (twice as many at most: reasoning over budget)",
         tokens="calls · (2·Q + 20·D + T + 100)",
         paper="arXiv:2508.07050",
         licence="MIT; base Qwen2.5-7B-Instruct: Apache-2.0",

@@ -18,7 +18,7 @@ def recipe(scale: int = 100) -> Recipe:
     Raises:
         InputError: the scale is not such a number.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int) or not 5 <= scale <= 100_000 or scale % 5:
+    if type(scale) is not int or scale not in range(5, 100_001, 5):
         raise InputError(f"scale must be a multiple of 5 from 5 to 100000, but got {scale!r}")
     return Recipe(
         name="retro",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes._options import part_name
+from limrank_plugins.recipes._wrapped import wrapped
 from limrank_plugins.wrappers.vote import Vote
 
 
@@ -26,25 +27,15 @@ def recipe(of: str = "rankgpt", times: int = 3, seed: int = 0) -> Recipe:
 
 def voted(name: str, summary: str, of: str, wrapper: Vote) -> Recipe:
     """A recipe that holds a vote on another."""
-    inner = load_recipe(of)
-    wrapper = wrapper.of([inner])
-    return Recipe(
-        name=name,
-        summary=summary,
-        oracle="score" if inner.score_kind != "rank" else "order",
-        readout=None,
-        schedule=None,
-        wrapper=wrapper,
-        parts=(Part(of),),
-        score_kind=wrapper.score_kind,
-        backend=inner.backend,
-        model=inner.model,
-        reasoning=inner.reasoning,
-        max_reasoning_tokens=inner.max_reasoning_tokens,
+    return wrapped(
+        name,
+        summary,
+        "score" if load_recipe(of).score_kind != "rank" else "order",
+        wrapper,
+        [of],
         calls=f"{wrapper.times} times those of {of}, in lockstep",
         tokens=f"{wrapper.times} times those of {of}",
         paper="permutation self-consistency, arXiv:2310.07712",
-        licence=inner.licence,
     )
 
 

@@ -110,7 +110,7 @@ def test_the_rubric_and_the_query_are_shared():
 
 @pytest.mark.parametrize("levels", [1, 6, True, "5"])
 def test_other_numbers_of_grades_are_refused(levels: object):
-    with pytest.raises(InputError, match="levels must be 2, 3, 4 or 5"):
+    with pytest.raises(InputError, match="levels must be a whole number >= 2 and <= 5"):
         load_recipe("graded", levels=levels)
 
 

@@ -136,7 +136,7 @@ def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_pat
     ("arguments", "message"),
     [
         ({"topn": 3}, "topn"),
-        ({"top_n": 0}, "top_n must be a whole number > 0, or None for all, but got 0"),
+        ({"top_n": 0}, "top_n must be a whole number >= 1, but got 0"),
         ({"top_n": -1}, "but got -1"),
         ({"top_n": True}, "valid integer"),
         ({"top_n": 2.0}, "valid integer"),
