@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import (
     Arrived,
@@ -45,7 +46,7 @@ from limrank_plugins.backends.remote.replies import (
 from limrank_plugins.backends.remote.servers import SERVERS
 from limrank_plugins.backends.remote.wire import Sent, Wire, openai_calls
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Segment
 
 _HOSTED = "https://api.openai.com/v1"
@@ -347,8 +348,7 @@ def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
 
 
 def _encoder(tokenizer: str | os.PathLike[str]) -> PromptEncoder:
-    transformers = require("transformers", "transformers", "OpenAIBackend(tokenizer=…)")
     try:
-        return PromptEncoder(transformers.AutoTokenizer.from_pretrained(os.fspath(tokenizer)))
+        return PromptEncoder(pretrained("AutoTokenizer", os.fspath(tokenizer)))
     except (OSError, ValueError) as error:
         raise InputError(f"no tokenizer can be loaded from {os.fspath(tokenizer)!r}: {error}") from error

@@ -142,3 +142,16 @@ def test_an_adapter_of_another_shape_is_refused(qwen: Path, home: Path, tmp_path
     adapter = tiny.build_adapter(tmp_path / "adapter", wide)
     with pytest.raises(BackendError, match="does not fit the model"):
         TransformersBackend(str(qwen), adapter=str(adapter))
+
+
+def test_files_of_models_are_opened_in_one_place() -> None:
+    """So that another file format is a change of `loading.py`; a LoRA adapter is put on in `lora.py`."""
+    root = Path(__file__).parents[4]
+    opening = {
+        str(path.relative_to(root))
+        for room in ("limrank_plugins", "pipelines", "synth", "training", "evals")
+        for path in (root / room).rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if ".from_pretrained(" in line and "Reranker.from_pretrained(" not in line
+    }
+    assert opening == {f"limrank_plugins/backends/local/{name}.py" for name in ("loading", "lora")}
