@@ -5,15 +5,20 @@ The order of the steps is the protocol: order by score, take the excluded docume
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
 
-from limrank_evals.exclusion import check_judgements, count_excluded, exclude
-from limrank_evals.judgements import Qrels
+from limrank_evals.exclusion import check_judgements, count_excluded, exclude, read_excluded
+from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
-from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, tied
+from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, read_run_lines, tied
 from limrank_evals.stats import Interval, bootstrap
 from limrank_evals.stats.intervals import RESAMPLES
+from limrank_plugins import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +102,56 @@ def score(
         for name, values in measured.per_query.items()
     }
     return RunScores(measured, intervals, ranked, removed, tied(rows), ties)
+
+
+@dataclass(frozen=True)
+class RunScorer:
+    """Scores the runs in files by one setting, see `score`; judgements and exclusions are read once."""
+
+    qrels: Path
+    measures: Sequence[str] | None
+    excluded: Path | None
+    ties: str
+    first_stage: Path | None
+    depth: int | None
+    level: float
+    resamples: int
+    seed: int
+
+    def score(self, run: Path) -> RunScores:
+        """Score one run; raises an `InputError` that names what is wrong with a file."""
+        return score(
+            read_run_lines(run),
+            self._judgements,
+            self.measures or DEFAULT_MEASURES,
+            excluded=self._exclusions,
+            ties=cast(TieRule, self.ties),  # `arranged` refuses any other
+            first_stage=arranged(read_run_lines(self.first_stage)) if self.first_stage else None,
+            depth=self.depth,
+            level=self.level,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+    @cached_property
+    def _judgements(self) -> dict[str, dict[str, int]]:
+        return read_judgements(self.qrels)
+
+    @cached_property
+    def _exclusions(self) -> dict[str, set[str]] | None:
+        return None if self.excluded is None else read_excluded(self.excluded)
+
+    def settings(self) -> dict[str, Any]:
+        """What the numbers depend on beside the run, as JSON."""
+        return {
+            "qrels": str(self.qrels),
+            "qrels_sha256": hashlib.sha256(self.qrels.read_bytes()).hexdigest(),
+            "excluded": str(self.excluded) if self.excluded else None,
+            "ties": self.ties,
+            "first_stage": str(self.first_stage) if self.first_stage else None,
+            "depth": self.depth,
+            "level": self.level,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "version": __version__,
+        }

@@ -189,7 +189,7 @@ class ArmEvaluator:
     @cached_property
     def _splits(self) -> list[str]:
         task, source, options = self._task
-        chosen: list[str] = task.chosen(self.evaluation.splits, source, options)
+        chosen: list[str] = task.choose_splits(self.evaluation.splits, source, options)
         return chosen
 
     def _split(self, name: str) -> Split:

@@ -14,7 +14,6 @@ from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions import conditions as names
 from limrank_evals.questions.answer_judge import Judge
 from limrank_evals.questions.answering import answer_all
-from limrank_evals.questions.batches import Progress as Told
 from limrank_evals.questions.choice_reader import ChoiceReader
 from limrank_evals.questions.contexts import find_contexts
 from limrank_evals.questions.gating import Gate

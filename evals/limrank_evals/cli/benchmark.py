@@ -6,34 +6,28 @@ has: its source, its own options (`limrank_evals.cli.benchmark_options`) and its
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
 
+from limrank_evals.benchmark_evaluation import evaluate_splits
 from limrank_evals.cli import showing
 from limrank_evals.cli.benchmark_options import OWN_OPTIONS
-from limrank_evals.evaluation.evaluation_folder import EvaluationFolder, prepare_folder
-from limrank_evals.evaluation.evaluator import evaluate, slim
-from limrank_evals.evaluation.first_stages import open_first_stage
+from limrank_evals.evaluation.evaluation_folder import prepare_folder
+from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.guarded_folders import STORE
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
-from limrank_evals.retriever_specs import names_retriever
 from limrank_evals.runs import TieRule
-from limrank_evals.splits import Split
 from limrank_evals.tasks import Task, load_task, task_names
-from limrank_plugins import __version__
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
@@ -200,98 +194,56 @@ def run_benchmark(
     task: Task, options: BenchmarkOptions, reranker_options: RerankerOptions, own: dict[str, Any]
 ) -> None:
     """Evaluate the splits asked for and write the folder; `own` are the benchmark's own options."""
-    own_instruction = reranker_options.instruction not in (None, NONE, BENCHMARKS)
-    if options.ties == "first-stage":
-        raise InputError("--ties first-stage has no use here: what is reranked is ordered so anyway")
-    splits = task.chosen(options.split or [], options.source, own)
+    instruction = reranker_options.instruction
+    splits = task.choose_splits(options.split or [], options.source, own)
     folder = options.output if options.output is not None else Path(f"eval-{task.name}")
     prepare_folder(folder, fresh=options.fresh)
-    evaluated: list[SplitEvaluation] = []
-    with Store(options.store if options.store is not None else folder / STORE) as store:
-        asking = reranker_options if own_instruction else replace(reranker_options, instruction=None)
-        reranker = None if options.no_rerank else asking.reranker(store)
-        instruct = reranker is not None and _instructs(reranker_options.instruction, reranker)
-        settings = {
-            **_settings(task, options, own),
-            "resampling seed": reranker_options.seed,
-            "recipe": None if reranker is None else reranker.recipe.name,
-            "reranker": None if reranker is None else reranker.identity,
-            "benchmark's instructions": instruct,
-        }
-        try:
-            output = EvaluationFolder(folder, settings)
-            for split in splits:
-                strict, first_stage = not options.not_strict, options.first_stage
-                part = task.part(split, options.source, strict=strict, first_stage=first_stage, **own)
-                found = _one(
-                    split,
-                    part,
-                    options,
-                    reranker,
-                    output,
-                    store,
-                    seed=reranker_options.seed,
-                    instruct=instruct,
-                )
-                if not options.as_json:
-                    showing.show(found, part.averages)
-                evaluated.append(slim(found))
-        finally:
-            if reranker is not None:
-                reranker.close()
-    write_reports(folder, evaluated)
+    evaluations: list[SplitEvaluation] = []
+    with ExitStack() as held:
+        store = held.enter_context(Store(options.store if options.store is not None else folder / STORE))
+        if instruction in (NONE, BENCHMARKS):
+            reranker_options = replace(reranker_options, instruction=None)
+        reranker = None if options.no_rerank else reranker_options.reranker(store)
+        if reranker is not None:
+            held.callback(reranker.close)
+        finished = evaluate_splits(
+            task,
+            splits,
+            options.source,
+            folder,
+            store=store,
+            reranker=reranker,
+            options=own,
+            first_stage=options.first_stage,
+            depth=options.k,
+            ties=cast(TieRule, options.ties),  # `arranged` refuses any other
+            measures=options.measure,
+            instruct=reranker is not None and _instructs(instruction, reranker),
+            batch=options.batch,
+            seed=reranker_options.seed,
+            strict=not options.not_strict,
+            say=common.say,
+            progress=held.enter_context(common.progress_bars()),
+        )
+        for split, evaluation in finished:
+            if not options.as_json:
+                showing.show(evaluation, split.averages)
+            evaluations.append(slim(evaluation))
+    write_reports(folder, evaluations)
     if options.as_json:
         common.emit(
             {
                 "benchmark": task.name,
                 "output": str(folder),
-                "means": [mean.as_json() for mean in averages(evaluated)],
-                "splits": {one.benchmark.split: showing.as_json(one) for one in evaluated},
+                "means": [mean.as_json() for mean in averages(evaluations)],
+                "splits": {each.benchmark.split: showing.as_json(each) for each in evaluations},
                 "schema": SCHEMA,
             }
         )
         return
-    if len(evaluated) > 1:
-        showing.show_means(averages(evaluated))
+    if len(evaluations) > 1:
+        showing.show_means(averages(evaluations))
     common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
-
-
-def _one(
-    split: str,
-    part: Split,
-    options: BenchmarkOptions,
-    reranker: Reranker | None,
-    output: EvaluationFolder,
-    store: Store,
-    *,
-    seed: int,
-    instruct: bool,
-) -> SplitEvaluation:
-    common.say(
-        f"{part.benchmark.name} {part.benchmark.split}: {len(part.benchmark.queries):,} queries, "
-        f"{len(part.benchmark.documents):,} documents ({part.benchmark.licence or 'licence not known'})"
-    )
-    ties = cast(TieRule, options.ties)  # `arranged` refuses any other
-    stage = open_first_stage(part, options.first_stage, ties=ties, store=store)
-    facts = {"texts and first stage": stage.digest, "judgements": _judged(part)}
-    output.check(split, facts)
-    with common.progress_bars() as show:
-        found = evaluate(
-            part,
-            reranker,
-            first_stage=stage,
-            depth=options.k,
-            measures=tuple(options.measure or ()),
-            instruct=instruct,
-            store=store,
-            batch=options.batch,
-            seed=seed,
-            progress=partial(show, "reranking"),
-        )
-    for warning in found.warnings:
-        common.say(f"note: {warning}")
-    output.write(split, facts, found)
-    return found
 
 
 def _instructs(instruction: str | None, reranker: Reranker) -> bool:
@@ -299,24 +251,3 @@ def _instructs(instruction: str | None, reranker: Reranker) -> bool:
     if instruction is None:
         return reranker.recipe.name.partition(":")[0] in INSTRUCTED
     return instruction == BENCHMARKS
-
-
-def _settings(task: Task, options: BenchmarkOptions, own: dict[str, Any]) -> dict[str, Any]:
-    """What all splits of a folder have in common. Where files lie is not in it: what is in them is."""
-    return {
-        "benchmark": task.name,
-        "source": "a folder" if Path(options.source).is_dir() else options.source,
-        "options": {name: str(value) for name, value in own.items()},
-        "strict": not options.not_strict,
-        "first_stage": options.first_stage if names_retriever(options.first_stage) else "runs",
-        "ties": options.ties,
-        "depth": options.k,
-        "measures": options.measure,
-        "version": __version__,
-    }
-
-
-def _judged(part: Split) -> str:
-    excluded = {query: sorted(found) for query, found in part.benchmark.excluded.items()}
-    text = json.dumps([part.benchmark.qrels, excluded, part.benchmark.changed], sort_keys=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

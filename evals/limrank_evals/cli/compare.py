@@ -12,6 +12,7 @@ from rich.table import Table
 from limrank_evals.cli import options
 from limrank_evals.comparison import Comparison
 from limrank_evals.comparison import compare as compared
+from limrank_evals.scoring import RunScorer
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
@@ -38,8 +39,8 @@ def compare(
     """Compare two runs: differences with intervals, paired tests, queries won, tied and lost."""
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
-    scoring = options.Scoring(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
-    scores = [scoring.score(run) for run in (first, second)]
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    scores = [scorer.score(run) for run in (first, second)]
     notes = [
         f"{run}: {note}" for run, s in zip((first, second), scores, strict=True) for note in s.warnings()
     ]
@@ -56,7 +57,7 @@ def compare(
             {
                 "measures": {name: one.as_json(worst) for name, one in found.items()},
                 "counts": {"first": scores[0].counts(), "second": scores[1].counts()},
-                "settings": {"first": str(first), "second": str(second), **scoring.settings()},
+                "settings": {"first": str(first), "second": str(second), **scorer.settings()},
                 "warnings": notes,
                 "schema": SCHEMA,
             }

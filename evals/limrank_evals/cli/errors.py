@@ -92,10 +92,11 @@ def errors(
     from limrank_evals.exclusion import read_excluded
     from limrank_evals.judgements import read_judgements
     from limrank_evals.runs import arranged, read_run_lines
+    from limrank_evals.scoring import RunScorer
 
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
-    scoring = options.Scoring(qrels, [measure], excluded, ties, first_stage, depth, level, resamples, seed)
+    scorer = RunScorer(qrels, [measure], excluded, ties, first_stage, depth, level, resamples, seed)
     judged = read_judgements(qrels)
     first = arranged(read_run_lines(first_stage)) if first_stage else None
     found = analyse(
@@ -119,7 +120,7 @@ def errors(
     if as_json:
         settings = {
             "run": str(run),
-            **scoring.settings(),
+            **scorer.settings(),
             "kinds": str(kinds) if kinds else None,
             "direct_grade": direct_grade,
             "wants": str(wants) if wants else None,

@@ -1,22 +1,14 @@
-"""What the subcommands about runs share: their options, and how files become scores."""
+"""The options that the subcommands about runs share."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
-from limrank_evals.exclusion import read_excluded
-from limrank_evals.judgements import read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES
-from limrank_evals.runs import TieRule, arranged, read_run_lines
-from limrank_evals.scoring import RunScores, score
 from limrank_evals.stats import Interval
-from limrank_plugins import __version__
 
 Judgements = Annotated[
     Path, typer.Option("--qrels", "-q", help="Judgements: TREC (4 columns) or BEIR's .tsv; .gz too.")
@@ -57,59 +49,6 @@ Depth = Annotated[
 Level = Annotated[float, typer.Option(help="Of the intervals.")]
 Resamples = Annotated[int, typer.Option(help="Of the bootstrap and the randomisation test.")]
 Seed = Annotated[int, typer.Option(help="Of the resampling.")]
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """The options as given, and runs scored by them; judgements and exclusions are read once."""
-
-    qrels: Path
-    measures: list[str] | None
-    excluded: Path | None
-    ties: str
-    first_stage: Path | None
-    depth: int | None
-    level: float
-    resamples: int
-    seed: int
-
-    def score(self, run: Path) -> RunScores:
-        """Score one run; raises an `InputError` that names what is wrong with a file."""
-        return score(
-            read_run_lines(run),
-            self._judgements,
-            self.measures or DEFAULT_MEASURES,
-            excluded=self._exclusions,
-            ties=cast(TieRule, self.ties),  # `arranged` refuses any other
-            first_stage=arranged(read_run_lines(self.first_stage)) if self.first_stage else None,
-            depth=self.depth,
-            level=self.level,
-            resamples=self.resamples,
-            seed=self.seed,
-        )
-
-    @cached_property
-    def _judgements(self) -> dict[str, dict[str, int]]:
-        return read_judgements(self.qrels)
-
-    @cached_property
-    def _exclusions(self) -> dict[str, set[str]] | None:
-        return None if self.excluded is None else read_excluded(self.excluded)
-
-    def settings(self) -> dict[str, Any]:
-        """What the numbers depend on beside the run, as JSON."""
-        return {
-            "qrels": str(self.qrels),
-            "qrels_sha256": hashlib.sha256(self.qrels.read_bytes()).hexdigest(),
-            "excluded": str(self.excluded) if self.excluded else None,
-            "ties": self.ties,
-            "first_stage": str(self.first_stage) if self.first_stage else None,
-            "depth": self.depth,
-            "level": self.level,
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "version": __version__,
-        }
 
 
 def shown(interval: Interval | None, *, signed: bool = False) -> str:

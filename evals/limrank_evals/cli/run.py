@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
-from limrank_evals.scoring import RunScores
+from limrank_evals.scoring import RunScorer, RunScores
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.cli import common, reports_errors
 
@@ -35,12 +35,12 @@ def run(
     as_json: common.AsJson = False,
 ) -> None:
     """Score a run. Means are over all judged queries; one without results counts as 0."""
-    scoring = options.Scoring(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
-    scored = scoring.score(run)
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    scored = scorer.score(run)
     for warning in scored.warnings():
         common.say(f"note: {warning}")
     if as_json:
-        common.emit(record(scored, {"run": str(run), **scoring.settings()}, per_query=per_query))
+        common.emit(record(scored, {"run": str(run), **scorer.settings()}, per_query=per_query))
         return
     _show(scored, level, per_query)
 

@@ -49,13 +49,13 @@ class Task:
         parameters = inspect.signature(self.load).parameters.values()
         return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _COMMON]
 
-    def part(self, split: str, source: str, *, strict: bool, first_stage: str, **options: Any) -> Split:
+    def load_split(self, split: str, source: str, *, strict: bool, first_stage: str, **options: Any) -> Split:
         """A split made ready; `options` are the benchmark's own."""
         wants = "first_stage" in inspect.signature(self.load).parameters
         known = {"first_stage": first_stage} if wants else {}
         return self.load(split, source, strict=strict, **known, **options)
 
-    def chosen(self, splits: Sequence[str], source: str, options: Mapping[str, Any]) -> list[str]:
+    def choose_splits(self, splits: Sequence[str], source: str, options: Mapping[str, Any]) -> list[str]:
         """The splits asked for, or all of them that there are under these options.
 
         Raises:

@@ -22,7 +22,6 @@ from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_evals import evaluate
-from limrank_evals.cli import benchmark
 from limrank_evals.cli.benchmark import register
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
@@ -204,7 +203,7 @@ def test_the_options_reach_the_evaluation(monkeypatch: pytest.MonkeyPatch):
         seen.update(options, reranker=reranker)
         return evaluate(part, reranker, **options)
 
-    monkeypatch.setattr(benchmark, "evaluate", watched)
+    monkeypatch.setattr("limrank_evals.benchmark_evaluation.evaluate", watched)
     folder("--seed", "7", "--k", "3", "--batch", "2", "-m", "RR", "-m", "p-MRR", code=2)
     given = {name: seen[name] for name in ("seed", "depth", "batch", "measures", "instruct")}
     assert given == {"seed": 7, "depth": 3, "batch": 2, "measures": ("RR", "p-MRR"), "instruct": False}
@@ -337,7 +336,7 @@ def test_bad_input_is_one_sentence(place: Path):
         (["folder", "set", "--first-stage", "bm25s:k9=1"], "no option k9; there are: k1, b"),
         (["folder", "set", "--first-stage", "bm25s:k1"], "name:option=value"),
         (["folder", "set", "--first-stage", "first.run", "--ties", "best"], "ties must be one of"),
-        (["folder", "set", "--ties", "first-stage"], "has no use here"),
+        (["folder", "set", "--ties", "first-stage"], "ties must be trec_eval or rank, but got"),
         (["folder", "set", "--k", "0"], "depth must be a whole number >= 1, but got 0"),
         (["folder", "set", "-m", "nDCG@ten"], "no measure 'nDCG@ten'"),
         (["bright", "--source", "bright", "-t", "chemistry"], "no split 'chemistry'"),

@@ -27,7 +27,7 @@ def test_r2med_is_searched(tmp_path: Path):
     )
     put_lines(tmp_path / "Biology" / "query.jsonl", [{"id": "1", "text": "which gene?"}])
     put_lines(tmp_path / "Biology" / "qrels.jsonl", [{"q_id": "1", "p_id": "d1", "score": 1}])
-    part = load_task("r2med").part("Biology", str(tmp_path), strict=False, first_stage="bm25s")
+    part = load_task("r2med").load_split("Biology", str(tmp_path), strict=False, first_stage="bm25s")
     assert scores(evaluate(part, **FEW))["nDCG@10"] == 1.0
 
 
@@ -43,13 +43,13 @@ def dl19(tmp_path: Path) -> str:
 def test_of_trec_dl_only_a_runs_passages_are_read(dl19: str, tmp_path: Path):
     run = str(made.run(tmp_path / "dl19.run", {"7": ["p2", "p1"], "9": ["p4"]}))
     task = load_task("trec-dl")
-    part = task.part("dl19", dl19, strict=False, first_stage=run)
+    part = task.load_split("dl19", dl19, strict=False, first_stage=run)
     assert sorted(d.id or "" for d in part.benchmark.documents) == ["p1", "p2", "p3", "p4"]
     found = evaluate(part, Reranker("prior"), first_stage=run, **FEW)
     # A grade of 1 is not relevant: of query 7 one passage is, in the second place.
     assert scores(found)["RR(rel=2)@10"] == 0.25
     assert found.results[0].identity.first_stage == "dl19.run"
-    whole = task.part("dl19", dl19, strict=False, first_stage="bm25s")
+    whole = task.load_split("dl19", dl19, strict=False, first_stage="bm25s")
     assert len(whole.benchmark.documents) == 5
     assert scores(evaluate(whole, **FEW))["R(rel=2)@1000"] == 1.0
 
@@ -62,18 +62,18 @@ def test_rankifys_lists_are_reranked_as_they_are(tmp_path: Path):
     rows = [{"question": "who sang it", "answers": ["A"], "ctxs": contexts}]
     put_text(tmp_path / "bm25" / "nq-test.json", json.dumps(rows))
     task = load_task("rankify")
-    assert task.chosen([], str(tmp_path), {"retriever": "bm25"}) == ["nq-test"]
-    assert task.chosen([], str(tmp_path / "bm25" / "nq-test.json"), {}) == ["nq-test"]
+    assert task.choose_splits([], str(tmp_path), {"retriever": "bm25"}) == ["nq-test"]
+    assert task.choose_splits([], str(tmp_path / "bm25" / "nq-test.json"), {}) == ["nq-test"]
     with pytest.raises(InputError, match="name the splits of"):
-        task.chosen([], task.source, {"retriever": "bm25"})
+        task.choose_splits([], task.source, {"retriever": "bm25"})
     for source in (tmp_path, tmp_path / "bm25" / "nq-test.json"):
-        found = evaluate(task.part("nq-test", str(source), strict=True, first_stage="given"), **FEW)
+        found = evaluate(task.load_split("nq-test", str(source), strict=True, first_stage="given"), **FEW)
         assert (scores(found)["Success@1"], scores(found)["Success@5"], scores(found)["RR"]) == (
             0.0,
             1.0,
             0.5,
         )
-    assert task.chosen(["nq-dev"], task.source, {}) == ["nq-dev"]
+    assert task.choose_splits(["nq-dev"], task.source, {}) == ["nq-dev"]
 
 
 def mmdocir(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def mmdocir(folder: Path) -> Path:
 
 def test_mmdocir_searches_the_questions_own_document_and_averages_in_two_ways(tmp_path: Path):
     task, source = load_task("mmdocir"), str(mmdocir(tmp_path))
-    part = task.part("page", source, strict=False, first_stage="bm25s", images=False)
+    part = task.load_split("page", source, strict=False, first_stage="bm25s", images=False)
     found = evaluate(part, **FEW)
     # "alpha" is on no page of b.pdf: its pages come in an order that tells nothing.
     assert all(
@@ -134,7 +134,7 @@ def test_mmdocir_searches_the_questions_own_document_and_averages_in_two_ways(tm
 
 def test_mmdocirs_own_recall_of_layouts(tmp_path: Path):
     task, source = load_task("mmdocir"), str(mmdocir(tmp_path))
-    part = task.part("layout", source, strict=False, first_stage="bm25s", images=False)
+    part = task.load_split("layout", source, strict=False, first_stage="bm25s", images=False)
     run = made.run(
         tmp_path / "x.run",
         {"q1": ["a.pdf#layout1", "a.pdf#layout0"], "q2": ["b.pdf#layout0"], "q3": ["b.pdf#layout0"]},
@@ -165,9 +165,9 @@ def test_webqas_facts_are_searched_in(tmp_path: Path):
     put_text(tmp_path / "imgs.tsv", line)
     put_text(tmp_path / "imgs.lineidx", "0\n")
     task = load_task("webqa")
-    assert task.chosen([], str(tmp_path), {}) == ["val"]
-    assert task.chosen(["train"], str(tmp_path), {}) == ["train"]
-    part = task.part("val", str(tmp_path), strict=False, first_stage="bm25s")
+    assert task.choose_splits([], str(tmp_path), {}) == ["val"]
+    assert task.choose_splits(["train"], str(tmp_path), {}) == ["train"]
+    part = task.load_split("val", str(tmp_path), strict=False, first_stage="bm25s")
     found = evaluate(part, **FEW)
     assert found.first.ranked == {"g1": ["g_0", "g_1"], "g2": ["30000000"]}
     assert [(r.identity.split, r.counts["judged"]) for r in found.results] == [
@@ -193,12 +193,12 @@ def test_mbeirs_queries_carry_its_instruction(tmp_path: Path):
     put_text(
         tmp_path / "instructions/query_instructions.tsv", head + "text\ttext\tWebQA\t2\tFind it.\tWhere?\n"
     )
-    part = task.part(name, str(tmp_path), strict=False, first_stage="bm25s")
+    part = task.load_split(name, str(tmp_path), strict=False, first_stage="bm25s")
     assert part.benchmark.queries[0].instruction == "Find it."
     found = evaluate(part, Reranker("prior"), **FEW)
     assert scores(found, 1)["Success@1"] == 1.0
     assert found.results[1].identity.prompts == "M-BEIR's, number 0"
     run = str(made.run(tmp_path / "x.run", {"2:1": ["2:9"]}))
-    small = task.part(name, str(tmp_path), strict=False, first_stage=run, told=-1)
+    small = task.load_split(name, str(tmp_path), strict=False, first_stage=run, told=-1)
     assert [document.id for document in small.benchmark.documents] == ["2:9"]
     assert small.carried == ""

@@ -23,23 +23,23 @@ def test_every_name_is_its_task():
 
 def test_the_splits_asked_for_or_all():
     bright = load_task("bright")
-    assert bright.chosen([], "x", {}) == list(bright.splits)
-    assert bright.chosen(["pony", "aops"], "x", {}) == ["pony", "aops"]
-    assert len(bright.chosen([], "x", {"long": True})) == 8
+    assert bright.choose_splits([], "x", {}) == list(bright.splits)
+    assert bright.choose_splits(["pony", "aops"], "x", {}) == ["pony", "aops"]
+    assert len(bright.choose_splits([], "x", {"long": True})) == 8
     with pytest.raises(InputError, match="no split 'x'; it has biology"):
-        bright.chosen(["x"], "x", {})
+        bright.choose_splits(["x"], "x", {})
     with pytest.raises(InputError, match="named twice"):
-        bright.chosen(["pony", "pony"], "x", {})
+        bright.choose_splits(["pony", "pony"], "x", {})
 
 
 def test_a_folders_splits_are_its_judgements(tmp_path: Path):
     task = load_task("folder")
     source = str(made.beir(tmp_path / "set"))
     (tmp_path / "set" / "qrels" / "dev.trec.gz").touch()
-    assert task.chosen([], source, {}) == ["dev", "test"]
+    assert task.choose_splits([], source, {}) == ["dev", "test"]
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "qrels.trec").touch()
-    assert task.chosen([], str(tmp_path / "plain"), {}) == ["test"]
+    assert task.choose_splits([], str(tmp_path / "plain"), {}) == ["test"]
 
 
 def test_brights_instructions_are_the_tasks_own_where_there_is_one(tmp_path: Path):
