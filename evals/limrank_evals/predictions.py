@@ -48,30 +48,30 @@ def write_predictions(
     """
     if META in runs or not any(by for splits in runs.values() for by in splits.values()):
         raise InputError(f"predictions need at least one run, by subset (not {META!r}) and split")
-    made: dict[str, Any] = {META: {"model_name": model, "revision": revision}}
+    content: dict[str, Any] = {META: {"model_name": model, "revision": revision}}
     for subset, splits in runs.items():
-        made[subset] = {
+        content[subset] = {
             split: {
                 query: {
                     row.document_id: row.score for row in sorted(rows, key=lambda row: (-row.score, row.rank))
                 }
-                for query, rows in found.items()
+                for query, rows in queries.items()
             }
-            for split, found in splits.items()
+            for split, queries in splits.items()
         }
     path = Path(folder) / f"{task}_predictions.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(made, allow_nan=False).encode("ascii"))
+    write_whole(path, json.dumps(content, allow_nan=False).encode("ascii"))
     return path
 
 
 def one_split(
-    found: Mapping[str, Any], where: str, subset: str | None = None, split: str | None = None
+    scores: Mapping[str, Any], where: str, subset: str | None = None, split: str | None = None
 ) -> Any:
     """What a predictions file of mteb 2 holds of one split; the whole of any other score file.
 
     Args:
-        found: the file's JSON.
+        scores: the file's JSON.
         where: its name, for messages.
         subset: which; None where the file holds one alone.
         split: likewise.
@@ -79,19 +79,19 @@ def one_split(
     Raises:
         InputError: there is no such split, there are several and none is named, or the file has none.
     """
-    if META not in found:
+    if META not in scores:
         if subset is not None or split is not None:
             raise InputError(f"{where} is no predictions file of mteb 2: it has no subsets and splits")
-        return found
-    there = [
-        (one, other)
-        for one, splits in found.items()
-        if one != META and isinstance(splits, dict)
-        for other in splits
+        return scores
+    held = [
+        (name, inner)
+        for name, splits in scores.items()
+        if name != META and isinstance(splits, dict)
+        for inner in splits
     ]
-    named = [(one, other) for one, other in there if subset in (None, one) and split in (None, other)]
+    named = [(name, inner) for name, inner in held if subset in (None, name) and split in (None, inner)]
     if len(named) != 1:
-        held = ", ".join(f"{one}/{other}" for one, other in there) or "nothing"
-        raise InputError(f"{where} holds {held}: name the subset and the split that are meant")
-    (one, other) = named[0]
-    return found[one][other]
+        names = ", ".join(f"{name}/{inner}" for name, inner in held) or "nothing"
+        raise InputError(f"{where} holds {names}: name the subset and the split that are meant")
+    (name, inner) = named[0]
+    return scores[name][inner]

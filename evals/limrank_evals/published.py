@@ -25,10 +25,10 @@ def published(benchmark: str | None = None) -> tuple[Result, ...]:
 def _results(group: dict[str, Any]) -> list[Result]:
     """A group: one source, benchmark, measure and setting, with a row of numbers for each system."""
     splits = group["splits"]
-    found = []
+    results = []
     for system, numbers in group["rows"].items():
         for split, number in zip(splits, numbers, strict=True):
             identity = Identity(group["benchmark"], split, version="", **group.get("setting", {}))
             source = group["source"]
-            found.append(Result(system, identity, {group["measure"]: number / 100}, source=source))
-    return found
+            results.append(Result(system, identity, {group["measure"]: number / 100}, source=source))
+    return results

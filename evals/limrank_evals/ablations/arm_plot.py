@@ -43,9 +43,14 @@ def _size_plot(sizes: Sequence[tuple[int, ArmScore]], label: str, height: float)
     rows = [number for number, _ in sizes]
     room = (rows[-1] / rows[0]) ** 0.08
     x = Axis("training rows", rows[0] / room, rows[-1] * room, [(n, f"{n:,}") for n in rows], log=True)
-    told = "; ".join(f"{number:,} rows: {100 * score.mean:.1f}" for number, score in sizes)
+    description = "; ".join(f"{number:,} rows: {100 * score.mean:.1f}" for number, score in sizes)
     plot = Plot(
-        "sizes", f"{label}, by training rows", told, x, linear(label, min(ends), max(ends)), height=height
+        "sizes",
+        f"{label}, by training rows",
+        description,
+        x,
+        linear(label, min(ends), max(ends)),
+        height=height,
     )
     for (a, first), (b, second) in pairwise(sizes):
         plot.line(a, 100 * first.mean, b, 100 * second.mean, "curve")

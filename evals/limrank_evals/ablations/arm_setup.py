@@ -65,13 +65,13 @@ def set_up_arms(ablation: Ablation) -> tuple[dict[str, ArmSetup], dict[str, Pool
     pools = {name: read_pool(name, ablation.data[name]) for name in used}
     draws = {arm.name: draw(arm, pools, ablation.seed) for arm in ablation.arms}
     steps = _steps(ablation, draws[ablation.reference], pools)
-    held = {name: one.digests for name, one in draws.items()}
+    digests = {name: draw_.digests for name, draw_ in draws.items()}
     return {
         arm.name: ArmSetup(
             arm,
             draws[arm.name],
             _plan(ablation, arm, steps),
-            tuple(name for name, rows in held.items() if name != arm.name and rows <= held[arm.name]),
+            tuple(name for name, rows in digests.items() if name != arm.name and rows <= digests[arm.name]),
         )
         for arm in ablation.arms
     }, pools

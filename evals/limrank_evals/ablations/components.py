@@ -86,7 +86,7 @@ def _largest(columns: tuple[str, ...], rows: Iterable[TrainingRow]) -> Keeps:
     for row in rows:
         if value := getattr(row, last):
             counts.setdefault(_values(row, outer), Counter())[value] += 1
-    kept = {group: min(found, key=lambda v: (-found[v], v)) for group, found in counts.items()}
+    kept = {group: min(count, key=lambda v: (-count[v], v)) for group, count in counts.items()}
 
     def keeps(row: TrainingRow) -> bool:
         value = getattr(row, last)

@@ -67,16 +67,16 @@ def draw(arm: Arm, pools: Mapping[str, Pool], seed: int) -> RowDraw:
     drawn: list[TrainingRow] = []
     seen: set[bytes] = set()
     for name, count in arm.rows.items():
-        there = [
+        available = [
             row
             for row in pools[name].rows
             if row.digest not in seen and (not arm.refill or _kept(row, filters))
         ]
-        if count is not None and count > len(there):
-            raise InputError(_too_few(arm, name, count, len(there), len(pools[name].rows)))
-        found = stratified(there, seed)[:count]
-        drawn += found
-        seen |= {row.digest for row in found}
+        if count is not None and count > len(available):
+            raise InputError(_too_few(arm, name, count, len(available), len(pools[name].rows)))
+        chosen = stratified(available, seed)[:count]
+        drawn += chosen
+        seen |= {row.digest for row in chosen}
     ordered = stratified(drawn, seed)
     if arm.total is not None and arm.total > len(ordered):
         raise InputError(f"arm {arm.name!r} wants {arm.total} rows in total, but has {len(ordered)}")
@@ -106,20 +106,20 @@ def stratified(rows: Sequence[TrainingRow], seed: int, columns: Sequence[str] = 
         for value, group in groups.items()
         for number, row in enumerate(stratified(group, seed, columns[1:]))
     ]
-    return [row for *_, row in sorted(placed, key=lambda one: one[:2])]
+    return [row for *_, row in sorted(placed, key=lambda place: place[:2])]
 
 
 def _kept(row: TrainingRow, filters: Iterable[Keeps]) -> bool:
     return all(keeps(row) for keeps in filters)
 
 
-def _too_few(arm: Arm, pool: str, count: int, there: int, whole: int) -> str:
-    told = f"arm {arm.name!r} wants {count} rows of {pool!r}, which has {whole}"
-    if not arm.without or there == whole:
-        return f"{told}: ask for fewer, or for all"
+def _too_few(arm: Arm, pool: str, count: int, available: int, whole: int) -> str:
+    message = f"arm {arm.name!r} wants {count} rows of {pool!r}, which has {whole}"
+    if not arm.without or available == whole:
+        return f"{message}: ask for fewer, or for all"
     return (
-        f"{told}, and {there} without {', '.join(arm.without)}: ask for fewer, give a larger pool, or say "
-        f"refill: false for a smaller arm"
+        f"{message}, and {available} without {', '.join(arm.without)}: ask for fewer, give a larger pool, or "
+        f"say refill: false for a smaller arm"
     )
 
 

@@ -58,9 +58,9 @@ def extract_choice(text: str, choices: int | Sequence[str] = 4) -> str | None:
         reading.weakly,
         reading.alone,
     ):
-        found = step(answer)
-        if found is not None:
-            return found or None  # "" is a refusal to choose
+        letter = step(answer)
+        if letter is not None:
+            return letter or None  # "" is a refusal to choose
     return reading.by_words(answer)
 
 

@@ -33,11 +33,11 @@ class OptionReader:
     def boxed(self, text: str) -> str | None:
         """1. The last box."""
         for inside in reversed(re.findall(r"\\(?:f?boxed|framebox)\s*\{([^{}]*)\}", text)):
-            found = self._named(" " + inside, 0) or self._by_text(inside)
-            if found is None and len(inside.strip()) == 1:
-                found = inside.strip().upper() if inside.strip().upper() in self._letters else None
-            if found is not None:
-                return found
+            letter = self._named(" " + inside, 0) or self._by_text(inside)
+            if letter is None and len(inside.strip()) == 1:
+                letter = inside.strip().upper() if inside.strip().upper() in self._letters else None
+            if letter is not None:
+                return letter
         return None
 
     def final(self, text: str) -> str | None:
@@ -59,12 +59,12 @@ class OptionReader:
         """5. "It is B", which is said of many things: only where nothing else was."""
         if patterns.REFUSAL.search(text):
             return None
-        found = [
+        letters = [
             self._named(text, cue.end())
             for cue in patterns.WEAK.finditer(text)
             if self._meant(text, cue.start())
         ]
-        return next((one for one in reversed(found) if one is not None), None)
+        return next((letter for letter in reversed(letters) if letter is not None), None)
 
     def alone(self, text: str) -> str | None:
         """6. A first line that begins with an option, or the only option that is named."""
@@ -77,8 +77,8 @@ class OptionReader:
         if patterns.REFUSAL.search(text):
             return None
         named = {
-            one
-            for one, place, end in self._mentions(text)
+            letter
+            for letter, place, end in self._mentions(text)
             if self._meant(text, place) and not patterns.WRONG.match(text, end, end + patterns.NEAR)
         }
         return named.pop() if len(named) == 1 else None
@@ -93,22 +93,22 @@ class OptionReader:
         ends = [verb.end() for verb in verbs if verb is not None]
         stated = [patterns.STATED.match(text, end) for end in ends]
         for words in (text, *lines[-1:], *(words[0] for words in reversed(stated) if words)):
-            found = self._by_text(words)
-            if found is not None:
-                return found
+            letter = self._by_text(words)
+            if letter is not None:
+                return letter
         return None
 
     def _last(self, text: str, *, final: bool) -> str | None:
         """What the last statement that names options chose."""
         cues = [cue for cue in patterns.STATEMENT.finditer(text) if cue["final"] or not final]
         stated = (
-            (cue.start(), one)
+            (cue.start(), letter)
             for cue in reversed(cues)
-            if self._meant(text, cue.start()) and (one := self._behind(text, cue)) is not None
+            if self._meant(text, cue.start()) and (letter := self._behind(text, cue)) is not None
         )
         called = (
-            (place, "" if self._joined(text, place) else one)
-            for one, place, end in reversed([] if final else list(self._mentions(text)))
+            (place, "" if self._joined(text, place) else letter)
+            for letter, place, end in reversed([] if final else list(self._mentions(text)))
             if patterns.RIGHT.match(text, end, end + patterns.NEAR) and self._meant(text, place)
         )
         lasts = [last for last in (next(stated, None), next(called, None)) if last is not None]
@@ -126,9 +126,9 @@ class OptionReader:
         sentence = patterns.SENTENCE.match(text, cue.end())
         end = sentence.end() if sentence else cue.end()
         for verb in patterns.VERB.finditer(text, cue.end(), end):
-            found = self._named(text, verb.end(), negated=bool(verb["not"]))
-            if found is not None:
-                return found
+            letter = self._named(text, verb.end(), negated=bool(verb["not"]))
+            if letter is not None:
+                return letter
         return None
 
     def _named(self, text: str, place: int, *, negated: bool = False) -> str | None:

@@ -91,8 +91,8 @@ def analyse(
     used: Mapping[str, Mapping[str, str]] = {}
     confusion, false_claims = None, None
     if kinds is not None:
-        used, told = _usable(kinds, qrels, ranked, wishes)
-        warnings += told
+        used, about_kinds = _usable(kinds, qrels, ranked, wishes)
+        warnings += about_kinds
         confusion = confusion_of(run.lists, used, wishes)
         false_claims = false_claims_of(run, used, qrels, top)
         if not confusion.sorts:
@@ -133,37 +133,37 @@ def analyse_evaluated(evaluated: SplitEvaluation, **options: Any) -> Analysis:
         evaluated: what `limrank_evals.evaluation.split_evaluation` describes.
         options: of `analyse`; judgements, exclusions and first stage are the split's own.
     """
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "name": evaluated.measures[0],
         "excluded": evaluated.benchmark.excluded,
     } | options
     place = f"{evaluated.benchmark.name} {evaluated.benchmark.split}".strip()
     if evaluated.reranked is not None:
-        given = {"first": evaluated.first.ranked} | given
-        return analyse(detailed_run_of(evaluated.records, place), evaluated.benchmark.qrels, **given)
+        arguments = {"first": evaluated.first.ranked} | arguments
+        return analyse(detailed_run_of(evaluated.records, place), evaluated.benchmark.qrels, **arguments)
     lists = {
-        query: tuple(RunHit(document, rank) for rank, document in enumerate(found, start=1))
-        for query, found in evaluated.first.ranked.items()
+        query: tuple(RunHit(document, rank) for rank, document in enumerate(documents, start=1))
+        for query, documents in evaluated.first.ranked.items()
     }
-    return analyse(DetailedRun(lists), evaluated.benchmark.qrels, **given)
+    return analyse(DetailedRun(lists), evaluated.benchmark.qrels, **arguments)
 
 
 def _about(candidates: Candidates) -> list[str]:
     """What is to be said about what there was to rank."""
     if candidates.first is None:
         return ["no first stage is given: the run's own documents are taken for all its candidates"]
-    told = []
+    warnings = []
     if candidates.strangers:
-        told.append(
+        warnings.append(
             f"{candidates.strangers} documents of the run are not among the first stage's: "
             f"they count as candidates all the same"
         )
     if candidates.missing:
-        told.append(
+        warnings.append(
             f"the run lacks {candidates.missing} documents that the first stage has above others of the run: "
             f"if it was cut after ranking, say how many documents were ranked (--depth)"
         )
-    return told
+    return warnings
 
 
 def _usable(
@@ -174,16 +174,16 @@ def _usable(
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """The kinds that judgements do not contradict, and what is to be said about the others."""
     used, contradicted = agreeing(kinds, qrels)
-    told = []
+    warnings = []
     if contradicted:
-        told.append(f"kinds that contradict the judgements: {contradicted}; they are in no pair")
+        warnings.append(f"kinds that contradict the judgements: {contradicted}; they are in no pair")
     unranked = sum(query not in ranked for query in used)
     if unranked:
-        told.append(f"queries with kinds that the run lacks: {unranked}; they have no pair")
+        warnings.append(f"queries with kinds that the run lacks: {unranked}; they have no pair")
     strangers = sum(query not in used for query in wishes or {})
     if strangers:
-        told.append(f"queries that have an entry in the file of wants, but no kinds: {strangers}")
-    return used, told
+        warnings.append(f"queries that have an entry in the file of wants, but no kinds: {strangers}")
+    return used, warnings
 
 
 def _against(

@@ -84,13 +84,13 @@ class Analysis:
         budget = self.budget
         worst = sorted(budget.achieved, key=lambda query: (-budget.lost_by_ordering(query), query))
         ranked = self.listing.ranked
-        told = []
+        cases = []
         for query in worst[: max(0, most)]:
             if budget.lost_by_ordering(query) <= 0:
                 break
             good = set(relevant(self.qrels, query))
             best = next((r for r, d in enumerate(ranked.get(query, ()), start=1) if d in good), None)
-            told.append(
+            cases.append(
                 {
                     "query": query,
                     "achieved": budget.achieved[query],
@@ -100,7 +100,7 @@ class Analysis:
                     "best_relevant_rank": best,
                 }
             )
-        return told
+        return cases
 
     def as_json(self, most: int = 10, *, explanations: bool = False) -> dict[str, Any]:
         """For machines; see docs/errors.md for the schema.
@@ -128,28 +128,28 @@ class Analysis:
 
     def _confused(self, most: int, explanations: bool) -> dict[str, Any]:
         assert self.confusion is not None
-        one = self.confusion
+        confusion = self.confusion
         return {
             **{
                 name: [relation.as_json(self.resampling) for relation in relations]
                 for name, relations in (
-                    ("sorts", one.sorts),
-                    ("negatives", one.negatives),
-                    ("matrix", one.matrix),
+                    ("sorts", confusion.sorts),
+                    ("negatives", confusion.negatives),
+                    ("matrix", confusion.matrix),
                 )
             },
-            "counts": dict(one.counts),
-            "cases": [_told(case, explanations) for case in one.cases(self.kinds, most)],
+            "counts": dict(confusion.counts),
+            "cases": [_case_json(case, explanations) for case in confusion.cases(self.kinds, most)],
         }
 
 
-def _told(case: Case, explanations: bool) -> dict[str, Any]:
-    def one(listed: RunHit, kind: str) -> dict[str, Any]:
-        told = {"document": listed.document, "kind": kind, "rank": listed.rank, "score": listed.score}
-        return told | ({"explanation": listed.explanation} if explanations else {})
+def _case_json(case: Case, explanations: bool) -> dict[str, Any]:
+    def side(hit: RunHit, kind: str) -> dict[str, Any]:
+        record = {"document": hit.document, "kind": kind, "rank": hit.rank, "score": hit.score}
+        return record | ({"explanation": hit.explanation} if explanations else {})
 
     return {
         "query": case.query,
-        "worse": one(case.worse, case.worse_kind),
-        "better": one(case.better, case.better_kind),
+        "worse": side(case.worse, case.worse_kind),
+        "better": side(case.better, case.better_kind),
     }

@@ -71,8 +71,8 @@ class Budget:
 
     def as_json(self, resampling: Resampling) -> dict[str, Any]:
         """The means with their intervals."""
-        told = {name: resampling.mean(values) for name, values in self.parts().items()}
-        return {name: mean.as_json() for name, mean in told.items() if mean is not None}
+        means = {name: resampling.mean(values) for name, values in self.parts().items()}
+        return {name: mean.as_json() for name, mean in means.items() if mean is not None}
 
 
 def budget_of(
@@ -98,7 +98,7 @@ def budget_of(
         return measure(ranked, qrels, [name]).per_query[name]
 
     achieved = values(listing.ranked)
-    ceiling = values({query: _by_grade(found, qrels, query) for query, found in candidates.items()})
+    ceiling = values({query: _by_grade(documents, qrels, query) for query, documents in candidates.items()})
     ideal = values({query: _by_grade(list(grades), qrels, query) for query, grades in qrels.items()})
     over = [q for q in achieved if achieved[q] > ceiling[q] + 1e-9 or ceiling[q] > ideal[q] + 1e-9]
     if over:
@@ -117,18 +117,18 @@ def _by_grade(documents: Sequence[str], qrels: Qrels, query: str) -> list[str]:
 
 
 def _retied(listing: DetailedRun, qrels: Qrels, sign: int) -> Ranked:
-    return {query: _swapped(found, qrels.get(query, {}), sign) for query, found in listing.lists.items()}
+    return {query: _swapped(hits, qrels.get(query, {}), sign) for query, hits in listing.lists.items()}
 
 
-def _swapped(found: Sequence[RunHit], grades: Mapping[str, int], sign: int) -> list[str]:
+def _swapped(hits: Sequence[RunHit], grades: Mapping[str, int], sign: int) -> list[str]:
     """The list with the documents of every score sorted by grade within the places they hold."""
     places: dict[float, list[int]] = {}
-    for place, one in enumerate(found):
-        if one.score is not None:
-            places.setdefault(one.score, []).append(place)
-    order = [one.document for one in found]
-    for held in places.values():
-        documents = sorted((order[place] for place in held), key=lambda d: -sign * max(0, grades.get(d, 0)))
-        for place, document in zip(held, documents, strict=True):
+    for place, hit in enumerate(hits):
+        if hit.score is not None:
+            places.setdefault(hit.score, []).append(place)
+    order = [hit.document for hit in hits]
+    for tied in places.values():
+        documents = sorted((order[place] for place in tied), key=lambda d: -sign * max(0, grades.get(d, 0)))
+        for place, document in zip(tied, documents, strict=True):
             order[place] = document
     return order

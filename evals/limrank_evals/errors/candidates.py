@@ -46,11 +46,11 @@ def candidates_of(
         depth: how many were reranked, where it is known.
     """
     if first is None:
-        return Candidates({query: list(found) for query, found in ranked.items()})
+        return Candidates({query: list(documents) for query, documents in ranked.items()})
     cleaned = exclude(first, excluded)
     if depth is not None:
         cleaned = cut(cleaned, depth)
-    found: Ranked = {}
+    documents: Ranked = {}
     strangers = missing = 0
     for query in [*ranked, *(query for query in cleaned if query not in ranked)]:
         here, before = ranked.get(query, []), cleaned.get(query, [])
@@ -60,5 +60,5 @@ def candidates_of(
         others = sorted(set(here) - set(head))
         strangers += len(others)
         missing += 0 if depth is not None else len(set(head) - set(here))
-        found[query] = head + others
-    return Candidates(found, cleaned, strangers, missing)
+        documents[query] = head + others
+    return Candidates(documents, cleaned, strangers, missing)

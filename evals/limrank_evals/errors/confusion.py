@@ -132,23 +132,26 @@ class Confusion:
 
     def relation(self, worse: str, better: str) -> Relation | None:
         """The relation of two sorts, or None where it has no pair."""
-        return next((one for one in self.sorts if (one.worse, one.better) == (worse, better)), None)
+        return next(
+            (relation for relation in self.sorts if (relation.worse, relation.better) == (worse, better)),
+            None,
+        )
 
     def cases(self, kinds: Mapping[str, Mapping[str, str]], most: int) -> list[Case]:
         """The confused pairs that matter most: of direct with indirect, then of relevant with negative.
 
         One for every query and of either sort, no more than `most` each; equal ones by id.
         """
-        told: list[Case] = []
+        cases: list[Case] = []
         for worse, better in (SORT_PAIRS[0], SORT_PAIRS[3]):
             relation = self.relation(worse, better)
-            found = [
+            of_sort = [
                 Case(query, pair[0], kinds[query][pair[0].document], pair[1], kinds[query][pair[1].document])
                 for query, pairs in (relation.by_query.items() if relation else ())
                 if (pair := pairs.case) is not None
             ]
-            told += sorted(found, key=lambda case: (-case.weight, case.query))[: max(0, most)]
-        return told
+            cases += sorted(of_sort, key=lambda case: (-case.weight, case.query))[: max(0, most)]
+        return cases
 
 
 def confusion_of(
@@ -173,17 +176,17 @@ def confusion_of(
         here = groups.setdefault(query, {})
         counts["queries"] += 1
         counts["not_wanting_direct"] += wishes.get(query, "direct") != "direct"
-        ranked = {one.document: one for one in lists.get(query, ())}
+        ranked = {hit.document: hit for hit in lists.get(query, ())}
         for document, kind in by_document.items():
             if among is not None and document not in among.get(query, ()):
                 continue
-            one = ranked.get(document)
-            if one is None:
+            hit = ranked.get(document)
+            if hit is None:
                 counts["not_ranked"] += 1
-            elif one.failure is not None:
+            elif hit.failure is not None:
                 counts["failed"] += 1
             else:
-                here.setdefault(kind, []).append(one)
+                here.setdefault(kind, []).append(hit)
     names = sorted({kind for here in groups.values() for kind in here}, key=_place)
 
     def related(worse: str, better: str, *, kind: bool = False) -> Relation:
@@ -212,7 +215,7 @@ def confusion_of(
             for worse in names
             if (sort_of(worse), sort_of(better)) in SORT_PAIRS
         ),
-        tuple(sorted(negatives, key=lambda one: (-sum(one.rates.values()) / len(one.rates), one.worse))),
+        tuple(sorted(negatives, key=lambda hit: (-sum(hit.rates.values()) / len(hit.rates), hit.worse))),
         counts,
     )
 
@@ -224,15 +227,15 @@ def _place(kind: str) -> tuple[int, str]:
 def _of_sort(here: Mapping[str, list[RunHit]], name: str) -> list[RunHit]:
     """The documents of a sort, or all relevant ones."""
     sorts = ("direct", "indirect") if name == "relevant" else (name,)
-    return [one for kind, found in here.items() if sort_of(kind) in sorts for one in found]
+    return [hit for kind, hits in here.items() if sort_of(kind) in sorts for hit in hits]
 
 
 def _pairs(worse: Sequence[RunHit], better: Sequence[RunHit]) -> Pairs | None:
     if not worse or not better:
         return None
     worse, better = sorted(worse, key=_rank), sorted(better, key=_rank)
-    above = np.array([one.rank for one in worse])[:, None] < np.array([one.rank for one in better])[None, :]
-    scores = [[one.score for one in side if one.score is not None] for side in (worse, better)]
+    above = np.array([hit.rank for hit in worse])[:, None] < np.array([hit.rank for hit in better])[None, :]
+    scores = [[hit.score for hit in side if hit.score is not None] for side in (worse, better)]
     tied, gap = None, None
     if scores[0] and scores[1]:
         low, high = (np.array(side) for side in scores)
@@ -243,5 +246,5 @@ def _pairs(worse: Sequence[RunHit], better: Sequence[RunHit]) -> Pairs | None:
     return Pairs(above.size, int(above.sum()), tied, gap, worse[0].rank < better[0].rank, case)
 
 
-def _rank(one: RunHit) -> int:
-    return one.rank
+def _rank(hit: RunHit) -> int:
+    return hit.rank

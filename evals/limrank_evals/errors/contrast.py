@@ -37,19 +37,19 @@ class Contrast:
 
     def as_json(self, most: int = 10) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
-        found = self.comparison
+        c = self.comparison
         return {
             "worse": self.worse,
             "better": self.better,
-            "first": found.first,
-            "second": found.second,
-            **found.tests_json(),
+            "first": c.first,
+            "second": c.second,
+            **c.tests_json(),
             # Of a share of mistakes, more is worse: what `compare` calls won is lost here.
             "queries": {
-                "both": found.queries,
-                "less_confused": found.record.lost,
-                "as_confused": found.record.tied,
-                "more_confused": found.record.won,
+                "both": c.queries,
+                "less_confused": c.record.lost,
+                "as_confused": c.record.tied,
+                "more_confused": c.record.won,
             },
             "more_confused": [change._asdict() for change in self.risen(most)],
         }
@@ -76,24 +76,24 @@ def contrasts_of(
         pair because one of the runs did not rank or not judge them.
     """
     judged = [
-        {query: {one.document for one in found if one.failure is None} for query, found in run.lists.items()}
+        {query: {hit.document for hit in hits if hit.failure is None} for query, hits in run.lists.items()}
         for run in (first, second)
     ]
     both = {query: here & judged[1].get(query, set()) for query, here in judged[0].items()}
     named = {query: set(by_document) for query, by_document in kinds.items()}
     left_out = sum(len(documents - both.get(query, set())) for query, documents in named.items())
     counted = [confusion_of(run.lists, kinds, wishes, both) for run in (first, second)]
-    found = []
+    hits = []
     for old, new in zip(*(_relations(confusion) for confusion in counted), strict=True):
-        found.append(Contrast(old.worse, old.better, resampling.compare(old.rates, new.rates)))
-    return tuple(found), left_out
+        hits.append(Contrast(old.worse, old.better, resampling.compare(old.rates, new.rates)))
+    return tuple(hits), left_out
 
 
 def _relations(confusion: Confusion) -> list[Relation]:
     """Sorts first; of a kind that bears its sort's name, the sort is told."""
     # By name: the order of `negatives` is by what is measured, and the two runs must meet.
-    negatives = sorted(confusion.negatives, key=lambda one: one.worse)
-    told: dict[tuple[str, str], Relation] = {}
-    for one in (*confusion.sorts, *negatives, *confusion.matrix):
-        told.setdefault((one.worse, one.better), one)
-    return list(told.values())
+    negatives = sorted(confusion.negatives, key=lambda relation: relation.worse)
+    relations: dict[tuple[str, str], Relation] = {}
+    for relation in (*confusion.sorts, *negatives, *confusion.matrix):
+        relations.setdefault((relation.worse, relation.better), relation)
+    return list(relations.values())

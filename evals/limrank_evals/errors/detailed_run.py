@@ -61,12 +61,12 @@ class DetailedRun:
     @property
     def ranked(self) -> Ranked:
         """The documents alone."""
-        return {query: [one.document for one in found] for query, found in self.lists.items()}
+        return {query: [hit.document for hit in hits] for query, hits in self.lists.items()}
 
     @property
     def scored(self) -> bool:
         """Whether any document has a score of the model's."""
-        return any(one.score is not None for found in self.lists.values() for one in found)
+        return any(hit.score is not None for hits in self.lists.values() for hit in hits)
 
     def only(self, excluded: Mapping[str, Collection[str]], depth: int | None) -> DetailedRun:
         """Without excluded documents, then cut; ranks are counted anew.
@@ -77,9 +77,9 @@ class DetailedRun:
         if depth is not None:
             whole_number("depth", depth, least=1)
         lists = {}
-        for query, found in self.lists.items():
-            kept = [one for one in found if one.document not in excluded.get(query, ())][:depth]
-            lists[query] = tuple(replace(one, rank=rank) for rank, one in enumerate(kept, start=1))
+        for query, hits in self.lists.items():
+            kept = [hit for hit in hits if hit.document not in excluded.get(query, ())][:depth]
+            lists[query] = tuple(replace(hit, rank=rank) for rank, hit in enumerate(kept, start=1))
         dropped = {
             query: {
                 document: why for document, why in failed.items() if document not in excluded.get(query, ())
@@ -112,12 +112,12 @@ def read_detailed_run(
 def detailed_run_of_rows(rows: RunLines, order: Ranked) -> DetailedRun:
     """A run without anything but scores, in this order; scores that only count places are none."""
     counted = all(
-        sorted(row.score for row in found) == [float(i) for i in range(1, len(found) + 1)]
-        for found in rows.values()
+        sorted(row.score for row in of_query) == [float(i) for i in range(1, len(of_query) + 1)]
+        for of_query in rows.values()
     )
     lists = {}
-    for query, found in rows.items():
-        scores = {row.document_id: None if counted else row.score for row in found}
+    for query, of_query in rows.items():
+        scores = {row.document_id: None if counted else row.score for row in of_query}
         lists[query] = tuple(RunHit(d, rank, scores[d]) for rank, d in enumerate(order[query], start=1))
     return DetailedRun(lists)
 
@@ -135,7 +135,7 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
     for record in records:
         query = record["query_id"]
         lists[query] = tuple(_listed(hit, rank, where) for rank, hit in enumerate(record["hits"], start=1))
-        here = {one.document for one in lists[query]}
+        here = {listed.document for listed in lists[query]}
         failures = _failures(record.get("failures", []), where)
         dropped[query] = {document: why for document, why in failures.items() if document not in here}
         kinds.add(record.get("score_kind", ""))
@@ -167,11 +167,11 @@ def _listed(hit: Mapping[str, Any], rank: int, where: str) -> RunHit:
 
 def _failures(written: object, where: str) -> dict[str, str]:
     rows = written if isinstance(written, list) else [None]
-    found = {}
+    reasons = {}
     for row in rows:
         if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("id", "reason")):
             raise InputError(
                 f"{where}: failures must be a list of objects with id and reason, but got {row!r}"
             )
-        found[row["id"]] = row["reason"]
-    return found
+        reasons[row["id"]] = row["reason"]
+    return reasons

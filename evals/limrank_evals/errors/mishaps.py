@@ -31,25 +31,25 @@ class Mishaps:
 
     def as_json(self, top: int, most: int = 10) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
-        reasons = Counter(str(one["reason"]) for one in self.failures)
-        lost = [one for one in self.cuts if one["relevant"] and (one["rank"] or top + 1) > top]
+        reasons = Counter(str(mishap["reason"]) for mishap in self.failures)
+        lost = [mishap for mishap in self.cuts if mishap["relevant"] and (mishap["rank"] or top + 1) > top]
         return {
             "failures": {
                 "documents": len(self.failures),
-                "queries": len({one["query"] for one in self.failures}),
-                "relevant": sum(one["relevant"] for one in self.failures),
+                "queries": len({mishap["query"] for mishap in self.failures}),
+                "relevant": sum(mishap["relevant"] for mishap in self.failures),
                 "reasons": [
                     {"reason": reason, "documents": count} for reason, count in reasons.most_common(most)
                 ],
-                "cases": [dict(one) for one in self.failures[: max(0, most)]],
+                "cases": [dict(mishap) for mishap in self.failures[: max(0, most)]],
             },
             "cut": {
                 "documents": len(self.cuts),
-                "queries": len({one["query"] for one in self.cuts}),
-                "tokens": sum(one["cut_tokens"] for one in self.cuts),
-                "relevant": sum(one["relevant"] for one in self.cuts),
+                "queries": len({mishap["query"] for mishap in self.cuts}),
+                "tokens": sum(mishap["cut_tokens"] for mishap in self.cuts),
+                "relevant": sum(mishap["relevant"] for mishap in self.cuts),
                 "relevant_below_top": len(lost),
-                "cases": [dict(one) for one in lost[: max(0, most)]],
+                "cases": [dict(mishap) for mishap in lost[: max(0, most)]],
             },
             "repairs": self.repairs,
         }
@@ -63,21 +63,21 @@ def mishaps_of(listing: DetailedRun, qrels: Qrels) -> Mishaps | None:
     cuts: list[dict[str, Any]] = []
     for query in sorted(qrels):
         grades = qrels[query]
-        for one in listing.lists.get(query, ()):
-            told = {
+        for hit in listing.lists.get(query, ()):
+            place = {
                 "query": query,
-                "document": one.document,
-                "rank": one.rank,
-                "relevant": grades.get(one.document, 0) > 0,
+                "document": hit.document,
+                "rank": hit.rank,
+                "relevant": grades.get(hit.document, 0) > 0,
             }
-            if one.failure is not None:
-                failures.append({**told, "reason": one.failure})
-            if one.cut_tokens:
-                cuts.append({**told, "cut_tokens": one.cut_tokens})
+            if hit.failure is not None:
+                failures.append({**place, "reason": hit.failure})
+            if hit.cut_tokens:
+                cuts.append({**place, "cut_tokens": hit.cut_tokens})
         for document, reason in listing.dropped.get(query, {}).items():
-            told = {"query": query, "document": document, "rank": None}
-            failures.append({**told, "relevant": grades.get(document, 0) > 0, "reason": reason})
-    failures.sort(key=lambda one: not one["relevant"])
+            place = {"query": query, "document": document, "rank": None}
+            failures.append({**place, "relevant": grades.get(document, 0) > 0, "reason": reason})
+    failures.sort(key=lambda hit: not hit["relevant"])
     return Mishaps(tuple(failures), tuple(cuts), listing.repairs)
 
 
@@ -126,16 +126,16 @@ def false_claims_of(
     queries = ranked = at_top = 0
     cases: list[dict[str, Any]] = []
     for query in sorted(kinds):
-        found = listing.lists.get(query, ())
+        hits = listing.lists.get(query, ())
         claims = [
-            one for one in found if kinds[query].get(one.document) == FALSE_CLAIM and one.failure is None
+            hit for hit in hits if kinds[query].get(hit.document) == FALSE_CLAIM and hit.failure is None
         ]
         queries += bool(claims)
         ranked += len(claims)
-        at_top += sum(one.rank <= top for one in claims)
+        at_top += sum(hit.rank <= top for hit in claims)
         if claims and claims[0].rank <= top:
             grades = qrels.get(query, {})
-            best = next((one.rank for one in found if grades.get(one.document, 0) > 0), None)
+            best = next((hit.rank for hit in hits if grades.get(hit.document, 0) > 0), None)
             cases.append(
                 {
                     "query": query,

@@ -62,7 +62,7 @@ class QueryFailures:
 
     def named(self, outcome: str) -> list[str]:
         """The queries with this outcome."""
-        return [query for query, found in self.outcomes.items() if found == outcome]
+        return [query for query, actual in self.outcomes.items() if actual == outcome]
 
     @property
     def failures(self) -> int:
@@ -87,7 +87,7 @@ class QueryFailures:
             "dropped": None if self.dropped is None else len(self.dropped),
             "of_failures": shares,
             "cases": {
-                "buried": [one._asdict() for one in self.buried[: max(0, most)]],
+                "buried": [query._asdict() for query in self.buried[: max(0, most)]],
                 "not_found": self.named("not_found")[: max(0, most)],
                 "without_results": self.named("without_results")[: max(0, most)],
             },
@@ -110,12 +110,12 @@ def query_failures_of(ranked: Ranked, candidates: Candidates, qrels: Qrels, top:
         good = set(relevant(qrels, query))
         if not good:
             continue
-        found = ranked.get(query, [])
-        places = [place for place, document in enumerate(found, start=1) if document in good]
+        documents = ranked.get(query, [])
+        places = [place for place, document in enumerate(documents, start=1) if document in good]
         there = [d for d in candidates.ranked.get(query, ()) if d in good]
         if places and places[0] <= top:
             outcomes[query] = "answered"
-        elif not found:
+        elif not documents:
             outcomes[query] = "without_results"
         elif not there:
             outcomes[query] = "not_found"
@@ -124,9 +124,9 @@ def query_failures_of(ranked: Ranked, candidates: Candidates, qrels: Qrels, top:
             place = places[0] if places else None
             earlier = [] if candidates.first is None else candidates.first.get(query, [])
             before = next((place for place, d in enumerate(earlier, start=1) if d in good), None)
-            document = there[0] if place is None else found[place - 1]
+            document = there[0] if place is None else documents[place - 1]
             buried.append(BuriedQuery(query, document, place, before, len(good)))
             if before is not None and before <= top:
                 dropped.append(query)
-    lowest = sorted(buried, key=lambda one: (one.rank is not None, -(one.rank or 0), one.query))
+    lowest = sorted(buried, key=lambda query: (query.rank is not None, -(query.rank or 0), query.query))
     return QueryFailures(top, outcomes, tuple(lowest), None if candidates.first is None else tuple(dropped))

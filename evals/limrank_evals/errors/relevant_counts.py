@@ -48,13 +48,13 @@ def parse_bins(written: str) -> tuple[Bin, ...]:
     """
     bins: list[Bin] = []
     for part in written.split(","):
-        found = re.fullmatch(r"([0-9]{1,9})(-([0-9]{1,9})?)?", part.strip())
-        if found is None:
+        match = re.fullmatch(r"([0-9]{1,9})(-([0-9]{1,9})?)?", part.strip())
+        if match is None:
             raise InputError(
                 f"bins are written as in {DEFAULT_BINS}, but got {part.strip()!r} in {written!r}"
             )
-        low = int(found[1])
-        high = low if found[2] is None else None if found[3] is None else int(found[3])
+        low = int(match[1])
+        high = low if match[2] is None else None if match[3] is None else int(match[3])
         before = bins[-1].high if bins else 0
         if before is None or low <= before or (high is not None and high < low):
             raise InputError(
@@ -94,14 +94,14 @@ class RelevantCounts:
             values["first_stage"] = [budget.first[query] for query in queries]
             values["gained_over_first_stage"] = [budget.achieved[q] - budget.first[q] for q in queries]
         return {
-            name: spearman(counts, found, resamples=resampling.resamples, seed=resampling.seed)
-            for name, found in values.items()
+            name: spearman(counts, numbers, resamples=resampling.resamples, seed=resampling.seed)
+            for name, numbers in values.items()
         }
 
     def as_json(self, budget: Budget, failing: QueryFailures, resampling: Resampling) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
         return {
-            "bins": [_row(one, queries, budget, failing, resampling) for one, queries in self.bins],
+            "bins": [_row(bin_, queries, budget, failing, resampling) for bin_, queries in self.bins],
             "outside": len(self.outside),
             "trend": {
                 name: None if trend is None else trend._asdict()
@@ -114,23 +114,25 @@ def relevant_counts_of(qrels: Qrels, bins: Sequence[Bin]) -> RelevantCounts:
     """Sort the judged queries that have relevant documents into bins."""
     counts = {query: len(relevant(qrels, query)) for query in sorted(qrels)}
     counts = {query: count for query, count in counts.items() if count}
-    found = tuple((one, tuple(query for query, count in counts.items() if one.holds(count))) for one in bins)
-    placed = {query for _, queries in found for query in queries}
-    return RelevantCounts(found, counts, tuple(query for query in counts if query not in placed))
+    inside = tuple(
+        (bin_, tuple(query for query, count in counts.items() if bin_.holds(count))) for bin_ in bins
+    )
+    placed = {query for _, queries in inside for query in queries}
+    return RelevantCounts(inside, counts, tuple(query for query in counts if query not in placed))
 
 
 def _row(
-    one: Bin, queries: Sequence[str], budget: Budget, failing: QueryFailures, resampling: Resampling
+    bin_: Bin, queries: Sequence[str], budget: Budget, failing: QueryFailures, resampling: Resampling
 ) -> dict[str, Any]:
     def mean(values: list[float]) -> dict[str, Any] | None:
-        found = resampling.mean(values)
-        return None if found is None else found.as_json()
+        result = resampling.mean(values)
+        return None if result is None else result.as_json()
 
     outcomes = [failing.outcomes[query] for query in queries]
     row: dict[str, Any] = {
-        "relevant": one.label,
-        "low": one.low,
-        "high": one.high,
+        "relevant": bin_.label,
+        "low": bin_.low,
+        "high": bin_.high,
         "queries": len(queries),
         "achieved": mean([budget.achieved[query] for query in queries]),
         "ceiling": mean([budget.ceiling[query] for query in queries]),

@@ -60,8 +60,8 @@ class Ties:
 
     def as_json(self, most: int = 10) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
-        told = {**asdict(self), "cases": [dict(case) for case in self.cases[: max(0, most)]]}
-        return told | {"saturated": None if self.saturated is None else self.saturated._asdict()}
+        record = {**asdict(self), "cases": [dict(case) for case in self.cases[: max(0, most)]]}
+        return record | {"saturated": None if self.saturated is None else self.saturated._asdict()}
 
 
 def ties_of(listing: DetailedRun, qrels: Qrels) -> Ties | None:
@@ -75,12 +75,12 @@ def ties_of(listing: DetailedRun, qrels: Qrels) -> Ties | None:
     for query in sorted(qrels):
         grades = qrels[query]
         groups: dict[float, list[Any]] = {}
-        for one in listing.lists.get(query, ()):
-            if one.score is not None:
-                groups.setdefault(one.score, []).append(one)
+        for hit in listing.lists.get(query, ()):
+            if hit.score is not None:
+                groups.setdefault(hit.score, []).append(hit)
         for score, group in groups.items():
-            good = [one for one in group if grades.get(one.document, 0) > 0]
-            others = [one for one in group if grades.get(one.document, 0) <= 0]
+            good = [hit for hit in group if grades.get(hit.document, 0) > 0]
+            others = [hit for hit in group if grades.get(hit.document, 0) <= 0]
             counts["scored"] += len(group)
             counts["tied"] += len(group) if len(group) > 1 else 0
             counts["relevant_scored"] += len(good)
@@ -89,15 +89,15 @@ def ties_of(listing: DetailedRun, qrels: Qrels) -> Ties | None:
             ends["high"] += len(group) if score >= 1 - SATURATED else 0
             ends["relevant_low"] += len(good) if score <= SATURATED else 0
             ends["others_high"] += len(others) if score >= 1 - SATURATED else 0
-            for one in good:
-                if others and one.rank > others[0].rank:
+            for hit in good:
+                if others and hit.rank > others[0].rank:
                     counts["relevant_below"] += 1
                     below.add(query)
                     cases.append(
                         {
                             "query": query,
-                            "document": one.document,
-                            "rank": one.rank,
+                            "document": hit.document,
+                            "rank": hit.rank,
                             "below": others[0].document,
                             "below_rank": others[0].rank,
                             "score": score,

@@ -54,14 +54,14 @@ def read_verdict(text: str) -> Literal["yes", "no", "unreadable"]:
     answer = split_reasoning(text)[1].strip()
     lines = [line for line in answer.split("\n") if line.strip()]
     alone = {
-        found[1].lower() for line in (*lines[:1], *lines[-1:]) if (found := _ALONE.fullmatch(line.strip()))
+        match[1].lower() for line in (*lines[:1], *lines[-1:]) if (match := _ALONE.fullmatch(line.strip()))
     }
-    said = alone
+    words = alone
     if not alone and re.match(r"\W*(?:yes|no)\b", answer, re.IGNORECASE):
-        said = {word.lower() for word in _WORD.findall(answer)}
-    if len(said) != 1:
+        words = {word.lower() for word in _WORD.findall(answer)}
+    if len(words) != 1:
         return "unreadable"
-    return "yes" if "yes" in said else "no"
+    return "yes" if "yes" in words else "no"
 
 
 class Judge(Writer):

@@ -67,11 +67,11 @@ class Gate:
             raise  # they are about packages and backends, whatever is asked
         except Exception as error:  # noqa: BLE001 - it is told below, without its message
             kind: type[Exception] = InputError if isinstance(error, InputError) else BackendError
-            told = (
+            message = (
                 f"{doing} ended with {type(error).__name__}: {self.reason(str(error))}; --show-gated shows it"
             )
         # Raised outside the handler: the first error would hang on to it, and a traceback would print it.
-        raise kind(told)
+        raise kind(message)
 
 
 def digest(text: str) -> str:

@@ -124,7 +124,7 @@ def evaluate_answers(
         tuple(_result(score, setup) for score in scores),
         (
             *_about_contexts(scores, contexts or {}),
-            *(told for score in scores for told in _about(score)),
+            *(warning for score in scores for warning in _about(score)),
             *_gated(gate),
         ),
         gate,
@@ -156,50 +156,52 @@ def _result(score: Score, setup: Setup) -> Result:
 
 def _about(score: Score) -> list[str]:
     name, total = CONDITIONS[score.condition], len(score.tallies) * score.samples
-    told = []
+    warnings = []
     if score.failed:
-        told.append(
+        warnings.append(
             f"{name}: {score.failed} of {total} answers never came and count as wrong; the same command "
             f"asks for them again"
         )
     if score.unanswered > _MANY * total:
-        told.append(
+        warnings.append(
             f"{name}: {score.unanswered} of {total} answers chose no option; a budget that is too small "
             f"({score.cut_short} were cut short) or a base model asked as a chat looks like that"
         )
     elif score.cut_short:
-        told.append(f"{name}: {score.cut_short} of {total} answers were ended by their budget (--max-tokens)")
-    cut = sum(one.cut_tokens > 0 for tally in score.tallies for one in tally.samples)
+        warnings.append(
+            f"{name}: {score.cut_short} of {total} answers were ended by their budget (--max-tokens)"
+        )
+    cut = sum(answer.cut_tokens > 0 for tally in score.tallies for answer in tally.samples)
     if cut:
-        told.append(f"{name}: in {cut} of {total} prompts the passages did not fit and were cut")
+        warnings.append(f"{name}: in {cut} of {total} prompts the passages did not fit and were cut")
     if score.judge is not None and (score.judge.unreadable or score.judge.failed):
-        told.append(
+        warnings.append(
             f"{name}: the judge wrote neither yes nor no about {score.judge.unreadable} answers and failed "
             f"on {score.judge.failed}; its shares are over the other {score.judge.verdicts}"
         )
-    return told
+    return warnings
 
 
 def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) -> list[str]:
-    total, told = len(contexts), []
+    total, warnings = len(contexts), []
     empty = sum(not context.candidates for context in contexts.values())
     if empty:
-        told.append(f"{empty} of {total} questions were asked without passages, since nothing was found")
+        warnings.append(f"{empty} of {total} questions were asked without passages, since nothing was found")
     unwritten = sum(context.unwritten for context in contexts.values())
     if unwritten:
-        told.append(
+        warnings.append(
             f"{unwritten} of {total} questions could not be rewritten and were searched with as they are"
         )
     if any(score.condition == RERANK for score in scores):
         unjudged = sum(context.unjudged for context in contexts.values())
         if unjudged:
-            told.append(f"{unjudged} passages could not be judged; they keep the first stage's place")
+            warnings.append(f"{unjudged} passages could not be judged; they keep the first stage's place")
         outages = sum(context.outage for context in contexts.values())
         if outages:
-            told.append(
+            warnings.append(
                 f"for {outages} of {total} questions nothing could be reranked; the same command tries again"
             )
-    return told
+    return warnings
 
 
 def _gated(gate: Gate) -> list[str]:

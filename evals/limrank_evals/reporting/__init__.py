@@ -44,7 +44,7 @@ def write_reports(
         InputError: no splits, one without results, or one that is there twice.
     """
     _check(evaluated)
-    queries = [query_outcomes(one) for one in evaluated]
+    queries = [query_outcomes(split) for split in evaluated]
     means = averages(evaluated)
     tables = headlines(evaluated, means)
     texts = {
@@ -63,9 +63,9 @@ def _check(evaluated: Sequence[SplitEvaluation]) -> None:
     if not evaluated:
         raise InputError("a report needs at least one split that was evaluated")
     seen = set()
-    for one in evaluated:
-        name = f"{one.benchmark.name} {one.benchmark.split}".strip()
-        if not one.results or not one.measures:
+    for split in evaluated:
+        name = f"{split.benchmark.name} {split.benchmark.split}".strip()
+        if not split.results or not split.measures:
             raise InputError(f"{name} has no results to report")
         if name in seen:
             raise InputError(f"{name} is there twice: report its settings apart")

@@ -31,9 +31,9 @@ class Gain:
 
 def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -> Gain | None:
     """The mean over splits of what reranking changed; None where a split was not compared by `measure`."""
-    found = [one.comparisons.get(measure) for one in evaluated]
-    parts = [comparison for comparison in found if comparison is not None]
-    if not parts or len(parts) < len(found):
+    comparisons = [split.comparisons.get(measure) for split in evaluated]
+    parts = [comparison for comparison in comparisons if comparison is not None]
+    if not parts or len(parts) < len(comparisons):
         return None
     return Gain(
         len(parts),
@@ -56,25 +56,25 @@ def averages(evaluated: Sequence[SplitEvaluation]) -> list[Result]:
     The split is called `average`, as in published tables, only where it is over the same splits as theirs;
     else `mean of 3 splits`. What differs between the splits' settings is left out of the mean's.
     """
-    found = []
-    for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
-        parts = [one for one in evaluated if one.benchmark.name == benchmark]
-        splits = {one.benchmark.split for one in parts}
+    means = []
+    for benchmark in dict.fromkeys(split.benchmark.name for split in evaluated):
+        parts = [split for split in evaluated if split.benchmark.name == benchmark]
+        splits = {split.benchmark.split for split in parts}
         if len(splits) < 2 or len(splits) < len(parts):
             continue
         theirs = {result.identity.split for result in published(benchmark)} - {AVERAGE}
         name = AVERAGE if splits == theirs else f"{MEAN_OF}{len(splits)} splits"
-        systems = dict.fromkeys((r.system, r.identity.averaging) for one in parts for r in one.results)
+        systems = dict.fromkeys((r.system, r.identity.averaging) for split in parts for r in split.results)
         for system, averaging in systems:
             results = [
-                (one, r)
-                for one in parts
-                for r in one.results
+                (split, r)
+                for split in parts
+                for r in split.results
                 if (r.system, r.identity.averaging) == (system, averaging) and r.identity.split in splits
             ]
             if sorted(r.identity.split for _, r in results) == sorted(splits):
-                found.append(_mean(results, name))
-    return found
+                means.append(_mean(results, name))
+    return means
 
 
 def _mean(parts: Sequence[tuple[SplitEvaluation, Result]], split: str) -> Result:
@@ -87,8 +87,8 @@ def _mean(parts: Sequence[tuple[SplitEvaluation, Result]], split: str) -> Result
     counts = [name for name in first.counts if all(name in r.counts for r in results)]
     intervals = {}
     for name in measures:
-        values = [_values(one, result, name) for one, result in parts]
-        known = [found for found in values if found is not None]
+        values = [_values(split, result, name) for split, result in parts]
+        known = [numbers for numbers in values if numbers is not None]
         ends = bootstrap_of_means(known) if len(known) == len(values) else None
         if ends is not None:
             intervals[name] = (ends.low, ends.high)
@@ -101,9 +101,9 @@ def _mean(parts: Sequence[tuple[SplitEvaluation, Result]], split: str) -> Result
     )
 
 
-def _values(one: SplitEvaluation, result: Result, measure: str) -> Collection[float] | None:
+def _values(split: SplitEvaluation, result: Result, measure: str) -> Collection[float] | None:
     """The queries' values that a result's score is the mean of; None where it is of some of them only."""
-    scored = one.first if result.system == one.results[0].system else one.last
+    scored = split.first if result.system == split.results[0].system else split.last
     values = scored.measured.per_query.get(measure, {}).values()
     same = bool(values) and abs(sum(values) / len(values) - result.scores[measure]) < 1e-9
     return values if same else None

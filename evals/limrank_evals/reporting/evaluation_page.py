@@ -35,11 +35,11 @@ def report_html(
         show_gated: show the texts of gated sets instead of hashes.
         budget: how many characters all documents' texts and numbers may take, see `page_payload`.
     """
-    gated = [named(one) for one in evaluated if one.gated]
+    gated = [named(split) for split in evaluated if split.gated]
     first, second = facts.systems(evaluated)
     same, differing = facts.settings(evaluated)
     data = page_payload(evaluated, queries, show_gated=show_gated, budget=budget)
-    benchmarks = list(dict.fromkeys(one.benchmark.name for one in evaluated))
+    benchmarks = list(dict.fromkeys(split.benchmark.name for split in evaluated))
     counts = [f"{sum(map(len, queries)):,} queries"]
     counts += [f"{len(evaluated)} splits"] if len(evaluated) > 1 else []
     return render_page(
@@ -59,7 +59,7 @@ def report_html(
         same=same,
         other_settings={"heads": differing.heads, "rows": differing.rows},
         splits=_splits(evaluated, queries),
-        cut=data.level.told,
+        cut=data.level.description,
         listed=LISTED,
         data=data,
     )
@@ -68,35 +68,35 @@ def report_html(
 def _splits(
     evaluated: Sequence[SplitEvaluation], queries: Sequence[Sequence[QueryOutcome]]
 ) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
+    sections: list[dict[str, object]] = []
     start = 0
-    for place, (one, rows) in enumerate(zip(evaluated, queries, strict=True)):
+    for place, (split, rows) in enumerate(zip(evaluated, queries, strict=True)):
         numbers = {row.id: start + number for number, row in enumerate(rows)}
         # p-MRR's queries are pairs: a mark opens the side that was changed.
         numbers |= {name.removesuffix(CHANGED): n for name, n in numbers.items() if name.endswith(CHANGED)}
         start += len(rows)
-        found.append(
+        sections.append(
             {
                 "id": f"split-{place}",
-                "name": named(one),
-                "about": facts.about(one),
-                "compared": facts.compared(one),
-                "plots": plots.plots_of(str(place), one, rows, numbers),
+                "name": named(split),
+                "about": facts.about(split),
+                "compared": facts.compared(split),
+                "plots": plots.plots_of(str(place), split, rows, numbers),
             }
         )
-    return found
+    return sections
 
 
 def _overview(evaluated: Sequence[SplitEvaluation]) -> list[tuple[str, Markup]]:
-    found: list[tuple[str, Markup]] = []
-    for measure in dict.fromkeys(one.measures[0] for one in evaluated):
+    figures: list[tuple[str, Markup]] = []
+    for measure in dict.fromkeys(split.measures[0] for split in evaluated):
         rows = [
-            (named(one), comparison.difference, comparison.interval)
-            for one in evaluated
-            if one.measures[0] == measure
-            for comparison in [one.comparisons.get(measure)]
+            (named(split), comparison.difference, comparison.interval)
+            for split in evaluated
+            if split.measures[0] == measure
+            for comparison in [split.comparisons.get(measure)]
             if comparison is not None
         ]
         if len(rows) > 1:
-            found.append((clean(measure), plots.differences(f"overview-{len(found)}", rows, measure)))
-    return found
+            figures.append((clean(measure), plots.differences(f"overview-{len(figures)}", rows, measure)))
+    return figures

@@ -36,20 +36,21 @@ class SettingsTable(NamedTuple):
 
 def systems(evaluated: Sequence[SplitEvaluation]) -> tuple[str, str]:
     """What the first stage and the reranker are called; several of one kind are listed; "" for none."""
-    first = dict.fromkeys(one.results[0].system for one in evaluated if one.results)
-    second = dict.fromkeys(main_result(one).system for one in evaluated if one.reranked and one.results)
+    first = dict.fromkeys(split.results[0].system for split in evaluated if split.results)
+    reranked = [split for split in evaluated if split.reranked and split.results]
+    second = dict.fromkeys(main_result(split).system for split in reranked)
     return tuple(clean(", ".join(names)) for names in (first, second))  # type: ignore[return-value]
 
 
-def main_result(one: SplitEvaluation) -> Result:
+def main_result(split: SplitEvaluation) -> Result:
     """The reranker's result, or the first stage's where nothing was reranked."""
-    others = [r for r in one.results if r.system != one.results[0].system]
-    return others[0] if others else one.results[0]
+    others = [r for r in split.results if r.system != split.results[0].system]
+    return others[0] if others else split.results[0]
 
 
 def settings(evaluated: Sequence[SplitEvaluation]) -> tuple[list[tuple[str, str]], SettingsTable]:
     """The settings that all splits share, and those that differ; what nobody knows is left out."""
-    rows = [(named(one), _setting(one)) for one in evaluated]
+    rows = [(named(split), _setting(split)) for split in evaluated]
     names = [
         name for name in dict.fromkeys(n for _, row in rows for n in row) if any(r.get(name) for _, r in rows)
     ]
@@ -66,35 +67,35 @@ def settings(evaluated: Sequence[SplitEvaluation]) -> tuple[list[tuple[str, str]
 
 def warnings(evaluated: Sequence[SplitEvaluation]) -> list[tuple[str, str]]:
     """Every warning with its split; "" where all splits have it."""
-    told: dict[str, list[str]] = {}
-    for one in evaluated:
-        for text in dict.fromkeys(one.warnings):
-            told.setdefault(clean(text), []).append(named(one))
+    splits_of: dict[str, list[str]] = {}
+    for split in evaluated:
+        for text in dict.fromkeys(split.warnings):
+            splits_of.setdefault(clean(text), []).append(named(split))
     return [
         (where, text)
-        for text, splits in told.items()
-        for where in ([""] if len(splits) == len(evaluated) else splits)
+        for text, names in splits_of.items()
+        for where in ([""] if len(names) == len(evaluated) else names)
     ]
 
 
-def alike(told: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+def alike(warned: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     """The warnings, those together that say the same with other numbers."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for where, text in told:
+    for where, text in warned:
         groups.setdefault(_NUMBER.sub("#", text), []).append((where, text))
     return list(groups.values())
 
 
 def key_figures(evaluated: Sequence[SplitEvaluation]) -> list[dict[str, Any]]:
     """What reranking changed in every benchmark's main measure, ready to be printed."""
-    found = []
-    for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
-        parts = [one for one in evaluated if one.benchmark.name == benchmark]
+    figures = []
+    for benchmark in dict.fromkeys(split.benchmark.name for split in evaluated):
+        parts = [split for split in evaluated if split.benchmark.name == benchmark]
         measure = parts[0].measures[0]
         changed = gain(parts, measure)
         if changed is None:
             continue
-        found.append(
+        figures.append(
             {
                 "benchmark": clean(benchmark),
                 "measure": clean(measure),
@@ -106,33 +107,33 @@ def key_figures(evaluated: Sequence[SplitEvaluation]) -> list[dict[str, Any]]:
                 "interval": changed.interval and " to ".join(map(signed, changed.interval)),
                 "record": changed.record,
                 "bar": _shares(*changed.record),
-                "failures": f"{sum(one.failures for one in parts):,}"
-                if any(o.failures for o in parts)
+                "failures": f"{sum(split.failures for split in parts):,}"
+                if any(split.failures for split in parts)
                 else 0,
             }
         )
-    return found
+    return figures
 
 
-def compared(one: SplitEvaluation) -> list[dict[str, Any]]:
+def compared(split: SplitEvaluation) -> list[dict[str, Any]]:
     """A split's comparisons, ready to be printed."""
     return [
         {
             "measure": clean(measure),
-            "first": f"{found.first * 100:.2f}",
-            "second": f"{found.second * 100:.2f}",
-            "difference": f"{found.difference * 100:+.2f}".replace("-", "−"),
-            "kind": kind_of(found.difference),
-            "sure": kind_apart(found.difference, found.interval) != "same",
-            "interval": "–" if found.interval is None else " to ".join(map(signed, found.interval)),
-            "randomisation": p_value(found.randomisation_p),
-            "t": p_value(found.t_p),
-            "record": found.record,
-            "left_out": len(found.left_out),
+            "first": f"{c.first * 100:.2f}",
+            "second": f"{c.second * 100:.2f}",
+            "difference": f"{c.difference * 100:+.2f}".replace("-", "−"),
+            "kind": kind_of(c.difference),
+            "sure": kind_apart(c.difference, c.interval) != "same",
+            "interval": "–" if c.interval is None else " to ".join(map(signed, c.interval)),
+            "randomisation": p_value(c.randomisation_p),
+            "t": p_value(c.t_p),
+            "record": c.record,
+            "left_out": len(c.left_out),
         }
-        for measure in one.measures
-        for found in [one.comparisons.get(measure)]
-        if found is not None
+        for measure in split.measures
+        for c in [split.comparisons.get(measure)]
+        if c is not None
     ]
 
 
@@ -141,31 +142,31 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< .0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
 
 
-def about(one: SplitEvaluation) -> str:
+def about(split: SplitEvaluation) -> str:
     """A split's counts in a line."""
-    coverage = one.last.measured.coverage
+    coverage = split.last.measured.coverage
     kinds = {
         "without results": coverage.without_results,
         "without a relevant document": coverage.without_relevant,
     }
-    told = [f"{len(coverage.judged):,} judged queries"]
-    told += [f"{len(found):,} {what}" for what, found in kinds.items() if found]
-    told += [f"{one.failures:,} failures"] if one.failures else []
-    return " · ".join(told)
+    words = [f"{len(coverage.judged):,} judged queries"]
+    words += [f"{len(queries):,} {what}" for what, queries in kinds.items() if queries]
+    words += [f"{split.failures:,} failures"] if split.failures else []
+    return " · ".join(words)
 
 
-def _setting(one: SplitEvaluation) -> dict[str, str]:
-    identity = main_result(one).identity if one.results else None
+def _setting(split: SplitEvaluation) -> dict[str, str]:
+    identity = main_result(split).identity if split.results else None
     known = {
-        told: clean(str(value))
-        for name, told in _NAMES.items()
+        label: clean(str(value))
+        for name, label in _NAMES.items()
         for value in [getattr(identity, name, None)]
         if value not in ("", None)
     }
-    if len({result.identity.averaging for result in one.results}) > 1:
+    if len({result.identity.averaging for result in split.results}) > 1:
         known.pop(SETTINGS["averaging"], None)  # several: the tables say which number is whose
-    known.setdefault(SETTINGS["qrels"], clean(one.benchmark.variant))
-    return {"benchmark": clean(one.benchmark.name), **known, "licence": clean(one.benchmark.licence)}
+    known.setdefault(SETTINGS["qrels"], clean(split.benchmark.variant))
+    return {"benchmark": clean(split.benchmark.name), **known, "licence": clean(split.benchmark.licence)}
 
 
 def _shares(won: int, tied: int, lost: int) -> Markup:

@@ -54,7 +54,7 @@ class Headline:
         columns: dict[str, list[str]] = {}
         for name, column, line in zip(self.heads, self.table.columns, self.table.settings, strict=True):
             columns.setdefault(line.removeprefix(f"{column.head}: "), []).append(name)
-        return [f"{', '.join(names)}: {told}" for told, names in columns.items()]
+        return [f"{', '.join(names)}: {setting}" for setting, names in columns.items()]
 
 
 def headlines(evaluated: Sequence[SplitEvaluation], means: Sequence[Result] | None = None) -> list[Headline]:
@@ -65,29 +65,29 @@ def headlines(evaluated: Sequence[SplitEvaluation], means: Sequence[Result] | No
         means: what `averages` says of them, where that is known already.
     """
     means = averages(evaluated) if means is None else means
-    found = []
-    for benchmark in dict.fromkeys(one.benchmark.name for one in evaluated):
-        parts = [one for one in evaluated if one.benchmark.name == benchmark]
-        ours = [result for one in parts for result in one.results]
+    tables = []
+    for benchmark in dict.fromkeys(split.benchmark.name for split in evaluated):
+        parts = [split for split in evaluated if split.benchmark.name == benchmark]
+        ours = [result for split in parts for result in split.results]
         ours += [mean for mean in means if mean.identity.benchmark == benchmark]
         rows = [*_apart(ours), *beside(ours)]
         names = frozenset(result.system for result in rows if not result.published)
-        measures = tuple(dict.fromkeys(m for one in parts for m in one.measures))
+        measures = tuple(dict.fromkeys(m for split in parts for m in split.measures))
         measures = tuple(m for m in measures if any(m in result.scores for result in ours))
         if len(parts) == 1:
-            found.append(Headline(benchmark, "", True, names, build_table(rows, measures)))
+            tables.append(Headline(benchmark, "", True, names, build_table(rows, measures)))
             continue
         for place, measure in enumerate(measures):
             table = build_table([r for r in rows if measure in r.scores], [measure])
-            found.append(Headline(benchmark, measure, place == 0, names, table))
-    return found
+            tables.append(Headline(benchmark, measure, place == 0, names, table))
+    return tables
 
 
 def beside(ours: Sequence[Result]) -> list[Result]:
     """What was published for these results' benchmarks, splits and measures, under names of its own."""
     columns = {(r.identity.benchmark, r.identity.split, measure) for r in ours for measure in r.scores}
     taken = {result.system for result in ours}
-    found = []
+    others = []
     for benchmark in dict.fromkeys(result.identity.benchmark for result in ours):
         for result in published(benchmark):
             scores = {
@@ -95,14 +95,14 @@ def beside(ours: Sequence[Result]) -> list[Result]:
             }
             if scores:
                 name = f"{result.system} (published)" if result.system in taken else result.system
-                found.append(replace(result, system=name, scores=scores))
-    return found
+                others.append(replace(result, system=name, scores=scores))
+    return others
 
 
 def _apart(results: Sequence[Result]) -> list[Result]:
     """Results of one system, split and measure that differ in their averaging, as rows of their own."""
     seen: set[tuple[str, str, str]] = set()
-    found = []
+    rows = []
     for result in results:
         name, number = result.system, 2
         while any((name, result.identity.split, measure) in seen for measure in result.scores):
@@ -114,5 +114,5 @@ def _apart(results: Sequence[Result]) -> list[Result]:
             )
             number += name.endswith(f"({number})")
         seen |= {(name, result.identity.split, measure) for measure in result.scores}
-        found.append(replace(result, system=name))
-    return found
+        rows.append(replace(result, system=name))
+    return rows

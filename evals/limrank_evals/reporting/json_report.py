@@ -32,36 +32,36 @@ def report_json(
         means: over splits, see `limrank_evals.reporting.averages`.
         show_gated: write the texts of gated sets instead of hashes.
     """
-    ours = [*(result for one in evaluated for result in one.results), *means]
+    ours = [*(result for split in evaluated for result in split.results), *means]
     report = {
         "schema": SCHEMA,
         "version": __version__,
         "warnings": [{"split": where, "text": text} for where, text in warnings(evaluated)],
-        "splits": [_split(one, rows, show_gated) for one, rows in zip(evaluated, queries, strict=True)],
+        "splits": [_split(split, rows, show_gated) for split, rows in zip(evaluated, queries, strict=True)],
         "means": [mean.as_json() for mean in means],
         "published": [result.as_json() for result in beside(ours)],
     }
     return clean(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)) + "\n"
 
 
-def _split(one: SplitEvaluation, rows: Sequence[QueryOutcome], show_gated: bool) -> dict[str, Any]:
-    benchmark, hidden = one.benchmark, one.gated and not show_gated
+def _split(split: SplitEvaluation, rows: Sequence[QueryOutcome], show_gated: bool) -> dict[str, Any]:
+    benchmark, hidden = split.benchmark, split.gated and not show_gated
     showing = TextPolicy(hidden, LEVELS[0])
     return {
         "benchmark": benchmark.name,
         "split": benchmark.split,
         "licence": benchmark.licence,
         "judgements": benchmark.variant,
-        "gated": one.gated,
+        "gated": split.gated,
         "texts": "hashes" if hidden else "shown",
-        "measures": list(one.measures),
-        "results": [result.as_json() for result in one.results],
+        "measures": list(split.measures),
+        "results": [result.as_json() for result in split.results],
         "counts": {
-            "first": one.first.counts(),
-            "reranked": None if one.reranked is None else one.reranked.counts(),
+            "first": split.first.counts(),
+            "reranked": None if split.reranked is None else split.reranked.counts(),
         },
-        "comparisons": {name: found.as_json() for name, found in one.comparisons.items()},
-        "failures": one.failures,
+        "comparisons": {name: comparison.as_json() for name, comparison in split.comparisons.items()},
+        "failures": split.failures,
         "queries": [_query(row, showing) for row in rows],
     }
 

@@ -63,19 +63,19 @@ def page_payload(
         show_gated: show texts of gated sets.
         budget: of all documents' texts and numbers together.
     """
-    needed = [{move.document for query in found for move in query.moves} for found in queries]
+    needed = [{move.document for query in outcomes for move in query.moves} for outcomes in queries]
     documents: list[dict[str | None, Document]] = [
-        {document.id: document for document in one.benchmark.documents if document.id in ids}
-        for one, ids in zip(evaluated, needed, strict=True)
+        {document.id: document for document in split.benchmark.documents if document.id in ids}
+        for split, ids in zip(evaluated, needed, strict=True)
     ]
     level = next(
         (level for level in LEVELS if _size(queries, documents, level) <= budget),
         LEVELS[-1],
     )
     details = [
-        safe_json(detail(query, TextPolicy(one.gated and not show_gated, level), texts.get))
-        for one, found, texts in zip(evaluated, queries, documents, strict=True)
-        for query in found
+        safe_json(detail(query, TextPolicy(split.gated and not show_gated, level), texts.get))
+        for split, outcomes, texts in zip(evaluated, queries, documents, strict=True)
+        for query in outcomes
     ]
     return Payload(safe_json(index(evaluated, queries, show_gated)), details, level)
 
@@ -87,8 +87,8 @@ def _size(
 ) -> int:
     """About how many characters all documents take at a level; hashes are taken for the texts they hide."""
     total = 0
-    for found, texts in zip(queries, documents, strict=True):
-        for query in found:
+    for outcomes, texts in zip(queries, documents, strict=True):
+        for query in outcomes:
             for move in query.moves:
                 if _listed(move):
                     document = texts.get(move.document)
@@ -102,16 +102,16 @@ def index(
 ) -> dict[str, Any]:
     """The list of queries: `task` is a place in `tasks`, `values` are by measure, before and after."""
     rows = []
-    for task, (one, found) in enumerate(zip(evaluated, queries, strict=True)):
-        showing = TextPolicy(one.gated and not show_gated, LEVELS[0])
-        for query in found:
+    for task, (split, outcomes) in enumerate(zip(evaluated, queries, strict=True)):
+        showing = TextPolicy(split.gated and not show_gated, LEVELS[0])
+        for query in outcomes:
             relevant = [move for move in query.moves if move.relevant]
             rows.append(
                 {
                     "task": task,
                     "id": clean(query.id),
                     "text": head(_LONG.sub(" ", showing.whole(query.query.text)), IN_LIST),
-                    "values": [list(query.values[measure]) for measure in one.measures],
+                    "values": [list(query.values[measure]) for measure in split.measures],
                     "failed": query.failures,
                     "relevant": len(relevant),
                     "found": sum(move.before is not None or move.after is not None for move in relevant),
@@ -119,20 +119,20 @@ def index(
             )
     tasks = [
         {
-            "name": named(one),
-            "measures": [clean(measure) for measure in one.measures],
-            "reranked": one.reranked is not None,
-            "kind": clean(str(one.records[0]["score_kind"])) if one.records else "",
-            "hidden": one.gated and not show_gated,
+            "name": named(split),
+            "measures": [clean(measure) for measure in split.measures],
+            "reranked": split.reranked is not None,
+            "kind": clean(str(split.records[0]["score_kind"])) if split.records else "",
+            "hidden": split.gated and not show_gated,
         }
-        for one in evaluated
+        for split in evaluated
     ]
     return {"tasks": tasks, "queries": rows}
 
 
-def named(one: SplitEvaluation) -> str:
+def named(split: SplitEvaluation) -> str:
     """What the page calls a split."""
-    return clean(one.benchmark.split or one.benchmark.name)
+    return clean(split.benchmark.split or split.benchmark.name)
 
 
 def detail(

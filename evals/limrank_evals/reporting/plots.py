@@ -51,10 +51,10 @@ def gains(name: str, measure: str, comparison: Comparison, numbers: Mapping[str,
         plot.steps(values, "steps")
     else:
         for place, change in enumerate(changes):
-            told = f"{clean(change.query)}: {signed(change.difference)}"
+            text = f"{clean(change.query)}: {signed(change.difference)}"
             more = _linked(numbers, change.query)
             plot.bar(
-                place, place + 0.86, 0, change.difference * 100, kind_of(change.difference), told, **more
+                place, place + 0.86, 0, change.difference * 100, kind_of(change.difference), text, **more
             )
     plot.line(0, 0, len(values), 0, "zero")
     return plot.markup()
@@ -77,19 +77,19 @@ def scatter(name: str, measure: str, comparison: Comparison, numbers: Mapping[st
         linear("reranked", low, high),
     )
     plot.line(plot.x.low, plot.x.low, plot.x.high, plot.x.high, "zero")
-    for (before, after), found in sorted(places.items(), key=lambda item: -len(item[1])):
-        told = (
-            clean(found[0].query)
-            if len(found) == 1
-            else f"{len(found)} queries, e.g. {clean(found[0].query)}"
+    for (before, after), changes in sorted(places.items(), key=lambda item: -len(item[1])):
+        label = (
+            clean(changes[0].query)
+            if len(changes) == 1
+            else f"{len(changes)} queries, e.g. {clean(changes[0].query)}"
         )
         plot.dot(
             before,
             after,
-            _radius(len(found)),
+            _radius(len(changes)),
             kind_of(after - before),
-            f"{told}: {before:.1f} → {after:.1f}",
-            **_linked(numbers, found[0].query),
+            f"{label}: {before:.1f} → {after:.1f}",
+            **_linked(numbers, changes[0].query),
         )
     return plot.markup()
 
@@ -106,8 +106,8 @@ def movement(name: str, queries: Sequence[QueryOutcome], numbers: Mapping[str, i
     depth = max(rank for place in places for rank in place if rank is not None)
     none = unranked(depth)
     moved = Counter[str]()
-    for (before, after), found in places.items():
-        moved[kind_of((before or none) - (after or none))] += len(found)
+    for (before, after), ids in places.items():
+        moved[kind_of((before or none) - (after or none))] += len(ids)
     plot = Plot(
         f"movement-{name}",
         "Ranks of relevant documents before and after",
@@ -116,10 +116,10 @@ def movement(name: str, queries: Sequence[QueryOutcome], numbers: Mapping[str, i
         ranks("rank after reranking", depth).turned(),
     )
     plot.line(1, 1, none, none, "zero")
-    for (before, after), found in sorted(places.items(), key=lambda item: -len(item[1])):
+    for (before, after), ids in sorted(places.items(), key=lambda item: -len(item[1])):
         x, y = before or none, after or none
-        told = f"{len(found)} relevant: {before or 'none'} → {after or 'none'}, e.g. query {clean(found[0])}"
-        plot.dot(x, y, _radius(len(found)), kind_of(x - y), told, **_linked(numbers, found[0]))
+        text = f"{len(ids)} relevant: {before or 'none'} → {after or 'none'}, e.g. query {clean(ids[0])}"
+        plot.dot(x, y, _radius(len(ids)), kind_of(x - y), text, **_linked(numbers, ids[0]))
     return plot.markup()
 
 
@@ -130,12 +130,12 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
     """
     if not records or not all(record["comparable"] for record in records):
         return None
-    found: dict[bool, list[float]] = {True: [], False: []}
+    values_of: dict[bool, list[float]] = {True: [], False: []}
     for query in queries:
         for move in query.moves:
             if move.score is not None:
-                found[move.relevant].append(move.score)
-    both = found[True] + found[False]
+                values_of[move.relevant].append(move.score)
+    both = values_of[True] + values_of[False]
     if not both:
         return None
     inside = min(both) >= 0 and max(both) <= 1
@@ -145,7 +145,7 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
     width = (x.high - x.low) / _BINS
     shares = {
         relevant: _shares([int((value - x.low) / width) for value in values])
-        for relevant, values in found.items()
+        for relevant, values in values_of.items()
         if values
     }
     plot = Plot(
@@ -153,7 +153,7 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
         "Scores of relevant documents and of all others",
         "; ".join(
             f"{_WHICH[relevant]}: {len(values):,} documents, median {median(values):.2f}"
-            for relevant, values in found.items()
+            for relevant, values in values_of.items()
             if values
         ),
         x,
@@ -163,9 +163,9 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
         low = x.low + place * width
         for offset, relevant in ((0.08, False), (0.5, True)):
             if shares.get(relevant) and shares[relevant][place]:
-                told = f"{_WHICH[relevant]}, {low:.2f} to {low + width:.2f}: {shares[relevant][place]:.1f} %"
+                text = f"{_WHICH[relevant]}, {low:.2f} to {low + width:.2f}: {shares[relevant][place]:.1f} %"
                 left = low + offset * width
-                plot.bar(left, left + 0.42 * width, 0, shares[relevant][place], _KINDS[relevant], told)
+                plot.bar(left, left + 0.42 * width, 0, shares[relevant][place], _KINDS[relevant], text)
     return plot.markup()
 
 
@@ -174,10 +174,10 @@ def plots_of(
 ) -> list[tuple[str, str, Markup]]:
     """All plots of a split: what each is called, how it is read, the drawing. `name` is for their ids."""
     measure = evaluated.measures[0]
-    found = []
+    drawings = []
     comparison = evaluated.comparisons.get(measure)
     if comparison is not None:
-        found.append(
+        drawings.append(
             (
                 "Gain of every query",
                 "Each bar is a query; click it.",
@@ -185,14 +185,14 @@ def plots_of(
             )
         )
         image = scatter(name, measure, comparison, numbers)
-        found.append(("Before and after", "Above the line a query gained.", image))
+        drawings.append(("Before and after", "Above the line a query gained.", image))
         moved = movement(name, queries, numbers)
         if moved is not None:
-            found.append(("Relevant documents", "Above the line a document moved up.", moved))
+            drawings.append(("Relevant documents", "Above the line a document moved up.", moved))
     spread = scores(name, queries, evaluated.records)
     if spread is not None:
-        found.append(("Scores", "Green: relevant; grey: all others.", spread))
-    return found
+        drawings.append(("Scores", "Green: relevant; grey: all others.", spread))
+    return drawings
 
 
 _WHICH = {True: "relevant", False: "others"}

@@ -24,11 +24,11 @@ LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 38.0
 
 def tag(name: str, *children: str, **attributes: Attribute) -> Markup:
     """An element; everything but Markup is escaped. `class_` is `class`, `data_query` is `data-query`."""
-    told = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_number(value)}"' for key, value in attributes.items()
     )
     inner = "".join(str(escape(child)) for child in children)
-    return Markup(f"<{name}{told}>{inner}</{name}>" if children else f"<{name}{told}/>")
+    return Markup(f"<{name}{written}>{inner}</{name}>" if children else f"<{name}{written}/>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Plot:
     Attributes:
         id: the element's, unique in the page.
         title: its accessible name.
-        told: what it shows, in words and numbers.
+        description: what it shows, in words and numbers.
         x, y: the axes.
         height: of the whole.
         left: room for the y axis.
@@ -73,7 +73,7 @@ class Plot:
 
     id: str
     title: str
-    told: str
+    description: str
     x: Axis
     y: Axis
     width: float = WIDTH
@@ -96,18 +96,18 @@ class Plot:
         )
 
     def bar(
-        self, x1: float, x2: float, y1: float, y2: float, kind: str, told: str, **more: Attribute
+        self, x1: float, x2: float, y1: float, y2: float, kind: str, text: str, **more: Attribute
     ) -> None:
         """A rectangle between two corners of the axes, with what it says when it is pointed at."""
         low, high = sorted((self.at_y(y1), self.at_y(y2)))
         left, right = self.at_x(x1), self.at_x(x2)
         size = {"x": left, "y": low, "width": right - left, "height": max(high - low, 0.75)}
-        self.marks.append(tag("rect", tag("title", told), class_=kind, **size, **more))
+        self.marks.append(tag("rect", tag("title", text), class_=kind, **size, **more))
 
-    def dot(self, x: float, y: float, radius: float, kind: str, told: str, **more: Attribute) -> None:
+    def dot(self, x: float, y: float, radius: float, kind: str, text: str, **more: Attribute) -> None:
         """A circle, with what it says when it is pointed at."""
         place = {"cx": self.at_x(x), "cy": self.at_y(y), "r": radius}
-        self.marks.append(tag("circle", tag("title", told), class_=kind, **place, **more))
+        self.marks.append(tag("circle", tag("title", text), class_=kind, **place, **more))
 
     def steps(self, values: Sequence[float], kind: str) -> None:
         """Bars from 0 that touch, one for each unit of the x axis, as one outline."""
@@ -125,13 +125,13 @@ class Plot:
         return tag(
             "svg",
             tag("title", self.title, id=f"{self.id}-title"),
-            tag("desc", self.told, id=f"{self.id}-told"),
+            tag("desc", self.description, id=f"{self.id}-description"),
             tag("g", *frame, *self.marks, aria_hidden="true"),
             viewBox=f"0 0 {_number(self.width)} {_number(self.height)}",
             role="img",
             class_="plot",
             aria_labelledby=f"{self.id}-title",
-            aria_describedby=f"{self.id}-told",
+            aria_describedby=f"{self.id}-description",
         )
 
     def _ticks(self, axis: Axis, across: bool) -> Markup:
@@ -180,7 +180,7 @@ def standalone(title: str, plots: Sequence[Plot]) -> str:
     return f"{drawing}\n"
 
 
-def linear(label: str, low: float, high: float, *, told: Callable[[float], str] | None = None) -> Axis:
+def linear(label: str, low: float, high: float, *, form: Callable[[float], str] | None = None) -> Axis:
     """An axis with four to eight round ticks; its ends are moved outwards to hold both values."""
     span = high - low or 1.0
     step = 10 ** math.floor(math.log10(span / 4))
@@ -188,7 +188,7 @@ def linear(label: str, low: float, high: float, *, told: Callable[[float], str] 
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    shown = told or (lambda value: f"{value:.{decimals}f}".replace("-", "−"))
+    shown = form or (lambda value: f"{value:.{decimals}f}".replace("-", "−"))
     ticks = [(i * step, shown(i * step)) for i in range(first, last + 1)]
     return Axis(label, first * step, last * step, ticks)
 

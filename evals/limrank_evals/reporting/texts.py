@@ -35,7 +35,7 @@ class Level:
     other: int
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The level as a sentence for the report's reader."""
         if self.other >= self.text:
             return f"Passages are cut after {self.text:,} characters, reasoning after {self.trace:,}."

@@ -28,7 +28,11 @@ def put(path: Path, *lines: str) -> Path:
     return path
 
 
-def row(number: int, intent: str, passage: str = "", query: str = "q1", **changed: object) -> records.Row:
+def row(
+    number: int, intent: str, passage: str = "", query: str = "q1", **changed: object
+) -> records.LabelledPassage:
+    number: int, intent: str, passage: str = "", query: str = "q1", **changed: object
+) -> records.LabelledPassage:
     relevant = records.INTENTS[intent].relevant if intent else True
     fields = {
         "id": f"r{number}",
@@ -44,7 +48,7 @@ def row(number: int, intent: str, passage: str = "", query: str = "q1", **change
         "difficulty": "",
         "votes": (relevant,),
     }
-    return records.Row(**(fields | changed))
+    return records.LabelledPassage(**(fields | changed))
 
 
 def test_the_synthesizer_s_names_are_known():

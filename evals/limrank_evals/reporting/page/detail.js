@@ -37,15 +37,15 @@ function head(row, task, { previous, next, place, count }) {
 }
 
 function notes(row, data, task) {
-  const told = [];
-  if (task.hidden) told.push("Gated: hashes stand for texts.");
-  if (row.failed) told.push(`${many(row.failed, "document")} could not be judged.`);
+  const label = [];
+  if (task.hidden) label.push("Gated: hashes stand for texts.");
+  if (row.failed) label.push(`${many(row.failed, "document")} could not be judged.`);
   if (row.relevant && row.found < row.relevant)
-    told.push(`${number(row.relevant - row.found)} of ${many(row.relevant, "relevant document")} in no list: no reranker can find what is not there.`);
-  if (!row.relevant) told.push("No document is judged relevant.");
-  if (data.repairs) told.push(`${many(data.repairs, "malformed answer")} repaired.`);
-  if (data.images) told.push(`The query has ${many(data.images, "picture")}, not shown here.`);
-  return told.length ? make("ul", { class: "facts" }, ...told.map((text) => make("li", { text }))) : null;
+    label.push(`${number(row.relevant - row.found)} of ${many(row.relevant, "relevant document")} in no list: no reranker can find what is not there.`);
+  if (!row.relevant) label.push("No document is judged relevant.");
+  if (data.repairs) label.push(`${many(data.repairs, "malformed answer")} repaired.`);
+  if (data.images) label.push(`The query has ${many(data.images, "picture")}, not shown here.`);
+  return label.length ? make("ul", { class: "facts" }, ...label.map((text) => make("li", { text }))) : null;
 }
 
 function values(row, task) {
@@ -139,19 +139,19 @@ function movedBy(before, after) {
   if (!before || !after) return make("span", { class: "moved quiet", text: before ? `was ${before}` : "new" });
   const by = before - after;
   const text = by === 0 ? "= " : by > 0 ? `▲ ${by}` : `▼ ${-by}`;
-  const told = by === 0 ? "stayed" : `${by > 0 ? "up" : "down"} ${Math.abs(by)} from ${before}`;
-  return make("span", { class: `moved ${kind(by)}`, title: told }, make("span", { "aria-hidden": "true", text }), make("span", { class: "sr", text: told }));
+  const label = by === 0 ? "stayed" : `${by > 0 ? "up" : "down"} ${Math.abs(by)} from ${before}`;
+  return make("span", { class: `moved ${kind(by)}`, title: label }, make("span", { "aria-hidden": "true", text }), make("span", { class: "sr", text: label }));
 }
 
 function score(value, unit) {
   const text = Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(3);
-  const told = make("span", { class: "score", title: unit || "score" }, text.replace("-", "−"));
+  const label = make("span", { class: "score", title: unit || "score" }, text.replace("-", "−"));
   if (unit === "probability") {
     const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span"));
     bar.firstChild.style.width = `${value * 100}%`;
-    told.prepend(bar);
+    label.prepend(bar);
   }
-  return told;
+  return label;
 }
 
 /** A text of a few lines, with a button for the rest where there is one. */

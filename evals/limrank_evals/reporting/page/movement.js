@@ -9,12 +9,12 @@ function movementOf(documents) {
   const depth = Math.max(2, ...ranked.map((one) => Math.max(one.before, one.after)));
   const x = (rank) => MOVED.left + ((MOVED.right - MOVED.left) * (rank - 1)) / (depth - 1);
   const moved = ranked.filter(relevant);
-  const told = moved.length
+  const label = moved.length
     ? moved.map((one) => `${one.before} to ${one.after}`).slice(0, 12).join(", ")
     : "no relevant document is in both lists";
   const svg = draw("svg", {
     viewBox: `0 0 ${MOVED.width} ${MOVED.height}`, role: "img", class: "plot movement",
-    "aria-label": `Ranks before and after of relevant documents: ${told}`,
+    "aria-label": `Ranks before and after of relevant documents: ${label}`,
   });
   for (const [y, text] of [[MOVED.top, "before"], [MOVED.bottom, "after"]]) {
     svg.append(
