@@ -31,8 +31,6 @@ def put(path: Path, *lines: str) -> Path:
 def row(
     number: int, intent: str, passage: str = "", query: str = "q1", **changed: object
 ) -> records.LabelledPassage:
-    number: int, intent: str, passage: str = "", query: str = "q1", **changed: object
-) -> records.LabelledPassage:
     relevant = records.INTENTS[intent].relevant if intent else True
     fields = {
         "id": f"r{number}",
