@@ -42,7 +42,7 @@ def card_arguments(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_card(card: dict[str, Any], template: Template | None, source: str) -> None:
-    """Raise an `InputError` if the weights were made for other labels or another wording."""
+    """Raise an `InputError` if the weights were made for other labels or another template."""
     if template is None:
         return
     labels = card.get("labels")
@@ -53,8 +53,8 @@ def check_card(card: dict[str, Any], template: Template | None, source: str) -> 
     digest = card.get("prompt_sha256")
     if digest is not None and digest != template.digest:
         raise InputError(
-            f"{source} was trained with another wording of prompt {template.name!r} (sha256 {digest[:12]}…, "
-            f"here {template.digest[:12]}…): pass template=… with the wording it knows"
+            f"{source} was trained with another text of template {template.name!r} (sha256 {digest[:12]}…, "
+            f"here {template.digest[:12]}…): pass template=… with the template it was trained with"
         )
 
 

@@ -65,10 +65,10 @@ def check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
 
 def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
     """The error for an index that is there but cannot be used."""
-    told = reason
+    shown = reason
     if isinstance(reason, Exception):  # Java's come with their whole stack behind the first line
-        told = f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}"
-    return InputError(f"{place} is corrupt ({told}); {AGAIN}")
+        shown = f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}"
+    return InputError(f"{place} is corrupt ({shown}); {AGAIN}")
 
 
 def read_array(

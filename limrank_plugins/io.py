@@ -32,7 +32,7 @@ class Candidate(NamedTuple):
 def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
     """Documents of a JSONL file with `_id` (or `id`), `text` and perhaps `title`, as in BEIR.
 
-    `images` is a list of picture files in its folder or below. Other fields go into `Document.meta`.
+    `images` is a list of image files in its folder or below. Other fields go into `Document.meta`.
     """
     seen: set[str] = set()
     for where, row in json_rows(path):
@@ -48,7 +48,7 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
     """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`, `images`) or a `.tsv` (id and text)."""
-    found: list[Query] = []
+    queries: list[Query] = []
     seen: set[str] = set()
     if Path(path).name.removesuffix(".gz").endswith(".tsv"):
         for number, line in read_lines(path):
@@ -57,16 +57,16 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
             if not tab:
                 raise InputError(f"{where}: expected an id, a tab and a query, but got {line[:80]!r}")
             _no_repeat(identifier, seen, where, "query")
-            found.append(_query(where, text, identifier))
+            queries.append(_query(where, text, identifier))
     else:
         for where, row in json_rows(path):
             identifier = _identifier(row, where)
             _no_repeat(identifier, seen, where, "query")
             text, images = _text(row, "text", where), read_images(row.get("images"), path, where)
-            found.append(_query(where, text, identifier, row.get("instruction") or "", images))
-    if not found:
+            queries.append(_query(where, text, identifier, row.get("instruction") or "", images))
+    if not queries:
         raise InputError(f"{path} holds no queries")
-    return found
+    return queries
 
 
 def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
@@ -78,13 +78,13 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
     Raises:
         InputError: a wrong number of columns, a score that is not a finite number, a document twice.
     """
-    kept: dict[str, list[tuple[float, float, str]]] = {}
+    rows_of: dict[str, list[tuple[float, float, str]]] = {}
     for _, query, document, rank, score in run_rows(path):
-        kept.setdefault(query, []).append((-score, rank, document))
-    for query, rows in kept.items():
+        rows_of.setdefault(query, []).append((-score, rank, document))
+    for query, rows in rows_of.items():
         check_unique([d for _, _, d in rows], f"document id of query {query!r} in {path}")
         rows.sort(key=lambda row: row[:2])
-    return {query: [Candidate(d, -score) for score, _, d in rows] for query, rows in kept.items()}
+    return {query: [Candidate(d, -score) for score, _, d in rows] for query, rows in rows_of.items()}
 
 
 def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:

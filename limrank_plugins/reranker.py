@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -306,11 +305,3 @@ class Reranker:
             for failure in (failure for ranking in rankings for failure in ranking.failures):
                 raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")
         return rankings
-
-
-KNOBS = tuple(
-    name
-    for name, parameter in inspect.signature(Reranker).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("on_failure", "store")
-)
-"""What decides how a recipe is run, by name, for whoever passes it through to `Reranker`."""

@@ -96,9 +96,9 @@ def _crossing(relevant: Sequence[float], irrelevant: Sequence[float]) -> float:
 
 
 def _best(relevant: Sequence[float], irrelevant: Sequence[float], worth: Callable[[_Counts], float]) -> float:
-    found = _thresholds(relevant, irrelevant)
-    best = max(worth(counts) for _, counts in found)
-    return next(threshold for threshold, counts in found if worth(counts) == best)
+    thresholds = _thresholds(relevant, irrelevant)
+    best = max(worth(counts) for _, counts in thresholds)
+    return next(threshold for threshold, counts in thresholds if worth(counts) == best)
 
 
 def _precise(relevant: Sequence[float], irrelevant: Sequence[float], target: float) -> float:
@@ -118,12 +118,12 @@ def _thresholds(relevant: Sequence[float], irrelevant: Sequence[float]) -> list[
     """
     marked = sorted([(score, True) for score in relevant] + [(score, False) for score in irrelevant])
     kept = _Counts(len(relevant), len(irrelevant))
-    found = [(marked[0][0], kept)]
+    thresholds = [(marked[0][0], kept)]
     for (score, is_relevant), (following, _) in pairwise(marked):
         kept = _Counts(kept.relevant - is_relevant, kept.irrelevant - (not is_relevant))
         if following > score:
-            found.append((_middle(score, following), kept))
-    return found
+            thresholds.append((_middle(score, following), kept))
+    return thresholds
 
 
 def _middle(low: float, high: float) -> float:
@@ -133,13 +133,13 @@ def _middle(low: float, high: float) -> float:
 
 
 def _checked(scores: Iterable[float], name: str) -> list[float]:
-    found = list(scores)
-    strange = [score for score in found if isinstance(score, bool) or not _finite(score)]
+    values = list(scores)
+    strange = [score for score in values if isinstance(score, bool) or not _finite(score)]
     if strange:
         raise InputError(f"{name} must be finite numbers, but one is {strange[0]!r}")
-    if not found:
+    if not values:
         raise InputError(f"{name} is empty: give at least one score of each kind")
-    return [float(score) for score in found]
+    return [float(score) for score in values]
 
 
 def _finite(score: object) -> bool:

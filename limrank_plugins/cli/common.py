@@ -22,7 +22,7 @@ from rich.progress import (
 
 from limrank_plugins import corpus as corpora
 from limrank_plugins.errors import InputError
-from limrank_plugins.retrievers import Retriever
+from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
 
 Instruction = Annotated[
@@ -31,9 +31,7 @@ Instruction = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]
-FirstStage = Annotated[
-    str, typer.Option("--retriever", help="First stage: bm25s, rank_bm25, lucene, dense, bm25q.")
-]
+FirstStage = Annotated[str, typer.Option("--retriever", help=f"First stage: {', '.join(retriever_names())}.")]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
 TopN = Annotated[int | None, typer.Option(help="How many to show or write.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]

@@ -116,7 +116,7 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     parts = [
         f"{candidates} candidates in {seconds * 1000:.0f} ms",
         f"reranked in {usage.seconds:.2f} s",
-        f"{usage.calls} model calls, {usage.cached} answers from the store",
+        f"{usage.calls} model calls, {usage.cached} replies from the store",
     ]
     if usage.generated_tokens:
         parts.append(f"{usage.generated_tokens:,} tokens of reasoning")

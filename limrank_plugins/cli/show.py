@@ -43,7 +43,7 @@ def recipes(as_json: common.AsJson = False) -> None:
         about.add_row("", " · ".join(filter(None, sources)), style="dim")
         console.print(about)
     console.print(
-        "\nper query, for N documents; Q, D, T: tokens of the query part, a document, a thought",
+        "\nper query, for N documents; Q, D, T: tokens of the query part, a document, the reasoning",
         style="dim",
     )
 
@@ -96,13 +96,13 @@ def show_prompt(
     chosen = load_recipe(recipe)
     if chosen.template is None or chosen.readout is None:
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
-    # The readout's own first question: what it puts beside the documents (labels, priors) is in it.
+    # The readout's own first request: what it puts beside the documents (labels, priors) is in it.
     passages = [Document(text, id=str(i)) for i, text in enumerate(document or ["{document}"])]
     settings = Settings(reasoning=chosen.reasoning or "none", instruction=instruction)
-    asked = next(chosen.readout.ask(Query(query), passages, load_template(chosen.template), settings))[0]
-    if isinstance(asked, Encode | ScorePair | Classify):
+    request = next(chosen.readout.ask(Query(query), passages, load_template(chosen.template), settings))[0]
+    if isinstance(request, Encode | ScorePair | Classify):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
-    prompt = asked.prompts[0] if isinstance(asked, Attend) else asked.prompt
+    prompt = request.prompts[0] if isinstance(request, Attend) else request.prompt
     if as_json:
         common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
         return

@@ -99,8 +99,8 @@ def retriever_class(name: str) -> type[Retriever]:
     if name not in _RETRIEVERS:
         raise InputError(f"there is no retriever {name!r}; there are: {', '.join(retriever_names())}")
     module, attribute = _RETRIEVERS[name]
-    found: type[Retriever] = getattr(import_module(module), attribute)
-    return found
+    retriever: type[Retriever] = getattr(import_module(module), attribute)
+    return retriever
 
 
 def build_retriever(name: str, documents: Iterable[str | Document], **options: Any) -> Retriever:
@@ -151,7 +151,7 @@ def as_corpus(documents: Iterable[str | Document]) -> list[Document]:
     return corpus
 
 
-def as_question(query: str | Query) -> str:
+def query_text(query: str | Query) -> str:
     """The text to search for."""
     return clean_text(as_query(query).text)
 
@@ -199,6 +199,6 @@ def best(
     return list(zip(places[order].tolist(), values[order].tolist(), strict=True))
 
 
-def found(corpus: Sequence[Document], scored: Iterable[tuple[int, float]]) -> list[Document]:
+def with_scores(corpus: Sequence[Document], scored: Iterable[tuple[int, float]]) -> list[Document]:
     """The documents at these positions, each with its score as prior."""
     return [replace(corpus[place], prior=score) for place, score in scored]

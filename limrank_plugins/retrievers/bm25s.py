@@ -24,11 +24,11 @@ from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
     as_corpus,
-    as_question,
     best,
     check_bm25,
     check_k,
-    found,
+    query_text,
+    with_scores,
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, library
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
@@ -129,16 +129,17 @@ class BM25sRetriever:
         corpus = read_corpus(folder, manifest.count, lazily=mmap)
         place = Path(folder) / _INDEX
         try:
-            given = manifest.parameters
-            k1, b, empty = float(given["k1"]), float(given["b"]), bool(given["empty"])
-            lucene = given.get("analysis") == "lucene"
+            parameters = manifest.parameters
+            k1, b, empty = float(parameters["k1"]), float(parameters["b"]), bool(parameters["empty"])
+            lucene = parameters.get("analysis") == "lucene"
             analyzer: Analyzer | LuceneAnalyzer = (
                 LuceneAnalyzer()
                 if lucene
-                else Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
+                else Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
             )
             # Indexes of before have neither, and count.
-            weighting, average = given.get("query_weighting", "count"), float(given.get("average_length", 0))
+            weighting = parameters.get("query_weighting", "count")
+            average = float(parameters.get("average_length", 0))
             if weighting not in WEIGHTINGS or (weighting == "bm25" and not empty and not average > 0):
                 raise ValueError(f"query_weighting {weighting!r} with an average length of {average}")
             index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
@@ -159,14 +160,14 @@ class BM25sRetriever:
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents, best first; see `Retriever.search`."""
-        depth, text = check_k(k), as_question(query)
+        depth, text = check_k(k), query_text(query)
         if self._index is None:
             return []
         numbers = self._index.get_tokens_ids(self.analyzer.terms(text))
         if not numbers:
             return []
         scores = self._scores(numbers)
-        return found(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)))
+        return with_scores(self._corpus, best(scores, depth, np.flatnonzero(scores > 0)))
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""

@@ -19,7 +19,7 @@ from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Backend, Embedded, Encode, Encodes
 from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
-from limrank_plugins.retrievers import as_corpus, as_question, best, check_k, found
+from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, with_scores
 from limrank_plugins.retrievers.folder import new_folder, read_array, read_corpus, read_manifest
 
 _VECTORS = "vectors.npy"
@@ -75,8 +75,8 @@ class DenseRetriever:
         for start in range(0, len(corpus), _ENCODED_AT_ONCE):
             part = corpus[start : start + _ENCODED_AT_ONCE]
             names = [f"document {document.id!r}" for document in part]
-            asked = [Encode(document.passage, images=document.images) for document in part]
-            parts.append(_embed(backend, asked, names))
+            requests = [Encode(document.passage, images=document.images) for document in part]
+            parts.append(_embed(backend, requests, names))
             if on_progress is not None:
                 on_progress(start + len(part), len(corpus))
         return cls(corpus, np.concatenate(parts), backend, owns=owns)
@@ -140,18 +140,18 @@ class DenseRetriever:
             InputError: no queries, an empty one, or a backend of other dimensions than the index.
             BackendError: a query could not be embedded; it is named.
         """
-        texts = [as_question(query) for query in queries]
+        texts = [query_text(query) for query in queries]
         if not texts:
             raise InputError("there are no queries: give at least one")
         names = [f"query {text[:80]!r}" for text in texts]
-        seen = [as_query(query).images for query in queries]
-        requests = [Encode(text, "query", images) for text, images in zip(texts, seen, strict=True)]
-        asked = _embed(self.backend, requests, names)
-        if asked.shape[1] != self._vectors.shape[1]:
+        images = [as_query(query).images for query in queries]
+        requests = [Encode(text, "query", shown) for text, shown in zip(texts, images, strict=True)]
+        vectors = _embed(self.backend, requests, names)
+        if vectors.shape[1] != self._vectors.shape[1]:
             raise InputError(
-                f"the backend gives {asked.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"
+                f"the backend gives {vectors.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"
             )
-        return asked
+        return vectors
 
     def search_vector(self, vector: Vectors, k: int = 100) -> list[Document]:
         """The documents nearest to a vector, best first; see `Retriever.search`.
@@ -164,14 +164,14 @@ class DenseRetriever:
             InputError: not one finite vector of the index's dimensions, or a `k` that is not usable.
         """
         depth = check_k(k)
-        asked = np.asarray(vector, dtype=np.float32)
-        if asked.shape != self._vectors.shape[1:]:
+        point = np.asarray(vector, dtype=np.float32)
+        if point.shape != self._vectors.shape[1:]:
             raise InputError(
-                f"the vector has shape {asked.shape}, but the index has {self._vectors.shape[1]} dimensions"
+                f"the vector has shape {point.shape}, but the index has {self._vectors.shape[1]} dimensions"
             )
-        if not np.isfinite(asked).all():
-            raise InputError(f"the vector holds a number that is not finite: {asked!r}")
-        return found(self._corpus, best(self._scores(asked), depth))
+        if not np.isfinite(point).all():
+            raise InputError(f"the vector holds a number that is not finite: {point!r}")
+        return with_scores(self._corpus, best(self._scores(point), depth))
 
     def document_vectors(self, ids: Iterable[str]) -> Vectors:
         """The stored vectors of these documents, in their order: shape (ids, dimensions), rows of length 1.
@@ -210,11 +210,13 @@ class DenseRetriever:
 
 
 def _default_backend(arguments: dict[str, Any], name: str = "encoder") -> Backend:
+    kind = backend_class(name)
     try:
-        made: Backend = backend_class(name)(**arguments)
-        return made
+        inspect.signature(kind).bind(**arguments)
     except TypeError as error:
         raise InputError(f"the index was built with another version ({error}): build it again") from error
+    backend: Backend = kind(**arguments)
+    return backend
 
 
 def _check_backend(backend: Backend) -> None:

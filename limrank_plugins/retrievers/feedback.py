@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Query, Ranking
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.retrievers import check_k
@@ -213,9 +214,7 @@ def _check(
         )
     if any(score is not None and not np.isfinite(score) for score in teacher or ()):
         raise InputError("a teacher score is not finite: give None for those that are not known")
-    for name, value in (("steps", steps), ("teacher_steps", teacher_steps)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise InputError(f"{name} must be a whole number >= 0, but got {value!r}")
-    for name, number in (("rate", rate), ("teacher_rate", teacher_rate)):
-        if not (np.isfinite(number) and number > 0):
-            raise InputError(f"{name} must be a finite number > 0, but got {number!r}")
+    whole_number("steps", steps, least=0)
+    whole_number("teacher_steps", teacher_steps, least=0)
+    finite_number("rate", rate, above=0)
+    finite_number("teacher_rate", teacher_rate, above=0)

@@ -129,15 +129,15 @@ def read_manifest(folder: str | os.PathLike[str], kind: str | None = None) -> Ma
     try:
         body = json.loads(file.read_bytes())
         version, count, sizes = body["format"], body["count"], dict(body["files"])
-        made = Manifest(str(body["kind"]), int(count), dict(body["parameters"]))
+        manifest = Manifest(str(body["kind"]), int(count), dict(body["parameters"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise corrupt(file, error) from error
     if version != _FORMAT:
         raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")
-    if kind is not None and made.kind != kind:
-        raise InputError(f"{place} is an index of kind {made.kind!r}, not {kind!r}: use load_retriever")
+    if kind is not None and manifest.kind != kind:
+        raise InputError(f"{place} is an index of kind {manifest.kind!r}, not {kind!r}: use load_retriever")
     check_sizes(place, sizes)
-    return made
+    return manifest
 
 
 def read_corpus(folder: str | os.PathLike[str], count: int, *, lazily: bool = False) -> Sequence[Document]:

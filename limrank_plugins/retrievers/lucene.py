@@ -23,10 +23,10 @@ from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
     as_corpus,
-    as_question,
     check_bm25,
     check_k,
-    found,
+    query_text,
+    with_scores,
 )
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_corpus, read_manifest
 from limrank_plugins.retrievers.java import java_class
@@ -86,12 +86,12 @@ class LuceneRetriever:
                     _add(indexer, place, document)
             finally:
                 indexer.close()
-            made = cls(corpus, folder, k1=k1, b=b)
+            retriever = cls(corpus, folder, k1=k1, b=b)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        weakref.finalize(made, shutil.rmtree, folder, True)
-        return made
+        weakref.finalize(retriever, shutil.rmtree, folder, True)
+        return retriever
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -116,9 +116,9 @@ class LuceneRetriever:
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents, best first; see `Retriever.search`."""
-        depth, text = min(check_k(k), len(self._corpus)), as_question(query)
+        depth, text = min(check_k(k), len(self._corpus)), query_text(query)
         hits = self._searcher.search(text, depth)
-        return found(self._corpus, [(int(hit.docid), float(hit.score)) for hit in hits])
+        return with_scores(self._corpus, [(int(hit.docid), float(hit.score)) for hit in hits])
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""

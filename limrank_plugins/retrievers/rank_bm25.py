@@ -23,11 +23,11 @@ from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
     as_corpus,
-    as_question,
     best,
     check_bm25,
     check_k,
-    found,
+    query_text,
+    with_scores,
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_corpus, read_manifest
@@ -104,10 +104,10 @@ class RankBM25Retriever:
             MissingExtra: rank_bm25 is not installed.
         """
         manifest = read_manifest(folder, cls.name)
-        given = manifest.parameters
+        parameters = manifest.parameters
         try:
-            analyzer = Analyzer(given["stopwords"], given["stemmer"], given["token_pattern"])
-            k1, b, idf = float(given["k1"]), float(given["b"]), str(given["idf"])
+            analyzer = Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
+            k1, b, idf = float(parameters["k1"]), float(parameters["b"]), str(parameters["idf"])
         except (KeyError, TypeError, ValueError) as error:
             raise corrupt(folder, error) from error
         return cls(read_corpus(folder, manifest.count), analyzer, k1=k1, b=b, idf=idf)
@@ -120,7 +120,7 @@ class RankBM25Retriever:
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents that share a term with the query, best first; see `Retriever.search`."""
-        depth, text = check_k(k), as_question(query)
+        depth, text = check_k(k), query_text(query)
         if self._index is None:
             return []
         terms = self.analyzer.terms(text)
@@ -129,7 +129,7 @@ class RankBM25Retriever:
         scores = np.zeros(len(self._corpus))
         if matching:
             scores[matching] = self._index.get_batch_scores(terms, matching)
-        return found(self._corpus, best(scores, depth, np.asarray(matching, dtype=np.intp)))
+        return with_scores(self._corpus, best(scores, depth, np.asarray(matching, dtype=np.intp)))
 
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""

@@ -40,7 +40,7 @@ def test_a_card_for_other_labels_or_another_wording_is_refused():
     )
     with pytest.raises(InputError, match="labels"):
         check_card({"recipe": "limrank", "labels": ["yes", "no"]}, template, "x")
-    with pytest.raises(InputError, match="another wording"):
+    with pytest.raises(InputError, match="another text of template"):
         check_card({"recipe": "limrank", "prompt_sha256": "0" * 64}, template, "x")
 
 

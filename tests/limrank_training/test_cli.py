@@ -124,7 +124,7 @@ def test_a_loss_that_is_no_number_stops_at_its_line_and_leaves_what_was_good(pla
         (["direct"], "--rows"),
         (["plan.yaml", "--rows", "rows.jsonl"], "--output"),
         (["plan.yaml", "--rows", "none.jsonl", "--dry-run"], "none.jsonl"),
-        (["plan.yaml", "--rows", "rows.jsonl", "--set", "rate"], "name=value"),
+        (["plan.yaml", "--rows", "rows.jsonl", "--set", "rate"], "key=value"),
         (["plan.yaml", "--set", "optimiser.rate=fast", "--dry-run"], "optimiser.rate"),
         (["plan.yaml", "--set", "cutoff=30", "--rows", "rows.jsonl", "--dry-run"], "cutoff"),
     ],
