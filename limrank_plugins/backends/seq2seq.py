@@ -30,13 +30,13 @@ class Seq2SeqBackend:
 
     Args:
         model: a folder, a hub name, or the folder of a LoRA adapter, which names its base.
-        device: `"cuda"`, `"cuda:1"`, `"mps"`, `"cpu"`, …; default: the best there is, in that order.
-        dtype: `"float32"`, `"bfloat16"` or `"float16"`. Default: float32 on CPU, bfloat16 elsewhere. T5
-            in float16 tends to overflow, which fails the documents concerned.
-        adapter: the folder of a LoRA adapter to put on the model.
-        merge_adapter: add the adapter's weights to the model's (default, faster), or keep them apart.
-        revision: the hub revision (branch, tag or commit).
-        trust_remote_code: run code that comes with the model; off unless you say so.
+        device: as for `TransformersBackend`.
+        dtype: as for `TransformersBackend`. T5 in float16 tends to overflow, which fails the documents
+            concerned.
+        adapter: as for `TransformersBackend`.
+        merge_adapter: as for `TransformersBackend`.
+        revision: as for `TransformersBackend`.
+        trust_remote_code: as for `TransformersBackend`.
         max_length: tokens of a prompt, its end token included; documents are cut to fit. Default: the
             model's context, 512 where it has none (mT5). Models with relative positions (T5) take more.
         batch_tokens: prompt tokens computed at a time on a GPU; default 4,096.

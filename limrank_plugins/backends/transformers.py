@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from limrank_plugins.backends.local import continuations, document_attention, label_prompts
-from limrank_plugins.backends.local.completions import ContinuousBatch, Draft, budget_and_room
+from limrank_plugins.backends.local.continuous_batch import ContinuousBatch, Draft, budget_and_room
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import LoadedModel, context_of, load
 from limrank_plugins.backends.local.network import Network

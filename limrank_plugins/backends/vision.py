@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from limrank_plugins.backends.local.completions import Draft, budget_and_room, choose
+from limrank_plugins.backends.local.continuous_batch import Draft, budget_and_room, choose
 from limrank_plugins.backends.local.image_prompts import ImagePrompt, encode_image_prompt, spoken_labels
 from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.loading import load
@@ -31,10 +31,10 @@ class VisionBackend:
         model: a folder or a hub name of an image-text-to-text model with its processor.
         device: as for `TransformersBackend`.
         dtype: as for `TransformersBackend`.
-        adapter: the folder of a LoRA adapter to put on the model.
+        adapter: as for `TransformersBackend`.
         merge_adapter: as for `TransformersBackend`.
-        revision: the hub revision.
-        trust_remote_code: run code that comes with the model; off unless you say so.
+        revision: as for `TransformersBackend`.
+        trust_remote_code: as for `TransformersBackend`.
         max_length: tokens of a prompt, images included, and what is written behind it; default and
             upper limit: the model's context.
         max_pixels: larger images are made smaller before the model's processor gets them; default:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.completions import budget_and_room
+from limrank_plugins.backends.local.continuous_batch import budget_and_room
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
