@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import ablate, benchmark, compare, errors, questions, run
+from limrank_evals.cli import ablate, benchmark_command, compare, errors, questions, run
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +14,6 @@ def register(app: typer.Typer) -> None:
     evaluation.command("compare")(compare.compare)
     errors.register(evaluation)
     questions.register(evaluation)
-    benchmark.register(evaluation)
+    benchmark_command.register(evaluation)
     ablate.register(evaluation)
     app.add_typer(evaluation, name="eval")

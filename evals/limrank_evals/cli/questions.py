@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import question_options as options
-from limrank_evals.cli.asking import evaluate
+from limrank_evals.cli.question_run import evaluate
 from limrank_evals.loaders.multiple_choice import load_gpqa, load_questions
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation

@@ -22,7 +22,7 @@ from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_evals import evaluate
-from limrank_evals.cli.benchmark import register
+from limrank_evals.cli.benchmark_command import register
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_run_lines

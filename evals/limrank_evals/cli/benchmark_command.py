@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from limrank_evals.benchmark_evaluation import evaluate_splits
-from limrank_evals.cli import showing
+from limrank_evals.cli import split_tables
 from limrank_evals.cli.benchmark_options import OWN_OPTIONS
 from limrank_evals.evaluation.evaluation_folder import prepare_folder
 from limrank_evals.evaluation.evaluator import slim
@@ -227,7 +227,7 @@ def run_benchmark(
         )
         for split, evaluation in finished:
             if not options.as_json:
-                showing.show(evaluation, split.averages)
+                split_tables.show(evaluation, split.averages)
             evaluations.append(slim(evaluation))
     write_reports(folder, evaluations)
     if options.as_json:
@@ -236,13 +236,13 @@ def run_benchmark(
                 "benchmark": task.name,
                 "output": str(folder),
                 "means": [mean.as_json() for mean in averages(evaluations)],
-                "splits": {each.benchmark.split: showing.as_json(each) for each in evaluations},
+                "splits": {each.benchmark.split: split_tables.as_json(each) for each in evaluations},
                 "schema": SCHEMA,
             }
         )
         return
     if len(evaluations) > 1:
-        showing.show_means(averages(evaluations))
+        split_tables.show_means(averages(evaluations))
     common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
 
 
