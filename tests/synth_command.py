@@ -99,8 +99,9 @@ class Workplace:
         return found
 
     def committed(self) -> dict[str, int]:
-        """How often each answer in the ledger was committed."""
-        return journal(self.output, "synth answers")
+        """How often each stored reply was paid for; 1 where a kill came before that was written down."""
+        paid = journal(self.output, "paid calls")
+        return {key: paid.get(key, 1) for key in stored(self.output)}
 
     def asked(self) -> dict[str, str]:
         """The ledger's key of every request that the server saw, by the server's own key."""
@@ -114,14 +115,23 @@ def environment() -> dict[str, str]:
 
 def journal(folder: Path, job: str) -> dict[str, int]:
     """How often each item of a journal was written; nothing where there is no ledger yet."""
+    return dict(_rows(folder, "SELECT item, computed FROM journal WHERE job = ?", job))
+
+
+def stored(folder: Path) -> list[str]:
+    """The keys of all replies that are stored."""
+    return [key.hex() for (key,) in _rows(folder, "SELECT key FROM answers")]
+
+
+def _rows(folder: Path, query: str, *values: str) -> list[Any]:
     file = folder / "ledger.sqlite"
     if not file.exists():
-        return {}
+        return []
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60)) as database:
         try:
-            return dict(database.execute("SELECT item, computed FROM journal WHERE job = ?", (job,)))
+            return database.execute(query, values).fetchall()
         except sqlite3.OperationalError:  # killed before the tables were made
-            return {}
+            return []
 
 
 def holds_secret(folder: Path, texts: list[str]) -> bool:

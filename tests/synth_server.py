@@ -22,7 +22,10 @@ from typing import Any
 import synth_texts
 from servers import Answer, Call
 
-from limrank_synth.asking import Message, Question
+from limrank_plugins.backends.packing import request_key
+from limrank_plugins.backends.protocols import Generate
+from limrank_synth.role_requests import chat_prompt
+from limrank_synth.settings import Role
 
 ON_THE_WIRE = ("HTTP 429", "HTTP 500", "connection", "answer", "timeout")
 IN_THE_TEXT = ("malformed", "refused", "empty", "cut")
@@ -81,10 +84,10 @@ def key_of(body: dict[str, Any]) -> str:
 
 def ledger_key(body: dict[str, Any], roles: dict[str, str]) -> str:
     """The key that the ledger must have for a request of a run with seed 0; `roles` by model."""
-    attempt, sample = divmod(body["seed"], 1009)
-    messages = tuple(Message(message["role"], message["content"]) for message in body["messages"])
-    shaping = json.dumps([body["model"], body["temperature"], body["top_p"], body["max_tokens"]])
-    return Question(roles[body["model"]], messages, attempt, sample).key(f"0:{shaping}")
+    prompt = chat_prompt(*((message["role"], message["content"]) for message in body["messages"]))
+    sampling = {name: body[name] for name in ("max_tokens", "temperature", "top_p")}
+    request = Generate(prompt, stop=(), seed=0, sample=body["seed"], **sampling)
+    return request_key(f"synth|{roles[body['model']]}|{Role(body['model']).shaping}", request).hex()
 
 
 def completion(body: dict[str, Any], fault: str | None = None, contrary: float = 0.05) -> dict[str, Any]:

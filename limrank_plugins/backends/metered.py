@@ -137,6 +137,25 @@ def _wake(settled: asyncio.Future[None]) -> None:
         settled.set_result(None)
 
 
+class Slots:
+    """Places for calls in flight, so many on every event loop.
+
+    Args:
+        number: how many; at least 1.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = whole_number("concurrency", number, least=1)
+        self._held: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+
+    def here(self) -> asyncio.Semaphore:
+        """The running loop's places."""
+        loop = asyncio.get_running_loop()
+        if self._held is None or self._held[0] is not loop:
+            self._held = loop, asyncio.Semaphore(self._number)
+        return self._held[1]
+
+
 class Metered:
     """A backend that writes, with a price on every call.
 
@@ -150,7 +169,8 @@ class Metered:
         ledger: where calls are written down; default: nowhere.
         role: what the model is asked as, for the ledger.
         model: its name, for the ledger.
-        concurrency: calls of a served model in flight at a time; a local model is asked in one batch.
+        concurrency: calls of a served model in flight at a time; `Slots` where several backends share
+            them. A local model is asked in one batch.
         identity: what keys its replies; default: the backend's own.
     """
 
@@ -163,20 +183,18 @@ class Metered:
         *,
         role: str = "",
         model: str = "",
-        concurrency: int = 16,
+        concurrency: int | Slots = 16,
         identity: str | None = None,
     ) -> None:
         if not isinstance(backend, Generates):
             raise InputError(f"backend {backend.name!r} cannot write, so there is nothing to be paid for")
-        whole_number("concurrency", concurrency, least=1)
         self.name = backend.name
         self.identity = backend.identity if identity is None else identity
         self.backend: Any = backend
         self.price = price
         self._purse = purse if purse is not None else Purse()
-        self._ledger, self._role, self._model = ledger, role, model
-        self._concurrency = concurrency
-        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._ledger, self.role, self.model = ledger, role, model
+        self._slots = concurrency if isinstance(concurrency, Slots) else Slots(concurrency)
 
     async def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each with a `Generated`, whose usage says what it cost, or `Failed`.
@@ -209,7 +227,7 @@ class Metered:
     # ---- a served model: call by call ----------------------------------------------------------
 
     async def _call(self, position: int, request: Generate, arrived: Arrived) -> Reply:
-        async with self._slot():
+        async with self._slots.here():
             paid = await self._open(request)
             try:
                 (reply,) = await self.backend.generate([request])
@@ -220,12 +238,6 @@ class Metered:
                 self._purse.settle(paid, *paid)
                 raise
             return self._settle(request, paid, reply, position, arrived)
-
-    def _slot(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        if self._slots is None or self._slots[0] is not loop:
-            self._slots = loop, asyncio.Semaphore(self._concurrency)
-        return self._slots[1]
 
     # ---- a local model: as many at a time as the purse allows ----------------------------------
 
@@ -285,9 +297,9 @@ class Metered:
             if not isinstance(reply, Failed):
                 arrived(position, reply)
                 if self._ledger is not None:
-                    self._ledger.pay(key, self._role, self._model, reply.usage)
+                    self._ledger.pay(key, self.role, self.model, reply.usage)
             elif self._ledger is not None and reply.reason:
-                self._ledger.note_failure(key, self._role, self._model, reply.reason)
+                self._ledger.note_failure(key, self.role, self.model, reply.reason)
             if self._ledger is not None and not (isinstance(reply, Failed) and reply.charged):
                 self._ledger.close(key, paid[0])
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.io import check_trec_ids
@@ -20,11 +21,10 @@ from limrank_synth.documents import (
     split,
     synthesise_documents,
 )
-from limrank_synth.driving import Outcome, driven
-from limrank_synth.engine import Progress, Sends
 from limrank_synth.records import Seed
 from limrank_synth.run_files import REJECTED, REPORT, write_rejections
 from limrank_synth.settings import SynthSettings
+from limrank_synth.synth_job import JobProgress, JobResult, run_job
 
 
 def make_documents(
@@ -32,22 +32,22 @@ def make_documents(
     settings: SynthSettings,
     folder: Path,
     *,
-    sender: Sends | None,
     samples: int = 1,
     per_positive: int = 4,
     how: Negatives = "random",
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Outcome[QueryAnswers]:
+    backends: Mapping[str, Backend] | None = None,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+) -> JobResult[QueryAnswers]:
     """Have every query answered, and write the collection; started again, it goes on where it was.
 
     Args:
         queries: what is answered; each with an id of its own.
         settings: who writes.
         folder: of the ledger, the collection (see `write_collection`), `rejected.jsonl` and `report.json`.
-        sender: who answers; None: nobody is asked.
         samples: answers to each query.
         per_positive: negatives for each positive.
         how: see `documents.negatives`.
+        backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
 
     Raises:
@@ -58,8 +58,8 @@ def make_documents(
     ids = [query.id for query in queries]
     check_trec_ids(ids, "query id")
     programs = [synthesise_documents(query, settings, samples) for query in queries]
-    with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
-        collection = collect(outcome.results)
+    with run_job(programs, ids, settings, folder, backends=backends, on_progress=on_progress) as job:
+        collection = collect(job.results)
         report = {
             "queries": len(queries),
             "answered": len(collection.queries),
@@ -67,11 +67,11 @@ def make_documents(
             "duplicates": collection.duplicates,
             "rejected": len(collection.rejections),
             "splits": write_collection(collection, folder, per_positive, how, settings.seed),
-            **outcome.report,
+            **job.report,
         }
         write_rejections(folder / REJECTED, collection.rejections)
         write_json(folder / REPORT, report)
-    return replace(outcome, report=report)
+    return replace(job, report=report)
 
 
 def write_collection(

@@ -13,15 +13,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.retrievers import build_retriever
 from limrank_plugins.seeding import seeded
-from limrank_synth.asking import Asking, Question, Rejected, Reply, Unusable, insist, plain_text
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.records import Rejection, Seed, Source
+from limrank_synth.role_requests import (
+    RoleProgram,
+    RoleRequest,
+    StageFailure,
+    UnusableReply,
+    insist,
+    plain_text,
+)
 from limrank_synth.settings import SynthSettings
 from limrank_synth.templates import chat_template
 
@@ -82,8 +90,8 @@ class SyntheticCollection:
 
 def synthesise_documents(
     query: Seed, settings: SynthSettings, samples: int = 1, words: tuple[int, int] = (60, 220)
-) -> Asking[QueryAnswers]:
-    """The writer's answers to one query, as a program for the `Engine`.
+) -> RoleProgram[QueryAnswers]:
+    """The writer's answers to one query, as a program.
 
     An answer that is empty, a refusal or cut off is asked for again, `settings.attempts` times in all.
 
@@ -196,26 +204,26 @@ def _drawn(ids: Sequence[str], taken: set[str], count: int, rng: random.Random) 
 
 def _answer(
     query: Seed, settings: SynthSettings, sample: int, words: tuple[int, int]
-) -> Asking[SyntheticAnswer | Rejection]:
+) -> RoleProgram[SyntheticAnswer | Rejection]:
     model = settings.role("writer").model
 
-    def ask(attempt: int) -> Question:
+    def ask(attempt: int) -> RoleRequest:
         messages = chat_template("answer").render(
             query=query.text, least=words[0], most=words[1], attempt=attempt
         )
-        return Question("writer", messages, attempt, sample)
+        return RoleRequest("writer", messages, attempt, sample)
 
-    def read(reply: Reply) -> str:
+    def read(reply: Generated) -> str:
         text = split_reasoning(plain_text(reply))[1].strip()
         if not text:
-            raise Unusable("there is reasoning, but no answer", "empty")
+            raise UnusableReply("there is reasoning, but no answer", "empty")
         if _same(text) == _same(query.text):
-            raise Unusable("the answer is the query")
+            raise UnusableReply("the answer is the query")
         return text
 
     try:
         text = yield from insist(ask, read, settings.attempts)
-    except Rejected as rejected:
+    except StageFailure as rejected:
         return Rejection("answers", f"{query.id}/{sample}", str(rejected), query.text)
     sources = (query.source, Source(f"model {model}", "terms of the model's provider"))
     return SyntheticAnswer(query.id, text, sample, model, sources)

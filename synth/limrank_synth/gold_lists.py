@@ -7,23 +7,31 @@ parser. Whether a list is kept is decided when it is exported: see `exports.Expo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from limrank_plugins.backends.protocols import Backend, Generated
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_order, split_reasoning
-from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, plain_text
-from limrank_synth.driving import Outcome, driven
-from limrank_synth.engine import Progress, Sends
 from limrank_synth.passage_groups import chat, group_prompt, shown
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.records import LabelledPassage, Rejection
+from limrank_synth.role_requests import (
+    RoleProgram,
+    RoleRequest,
+    StageFailure,
+    UnusableReply,
+    chat_prompt,
+    insist,
+    plain_text,
+)
 from limrank_synth.run_files import REJECTED, REPORT, write_rejections
 from limrank_synth.settings import SynthSettings
 from limrank_synth.spool import by_query
+from limrank_synth.synth_job import JobProgress, JobResult, run_job
 
 LISTS = "lists.jsonl"
 
@@ -47,7 +55,7 @@ class OrderedList:
 
 def list_order(
     rows: Sequence[LabelledPassage], seed: int, size: int, attempts: int, model: str = ""
-) -> Asking[OrderedList | Rejection]:
+) -> RoleProgram[OrderedList | Rejection]:
     """Ask the reasoner for an order of one query's rows.
 
     An answer that leaves a passage out, names one twice or one that is not there, or comes without
@@ -61,24 +69,25 @@ def list_order(
         model: put into the list.
     """
     group = shown(rows, seed, size)
-    messages = tuple(Message(one["role"], one["content"]) for one in chat(group_prompt("reasonrank", group)))
+    messages = chat(group_prompt("reasonrank", group))
+    prompt = chat_prompt(*((message["role"], message["content"]) for message in messages))
 
-    def ask(attempt: int) -> Question:
-        return Question("reasoner", messages, attempt)
+    def ask(attempt: int) -> RoleRequest:
+        return RoleRequest("reasoner", prompt, attempt)
 
-    def read(reply: Reply) -> OrderedList:
+    def read(reply: Generated) -> OrderedList:
         text = plain_text(reply)
-        thought = reply.thought.strip() or (split_reasoning(text)[0] or "").strip()
-        found = parse_order(text, NUMERIC, len(group), tagged=True)
-        if found.repaired:
-            raise Unusable(f"the answer is no complete order of {len(group)} passages")
-        if not thought:
-            raise Unusable("there is an order, but no reasoning before it")
-        return OrderedList(rows[0].query_id, tuple(group[i].id for i in found.order), thought, model)
+        reasoning = reply.reasoning.strip() or (split_reasoning(text)[0] or "").strip()
+        order = parse_order(text, NUMERIC, len(group), tagged=True)
+        if order.repaired:
+            raise UnusableReply(f"the answer is no complete order of {len(group)} passages")
+        if not reasoning:
+            raise UnusableReply("there is an order, but no reasoning before it")
+        return OrderedList(rows[0].query_id, tuple(group[i].id for i in order.order), reasoning, model)
 
     try:
         return (yield from insist(ask, read, attempts))
-    except Rejected as rejected:
+    except StageFailure as rejected:
         return Rejection("listing", rows[0].query_id, str(rejected), rows[0].query)
 
 
@@ -87,11 +96,11 @@ def make_lists(
     settings: SynthSettings,
     folder: Path,
     *,
-    sender: Sends | None,
     seed: int = 0,
     size: int = 20,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Outcome[OrderedList | Rejection]:
+    backends: Mapping[str, Backend] | None = None,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+) -> JobResult[OrderedList | Rejection]:
     """Have the reasoner order every query's rows; started again, it goes on where it was.
 
     Queries with fewer than two passages are not asked about. Into the folder: `lists.jsonl`,
@@ -101,23 +110,23 @@ def make_lists(
         rows: as they will be exported; rows that cannot be trained on are left out, as there.
         settings: who reasons.
         folder: made if it is not there.
-        sender: who answers; None: nobody is asked.
         seed: as for the export.
         size: likewise.
+        backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
     """
     groups = [group for group in by_query(row for row in rows if problem(row) is None) if len(group) > 1]
     model = settings.role("reasoner").model
     programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
     ids = [group[0].query_id for group in groups]
-    with driven(programs, ids, settings, folder, sender, on_progress) as outcome:
-        lists = [result for result in outcome.results if isinstance(result, OrderedList)]
-        rejections = [result for result in outcome.results if isinstance(result, Rejection)]
-        report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **outcome.report}
+    with run_job(programs, ids, settings, folder, backends=backends, on_progress=on_progress) as job:
+        lists = [result for result in job.results if isinstance(result, OrderedList)]
+        rejections = [result for result in job.results if isinstance(result, Rejection)]
+        report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **job.report}
         write_lists(folder / LISTS, lists)
         write_rejections(folder / REJECTED, rejections)
         write_json(folder / REPORT, report)
-    return replace(outcome, report=report)
+    return replace(job, report=report)
 
 
 def write_lists(path: str | os.PathLike[str], lists: Iterable[OrderedList]) -> None:

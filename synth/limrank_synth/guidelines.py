@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import os
 import random
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from limrank_plugins.checks import finite_number
+from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
 from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, Difficulty, Kind, Target
 
-_TABLES = {"kind", "difficulty", "domain", "words", "meaning"}
 _WORDS = (*KINDS, "thought", "passage")
 
 
@@ -26,7 +26,8 @@ class Guidelines:
     Attributes:
         kind, difficulty: shares, each table summing to 1.
         domain: shares by kind.
-        words: least and most words of a `"daily-life"` or `"expert"` query, a `"thought"`, a `"passage"`.
+        words: least and most words of a `"daily-life"` or `"expert"` query, a `"thought"` (the reasoning
+            before any passage is written), a `"passage"`.
         meaning: what a passage's purpose is, by the intent's name.
     """
 
@@ -48,58 +49,39 @@ def load_guidelines(path: str | os.PathLike[str] | None = None) -> Guidelines:
     Raises:
         InputError: the file is not there, not TOML, or a table is missing, unknown or senseless.
     """
-    name = "the shipped guidelines" if path is None else os.fspath(path)
+    where = "the shipped guidelines" if path is None else os.fspath(path)
     try:
-        if path is None:
-            text = resources.files(__package__).joinpath("guidelines.toml").read_text("utf-8")
-        else:
-            text = Path(path).read_text("utf-8")
-        tables = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{name}: the guidelines cannot be read: {error}") from error
-    if set(tables) != _TABLES:
-        raise InputError(f"{name}: the tables must be {sorted(_TABLES)}, but are {sorted(tables)}")
-    domain = tables["domain"]
-    if not isinstance(domain, dict) or set(domain) != set(KINDS):
-        raise InputError(f"{name}: [domain] needs a table for each of {', '.join(KINDS)}")
-    words = tables["words"]
-    if set(words) != set(_WORDS):
-        raise InputError(f"{name}: [words] must name {', '.join(_WORDS)}, but names {', '.join(words)}")
-    if set(tables["meaning"]) != set(INTENTS):
-        raise InputError(f"{name}: [meaning] must name {', '.join(INTENTS)}")
-    return Guidelines(
-        kind=_shares(name, "kind", tables["kind"], KINDS),
-        difficulty=_shares(name, "difficulty", tables["difficulty"], DIFFICULTIES),
-        domain={kind: _shares(name, f"domain.{kind}", domain[kind]) for kind in KINDS},
-        words={key: _range(name, key, value) for key, value in words.items()},
-        meaning={key: str(value) for key, value in tables["meaning"].items()},
+        file = resources.files(__package__).joinpath("guidelines.toml") if path is None else Path(path)
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: the guidelines cannot be read: {error}") from error
+    tables = checked(Guidelines, parse_toml(text, where), where)
+    for table, names in (("domain", KINDS), ("words", _WORDS), ("meaning", tuple(INTENTS))):
+        if set(getattr(tables, table)) != set(names):
+            raise InputError(f"{where}: [{table}] must name {', '.join(names)}")
+    for name, (least, most) in tables.words.items():
+        if not 1 <= least <= most:
+            raise InputError(f"{where}: {name!r} in [words] must be [least, most], but is {[least, most]}")
+    return replace(
+        tables,
+        kind=_shares(where, "kind", tables.kind, KINDS),
+        difficulty=_shares(where, "difficulty", tables.difficulty, DIFFICULTIES),
+        domain={kind: _shares(where, f"domain.{kind}", tables.domain[kind]) for kind in KINDS},
     )
 
 
-def _shares(name: str, table: str, given: Any, known: tuple[str, ...] | None = None) -> dict[str, float]:
-    if not isinstance(given, dict) or not given:
-        raise InputError(f"{name}: [{table}] must be a table of shares")
-    unknown = [key for key in given if known is not None and key not in known]
+def _shares(
+    where: str, table: str, shares: Mapping[str, float], known: tuple[str, ...] | None = None
+) -> dict[str, float]:
+    unknown = [key for key in shares if known is not None and key not in known]
     if unknown:
-        raise InputError(f"{name}: [{table}] names {unknown[0]!r}; there are: {', '.join(known or ())}")
-    for key, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise InputError(f"{name}: the share of {key!r} in [{table}] must be >= 0, but is {value!r}")
-    total = math.fsum(given.values())
+        raise InputError(f"{where}: [{table}] names {unknown[0]!r}; there are: {', '.join(known or ())}")
+    for key, value in shares.items():
+        finite_number(f"{where}: the share of {key!r} in [{table}]", value, least=0)
+    total = math.fsum(shares.values())
     if total <= 0:
-        raise InputError(f"{name}: the shares in [{table}] sum to 0")
-    return {key: value / total for key, value in given.items()}
-
-
-def _range(name: str, key: str, value: Any) -> tuple[int, int]:
-    if (
-        not isinstance(value, list)
-        or len(value) != 2
-        or not all(isinstance(n, int) and not isinstance(n, bool) for n in value)
-        or not 1 <= value[0] <= value[1]
-    ):
-        raise InputError(f"{name}: {key!r} in [words] must be [least, most], but is {value!r}")
-    return value[0], value[1]
+        raise InputError(f"{where}: the shares in [{table}] sum to 0")
+    return {key: value / total for key, value in shares.items()}
 
 
 def _drawn(shares: Mapping[str, float], rng: random.Random) -> str:

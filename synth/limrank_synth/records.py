@@ -66,7 +66,7 @@ class WrittenQuery:
 
     Attributes:
         id: the seed's id and the kind, so that it is the same in every run.
-        thought: the long reasoning about what would satisfy it; empty before that stage.
+        reasoning: long, about what would satisfy it; empty before that stage.
     """
 
     id: str
@@ -74,7 +74,7 @@ class WrittenQuery:
     seed: Seed
     persona: Persona
     target: Target
-    thought: str = ""
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class WrittenPassage:
 
 @dataclass(frozen=True, slots=True)
 class JudgeVote:
-    """What a judge said about one passage, once.
+    """One judge's verdict on one passage.
 
     Attributes:
         trace: its reasoning, without tags.

@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from limrank_plugins.backends import backend_names
+from limrank_plugins.backends.metered import Price
+from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
-from limrank_synth.records import INDIRECT, KINDS, NEGATIVE
+from limrank_synth.records import INDIRECT, KINDS, NEGATIVE, Kind
 
 ROLES = ("writer", "reasoner", "judge", "second")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUDGETS = ("max_tokens", "max_completion_tokens")
 _SAMPLING = ("temperature", "top_p", "seed")
-# What a request holds anyway, or what would change what an answer is.
+# What a request holds anyway, or what would change what a reply is.
 _OURS = frozenset({"model", "messages", *_BUDGETS, *_SAMPLING, "n", "stream", "stop"})
+_SERVED = "openai"
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A model behind an OpenAI-compatible address.
+    """A model that plays a role: behind an OpenAI-compatible address, or in this process.
 
     Attributes:
-        model: its name there.
+        model: its name at the address; of a local model, its folder or hub name.
+        backend: who runs it: `"openai"` (any OpenAI-compatible server), or a local one such as
+            `"transformers"` or `"vllm"`.
         base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.
         api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones.
-        temperature, top_p, max_tokens: of its answers.
+        temperature, top_p, max_tokens: of its completions.
         budget: what the server calls `max_tokens`: newer models of OpenAI know only
-            `max_completion_tokens`, and count thinking into it.
+            `max_completion_tokens`, and count reasoning into it.
         without: fields the server refuses and that are left out: `temperature`, `top_p`, `seed`.
-        body: further fields of every request, such as `{"reasoning_effort": "high"}`.
+        body: further fields of every request, such as `{"reasoning_effort": "high"}` or `{"top_k": 20}`.
+        options: of the backend's constructor, such as `{"dtype": "bfloat16"}`.
     """
 
     model: str
+    backend: str = _SERVED
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     price_in: float = 0.0
@@ -52,6 +59,7 @@ class Role:
     budget: str = "max_tokens"
     without: Sequence[str] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
@@ -68,13 +76,9 @@ class Role:
                 f"such as OPENAI_API_KEY, and never the key itself"
             )
         for name in ("price_in", "price_out", "temperature"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < 1e9:
-                raise InputError(f"{name} of model {self.model!r} must be a number >= 0, but is {value!r}")
-        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
-            raise InputError(f"top_p of model {self.model!r} must be in (0, 1], but is {self.top_p!r}")
-        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int) or self.max_tokens < 1:
-            raise InputError(f"max_tokens of model {self.model!r} must be > 0, but is {self.max_tokens!r}")
+            finite_number(f"{name} of model {self.model!r}", getattr(self, name), least=0)
+        finite_number(f"top_p of model {self.model!r}", self.top_p, above=0, most=1)
+        whole_number(f"max_tokens of model {self.model!r}", self.max_tokens, least=1)
         if self.budget not in _BUDGETS:
             raise InputError(f"budget of model {self.model!r} must be {' or '.join(_BUDGETS)}")
         if not isinstance(self.without, list | tuple) or not set(self.without) <= set(_SAMPLING):
@@ -87,18 +91,33 @@ class Role:
                 f"body of model {self.model!r} must be a table of further fields, none of "
                 f"{', '.join(sorted(_OURS))}, which have settings of their own, but is {self.body!r}"
             )
+        if self.backend not in backend_names():
+            raise InputError(
+                f"backend of model {self.model!r} must be one of {', '.join(backend_names())}, "
+                f"but got {self.backend!r}"
+            )
+        served = [name for name in ("base_url", "without", "body") if getattr(self, name)]
+        if served and not self.is_served:
+            raise InputError(
+                f"{', '.join(served)} of model {self.model!r}: only a served model has them, "
+                f"but its backend is {self.backend!r}"
+            )
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is asked over HTTP."""
+        return self.backend == _SERVED
 
     @property
     def shaping(self) -> str:
-        """What an answer depends on beside the question: part of the ledger's keys. Not the address."""
-        shaping: list[Any] = [self.model, self.temperature, self.top_p, self.max_tokens]
-        if self.without or self.body:  # what was answered before these settings existed stays known
-            shaping += [sorted(self.without), self.body]
-        return json.dumps(shaping, sort_keys=True, default=str)
+        """What a reply depends on beside its request: part of its key. Not the address, not the price."""
+        fields = [self.backend, self.model, sorted(self.without), self.body, self.options]
+        return json.dumps(fields, sort_keys=True, default=str)
 
-    def cost(self, prompt_tokens: int, written_tokens: int) -> float:
-        """Dollars for that many tokens."""
-        return (prompt_tokens * self.price_in + written_tokens * self.price_out) / 1e6
+    @property
+    def price(self) -> Price:
+        """What its tokens cost."""
+        return Price(self.price_in, self.price_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +126,12 @@ class SynthSettings:
 
     Attributes:
         roles: by name: `writer` (queries and passages), `reasoner`, `judge`, and perhaps a `second`
-            judge. A role that is not given is played by the writer; `second` is left out then.
+            judge. A role that is left out is played by the writer; `second` is left out then.
         seed: of everything drawn.
         kinds: which queries are made of each seed.
         direct, indirect, negative: passages of each sort per query.
         votes: verdicts per passage and judge.
-        attempts: how often an answer that cannot be read is asked for again.
+        attempts: how often a completion that cannot be read is asked for again.
         concurrency: calls in flight; after a kill at most as many are sent again.
         max_retries: how often a call is repeated when the server fails.
         timeout: seconds for one call.
@@ -124,7 +143,7 @@ class SynthSettings:
 
     roles: Mapping[str, Role]
     seed: int = 0
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[Kind, ...] = KINDS
     direct: int = 1
     indirect: int = 1
     negative: int = 2
@@ -135,43 +154,38 @@ class SynthSettings:
     timeout: float = 600.0
     max_cost: float | None = None
     guidelines: str | None = None
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, Mapping[str, Any] | Literal[False]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.roles) - set(ROLES))
         if unknown or "writer" not in self.roles:
             problem = f"there is no role {unknown[0]!r}" if unknown else "the role 'writer' is missing"
             raise InputError(f"{problem}; there are: {', '.join(ROLES)}")
-        if (
-            not isinstance(self.kinds, tuple)
-            or not self.kinds
-            or set(self.kinds) - set(KINDS)
-            or len(set(self.kinds)) < len(self.kinds)
-        ):
+        if not self.kinds or set(self.kinds) - set(KINDS) or len(set(self.kinds)) < len(self.kinds):
             raise InputError(f"kinds must be some of {', '.join(KINDS)}, each once, but got {self.kinds}")
-        _whole("seed", self.seed, 0, (1 << 63) - 1)
+        whole_number("seed", self.seed, least=0, most=(1 << 63) - 1)
         limits = {"direct": 8, "indirect": len(INDIRECT), "negative": len(NEGATIVE)}
         for name, most in limits.items():
-            _whole(name, getattr(self, name), 0, most)
+            whole_number(name, getattr(self, name), least=0, most=most)
         if self.direct + self.indirect + self.negative == 0:
             raise InputError("direct, indirect and negative are all 0: no passage would be written")
         for name in ("votes", "attempts", "concurrency"):
-            _whole(name, getattr(self, name), 1, 1_000_000)
-        _whole("max_retries", self.max_retries, 0, 1000)
+            whole_number(name, getattr(self, name), least=1)
+        whole_number("max_retries", self.max_retries, least=0)
         if self.votes % 2 == 0:
             raise InputError(f"votes must be odd, or they could be even, but got {self.votes}")
-        if not _is_number(self.timeout) or not 0 < self.timeout < math.inf:
-            raise InputError(f"timeout must be > 0 seconds, but got {self.timeout!r}")
-        if self.max_cost is not None and (not _is_number(self.max_cost) or not self.max_cost > 0):
-            raise InputError(f"max_cost must be > 0 dollars, but got {self.max_cost!r}")
-        if self.guidelines is not None and not isinstance(self.guidelines, str):
-            raise InputError(f"guidelines must be the name of a file, but got {self.guidelines!r}")
-        if not isinstance(self.filters, Mapping):
-            raise InputError(f"filters must be a table of filters, but got {self.filters!r}")
+        finite_number("timeout", self.timeout, above=0)
+        if self.max_cost is not None:
+            finite_number("max_cost", self.max_cost, above=0)
 
     def role(self, name: str) -> Role:
         """Who plays this role."""
         return self.roles.get(name, self.roles["writer"])
+
+    @property
+    def passages(self) -> int:
+        """How many are written for one query."""
+        return self.direct + self.indirect + self.negative
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -188,45 +202,18 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings
 
     Args:
         path: the file.
-        changes: fields that are given elsewhere (the command line) and win; None is not given.
+        changes: fields that are set elsewhere (the command line) and win; None changes nothing.
 
     Raises:
         InputError: the file is not there or not TOML, or a field is unknown or senseless.
     """
+    where = os.fspath(path)
     try:
-        given = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{os.fspath(path)}: the settings cannot be read: {error}") from error
-    known = {f.name for f in fields(SynthSettings)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InputError(f"{os.fspath(path)}: there is no setting {unknown[0]!r}; there are: {sorted(known)}")
-    roles = given.pop("roles", {})
-    if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
-        raise InputError(f"{os.fspath(path)}: roles are tables, as in [roles.writer]")
-    made = {name: _role(os.fspath(path), name, role) for name, role in roles.items()}
-    if isinstance(given.get("kinds"), list):
-        given["kinds"] = tuple(map(str, given["kinds"]))
-    settings = SynthSettings(roles=made, **given)
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: the settings cannot be read: {error}") from error
+    settings = checked(SynthSettings, {"roles": {}} | parse_toml(text, where), where)
     return replace(settings, **{key: value for key, value in changes.items() if value is not None})
-
-
-def _role(path: str, name: str, given: dict[str, Any]) -> Role:
-    known = {f.name for f in fields(Role)}
-    unknown = sorted(set(given) - known)
-    if unknown or "model" not in given:
-        problem = f"has no setting {unknown[0]!r}" if unknown else "needs a model"
-        raise InputError(f"{path}: role {name!r} {problem}; there are: {', '.join(sorted(known))}")
-    return Role(**given)
-
-
-def _whole(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InputError(f"{name} must be a whole number from {least} to {most}, but got {value!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_address(value: Any) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from limrank_plugins.readouts.lockstep import together
-from limrank_synth.asking import Asking, Rejected
+from limrank_plugins.seeding import seeded
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import (
     Kind,
@@ -23,6 +20,7 @@ from limrank_synth.records import (
     WrittenPassage,
     WrittenQuery,
 )
+from limrank_synth.role_requests import RoleProgram, StageFailure
 from limrank_synth.settings import SynthSettings
 from limrank_synth.stages.judge_votes import judge
 from limrank_synth.stages.passages import describe, intents_for, write
@@ -47,23 +45,24 @@ class SeedResult:
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     unusable: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def count(self, stage: str, given: int, made: int) -> None:
+    def count(self, stage: str, entered: int, left: int) -> None:
         """Add to a stage's statistics."""
         before = self.counts.get(stage, (0, 0))
-        self.counts[stage] = before[0] + given, before[1] + made
+        self.counts[stage] = before[0] + entered, before[1] + left
 
 
 def synthesise(
     seed: Seed, personas: Sequence[Persona], settings: SynthSettings, guidelines: Guidelines
-) -> Asking[SeedResult]:
+) -> RoleProgram[SeedResult]:
     """All stages for one seed. Everything drawn depends on the run's seed and this seed's id alone."""
-    made = SeedResult()
-    kinds = [cast(Kind, kind) for kind in settings.kinds]
-    yield from together([_query(seed, kind, personas, settings, guidelines, made) for kind in kinds])
+    result = SeedResult()
+    yield from together(
+        [_query(seed, kind, personas, settings, guidelines, result) for kind in settings.kinds]
+    )
     # In a fixed order, whichever query was ready first.
-    made.rows.sort(key=lambda row: row.id)
-    made.rejections.sort(key=lambda rejection: (rejection.item, rejection.stage))
-    return made
+    result.rows.sort(key=lambda row: row.id)
+    result.rejections.sort(key=lambda rejection: (rejection.item, rejection.stage))
+    return result
 
 
 def _query(
@@ -72,59 +71,59 @@ def _query(
     personas: Sequence[Persona],
     settings: SynthSettings,
     guidelines: Guidelines,
-    made: SeedResult,
-) -> Asking[None]:
-    rng = _generator(settings.seed, seed.id, kind)
+    result: SeedResult,
+) -> RoleProgram[None]:
+    rng = seeded(json.dumps([settings.seed, seed.id, kind], ensure_ascii=True))
     persona = sample(personas, rng)
     target = guidelines.draw(kind, rng)
     intents = intents_for(rng, settings.direct, settings.indirect, settings.negative)
     stage, attempts = "rewriting", settings.attempts
     try:
-        made.count(stage, 1, 0)
-        query = yield from rewrite(seed, persona, target, guidelines, attempts, made.unusable[stage])
-        made.count(stage, 0, 1)
+        result.count(stage, 1, 0)
+        query = yield from rewrite(seed, persona, target, guidelines, attempts, result.unusable[stage])
+        result.count(stage, 0, 1)
         stage = "reasoning"
-        made.count(stage, 1, 0)
-        query = yield from reason(query, guidelines, attempts, made.unusable[stage])
-        made.count(stage, 0, 1)
+        result.count(stage, 1, 0)
+        query = yield from reason(query, guidelines, attempts, result.unusable[stage])
+        result.count(stage, 0, 1)
         stage = "descriptions"
-        made.count(stage, len(intents), 0)
-        descriptions = yield from describe(query, intents, guidelines, attempts, made.unusable[stage])
-        made.count(stage, 0, len(descriptions))
-    except Rejected as rejected:
-        made.rejections.append(Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text))
+        result.count(stage, len(intents), 0)
+        descriptions = yield from describe(query, intents, guidelines, attempts, result.unusable[stage])
+        result.count(stage, 0, len(descriptions))
+    except StageFailure as rejected:
+        result.rejections.append(Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text))
         return
     passages, lost = yield from write(
-        query, intents, descriptions, guidelines, attempts, made.unusable["passages"]
+        query, intents, descriptions, guidelines, attempts, result.unusable["passages"]
     )
-    made.rejections += lost
-    made.count("passages", len(intents), len(passages))
-    yield from together([_judged(query, passage, settings, made) for passage in passages])
+    result.rejections += lost
+    result.count("passages", len(intents), len(passages))
+    yield from together([_judged(query, passage, settings, result) for passage in passages])
 
 
 def _judged(
-    query: WrittenQuery, passage: WrittenPassage, settings: SynthSettings, made: SeedResult
-) -> Asking[None]:
-    said = yield from together(
+    query: WrittenQuery, passage: WrittenPassage, settings: SynthSettings, result: SeedResult
+) -> RoleProgram[None]:
+    votes = yield from together(
         [
-            judge(query, passage, role, settings.votes, settings.attempts, made.unusable["judging"])
+            judge(query, passage, role, settings.votes, settings.attempts, result.unusable["judging"])
             for role in settings.judges
         ]
     )
-    made.count("judging", 1, 0)
-    lost = [one for one in said if isinstance(one, Rejection)]
+    result.count("judging", 1, 0)
+    lost = [outcome for outcome in votes if isinstance(outcome, Rejection)]
     if lost:
         # One passage is one rejection, however many judges failed.
-        why = "; ".join(one.reason for one in lost)
-        made.rejections.append(Rejection("judging", passage.id, why, passage.text))
+        why = "; ".join(rejection.reason for rejection in lost)
+        result.rejections.append(Rejection("judging", passage.id, why, passage.text))
         return
-    verdicts = [one for one in said if not isinstance(one, Rejection)]
-    first = verdicts[0]
-    made.count("judging", 0, 1)
-    relevant = sum(verdict.relevant for verdict in first) * 2 > len(first)
+    by_judge = [outcome for outcome in votes if not isinstance(outcome, Rejection)]
+    first = by_judge[0]
+    result.count("judging", 0, 1)
+    relevant = sum(vote.relevant for vote in first) * 2 > len(first)
     # The trace must argue for the label it stands before.
-    trace = next(verdict.trace for verdict in first if verdict.relevant == relevant)
-    made.rows.append(
+    trace = next(vote.trace for vote in first if vote.relevant == relevant)
+    result.rows.append(
         LabelledPassage(
             id=passage.id,
             query_id=query.id,
@@ -137,13 +136,13 @@ def _judged(
             kind=query.target.kind,
             domain=query.target.domain,
             difficulty=query.target.difficulty,
-            votes=tuple(verdict.relevant for verdict in first),
-            second=tuple(verdict.relevant for verdict in verdicts[1]) if len(verdicts) > 1 else (),
+            votes=tuple(vote.relevant for vote in first),
+            second=tuple(vote.relevant for vote in by_judge[1]) if len(by_judge) > 1 else (),
             sources=_sources(query, settings),
             meta={
                 "seed": query.seed.text,
                 "persona": query.persona.text,
-                "thought": query.thought,
+                "thought": query.reasoning,
                 "description": passage.description,
                 "judge": settings.role("judge").model,
             },
@@ -156,8 +155,3 @@ def _sources(query: WrittenQuery, settings: SynthSettings) -> tuple[Source, ...]
     models = {settings.role(name).model for name in ("writer", "reasoner", *settings.judges)}
     written = [Source(f"model {model}", "terms of the model's provider") for model in sorted(models)]
     return (query.seed.source, query.persona.source, *written)
-
-
-def _generator(run: int, seed: str, kind: str) -> random.Random:
-    name = json.dumps([run, seed, kind], ensure_ascii=True)
-    return random.Random(hashlib.sha256(name.encode("ascii")).digest())

@@ -60,7 +60,7 @@ def test_every_command_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 Path("results.jsonl").write_text("".join(json.dumps(one) + "\n" for one in done), "utf-8")
             result = CliRunner().invoke(build_app(), arguments)
             assert result.exit_code == 0, (command, result.output)
-    assert "6 answers committed" in result.output
+    assert "6 replies committed" in result.output
 
 
 def test_the_filters_are_those_that_are_applied():
@@ -79,10 +79,10 @@ def test_the_filters_are_those_that_are_applied():
 
 
 def test_the_fields_of_the_report(tmp_path: Path):
-    from limrank_synth.run import synthesise_all
+    from limrank_synth.synthesis_run import synthesise_all
 
     report = synthesise_all(
-        [], shipped_personas(), SynthSettings({"writer": Role("m")}), tmp_path, sender=None
+        [], shipped_personas(), SynthSettings({"writer": Role("m")}), tmp_path, offline=True
     ).report
     named = {name for row in table("report.json") for name in re.findall(r"`(\w+)`", row)}
     assert named == set(report)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synth_replies import reply
 
-from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.protocols import Failed, Generate, Reply
+from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
-from limrank_synth.asking import Question, Reply
 from limrank_synth.collection import make_documents, write_collection
 from limrank_synth.documents import (
     SPLITS,
@@ -35,15 +36,23 @@ WORDS = ["milk", "bread", "iron", "light", "river", "tea", "acid", "yeast"]
 
 
 class Writer:
-    """Answers from a function of the query's text; notes what it was asked."""
+    """A served writer whose completions are a function of the query's text and the request."""
 
-    def __init__(self, answer: Callable[[str, Question], str]) -> None:
-        self.answer, self.asked = answer, list[Question]()
+    name = identity = "writer"
 
-    async def send(self, question: Question, note: Callable[[str], None]) -> Reply:
-        self.asked.append(question)
-        query = question.messages[-1].text.partition("<query>")[2].partition("</query>")[0]
-        return Reply(self.answer(query, question), cost=0.5)
+    def __init__(self, answer: Callable[[str, Generate], str]) -> None:
+        self.answer, self.asked = answer, list[Generate]()
+
+    async def generate(self, requests: Sequence[Generate]) -> list[Reply]:
+        self.asked += requests
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: Generate) -> Reply:
+        query = request.prompt.text.partition("<query>")[2].partition("</query>")[0]
+        try:
+            return reply(self.answer(query, request))
+        except ScriptedFailure as failure:
+            return Failed(str(failure))
 
 
 def seeds(count: int) -> list[Seed]:
@@ -62,8 +71,8 @@ def collection(texts: dict[str, list[str]], queries: list[Seed] | None = None) -
 
 
 def test_answers_become_documents_with_their_provenance(tmp_path: Path) -> None:
-    writer = Writer(lambda query, question: f"It does\n{query}\tand {question.sample}.")
-    outcome = make_documents(seeds(20), SETTINGS, tmp_path, sender=writer, samples=2)
+    writer = Writer(lambda query, request: f"It does\n{query}\tand {request.sample}.")
+    outcome = make_documents(seeds(20), SETTINGS, tmp_path, backends={"writer": writer}, samples=2)
     assert outcome.report["documents"] == 40
     assert outcome.report["calls"]["writer"]["calls"] == 40
     documents = {one.id: one for one in read_documents(tmp_path / "corpus.jsonl")}
@@ -78,8 +87,8 @@ def test_answers_become_documents_with_their_provenance(tmp_path: Path) -> None:
         assert origin["sources"][0] == ["our queries", "CC0-1.0"]
     # Started again, nobody is asked, and the files are the same.
     before = {file.name: file.read_bytes() for file in tmp_path.glob("*.jsonl")}
-    again = Writer(lambda query, question: "never")
-    make_documents(seeds(20), SETTINGS, tmp_path, sender=again, samples=2)
+    again = Writer(lambda query, request: "never")
+    make_documents(seeds(20), SETTINGS, tmp_path, backends={"writer": again}, samples=2)
     assert again.asked == []
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.jsonl")} == before
 
@@ -97,8 +106,8 @@ def test_answers_become_documents_with_their_provenance(tmp_path: Path) -> None:
 def test_empty_answers_and_refusals_are_asked_for_again_and_then_named(
     tmp_path: Path, said: str, reason: str
 ) -> None:
-    writer = Writer(lambda query, question: said if query.endswith("number 0 do") else f"About {query}.")
-    outcome = make_documents(seeds(3), SETTINGS, tmp_path, sender=writer)
+    writer = Writer(lambda query, request: said if query.endswith("number 0 do") else f"About {query}.")
+    outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": writer})
     assert (outcome.report["answered"], outcome.report["rejected"]) == (2, 1)
     (rejected,) = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
     assert rejected["item"] == "q0/0"
@@ -108,23 +117,23 @@ def test_empty_answers_and_refusals_are_asked_for_again_and_then_named(
 
 
 def test_a_thought_before_an_answer_is_not_part_of_the_document(tmp_path: Path) -> None:
-    writer = Writer(lambda query, question: f"<think>Hm.</think>\n\nAbout {query}.")
-    make_documents(seeds(2), SETTINGS, tmp_path, sender=writer)
+    writer = Writer(lambda query, request: f"<think>Hm.</think>\n\nAbout {query}.")
+    make_documents(seeds(2), SETTINGS, tmp_path, backends={"writer": writer})
     assert {one.text for one in read_documents(tmp_path / "corpus.jsonl")} == {
         f"About {one.text}." for one in seeds(2)
     }
 
 
 def test_a_query_without_an_answer_is_unfinished_and_answered_by_the_next_run(tmp_path: Path) -> None:
-    def refuse(query: str, question: Question) -> str:
+    def refuse(query: str, request: Generate) -> str:
         if "number 1 " in query:
-            raise CallFailed("the server is down")
+            raise ScriptedFailure("the server is down")
         return f"About {query}."
 
-    outcome = make_documents(seeds(3), SETTINGS, tmp_path, sender=Writer(refuse))
+    outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": Writer(refuse)})
     assert set(outcome.unfinished) == {"q1"}
-    writer = Writer(lambda query, question: f"About {query}.")
-    outcome = make_documents(seeds(3), SETTINGS, tmp_path, sender=writer)
+    writer = Writer(lambda query, request: f"About {query}.")
+    outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": writer})
     assert outcome.unfinished == {}
     assert len(writer.asked) == 1
     assert outcome.report["documents"] == 3
@@ -211,12 +220,12 @@ def test_pairs_have_the_ratio_asked_for_and_stay_in_their_split(tmp_path: Path) 
 
 
 def test_senseless_requests_are_refused(tmp_path: Path) -> None:
-    writer = Writer(lambda query, question: "x")
+    writer = Writer(lambda query, request: "x")
     with pytest.raises(InputError, match="samples must be > 0"):
-        make_documents(seeds(1), SETTINGS, tmp_path, sender=writer, samples=0)
+        make_documents(seeds(1), SETTINGS, tmp_path, backends={"writer": writer}, samples=0)
     with pytest.raises(InputError, match="white space"):
-        make_documents([replace(seeds(1)[0], id="a b")], SETTINGS, tmp_path, sender=writer)
+        make_documents([replace(seeds(1)[0], id="a b")], SETTINGS, tmp_path, backends={"writer": writer})
     with pytest.raises(InputError, match="must be unique"):
-        make_documents([*seeds(1), *seeds(1)], SETTINGS, tmp_path, sender=writer)
+        make_documents([*seeds(1), *seeds(1)], SETTINGS, tmp_path, backends={"writer": writer})
     with pytest.raises(InputError, match="'random' or 'bm25'"):
         negatives(collection({"a": ["b"]}), 1, "hard")  # type: ignore[arg-type]

@@ -12,30 +12,33 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synth_replies import reply
+from synth_roles import body_of, read
 from synth_server import completion
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.errors import InputError
-from limrank_synth.asking import Asking, Question, Reply
-from limrank_synth.endpoints import read_reply, request_body
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import LabelledPassage, Rejection, Seed, Source
-from limrank_synth.run import synthesise_all
+from limrank_synth.role_requests import RoleProgram, RoleRequest
 from limrank_synth.run_files import read_rows, write_rejections, write_rows
 from limrank_synth.settings import Role, SynthSettings
 from limrank_synth.stages.personas import shipped_personas
 from limrank_synth.synthesis import SeedResult, synthesise
+from limrank_synth.synthesis_run import synthesise_all
 
 SETTINGS = SynthSettings({"writer": Role("w"), "judge": Role("j"), "second": Role("s")}, votes=3, negative=3)
 KNOWN = load_guidelines()
 SEED = Seed("s1", "what is yeast", Source("seeds", "CC-BY-4.0", commercial=True))
 
 
-def answered(question: Question, fault: str | None = None) -> Reply:
-    role = SETTINGS.role(question.role)
-    return read_reply(completion(request_body(question, role, 0), fault), role)
+def answered(question: RoleRequest, fault: str | None = None) -> Generated:
+    return read(question, completion(body_of(question, SETTINGS), fault))
 
 
-def drive(program: Asking[SeedResult], answer: Callable[[Question], Reply] = answered) -> SeedResult:
+def drive(
+    program: RoleProgram[SeedResult], answer: Callable[[RoleRequest], Generated] = answered
+) -> SeedResult:
     try:
         questions = next(program)
         while True:
@@ -45,7 +48,9 @@ def drive(program: Asking[SeedResult], answer: Callable[[Question], Reply] = ans
         return found
 
 
-def made(settings: SynthSettings = SETTINGS, answer: Callable[[Question], Reply] = answered) -> SeedResult:
+def made(
+    settings: SynthSettings = SETTINGS, answer: Callable[[RoleRequest], Generated] = answered
+) -> SeedResult:
     return drive(synthesise(SEED, shipped_personas(), settings, KNOWN), answer)
 
 
@@ -77,7 +82,7 @@ def test_what_is_made_of_a_seed():
 def test_nothing_is_lost_whatever_goes_wrong(seed: int, share: float):
     rng = random.Random(seed)
 
-    def answer(question: Question) -> Reply:
+    def answer(question: RoleRequest) -> Generated:
         fault = rng.choice(["malformed", "refused", "empty", "cut"]) if rng.random() < share else None
         return answered(question, fault)
 
@@ -93,10 +98,10 @@ def test_nothing_is_lost_whatever_goes_wrong(seed: int, share: float):
 
 
 def test_the_trace_argues_for_the_label():
-    def answer(question: Question) -> Reply:
+    def answer(question: RoleRequest) -> Generated:
         if question.role == "judge":
             said = question.sample != 0
-            return Reply(f"<think>I say {said} of it.</think> {str(said).lower()}")
+            return reply(f"<think>I say {said} of it.</think> {str(said).lower()}")
         return answered(question)
 
     found = made(answer=answer)
@@ -152,19 +157,19 @@ def test_long_rejected_texts_are_shortened(tmp_path: Path):
 
 def test_seeds_with_one_id(tmp_path: Path):
     with pytest.raises(InputError, match="seed id"):
-        synthesise_all([SEED, SEED], shipped_personas(), SETTINGS, tmp_path, sender=None)
+        synthesise_all([SEED, SEED], shipped_personas(), SETTINGS, tmp_path, offline=True)
 
 
 def test_what_a_killed_process_left_behind_is_swept_up(tmp_path: Path):
     (tmp_path / ".rows.jsonl.77.abcd").write_text("half", "utf-8")
     (tmp_path / ".mine").write_text("not ours", "utf-8")
-    synthesise_all([], shipped_personas(), SETTINGS, tmp_path, sender=None)
+    synthesise_all([], shipped_personas(), SETTINGS, tmp_path, offline=True)
     assert [path.name for path in tmp_path.glob(".*")] == [".mine"]
 
 
 def test_no_seeds_and_nobody_to_ask(tmp_path: Path):
-    found: Any = synthesise_all([], shipped_personas(), SETTINGS, tmp_path, sender=None)
-    assert (found.rows, found.wanted, found.report["rows"]) == ([], {}, 0)
-    found = synthesise_all([SEED], shipped_personas(), SETTINGS, tmp_path, sender=None)
-    assert len(found.wanted) == 2
-    assert found.unfinished == {"s1": "an answer is not in the ledger"}
+    found: Any = synthesise_all([], shipped_personas(), SETTINGS, tmp_path, offline=True)
+    assert (found.rows, found.unasked, found.report["rows"]) == ([], {}, 0)
+    found = synthesise_all([SEED], shipped_personas(), SETTINGS, tmp_path, offline=True)
+    assert len(found.unasked) == 2
+    assert found.unfinished == {"s1": "a reply is not in the store"}

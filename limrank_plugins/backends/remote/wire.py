@@ -196,7 +196,9 @@ class Wire:
             kind = client.chat.completions if sent.is_chat else client.completions
             answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
             body = self._parsed(answer)
-            choice_of(body)  # a reply without one is a fault of the call
+            choice = choice_of(body)  # a reply without a completion is a fault of the call
+            if "message" in choice:
+                text_of(choice)
             return body
 
         try:

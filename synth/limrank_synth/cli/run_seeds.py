@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,18 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import alone_in
-from limrank_plugins.store import Store
-from limrank_synth import engine
-from limrank_synth.batches import Written, read_batch, write_batch
-from limrank_synth.endpoints import Endpoints
+from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
 from limrank_synth.filters.usual import usual_filters
-from limrank_synth.ledger import Ledger
-from limrank_synth.run import Synthesis, dry_run, synthesise_all
-from limrank_synth.run_files import LEDGER
 from limrank_synth.settings import ROLES, Role, SynthSettings, read_settings
 from limrank_synth.stages.personas import read_personas
 from limrank_synth.stages.seeds import MS_MARCO, drawn, read_seeds
+from limrank_synth.synth_job import JobProgress, open_ledger
+from limrank_synth.synthesis_run import Synthesis, dry_run, synthesise_all
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML with settings and [roles.…].", show_default=False)
@@ -71,7 +68,7 @@ def run(
     batch_out: Annotated[
         Path | None,
         typer.Option(
-            help="Ask nobody: write the open questions as OpenAI Batch files, one for each model.",
+            help="Ask nobody: write the open requests as OpenAI Batch files, one for each model.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +85,28 @@ def run(
     if dry:
         _show_plan(dry_run(chosen, people, settings), as_json)
         return
-    sender = None if batch_out is not None else Endpoints(settings)
+    with job_bar("seeds", len(chosen)) as on_progress:
+        synthesis = synthesise_all(
+            chosen,
+            people,
+            settings,
+            output,
+            offline=batch_out is not None,
+            filters=usual_filters(settings, evaluation or []),
+            on_progress=on_progress,
+        )
+    batch = None
+    if batch_out is not None:
+        spent = synthesis.report["cost"] + synthesis.report["cost_uncertain"]
+        batch = write_batch(batch_out, synthesis.unasked, settings, spent)
+    _report(synthesis, output, batch, as_json)
+    if synthesis.unfinished and batch_out is None:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def job_bar(what: str, total: int | None) -> Iterator[Callable[[JobProgress], None]]:
+    """A bar on stderr while a job runs; yields what is told of its progress."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,29 +115,15 @@ def run(
         TimeRemainingColumn(),
         TextColumn("{task.fields[spent]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("seeds", total=len(chosen), spent="")
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(what, total=total, spent="")
 
-        def on_progress(now: engine.Progress) -> None:
-            spent = f"{now.asked} calls · ${now.cost:.2f} · {now.accepted:.0%} of passages kept"
-            progress.update(bar, completed=now.done, spent=spent)
+        def on_progress(progress: JobProgress) -> None:
+            kept = f" · {progress.accepted:.0%} of passages kept" if progress.wanted else ""
+            spent = f"{progress.asked} calls · ${progress.cost:.2f}{kept}"
+            bars.update(bar, completed=progress.done, total=progress.total, spent=spent)
 
-        found = synthesise_all(
-            chosen,
-            people,
-            settings,
-            output,
-            sender=sender,
-            filters=usual_filters(settings, evaluation or []),
-            on_progress=on_progress,
-        )
-    batch = None
-    if batch_out is not None:
-        spent = found.report["cost"] + found.report["cost_uncertain"]
-        batch = write_batch(batch_out, found.wanted, settings, spent)
-    _tell(found, output, batch, as_json)
-    if found.unfinished and batch_out is None:
-        raise typer.Exit(1)
+        yield on_progress
 
 
 @reports_errors
@@ -132,14 +136,13 @@ def batch_in(
 ) -> None:
     """Commit the results of a batch; then run again for the next round."""
     settings = settings_of(config, model)
-    output.mkdir(parents=True, exist_ok=True)
-    with alone_in(output), Store(output / LEDGER) as store:
-        committed, failed = read_batch(results, Ledger(store), settings)
+    with open_ledger(output) as (store, ledger):
+        committed, failed = read_batch(results, store, ledger, settings)
     if as_json:
         common.emit({"committed": committed, "failed": failed})
         return
     common.say(
-        f"{committed} answers committed"
+        f"{committed} replies committed"
         + (f", {len(failed)} failed; the first: {next(iter(failed.values()))}" if failed else "")
     )
 
@@ -160,7 +163,7 @@ def settings_of(config: Path | None, model: list[str] | None, **changes: Any) ->
                 f"--model wants role=model or role=model@address with one of the roles "
                 f"{', '.join(ROLES)}, but got {shown!r}"
             )
-        roles[name] = Role(named, address or None)
+        roles[name] = Role(named, base_url=address or None)
     given = {key: value for key, value in changes.items() if value is not None}
     if config is None:
         if not roles:
@@ -186,22 +189,22 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     common.say(f"{plan['seeds']:,} seeds: {calls}; at most ${plan['cost_at_most']:,.2f}")
 
 
-def _tell(found: Synthesis, output: Path, batch: Written | None, as_json: bool) -> None:
+def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_json: bool) -> None:
     if as_json:
         files = [str(file) for file in batch.files] if batch is not None else []
-        common.emit(found.report | {"wanted": len(found.wanted), "batch_files": files})
+        common.emit(synthesis.report | {"wanted": len(synthesis.unasked), "batch_files": files})
         return
-    report = found.report
+    report = synthesis.report
     common.say(
         f"{report['finished']} of {report['seeds']} seeds: {report['rows']} rows in {output} "
         f"({report['relevant']} relevant), {report['rejected']} rejected, ${report['cost']:.4f}"
     )
     if batch is not None:
-        where = f"{batch.asked} open questions in {', '.join(map(str, batch.files))}" if batch.files else ""
-        left = f"{batch.left} questions are beyond --max-cost" if batch.left else ""
-        common.say("; ".join(filter(None, (where, left))) or "no question is open: the run is done")
-    elif found.unfinished:
-        first = next(iter(found.unfinished.items()))
+        where = f"{batch.asked} open requests in {', '.join(map(str, batch.files))}" if batch.files else ""
+        left = f"{batch.left} requests are beyond --max-cost" if batch.left else ""
+        common.say("; ".join(filter(None, (where, left))) or "no request is open: the run is done")
+    elif synthesis.unfinished:
+        name, why = next(iter(synthesis.unfinished.items()))
         common.say(
-            f"{len(found.unfinished)} seeds are unfinished ({first[0]}: {first[1]}); the same command goes on"
+            f"{len(synthesis.unfinished)} seeds are unfinished ({name}: {why}); the same command goes on"
         )

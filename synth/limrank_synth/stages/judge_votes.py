@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
-from limrank_synth.asking import Asking, Message, Question, Rejected, Reply, Unusable, insist, is_refusal
 from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQuery
+from limrank_synth.role_requests import (
+    RoleProgram,
+    RoleRequest,
+    StageFailure,
+    UnusableReply,
+    chat_prompt,
+    insist,
+    is_refusal,
+)
 
 _VERDICT = re.compile(r"\W*(true|false)\W*", re.IGNORECASE)
 
@@ -25,24 +34,24 @@ def judge(
     votes: int,
     attempts: int,
     unusable: Counter[str] | None = None,
-) -> Asking[list[JudgeVote] | Rejection]:
-    """So many independent verdicts on one passage, asked for at the same time.
+) -> RoleProgram[list[JudgeVote] | Rejection]:
+    """So many independent votes on one passage, asked for at the same time.
 
     Args:
         query: what is searched for.
         passage: what is judged.
         role: `"judge"` or `"second"`.
-        votes: how many verdicts, at least 1.
+        votes: how many, at least 1.
         attempts: for each of them.
-        unusable: where answers that cannot be read are counted.
+        unusable: where completions that cannot be read are counted.
 
     Returns:
-        The verdicts; or why there are none, where one of them could not be had.
+        The votes; or why there are none, where one of them could not be had.
     """
     try:
-        votes_of = [_one(query, passage, role, vote, attempts, unusable) for vote in range(votes)]
-        return (yield from together(votes_of))
-    except Rejected as rejected:
+        programs = [_vote(query, passage, role, vote, attempts, unusable) for vote in range(votes)]
+        return (yield from together(programs))
+    except StageFailure as rejected:
         return Rejection("judging", passage.id, f"{role}: {rejected}", passage.text)
 
 
@@ -51,44 +60,44 @@ def judging_prompt(query: str, passage: str) -> str:
     return load_template("limrank").render(query, [passage]).text
 
 
-def read_verdict(reply: Reply) -> JudgeVote:
-    """Trace and verdict of an answer.
+def read_vote(reply: Generated) -> JudgeVote:
+    """Trace and verdict of a completion.
 
     It is `<think>…</think> true`, the same without the opening tag, or from a server that keeps the
-    thought apart from the verdict.
+    reasoning apart from the verdict.
 
     Raises:
-        Unusable: no thought, no verdict, or more than a verdict after the thought.
+        UnusableReply: no reasoning, no verdict, or more than a verdict after it.
     """
     if reply.finish == "length":
-        raise Unusable("the answer was cut off at its budget of tokens", "cut")
+        raise UnusableReply("the answer was cut off at its budget of tokens", "cut")
     if not reply.text.strip():
-        raise Unusable("the answer is empty", "empty")
+        raise UnusableReply("the answer is empty", "empty")
     if is_refusal(reply.text):
-        raise Unusable("the judge refused", "refused")
-    thought, rest = split_reasoning(reply.text)
-    if reply.thought.strip():
-        thought = reply.thought
+        raise UnusableReply("the judge refused", "refused")
+    reasoning, rest = split_reasoning(reply.text)
+    if reply.reasoning.strip():
+        reasoning = reply.reasoning
     verdict = _VERDICT.fullmatch(rest.strip()) if rest.strip() else None
     if verdict is None:
-        raise Unusable(f"the verdict is neither true nor false: {rest.strip()[:60]!r}")
-    if thought is None or not thought.strip():
-        raise Unusable("there is a verdict, but no reasoning before it")
-    return JudgeVote(thought.strip(), verdict[1].lower() == "true")
+        raise UnusableReply(f"the verdict is neither true nor false: {rest.strip()[:60]!r}")
+    if reasoning is None or not reasoning.strip():
+        raise UnusableReply("there is a verdict, but no reasoning before it")
+    return JudgeVote(reasoning.strip(), verdict[1].lower() == "true")
 
 
-def _one(
+def _vote(
     query: WrittenQuery,
     passage: WrittenPassage,
     role: str,
     vote: int,
     attempts: int,
     unusable: Counter[str] | None,
-) -> Asking[JudgeVote]:
-    # The chat API has the model's own opening of the thought; the prompt's "<think>" would be its words.
+) -> RoleProgram[JudgeVote]:
+    # The chat API has the model's own opening of the reasoning; the prompt's "<think>" would be its words.
     prompt = judging_prompt(query.text, passage.text).removesuffix("<think>").rstrip("\n")
 
-    def ask(attempt: int) -> Question:
-        return Question(role, (Message("user", prompt),), attempt, sample=vote)
+    def ask(attempt: int) -> RoleRequest:
+        return RoleRequest(role, chat_prompt(("user", prompt)), attempt, sample=vote)
 
-    return (yield from insist(ask, read_verdict, attempts, unusable))
+    return (yield from insist(ask, read_vote, attempts, unusable))

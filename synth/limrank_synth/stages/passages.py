@@ -6,19 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
-from limrank_synth.asking import (
-    Asking,
-    Question,
-    Rejected,
-    Reply,
-    Unusable,
-    insist,
-    json_object,
-    plain_text,
-    text_field,
-)
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import (
     DIRECT,
@@ -28,6 +18,16 @@ from limrank_synth.records import (
     Rejection,
     WrittenPassage,
     WrittenQuery,
+)
+from limrank_synth.role_requests import (
+    RoleProgram,
+    RoleRequest,
+    StageFailure,
+    UnusableReply,
+    insist,
+    json_object,
+    plain_text,
+    text_field,
 )
 from limrank_synth.templates import chat_template
 
@@ -47,29 +47,29 @@ def describe(
     guidelines: Guidelines,
     attempts: int,
     unusable: Counter[str] | None = None,
-) -> Asking[list[str]]:
+) -> RoleProgram[list[str]]:
     """One description for each intent, in their order.
 
     Raises:
-        Rejected: no answer could be used.
+        StageFailure: no completion could be used.
     """
 
-    def ask(attempt: int) -> Question:
+    def ask(attempt: int) -> RoleRequest:
         messages = chat_template("describe").render(
             query=query.text,
-            thought=query.thought,
+            thought=query.reasoning,
             intents=list(intents),
             meanings=guidelines.meaning,
             attempt=attempt,
         )
-        return Question("writer", messages, attempt)
+        return RoleRequest("writer", messages, attempt)
 
-    def read(reply: Reply) -> list[str]:
+    def read(reply: Generated) -> list[str]:
         planned = json_object(reply).get("passages")
         if not isinstance(planned, list) or len(planned) != len(intents):
-            raise Unusable(f"the answer does not plan {len(intents)} passages")
+            raise UnusableReply(f"the answer does not plan {len(intents)} passages")
         if not all(isinstance(entry, dict) for entry in planned):
-            raise Unusable("an entry of the plan is no JSON object")
+            raise UnusableReply("an entry of the plan is no JSON object")
         return [text_field(entry, "description") for entry in planned]
 
     return (yield from insist(ask, read, attempts, unusable))
@@ -82,19 +82,19 @@ def write(
     guidelines: Guidelines,
     attempts: int,
     unusable: Counter[str] | None = None,
-) -> Asking[tuple[list[WrittenPassage], list[Rejection]]]:
+) -> RoleProgram[tuple[list[WrittenPassage], list[Rejection]]]:
     """The passages, and what could not be written; one bad passage does not take the others with it."""
-    found = yield from together(
+    results = yield from together(
         [
-            _one(query, f"{query.id}/{number}", intent, description, guidelines, attempts, unusable)
+            _passage(query, f"{query.id}/{number}", intent, description, guidelines, attempts, unusable)
             for number, (intent, description) in enumerate(zip(intents, descriptions, strict=True))
         ]
     )
-    passages = [one for one in found if isinstance(one, WrittenPassage)]
-    return passages, [one for one in found if isinstance(one, Rejection)]
+    passages = [result for result in results if isinstance(result, WrittenPassage)]
+    return passages, [result for result in results if isinstance(result, Rejection)]
 
 
-def _one(
+def _passage(
     query: WrittenQuery,
     identifier: str,
     intent: Intent,
@@ -102,10 +102,10 @@ def _one(
     guidelines: Guidelines,
     attempts: int,
     unusable: Counter[str] | None,
-) -> Asking[WrittenPassage | Rejection]:
+) -> RoleProgram[WrittenPassage | Rejection]:
     least, most = guidelines.words["passage"]
 
-    def ask(attempt: int) -> Question:
+    def ask(attempt: int) -> RoleRequest:
         messages = chat_template("write").render(
             description=description,
             query=query.text,
@@ -115,13 +115,13 @@ def _one(
             most=most,
             attempt=attempt,
         )
-        return Question("writer", messages, attempt)
+        return RoleRequest("writer", messages, attempt)
 
-    def read(reply: Reply) -> str:
+    def read(reply: Generated) -> str:
         return split_reasoning(plain_text(reply))[1].strip() or plain_text(reply)
 
     try:
         text = yield from insist(ask, read, attempts, unusable)
-    except Rejected as rejected:
+    except StageFailure as rejected:
         return Rejection("passages", identifier, str(rejected), description)
     return WrittenPassage(identifier, text, intent, description)

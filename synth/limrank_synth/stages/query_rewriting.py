@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from limrank_synth.asking import Asking, Question, Reply, Unusable, insist, json_object, text_field
+from limrank_plugins.backends.protocols import Generated
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import Persona, Seed, Target, WrittenQuery
+from limrank_synth.role_requests import (
+    RoleProgram,
+    RoleRequest,
+    UnusableReply,
+    insist,
+    json_object,
+    text_field,
+)
 from limrank_synth.templates import chat_template
 
 
@@ -17,15 +25,15 @@ def rewrite(
     guidelines: Guidelines,
     attempts: int,
     unusable: Counter[str] | None = None,
-) -> Asking[WrittenQuery]:
+) -> RoleProgram[WrittenQuery]:
     """Let the writer make the query.
 
     Raises:
-        Rejected: no answer could be used.
+        StageFailure: no completion could be used.
     """
     least, most = guidelines.words[target.kind]
 
-    def ask(attempt: int) -> Question:
+    def ask(attempt: int) -> RoleRequest:
         messages = chat_template(f"rewrite-{target.kind}").render(
             seed=seed.text,
             persona=persona.text,
@@ -35,12 +43,12 @@ def rewrite(
             most=most,
             attempt=attempt,
         )
-        return Question("writer", messages, attempt)
+        return RoleRequest("writer", messages, attempt)
 
-    def read(reply: Reply) -> str:
+    def read(reply: Generated) -> str:
         text = " ".join(text_field(json_object(reply), "query").split())
         if text.casefold() == seed.text.strip().casefold():
-            raise Unusable("the query is the seed, word for word")
+            raise UnusableReply("the query is the seed, word for word")
         return text
 
     text = yield from insist(ask, read, attempts, unusable)

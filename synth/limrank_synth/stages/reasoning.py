@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.readouts.parsing import split_reasoning
-from limrank_synth.asking import Asking, Question, Reply, insist, plain_text
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import WrittenQuery
+from limrank_synth.role_requests import RoleProgram, RoleRequest, insist, plain_text
 from limrank_synth.templates import chat_template
 
 
 def reason(
     query: WrittenQuery, guidelines: Guidelines, attempts: int, unusable: Counter[str] | None = None
-) -> Asking[WrittenQuery]:
-    """Let the reasoner think; the query comes back with its thought.
+) -> RoleProgram[WrittenQuery]:
+    """Let the reasoner think; the query comes back with its reasoning.
 
     Raises:
-        Rejected: no answer could be used.
+        StageFailure: no completion could be used.
     """
     least, most = guidelines.words["thought"]
 
-    def ask(attempt: int) -> Question:
+    def ask(attempt: int) -> RoleRequest:
         messages = chat_template("reason").render(query=query.text, least=least, most=most)
-        return Question("reasoner", messages, attempt)
+        return RoleRequest("reasoner", messages, attempt)
 
-    def read(reply: Reply) -> str:
+    def read(reply: Generated) -> str:
         # A reasoning model may put its first draft into <think>: what it says after it is the result.
         text = plain_text(reply)
-        thought, rest = split_reasoning(text)
-        return rest.strip() or thought or text
+        draft, rest = split_reasoning(text)
+        return rest.strip() or draft or text
 
-    thought = yield from insist(ask, read, attempts, unusable)
-    return replace(query, thought=thought)
+    reasoning = yield from insist(ask, read, attempts, unusable)
+    return replace(query, reasoning=reasoning)

@@ -5,7 +5,6 @@ Values are put in by Jinja and never read as a template themselves, so braces in
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -13,9 +12,10 @@ from importlib import resources
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
-from limrank_plugins.segments import clean_text
-from limrank_synth.asking import Message
+from limrank_plugins.segments import Prompt, clean_text
+from limrank_synth.role_requests import chat_prompt
 
 _ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
@@ -25,23 +25,23 @@ class ChatTemplate:
     """A system's and a user's message with places to fill."""
 
     name: str
-    system: str
     user: str
+    system: str = ""
     source: str = ""
 
-    def render(self, **values: object) -> tuple[Message, ...]:
-        """The messages.
+    def render(self, **values: object) -> Prompt:
+        """The chat.
 
         Raises:
             InputError: a place in the template has no value.
         """
-        given = {k: clean_text(v) if isinstance(v, str) else v for k, v in values.items()}
+        clean = {k: clean_text(v) if isinstance(v, str) else v for k, v in values.items()}
         try:
-            rendered = [_ENGINE.from_string(text).render(given).strip() for text in (self.system, self.user)]
+            rendered = [_ENGINE.from_string(text).render(clean).strip() for text in (self.system, self.user)]
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
         system, user = rendered
-        return (*([Message("system", system)] if system else []), Message("user", user))
+        return chat_prompt(*([("system", system)] if system else []), ("user", user))
 
 
 @cache
@@ -54,7 +54,5 @@ def chat_template(name: str) -> ChatTemplate:
     file = resources.files(__name__).joinpath(f"{name}.toml")
     if not file.is_file():
         raise InputError(f"there is no synthesis template {name!r}")
-    fields = tomllib.loads(file.read_text("utf-8"))
-    if set(fields) - {"system", "user", "source"} or "user" not in fields:
-        raise InputError(f"synthesis template {name!r} must have user, and may have system and source")
-    return ChatTemplate(name, fields.get("system", ""), fields["user"], fields.get("source", ""))
+    where = f"synthesis template {name!r}"
+    return checked(ChatTemplate, {"name": name} | parse_toml(file.read_text("utf-8"), where), where)

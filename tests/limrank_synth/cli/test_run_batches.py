@@ -70,16 +70,16 @@ def test_a_batch_is_within_the_budget(place: Workplace, tmp_path: Path):
     said = run(place, "--batch-out", tmp_path / "b.jsonl", "--max-cost", 0.01).output
     lines = (tmp_path / "b.jsonl").read_text("utf-8").splitlines()
     assert 0 < len(lines) < 6
-    assert f"{6 - len(lines)} questions are beyond --max-cost" in said
+    assert f"{6 - len(lines)} requests are beyond --max-cost" in said
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("no json", "line 1: this is no result of a batch"),
-        ("[1]", "this is no result of a batch"),
-        ('{"id": 1}', "this is no result of a batch"),
-        ('{"custom_id": 7}', "this is no result of a batch"),
+        ("no json", "line 1: not JSON"),
+        ("[1]", "expected a JSON object"),
+        ('{"id": 1}', "custom_id None is not one that"),
+        ('{"custom_id": 7}', "custom_id 7 is not one that"),
         ('{"custom_id": "their-own"}', "'their-own' is not one that `--batch-out` wrote"),
         ('{"custom_id": "painter:0:0:' + "0" * 64 + '"}', "is not one that `--batch-out` wrote"),
     ],

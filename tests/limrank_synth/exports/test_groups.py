@@ -14,19 +14,20 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synth_replies import reply
 from synthetic_rows import row, rows
 
 from limrank_plugins import Reranker, ScriptedBackend
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_choice, parse_order
-from limrank_synth.asking import Reply
 from limrank_synth.exporting import export
 from limrank_synth.exports import ExportOptions
 from limrank_synth.gold_lists import OrderedList, list_order, read_lists, write_lists
-from limrank_synth.passage_groups import conclusion, gold_order, grade, group_prompt, shown
+from limrank_synth.passage_groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.records import LabelledPassage, Rejection
 
 
@@ -200,13 +201,13 @@ def test_a_reason_is_never_longer_than_asked(trace: str, words: int) -> None:
 # ---- lists by a model ---------------------------------------------------------------------------
 
 
-def listed(made: list[LabelledPassage], *answers: Reply) -> OrderedList | Rejection:
+def listed(made: list[LabelledPassage], *answers: Generated) -> OrderedList | Rejection:
     program = list_order(made, 0, 20, attempts=len(answers), model="r1")
     asked = next(program)
     try:
-        for reply in answers:
+        for answer in answers:
             assert asked[0].role == "reasoner"
-            asked = program.send([reply])
+            asked = program.send([answer])
     except StopIteration as finished:
         result = finished.value
         assert isinstance(result, OrderedList | Rejection)
@@ -220,12 +221,10 @@ def test_a_models_list_is_asked_for_with_the_recipes_prompt_and_exported(tmp_pat
     program = list_order(made, 0, 20, attempts=1)
     (question,) = next(program)
     passages = [{"id": one.id, "text": one.passage} for one in group]
-    assert [{"role": message.role, "content": message.text} for message in question.messages] == asked_by(
-        "reasonrank", made[0].query, passages
-    )
+    assert chat(question.prompt) == asked_by("reasonrank", made[0].query, passages)
     order = gold_order(group)
     said = " > ".join(f"[{i + 1}]" for i in order)
-    found = listed(made, Reply(f"<think>[1] is so.</think> <answer>{said}</answer>"))
+    found = listed(made, reply(f"<think>[1] is so.</think> <answer>{said}</answer>"))
     assert isinstance(found, OrderedList)
     assert found.ids == tuple(group[i].id for i in order)
     write_lists(tmp_path / "lists.jsonl", [found])
@@ -242,9 +241,9 @@ def test_a_models_list_is_asked_for_with_the_recipes_prompt_and_exported(tmp_pat
      "<answer>[1] > [2] > [3] > [4]</answer>", "", "I'm sorry, I can't", "<think>[1] > [2] > [3] > [4]"],
 )  # fmt: skip
 def test_an_incomplete_list_is_asked_for_again_and_then_rejected(text: str) -> None:
-    good = Reply("<think>a</think> <answer>[1] > [2] > [3] > [4]</answer>")
-    assert isinstance(listed(rows(1), Reply(text), good), OrderedList)
-    assert isinstance(listed(rows(1), Reply(text), Reply(text)), Rejection)
+    good = reply("<think>a</think> <answer>[1] > [2] > [3] > [4]</answer>")
+    assert isinstance(listed(rows(1), reply(text), good), OrderedList)
+    assert isinstance(listed(rows(1), reply(text), reply(text)), Rejection)
 
 
 def test_lists_that_do_not_fit_are_left_out_or_refused(tmp_path: Path) -> None:

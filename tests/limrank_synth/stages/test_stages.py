@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synth_replies import reply
 
+from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
-from limrank_synth.asking import Asking, Question, Rejected, Reply, Unusable
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import (
     DIRECT,
@@ -32,7 +33,8 @@ from limrank_synth.records import (
     WrittenPassage,
     WrittenQuery,
 )
-from limrank_synth.stages.judge_votes import judge, judging_prompt, read_verdict
+from limrank_synth.role_requests import RoleProgram, RoleRequest, StageFailure, UnusableReply
+from limrank_synth.stages.judge_votes import judge, judging_prompt, read_vote
 from limrank_synth.stages.passages import describe, intents_for, write
 from limrank_synth.stages.query_rewriting import rewrite
 from limrank_synth.stages.reasoning import reason
@@ -53,7 +55,7 @@ TEXTS = st.one_of(st.text(st.characters(), min_size=1, max_size=80), st.sampled_
     str.strip
 )
 REPLIES = st.builds(
-    Reply,
+    lambda text, reasoning, finish: reply(text, reasoning=reasoning, finish=finish),
     st.one_of(
         st.text(st.characters(), max_size=80),
         st.sampled_from(
@@ -87,11 +89,15 @@ def passage(text: str = "Yeast makes gas.") -> WrittenPassage:
     return WrittenPassage("s/expert/0", text, DIRECT, "about yeast")
 
 
-def first(program: Asking[Any]) -> list[Question]:
+def last_text(request: RoleRequest) -> str:
+    return "".join(segment.text for segment in request.prompt.messages()[-1][1])
+
+
+def first(program: RoleProgram[Any]) -> list[RoleRequest]:
     return next(program)
 
 
-def drive(program: Asking[Any], answer: Callable[[Question], Reply]) -> Any:
+def drive(program: RoleProgram[Any], answer: Callable[[RoleRequest], Generated]) -> Any:
     try:
         questions = next(program)
         while True:
@@ -114,12 +120,12 @@ def test_texts_stand_in_the_prompts_as_they_are(one: str, other: str, kind: str)
     ]
     clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in (one, other)]
     for number, (question,) in enumerate(asked):
-        text = question.messages[-1].text
+        text = last_text(question)
         assert clean[0] in text or clean[0].strip() in text
         assert number == 1 or clean[1] in text or clean[1].strip() in text
         assert "{{" not in text.replace(clean[0], "").replace(clean[1], "")
         text.encode("utf-8")
-        assert [message.role for message in question.messages] == ["system", "user"]
+        assert [role for role, _ in question.prompt.messages()] == ["system", "user"]
 
 
 def test_every_template_says_when_it_is_asked_again():
@@ -128,24 +134,24 @@ def test_every_template_says_when_it_is_asked_again():
         lambda n: describe(query(), [DIRECT], KNOWN, n),
         lambda n: write(query(), [DIRECT], ["d"], KNOWN, n),
     ):
-        asked: list[Question] = []
+        asked: list[RoleRequest] = []
 
-        def answer(question: Question, asked: list[Question] = asked) -> Reply:
+        def answer(question: RoleRequest, asked: list[RoleRequest] = asked) -> Generated:
             asked.append(question)
-            return Reply("")
+            return reply("")
 
-        with suppress(Rejected):
+        with suppress(StageFailure):
             drive(program(2), answer)
         assert [question.attempt for question in asked] == [0, 1]
-        assert "earlier answer could not be used" not in asked[0].messages[-1].text
-        assert "earlier answer could not be used" in asked[1].messages[-1].text
+        assert "earlier answer could not be used" not in last_text(asked[0])
+        assert "earlier answer could not be used" in last_text(asked[1])
 
 
 def test_the_judge_reads_the_prompt_of_training():
     (question,) = first(judge(query(), passage(), "judge", 1, 1))
     prompt = load_template("limrank").render("why does dough rise", ["Yeast makes gas."]).text
     assert judging_prompt("why does dough rise", "Yeast makes gas.") == prompt
-    assert question.messages[0].text + "\n<think>" == prompt
+    assert question.prompt.text + "\n<think>" == prompt
     (one, two, three) = first(judge(query(), passage(), "second", 3, 1))
     assert [one.sample, two.sample, three.sample] == [0, 1, 2]
     assert one.role == "second"
@@ -154,7 +160,7 @@ def test_the_judge_reads_the_prompt_of_training():
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_passage_cannot_end_the_judges_prompt(hostile: str):
     (question,) = first(judge(query(), passage(hostile), "judge", 1, 1))
-    text = question.messages[0].text
+    text = question.prompt.text
     # The template's own tag is taken off its end; what the passage says is not.
     rendered = load_template("limrank").render("why does dough rise", [hostile]).text
     assert rendered == f"{text}\n<think>"
@@ -172,8 +178,8 @@ def test_a_template_without_a_value_or_of_no_name():
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(REPLIES, min_size=12, max_size=12))
-def test_any_answer_gives_a_value_or_a_rejection(replies: list[Reply]):
-    programs: list[tuple[Callable[[], Asking[Any]], Any]] = [
+def test_any_answer_gives_a_value_or_a_rejection(replies: list[Generated]):
+    programs: list[tuple[Callable[[], RoleProgram[Any]], Any]] = [
         (
             lambda: rewrite(seed(), Persona("p", "x", SOURCE), Target("expert", "law", "hard"), KNOWN, 2),
             WrittenQuery,
@@ -186,7 +192,7 @@ def test_any_answer_gives_a_value_or_a_rejection(replies: list[Reply]):
     for program, kind in programs:
         left = iter(replies)
         found: Any = None
-        with suppress(Rejected):
+        with suppress(StageFailure):
             found = drive(program(), lambda question, left=left: next(left))
         if found is not None:
             assert isinstance(found, kind)
@@ -200,45 +206,45 @@ def test_any_answer_gives_a_value_or_a_rejection(replies: list[Reply]):
 
 
 @given(REPLIES)
-def test_a_verdict_is_read_or_the_answer_is_of_no_use(reply: Reply):
+def test_a_verdict_is_read_or_the_completion_is_of_no_use(answer: Generated):
     try:
-        verdict = read_verdict(reply)
-    except Unusable:
+        verdict = read_vote(answer)
+    except UnusableReply:
         return
     assert verdict.trace
-    assert reply.text.strip().strip(".!*\"' ").lower().endswith(str(verdict.relevant).lower()[-4:])
+    assert answer.text.strip().strip(".!*\"' ").lower().endswith(str(verdict.relevant).lower()[-4:])
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"),
+    ("answer", "verdict"),
     [
-        (Reply("<think>\nBecause.\n</think> true"), JudgeVote("Because.", True)),
-        (Reply("Because.</think>\nFalse."), JudgeVote("Because.", False)),
-        (Reply(" true\n", thought="Because."), JudgeVote("Because.", True)),
-        (Reply("<think>a </think> b</think> **false**"), JudgeVote("a </think> b", False)),
+        (reply("<think>\nBecause.\n</think> true"), JudgeVote("Because.", True)),
+        (reply("Because.</think>\nFalse."), JudgeVote("Because.", False)),
+        (reply(" true\n", reasoning="Because."), JudgeVote("Because.", True)),
+        (reply("<think>a </think> b</think> **false**"), JudgeVote("a </think> b", False)),
     ],
 )
-def test_verdicts(reply: Reply, verdict: JudgeVote):
-    assert read_verdict(reply) == verdict
+def test_verdicts(answer: Generated, verdict: JudgeVote):
+    assert read_vote(answer) == verdict
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind"),
+    ("answer", "kind"),
     [
-        (Reply("true"), "malformed"),
-        (Reply("<think></think> true"), "malformed"),
-        (Reply("<think>a</think> true or false"), "malformed"),
-        (Reply("<think>a</think>"), "malformed"),
-        (Reply("<think>a true"), "malformed"),
-        (Reply("<think>a</think> relevant"), "malformed"),
-        (Reply("<think>a</think> true", finish="length"), "cut"),
-        (Reply("", thought="a"), "empty"),
-        (Reply("I'm sorry, but no."), "refused"),
+        (reply("true"), "malformed"),
+        (reply("<think></think> true"), "malformed"),
+        (reply("<think>a</think> true or false"), "malformed"),
+        (reply("<think>a</think>"), "malformed"),
+        (reply("<think>a true"), "malformed"),
+        (reply("<think>a</think> relevant"), "malformed"),
+        (reply("<think>a</think> true", finish="length"), "cut"),
+        (reply("", reasoning="a"), "empty"),
+        (reply("I'm sorry, but no."), "refused"),
     ],
 )
-def test_no_verdicts(reply: Reply, kind: str):
-    with pytest.raises(Unusable) as found:
-        read_verdict(reply)
+def test_no_verdicts(answer: Generated, kind: str):
+    with pytest.raises(UnusableReply) as found:
+        read_vote(answer)
     assert found.value.kind == kind
 
 
@@ -246,29 +252,29 @@ def test_a_query_that_is_the_seed_is_asked_for_again():
     answers = iter(['{"query": " What IS yeast "}', '{"query": "why does  it\\nrise"}'])
     counts: Counter[str] = Counter()
     program = rewrite(seed(), Persona("p", "x", SOURCE), Target("expert", "law", "hard"), KNOWN, 2, counts)
-    found = drive(program, lambda question: Reply(next(answers)))
+    found = drive(program, lambda question: reply(next(answers)))
     assert (found.id, found.text) == ("s/expert", "why does it rise")
     assert counts == {"malformed": 1}
 
 
 def test_thoughts_are_not_in_what_is_written():
     found, lost = drive(
-        write(query(), [DIRECT], ["d"], KNOWN, 1), lambda q: Reply("<think>how?</think>\nYeast.")
+        write(query(), [DIRECT], ["d"], KNOWN, 1), lambda q: reply("<think>how?</think>\nYeast.")
     )
     assert (found[0].text, lost) == ("Yeast.", [])
     assert (
-        drive(reason(query(), KNOWN, 1), lambda q: Reply("<think>draft</think> It is so.")).thought
+        drive(reason(query(), KNOWN, 1), lambda q: reply("<think>draft</think> It is so.")).reasoning
         == "It is so."
     )
     assert (
-        drive(reason(query(), KNOWN, 1), lambda q: Reply("<think>all of it</think>")).thought == "all of it"
+        drive(reason(query(), KNOWN, 1), lambda q: reply("<think>all of it</think>")).reasoning == "all of it"
     )
 
 
 def test_one_bad_passage_does_not_take_the_others_with_it():
     found, lost = drive(
         write(query(), [DIRECT, INDIRECT[0]], ["good", "bad"], KNOWN, 2),
-        lambda q: Reply("" if "bad" in q.messages[-1].text else "Text."),
+        lambda q: reply("" if "bad" in last_text(q) else "Text."),
     )
     assert [one.id for one in found] == ["s/expert/0"]
     assert [(one.stage, one.item, one.reason) for one in lost] == [

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from synth_replies import reply
 
-from limrank_synth.asking import (
-    Message,
-    Question,
-    Rejected,
-    Reply,
-    Unusable,
+from limrank_plugins.backends.protocols import Generated
+from limrank_synth.role_requests import (
+    RoleRequest,
+    StageFailure,
+    UnusableReply,
+    chat_prompt,
     insist,
     json_object,
     plain_text,
@@ -34,16 +35,18 @@ ANSWERS = st.one_of(
 )
 
 
-def ask(attempt: int) -> Question:
-    return Question("writer", (Message("user", "say it"),), attempt)
+def ask(attempt: int) -> RoleRequest:
+    return RoleRequest("writer", chat_prompt(("user", "say it")), attempt)
 
 
-def drive(program: Generator[list[Question], list[Reply], Any], texts: list[str]) -> tuple[Any, list[int]]:
-    attempts, questions = [], next(program)
+def drive(
+    program: Generator[list[RoleRequest], list[Generated], Any], texts: list[str]
+) -> tuple[Any, list[int]]:
+    attempts, requests = [], next(program)
     try:
         for text in texts:
-            attempts.append(questions[0].attempt)
-            questions = program.send([Reply(text)])
+            attempts.append(requests[0].attempt)
+            requests = program.send([reply(text)])
     except StopIteration as finished:
         return finished.value, attempts
     raise AssertionError("it wants more answers")
@@ -58,19 +61,19 @@ def test_insisting_asks_again_and_counts_what_was_wrong():
 
 
 def test_insisting_ends():
-    with pytest.raises(Rejected, match=r"the answer is empty \(asked 3 times\)"):
+    with pytest.raises(StageFailure, match=r"the answer is empty \(asked 3 times\)"):
         drive(insist(ask, plain_text, 3), ["", " ", "\n"])
-    with pytest.raises(Rejected, match=r"the answer is empty$"):
+    with pytest.raises(StageFailure, match=r"the answer is empty$"):
         drive(insist(ask, plain_text, 1), [""])
 
 
 @given(ANSWERS, st.sampled_from(["stop", "length", "tool_calls"]))
 def test_any_answer_is_read_or_unusable(text: str, finish: str):
-    for read in (plain_text, json_object, lambda reply: text_field(json_object(reply), "query")):
+    for read in (plain_text, json_object, lambda answer: text_field(json_object(answer), "query")):
         found: object = None
         try:
-            found = read(Reply(text, finish=finish))
-        except Unusable as unusable:
+            found = read(reply(text, finish=finish))
+        except UnusableReply as unusable:
             kind, reason = unusable.kind, str(unusable)
         if found is None:
             assert reason
@@ -92,65 +95,49 @@ def test_an_object_is_found_whatever_stands_around_it(found: dict[str, Any], aro
         else text.replace("{}", json.dumps(found))
     )
     if "```" not in json.dumps(found) and "think" not in json.dumps(found).lower():
-        assert json_object(Reply(text)) == found
+        assert json_object(reply(text)) == found
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind"),
+    ("completion", "kind"),
     [
-        (Reply(""), "empty"),
-        (Reply(" \n\t"), "empty"),
-        (Reply("", thought="long", finish="length"), "cut"),
-        (Reply("half a sent", finish="length"), "cut"),
-        (Reply("I'm sorry, but I can't help with that."), "refused"),
-        (Reply("I can’t do this"), "refused"),
-        (Reply("As an AI, I have no opinion."), "refused"),
-        (Reply("<think>I can help</think> I cannot help with that."), "refused"),
-        (Reply("Sorry, no."), "refused"),
+        (reply(""), "empty"),
+        (reply(" \n\t"), "empty"),
+        (reply("", reasoning="long", finish="length"), "cut"),
+        (reply("half a sent", finish="length"), "cut"),
+        (reply("I'm sorry, but I can't help with that."), "refused"),
+        (reply("I can’t do this"), "refused"),
+        (reply("As an AI, I have no opinion."), "refused"),
+        (reply("<think>I can help</think> I cannot help with that."), "refused"),
+        (reply("Sorry, no."), "refused"),
     ],
 )
-def test_what_is_wrong_with_a_text(reply: Reply, kind: str):
-    with pytest.raises(Unusable) as found:
-        plain_text(reply)
+def test_what_is_wrong_with_a_text(completion: Generated, kind: str):
+    with pytest.raises(UnusableReply) as found:
+        plain_text(completion)
     assert found.value.kind == kind
 
 
 def test_texts_that_only_look_like_refusals():
     for text in ("Sorrow is not enough.", "The clerk said: I cannot help with that.", "Iwontgo"):
-        assert plain_text(Reply(text)) == text
+        assert plain_text(reply(text)) == text
 
 
 @pytest.mark.parametrize(
     "text", ["[1]", '{"a": 1', "no braces", "}{", "{'a': 1}", "{" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]
 )
 def test_no_object(text: str):
-    with pytest.raises(Unusable):
-        json_object(Reply(text))
+    with pytest.raises(UnusableReply):
+        json_object(reply(text))
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 3, ["x"], {"x": "y"}, True])
 def test_a_field_that_is_no_text(value: object):
-    with pytest.raises(Unusable, match="field 'query'"):
+    with pytest.raises(UnusableReply, match="field 'query'"):
         text_field({"query": value}, "query")
 
 
 def test_half_a_surrogate_pair_does_not_get_in():
-    text = text_field(json_object(Reply('{"query": "a\\ud800b"}')), "query")
+    text = text_field(json_object(reply('{"query": "a\\ud800b"}')), "query")
     assert text == "a\ufffdb"
     text.encode("utf-8")
-
-
-QUESTIONS = st.builds(
-    Question,
-    st.sampled_from(["writer", "judge"]),
-    st.lists(st.builds(Message, st.sampled_from(["user", "system"]), WORDS), max_size=3).map(tuple),
-    st.integers(0, 3),
-    st.integers(0, 3),
-)
-
-
-@given(QUESTIONS, QUESTIONS, WORDS, WORDS)
-def test_keys_are_equal_for_equal_questions_only(one: Question, other: Question, mine: str, theirs: str):
-    same = (one, mine) == (other, theirs)
-    assert (one.key(mine) == other.key(theirs)) == same
-    assert len(one.key(mine)) == 64

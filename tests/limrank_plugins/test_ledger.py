@@ -1,4 +1,4 @@
-"""What the ledger keeps, what it owes, and the lock of its folder."""
+"""What the ledger of paid calls keeps, and what it owes."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from limrank_plugins.errors import InputError, LimRankError
-from limrank_plugins.files import alone_in
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import LimRankError
+from limrank_plugins.ledger import Ledger
 from limrank_plugins.store import Store
-from limrank_synth.asking import Message, Question, Reply
-from limrank_synth.ledger import Ledger
 
-QUESTION = Question("writer", (Message("user", "?"),), 1, 2)
-REPLY = Reply("text", "thought", "stop", 10, 20, 0.5)
+USAGE = Usage(prompt_tokens=10, generated_tokens=20, cost=0.5)
 
 
-def test_what_is_committed_is_found_again(tmp_path: Path):
+def test_what_is_written_down_is_found_again(tmp_path: Path):
     file = tmp_path / "ledger.sqlite"
     with Store(file) as store:
         ledger = Ledger(store)
-        assert ledger.find("k") is None
-        ledger.commit("k", QUESTION, "m", REPLY)
-        ledger.commit("j", Question("judge", ()), "m", Reply("é\ud800", cost=0.25))
-        ledger.note_failure("f", QUESTION, "m", "HTTP 500")
-        ledger.note_failure("k", QUESTION, "m", "an older failure")
+        ledger.pay("k", "writer", "m", USAGE)
+        ledger.pay("j", "judge", "m", Usage(cost=0.25))
+        ledger.note_failure("f", "writer", "m", "HTTP 500")
+        ledger.note_failure("k", "writer", "m", "an older failure")
         for kind in ("HTTP 500", "HTTP 500", "timeout"):
             ledger.note_fault(kind)
     with Store(file) as store:
         again = Ledger(store)
-        assert again.find("k") == REPLY
-        assert (again.cost, again.calls, again.spent) == (0.75, 2, 0.75)
+        assert (again.cost, again.calls, again.tokens, again.spent) == (0.75, 2, 30, 0.75)
         assert again.by_role() == ledger.by_role()
         assert again.by_role()["writer"] == {
             "calls": 1,
@@ -58,7 +54,7 @@ def test_a_call_that_died_stays_paid_for(tmp_path: Path):
         # Sent again, and answered: the first time may have cost something all the same.
         again.open("dead", 0.3)
         assert again.spent == pytest.approx(0.6)
-        again.commit("dead", QUESTION, "m", Reply("x", cost=0.1))
+        again.pay("dead", "writer", "m", Usage(cost=0.1))
         again.close("dead", 0.3)
         assert again.spent == pytest.approx(0.4)
     with Store(file) as store:
@@ -74,13 +70,4 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path):
         with pytest.raises(
             LimRankError, match=r"the ledger .*ledger\.sqlite cannot be written: no such table"
         ):
-            ledger.commit("k", QUESTION, "m", REPLY)
-
-
-def test_one_at_a_time(tmp_path: Path):
-    with alone_in(tmp_path):
-        with pytest.raises(InputError, match="another process is working in"):
-            with alone_in(tmp_path):
-                pass
-    with alone_in(tmp_path):
-        pass
+            ledger.pay("k", "writer", "m", USAGE)

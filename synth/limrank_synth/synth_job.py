@@ -1,0 +1,184 @@
+"""What every run of the synthesizer's programs shares: folder, ledger, progress, what was left unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
+from limrank_plugins.data import check_unique
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import alone_in
+from limrank_plugins.ledger import Ledger
+from limrank_plugins.pool import Incomplete, run_pool
+from limrank_plugins.reply_store import To
+from limrank_plugins.store import Store
+from limrank_synth.role_requests import RoleProgram
+from limrank_synth.roles import Roles
+from limrank_synth.run_files import LEDGER
+from limrank_synth.settings import SynthSettings
+
+T = TypeVar("T")
+
+_ALL = 1 << 62
+"""Bytes: a ledger's replies are paid for and never evicted."""
+
+
+@dataclass
+class JobProgress:
+    """Where a job stands; `on_progress` gets it after every change.
+
+    Attributes:
+        total, done: programs.
+        asked: calls that were sent in this run.
+        cost: dollars, earlier parts of the job and calls without a reply included.
+        failed: programs that lack a reply; the next run goes on with them.
+        kept, wanted: passages judged and passages wanted, by the finished programs.
+    """
+
+    total: int
+    done: int = 0
+    asked: int = 0
+    cost: float = 0.0
+    failed: int = 0
+    kept: int = 0
+    wanted: int = 0
+
+    @property
+    def accepted(self) -> float:
+        """The share of passages that came out of the stages; 1 before there are any."""
+        return self.kept / self.wanted if self.wanted else 1.0
+
+
+@dataclass(frozen=True)
+class JobResult(Generic[T]):
+    """What became of a job's programs.
+
+    Attributes:
+        results: of those that were finished, in the programs' order.
+        unfinished: by id, why a program lacks a reply; another run goes on with it.
+        unasked: requests without a reply, by key, where nobody was asked.
+        report: of the calls, for `report.json`.
+    """
+
+    results: list[T]
+    unfinished: dict[str, str]
+    unasked: dict[str, To]
+    report: dict[str, Any]
+
+
+@contextmanager
+def open_ledger(folder: Path) -> Iterator[tuple[Store, Ledger]]:
+    """The ledger of a folder, which no other process may use meanwhile; both are made if not there.
+
+    Raises:
+        InputError: another process works in the folder, or its ledger is of an earlier version.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder), Store(folder / LEDGER, max_bytes=_ALL) as store:
+        if any(store.each("synth answers")):
+            raise InputError(
+                f"{folder / LEDGER} was begun by an earlier version, whose replies this one cannot use and "
+                f"would pay for again: finish the run with that version, or choose another folder"
+            )
+        yield store, Ledger(store)
+
+
+@contextmanager
+def run_job(
+    programs: Sequence[RoleProgram[T]],
+    ids: Sequence[str],
+    settings: SynthSettings,
+    folder: Path,
+    *,
+    offline: bool = False,
+    backends: Mapping[str, Backend] | None = None,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    passages: Callable[[T], tuple[int, int]] = lambda result: (0, 0),
+) -> Iterator[JobResult[T]]:
+    """Run programs in a folder, and hold the folder until the block that writes their results ends.
+
+    Replies found in the folder's ledger are not asked for; others are in it the moment they arrive.
+
+    Args:
+        programs: what is run.
+        ids: of each, unique.
+        settings: roles and limits.
+        folder: of the ledger; made if it is not there.
+        offline: ask nobody; requests without a reply are collected in `unasked`.
+        backends: see `Roles`.
+        on_progress: told of every change; called on the event loop, so it must be quick.
+        passages: of a result, how many passages were judged and how many were wanted.
+
+    Raises:
+        InputError: an id twice, another process in the folder, or a ledger of an earlier version.
+    """
+    check_unique(list(ids), "id")
+    with open_ledger(folder) as (store, ledger):
+        roles = Roles(settings, ledger, backends, offline=offline)
+        progress = JobProgress(len(programs), cost=ledger.spent)
+
+        def tell() -> None:
+            progress.asked, progress.cost = ledger.sent, ledger.spent
+            on_progress(progress)
+
+        def finished(position: int, result: T | None) -> None:
+            if result is None:
+                progress.failed += 1
+            else:
+                kept, wanted = passages(result)
+                progress.done += 1
+                progress.kept, progress.wanted = progress.kept + kept, progress.wanted + wanted
+            tell()
+
+        try:
+            pool = run_pool(
+                [_addressed(program, roles, tell) for program in programs],
+                store,
+                # Each program asks several requests at a time: more of them would only hold memory.
+                width=max(2, settings.concurrency),
+                offline=offline,
+                finished=finished,
+            )
+        finally:
+            roles.close()
+        unfinished = {
+            name: pool.missing.get(position, pool.stopped or "not begun")
+            for position, name in enumerate(ids)
+            if position not in pool.results
+        }
+        report = {
+            "unfinished": unfinished,
+            "stopped": pool.stopped,
+            "faults": ledger.faults(),
+            "calls": ledger.by_role(),
+            "cost": ledger.cost,
+            "cost_uncertain": ledger.uncertain,
+            "settings": settings.as_json(),
+        }
+        results = [pool.results[position] for position in sorted(pool.results)]
+        yield JobResult(results, unfinished, pool.unasked, report)
+
+
+def _addressed(
+    program: RoleProgram[T], roles: Roles, tell: Callable[[], None]
+) -> Generator[list[To], list[Reply], T]:
+    """The program with its requests put to the roles' backends."""
+    try:
+        requests = next(program)
+        while True:
+            replies = yield [roles.addressed(request) for request in requests]
+            tell()
+            completions = []
+            for request, reply in zip(requests, replies, strict=True):
+                if isinstance(reply, Failed):
+                    raise Incomplete(f"{request.role}: {reply.reason}")
+                assert isinstance(reply, Generated)
+                completions.append(reply)
+            requests = program.send(completions)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result

@@ -1,0 +1,178 @@
+"""A synthesis from seeds to filtered rows: as often as it is started, it goes on where it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.backends.protocols import Backend
+from limrank_plugins.data import check_unique
+from limrank_plugins.files import write_json
+from limrank_plugins.reply_store import To
+from limrank_synth.filters import Filter, apply_filters, reasons
+from limrank_synth.filters.agreement import judges_report
+from limrank_synth.filters.coverage import coverage_report
+from limrank_synth.guidelines import Guidelines, load_guidelines
+from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
+from limrank_synth.role_requests import RoleRequest
+from limrank_synth.roles import most_cost
+from limrank_synth.run_files import REJECTED, REPORT, ROWS, write_rejections, write_rows
+from limrank_synth.settings import SynthSettings
+from limrank_synth.synth_job import JobProgress, run_job
+from limrank_synth.synthesis import SeedResult, synthesise
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What a run came to.
+
+    Attributes:
+        rows: what passed every filter.
+        rejections: what did not, and what was given up before, with reasons.
+        report: numbers for people and programs; see `report.json` in `docs/synthesis.md`.
+        unasked: requests without a reply, by key, where nobody was asked.
+        unfinished: seeds that lack a reply, by id, with the reason.
+        stopped: why the run ended early, or None.
+    """
+
+    rows: list[LabelledPassage]
+    rejections: list[Rejection]
+    report: dict[str, Any]
+    unasked: dict[str, To]
+    unfinished: dict[str, str]
+    stopped: str | None
+
+
+def synthesise_all(
+    seeds: Sequence[Seed],
+    personas: Sequence[Persona],
+    settings: SynthSettings,
+    folder: Path,
+    *,
+    offline: bool = False,
+    filters: Sequence[Filter] = (),
+    guidelines: Guidelines | None = None,
+    backends: Mapping[str, Backend] | None = None,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+) -> Synthesis:
+    """Run it, and write `rows.jsonl`, `rejected.jsonl` and `report.json` into the folder.
+
+    The set depends on seeds, personas, settings and the stored replies, not on when or how often it
+    was started. Unfinished seeds are not in it; the report names them, and another run goes on with them.
+
+    Args:
+        seeds: each with an id of its own.
+        personas: who may ask.
+        settings: see there.
+        folder: holds the ledger and the results; made if it is not there.
+        offline: ask nobody; `unasked` holds what would have been asked.
+        filters: applied to all rows in this order.
+        guidelines: default: the shipped ones, or those the settings name.
+        backends: by role, backends that are already made; see `Roles`.
+        on_progress: told about every change.
+
+    Raises:
+        InputError: seeds with one id, a file that cannot be read, another process in the folder, or a
+            ledger of an earlier version.
+        LimRankError: the ledger cannot be written.
+    """
+    ids = [seed.id for seed in seeds]
+    check_unique(ids, "seed id")
+    known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
+    wanted = settings.passages * len(settings.kinds)
+    with run_job(
+        [synthesise(seed, personas, settings, known) for seed in seeds],
+        ids,
+        settings,
+        folder,
+        offline=offline,
+        backends=backends,
+        on_progress=on_progress,
+        passages=lambda result: (len(result.rows), wanted),
+    ) as job:
+        for part in (part for name in (ROWS, REJECTED, REPORT) for part in folder.glob(f".{name}.*")):
+            part.unlink()  # half a file of a process that was killed
+        judged = [row for result in job.results for row in result.rows]
+        kept, counts = apply_filters(judged, filters)
+        rejections = [rejection for result in job.results for rejection in result.rejections] + kept.rejected
+        report = {
+            "seeds": len(seeds),
+            "finished": len(job.results),
+            "rows": len(kept.kept),
+            "relevant": sum(row.relevant for row in kept.kept),
+            "rejected": len(rejections),
+            "stages": _stages(job.results) | {name: _in_out(*pair) for name, pair in counts.items()},
+            "reasons": reasons(rejections),
+            "judges": judges_report(judged),
+            "coverage": coverage_report(kept.kept, known),
+            "unusable": _unusable(job.results),
+            **job.report,
+        }
+        write_rows(folder / ROWS, kept.kept)
+        write_rejections(folder / REJECTED, rejections)
+        write_json(folder / REPORT, report)
+    return Synthesis(kept.kept, rejections, report, job.unasked, job.unfinished, job.report["stopped"])
+
+
+def dry_run(
+    seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthSettings, shown: int = 3
+) -> dict[str, Any]:
+    """The first prompts, and what the whole run will cost at most if nothing has to be asked for twice.
+
+    Later prompts hold earlier completions, which are taken to be as long as the guidelines allow.
+    """
+    known = load_guidelines(settings.guidelines)
+    first: list[RoleRequest] = []
+    for seed in seeds:
+        first += next(synthesise(seed, personas, settings, known))
+    queries = len(seeds) * len(settings.kinds)
+    calls = {"writer": queries * (2 + settings.passages), "reasoner": queries}
+    for judge in settings.judges:
+        calls[judge] = queries * settings.passages * settings.votes
+    # A word is at most two tokens in the languages the templates are written for.
+    reasoning, passage = 2 * known.words["thought"][1], 2 * known.words["passage"][1]
+    cost = sum(most_cost(request, settings) for request in first)
+    prompt = {"writer": 600 + reasoning, "reasoner": 400, "judge": 200 + passage, "second": 200 + passage}
+    for name, number in calls.items():
+        role = settings.role(name)
+        counted = number - (len(first) if name == "writer" else 0)
+        cost += counted * role.price.cost(prompt[name], role.max_tokens)
+    return {
+        "seeds": len(seeds),
+        "calls": calls,
+        "cost_at_most": cost,
+        "prompts": [
+            {
+                "role": request.role,
+                "messages": [
+                    {"role": role, "text": "".join(segment.text for segment in segments)}
+                    for role, segments in request.prompt.messages()
+                ],
+            }
+            for request in first[:shown]
+        ],
+    }
+
+
+def _stages(results: Sequence[SeedResult]) -> dict[str, dict[str, float]]:
+    totals: dict[str, tuple[int, int]] = {}
+    for result in results:
+        for stage, (entered, left) in result.counts.items():
+            before = totals.get(stage, (0, 0))
+            totals[stage] = before[0] + entered, before[1] + left
+    return {stage: _in_out(*pair) for stage, pair in totals.items()}
+
+
+def _unusable(results: Sequence[SeedResult]) -> dict[str, dict[str, int]]:
+    totals: dict[str, Counter[str]] = {}
+    for result in results:
+        for stage, kinds in result.unusable.items():
+            totals.setdefault(stage, Counter()).update(kinds)
+    return {stage: dict(sorted(kinds.items())) for stage, kinds in totals.items() if kinds}
+
+
+def _in_out(entered: int, left: int) -> dict[str, float]:
+    return {"in": entered, "out": left, "accepted": left / entered if entered else 1.0}
