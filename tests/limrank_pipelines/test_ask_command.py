@@ -54,9 +54,9 @@ def test_a_served_reader_answers_and_its_sources_are_listed(corpus: Path):
     with LoopbackServer(model) as server:
         done = ask(corpus, corpus, QUESTION, *served(server), "--top-n", 2)
         again = json.loads(ask(corpus, corpus, QUESTION, *served(server), "--top-n", 2, "--json").stdout)
-        asked = [call for call in server.calls if "messages" in call.body]
-        assert len(asked) == 1, "the second time, the answer is in the store"
-        assert "Passage [2]: Curds\u0007 Acid makes the casein" in asked[0].prompt
+        chats = [call for call in server.calls if "messages" in call.body]
+        assert len(chats) == 1, "the second time, the answer is in the store"
+        assert "Passage [2]: Curds\u0007 Acid makes the casein" in chats[0].prompt
     lines = done.stdout.splitlines()
     assert lines[0] == "Acid does it [2], they say."
     assert "[2] Curds·: Acid makes the casein of milk curdle." in lines, "no control character is shown"
@@ -75,12 +75,12 @@ def test_a_served_reader_answers_and_its_sources_are_listed(corpus: Path):
 
 def test_the_readers_model_rewrites_for_the_first_stage(corpus: Path):
     with LoopbackServer(model) as server:
-        found = json.loads(
+        record = json.loads(
             ask(corpus, corpus, "lumps", *served(server), "--rewrite", "keywords", "--json").stdout
         )
-    assert found["searched"] == "lumps casein"
-    assert [passage["id"] for passage in found["passages"]] == ["acid"]
-    assert found["query"] == "lumps"
+    assert record["searched"] == "lumps casein"
+    assert [passage["id"] for passage in record["passages"]] == ["acid"]
+    assert record["query"] == "lumps"
 
 
 def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
@@ -88,9 +88,9 @@ def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
     assert "no reader is named" in done.stderr
     assert "Acid makes the casein" in done.stdout
     assert "\u001b[31m" not in done.stdout
-    found = json.loads(ask(corpus, corpus, QUESTION, "--retriever", "bm25s+rank_bm25", "--json").stdout)
-    assert found["answer"] is None
-    assert found["passages"][0]["score"] == pytest.approx(2 / 61), "the fused score is the prior"
+    record = json.loads(ask(corpus, corpus, QUESTION, "--retriever", "bm25s+rank_bm25", "--json").stdout)
+    assert record["answer"] is None
+    assert record["passages"][0]["score"] == pytest.approx(2 / 61), "the fused score is the prior"
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def jobs_file(folder: Path, count: int = 7) -> Path:
 
 
 def done(jobs: Path, folder: Path, size: int, **settings: Any) -> list[PartitionResult]:
-    found, digest = partitions(jobs, size)
-    left = missing_partitions(folder, found, digest, size, settings)
+    parts, digest = partitions(jobs, size)
+    left = missing_partitions(folder, parts, digest, size, settings)
     return list(work_alone(Plan(jobs, folder, bulk_work.make, batch=settings.get("batch", 1)), left))
 
 
@@ -59,9 +59,9 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("batch", [1, 5])
 def test_partitions_side_by_side_are_the_run(tmp_path: Path, size: int, batch: int):
     jobs = jobs_file(tmp_path)
-    made = done(jobs, tmp_path / "out", size, batch=batch)
-    assert [one.number for one in made] == list(range(-(-7 // size)))
-    assert sum(one.queries for one in made) == 7
+    results = done(jobs, tmp_path / "out", size, batch=batch)
+    assert [result.number for result in results] == list(range(-(-7 // size)))
+    assert sum(result.queries for result in results) == 7
     whole = b"".join(files(tmp_path / "out").values())
     reranker = bulk_work.make()
     expected = [
@@ -92,23 +92,23 @@ def test_nothing_of_a_partition_that_was_not_finished_is_there(tmp_path: Path):
 
     def make() -> Reranker:
         reranker = bulk_work.make()
-        rank, asked = reranker.rank_many, []
+        rank, batches = reranker.rank_many, []
 
         def stopping(given_jobs: Any, **options: Any) -> Any:
-            asked.append(1)
-            if len(asked) == 4:
+            batches.append(1)
+            if len(batches) == 4:
                 raise Stop
             return rank(given_jobs, **options)
 
         reranker.rank_many = stopping  # type: ignore[method-assign]
         return reranker
 
-    found, digest = partitions(jobs, 3)
-    left = missing_partitions(tmp_path / "out", found, digest, 3, {})
+    parts, digest = partitions(jobs, 3)
+    left = missing_partitions(tmp_path / "out", parts, digest, 3, {})
     with pytest.raises(Stop):
         list(work_alone(Plan(jobs, tmp_path / "out", make), left))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["bulk.json", "part-00000.jsonl"]
-    assert [one.number for one in done(jobs, tmp_path / "out", 3)] == [1, 2]
+    assert [result.number for result in done(jobs, tmp_path / "out", 3)] == [1, 2]
 
 
 def test_a_folder_belongs_to_one_job(tmp_path: Path):
@@ -240,8 +240,8 @@ def test_the_command_from_queries_corpus_and_run(tmp_path: Path):
     ]
     bulk(tmp_path, *given, "-o", tmp_path / "out", "--recipe", "prior")
     lines = (tmp_path / "out" / "part-00000.jsonl").read_text().splitlines()
-    found = {row["query_id"]: [hit["id"] for hit in row["hits"]] for row in map(json.loads, lines)}
-    assert found == {"1": ["d2", "d0"], "2": []}
+    parts = {row["query_id"]: [hit["id"] for hit in row["hits"]] for row in map(json.loads, lines)}
+    assert parts == {"1": ["d2", "d0"], "2": []}
     (tmp_path / "run.txt").write_text("1 Q0 d7 1 9 x\n")
     refused = bulk(tmp_path, *given, "-o", tmp_path / "other", "--recipe", "prior", code=2)
     assert "d7" in refused.stderr

@@ -38,16 +38,16 @@ AsyncPipeline: Any = haystack.AsyncPipeline if HAYSTACK_2 else Pipeline
 
 @component
 class Saying:
-    """A chat generator that says what it is told to and keeps what it was asked."""
+    """A chat generator that always replies the same and keeps its messages."""
 
-    def __init__(self, said: str = "Acid [1].") -> None:
-        self.said = said
-        self.asked: list[list[ChatMessage]] = []
+    def __init__(self, reply: str = "Acid [1].") -> None:
+        self.reply = reply
+        self.messages: list[list[ChatMessage]] = []
 
     @component.output_types(replies=list[ChatMessage])
     def run(self, messages: list[ChatMessage]) -> dict[str, Any]:
-        self.asked.append(messages)
-        return {"replies": [ChatMessage.from_assistant(self.said)]}
+        self.messages.append(messages)
+        return {"replies": [ChatMessage.from_assistant(self.reply)]}
 
 
 @component
@@ -81,29 +81,29 @@ def folder(tmp_path: Path) -> str:
 
 
 def test_it_is_the_framework_free_pipeline_with_the_same_parts():
-    made = parts()
-    one = RagPipeline(index(), **parts(), top_n=2).ask(QUESTION)
+    stages = parts()
+    answer = RagPipeline(index(), **parts(), top_n=2).ask(QUESTION)
     judge, writer = Judge(), Saying("casein")
     pipeline = build_pipeline(
         LimRankFirstStage(retriever=index()),
         rewriter=LimRankRewriter("keywords", chat_generator=writer),
         ranker=judge,
-        reader=LimRankReader(reader=made["reader"]),
+        reader=LimRankReader(reader=stages["reader"]),
     )
-    said = ask(pipeline, QUESTION)
-    assert said["answer"].data == one.text == "Acid makes the casein of milk curdle. [1]"
-    assert ids(said["answer"].documents) == ["acid"]
-    assert said["answer"].documents[0].meta["source_index"] == 1
-    assert said["answer"].meta["usage"]["calls"] == 1
-    assert ids(said["retriever"]["documents"]) == [document.id for document in one.candidates]
-    assert ids(said["ranker"]["documents"]) == [document.id for document in one.passages]
+    outputs = ask(pipeline, QUESTION)
+    assert outputs["answer"].data == answer.text == "Acid makes the casein of milk curdle. [1]"
+    assert ids(outputs["answer"].documents) == ["acid"]
+    assert outputs["answer"].documents[0].meta["source_index"] == 1
+    assert outputs["answer"].meta["usage"]["calls"] == 1
+    assert ids(outputs["retriever"]["documents"]) == [document.id for document in answer.candidates]
+    assert ids(outputs["ranker"]["documents"]) == [document.id for document in answer.passages]
     assert judge.queries == [QUESTION], "the ranker gets the original"
-    assert said["rewriter"]["query"] == f"{QUESTION} casein"
-    assert made["reader"].backend.requests[0].prompt.text.endswith(f"Question: {QUESTION}")
+    assert outputs["rewriter"]["query"] == f"{QUESTION} casein"
+    assert stages["reader"].backend.requests[0].prompt.text.endswith(f"Question: {QUESTION}")
 
 
 def test_async_is_plain():
-    def made(asynchronous: bool) -> Any:
+    def build(asynchronous: bool) -> Any:
         return build_pipeline(
             LimRankFirstStage(retriever=index()),
             rewriter=LimRankRewriter("keywords", chat_generator=Saying("casein")),
@@ -111,7 +111,7 @@ def test_async_is_plain():
             pipeline_class=AsyncPipeline,
         )
 
-    plain, later = ask(made(False), QUESTION), asyncio.run(aask(made(True), QUESTION))
+    plain, later = ask(build(False), QUESTION), asyncio.run(aask(build(True), QUESTION))
     assert later["answer"].data == plain["answer"].data
     assert later["retriever"] == plain["retriever"]
 
@@ -123,11 +123,11 @@ def test_the_frameworks_own_retriever_and_generator():
     pipeline = build_pipeline(
         InMemoryBM25Retriever(store, top_k=4), ranker=Judge(1), reader=LimRankReader(chat_generator=saying)
     )
-    said = ask(pipeline, QUESTION)
-    assert (said["answer"].data, ids(said["answer"].documents)) == ("Acid [1], they say.", ["acid"])
-    assert said["reader"]["meta"]["repairs"] == 1
-    assert [message.role.value for message in saying.asked[0]] == ["system", "user"]
-    assert "Passage [1]: Acid makes the casein" in (saying.asked[0][1].text or "")
+    outputs = ask(pipeline, QUESTION)
+    assert (outputs["answer"].data, ids(outputs["answer"].documents)) == ("Acid [1], they say.", ["acid"])
+    assert outputs["reader"]["meta"]["repairs"] == 1
+    assert [message.role.value for message in saying.messages[0]] == ["system", "user"]
+    assert "Passage [1]: Acid makes the casein" in (saying.messages[0][1].text or "")
 
 
 def test_yaml_round_trip(folder: str, monkeypatch: pytest.MonkeyPatch):
@@ -173,10 +173,10 @@ def test_a_pipeline_from_yaml_answers_as_the_one_it_was_made_of(tmp_path: Path):
     before, again = ask(pipeline, QUESTION), ask(load_pipeline(pipeline.dumps()), QUESTION)
     assert before["answer"].data == "It is [2] and [1]."
     assert ids(before["answer"].documents) == ids(reversed(before["ranker"]["documents"]))
-    for said in (before, again):
-        said["reader"]["meta"].pop("usage")
-        said["answer"].meta.pop("usage")
-        said["ranker"].pop("meta")
+    for outputs in (before, again):
+        outputs["reader"]["meta"].pop("usage")
+        outputs["answer"].meta.pop("usage")
+        outputs["ranker"].pop("meta")
     assert again == before
 
 
@@ -190,13 +190,13 @@ def test_haystack_3_loads_nothing_of_ours_unasked(folder: str):
 
 
 def test_no_answer_and_no_document():
-    made = parts(read=lambda prompt: "")
+    stages = parts(read=lambda prompt: "")
     pipeline = build_pipeline(
-        LimRankFirstStage(retriever=index()), reader=LimRankReader(reader=made["reader"])
+        LimRankFirstStage(retriever=index()), reader=LimRankReader(reader=stages["reader"])
     )
-    said = ask(pipeline, QUESTION)
-    assert (said["answer"], said["reader"]["answers"]) == (None, [])
-    assert said["reader"]["meta"]["failure"] == "the model wrote nothing"
+    outputs = ask(pipeline, QUESTION)
+    assert (outputs["answer"], outputs["reader"]["answers"]) == (None, [])
+    assert outputs["reader"]["meta"]["failure"] == "the model wrote nothing"
     assert ask(pipeline, "zebra")["reader"]["meta"]["failure"] == "there is no passage to read"
     assert ask(build_pipeline(LimRankFirstStage(retriever=index())), QUESTION)["answer"] is None
 

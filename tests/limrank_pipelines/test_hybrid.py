@@ -39,15 +39,15 @@ def fused(*parts: Listed, k: int = 100, **options: Any) -> dict[str, float]:
 
 
 def test_the_formula():
-    found = fused(Listed(("a", 9.0), ("b", 8.0)), Listed(("b", 0.4), ("c", 0.3), ("a", 0.2)))
-    assert found == {"b": 1 / 62 + 1 / 61, "a": 1 / 61 + 1 / 63, "c": 1 / 62}
-    assert list(found) == ["b", "a", "c"]
+    documents = fused(Listed(("a", 9.0), ("b", 8.0)), Listed(("b", 0.4), ("c", 0.3), ("a", 0.2)))
+    assert documents == {"b": 1 / 62 + 1 / 61, "a": 1 / 61 + 1 / 63, "c": 1 / 62}
+    assert list(documents) == ["b", "a", "c"]
 
 
 def test_weights_and_k():
-    found = fused(Listed(("a", 9.0)), Listed(("b", 8.0)), weights=[1.0, 3.0], rrf_k=0)
-    assert found == {"b": 3.0, "a": 1.0}
-    assert list(found) == ["b", "a"]
+    documents = fused(Listed(("a", 9.0)), Listed(("b", 8.0)), weights=[1.0, 3.0], rrf_k=0)
+    assert documents == {"b": 3.0, "a": 1.0}
+    assert list(documents) == ["b", "a"]
 
 
 def test_equal_scores_share_a_rank_and_lists_without_scores_are_orders():
@@ -89,9 +89,9 @@ def test_any_lists(given_lists: Any, k: int):
 
 
 def test_ties_stay_in_corpus_order():
-    made = HybridRetriever.build(CORPUS, **PARTS)
-    made.parts = (Listed(("tea", 1.0)), Listed(("acid", 1.0)))
-    assert [d.id for d in made.search("q")] == ["acid", "tea"]
+    hybrid_index = HybridRetriever.build(CORPUS, **PARTS)
+    hybrid_index.parts = (Listed(("tea", 1.0)), Listed(("acid", 1.0)))
+    assert [d.id for d in hybrid_index.search("q")] == ["acid", "tea"]
     # Where no corpus is known, the first part's comes first.
     assert list(fused(Listed(("tea", 1.0)), Listed(("acid", 1.0)))) == ["tea", "acid"]
 
@@ -105,25 +105,25 @@ def test_parts_are_searched_deeper_than_what_is_asked_for():
 
 
 def test_it_serves_as_any_retriever(tmp_path: Path):
-    made = HybridRetriever.build(CORPUS, **PARTS, weights=[2, 1], rrf_k=10, depth=3)
-    assert len(made) == 4
-    found = made.search(Query("milk acids"), 3)
-    assert found
-    assert {d.text for d in found} <= {d.text for d in CORPUS}
-    assert RagPipeline(made, k=3).ask("milk acids").candidates == tuple(found)
-    made.save(tmp_path / "index")
-    made.save(tmp_path / "index")  # replaced
+    hybrid_index = HybridRetriever.build(CORPUS, **PARTS, weights=[2, 1], rrf_k=10, depth=3)
+    assert len(hybrid_index) == 4
+    documents = hybrid_index.search(Query("milk acids"), 3)
+    assert documents
+    assert {d.text for d in documents} <= {d.text for d in CORPUS}
+    assert RagPipeline(hybrid_index, k=3).ask("milk acids").candidates == tuple(documents)
+    hybrid_index.save(tmp_path / "index")
+    hybrid_index.save(tmp_path / "index")  # replaced
     again = HybridRetriever.load(tmp_path / "index")
     assert (again.weights, again.rrf_k, again.depth, len(again)) == ((2.0, 1.0), 10, 3, 4)
-    assert again.search("milk acids", 3) == found
+    assert again.search("milk acids", 3) == documents
     again.parts = (Listed(("tea", 1.0)), Listed(("acid", 1.0)))
     again.weights = (1.0, 1.0)
     assert [d.id for d in again.search("q")] == ["acid", "tea"], "the corpus's order is saved"
 
 
 def test_a_folder_that_is_not_whole_or_no_hybrid_index(tmp_path: Path):
-    made = HybridRetriever.build(CORPUS, **PARTS)
-    made.save(tmp_path / "index")
+    hybrid_index = HybridRetriever.build(CORPUS, **PARTS)
+    hybrid_index.save(tmp_path / "index")
     with pytest.raises(InputError, match=r"hybrid\.json"):
         HybridRetriever.load(tmp_path / "nothing")
     with pytest.raises(InputError, match="no index"):
@@ -138,7 +138,7 @@ def test_a_folder_that_is_not_whole_or_no_hybrid_index(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(InputError, match="no index"):
-        made.save(tmp_path / "mine")
+        hybrid_index.save(tmp_path / "mine")
 
 
 @pytest.mark.parametrize(

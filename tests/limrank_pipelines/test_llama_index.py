@@ -41,19 +41,19 @@ def ids(response: Any) -> list[str]:
 
 
 def test_it_is_the_framework_free_pipeline_with_the_same_parts():
-    one = RagPipeline(index(), **parts(), top_n=2).ask(QUESTION)
-    made = parts()
-    engine = query_engine(index(), **made, top_n=2)
+    answer = RagPipeline(index(), **parts(), top_n=2).ask(QUESTION)
+    stages = parts()
+    engine = query_engine(index(), **stages, top_n=2)
     response = engine.query(QUESTION)
-    assert response.response == one.text == "Acid makes the casein of milk curdle. [1]"
+    assert response.response == answer.text == "Acid makes the casein of milk curdle. [1]"
     assert type(response.response) is str
-    assert ids(response) == [document.id for document in one.passages]
+    assert ids(response) == [document.id for document in answer.passages]
     assert response.metadata["limrank_citations"] == [{"number": 1, "node_id": "acid"}]
     assert response.metadata["limrank_reading"]["failure"] is None
     assert response.metadata["limrank_reading"]["usage"]["calls"] == 1
     assert response.metadata["acid"] is not None, "LlamaIndex's own: metadata by node"
-    asked = made["reranker"].backend.requests
-    assert all(QUESTION in r.prompt.text and f"{QUESTION} casein" not in r.prompt.text for r in asked)
+    requests = stages["reranker"].backend.requests
+    assert all(QUESTION in r.prompt.text and f"{QUESTION} casein" not in r.prompt.text for r in requests)
     later = asyncio.run(query_engine(index(), **parts(asynchronous=True), top_n=2).aquery(QUESTION))
     assert (later.response, ids(later)) == (response.response, ids(response))
 
@@ -95,8 +95,8 @@ def test_titles_and_meta_are_kept_but_read_once():
 
 
 def test_no_passage_and_no_answer():
-    made = parts()
-    nothing = query_engine(index(), reader=made["reader"]).query("zebra")
+    stages = parts()
+    nothing = query_engine(index(), reader=stages["reader"]).query("zebra")
     assert (nothing.response, nothing.source_nodes) == ("Empty Response", [])
 
     def out(prompt: Any) -> str:

@@ -21,7 +21,7 @@ from limrank_plugins import (
 from limrank_plugins.errors import InputError, RankingFailed
 
 
-def said(answers: Any) -> Any:
+def summary(answers: Any) -> Any:
     """Everything but what it took."""
     return [
         (
@@ -49,7 +49,7 @@ def test_the_examples_in_the_documentation(module: Any):
 
 
 def test_every_stage_gets_what_it_should():
-    made = parts()
+    stages = parts()
     searched: list[tuple[str, int]] = []
     first = index()
 
@@ -57,11 +57,11 @@ def test_every_stage_gets_what_it_should():
         searched.append((query.text, k))
         return first.search(query, k)
 
-    answer = RagPipeline(search, **made, k=3, top_n=2).ask(Query(QUESTION, id="q1"))
+    answer = RagPipeline(search, **stages, k=3, top_n=2).ask(Query(QUESTION, id="q1"))
     assert searched == [(f"{QUESTION} casein", 3)], "the first stage searches with what was written"
-    asked = made["reranker"].backend.requests
-    assert all(QUESTION in r.prompt.text and f"{QUESTION} casein" not in r.prompt.text for r in asked)
-    assert made["reader"].backend.requests[0].prompt.text.endswith(f"Question: {QUESTION}")
+    requests = stages["reranker"].backend.requests
+    assert all(QUESTION in r.prompt.text and f"{QUESTION} casein" not in r.prompt.text for r in requests)
+    assert stages["reader"].backend.requests[0].prompt.text.endswith(f"Question: {QUESTION}")
     assert [d.id for d in answer.candidates] == ["stand", "acid"]
     assert [d.id for d in answer.passages] == ["acid", "stand"]
     assert answer.query.id == "q1"
@@ -99,9 +99,9 @@ def test_a_retriever_alone():
 
 
 def test_what_goes_wrong_is_told_by_stage():
-    made = parts(rewrite=lambda prompt: "I'm sorry, no.", read=lambda prompt: "No citation.")
+    stages = parts(rewrite=lambda prompt: "I'm sorry, no.", read=lambda prompt: "No citation.")
     first = lambda query, k: CORPUS  # noqa: E731
-    answer = RagPipeline(first, **made, top_n=4).ask(QUESTION)
+    answer = RagPipeline(first, **stages, top_n=4).ask(QUESTION)
     assert [failure.stage for failure in answer.failures] == ["rewrite", "rerank", "read"]
     assert answer.failures[1].reason == "document 'moon': too far away"
     assert answer.rewritten is not None
@@ -112,19 +112,19 @@ def test_what_goes_wrong_is_told_by_stage():
 
 
 def test_nothing_found_is_told_and_nobody_is_asked():
-    made = parts()
-    answer = RagPipeline(index(), reranker=made["reranker"], reader=made["reader"]).ask("zebra xylophone")
+    stages = parts()
+    answer = RagPipeline(index(), reranker=stages["reranker"], reader=stages["reader"]).ask("zebra xylophone")
     assert [failure.stage for failure in answer.failures] == ["retrieve", "read"]
     assert (answer.text, answer.passages) == (None, ())
-    assert made["reader"].backend.requests == made["reranker"].backend.requests == []
+    assert stages["reader"].backend.requests == stages["reranker"].backend.requests == []
 
 
 def test_a_reranker_that_raises_raises():
-    made = Reranker(
+    reranker = Reranker(
         "limrank", backend=full_backend(read_labels=relevance), reasoning="none", on_failure="raise"
     )
     with pytest.raises(RankingFailed, match="moon"):
-        RagPipeline(lambda query, k: CORPUS, reranker=made).ask(QUESTION)
+        RagPipeline(lambda query, k: CORPUS, reranker=reranker).ask(QUESTION)
 
 
 # ---- one logic ----------------------------------------------------------------------------------
@@ -133,16 +133,16 @@ def test_a_reranker_that_raises_raises():
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_many_are_one_batch_a_stage_and_as_one_at_a_time_and_as_async(asynchronous: bool):
     queries: list[str | Query] = [QUESTION, "when do tides come", "zebra", Query(QUESTION, id="again")]
-    made = parts(asynchronous=asynchronous)
-    pipeline = RagPipeline(index(), **made, top_n=2)
+    stages = parts(asynchronous=asynchronous)
+    pipeline = RagPipeline(index(), **stages, top_n=2)
     together = pipeline.ask_many(queries)
     # "zebra" finds casein too, by its keyword; the question asked twice is put to no model twice.
-    assert len(made["rewriter"].backend.batches) == 1
-    assert len(made["reranker"].backend.batches) == 1
-    assert len(made["reader"].backend.batches) == 1
-    assert said(together) == said([pipeline.ask(query) for query in queries])
-    assert said(asyncio.run(pipeline.aask_many(queries))) == said(together)
-    assert said([asyncio.run(pipeline.aask(QUESTION))]) == said(together[:1])
+    assert len(stages["rewriter"].backend.batches) == 1
+    assert len(stages["reranker"].backend.batches) == 1
+    assert len(stages["reader"].backend.batches) == 1
+    assert summary(together) == summary([pipeline.ask(query) for query in queries])
+    assert summary(asyncio.run(pipeline.aask_many(queries))) == summary(together)
+    assert summary([asyncio.run(pipeline.aask(QUESTION))]) == summary(together[:1])
     assert pipeline.ask_many([]) == asyncio.run(pipeline.aask_many([])) == []
 
 
@@ -200,11 +200,15 @@ def test_closing_closes_what_the_parts_loaded(monkeypatch: pytest.MonkeyPatch):
             self.closed += 1
 
     monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Loaded)
-    made = RagPipeline(
+    pipeline = RagPipeline(
         index(), rewriter=Rewriter("hyde", model="m"), reranker=Reranker("limrank"), reader=Reader("m")
     )
-    made.close()
-    assert [part.backend.closed for part in (made.rewriter, made.reranker, made.reader)] == [1, 1, 1]
+    pipeline.close()
+    assert [part.backend.closed for part in (pipeline.rewriter, pipeline.reranker, pipeline.reader)] == [
+        1,
+        1,
+        1,
+    ]
 
 
 # ---- what is refused ----------------------------------------------------------------------------

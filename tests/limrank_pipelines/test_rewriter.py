@@ -57,15 +57,15 @@ def question(prompt: Any) -> str:
 )
 def test_the_query_is_made_of_the_original_and_what_was_written(method: str, repeat: int | None, text: str):
     options = {"samples": 2} if method == "hyde" else {}
-    found = Rewriter(method, backend=writer("casein acid"), repeat=repeat, **options).rewrite(QUERY)
-    assert found.original is QUERY
-    assert found.query == Query(text, id="q7", instruction="only chemistry", images=QUERY.images)
-    assert set(found.passages) == {"casein acid"}
-    assert (found.failure, found.repairs) == (None, 0)
+    rewrite = Rewriter(method, backend=writer("casein acid"), repeat=repeat, **options).rewrite(QUERY)
+    assert rewrite.original is QUERY
+    assert rewrite.query == Query(text, id="q7", instruction="only chemistry", images=QUERY.images)
+    assert set(rewrite.passages) == {"casein acid"}
+    assert (rewrite.failure, rewrite.repairs) == (None, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_writer_is_asked_about_the_query_its_instruction_and_its_pictures(method: str):
+def test_the_writer_is_asked_about_the_query_its_instruction_and_its_images(method: str):
     backend = writer("casein")
     Rewriter(method, backend=backend, seed=5, max_tokens=77).rewrite(QUERY)
     requests = backend.requests
@@ -81,13 +81,13 @@ def test_the_writer_is_asked_about_the_query_its_instruction_and_its_pictures(me
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("said", ["", "<think>on and on", "I'm sorry, I cannot help.", "!?"])
-def test_where_nothing_can_be_used_the_query_stays_and_says_why(method: str, said: str):
-    found = Rewriter(method, backend=writer(said)).rewrite(QUERY)
-    assert found.query is found.original is QUERY
-    assert found.passages == ()
-    assert found.failure
-    assert found.usage.calls == (8 if method == "hyde" else 1)
+@pytest.mark.parametrize("completion", ["", "<think>on and on", "I'm sorry, I cannot help.", "!?"])
+def test_where_nothing_can_be_used_the_query_stays_and_says_why(method: str, completion: str):
+    rewrite = Rewriter(method, backend=writer(completion)).rewrite(QUERY)
+    assert rewrite.query is rewrite.original is QUERY
+    assert rewrite.passages == ()
+    assert rewrite.failure
+    assert rewrite.usage.calls == (8 if method == "hyde" else 1)
 
 
 def test_a_model_that_is_out_fails_the_query_it_was_asked_about_alone():
@@ -102,28 +102,28 @@ def test_a_model_that_is_out_fails_the_query_it_was_asked_about_alone():
 
 
 def test_single_samples_that_cannot_be_used_are_counted():
-    said = iter(["Acid.", "", "I'm sorry, no.", "Casein."])
-    found = Rewriter("hyde", backend=writer(lambda prompt: next(said)), samples=4).rewrite("milk")
-    assert found.passages == ("Acid.", "Casein.")
-    assert found.query.text == "milk Acid. Casein."
-    assert (found.repairs, found.failure) == (2, None)
+    completions = iter(["Acid.", "", "I'm sorry, no.", "Casein."])
+    rewrite = Rewriter("hyde", backend=writer(lambda prompt: next(completions)), samples=4).rewrite("milk")
+    assert rewrite.passages == ("Acid.", "Casein.")
+    assert rewrite.query.text == "milk Acid. Casein."
+    assert (rewrite.repairs, rewrite.failure) == (2, None)
 
 
 def test_two_texts_make_no_tag_together():
-    said = iter(["Acid < ", "/think> casein."])
-    found = Rewriter("hyde", backend=writer(lambda prompt: next(said)), samples=2).rewrite("milk")
-    assert found.passages == ("Acid <", "/think> casein.")
-    assert found.query.text == "milk Acid (/think) casein."
+    completions = iter(["Acid < ", "/think> casein."])
+    rewrite = Rewriter("hyde", backend=writer(lambda prompt: next(completions)), samples=2).rewrite("milk")
+    assert rewrite.passages == ("Acid <", "/think> casein.")
+    assert rewrite.query.text == "milk Acid (/think) casein."
 
 
 def test_a_text_that_its_budget_ended_loses_its_last_sentence():
-    made = Rewriter("reasoning", backend=writer("One two. Three four five"), max_tokens=3)
-    assert made.rewrite("q").query.text == "One two."
+    rewriter = Rewriter("reasoning", backend=writer("One two. Three four five"), max_tokens=3)
+    assert rewriter.rewrite("q").query.text == "One two."
 
 
 def test_it_is_a_function_from_query_to_query():
-    made = Rewriter("keywords", backend=writer("casein"))
-    assert made("milk") == made.rewrite("milk").query == Query("milk casein")
+    rewriter = Rewriter("keywords", backend=writer("casein"))
+    assert rewriter("milk") == rewriter.rewrite("milk").query == Query("milk casein")
 
 
 # ---- many, async, stored ------------------------------------------------------------------------
@@ -137,18 +137,18 @@ def test_many_are_one_batch_and_as_one_at_a_time_and_as_async(method: str, async
 
     queries = ["a", Query("b", id="2"), "c"]
     backend = writer(answer, asynchronous=asynchronous)
-    made = Rewriter(method, backend=backend)
-    together = made.rewrite_many(queries)
+    rewriter = Rewriter(method, backend=backend)
+    together = rewriter.rewrite_many(queries)
     assert len(backend.batches) == 1
-    alone = [made.rewrite(query) for query in queries]
-    later = asyncio.run(made.arewrite_many(queries))
-    assert asyncio.run(made.arewrite("a")).query == together[0].query
+    alone = [rewriter.rewrite(query) for query in queries]
+    later = asyncio.run(rewriter.arewrite_many(queries))
+    assert asyncio.run(rewriter.arewrite("a")).query == together[0].query
 
-    def said(found: list[Rewrite]) -> list[Any]:
-        return [(one.original, one.query, one.passages, one.failure, one.usage.calls) for one in found]
+    def summary(rewrites: list[Rewrite]) -> list[Any]:
+        return [(r.original, r.query, r.passages, r.failure, r.usage.calls) for r in rewrites]
 
-    assert said(together) == said(alone) == said(later)
-    assert made.rewrite_many([]) == []
+    assert summary(together) == summary(alone) == summary(later)
+    assert rewriter.rewrite_many([]) == []
 
 
 def test_what_is_in_the_store_is_not_written_again(tmp_path: Path):
@@ -159,9 +159,9 @@ def test_what_is_in_the_store_is_not_written_again(tmp_path: Path):
         assert silent.requests == []
         assert (again.query, again.usage.cached, again.usage.calls) == (first.query, 8, 0)
         for options in ({"seed": 1}, {"max_tokens": 9}, {"temperature": 0.5}):
-            asked = writer("another")
-            Rewriter("hyde", backend=asked, store=store, **options).rewrite("milk")
-            assert len(asked.requests) == 8
+            another = writer("another")
+            Rewriter("hyde", backend=another, store=store, **options).rewrite("milk")
+            assert len(another.requests) == 8
 
 
 def test_an_identity_is_that_of_equal_results():
@@ -245,19 +245,19 @@ def test_a_real_model_writes_and_the_same_seed_writes_the_same(method: str, tmp_
     tokens.chat_template = CHAT
     folder = tiny.build(tmp_path / "m", tokens=tokens, max_position_embeddings=1024)
     backend = TransformersBackend(str(folder), device="cpu", dtype="float32")
-    made = Rewriter(method, backend=backend, samples=3, temperature=1.0, max_tokens=24)
+    rewriter = Rewriter(method, backend=backend, samples=3, temperature=1.0, max_tokens=24)
     queries = ["why does milk curdle in tea <|im_end|> </think>", "why does bread rise"]
-    found = made.rewrite_many(queries)
-    again = [made.rewrite(query) for query in queries]
-    assert [one.query for one in found] == [one.query for one in again]
-    for one in found:
-        assert one.usage.generated_tokens > 0
-        assert len(one.passages) + one.repairs == 3 or one.failure is not None
-        assert "<|im_end|>" not in "".join(one.passages)
+    rewrites = rewriter.rewrite_many(queries)
+    again = [rewriter.rewrite(query) for query in queries]
+    assert [r.query for r in rewrites] == [r.query for r in again]
+    for rewrite in rewrites:
+        assert rewrite.usage.generated_tokens > 0
+        assert len(rewrite.passages) + rewrite.repairs == 3 or rewrite.failure is not None
+        assert "<|im_end|>" not in "".join(rewrite.passages)
     if method != "keywords":  # a random model rarely writes a list
-        assert any(one.passages for one in found)
+        assert any(rewrite.passages for rewrite in rewrites)
         other = Rewriter(method, backend=backend, samples=3, temperature=1.0, max_tokens=24, seed=1)
-        assert other.rewrite(queries[0]).passages != found[0].passages
+        assert other.rewrite(queries[0]).passages != rewrites[0].passages
     backend.close()
 
 
@@ -271,29 +271,29 @@ def test_missing_words_bring_more_relevant_passages_and_the_original_is_reranked
     missing = {query.text: ", ".join(titles[i] for i in sorted(relevant[query.id])) for query in queries}
     retriever = build_retriever("bm25s", samples.documents())
 
-    def recall(asked: list[Query]) -> float:
+    def recall(searched: list[Query]) -> float:
         hits = [
-            len(relevant[query.id] & {document.id for document in found}) / len(relevant[query.id])
-            for query, found in zip(asked, retriever.search_many(asked, k=5), strict=True)
+            len(relevant[query.id] & {document.id for document in documents}) / len(relevant[query.id])
+            for query, documents in zip(searched, retriever.search_many(searched, k=5), strict=True)
         ]
         return sum(hits) / len(hits)
 
-    made = Rewriter("keywords", backend=writer(lambda prompt: missing[question(prompt)]))
-    rewritten = made.rewrite_many(queries)
-    before, after = recall(queries), recall([one.query for one in rewritten])
+    rewriter = Rewriter("keywords", backend=writer(lambda prompt: missing[question(prompt)]))
+    rewritten = rewriter.rewrite_many(queries)
+    before, after = recall(queries), recall([rewrite.query for rewrite in rewritten])
     assert before < 0.7
     assert after > before + 0.2
 
     judge = full_backend(read_labels=logits)
     first = rewritten[0]
-    found = retriever.search(first.query, k=5)
-    ranking = Reranker("limrank", backend=judge, reasoning="none").rank(first.original, found)
-    assert sorted(ranking.ids) == sorted(document.id for document in found)
+    candidates = retriever.search(first.query, k=5)
+    ranking = Reranker("limrank", backend=judge, reasoning="none").rank(first.original, candidates)
+    assert sorted(ranking.ids) == sorted(document.id for document in candidates)
     for request in judge.requests:
         assert question(request.prompt) == first.original.text, "the reranker reads what was asked"
-        assert passage_of(request.prompt) in {document.passage for document in found}
+        assert passage_of(request.prompt) in {document.passage for document in candidates}
 
 
 def test_the_example_runs_as_printed():
-    found = doctest.testmod(limrank_pipelines)
-    assert (found.attempted > 0, found.failed) == (True, 0)
+    outcome = doctest.testmod(limrank_pipelines)
+    assert (outcome.attempted > 0, outcome.failed) == (True, 0)

@@ -37,10 +37,10 @@ def test_one_forward_pass_needs_no_rate_of_generation():
 
 @given(st.integers(0, 10**9), st.floats(0, 5000), st.floats(0, 5000), st.floats(1, 1e6), st.floats(1, 1e6))
 def test_it_grows_with_the_pairs_and_falls_with_the_rates(pairs: int, t: float, g: float, p: float, d: float):
-    one = size(pairs, Load(t, g), Rates(p, d, dollars=2))
-    assert size(2 * pairs, Load(t, g), Rates(p, d)).gpu_hours == pytest.approx(2 * one.gpu_hours)
-    assert size(pairs, Load(t, g), Rates(2 * p, 2 * d)).gpu_hours == pytest.approx(one.gpu_hours / 2)
-    assert one.dollars == pytest.approx(2 * one.gpu_hours)
+    full = size(pairs, Load(t, g), Rates(p, d, dollars=2))
+    assert size(2 * pairs, Load(t, g), Rates(p, d)).gpu_hours == pytest.approx(2 * full.gpu_hours)
+    assert size(pairs, Load(t, g), Rates(2 * p, 2 * d)).gpu_hours == pytest.approx(full.gpu_hours / 2)
+    assert full.dollars == pytest.approx(2 * full.gpu_hours)
 
 
 def test_the_load_of_a_ranking():

@@ -44,27 +44,32 @@ def documents(*texts: str) -> list[Document]:
 
 
 def test_reranked_copies_carry_score_and_failure() -> None:
-    given = documents("bread!", "bad", "bread", "acid")
-    before = [document.model_copy(deep=True) for document in given]
-    found = compressor().compress_documents(given, QUERY)
-    assert given == before
-    assert [document.id for document in found] == ["d3", "d1", "d2", "d0"]
-    scores = [document.metadata["relevance_score"] for document in found]
+    originals = documents("bread!", "bad", "bread", "acid")
+    before = [document.model_copy(deep=True) for document in originals]
+    reranked = compressor().compress_documents(originals, QUERY)
+    assert originals == before
+    assert [document.id for document in reranked] == ["d3", "d1", "d2", "d0"]
+    scores = [document.metadata["relevance_score"] for document in reranked]
     assert scores == [
         pytest.approx(0.8808, abs=1e-4),
         None,
         pytest.approx(0.2689, abs=1e-4),
         pytest.approx(0.1192, abs=1e-4),
     ]
-    assert found[0].metadata["page"] == 3
-    assert [d.metadata.get("limrank_failure") for d in found] == [None, "the model said nothing", None, None]
+    assert reranked[0].metadata["page"] == 3
+    assert [d.metadata.get("limrank_failure") for d in reranked] == [
+        None,
+        "the model said nothing",
+        None,
+        None,
+    ]
 
 
 def test_explanations_and_cuts() -> None:
-    made = LimRankCompressor(reranker=reranker(), top_n=1)
-    found = made.compress_documents(documents("a", "b"), QUERY)
-    assert len(found) == 1
-    assert found[0].metadata["limrank_explanation"].startswith("A thought")
+    compressing = LimRankCompressor(reranker=reranker(), top_n=1)
+    reranked = compressing.compress_documents(documents("a", "b"), QUERY)
+    assert len(reranked) == 1
+    assert reranked[0].metadata["limrank_explanation"].startswith("A thought")
     kept = compressor(threshold=0.5).compress_documents(documents("bread", "acid"), QUERY)
     assert [document.id for document in kept] == ["d1"]
     assert compressor().compress_documents([], QUERY) == []
@@ -78,11 +83,11 @@ def test_marks_of_an_earlier_stage_do_not_survive() -> None:
 
 
 async def test_async_gives_the_same_natively() -> None:
-    given = documents("bread!", "bad", "bread", "acid")
+    originals = documents("bread!", "bad", "bread", "acid")
     for asynchronous in (False, True):
-        made = LimRankCompressor(reranker=reranker(asynchronous=asynchronous))
-        found = await made.acompress_documents(given, QUERY)
-        assert found == await asyncio.to_thread(made.compress_documents, given, QUERY)
+        compressing = LimRankCompressor(reranker=reranker(asynchronous=asynchronous))
+        reranked = await compressing.acompress_documents(originals, QUERY)
+        assert reranked == await asyncio.to_thread(compressing.compress_documents, originals, QUERY)
     assert await compressor().acompress_documents([], QUERY) == []
 
 
@@ -108,9 +113,9 @@ def test_behind_a_retriever_in_a_chain() -> None:
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
             return documents("bread", "acid")
 
-    made = compressor(top_n=1)
+    compressing = compressor(top_n=1)
     chain = {"query": RunnableLambda(str), "documents": Pages()} | RunnableLambda(
-        lambda given: made.compress_documents(given["documents"], given["query"])
+        lambda originals: compressing.compress_documents(originals["documents"], originals["query"])
     )
     assert [document.page_content for document in chain.invoke(QUERY)] == ["acid"]
 
@@ -123,15 +128,15 @@ def test_the_model_is_loaded_once_at_first_use(monkeypatch: pytest.MonkeyPatch) 
         return full_backend()
 
     monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: loads)
-    made = LimRankCompressor(model="m", api_key=KEY, options={"device": "cpu", "samples": 2})
+    compressing = LimRankCompressor(model="m", api_key=KEY, options={"device": "cpu", "samples": 2})
     assert built == []
     for _ in range(2):
-        made.compress_documents(documents("a"), QUERY)
+        compressing.compress_documents(documents("a"), QUERY)
     assert built == [{"model": "m", "device": "cpu", "api_key": KEY}]
 
 
 def test_fields_survive_serialisation_and_keys_are_not_told() -> None:
-    given = {
+    originals = {
         "recipe": "rank1",
         "model": "m",
         "backend": "openai",
@@ -139,13 +144,20 @@ def test_fields_survive_serialisation_and_keys_are_not_told() -> None:
         "threshold": 0.5,
         "options": {"seed": 1},
     }
-    made = LimRankCompressor(**given, api_key=KEY)
-    assert made.model_dump() == given
-    assert LimRankCompressor.model_validate_json(made.model_dump_json()).model_dump() == given
+    compressing = LimRankCompressor(**originals, api_key=KEY)
+    assert compressing.model_dump() == originals
+    assert LimRankCompressor.model_validate_json(compressing.model_dump_json()).model_dump() == originals
     assert not [
-        text for text in (repr(made), str(made), repr(list(made)), made.model_dump_json()) if KEY in text
+        text
+        for text in (
+            repr(compressing),
+            str(compressing),
+            repr(list(compressing)),
+            compressing.model_dump_json(),
+        )
+        if KEY in text
     ]
-    assert set(given) | {"api_key", "reranker"} == set(LimRankCompressor.model_fields)
+    assert set(originals) | {"api_key", "reranker"} == set(LimRankCompressor.model_fields)
 
 
 @pytest.mark.parametrize("path", ["sync", "async"])
@@ -165,13 +177,13 @@ def test_a_key_that_a_server_quotes_goes_no_further(
             raise kinds[behaviour](f"401 Incorrect API key provided: {self.key}")
 
     monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Quotes)
-    made = LimRankCompressor(api_key=KEY, options={"reasoning": "none"})
+    compressing = LimRankCompressor(api_key=KEY, options={"reasoning": "none"})
     caplog.set_level(logging.DEBUG)
 
     def call() -> list[Document]:
         if path == "async":
-            return asyncio.run(made.acompress_documents(documents("a"), QUERY))
-        return made.compress_documents(documents("a"), QUERY)
+            return asyncio.run(compressing.acompress_documents(documents("a"), QUERY))
+        return compressing.compress_documents(documents("a"), QUERY)
 
     if behaviour == "fails":
         with warnings.catch_warnings(record=True) as warned:
@@ -185,7 +197,7 @@ def test_a_key_that_a_server_quotes_goes_no_further(
         logging.getLogger().error("as an application would", exc_info=caught.value)
         shown = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
         assert "***" in caplog.text
-    assert KEY not in shown + caplog.text + repr(made)
+    assert KEY not in shown + caplog.text + repr(compressing)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Documents whose blob is a picture: shown to models that see, never dropped silently."""
+"""Documents whose blob is an image: shown to models that see, never dropped silently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limrank_plugins.images import Image
 PNG = b"\x89PNG\r\n\x1a\n" + b"red"
 
 
-def test_an_image_blob_is_a_picture_and_nothing_else_is() -> None:
+def test_a_blob_of_an_image_type_is_an_image_and_nothing_else_is() -> None:
     documents = [
         Document(content="caption", blob=ByteStream(PNG, mime_type="image/png")),
         Document(blob=ByteStream(PNG, mime_type="image/x-whatever")),
@@ -28,7 +28,7 @@ def test_an_image_blob_is_a_picture_and_nothing_else_is() -> None:
     assert [c.text for c in found] == ["caption", "", "pdf", "unnamed", "none"]
 
 
-def test_a_picture_of_an_unknown_format_is_named() -> None:
+def test_an_image_of_an_unknown_format_is_named() -> None:
     document = Document(id="odd", blob=ByteStream(b"<svg/>", mime_type="image/svg+xml"))
     with pytest.raises(ValueError, match="'odd' cannot be used: an image must be PNG"):
         candidates([document], [], "\n")

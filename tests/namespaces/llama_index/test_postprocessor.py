@@ -31,30 +31,32 @@ from limrank_plugins.errors import RankingFailed
 
 
 def test_reranks_and_scores_with_probabilities() -> None:
-    found = rerank().postprocess_nodes(nodes("bread!", "bread", "acid"), query_str=QUERY)
-    assert ids(found) == ["n2", "n1", "n0"]
-    assert [round(node.score, 4) for node in found] == [0.8808, 0.2689, 0.1192]
-    assert all(type(node.score) is float for node in found)
+    reranked = rerank().postprocess_nodes(nodes("bread!", "bread", "acid"), query_str=QUERY)
+    assert ids(reranked) == ["n2", "n1", "n0"]
+    assert [round(node.score, 4) for node in reranked] == [0.8808, 0.2689, 0.1192]
+    assert all(type(node.score) is float for node in reranked)
 
 
 async def test_async_gives_what_sync_gives() -> None:
-    given = nodes("bread!", "bad", "bread", "acid")
+    candidates = nodes("bread!", "bad", "bread", "acid")
     for postprocessor in (
         rerank(),
         LimRankRerank(reranker=reranker()),
         LimRankRerank(reranker=reranker(asynchronous=True)),
     ):
-        found = await postprocessor.apostprocess_nodes(given, QueryBundle(QUERY))
-        assert found == await asyncio.to_thread(postprocessor.postprocess_nodes, given, QueryBundle(QUERY))
-        assert sorted(ids(found)) == sorted(ids(given))
+        reranked = await postprocessor.apostprocess_nodes(candidates, QueryBundle(QUERY))
+        assert reranked == await asyncio.to_thread(
+            postprocessor.postprocess_nodes, candidates, QueryBundle(QUERY)
+        )
+        assert sorted(ids(reranked)) == sorted(ids(candidates))
 
 
 async def test_sync_works_inside_a_running_loop() -> None:
     # As in a notebook: a plain call, on the loop's own thread, of a backend that is async.
-    found = LimRankRerank(reranker=reranker(asynchronous=True)).postprocess_nodes(
+    reranked = LimRankRerank(reranker=reranker(asynchronous=True)).postprocess_nodes(
         nodes("a", "b"), query_str=QUERY
     )
-    assert sorted(ids(found)) == ["n0", "n1"]
+    assert sorted(ids(reranked)) == ["n0", "n1"]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +70,8 @@ async def test_sync_works_inside_a_running_loop() -> None:
     ],
 )
 def test_top_n_and_threshold(options: dict[str, Any], expected: list[str]) -> None:
-    given = nodes("bread!", "bad", "bread", "acid")
-    assert ids(rerank(**options).postprocess_nodes(given, query_str=QUERY)) == expected
+    candidates = nodes("bread!", "bad", "bread", "acid")
+    assert ids(rerank(**options).postprocess_nodes(candidates, query_str=QUERY)) == expected
 
 
 def test_threshold_on_scores_that_are_not_comparable_is_refused() -> None:
@@ -78,11 +80,11 @@ def test_threshold_on_scores_that_are_not_comparable_is_refused() -> None:
 
 
 def test_a_failed_node_keeps_its_place_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    given = nodes("bread", "bad", "acid", metadata={"page": 3})
+    candidates = nodes("bread", "bad", "acid", metadata={"page": 3})
     with caplog.at_level(logging.WARNING):
-        found = rerank().postprocess_nodes(given, query_str=QUERY)
-    assert ids(found) == ["n2", "n1", "n0"]
-    failed = found[1]
+        reranked = rerank().postprocess_nodes(candidates, query_str=QUERY)
+    assert ids(reranked) == ["n2", "n1", "n0"]
+    failed = reranked[1]
     assert failed.score is None
     assert failed.node.metadata == {"page": 3, "limrank_failure": "the model said nothing"}
     assert failed.node.get_content(MetadataMode.LLM) == "page: 3\n\nbad"
@@ -91,19 +93,19 @@ def test_a_failed_node_keeps_its_place_and_says_why(caplog: pytest.LogCaptureFix
 
 
 def test_on_failure_raise() -> None:
-    made = Reranker(
+    raising = Reranker(
         "limrank", backend=ScriptedBackend(read_labels=relevance), reasoning="none", on_failure="raise"
     )
     with pytest.raises(RankingFailed, match="'n1' could not be judged: the model said nothing"):
-        LimRankRerank(reranker=made).postprocess_nodes(nodes("acid", "bad"), query_str=QUERY)
+        LimRankRerank(reranker=raising).postprocess_nodes(nodes("acid", "bad"), query_str=QUERY)
 
 
 @pytest.mark.parametrize("path", ["sync", "async"])
 async def test_nothing_to_do_and_no_query(path: str) -> None:
-    async def call(given: list[NodeWithScore], query: QueryBundle | None) -> list[NodeWithScore]:
+    async def call(candidates: list[NodeWithScore], query: QueryBundle | None) -> list[NodeWithScore]:
         if path == "async":
-            return await rerank().apostprocess_nodes(given, query)
-        return rerank().postprocess_nodes(given, query)
+            return await rerank().apostprocess_nodes(candidates, query)
+        return rerank().postprocess_nodes(candidates, query)
 
     assert await call([], QueryBundle(QUERY)) == []
     with pytest.raises(ValueError, match="Missing query bundle"):
@@ -116,31 +118,31 @@ async def test_nothing_to_do_and_no_query(path: str) -> None:
 
 def test_repeated_node_ids_are_kept_apart_by_position() -> None:
     texts = ("bread", "acid", "bad", "bread!")
-    given = [
+    candidates = [
         NodeWithScore(node=TextNode(text=text, id_=id_)) for text, id_ in zip(texts, "aab1", strict=True)
     ]
-    given.append(given[1])  # and one node twice
-    found = rerank().postprocess_nodes(given, query_str=QUERY)
-    assert [node.node.text for node in found] == ["acid", "acid", "bad", "bread", "bread!"]
+    candidates.append(candidates[1])  # and one node twice
+    reranked = rerank().postprocess_nodes(candidates, query_str=QUERY)
+    assert [node.node.text for node in reranked] == ["acid", "acid", "bad", "bread", "bread!"]
 
 
 def test_the_retrieval_score_reaches_recipes_that_read_it() -> None:
     backend = ScriptedBackend(encode=lambda text, role: [1.0, 0.0])  # all passages alike
-    given = [
+    candidates = [
         NodeWithScore(node=TextNode(text=text, id_=text), score=score)
         for text, score in (("a", 1), ("b", None), ("c", 3.0))
     ]
-    found = LimRankRerank(reranker=Reranker("mini", backend=backend)).postprocess_nodes(
-        given, query_str=QUERY
+    reranked = LimRankRerank(reranker=Reranker("mini", backend=backend)).postprocess_nodes(
+        candidates, query_str=QUERY
     )
-    assert ids(found) == ["c", "a", "b"]
+    assert ids(reranked) == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_a_retrieval_score_that_is_no_number_is_named(score: float) -> None:
-    given = [NodeWithScore(node=TextNode(text="a", id_="odd"), score=score)]
+    candidates = [NodeWithScore(node=TextNode(text="a", id_="odd"), score=score)]
     with pytest.raises(ValueError, match=f"retrieval score of node 'odd' is {score}"):
-        rerank().postprocess_nodes(given, query_str=QUERY)
+        rerank().postprocess_nodes(candidates, query_str=QUERY)
 
 
 # ---- texts and metadata -----------------------------------------------------------------------------
@@ -158,41 +160,43 @@ def test_a_retrieval_score_that_is_no_number_is_named(score: float) -> None:
 def test_metadata_mode_decides_what_the_model_reads(mode: MetadataMode | None, text: str) -> None:
     options = {} if mode is None else {"metadata_mode": mode}
     postprocessor = rerank(**options)
-    given = nodes(
+    candidates = nodes(
         "acid",
         metadata={"embed": 1, "llm": 2},
         excluded_embed_metadata_keys=["llm"],
         excluded_llm_metadata_keys=["embed"],
     )
-    postprocessor.postprocess_nodes(given, query_str=QUERY)
+    postprocessor.postprocess_nodes(candidates, query_str=QUERY)
     assert passage_of(postprocessor.reranker.backend.requests[0].prompt) == text
 
 
 def test_input_is_never_changed() -> None:
-    given = nodes("bread", "bad", "acid", metadata={"page": 3})
-    before = copy.deepcopy(given)
-    objects = [node.node for node in given]
+    candidates = nodes("bread", "bad", "acid", metadata={"page": 3})
+    before = copy.deepcopy(candidates)
+    objects = [node.node for node in candidates]
     postprocessor = LimRankRerank(reranker=reranker(), keep_retrieval_score=True)
-    found = postprocessor.postprocess_nodes(given, query_str=QUERY)
-    assert given == before
-    assert [node.node for node in given] == objects
-    assert not any(node is other for node in found for other in given)
+    reranked = postprocessor.postprocess_nodes(candidates, query_str=QUERY)
+    assert candidates == before
+    assert [node.node for node in candidates] == objects
+    assert not any(node is other for node in reranked for other in candidates)
 
 
 def test_nodes_with_nothing_to_keep_come_back_as_they_are() -> None:
-    given = nodes("bread", "acid")
-    found = rerank().postprocess_nodes(given, query_str=QUERY)
-    assert found[0].node is given[1].node
-    assert found[1].node is given[0].node
+    candidates = nodes("bread", "acid")
+    reranked = rerank().postprocess_nodes(candidates, query_str=QUERY)
+    assert reranked[0].node is candidates[1].node
+    assert reranked[1].node is candidates[0].node
 
 
 def test_kept_scores_and_explanations_stay_off_the_texts_that_are_read() -> None:
-    given = nodes("bread", "acid", metadata={"page": 3}, excluded_llm_metadata_keys=["limrank_explanation"])
-    found = LimRankRerank(reranker=reranker(), keep_retrieval_score=True).postprocess_nodes(
-        given, query_str=QUERY
+    candidates = nodes(
+        "bread", "acid", metadata={"page": 3}, excluded_llm_metadata_keys=["limrank_explanation"]
     )
-    for node in found:
-        original = given[int(node.node.node_id[1:])]
+    reranked = LimRankRerank(reranker=reranker(), keep_retrieval_score=True).postprocess_nodes(
+        candidates, query_str=QUERY
+    )
+    for node in reranked:
+        original = candidates[int(node.node.node_id[1:])]
         assert node.node.metadata["retrieval_score"] == original.score
         assert node.node.metadata["limrank_explanation"].startswith("A thought")
         for mode in (MetadataMode.LLM, MetadataMode.EMBED):
@@ -201,10 +205,10 @@ def test_kept_scores_and_explanations_stay_off_the_texts_that_are_read() -> None
 
 
 def test_keeping_no_explanation() -> None:
-    found = LimRankRerank(reranker=reranker(), keep_explanation=False).postprocess_nodes(
+    reranked = LimRankRerank(reranker=reranker(), keep_explanation=False).postprocess_nodes(
         nodes("a"), query_str=QUERY
     )
-    assert found[0].node.metadata == {}
+    assert reranked[0].node.metadata == {}
 
 
 def test_marks_of_an_earlier_stage_do_not_survive_the_next() -> None:
@@ -216,11 +220,11 @@ def test_marks_of_an_earlier_stage_do_not_survive_the_next() -> None:
 
 
 def test_every_kind_of_node() -> None:
-    given: list[NodeWithScore] = [
+    candidates: list[NodeWithScore] = [
         NodeWithScore(node=IndexNode(text="bread", index_id="x", obj={"a": 1})),
         NodeWithScore(node=ImageNode(text="acid")),
         NodeWithScore(node=Node(id_="plain")),  # no text at all: the model judges an empty passage
     ]
-    found = rerank(keep_retrieval_score=True).postprocess_nodes(given, query_str=QUERY)
-    assert [type(node.node) for node in found] == [ImageNode, IndexNode, Node]
-    assert found[1].node.obj == {"a": 1}
+    reranked = rerank(keep_retrieval_score=True).postprocess_nodes(candidates, query_str=QUERY)
+    assert [type(node.node) for node in reranked] == [ImageNode, IndexNode, Node]
+    assert reranked[1].node.obj == {"a": 1}

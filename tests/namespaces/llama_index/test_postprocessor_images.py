@@ -1,4 +1,4 @@
-"""Nodes with pictures: shown to models that see, never dropped silently."""
+"""Nodes with images: shown to models that see, never dropped silently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(*nodes: Any) -> tuple[list[NodeWithScore], ScriptedBackend]:
     return rerank.postprocess_nodes([NodeWithScore(node=n) for n in nodes], query_str=QUERY), backend
 
 
-def test_pictures_of_nodes_are_shown(tmp_path: Path) -> None:
+def test_images_of_nodes_are_shown(tmp_path: Path) -> None:
     file = tmp_path / "a.gif"
     file.write_bytes(GIF)
     found, backend = run(
@@ -55,16 +55,16 @@ def test_pictures_of_nodes_are_shown(tmp_path: Path) -> None:
         (ImageNode(text="x", id_="odd", image="no base64!"), "odd"),
     ],
 )
-def test_a_picture_that_cannot_be_shown_is_named(node: Any, match: str) -> None:
+def test_an_image_that_cannot_be_shown_is_named(node: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         run(TextNode(text="fine"), node)
 
 
 def test_models_that_cannot_see_mark_the_node() -> None:
-    picture = ImageNode(text="b", id_="p", image=base64.b64encode(PNG).decode())
+    image_node = ImageNode(text="b", id_="p", image=base64.b64encode(PNG).decode())
     rerank = LimRankRerank(reranker=Reranker("mini", backend=EncoderBackend("mini")))
     found = rerank.postprocess_nodes(
-        [NodeWithScore(node=TextNode(text="a")), NodeWithScore(node=picture)], query_str=QUERY
+        [NodeWithScore(node=TextNode(text="a")), NodeWithScore(node=image_node)], query_str=QUERY
     )
     marks = {node.node.node_id: node.node.metadata.get("limrank_failure") for node in found}
     assert "cannot see" in marks["p"]

@@ -54,14 +54,14 @@ class Legacy(BaseCallbackHandler):
 async def test_spans_events_and_callbacks(path: str, observed: Any) -> None:
     legacy = Legacy()
     postprocessor = rerank(callback_manager=CallbackManager([legacy]))
-    given = nodes("bread", "bad", "acid")
-    answer = getattr(postprocessor, path)(given, QueryBundle(QUERY))
-    found = await answer if path.startswith("_a") else answer
+    candidates = nodes("bread", "bad", "acid")
+    answer = getattr(postprocessor, path)(candidates, QueryBundle(QUERY))
+    reranked = await answer if path.startswith("_a") else answer
 
     start, end = [e for e in observed.events if isinstance(e, ReRankStartEvent | ReRankEndEvent)]
-    assert (start.query.query_str, start.nodes, start.top_n) == (QUERY, given, 3)
+    assert (start.query.query_str, start.nodes, start.top_n) == (QUERY, candidates, 3)
     assert start.model_name == "scripted"
-    assert end.nodes == found
+    assert end.nodes == reranked
     assert end.tags["limrank"]["failures"] == 1
     assert end.tags["limrank"]["usage"]["calls"] == 3
     spans = [id_ for id_ in observed.entered if f"LimRankRerank.{path}" in id_]
@@ -71,10 +71,10 @@ async def test_spans_events_and_callbacks(path: str, observed: Any) -> None:
 
     assert [kind for kind, _ in legacy.starts] == [CBEventType.RERANKING]
     payload = legacy.starts[0][1]
-    assert payload[EventPayload.NODES] == given
+    assert payload[EventPayload.NODES] == candidates
     assert payload[EventPayload.QUERY_STR] == QUERY
     assert (payload[EventPayload.TOP_K], payload[EventPayload.MODEL_NAME]) == (3, "scripted")
-    assert legacy.ends == [(CBEventType.RERANKING, {EventPayload.NODES: found})]
+    assert legacy.ends == [(CBEventType.RERANKING, {EventPayload.NODES: reranked})]
 
 
 @pytest.mark.parametrize("path", ["_postprocess_nodes", "_apostprocess_nodes"])
@@ -83,8 +83,8 @@ async def test_an_error_ends_what_was_started(path: str, observed: Any) -> None:
         raise RuntimeError("the model is gone")
 
     legacy = Legacy()
-    made = Reranker("limrank", backend=ScriptedBackend(read_labels=broken), reasoning="none")
-    postprocessor = LimRankRerank(reranker=made, callback_manager=CallbackManager([legacy]))
+    judge = Reranker("limrank", backend=ScriptedBackend(read_labels=broken), reasoning="none")
+    postprocessor = LimRankRerank(reranker=judge, callback_manager=CallbackManager([legacy]))
 
     async def call() -> None:
         answer = getattr(postprocessor, path)(nodes("a"), QueryBundle(QUERY))
@@ -100,13 +100,13 @@ async def test_an_error_ends_what_was_started(path: str, observed: Any) -> None:
     assert str(legacy.ends[0][1][EventPayload.EXCEPTION]) == "the model is gone"
 
 
-@pytest.mark.parametrize("given", [[], None])
-def test_nothing_is_started_that_never_ends(given: list[NodeWithScore] | None, observed: Any) -> None:
-    if given is None:
+@pytest.mark.parametrize("candidates", [[], None])
+def test_nothing_is_started_that_never_ends(candidates: list[NodeWithScore] | None, observed: Any) -> None:
+    if candidates is None:
         with pytest.raises(ValueError, match="Missing query"):
             rerank().postprocess_nodes(nodes("a"))
     else:
-        rerank().postprocess_nodes(given, query_str=QUERY)
+        rerank().postprocess_nodes(candidates, query_str=QUERY)
     assert not [e for e in observed.events if isinstance(e, ReRankStartEvent | ReRankEndEvent)]
 
 
@@ -120,9 +120,9 @@ async def test_a_plain_model_does_not_block_the_event_loop(gate_class: Any) -> N
         gate.wait()
         return (1.0, 0.0)
 
-    made = Reranker("limrank", backend=ScriptedBackend(read_labels=slow), reasoning="none")
-    found = await LimRankRerank(reranker=made).apostprocess_nodes(nodes("a", "b"), QueryBundle(QUERY))
-    assert ids(found) == ["n0", "n1"]
+    judge = Reranker("limrank", backend=ScriptedBackend(read_labels=slow), reasoning="none")
+    reranked = await LimRankRerank(reranker=judge).apostprocess_nodes(nodes("a", "b"), QueryBundle(QUERY))
+    assert ids(reranked) == ["n0", "n1"]
 
 
 async def test_loading_a_model_does_not_block_the_event_loop(
@@ -146,9 +146,9 @@ async def test_a_cancelled_ranking_ends_its_events(observed: Any, gate_class: An
             started.set()
             await asyncio.Event().wait()
 
-    made = Reranker("limrank", backend=Waits(), reasoning="none")
+    judge = Reranker("limrank", backend=Waits(), reasoning="none")
     task = asyncio.create_task(
-        LimRankRerank(reranker=made).apostprocess_nodes(nodes("a"), QueryBundle(QUERY))
+        LimRankRerank(reranker=judge).apostprocess_nodes(nodes("a"), QueryBundle(QUERY))
     )
     await asyncio.wait_for(started.wait(), 20)
     task.cancel()
@@ -179,8 +179,8 @@ def test_many_threads_load_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
         return ids(postprocessor.postprocess_nodes(nodes(*(f"{i} {j}" for j in range(3))), query_str=QUERY))
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
-    assert all(sorted(each) == ["n0", "n1", "n2"] for each in found)
+        reranked = list(pool.map(ask, range(8)))
+    assert all(sorted(each) == ["n0", "n1", "n2"] for each in reranked)
     assert built == ["songtingyu/limrank"]
 
 

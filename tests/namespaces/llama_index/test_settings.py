@@ -59,16 +59,16 @@ def test_every_argument_survives_serialisation() -> None:
     assert set(OTHER) | NEVER_SERIALISED == set(parameters)
     defaults = LimRankRerank()
     assert not [name for name, value in OTHER.items() if getattr(defaults, name) == value]
-    made = LimRankRerank(**OTHER)
+    rerank = LimRankRerank(**OTHER)
     for again in (
-        LimRankRerank.from_dict(made.to_dict()),
-        LimRankRerank.from_json(made.to_json()),
-        LimRankRerank.model_validate(made.model_dump()),
-        LimRankRerank.model_validate_json(made.model_dump_json()),
-        LimRankRerank.from_dict(json.loads(json.dumps(made.to_dict()))),
+        LimRankRerank.from_dict(rerank.to_dict()),
+        LimRankRerank.from_json(rerank.to_json()),
+        LimRankRerank.model_validate(rerank.model_dump()),
+        LimRankRerank.model_validate_json(rerank.model_dump_json()),
+        LimRankRerank.from_dict(json.loads(json.dumps(rerank.to_dict()))),
     ):
         assert {name: getattr(again, name) for name in OTHER} == OTHER
-    assert made.to_dict()["class_name"] == "LimRankRerank"
+    assert rerank.to_dict()["class_name"] == "LimRankRerank"
 
 
 def test_every_argument_is_described() -> None:
@@ -88,17 +88,17 @@ def test_whatever_a_reranker_takes_can_be_given(monkeypatch: pytest.MonkeyPatch)
             self.another = another
 
     monkeypatch.setattr("llama_index.postprocessor.limrank.base.Reranker", WithAnotherArgument)
-    made = LimRankRerank(recipe="mini", backend_options={"another": 7})
-    assert made._ready().another == 7
+    rerank = LimRankRerank(recipe="mini", backend_options={"another": 7})
+    assert rerank._ready().another == 7
     same = taken - {"recipe", "reasoning", "store", "template"}
     assert {n: fields[n].default for n in same} == {n: parameters[n].default for n in same}
     assert fields["recipe"].default == "limrank"
 
 
 def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]], tmp_path: Any) -> None:
-    given = OTHER | {"store": str(tmp_path / "s.sqlite"), "template": None, "api_key": KEY}
-    made = LimRankRerank(**given)
-    ready = made._ready()
+    arguments = OTHER | {"store": str(tmp_path / "s.sqlite"), "template": None, "api_key": KEY}
+    rerank = LimRankRerank(**arguments)
+    ready = rerank._ready()
     assert built == [
         {
             "model": "folder",
@@ -124,12 +124,12 @@ def test_options_that_are_not_set_are_not_passed(built: list[dict[str, Any]]) ->
 
 
 def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_path: Any) -> None:
-    found = []
+    reranked = []
     for _ in range(2):
-        made = LimRankRerank(store=str(tmp_path / "s.sqlite"))
-        found.append(made.postprocess_nodes(NODES, query_str="why"))
-    assert found[0] == found[1]
-    assert made._ready().backend.requests == []
+        rerank = LimRankRerank(store=str(tmp_path / "s.sqlite"))
+        reranked.append(rerank.postprocess_nodes(NODES, query_str="why"))
+    assert reranked[0] == reranked[1]
+    assert rerank._ready().backend.requests == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_values_that_cannot_be_used(arguments: dict[str, Any], message: str) -> 
 
 
 def test_what_decides_on_the_model_is_fixed_and_the_rest_is_checked() -> None:
-    made = LimRankRerank()
+    rerank = LimRankRerank()
     for name, value in (OTHER | {"api_key": KEY, "reranker": None}).items():
         if name in (
             "top_n",
@@ -166,24 +166,24 @@ def test_what_decides_on_the_model_is_fixed_and_the_rest_is_checked() -> None:
             "keep_retrieval_score",
             "keep_explanation",
         ):
-            setattr(made, name, value)
-            assert getattr(made, name) == value
+            setattr(rerank, name, value)
+            assert getattr(rerank, name) == value
         else:
             with pytest.raises(ValueError, match=f"{name} cannot be changed"):
-                setattr(made, name, value)
+                setattr(rerank, name, value)
     with pytest.raises(ValueError, match="top_n must be"):
-        made.top_n = 0
+        rerank.top_n = 0
     with pytest.raises(ValueError, match="topn"):
-        made.topn = 3
+        rerank.topn = 3
     manager = CallbackManager([])
-    made.callback_manager = manager  # as RetrieverQueryEngine does
-    assert made.callback_manager is manager
+    rerank.callback_manager = manager  # as RetrieverQueryEngine does
+    assert rerank.callback_manager is manager
 
 
 def test_a_ready_reranker_describes_itself_in_the_fields() -> None:
     ready = reranker("rank1", samples=2, seed=5, temperature=0.3, instruction="bright", on_failure="raise")
-    made = LimRankRerank(reranker=ready, top_n=3)
-    found = made.to_dict()
+    rerank = LimRankRerank(reranker=ready, top_n=3)
+    fields = rerank.to_dict()
     expected = {
         "recipe": "rank1",
         "reasoning": "full",
@@ -194,7 +194,7 @@ def test_a_ready_reranker_describes_itself_in_the_fields() -> None:
         "on_failure": "raise",
         "top_n": 3,
     }
-    assert found | expected == found
+    assert fields | expected == fields
     with pytest.raises(ValueError, match="model, samples: the reranker that was passed has decided this"):
         LimRankRerank(reranker=ready, samples=2, model="m")
 
@@ -203,13 +203,18 @@ def test_a_ready_reranker_describes_itself_in_the_fields() -> None:
 
 
 def test_a_key_is_in_no_repr_dict_json_or_pickle() -> None:
-    made = LimRankRerank(api_key=KEY)
-    shown = [repr(made), str(made), repr(made.to_dict()), made.to_json(), made.model_dump_json()]
-    shown += [repr(made.model_dump()), made.json(), repr(made.model_copy(deep=True)), repr(list(made))]
-    shown += [repr(pickle.dumps(made))]
+    rerank = LimRankRerank(api_key=KEY)
+    shown = [repr(rerank), str(rerank), repr(rerank.to_dict()), rerank.to_json(), rerank.model_dump_json()]
+    shown += [
+        repr(rerank.model_dump()),
+        rerank.json(),
+        repr(rerank.model_copy(deep=True)),
+        repr(list(rerank)),
+    ]
+    shown += [repr(pickle.dumps(rerank))]
     assert not [text for text in shown if KEY in text]
-    assert "api_key" not in made.to_dict()
-    assert made.api_key.get_secret_value() == KEY
+    assert "api_key" not in rerank.to_dict()
+    assert rerank.api_key.get_secret_value() == KEY
 
 
 @pytest.mark.parametrize(
@@ -250,27 +255,27 @@ def test_a_key_that_a_server_quotes_goes_no_further(
             raise kinds[behaviour](f"401 Incorrect API key provided: {self.key}")
 
     monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Quotes)
-    made = LimRankRerank(api_key=KEY, reasoning="none")
+    rerank = LimRankRerank(api_key=KEY, reasoning="none")
     caplog.set_level(logging.DEBUG)
 
     def call() -> list[NodeWithScore]:
         if path == "async":
-            return asyncio.run(made.apostprocess_nodes(NODES, QueryBundle("why")))
-        return made.postprocess_nodes(NODES, query_str="why")
+            return asyncio.run(rerank.apostprocess_nodes(NODES, QueryBundle("why")))
+        return rerank.postprocess_nodes(NODES, query_str="why")
 
     if behaviour == "fails":
-        found = call()
-        assert [node.score for node in found] == [None] * 3
-        assert "API key provided: ***" in found[0].node.metadata["limrank_failure"]
-        said = repr([node.to_dict() for node in found])
+        reranked = call()
+        assert [node.score for node in reranked] == [None] * 3
+        assert "API key provided: ***" in reranked[0].node.metadata["limrank_failure"]
+        shown = repr([node.to_dict() for node in reranked])
     else:
         with pytest.raises(LimRankError, match=r"\*{3}") as caught:
             call()
         logging.getLogger().error("as an application would", exc_info=caught.value)
-        said = f"{caught.value} {caught.value!r}"
-    said += caplog.text + repr(observed.events)
+        shown = f"{caught.value} {caught.value!r}"
+    shown += caplog.text + repr(observed.events)
     assert "***" in caplog.text
-    assert KEY not in said
+    assert KEY not in shown
 
 
 def test_planted_key_would_be_found() -> None:
