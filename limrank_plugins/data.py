@@ -130,7 +130,7 @@ class Verdict:
         explanation: the model's reasoning, or None.
         failure: why there is no score, or None.
         cut_tokens: tokens of the document that did not fit and were not read.
-        repairs: malformed or unusable answers that were repaired or left out on the way.
+        repairs: malformed or unusable replies that were repaired or left out on the way.
         usage: what the verdict cost.
     """
 
@@ -189,14 +189,14 @@ class Ranking(Sequence[Hit]):
     """The documents of one query, best first. A sequence of `Hit`.
 
     Attributes:
-        query: the query that was asked.
+        query: what was searched for.
         hits: the ranked documents. Failed ones stand at their input position, marked.
         recipe: the name of the recipe that made it.
         score_kind: what `Hit.score` is.
         comparable: whether a score means the same in the ranking of another query.
         usage: what it cost.
         failures: every document that could not be judged, also those cut off by `top_n`.
-        repairs: answers that were malformed and repaired, see the recipe's documentation.
+        repairs: replies that were malformed and repaired, see the recipe's documentation.
     """
 
     query: Query

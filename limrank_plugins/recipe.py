@@ -67,7 +67,7 @@ class Recipe:
         name: what `Reranker(recipe=…)` and `--recipe` call it.
         summary: one line for people.
         oracle: what the model is asked: `"score"`, `"order"` or `"select"`.
-        readout: how the answer is read; None for a recipe made of others.
+        readout: what is read from the model; None for a recipe made of others.
         schedule: which documents are asked about together; None for a recipe made of others.
         score_kind: what a score is.
         backend: the backend that is used where none is named.
@@ -108,8 +108,8 @@ class Recipe:
     parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        asks = self.readout is not None and self.schedule is not None
-        if asks == (self.wrapper is not None):
+        is_own = self.readout is not None and self.schedule is not None
+        if is_own == (self.wrapper is not None):
             raise InputError(
                 f"recipe {self.name!r} needs either a readout and a schedule, or a wrapper and its parts"
             )

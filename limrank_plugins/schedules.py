@@ -3,7 +3,7 @@
 A schedule is called with the number of documents and gives a generator that knows no model: it
 yields a list of groups (tuples of input positions) that may be asked about at the same time,
 receives a `GroupVerdict` for each, and returns the final order of input positions, or None where the
-answers' own scores are the result.
+verdicts' own scores are the result.
 
 Sources: RankGPT's sliding window (arXiv 2304.09542), setwise heap and bubble sort (2310.09497),
 pairwise ranking prompting (2306.17563), each as specified there rather than as released: the
@@ -103,8 +103,8 @@ class SlidingWindow:
                 if end - start < 2:
                     break
                 group = tuple(order[start:end])
-                (answer,) = yield [group]
-                order[start:end] = [group[i] for i in answer.order()]
+                (verdict,) = yield [group]
+                order[start:end] = [group[i] for i in verdict.order()]
                 if start == head:
                     break
                 end -= self.stride
@@ -167,8 +167,8 @@ class HeapTopK:
             # In the first stage's order, so that whoever is first in doubt is first there, too.
             places.sort(key=heap.__getitem__)
             group = tuple(heap[place] for place in places)
-            (answer,) = yield [group]
-            choice = answer.choice()
+            (verdict,) = yield [group]
+            choice = verdict.choice()
             # The parent may be a document just moved up from the bottom: an abstention must not
             # crown it, so the first stage decides.
             winner = places[0 if choice is None else choice]
@@ -217,8 +217,8 @@ class BubbleTopK:
                 start = max(place, end - self.window)
                 group = tuple(order[start:end])
                 if group not in known:
-                    (answer,) = yield [group]
-                    known[group] = answer.choice()
+                    (verdict,) = yield [group]
+                    known[group] = verdict.choice()
                 choice = known[group]
                 if choice is not None:
                     order.insert(start, order.pop(start + choice))
@@ -244,10 +244,10 @@ class AllPairs:
         pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
         if not pairs:
             return list(range(count))
-        answers = yield [group for i, j in pairs for group in ((i, j), (j, i))]
+        verdicts = yield [group for i, j in pairs for group in ((i, j), (j, i))]
         points = [0.0] * count
         for number, (i, j) in enumerate(pairs):
-            choices = answers[2 * number].choice(), answers[2 * number + 1].choice()
+            choices = verdicts[2 * number].choice(), verdicts[2 * number + 1].choice()
             if choices == (0, 1):
                 points[i] += 1
             elif choices == (1, 0):

@@ -23,7 +23,7 @@ class Segment:
         shared: it is the same for every document of the query, and so is all before it.
         role: `"system"`, `"user"` or `"assistant"` in a chat, whose markers the model's own chat template
             puts around it; empty in a raw completion. An assistant's segment at the end is the start of
-            the answer, which the model continues.
+            the completion, which the model continues.
         image: an image instead of text, which is then empty.
     """
 

@@ -56,7 +56,7 @@ class Order:
 
     Attributes:
         permutation: positions within the group, best first.
-        failure: why there is no answer (the permutation is then the identity), or None.
+        failure: why there is no order (the permutation is then the identity), or None.
         repairs: 1 where the model's text was malformed and repaired.
         cut_tokens: per document, tokens that were not read; empty for none.
     """
@@ -73,7 +73,7 @@ class Order:
         return self.permutation
 
     def choice(self) -> int | None:
-        """The first one; None where there was no answer."""
+        """The first one; None where there is no order."""
         return None if self.failure is not None or not self.permutation else self.permutation[0]
 
     def verdicts(self, size: int) -> list[Verdict]:

@@ -1,6 +1,6 @@
 """How well labels fit a text, all labels read together: GLiClass (arXiv 2508.07662).
 
-As a reranker either the query is the text and the passages are its labels, in one question, or each
+As a reranker either the query is the text and the passages are its labels, in one request, or each
 passage is a text with the query as its only label.
 """
 
@@ -63,7 +63,7 @@ class PassageClass:
 
 @dataclass(frozen=True, slots=True)
 class JointClasses:
-    """The query is the text, the passages are its labels: one question for all of them.
+    """The query is the text, the passages are its labels: one request for all of them.
 
     A passage's logit depends on the others and on their order, so scores of two lists cannot be
     compared. With `samples=m` the passages are shown in m seeded permutations, and each one's score

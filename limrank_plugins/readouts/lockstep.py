@@ -1,4 +1,4 @@
-"""Many programs as one, whose questions are everybody's."""
+"""Many programs as one, whose requests are those of all."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class GenerateSelect:
     """Reads the best document's label from what the model writes.
 
     With `samples=m` the group is asked about in m seeded permutations, and the majority wins; equal
-    votes go to the first of the group, which is the first stage's. An answer that cannot be read is
+    votes go to the first of the group, which is the first stage's. A completion that cannot be read is
     no vote and counts as a repair; where there is no vote, the model abstains.
 
     Attributes:
@@ -137,7 +137,7 @@ class Symmetrised:
     """Asks about pairs in both orders and believes only what is said both times (PRP, arXiv 2306.17563).
 
     In a group of more than two, the first document defends its place against one after another; where
-    no two answers agree, all of it is an abstention. Where one of them is missing, the group fails.
+    no two choices agree, all of it is an abstention. Where one of them is missing, the group fails.
 
     Attributes:
         inner: how a pair is read.
