@@ -43,8 +43,8 @@ def named_benchmark(path: object, ids: Iterable[str] = ()) -> str | None:
     """
     for text in ("/".join(PurePath(str(path)).parts[-3:]), *ids):
         words = re.split(r"[^a-z0-9]+", text.lower())
-        joined = {f"{one}-{other}" for one, other in pairwise(words)}
-        found = next((name for key, name in BENCHMARKS.items() if key in joined.union(words)), None)
-        if found is not None:
-            return found
+        joined = {f"{left}-{right}" for left, right in pairwise(words)}
+        benchmark = next((name for key, name in BENCHMARKS.items() if key in joined.union(words)), None)
+        if benchmark is not None:
+            return benchmark
     return None

@@ -20,12 +20,12 @@ MARK = "whole.json"
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of a run, or None."""
-    found = [
+    checkpoints = [
         (int(place.name.removeprefix("checkpoint-")), place)
         for place in folder.glob("checkpoint-*")
         if place.name.removeprefix("checkpoint-").isdigit() and is_whole(place)
     ]
-    return max(found)[1] if found else None
+    return max(checkpoints)[1] if checkpoints else None
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -48,7 +48,7 @@ def discard_newer(folder: Path, keep: Path | None) -> None:
             shutil.rmtree(place)
 
 
-def checkpoint_marks(folder: Path, begun: Path | None = None) -> Any:
+def checkpoint_marks(folder: Path, resumed: Path | None = None) -> Any:
     """A callback of `transformers` that marks a checkpoint as whole once every process has written.
 
     Right before the first one is written, those that another run left and this one did not go on from are
@@ -56,14 +56,14 @@ def checkpoint_marks(folder: Path, begun: Path | None = None) -> Any:
 
     Args:
         folder: of the run's checkpoints.
-        begun: the one that the run goes on from.
+        resumed: the one that the run goes on from.
     """
     transformers: Any = require("transformers", "training", "training")
 
     class CheckpointMarks(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """Must come before callbacks that take their time over a checkpoint."""
 
-        last: Path | None = begun
+        last: Path | None = resumed
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if control.should_save:

@@ -54,7 +54,7 @@ def train(
     if rows is None:
         if not dry:
             raise InputError("what is to be learned? give --rows file.jsonl, or --dry-run to see the plan")
-        _tell({"plan": chosen.as_json()}, as_json)
+        _print({"plan": chosen.as_json()}, as_json)
         return
     from limrank_training.training_data import prepare
 
@@ -65,9 +65,13 @@ def train(
     from limrank_training.estimate import estimate
 
     if dry:
-        found: dict[str, Any] = {"plan": chosen.as_json(), "data": data.report, "new_tokens": data.new_tokens}
-        found["needs"] = estimate(chosen, data.report["train"])
-        _tell(found, as_json)
+        summary: dict[str, Any] = {
+            "plan": chosen.as_json(),
+            "data": data.report,
+            "new_tokens": data.new_tokens,
+        }
+        summary["needs"] = estimate(chosen, data.report["train"])
+        _print(summary, as_json)
         return
     if output is None:
         raise InputError("where to? give --output folder")
@@ -86,8 +90,8 @@ def train(
     if as_json:
         common.emit(report)
         return
-    written = [name for name in (ADAPTER, FINAL) if (output / name).is_dir()]
-    common.say(f"{trained.steps} steps; {output} holds the trained model in {' and '.join(written)}")
+    folders = [name for name in (ADAPTER, FINAL) if (output / name).is_dir()]
+    common.say(f"{trained.steps} steps; {output} holds the trained model in {' and '.join(folders)}")
 
 
 def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
@@ -137,20 +141,20 @@ def _show(plan: Plan, data: Any) -> None:
     if example is None:
         raise InputError(f"{data.first.where}: it does not fit the cutoff")
     encoder = data.layout.encoder
-    given, learned = example.ids[: example.learned], example.ids[example.learned :]
-    sys.stdout.write(encoder.decode(given))
+    prompt, learned = example.ids[: example.learned], example.ids[example.learned :]
+    sys.stdout.write(encoder.decode(prompt))
     sys.stdout.flush()
-    said = f"{len(learned)} are learned:" if learned else "and the model answers them itself"
-    common.say(f"\n--- {len(given)} tokens are given, {said}")
+    remark = f"{len(learned)} are learned:" if learned else "and the model answers them itself"
+    common.say(f"\n--- {len(prompt)} tokens are given, {remark}")
     sys.stdout.write(encoder.decode(learned))
     sys.stdout.flush()
 
 
-def _tell(found: dict[str, Any], as_json: bool) -> None:
+def _print(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        common.emit(found)
+        common.emit(summary)
         return
-    for name, table in found.items():
+    for name, table in summary.items():
         if not isinstance(table, dict):
             typer.echo(f"{name}: {table}")
             continue

@@ -34,7 +34,7 @@ def draw_curves(folder: Path, title: str) -> list[Path]:
         MissingExtra: matplotlib is not installed.
     """
     entries = read_history(folder / HISTORY)
-    panels = [(name, found) for name, lines in _PANELS if (found := _found(entries, lines))]
+    panels = [(name, lines_of_panel) for name, lines in _PANELS if (lines_of_panel := _lines(entries, lines))]
     if not panels:
         return []
     require("matplotlib", "training", "curves")
@@ -62,15 +62,15 @@ def draw_curves(folder: Path, title: str) -> list[Path]:
     return [folder / PNG, folder / PAGE]
 
 
-def _found(
+def _lines(
     entries: Sequence[dict[str, float]], lines: Sequence[tuple[str, str]]
 ) -> list[tuple[str, list[tuple[float, float]]]]:
-    found = []
+    points_by_label = []
     for key, label in lines:
         points = [(entry["step"], entry[key]) for entry in entries if key in entry]
         if points:
-            found.append((label, points))
-    return found
+            points_by_label.append((label, points))
+    return points_by_label
 
 
 def _page(title: str, picture: str, entries: Sequence[dict[str, float]]) -> str:

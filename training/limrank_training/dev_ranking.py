@@ -67,18 +67,18 @@ def dev_queries(plan: Plan, rows: str | os.PathLike[str]) -> list[DevQuery]:
             f"must not be reported on them (Rank1 was watched so)",
             stacklevel=2,
         )
-    found: list[DevQuery] = []
-    for one in _all(plan, rows):
-        if len(found) == plan.watch.queries:
+    queries: list[DevQuery] = []
+    for query in _all(plan, rows):
+        if len(queries) == plan.watch.queries:
             break
-        if any(one.grades) and not all(one.grades):
-            found.append(one)
-    if not found:
+        if any(query.grades) and not all(query.grades):
+            queries.append(query)
+    if not queries:
         raise InputError(
             f"{os.fspath(rows)}: none of the kept-out queries (dev={plan.dev}) has both relevant and other "
             f"passages, so there is no nDCG to watch: raise dev, or leave the table watch out"
         )
-    return found
+    return queries
 
 
 def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery]) -> float:
@@ -91,9 +91,9 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
         queries: see there.
     """
     assert plan.watch is not None
-    asked = model.get_base_model() if hasattr(model, "get_base_model") else model
-    with _resting(model), _products(model, plan):
-        backend = TransformersBackend.over(asked, tokenizer)
+    network = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with _evaluating(model), _autocast(model, plan):
+        backend = TransformersBackend.over(network, tokenizer)
         reading: Thinking = "full" if plan.reasoning and plan.watch.reasoning else "none"
         reranker = Reranker(
             plan.recipe,
@@ -101,18 +101,19 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
             reasoning=reading if plan.reasoning or plan.objective == "sft" else None,
             max_reasoning_tokens=plan.watch.max_reasoning_tokens if reading == "full" else None,
         )
-        rankings = reranker.rank_many((one.query, list(one.documents)) for one in queries)
+        rankings = reranker.rank_many((query.query, list(query.documents)) for query in queries)
     values = []
-    for one, ranking in zip(queries, rankings, strict=True):
-        grades = dict(zip((document.id for document in one.documents), one.grades, strict=True))
+    for query, ranking in zip(queries, rankings, strict=True):
+        ids = (document.id for document in query.documents)
+        grades = dict(zip(ids, query.grades, strict=True))
         values.append(ndcg([grades[name] for name in ranking.ids]))
     return sum(values) / len(values)
 
 
 def best_step(folder: Path) -> tuple[int, float] | None:
     """The step with the highest nDCG@10 that the run's history holds, the first of equal ones."""
-    seen = _seen(folder)
-    return max(seen, key=lambda pair: (pair[1], -pair[0])) if seen else None
+    values = _measured(folder)
+    return max(values, key=lambda pair: (pair[1], -pair[0])) if values else None
 
 
 def watcher(plan: Plan, tokenizer: Any, queries: Sequence[DevQuery], folder: Path) -> Any:
@@ -142,22 +143,22 @@ def watcher(plan: Plan, tokenizer: Any, queries: Sequence[DevQuery], folder: Pat
                     "weights that are spread over processes cannot be ranked with: leave the table watch "
                     "out, and measure the checkpoints afterwards"
                 )
-            if state.global_step and state.global_step not in dict(_seen(folder)):
+            if state.global_step and state.global_step not in dict(_measured(folder)):
                 self._measure(model)  # it was killed between the checkpoint and its measurement
-            self._judge(control)
+            self._stop_if_stale(control)
 
         def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             self._measure(model)
-            self._judge(control)
+            self._stop_if_stale(control)
 
         def _measure(self, model: Any) -> None:
             value = _from_main(lambda: rank_live(model, tokenizer, plan, queries))
             self.trainer.log({MEASURE: value})
 
-        def _judge(self, control: Any) -> None:
+        def _stop_if_stale(self, control: Any) -> None:
             if patience is None:
                 return
-            values = _from_main(lambda: [value for _, value in _seen(folder)])
+            values = _from_main(lambda: [value for _, value in _measured(folder)])
             if values and len(values) - 1 - values.index(max(values)) >= patience:
                 control.should_training_stop = True
 
@@ -192,7 +193,7 @@ def restore(model: Any, checkpoint: Path) -> None:
 # ---- inside -------------------------------------------------------------------------------------
 
 
-def _seen(folder: Path) -> list[tuple[int, float]]:
+def _measured(folder: Path) -> list[tuple[int, float]]:
     entries = read_history(folder / HISTORY)
     return [(int(entry["step"]), entry[MEASURE]) for entry in entries if MEASURE in entry]
 
@@ -211,7 +212,7 @@ def _all(plan: Plan, rows: str | os.PathLike[str]) -> Iterator[DevQuery]:
         return
     for group in read_groups(rows):
         if is_dev(group.query, plan):
-            asked, shown = group.asked()
+            asked, shown = group.query_and_documents()
             documents = tuple(Document(d.text, id=str(i), title=d.title) for i, d in enumerate(shown))
             yield DevQuery(asked, documents, _grades(group))
 
@@ -232,7 +233,7 @@ def _ids(rows: str | os.PathLike[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _resting(model: Any) -> Iterator[None]:
+def _evaluating(model: Any) -> Iterator[None]:
     """In eval mode; every module is as it was afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
@@ -244,7 +245,7 @@ def _resting(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _products(model: Any, plan: Plan) -> Iterator[None]:
+def _autocast(model: Any, plan: Plan) -> Iterator[None]:
     """Products in the plan's precision: what is trained is held in 32 bits, the rest perhaps in 16."""
     torch = require("torch", "training", "training")
     kind = next(model.parameters()).device.type
@@ -252,12 +253,12 @@ def _products(model: Any, plan: Plan) -> Iterator[None]:
         yield
 
 
-def _from_main(made: Any) -> Any:
-    """What the main process makes of it: all processes must decide alike, or they wait for each other."""
+def _from_main(compute: Any) -> Any:
+    """What the main process computes: all processes must decide alike, or they wait for each other."""
     torch = require("torch", "training", "training")
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
-        return made()
-    held = [made() if distributed.get_rank() == 0 else None]
-    distributed.broadcast_object_list(held, src=0)
-    return held[0]
+        return compute()
+    results = [compute() if distributed.get_rank() == 0 else None]
+    distributed.broadcast_object_list(results, src=0)
+    return results[0]

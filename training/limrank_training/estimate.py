@@ -73,17 +73,17 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
     logits = 0 if OBJECTIVES[plan.objective].is_encoder else answer * text.vocab_size * (width + 8)
     working = o.part * (longest * text.hidden_size * kept * width + logits)
     hours = passes * total * tokens / (machine.teraflops * 1e12) / 3600
-    found: dict[str, Any] = {"parameters": total, "trained": trained}
+    needs: dict[str, Any] = {"parameters": total, "trained": trained}
     if writing is not None:
         working, hours = max(working, writing.cache + writing.logits), hours + writing.hours
-        found["writing"] = {
+        needs["writing"] = {
             "answers_at_once": writing.at_once,
             "cache_gigabytes": round(writing.cache / 1e9, 1),
             "tokens_per_second": round(writing.rate),
             "gpu_hours": round(writing.hours, 2),
         }
-    found |= {"gigabytes": round((held + working) / 1e9, 1), "gpu_hours": round(hours, 2)}
-    return found | {"assumed": asdict(machine)}
+    needs |= {"gigabytes": round((held + working) / 1e9, 1), "gpu_hours": round(hours, 2)}
+    return needs | {"assumed": asdict(machine)}
 
 
 def held_precision(plan: Plan) -> str:

@@ -13,9 +13,9 @@ from limrank_training.adapters import hold_in_full, lora_config
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.group_layout import GroupExample, GroupLayout, decoded, image_messages
 from limrank_training.data.passage_groups import PassageGroup
-from limrank_training.data.targets import begun
+from limrank_training.data.targets import answer_start
 from limrank_training.plans import Plan
-from limrank_training.rewards.by_recipe import Reward, rewards_for, written
+from limrank_training.rewards.by_recipe import Reward, completion_text, rewards_for
 from limrank_training.sft import TrainingResult, attach, divide_once, history_of, quiet
 from limrank_training.trainer_arguments import accumulated_parts, checkpoint_every, common_arguments
 
@@ -69,11 +69,13 @@ def train(
     chosen = rewards_for(layout.recipe) if rewards is None else rewards
     words = getattr(data.tokenizer, "tokenizer", data.tokenizer)
     ends = end_tokens(model, words)
-    start = begun(layout.template, layout.reasoning)
+    start = answer_start(layout.template, layout.reasoning)
     last = last_checkpoint(folder) if resume else None
     trainer = _trainer_class(trl, ids, [example.where for example in examples])(
         model=model,
-        reward_funcs=[_for_trl(name, one, examples, layout, ends, start) for name, one in chosen.items()],
+        reward_funcs=[
+            _for_trl(name, reward, examples, layout, ends, start) for name, reward in chosen.items()
+        ],
         args=grpo_arguments(plan, len(examples), folder, log_every),
         train_dataset=rows,
         processing_class=data.tokenizer,
@@ -176,7 +178,9 @@ def _dataset(examples: Sequence[GroupExample], layout: GroupLayout) -> tuple[Any
             bare = examples[has_images.index(False)]
             raise InputError(f"{bare.where}: there are no images here, but elsewhere: train them apart")
         rows = datasets.Dataset.from_dict({"number": numbers})
-        return rows.with_transform(lambda asked: _with_images(asked["number"], examples, layout)), {}
+        return rows.with_transform(
+            lambda rows_asked: _with_images(rows_asked["number"], examples, layout)
+        ), {}
     known: dict[str, list[int]] = {}
     texts = [layout.encoder.decode(example.ids) for example in examples]
     for text, example in zip(texts, examples, strict=True):
@@ -215,13 +219,13 @@ def _for_trl(
     """A reward as the trainer calls it: from the tokens, as its own texts lack the special ones."""
 
     def judge(*, completion_ids: Sequence[Sequence[int]], number: Sequence[int], **_: Any) -> list[float]:
-        found = []
-        for ids, one in zip(completion_ids, number, strict=True):
-            value = reward(written(ids, layout.encoder, ends, start), _group(examples[one]))
+        values = []
+        for ids, place in zip(completion_ids, number, strict=True):
+            value = reward(completion_text(ids, layout.encoder, ends, start), _group(examples[place]))
             if not math.isfinite(value):  # the library would take it for 0
-                raise BackendError(f"the reward {name!r} of an answer to {examples[one].where} is {value}")
-            found.append(value)
-        return found
+                raise BackendError(f"the reward {name!r} of an answer to {examples[place].where} is {value}")
+            values.append(value)
+        return values
 
     judge.__name__ = name
     return judge
@@ -252,7 +256,7 @@ def _trainer_class(trl: Any, ids: dict[str, list[int]], wheres: Sequence[str]) -
             return sampler
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
-            self.asked = ", ".join(dict.fromkeys(wheres[one["number"]] for one in inputs))
+            self.asked = ", ".join(dict.fromkeys(wheres[row["number"]] for row in inputs))
             try:
                 return super()._generate_and_score_completions(inputs)
             except RuntimeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,40 @@ def export(
     Raises:
         InputError: the folder holds something that is no export, or adapters are wanted and there are none.
     """
-    target = Path(folder)
-    adapted = hasattr(model, "merge_and_unload")
-    if not merge and not adapted:
+    has_adapters = hasattr(model, "merge_and_unload")
+    if not merge and not has_adapters:
         raise InputError("there are no adapters to write: the plan trains all weights")
-    held = os.listdir(target) if (target / CARD).is_file() else []
-    card = recipe_card(plan)
-    with whole_folder(target, held) as place:
-        whole = model.merge_and_unload() if merge and adapted else model
+
+    def write(place: Path) -> None:
+        whole = model.merge_and_unload() if merge and has_adapters else model
         if merge:
             whole = whole.to(getattr(require("torch", "training", "export"), plan.precision))
         whole.save_pretrained(place, safe_serialization=True)
         tokenizer.save_pretrained(place)
-        (place / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
-        (place / "README.md").write_text(model_card(plan, facts or {}, merge), "utf-8")
+
+    return write_export(folder, recipe_card(plan), model_card(plan, facts or {}, merge), write)
+
+
+def write_export(
+    folder: str | os.PathLike[str], card: dict[str, Any], readme: str, write: Callable[[Path], None]
+) -> Path:
+    """Write an export whole or not at all; an earlier one there is replaced, nothing else is.
+
+    Args:
+        folder: where to.
+        card: how the weights want to be asked.
+        readme: the model card.
+        write: writes weights and tokenizer into a folder.
+
+    Raises:
+        InputError: the folder holds something that is no export.
+    """
+    target = Path(folder)
+    replaced = os.listdir(target) if (target / CARD).is_file() else []
+    with whole_folder(target, replaced) as place:
+        write(Path(place))
+        (Path(place) / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+        (Path(place) / "README.md").write_text(readme, "utf-8")
     return target
 
 
@@ -108,7 +128,7 @@ def model_card(plan: Plan, facts: Mapping[str, Any], merged: bool) -> str:
     for name, value in _flat(plan.as_json()):
         lines.append(f"- {name}: {value}")
     if plan.disagrees:
-        lines += ["", "Where the sources disagree:", "", *(f"- {one}" for one in plan.disagrees)]
+        lines += ["", "Where the sources disagree:", "", *(f"- {line}" for line in plan.disagrees)]
     for title, held in facts.items():
         lines += ["", f"## {title}", ""]
         pairs = _flat(held) if isinstance(held, Mapping) else [("", held)]
@@ -117,12 +137,12 @@ def model_card(plan: Plan, facts: Mapping[str, Any], merged: bool) -> str:
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    settings: list[tuple[str, Any]] = []
     for key, value in table.items():
         if key in ("about", "disagrees", "name", "licences") and not before:
             continue
         if isinstance(value, Mapping):
-            found += _flat(value, f"{before}{key}.")
+            settings += _flat(value, f"{before}{key}.")
         else:
-            found.append((f"{before}{key}", value))
-    return found
+            settings.append((f"{before}{key}", value))
+    return settings

@@ -29,19 +29,19 @@ def data_licences(rows: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         InputError: a row's sources, or a report, are not as they should be.
     """
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for where, row in read_rows(rows):
-        found.update(set(_sources(row, where)))
-    if not found:
+        counts.update(set(_sources(row, where)))
+    if not counts:
         for name in REPORTS:
             report = Path(rows).parent / name
             if report.is_file():
-                found.update(dict(_reported(report)))
+                counts.update(dict(_reported(report)))
                 break
     by_name: dict[str, list[str]] = {}
-    for (name, licence), count in sorted(found.items(), key=lambda one: (-one[1], one[0])):
+    for (name, licence), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         by_name.setdefault(name, []).append(f"{licence} ({count} rows)")
-    return {name: "; ".join(said) for name, said in by_name.items()}
+    return {name: "; ".join(licences) for name, licences in by_name.items()}
 
 
 def base_licence(base: str) -> str:
@@ -49,9 +49,9 @@ def base_licence(base: str) -> str:
     card = Path(base) / "README.md"
     if card.is_file():
         head = re.match(r"---\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
-        said = re.search(r"^license(?:_name)?: *(\S.*)$", head[1], re.MULTILINE) if head else None
-        if said:
-            return said[1].strip().strip("\"'")
+        match = re.search(r"^license(?:_name)?: *(\S.*)$", head[1], re.MULTILINE) if head else None
+        if match:
+            return match[1].strip().strip("\"'")
     if Path(base).is_dir():
         return "not stated in its folder"
     return f"see https://huggingface.co/{base}"
@@ -62,14 +62,16 @@ def _sources(row: Mapping[str, Any], where: str) -> Iterable[tuple[str, str]]:
     if sources is None:
         licence = row.get("licence")
         return [("rows", str(licence))] if licence else []
-    if not isinstance(sources, list) or not all(isinstance(one, dict) and "name" in one for one in sources):
+    if not isinstance(sources, list) or not all(
+        isinstance(source, dict) and "name" in source for source in sources
+    ):
         raise InputError(f"{where}: 'sources' must be a list of tables with 'name' and 'licence'")
-    return [(str(one["name"]), str(one.get("licence", "unknown"))) for one in sources]
+    return [(str(source["name"]), str(source.get("licence", "unknown"))) for source in sources]
 
 
 def _reported(report: Path) -> Iterable[tuple[tuple[str, str], int]]:
     try:
         listed = json.loads(report.read_bytes()).get("licences", [])
-        return [((str(one["name"]), str(one["licence"])), int(one["rows"])) for one in listed]
+        return [((str(entry["name"]), str(entry["licence"])), int(entry["rows"])) for entry in listed]
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{report}: 'licences' must be a list of name, licence and rows") from error

@@ -24,8 +24,10 @@ _CHAT = (
 
 def standin_for(plan: Plan) -> Any:
     """A tokenizer that stands in for that of the plan's base; a processor, where that sees."""
-    made = standin_tokenizer(template_of(plan))
-    return StandinProcessor(made, plan.base) if load_recipe(plan.recipe).backend == "vision" else made
+    tokenizer = standin_tokenizer(template_of(plan))
+    return (
+        StandinProcessor(tokenizer, plan.base) if load_recipe(plan.recipe).backend == "vision" else tokenizer
+    )
 
 
 def standin_tokenizer(template: Template) -> Any:
@@ -62,7 +64,7 @@ def standin_wordpiece(plan: Plan) -> Any:
     transformers = require("transformers", "training", "a stand-in tokenizer")
     special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = [chr(code) for code in range(33, 127)]
-    names = [*special, *characters, *(f"##{one}" for one in characters)]
+    names = [*special, *characters, *(f"##{character}" for character in characters)]
     vocabulary = {name: number for number, name in enumerate(names)}
     engine = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=10_000)

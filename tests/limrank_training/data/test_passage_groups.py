@@ -159,7 +159,7 @@ def test_a_bad_line_is_named(tmp_path: Path, row: object, said: str):
 def test_graded_rows(tmp_path: Path):
     path = chats.written(tmp_path / "g.jsonl", {"query": "q", "passage": "p", "title": "T", "grade": 4})
     (found,) = read_graded(path, 5)
-    assert found.asked()[1][0].passage == "T p"
+    assert found.query_and_documents()[1][0].passage == "T p"
     assert found.passages[0].grade == 4
     for row, said in [
         ({"query": "q", "passage": "p"}, "'grade' is missing"),
@@ -181,4 +181,4 @@ def test_images_are_opened_when_they_are_asked_for(tmp_path: Path):
     found = one(tmp_path, row)
     assert found.passages[0].document().images == (tiny_vision.picture(),)
     with pytest.raises(InputError, match=r"line 1: .*b\.png"):
-        found.asked()
+        found.query_and_documents()

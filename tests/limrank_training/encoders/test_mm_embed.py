@@ -142,7 +142,7 @@ def test_one_step_is_the_hand_written_one(clip: Path, rows: Path, tmp_path: Path
     encoded = [vector(one) for one in documents]
     costs = []
     for i, example in enumerate(data.examples):
-        asked = vector(example.asked)
+        asked = vector(example.content)
         left = [j for j, one in enumerate(documents) if j == 3 * i or one not in example.known]
         scores = torch.stack([asked @ encoded[j] / 0.1 for j in left])
         costs.append(-torch.log_softmax(scores, dim=0)[left.index(3 * i)])

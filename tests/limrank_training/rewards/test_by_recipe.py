@@ -15,7 +15,7 @@ from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_training import grpo
 from limrank_training.plans import GrpoSettings, ListSettings, Plan
-from limrank_training.rewards.by_recipe import rewards_for, written
+from limrank_training.rewards.by_recipe import completion_text, rewards_for
 from limrank_training.training_data import TrainingData, prepare
 
 torch.set_num_threads(1)
@@ -50,8 +50,8 @@ def test_the_text_is_that_of_the_backend_for_these_tokens(tmp_path: Path):
             torch.tensor([example.ids]), max_new_tokens=12, do_sample=False, pad_token_id=0
         )
     found = ids[0, len(example.ids) :].tolist()
-    assert written(found, data.layout.encoder, {END}) == reply.text
-    assert written([*found, END], data.layout.encoder, {END}, "<think>") == f"<think>{reply.text}"
+    assert completion_text(found, data.layout.encoder, {END}) == reply.text
+    assert completion_text([*found, END], data.layout.encoder, {END}, "<think>") == f"<think>{reply.text}"
 
 
 GOOD = "<think> so </think> <answer>[{}]</answer>"

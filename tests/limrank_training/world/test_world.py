@@ -24,7 +24,7 @@ from limrank_training.world.proof_arms import (
     training_topics,
 )
 from limrank_training.world.queries import HARD, make_query, trace
-from limrank_training.world.texts import comparing, reading, rows
+from limrank_training.world.texts import comparisons, facts_and_queries, name_rows
 from limrank_training.world.topic_ndcg import expected
 from limrank_training.world.topics import curated, make_topics, rows_of, write_groups, write_rows
 
@@ -33,10 +33,10 @@ WORLD = make_world(3)
 
 def solved(query: str, passage: str) -> bool:
     """Whether the passage answers the query, worked out from the two texts alone."""
-    *facts, question = query.split(". ")
+    *facts, query = query.split(". ")
     whom = {tuple(fact.split()[:2]): fact.split()[2] for fact in facts}
     assert len({name for _, name in whom}) == len(facts)  # of no entity two facts are told
-    _, attribute, _, name, *path = question.rstrip("?").split()
+    _, attribute, _, name, *path = query.rstrip("?").split()
     for relation in path:
         name = whom[relation, name]
     return passage.split()[:3] == [attribute, "of", name]
@@ -54,15 +54,15 @@ def test_the_world_depends_on_its_seed_alone():
 @pytest.mark.parametrize("kinds", [HARD, ("random",)])
 def test_one_passage_answers_and_it_is_the_one_marked(held_out: bool, kinds: tuple[str, ...]):
     topics = make_topics(WORLD, random.Random(1), 200, held_out=held_out, kinds=kinds, size=4)
-    steps = [topic.question.steps for topic in topics]
+    steps = [topic.query.steps for topic in topics]
     assert [steps.count(number) for number in (0, 1, 2)] == [60, 70, 70]
     for topic in topics:
-        query = topic.question.text
+        query = topic.query.text
         assert [p.relevant for p in topic.passages] == [solved(query, p.text) for p in topic.passages]
         assert sum(p.relevant for p in topic.passages) == 1
         assert len({p.text for p in topic.passages}) == 4
         for passage in topic.passages:
-            target, wanted = topic.question.target, topic.question.attribute
+            target, wanted = topic.query.target, topic.query.attribute
             if passage.kind == "other attribute":
                 assert (passage.entity, passage.attribute != wanted) == (target, True)
             if passage.kind in ("other entity", "broken chain"):
@@ -74,22 +74,22 @@ def test_one_passage_answers_and_it_is_the_one_marked(held_out: bool, kinds: tup
 def test_traces_end_in_the_verdict_and_say_only_what_is_so():
     for topic in make_topics(WORLD, random.Random(2), 100, size=8):
         for passage in topic.passages:
-            said = trace(topic.question, passage)
+            said = trace(topic.query, passage)
             assert passage.relevant == ("different" not in said)
             facts = [
                 s for s in said.removeprefix("Steps: ").split(". ") if len(s.split()) == 3 and ":" not in s
             ]
-            assert len(facts) == topic.question.steps
-            assert all(fact in topic.question.text for fact in facts)
+            assert len(facts) == topic.query.steps
+            assert all(fact in topic.query.text for fact in facts)
 
 
 def test_training_shows_no_held_out_entity():
     scale = ProofScale(topics=150)
-    asked = {name for topic in held_out_topics(WORLD, scale, 0) for name in topic.question.chain}
+    asked = {name for topic in held_out_topics(WORLD, scale, 0) for name in topic.query.chain}
     assert asked <= WORLD.held_out
     for arm in ARMS:
         words = " ".join(
-            f"{topic.question.text} {passage.text} {trace(topic.question, passage)}"
+            f"{topic.query.text} {passage.text} {trace(topic.query, passage)}"
             for topic in training_topics(WORLD, arm, scale, 0)
             for passage in topic.passages
         )
@@ -106,7 +106,7 @@ def test_noise_turns_rows_round_and_the_curated_are_right():
     assert len(few) == 80
     assert all(row.clean for row in few)
     assert sum(row.relevant for row in few) == 40
-    assert {row.topic.question.steps for row in few} == {0, 1, 2}
+    assert {row.topic.query.steps for row in few} == {0, 1, 2}
     assert {row.passage.kind for row in few} == {"relevant", *HARD}
 
 
@@ -122,7 +122,7 @@ def test_every_word_is_a_token_and_no_text_has_an_unknown_one():
     tokenizer = make_tokenizer(WORLD, RECIPES)
     encoder, draw = PromptEncoder(tokenizer), random.Random(6)
     unknown = tokenizer.unk_token_id
-    for lesson in 50 * (rows, comparing, reading):
+    for lesson in 50 * (name_rows, comparisons, facts_and_queries):
         given, follows = lesson(WORLD, draw)
         ids = tokenizer(given + follows)["input_ids"]
         assert unknown not in ids
@@ -135,7 +135,7 @@ def test_every_word_is_a_token_and_no_text_has_an_unknown_one():
 def test_the_base_reads_of_facts_that_are_not_the_worlds():
     draw, known = random.Random(7), 0
     facts = {f"{relation} {name} {other}" for (name, relation), other in WORLD.related.items()}
-    told = [reading(WORLD, draw)[0].strip().rstrip(".").split(". ") for _ in range(300)]
+    told = [facts_and_queries(WORLD, draw)[0].strip().rstrip(".").split(". ") for _ in range(300)]
     said = [fact for text in told for fact in text if " of " not in fact and fact != "Read:"]
     assert all(len(fact.split()) == 3 for fact in said)
     known = sum(fact in facts for fact in said)

@@ -47,7 +47,7 @@ def main() -> int:
         for way in list(WAYS) if number % 2 == 0 else list(reversed(WAYS)):
             runs.append({"round": number} | measured(way, options.shape, plan, examples, peak))
             sys.stderr.write(f"{json.dumps(runs[-1])}\n")
-    told = {
+    result = {
         "shape": options.shape,
         "device": name,
         "peak_teraflops": None if peak is None else peak / 1e12,
@@ -56,7 +56,7 @@ def main() -> int:
         "rows": len(examples),
         "tokens": sum(len(e.ids) for e in examples),
     }
-    sys.stdout.write(json.dumps(told | {"compared": compared(runs), "runs": runs}, indent=2) + "\n")
+    sys.stdout.write(json.dumps(result | {"compared": compared(runs), "runs": runs}, indent=2) + "\n")
     return 0
 
 

@@ -34,14 +34,14 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 def rows(count: int, cutoff: int, vocabulary: int, seed: int = 0) -> list[Example]:
     """Random tokens: 150 to 1,000 are given, like a prompt, and 50 to 1,000 learned, like a trace."""
-    draw, found = random.Random(seed), []
+    draw, examples = random.Random(seed), []
     for number in range(count):
-        given, learned = draw.randint(150, 1000), draw.randint(50, 1000)
-        share = min(1.0, cutoff / (given + learned))
-        given, learned = int(given * share), int(learned * share)
-        ids = tuple(draw.randrange(vocabulary) for _ in range(given + learned))
-        found.append(Example(ids, learned=given, where=f"row {number}"))
-    return found
+        prompt_length, learned_length = draw.randint(150, 1000), draw.randint(50, 1000)
+        share = min(1.0, cutoff / (prompt_length + learned_length))
+        prompt_length, learned_length = int(prompt_length * share), int(learned_length * share)
+        ids = tuple(draw.randrange(vocabulary) for _ in range(prompt_length + learned_length))
+        examples.append(Example(ids, learned=prompt_length, where=f"row {number}"))
+    return examples
 
 
 def flops(model: Any, examples: Sequence[Example]) -> float:

@@ -68,8 +68,8 @@ def plain(model: Any, examples: list[Example], plan: Plan, folder: Path, clock: 
 
     def padded(batch: list[Example]) -> dict[str, Any]:
         noted.append(sum(len(e.ids) for e in batch))
-        found = collate(batch, 0)
-        return {key: found[key] for key in ("input_ids", "attention_mask", "labels")}
+        columns = collate(batch, 0)
+        return {key: columns[key] for key in ("input_ids", "attention_mask", "labels")}
 
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
@@ -102,14 +102,14 @@ def stopwatch(steps: int, warm: int) -> Any:
     class StopwatchCallback(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed here
         """`seconds` of the timed steps."""
 
-        begun = seconds = 0.0
+        started = seconds = 0.0
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             # Examples are collated before a step begins: it is timed from the end of the one before.
             if state.global_step == warm:
-                self.begun = now()
+                self.started = now()
             if state.global_step == steps:
-                self.seconds = now() - self.begun
+                self.seconds = now() - self.started
             control.should_save = False
 
     return StopwatchCallback()
@@ -132,7 +132,7 @@ def measured(way: str, shape: str, plan: Plan, examples: list[Example], peak: fl
     rate = sum(noted[warm * parts : steps * parts]) / clock.seconds
     losses = [entry["loss"] for entry in history if "loss" in entry]
     needed = flops(adapted, examples)
-    found = {
+    figures = {
         "way": way,
         "tokens_per_second": round(rate, 1),
         "mfu": None if peak is None else round(rate * needed / peak, 4),
@@ -144,19 +144,19 @@ def measured(way: str, shape: str, plan: Plan, examples: list[Example], peak: fl
     gc.collect()
     if on_gpu:
         torch.cuda.empty_cache()
-    return found
+    return figures
 
 
 def compared(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Median and spread of each way, and ours over plain, round by round."""
     of = {way: [run for run in runs if run["way"] == way] for way in WAYS}
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for way, own in of.items():
-        found[way] = {name: _spread([run[name] for run in own]) for name in ("tokens_per_second", "mfu")}
-        found[way]["peak_gigabytes"] = max((run["peak_gigabytes"] or 0.0) for run in own) or None
+        summary[way] = {name: _spread([run[name] for run in own]) for name in ("tokens_per_second", "mfu")}
+        summary[way]["peak_gigabytes"] = max((run["peak_gigabytes"] or 0.0) for run in own) or None
     pairs = zip(of["ours"], of["plain"], strict=True)
-    ratios = [one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs]
-    return found | {"ours_over_plain": _spread([round(ratio, 4) for ratio in ratios])}
+    ratios = [ours_run["tokens_per_second"] / plain_run["tokens_per_second"] for ours_run, plain_run in pairs]
+    return summary | {"ours_over_plain": _spread([round(ratio, 4) for ratio in ratios])}
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:

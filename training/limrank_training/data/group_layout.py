@@ -48,7 +48,7 @@ class GroupLayout:
         template: the recipe's own.
         encoder: the tokenizer of inference.
         cutoff: the most tokens of an example; with `"grpo"`, of a prompt.
-        reasoning: whether a thought comes before the answer.
+        reasoning: whether reasoning comes before the answer.
         end: the token that ends the answer, learned as the last one; None: it does not end.
         least: tokens of a passage that are always kept.
         processor: of a model that sees; None for any other.
@@ -73,22 +73,22 @@ class GroupLayout:
             InputError: the group does not say what is right, or the tokenizer cannot keep prompt and answer
                 apart; its line is named.
         """
-        asked = self.request(group)
-        if asked.prompt.images:
-            return self._seen(group, asked.prompt)
-        given = self.encoder.encode(asked.prompt)
+        request = self.request(group)
+        if request.prompt.images:
+            return self._image_example(group, request.prompt)
+        prompt_tokens = self.encoder.encode(request.prompt)
         tokens: list[int] = []
-        if isinstance(asked, ReadLabels):
+        if isinstance(request, ReadLabels):
             # Labels that are not one token where inference reads them are refused here.
-            tokens = self.encoder.label_ids(asked.labels, given.end)
-        names = asked.labels if isinstance(asked, ReadLabels) else ()
+            tokens = self.encoder.label_ids(request.labels, prompt_tokens.end)
+        names = request.labels if isinstance(request, ReadLabels) else ()
         answer = target(self.objective, self.recipe, self.template, group, self.reasoning, names)
-        learned = self._learned(asked.prompt, given, answer, group) if answer else []
+        learned = self._learned(request.prompt, prompt_tokens, answer, group) if answer else []
         room = self.cutoff - len(learned)
-        if len(given.ids) - self._spare(given) > room:
+        if len(prompt_tokens.ids) - self._spare(prompt_tokens) > room:
             return None
         # As at inference, where nothing follows: the learned tokens stand behind a prompt that fits.
-        fitted = fit_documents(given, room)
+        fitted = fit_documents(prompt_tokens, room)
         place = len(fitted.ids)
         if tokens and learned[0] not in tokens:
             raise InputError(f"{group.where}: what is learned first is no label that inference reads")
@@ -110,7 +110,7 @@ class GroupLayout:
         return sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
 
     def _learned(
-        self, prompt: Prompt, given: EncodedPrompt, answer: tuple[Segment, ...], group: PassageGroup
+        self, prompt: Prompt, prompt_tokens: EncodedPrompt, answer: tuple[Segment, ...], group: PassageGroup
     ) -> list[int]:
         """The answer's tokens behind the prompt's, which stay what they are without it.
 
@@ -119,8 +119,8 @@ class GroupLayout:
         """
         end = [] if self.end is None else [self.end]
         whole = self.encoder.encode(prompt.then(*answer)).ids
-        if whole[: len(given.ids)] == given.ids:
-            return [*whole[len(given.ids) :], *end]
+        if whole[: len(prompt_tokens.ids)] == prompt_tokens.ids:
+            return [*whole[len(prompt_tokens.ids) :], *end]
         for context in _CONTEXTS:
             before = self.encoder.encode(Prompt((context,))).ids
             whole = self.encoder.encode(Prompt((context, *answer))).ids
@@ -131,24 +131,26 @@ class GroupLayout:
             f"be trained on other tokens than it writes; take another base for this recipe"
         )
 
-    def _seen(self, group: PassageGroup, prompt: Prompt) -> GroupExample | None:
+    def _image_example(self, group: PassageGroup, prompt: Prompt) -> GroupExample | None:
         """A prompt with images, which are never cut: with its texts it fits whole, or is dropped."""
         if self.images is None or self.objective != "grpo" or not self.reasoning:
             raise InputError(
                 f"{group.where}: there are images, which only objective grpo can show, with reasoning: "
                 f"true and a recipe for models that see"
             )
-        seen = self.images.tokenize(prompt.images)
+        image_tokens = self.images.tokenize(prompt.images)
         text = as_completion(prompt, self.processor, self.images.placeholder)
         encoded = self.encoder.encode_completion(text, with_prefix=not prompt.is_chat)
         places = encoded.ids.count(self.images.token)
-        if places != len(seen.ids):
-            raise InputError(f"{group.where}: {places} places in the prompt for {len(seen.ids)} images")
-        of_images = iter(seen.ids)
+        if places != len(image_tokens.ids):
+            raise InputError(
+                f"{group.where}: {places} places in the prompt for {len(image_tokens.ids)} images"
+            )
+        of_images = iter(image_tokens.ids)
         ids = tuple(
             token
-            for one in encoded.ids
-            for token in (next(of_images) if one == self.images.token else (one,))
+            for token_id in encoded.ids
+            for token in (next(of_images) if token_id == self.images.token else (token_id,))
         )
         if len(ids) > self.cutoff:
             return None
@@ -162,13 +164,13 @@ class GroupLayout:
     def _processed(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens that the trainer will get from the model's processor."""
         processor: Any = self.processor
-        made = processor.apply_chat_template(
+        inputs = processor.apply_chat_template(
             [image_messages(prompt, decoded(prompt))],
             tokenize=True,
             return_dict=True,
             add_generation_prompt=True,
         )
-        return tuple(made["input_ids"][0])
+        return tuple(inputs["input_ids"][0])
 
 
 def decoded(prompt: Prompt) -> list[Any]:

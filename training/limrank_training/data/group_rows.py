@@ -37,8 +37,8 @@ def read_groups(path: str | os.PathLike[str]) -> Iterator[PassageGroup]:
 
     A line has `query` and `passages`, each with `text` or `images` (files in the folder of the JSONL file
     or below), or both, and perhaps `id`, `title` and `relevance` (or `grade`). It may have `order` and
-    `gold`: whole numbers are positions from 0, texts are ids. Instead of `gold`, `label` may be "[3]". A
-    thought is a text `trace`, or `reasons`, one for each passage; or what `completion` holds of one.
+    `gold`: whole numbers are positions from 0, texts are ids. Instead of `gold`, `label` may be "[3]". The
+    reasoning is a text `trace`, or `reasons`, one for each passage; or what `completion` holds of one.
 
     Raises:
         InputError: a line that is not as it should be; it is named.

@@ -62,12 +62,12 @@ class ImageLayout:
             InputError: the image cannot be read, or a label is not one token; the line is named.
         """
         try:
-            asked = self.request(row)
+            request = self.request(row)
             tail = 1 if self.end is None else 2
-            shown = self.shown(asked, self.cutoff - tail)
+            shown = self.shown(request, self.cutoff - tail)
             if shown is None:
                 return None
-            labels = spoken_labels(asked.labels, asked.prompt, shown.end)
+            labels = spoken_labels(request.labels, request.prompt, shown.end)
             label = self.encoder.label_ids(labels, shown.end)[0 if row.relevant else 1]
         except InputError as error:
             raise InputError(f"{row.where}: {error}") from error
@@ -83,17 +83,17 @@ class ImageLayout:
             InputError: the image cannot be read.
         """
         document = Document(row.caption, images=(Image.open(row.file),))
-        asked = next(YesNo().ask(Query(row.query), [document], self.template, Settings(reasoning="none")))
-        (request,) = asked
+        requests = next(YesNo().ask(Query(row.query), [document], self.template, Settings(reasoning="none")))
+        (request,) = requests
         assert isinstance(request, ReadLabels)
         return request
 
-    def shown(self, asked: ReadLabels, limit: int) -> ImagePrompt | None:
+    def shown(self, request: ReadLabels, limit: int) -> ImagePrompt | None:
         """The prompt as the vision backend shows it; None where it does not fit."""
-        whole = encode_image_prompt(asked.prompt, self.processor, self.images, self.encoder, _ANY)
+        whole = encode_image_prompt(request.prompt, self.processor, self.images, self.encoder, _ANY)
         if len(whole.ids) <= limit:
             return whole
         try:
-            return encode_image_prompt(asked.prompt, self.processor, self.images, self.encoder, limit)
+            return encode_image_prompt(request.prompt, self.processor, self.images, self.encoder, limit)
         except InputError:  # all else was right a moment ago
             return None

@@ -49,7 +49,7 @@ class MultimodalRow:
         where: file and line.
     """
 
-    asked: Content
+    content: Content
     wants: str
     candidates: tuple[Content, ...]
     positives: tuple[int, ...]
@@ -58,7 +58,7 @@ class MultimodalRow:
     @property
     def query(self) -> str:
         """What tells queries apart, for the split."""
-        return "\n".join([self.asked.text, *(file.name for file in self.asked.files)])
+        return "\n".join([self.content.text, *(file.name for file in self.content.files)])
 
 
 def read_multimodal_rows(path: str | os.PathLike[str]) -> Iterator[MultimodalRow]:

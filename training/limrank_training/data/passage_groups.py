@@ -52,7 +52,7 @@ class PassageGroup:
         passages: two at least, but for a graded one, which stands alone.
         order: positions, best first; empty where it is not given.
         gold: the position of the best one; None where it is not given.
-        trace: a thought that leads to the answer; it may name labels, so such a group cannot be shuffled.
+        trace: reasoning that leads to the answer; it may name labels, so such a group cannot be shuffled.
         where: file and line, for messages.
     """
 
@@ -68,7 +68,7 @@ class PassageGroup:
         """Grades by position, of the passages that have one."""
         return {i: p.grade for i, p in enumerate(self.passages) if p.grade is not None}
 
-    def asked(self) -> tuple[Query, list[Document]]:
+    def query_and_documents(self) -> tuple[Query, list[Document]]:
         """What a reranker is given.
 
         Raises:

@@ -19,7 +19,7 @@ from limrank_plugins.segments import Prompt, Segment
 from limrank_training.data.passage_rows import PassageRow
 
 Learned = Literal["completion", "verdict"]
-"""What the loss is taken on: the thought and the verdict, or what stands behind the thought."""
+"""What the loss is taken on: the reasoning and the verdict, or what stands behind the reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +127,15 @@ class PassageLayout:
         Raises:
             InputError: what is given is not the same tokens at inference, where nothing follows it.
         """
-        given = self.prompt(row)
-        if given.is_chat:
+        prompt = self.prompt(row)
+        if prompt.is_chat:
             raise InputError(f"template {self.template.name!r} is a chat; training takes raw completions")
         if trace is None:
-            given = given.then(Segment(self.template.no_think))
+            prompt = prompt.then(Segment(self.template.no_think))
         elif self.learned == "verdict":
-            thought = Segment(f"\n{trace}", trusted=False)
-            given = given.then(thought, Segment(self.template.close))
-        ids = self.encoder.encode(given).ids
+            reasoning = Segment(f"\n{trace}", trusted=False)
+            prompt = prompt.then(reasoning, Segment(self.template.close))
+        ids = self.encoder.encode(prompt).ids
         if encoded.ids[: len(ids)] != ids:
             raise InputError(
                 f"{row.where}: the tokenizer joins the end of what is given with what is learned: the model "
@@ -147,8 +147,8 @@ class PassageLayout:
         """The share of the trace that is used, by its characters."""
         if self.share == 1:
             return trace
-        begun = trace[: max(1, int(len(trace) * self.share))]
-        return cut_to_sentence(begun)
+        hint = trace[: max(1, int(len(trace) * self.share))]
+        return cut_to_sentence(hint)
 
 
 def report(examples: Sequence[Example | None], cutoff: int) -> dict[str, object]:

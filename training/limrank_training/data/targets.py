@@ -52,22 +52,22 @@ def request_for(
     Raises:
         InputError: an image cannot be read, or there are more passages than labels; the line is named.
     """
-    query, documents = group.asked()
+    query, documents = group.query_and_documents()
     assert recipe.readout is not None
     try:
-        asked = next(
+        requests = next(
             recipe.readout.ask(
                 query, documents, template, Settings(reasoning="full" if reasoning else "none")
             )
         )
     except InputError as error:
         raise InputError(f"{group.where}: {error}") from error
-    (request,) = asked
+    (request,) = requests
     assert isinstance(request, ReadLabels | Generate)
     return request
 
 
-def begun(template: Template, reasoning: bool) -> str:
+def answer_start(template: Template, reasoning: bool) -> str:
     """What is put into the model's mouth before it writes, of which its readout reads the end as its own."""
     return "" if reasoning else template.no_think
 
@@ -87,7 +87,7 @@ def target(
         recipe: one that `template_for` took.
         template: its own.
         group: as it is shown.
-        reasoning: whether a thought comes first.
+        reasoning: whether reasoning comes first.
         labels: those that the question reads, for recipes that read labels.
 
     Raises:
@@ -103,18 +103,20 @@ def target(
     if isinstance(readout, LabelSelect):
         return (Segment(labels[group.chosen()]),)
     if isinstance(readout, LabelScores):
-        written = _order(readout.labels, group)
-        if not written.startswith(template.prefill):
+        order = _order(readout.labels, group)
+        if not order.startswith(template.prefill):
             raise InputError(f"an order does not begin with the prefill of template {template.name!r}")
-        return (Segment(written.removeprefix(template.prefill)),)
+        return (Segment(order.removeprefix(template.prefill)),)
     assert isinstance(readout, GenerateSelect | GenerateOrder)
     if isinstance(readout, GenerateSelect):
-        said = readout.labels.shown(len(group.passages))[group.chosen()]
+        answer = readout.labels.shown(len(group.passages))[group.chosen()]
     else:
-        said = _order(readout.labels, group)
+        answer = _order(readout.labels, group)
     if readout.tagged:
-        said += "</answer>"
-    return (*_thought(template, readout.labels, group), Segment(said)) if reasoning else (Segment(said),)
+        answer += "</answer>"
+    return (
+        (*_reasoning(template, readout.labels, group), Segment(answer)) if reasoning else (Segment(answer),)
+    )
 
 
 def _order(labels: Labels, group: PassageGroup) -> str:
@@ -123,8 +125,8 @@ def _order(labels: Labels, group: PassageGroup) -> str:
     return f"[{', '.join(best)}]" if labels.kind == "plain" else " > ".join(best)
 
 
-def _thought(template: Template, labels: Labels, group: PassageGroup) -> tuple[Segment, ...]:
-    """The thought between the tags that inference closes it with."""
+def _reasoning(template: Template, labels: Labels, group: PassageGroup) -> tuple[Segment, ...]:
+    """The reasoning between the tags that inference closes it with."""
     names = labels.shown(len(group.passages))
     reasons = [(name, p.reason) for name, p in zip(names, group.passages, strict=True) if p.reason]
     if group.trace:

@@ -176,11 +176,11 @@ def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int
     steps = total_steps(plan, size)
     every = checkpoint_every(plan, steps)
     accumulated = accumulated_parts(plan, plan.optimiser.batch)
-    made = common_arguments(plan, steps, accumulated, every, folder, log_every)
+    settings = common_arguments(plan, steps, accumulated, every, folder, log_every)
     if plan.pairs.warmup is not None:
-        made["warmup_steps"] = plan.pairs.warmup
+        settings["warmup_steps"] = plan.pairs.warmup
     return parts.CrossEncoderTrainingArguments(
-        **made,
+        **settings,
         per_device_eval_batch_size=plan.optimiser.part,
         eval_strategy="steps" if has_dev else "no",
         eval_steps=every if has_dev else None,
@@ -197,9 +197,9 @@ def _dataset(pairs: Sequence[TextPair]) -> Any:
     datasets = require("datasets", "training", "cross-encoders")
     return datasets.Dataset.from_dict(
         {
-            "query": [one.query for one in pairs],
-            "passage": [one.passage for one in pairs],
-            "label": [one.label for one in pairs],
+            "query": [pair.query for pair in pairs],
+            "passage": [pair.passage for pair in pairs],
+            "label": [pair.label for pair in pairs],
         }
     )
 
@@ -211,14 +211,14 @@ def _trainer_class(parts: Any) -> Any:
         """Stops at a loss that is no number."""
 
         def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
-            found = super().compute_loss(model, inputs, *others, **named)
-            loss = found[0] if isinstance(found, tuple) else found
+            result = super().compute_loss(model, inputs, *others, **named)
+            loss = result[0] if isinstance(result, tuple) else result
             if not torch.isfinite(loss).all():
-                queries = "; ".join(dict.fromkeys(str(one)[:60] for one in inputs.get("query", ())))
+                queries = "; ".join(dict.fromkeys(str(query)[:60] for query in inputs.get("query", ())))
                 raise BackendError(
                     f"the loss at step {self.state.global_step + 1} is {loss.item()}, for: {queries}. The "
                     f"last checkpoint stands; lower the learning rate, or look at these rows"
                 )
-            return found
+            return result
 
     return Trainer

@@ -86,15 +86,15 @@ def labelled_batch(model: Any, examples: Sequence[LabelledText]) -> dict[str, An
         Token tensors, `labels` and `real`, shape (rows, most labels), `numbers` and `rows`.
     """
     torch = require("torch", "training", "training")
-    width = max(len(one.fits) for one in examples)
+    width = max(len(example.fits) for example in examples)
 
     def filled(values: Sequence[bool]) -> list[bool]:
         return [*values, *[False] * (width - len(values))]
 
-    features: dict[str, Any] = model.features([one.row for one in examples])
+    features: dict[str, Any] = model.features([example.row for example in examples])
     return features | {
-        "labels": torch.tensor([filled(one.fits) for one in examples]),
-        "real": torch.tensor([filled([True] * len(one.fits)) for one in examples]),
-        "numbers": [one.number for one in examples],
-        "rows": [one.where for one in examples],
+        "labels": torch.tensor([filled(example.fits) for example in examples]),
+        "real": torch.tensor([filled([True] * len(example.fits)) for example in examples]),
+        "numbers": [example.number for example in examples],
+        "rows": [example.where for example in examples],
     }

@@ -37,7 +37,7 @@ class MultimodalGroup:
         where: file and line.
     """
 
-    asked: Content
+    content: Content
     documents: tuple[Content, ...]
     known: frozenset[Content]
     where: str
@@ -82,7 +82,7 @@ def _groups(
         far = tuple(i for i in mined.far if i not in row.positives)
         wrong, below = draw(HardNegatives(mined.wrong_kind, far), seed, f"{row.query}\n{place}")
         documents = tuple(row.candidates[i] for i in (place, wrong, below) if i is not None)
-        group = MultimodalGroup(row.asked, documents, known, row.where)
+        group = MultimodalGroup(row.content, documents, known, row.where)
         groups.append((group, wrong is not None, below is not None))
     return groups
 
@@ -90,7 +90,7 @@ def _groups(
 class _ContentView:
     def shown(self, example: MultimodalGroup) -> tuple[str, str]:
         """The query and its documents, one a line."""
-        lines = [_line(content) for content in (example.asked, *example.documents)]
+        lines = [_line(content) for content in (example.content, *example.documents)]
         return "\n".join(lines), "the first document is learned to be nearest to the query"
 
 
@@ -117,20 +117,22 @@ class VectorCriterion:
             InputError: an image cannot be read, or the model does not take such an item.
         """
         torch = require("torch", "training", "training")
-        columns = [_GROUP * i + j for i, one in enumerate(examples) for j in range(len(one.documents))]
-        documents = [item for one in examples for item in one.documents]
-        features, owners = self.model.features([*(one.asked for one in examples), *documents])
+        columns = [
+            _GROUP * i + j for i, example in enumerate(examples) for j in range(len(example.documents))
+        ]
+        documents = [item for example in examples for item in example.documents]
+        features, owners = self.model.features([*(example.content for example in examples), *documents])
         known = torch.zeros((len(examples), _GROUP * len(examples)), dtype=torch.bool)
-        for i, one in enumerate(examples):
+        for i, example in enumerate(examples):
             for column, item in zip(columns, documents, strict=True):
-                known[i, column] = item in one.known and column != _GROUP * i
+                known[i, column] = item in example.known and column != _GROUP * i
         return {
             "features": features,
             "owners": owners,
             "columns": torch.tensor(columns),
             "known": known,
             "labels": torch.arange(len(examples)) * _GROUP,
-            "rows": [one.where for one in examples],
+            "rows": [example.where for example in examples],
         }
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:

@@ -58,13 +58,13 @@ class PolicyCriterion:
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
         """One for each label; where a round begins, actions are drawn from them and judged."""
         with _calm(model):
-            found: Tensor = model(batch).float()
-        begun = [n for n in batch["numbers"] if self._begins(n)]
-        if begun:
-            self._draw(found.detach(), batch, begun)
+            logits: Tensor = model(batch).float()
+        starting = [n for n in batch["numbers"] if self._begins(n)]
+        if starting:
+            self._draw(logits.detach(), batch, starting)
         for number in batch["numbers"]:
             self._drawn[number].visits += 1
-        return found
+        return logits
 
     def total(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The sum over labels of the mean over draws."""
@@ -73,7 +73,7 @@ class PolicyCriterion:
         stored = [self._drawn[number] for number in batch["numbers"]]
 
         def joined(name: str) -> Any:
-            return torch.stack([_wide(torch, getattr(one, name), real.shape[1]) for one in stored])
+            return torch.stack([_wide(torch, getattr(draws, name), real.shape[1]) for draws in stored])
 
         spread = (len(stored), policy.draws, real.shape[1])
 
@@ -84,7 +84,7 @@ class PolicyCriterion:
             flat(logits[:, None]),
             flat(joined("actions")),
             flat(joined("before")),
-            torch.stack([one.advantages for one in stored]).reshape(-1),
+            torch.stack([draws.advantages for draws in stored]).reshape(-1),
             clip=policy.clip,
             reference=flat(joined("reference")[:, None]),
             kl=policy.kl,
@@ -103,7 +103,7 @@ class PolicyCriterion:
         known = self._drawn.get(number)
         return known is None or known.visits % self._policy.iterations == 0
 
-    def _draw(self, logits: Tensor, batch: dict[str, Any], begun: Sequence[int]) -> None:
+    def _draw(self, logits: Tensor, batch: dict[str, Any], starting: Sequence[int]) -> None:
         torch = require("torch", "training", "training")
         place = self._reference["text_projector"][0].weight.device
         if place != logits.device:
@@ -111,7 +111,7 @@ class PolicyCriterion:
         with torch.no_grad():
             reference = self._model.held.logits(batch, self._reference)[0].float()
         for i, number in enumerate(batch["numbers"]):
-            if number not in begun:
+            if number not in starting:
                 continue
             real = batch["real"][i]
             own, visits = logits[i][real], self._drawn[number].visits if number in self._drawn else 0

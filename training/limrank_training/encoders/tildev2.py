@@ -130,16 +130,18 @@ class TermCriterion:
         torch = require("torch", "training", "training")
         rows = [
             self.model.layout(tokens[: self.model.limit], self.expansions.get(text, ()))
-            for one in examples
-            for tokens, text in zip(one.passages, one.texts, strict=True)
+            for group in examples
+            for tokens, text in zip(group.passages, group.texts, strict=True)
         ]
-        texts = [text for one in examples for text in one.texts]
-        longest = max(len(one.query) for one in examples)
+        texts = [text for group in examples for text in group.texts]
+        longest = max(len(group.query) for group in examples)
         return as_tensors(torch, rows, self.model.tokenizer, "cpu") | {
-            "queries": torch.tensor([[*one.query, *[-1] * (longest - len(one.query))] for one in examples]),
-            "known": torch.tensor([[text in one.known for text in texts] for one in examples]),
+            "queries": torch.tensor(
+                [[*group.query, *[-1] * (longest - len(group.query))] for group in examples]
+            ),
+            "known": torch.tensor([[text in group.known for text in texts] for group in examples]),
             "labels": torch.arange(len(examples)) * self.group,
-            "rows": [one.where for one in examples],
+            "rows": [group.where for group in examples],
         }
 
     def logits(self, model: Any, batch: dict[str, Any]) -> Tensor:
@@ -178,8 +180,8 @@ def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> Traini
     held.limit = min(held.limit, plan.contrast.passage)
     expansions: dict[str, list[int]] = {}
     if plan.contrast.expansion is not None:
-        texts = {text: tokens for one in (*data.examples, *data.dev)
-                 for text, tokens in zip(one.texts, one.passages, strict=True)}  # fmt: skip
+        texts = {text: tokens for group in (*data.examples, *data.dev)
+                 for text, tokens in zip(group.texts, group.passages, strict=True)}  # fmt: skip
         adding = Expansion.load(plan.contrast.expansion, top=plan.contrast.top)
         expansions = dict(zip(texts, adding.expand(list(texts.values()), held), strict=True))
     criterion = TermCriterion(held, plan.contrast.group, expansions, plan_loss(plan))

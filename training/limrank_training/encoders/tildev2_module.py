@@ -31,8 +31,8 @@ def cartesian(weights: Tensor, ids: Tensor, queries: Tensor) -> Tensor:
     rows = []
     for query in queries:  # all at once would hold queries · tokens · passages · length numbers
         same = query[:, None, None] == ids[None]
-        found = torch.where(same, weights[None], torch.zeros_like(weights[None])).amax(dim=2)
-        rows.append(found.double().sum(dim=0))
+        largest = torch.where(same, weights[None], torch.zeros_like(weights[None])).amax(dim=2)
+        rows.append(largest.double().sum(dim=0))
     return torch.stack(rows)
 
 

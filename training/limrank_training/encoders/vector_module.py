@@ -52,23 +52,23 @@ def vector_module(base: str) -> Any:
             """
             parts: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = {}
             for number, item in enumerate(items):
-                for given in _parts(item, together, pattern):
-                    parts.setdefault(tuple(sorted(given)), []).append((number, given))
-            made, owners = [], []
-            for held in parts.values():
-                made.append(dict(model.preprocess([given for _, given in held])))
-                owners.append(torch.tensor([number for number, _ in held]))
-            return made, owners
+                for inputs in _parts(item, together, pattern):
+                    parts.setdefault(tuple(sorted(inputs)), []).append((number, inputs))
+            features, owners = [], []
+            for of_kind in parts.values():
+                features.append(dict(model.preprocess([inputs for _, inputs in of_kind])))
+                owners.append(torch.tensor([number for number, _ in of_kind]))
+            return features, owners
 
         def forward(self, features: list[Any], owners: list[Any]) -> Any:
             """Shape (items, size), float32."""
-            count = 1 + max(int(one.max()) for one in owners)
-            found: Any = None
-            for given, places in zip(features, owners, strict=True):
-                rows = torch.nn.functional.normalize(self.model(dict(given))["sentence_embedding"].float())
-                found = rows.new_zeros((count, rows.shape[1])) if found is None else found
-                found = found.index_add(0, places.to(rows.device), rows)
-            return torch.nn.functional.normalize(found)
+            count = 1 + max(int(places.max()) for places in owners)
+            sums: Any = None
+            for inputs, places in zip(features, owners, strict=True):
+                rows = torch.nn.functional.normalize(self.model(dict(inputs))["sentence_embedding"].float())
+                sums = rows.new_zeros((count, rows.shape[1])) if sums is None else sums
+                sums = sums.index_add(0, places.to(rows.device), rows)
+            return torch.nn.functional.normalize(sums)
 
         def write(self, place: Path) -> None:
             """Write what `MultimodalEncoderBackend` reads."""
@@ -86,4 +86,4 @@ def _parts(item: Content, together: bool, pattern: Any) -> list[dict[str, Any]]:
         raise InputError(f"{item.files[1].name}: an item of several images cannot be trained on")
     if together and text and images:
         return [{"image": images[0], "text": text}]
-    return [*({"text": text} for _ in range(bool(text))), *({"image": one} for one in images)]
+    return [*({"text": text} for _ in range(bool(text))), *({"image": image} for image in images)]

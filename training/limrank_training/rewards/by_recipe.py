@@ -50,19 +50,21 @@ def rewards_for(recipe: Recipe) -> dict[str, Reward]:
     )
 
 
-def written(ids: Sequence[int], encoder: PromptEncoder, ends: Collection[int], begun: str = "") -> str:
+def completion_text(
+    ids: Sequence[int], encoder: PromptEncoder, ends: Collection[int], start: str = ""
+) -> str:
     """The text that the readout would be given for these tokens.
 
     Args:
         ids: what the model wrote, the token that ends its turn included where it got there.
         encoder: the tokenizer of inference.
         ends: the tokens that end a turn.
-        begun: what was put into its mouth.
+        start: what was put into its mouth.
     """
     kept = list(ids)
     if kept and kept[-1] in ends:
         kept.pop()
-    return begun + encoder.decode(kept)
+    return start + encoder.decode(kept)
 
 
 def _choice(text: str, group: PassageGroup, labels: Labels) -> float:

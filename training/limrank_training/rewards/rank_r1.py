@@ -8,7 +8,7 @@ from limrank_training.rewards.tags import tagged_answer
 
 
 def choice_reward(text: str, gold: int, size: int, labels: Labels = NUMERIC) -> float:
-    """1 if the answer is the gold document's label and nothing else, behind one thought; else 0.
+    """1 if the answer is the gold document's label and nothing else, behind one block of reasoning; else 0.
 
     Args:
         text: all that the model wrote, the opening `<think>` included where the prompt ended with it.

@@ -61,7 +61,7 @@ def recall_at(order: Sequence[int], grades: Mapping[int, float], depth: int = 10
     return len(relevant & set(order[:depth])) / len(relevant) if relevant else 0.0
 
 
-def rbo(one: Sequence[int], other: Sequence[int], p: float = 1.0) -> float:
+def rbo(first: Sequence[int], second: Sequence[int], p: float = 1.0) -> float:
     """Rank-biased overlap of two lists of equal length, 1 for equal ones (Webber et al., TOIS 2010).
 
     With p = 1 it is the average overlap; below, the extrapolated form, without which equal short lists
@@ -70,17 +70,19 @@ def rbo(one: Sequence[int], other: Sequence[int], p: float = 1.0) -> float:
     Raises:
         InputError: lists of unequal length, or a p outside (0, 1].
     """
-    if len(one) != len(other) or not 0 < p <= 1:
-        raise InputError(f"got lists of {len(one)} and {len(other)} and p={p!r}: equal lengths, 0 < p <= 1")
-    if not one:
+    if len(first) != len(second) or not 0 < p <= 1:
+        raise InputError(
+            f"got lists of {len(first)} and {len(second)} and p={p!r}: equal lengths, 0 < p <= 1"
+        )
+    if not first:
         return 1.0
-    seen_one: set[int] = set()
-    seen_other: set[int] = set()
+    seen_first: set[int] = set()
+    seen_second: set[int] = set()
     agreements = []
-    for depth, (a, b) in enumerate(zip(one, other, strict=True), start=1):
-        seen_one.add(a)
-        seen_other.add(b)
-        agreements.append(len(seen_one & seen_other) / depth)
+    for depth, (a, b) in enumerate(zip(first, second, strict=True), start=1):
+        seen_first.add(a)
+        seen_second.add(b)
+        agreements.append(len(seen_first & seen_second) / depth)
     if p == 1:
         return math.fsum(agreements) / len(agreements)
     weighted = math.fsum(agreement * p**depth for depth, agreement in enumerate(agreements))

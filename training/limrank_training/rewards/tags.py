@@ -6,10 +6,10 @@ from limrank_plugins.readouts.labels import TAG
 
 
 def tagged_answer(text: str) -> str | None:
-    """What the answer tags hold, where a text is one closed thought and one answer; else None.
+    """What the answer tags hold, where a text is one closed block of reasoning and one answer; else None.
 
     Stricter than reading at inference, where a malformed answer is repaired: a second answer, an answer
-    inside the thought, or words beside the two blocks must not be worth anything.
+    inside the reasoning, or words beside the two blocks must not be worth anything.
     """
     tags = [(tag[2].lower(), bool(tag[1]), tag.start(), tag.end()) for tag in TAG.finditer(text)]
     if [(name, closes) for name, closes, _, _ in tags] != [

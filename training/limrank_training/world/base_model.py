@@ -17,7 +17,7 @@ from limrank_training.plans import Plan
 from limrank_training.plans.shared_settings import OptimiserSettings
 from limrank_training.sft import fine_tune
 from limrank_training.world.language import MARKS, World, names
-from limrank_training.world.texts import comparing, reading, rows
+from limrank_training.world.texts import comparisons, facts_and_queries, name_rows
 
 END, THINK = "<|endoftext|>", ("<think>", "</think>")
 _LABEL = re.compile(r"(\[\w+\])")
@@ -65,11 +65,15 @@ def make_base(world: World, folder: Path, recipes: Sequence[str], shape: Decoder
     tokenizer = make_tokenizer(world, recipes)
     draw = random.Random(f"reading {seed}")
     decoder = make_decoder(tokenizer, shape, seed)
-    lessons = ((rows, shape.drills), (comparing, 2 * shape.drills), (reading, shape.steps))
+    lessons = (
+        (name_rows, shape.drills),
+        (comparisons, 2 * shape.drills),
+        (facts_and_queries, shape.steps),
+    )
     for lesson, steps in lessons:
         texts = [lesson(world, draw) for _ in range(steps * shape.batch)]
         run = folder.with_name(f"{folder.name}-{lesson.__name__}")
-        plan = _lesson(shape, seed, lesson is reading)
+        plan = _lesson(shape, seed, lesson is facts_and_queries)
         decoder = fine_tune(decoder, tokenizer.pad_token_id, _examples(tokenizer, texts), plan, run).model
     decoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -90,11 +94,11 @@ def _lesson(shape: DecoderShape, seed: int, last: bool) -> Plan:
 
 
 def _examples(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[Example]:
-    given = tokenizer([text for text, _ in texts])["input_ids"]
+    prompts = tokenizer([text for text, _ in texts])["input_ids"]
     follows = tokenizer([text for _, text in texts])["input_ids"]
     return [
-        Example((*one, *other), len(one), where=f"text {number}")
-        for number, (one, other) in enumerate(zip(given, follows, strict=True))
+        Example((*prompt, *follow), len(prompt), where=f"text {number}")
+        for number, (prompt, follow) in enumerate(zip(prompts, follows, strict=True))
     ]
 
 
@@ -118,15 +122,15 @@ def make_tokenizer(world: World, recipes: Sequence[str]) -> Any:
     engine.decoder = tokenizers.decoders.Fuse()
     engine.add_special_tokens([END])
     engine.add_tokens([tokenizers.AddedToken(token, normalized=False) for token in THINK])
-    made = transformers.PreTrainedTokenizerFast(
+    tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=engine,
         unk_token="<unk>",
         eos_token=END,
         pad_token=END,
         clean_up_tokenization_spaces=False,
     )
-    made.chat_template = _CHAT
-    return made
+    tokenizer.chat_template = _CHAT
+    return tokenizer
 
 
 def make_decoder(tokenizer: Any, shape: DecoderShape, seed: int) -> Any:

@@ -100,11 +100,11 @@ def linked(relation: str, name: str, other: str) -> str:
     return f"{relation} {name} {other}."
 
 
-def asked(attribute: str, path: Sequence[str], start: str) -> str:
+def query_text(attribute: str, path: Sequence[str], start: str) -> str:
     """A question: the attribute of whom the relations lead to from an entity, first step first."""
     return f"Tell {' '.join([attribute, 'of', start, *path])}?"
 
 
-def compared(one: str, other: str) -> str:
+def comparison(word: str, other: str) -> str:
     """Whether two words are the same one."""
-    return f"{one} against {other}: {'same' if one == other else 'different'}."
+    return f"{word} against {other}: {'same' if word == other else 'different'}."

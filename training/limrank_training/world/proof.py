@@ -159,13 +159,13 @@ def main(
     """Train every arm of the small world and say what it learned."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as spare:
-        found = prove(range(seeds), arms or (), ProofScale(), folder or Path(spare), processes)
-    found["seconds"] = round(time.perf_counter() - began)
-    write_whole(output, (json.dumps(found, indent=2) + "\n").encode("ascii"))
+        result = prove(range(seeds), arms or (), ProofScale(), folder or Path(spare), processes)
+    result["seconds"] = round(time.perf_counter() - began)
+    write_whole(output, (json.dumps(result, indent=2) + "\n").encode("ascii"))
     if plot is not None:
-        draw(found["arms"], plot)
-    typer.echo(table(found["arms"]))
-    common.say(f"nDCG@10 on held-out entities; {found['seconds']} s; {output}")
+        draw(result["arms"], plot)
+    typer.echo(table(result["arms"]))
+    common.say(f"nDCG@10 on held-out entities; {result['seconds']} s; {output}")
 
 
 def _alone() -> None:
@@ -176,14 +176,14 @@ def _alone() -> None:
 
 def _base(job: tuple[int, ProofScale, Path]) -> Path:
     seed, scale, folder = job
-    made = folder / f"base-{seed}"
+    base = folder / f"base-{seed}"
 
     def make() -> dict[str, Any]:
-        make_base(make_world(seed), made, RECIPES, scale.shape, seed)
+        make_base(make_world(seed), base, RECIPES, scale.shape, seed)
         return {}
 
     _once(folder / f"base-{seed}.json", asdict(scale.shape), make)
-    return made
+    return base
 
 
 def _arm(job: tuple[int, str, ProofScale, Path, Path]) -> dict[str, Any]:

@@ -138,9 +138,9 @@ def run_arm(
     reading: dict[str, Any] = {"device": "cpu", "reasoning": "full" if arm.traces else "none"}
     if arm.traces:
         reading["max_reasoning_tokens"] = _THOUGHT
-    before = measure(Reranker(_asking(arm), model=str(base), **reading), asked)
+    before = measure(Reranker(_recipe(arm), model=str(base), **reading), asked)
     after = measure(
-        Reranker.from_pretrained(str(folder / "run" / FINAL), recipe=_asking(arm), **reading), asked
+        Reranker.from_pretrained(str(folder / "run" / FINAL), recipe=_recipe(arm), **reading), asked
     )
     return {
         "arm": arm.name,
@@ -177,7 +177,7 @@ def plan_of(arm: ProofArm, scale: ProofScale, seed: int, base: Path) -> Plan:
     )
 
 
-def _asking(arm: ProofArm) -> str | Recipe:
+def _recipe(arm: ProofArm) -> str | Recipe:
     """The recipe, with windows as large as the groups that were learned."""
     if arm.objective == "listwise-sft":
         return rankgpt.recipe(window=SIZE, stride=SIZE // 2)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from limrank_plugins.errors import InputError
-from limrank_training.world.language import ATTRIBUTES, RELATIONS, World, asked, compared, linked, stated
+from limrank_training.world.language import (
+    ATTRIBUTES,
+    RELATIONS,
+    World,
+    comparison,
+    linked,
+    query_text,
+    stated,
+)
 
 Kind = Literal["relevant", "other attribute", "other entity", "broken chain", "random"]
 """What a passage is to a query: of the same entity another attribute; of another entity the same
@@ -101,42 +109,42 @@ def make_query(world: World, draw: random.Random, steps: int, held_out: bool = F
     ]
     draw.shuffle(facts)
     attribute = draw.choice(list(ATTRIBUTES))
-    text = " ".join([*(linked(*fact) for fact in facts), asked(attribute, path, chain[0])])
+    text = " ".join([*(linked(*fact) for fact in facts), query_text(attribute, path, chain[0])])
     return WorldQuery(text, attribute, path, chain[:-1], (chain[-1], *second))
 
 
-def trace(question: WorldQuery, passage: WorldPassage) -> str:
+def trace(query: WorldQuery, passage: WorldPassage) -> str:
     """The facts that lead to the entity, what is needed, what is read, and how both compare."""
-    return " ".join([resolved(question), weighed(question, passage)])
+    return " ".join([resolved(query), weighed(query, passage)])
 
 
-def resolved(question: WorldQuery) -> str:
+def resolved(query: WorldQuery) -> str:
     """From the question to what is needed."""
-    steps = [linked(*link) for link in zip(question.path, question.chain, question.chain[1:], strict=False)]
-    return " ".join(["Steps:", *steps, f"Need {question.attribute} of {question.target}."])
+    steps = [linked(*link) for link in zip(query.path, query.chain, query.chain[1:], strict=False)]
+    return " ".join(["Steps:", *steps, f"Need {query.attribute} of {query.target}."])
 
 
-def weighed(question: WorldQuery, passage: WorldPassage) -> str:
+def weighed(query: WorldQuery, passage: WorldPassage) -> str:
     """From what is needed to whether the passage has it: up to the first difference."""
-    said = [f"Read {passage.attribute} of {passage.entity}.", compared(question.attribute, passage.attribute)]
-    if question.attribute == passage.attribute:
-        said.append(compared(question.target, passage.entity))
-    return " ".join(said)
+    lines = [f"Read {passage.attribute} of {passage.entity}.", comparison(query.attribute, passage.attribute)]
+    if query.attribute == passage.attribute:
+        lines.append(comparison(query.target, passage.entity))
+    return " ".join(lines)
 
 
-def relevant_passage(world: World, question: WorldQuery) -> WorldPassage:
+def relevant_passage(world: World, query: WorldQuery) -> WorldPassage:
     """The one passage that answers the question."""
-    return _judged(world, question.target, question.attribute, "relevant")
+    return _passage(world, query.target, query.attribute, "relevant")
 
 
 def negatives(
-    world: World, question: WorldQuery, draw: random.Random, kinds: Sequence[Kind], count: int
+    world: World, query: WorldQuery, draw: random.Random, kinds: Sequence[Kind], count: int
 ) -> list[WorldPassage]:
     """Different passages of these kinds that do not answer the question, the kinds in turn.
 
     Args:
         world: see there.
-        question: see there.
+        query: see there.
         draw: decides which.
         kinds: what they are to the question; one of which there is no more is passed over.
         count: how many.
@@ -144,10 +152,10 @@ def negatives(
     Raises:
         InputError: there are not so many.
     """
-    target, wanted = question.target, question.attribute
+    target, wanted = query.target, query.attribute
     side = world.side(target in world.held_out)
-    near = [*question.chain[:-1], *question.beside]
-    far = [name for name in side if name not in (*question.chain, *question.beside)]
+    near = [*query.chain[:-1], *query.beside]
+    far = [name for name in side if name not in (*query.chain, *query.beside)]
     others = [attribute for attribute in ATTRIBUTES if attribute != wanted]
     pools: dict[Kind, list[tuple[str, str]]] = {
         "other attribute": [(target, attribute) for attribute in others],
@@ -157,17 +165,17 @@ def negatives(
     }
     for pool in pools.values():
         draw.shuffle(pool)
-    found: list[WorldPassage] = []
+    passages: list[WorldPassage] = []
     turn = 0
-    while len(found) < count:
+    while len(passages) < count:
         left = [kind for kind in kinds if pools.get(kind)]
         if not left:
-            raise InputError(f"there are only {len(found)} passages of the kinds {', '.join(kinds)}")
+            raise InputError(f"there are only {len(passages)} passages of the kinds {', '.join(kinds)}")
         kind = kinds[turn % len(kinds)]
         turn += 1
         if pools[kind]:
-            found.append(_judged(world, *pools[kind].pop(), kind))
-    return found
+            passages.append(_passage(world, *pools[kind].pop(), kind))
+    return passages
 
 
 def _line(world: World, start: str, relations: Sequence[str]) -> tuple[str, ...]:
@@ -178,5 +186,5 @@ def _line(world: World, start: str, relations: Sequence[str]) -> tuple[str, ...]
     return tuple(line)
 
 
-def _judged(world: World, name: str, attribute: str, kind: Kind) -> WorldPassage:
+def _passage(world: World, name: str, attribute: str, kind: Kind) -> WorldPassage:
     return WorldPassage(name, attribute, stated(attribute, name, world.values[name, attribute]), kind)

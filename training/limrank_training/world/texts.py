@@ -11,14 +11,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from limrank_training.world.language import ATTRIBUTES, RELATIONS, World, asked, compared, linked, stated
+from limrank_training.world.language import (
+    ATTRIBUTES,
+    RELATIONS,
+    World,
+    comparison,
+    linked,
+    query_text,
+    stated,
+)
 from limrank_training.world.queries import FACTS, WorldQuery, resolved
 
 _PAIRS, _AGAIN, _ASKED = 10, 4, 3
 _FEW, _LONG = (6, 8), 32
 
 
-def rows(world: World, draw: random.Random) -> tuple[str, str]:
+def name_rows(world: World, draw: random.Random) -> tuple[str, str]:
     """A few names in a row, and pieces of that row again.
 
     What follows a word is what followed it before: a tiny model learns to look that up from such texts in
@@ -33,14 +41,14 @@ def rows(world: World, draw: random.Random) -> tuple[str, str]:
     return f" {' '.join(row)}", f" {' '.join(again)}"
 
 
-def comparing(world: World, draw: random.Random) -> tuple[str, str]:
+def comparisons(world: World, draw: random.Random) -> tuple[str, str]:
     """A few names compared; one text in four is rows again, lest they be forgotten."""
     if draw.random() < 0.25:
-        return rows(world, draw)
+        return name_rows(world, draw)
     return " Read:", _pairs(draw.sample(world.entities, draw.randint(*_FEW)), draw)
 
 
-def reading(world: World, draw: random.Random) -> tuple[str, str]:
+def facts_and_queries(world: World, draw: random.Random) -> tuple[str, str]:
     """A text to read: what is given, and what follows from it.
 
     One in four is comparisons of words alone; some tell what entities are like, and of whom that was; some
@@ -52,21 +60,23 @@ def reading(world: World, draw: random.Random) -> tuple[str, str]:
         return " Read:", _pairs(world.entities, draw)
     people = draw.sample(world.entities, FACTS + 2)
     if kind < 0.4:
-        return _told(people, draw)
+        return _stated_facts(people, draw)
     cut = draw.randint(2, FACTS)
-    told = RELATIONS if draw.random() < 0.7 else (draw.choice(RELATIONS),)
-    lines = [(line, draw.choices(told, k=len(line) - 1)) for line in (people[:cut], people[cut:])]
+    relations = RELATIONS if draw.random() < 0.7 else (draw.choice(RELATIONS),)
+    lines = [(line, draw.choices(relations, k=len(line) - 1)) for line in (people[:cut], people[cut:])]
     facts = [linked(*fact) for line, path in lines for fact in zip(path, line, line[1:], strict=False)]
     draw.shuffle(facts)
     if kind < 0.55:
         follows = [fact for _ in range(_AGAIN) for fact in draw.sample(facts, len(facts))]
     else:
-        follows = [said for _ in range(_ASKED) for said in _answered(*draw.choice(lines), draw)]
+        follows = [
+            line_of_answer for _ in range(_ASKED) for line_of_answer in _answered(*draw.choice(lines), draw)
+        ]
     follows += [_pair(list(ATTRIBUTES), draw), _pair(people, draw)]
     return f" {' '.join(facts)}", f" {' '.join(follows)}"
 
 
-def _told(people: Sequence[str], draw: random.Random) -> tuple[str, str]:
+def _stated_facts(people: Sequence[str], draw: random.Random) -> tuple[str, str]:
     """What some entities are like, and again whose what was read, in that order."""
     read = []
     for name in people[: draw.randint(1, FACTS)]:
@@ -82,8 +92,8 @@ def _answered(line: Sequence[str], path: Sequence[str], draw: random.Random) -> 
     start = draw.randrange(len(line) - steps)
     chain, taken = tuple(line[start : start + steps + 1]), tuple(path[start : start + steps])
     attribute = draw.choice(list(ATTRIBUTES))
-    question = WorldQuery(asked(attribute, taken, chain[0]), attribute, taken, chain, ())
-    return question.text, resolved(question)
+    query = WorldQuery(query_text(attribute, taken, chain[0]), attribute, taken, chain, ())
+    return query.text, resolved(query)
 
 
 def _pairs(words: Sequence[str], draw: random.Random) -> str:
@@ -91,5 +101,5 @@ def _pairs(words: Sequence[str], draw: random.Random) -> str:
 
 
 def _pair(words: Sequence[str], draw: random.Random) -> str:
-    one = draw.choice(words)
-    return compared(one, one if draw.random() < 0.5 else draw.choice(words))
+    word = draw.choice(words)
+    return comparison(word, word if draw.random() < 0.5 else draw.choice(words))

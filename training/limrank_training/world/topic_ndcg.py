@@ -19,7 +19,7 @@ def measure(reranker: Reranker, topics: Sequence[Topic]) -> dict[str, Any]:
         could not be judged.
     """
     rankings = reranker.rank_many(
-        [(topic.question.text, [passage.text for passage in topic.passages]) for topic in topics]
+        [(topic.query.text, [passage.text for passage in topic.passages]) for topic in topics]
     )
     values = [
         ndcg([float(topic.passages[int(i)].relevant) for i in ranking.ids])
@@ -27,7 +27,7 @@ def measure(reranker: Reranker, topics: Sequence[Topic]) -> dict[str, Any]:
     ]
     by_steps: dict[int, list[float]] = {}
     for topic, value in zip(topics, values, strict=True):
-        by_steps.setdefault(topic.question.steps, []).append(value)
+        by_steps.setdefault(topic.query.steps, []).append(value)
     return {
         "ndcg": fmean(values),
         "by_steps": {steps: fmean(of_steps) for steps, of_steps in sorted(by_steps.items())},

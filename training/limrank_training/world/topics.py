@@ -31,7 +31,7 @@ SHARES = {0: 0.3, 1: 0.35, 2: 0.35}
 class Topic:
     """A query with its judged passages, the relevant one anywhere among them."""
 
-    question: WorldQuery
+    query: WorldQuery
     passages: tuple[WorldPassage, ...]
 
 
@@ -84,12 +84,12 @@ def make_topics(
     draw.shuffle(steps)
     topics = []
     for number, needed in enumerate(steps):
-        question = make_query(world, draw, needed, held_out)
+        query = make_query(world, draw, needed, held_out)
         turned = [*kinds[number % len(kinds) :], *kinds[: number % len(kinds)]]
-        wrong = negatives(world, question, draw, [*turned, "random"] if size > 8 else turned, size - 1)
-        passages = [relevant_passage(world, question), *wrong]
+        wrong = negatives(world, query, draw, [*turned, "random"] if size > 8 else turned, size - 1)
+        passages = [relevant_passage(world, query), *wrong]
         draw.shuffle(passages)
-        topics.append(Topic(question, tuple(passages)))
+        topics.append(Topic(query, tuple(passages)))
     return topics
 
 
@@ -106,12 +106,14 @@ def rows_of(topics: Iterable[Topic], draw: random.Random, noise: float = 0.0) ->
     for topic in topics:
         for passage in topic.passages:
             wrong = draw.random() < noise
-            said = trace(topic.question, passage)
+            reasoning = trace(topic.query, passage)
             relevant = passage.relevant
             if wrong:
-                said = said.replace(": different.", ": same.") if not relevant else _doubted(said)
+                reasoning = (
+                    reasoning.replace(": different.", ": same.") if not relevant else _doubted(reasoning)
+                )
                 relevant = not relevant
-            rows.append(WorldRow(topic, passage, relevant, said))
+            rows.append(WorldRow(topic, passage, relevant, reasoning))
     return rows
 
 
@@ -120,7 +122,7 @@ def curated(rows: Sequence[WorldRow], share: float) -> list[WorldRow]:
     piles: dict[tuple[bool, int, Kind], list[WorldRow]] = {}
     for row in rows:
         if row.clean:
-            key = (row.relevant, row.topic.question.steps, row.passage.kind)
+            key = (row.relevant, row.topic.query.steps, row.passage.kind)
             piles.setdefault(key, []).append(row)
     sides = [
         _in_turn([pile for key, pile in sorted(piles.items()) if key[0] is side]) for side in (True, False)
@@ -134,12 +136,12 @@ def write_rows(rows: Iterable[WorldRow], path: Path) -> Path:
         path,
         (
             {
-                "query": row.topic.question.text,
+                "query": row.topic.query.text,
                 "passage": row.passage.text,
                 "trace": row.trace,
                 "relevant": row.relevant,
                 "kind": row.passage.kind,
-                "meta": {"steps": row.topic.question.steps},
+                "meta": {"steps": row.topic.query.steps},
             }
             for row in rows
         ),
@@ -152,21 +154,21 @@ def write_groups(topics: Iterable[Topic], path: Path) -> Path:
         path,
         (
             {
-                "query": topic.question.text,
+                "query": topic.query.text,
                 "passages": [
                     {"id": str(i), "text": passage.text, "relevance": int(passage.relevant)}
                     for i, passage in enumerate(topic.passages)
                 ],
-                "meta": {"steps": topic.question.steps},
+                "meta": {"steps": topic.query.steps},
             }
             for topic in topics
         ),
     )
 
 
-def _doubted(said: str) -> str:
+def _doubted(reasoning: str) -> str:
     """The trace with its last comparison turned round."""
-    head, _, _ = said.rpartition(": same.")
+    head, _, _ = reasoning.rpartition(": same.")
     return f"{head}: different."
 
 
@@ -176,5 +178,5 @@ def _in_turn(piles: Sequence[Sequence[WorldRow]]) -> list[WorldRow]:
 
 def _written(path: Path, objects: Iterable[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(json.dumps(one) + "\n" for one in objects).encode("ascii"))
+    write_whole(path, "".join(json.dumps(record) + "\n" for record in objects).encode("ascii"))
     return path
