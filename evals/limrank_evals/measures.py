@@ -28,7 +28,7 @@ DEFAULT_MEASURES = ("nDCG@10", "nDCG@5", "MAP@1000", "RR@10", "R@5", "R@20", "R@
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class QueryCoverage:
     """Which queries a mean is over, and which it is not.
 
     Attributes:
@@ -77,7 +77,7 @@ class Measurement:
     """
 
     per_query: Mapping[str, Mapping[str, float]]
-    coverage: Coverage
+    coverage: QueryCoverage
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -135,7 +135,7 @@ def measure(
     return Measurement(per_query, covered, tuple(warnings))
 
 
-def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> Coverage:
+def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> QueryCoverage:
     """Which queries are judged, answered, both or neither.
 
     Raises:
@@ -149,7 +149,7 @@ def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> Coverage:
         raise InputError(
             f"no query of the run is judged: {example}, those of the judgements are like {judged[0]!r}"
         )
-    return Coverage(
+    return QueryCoverage(
         judged,
         tuple(query for query in judged if not ranked.get(query)),
         tuple(query for query in judged if not relevant(qrels, query)),

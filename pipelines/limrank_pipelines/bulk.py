@@ -56,7 +56,7 @@ class PartitionResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class BulkPlan:
     """All that a worker needs to know. It travels to other processes.
 
     Attributes:
@@ -77,7 +77,7 @@ class Plan:
 class Worker:
     """Ranks partitions with a reranker of its own."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BulkPlan) -> None:
         self.plan = plan
         self.reranker = plan.make()
 
@@ -229,7 +229,7 @@ def missing_partitions(
     return [partition for partition in parts if not (folder / partition.name).is_file()]
 
 
-def work_alone(plan: Plan, left: Sequence[Partition]) -> Iterator[PartitionResult]:
+def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionResult]:
     """Do the partitions in this process, one after the other."""
     if not left:
         return

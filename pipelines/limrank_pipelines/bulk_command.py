@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from limrank_pipelines.bulk import Plan, missing_partitions, partitions, work_alone, write_jobs
+from limrank_pipelines.bulk import BulkPlan, missing_partitions, partitions, work_alone, write_jobs
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import run_candidates
@@ -75,7 +75,7 @@ def bulk(
     source = _jobs(jobs, queries, corpus, run, k, output)
     parts, digest = partitions(source, size)
     left = missing_partitions(output, parts, digest, size, arguments | {"top_n": top_n, "batch": batch})
-    plan = Plan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
+    plan = BulkPlan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
     if workers:
         from limrank_pipelines.bulk_ray import work_on_ray
 

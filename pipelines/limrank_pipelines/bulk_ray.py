@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from limrank_pipelines.bulk import Partition, PartitionResult, Plan, Worker
+from limrank_pipelines.bulk import BulkPlan, Partition, PartitionResult, Worker
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError, require
 
@@ -17,7 +17,7 @@ from limrank_plugins.errors import BackendError, require
 class Actor:
     """What an actor of Ray Data does with a batch of partitions."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BulkPlan) -> None:
         self.worker = Worker(plan)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
@@ -28,7 +28,7 @@ class Actor:
 
 
 def work_on_ray(
-    plan: Plan,
+    plan: BulkPlan,
     left: Sequence[Partition],
     *,
     workers: int,

@@ -25,7 +25,7 @@ from limrank_synth.records import Rejection, Seed, Source
 from limrank_synth.role_requests import (
     RoleProgram,
     RoleRequest,
-    StageFailure,
+    StageError,
     UnusableReply,
     insist,
     plain_text,
@@ -223,7 +223,7 @@ def _answer(
 
     try:
         text = yield from insist(ask, read, settings.attempts)
-    except StageFailure as rejected:
+    except StageError as rejected:
         return Rejection("answers", f"{query.id}/{sample}", str(rejected), query.text)
     sources = (query.source, Source(f"model {model}", "terms of the model's provider"))
     return SyntheticAnswer(query.id, text, sample, model, sources)

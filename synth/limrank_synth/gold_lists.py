@@ -22,7 +22,7 @@ from limrank_synth.records import LabelledPassage, Rejection
 from limrank_synth.role_requests import (
     RoleProgram,
     RoleRequest,
-    StageFailure,
+    StageError,
     UnusableReply,
     chat_prompt,
     insist,
@@ -87,7 +87,7 @@ def list_order(
 
     try:
         return (yield from insist(ask, read, attempts))
-    except StageFailure as rejected:
+    except StageError as rejected:
         return Rejection("listing", rows[0].query_id, str(rejected), rows[0].query)
 
 

@@ -28,7 +28,7 @@ OPENING = "<think>"
 _MARKERS = marker_pattern()
 
 
-class Completion(NamedTuple):
+class CompletionParts(NamedTuple):
     """A completion taken apart: the trace, and the verdict behind it."""
 
     trace: str
@@ -48,7 +48,7 @@ def completion(trace: str, relevant: bool) -> str:
     return "".join(segment.text for segment in segments)
 
 
-def read_completion(text: str) -> Completion | str:
+def read_completion(text: str) -> CompletionParts | str:
     r"""Take apart `<think>…</think> true|false`, with or without the opening tag; or say why it is none.
 
     Whatever a trace says, its label is the word behind the only `</think>`: a text with another tag of
@@ -64,7 +64,7 @@ def read_completion(text: str) -> Completion | str:
         return f"its trace holds {found!r}"
     if not trace:
         return "its trace is empty"
-    return Completion(trace, end[1].lower() == "true")
+    return CompletionParts(trace, end[1].lower() == "true")
 
 
 def problem(row: LabelledPassage) -> str | None:

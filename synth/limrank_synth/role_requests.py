@@ -56,7 +56,7 @@ class UnusableReply(Exception):
         self.kind = kind
 
 
-class StageFailure(Exception):
+class StageError(Exception):
     """A stage gave up on an item; its message is the reason."""
 
 
@@ -82,7 +82,7 @@ def insist(
         unusable: where every completion that cannot be read is counted, by its kind.
 
     Raises:
-        StageFailure: none could be read; it says why the last one could not.
+        StageError: none could be read; it says why the last one could not.
     """
     problem = ""
     for attempt in range(attempts):
@@ -95,7 +95,7 @@ def insist(
             problem = str(unread)
             if unusable is not None:
                 unusable[unread.kind] += 1
-    raise StageFailure(f"{problem} (asked {attempts} times)" if attempts > 1 else problem)
+    raise StageError(f"{problem} (asked {attempts} times)" if attempts > 1 else problem)
 
 
 def plain_text(reply: Generated) -> str:

@@ -20,7 +20,7 @@ from limrank_synth.records import (
     WrittenPassage,
     WrittenQuery,
 )
-from limrank_synth.role_requests import RoleProgram, StageFailure
+from limrank_synth.role_requests import RoleProgram, StageError
 from limrank_synth.settings import SynthSettings
 from limrank_synth.stages.judge_votes import judge
 from limrank_synth.stages.passages import describe, intents_for, write
@@ -90,7 +90,7 @@ def _query(
         result.count(stage, len(intents), 0)
         descriptions = yield from describe(query, intents, guidelines, attempts, result.unusable[stage])
         result.count(stage, 0, len(descriptions))
-    except StageFailure as rejected:
+    except StageError as rejected:
         result.rejections.append(Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text))
         return
     passages, lost = yield from write(

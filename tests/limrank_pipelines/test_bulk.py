@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_pipelines.bulk import (
+    BulkPlan,
     PartitionResult,
-    Plan,
     job_line,
     missing_partitions,
     parse_job,
@@ -48,7 +48,7 @@ def jobs_file(folder: Path, count: int = 7) -> Path:
 def done(jobs: Path, folder: Path, size: int, **settings: Any) -> list[PartitionResult]:
     parts, digest = partitions(jobs, size)
     left = missing_partitions(folder, parts, digest, size, settings)
-    return list(work_alone(Plan(jobs, folder, bulk_work.make, batch=settings.get("batch", 1)), left))
+    return list(work_alone(BulkPlan(jobs, folder, bulk_work.make, batch=settings.get("batch", 1)), left))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -106,7 +106,7 @@ def test_nothing_of_a_partition_that_was_not_finished_is_there(tmp_path: Path):
     parts, digest = partitions(jobs, 3)
     left = missing_partitions(tmp_path / "out", parts, digest, 3, {})
     with pytest.raises(Stop):
-        list(work_alone(Plan(jobs, tmp_path / "out", make), left))
+        list(work_alone(BulkPlan(jobs, tmp_path / "out", make), left))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["bulk.json", "part-00000.jsonl"]
     assert [result.number for result in done(jobs, tmp_path / "out", 3)] == [1, 2]
 

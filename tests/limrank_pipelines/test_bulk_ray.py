@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'limrank[ray]'")
 
-from limrank_pipelines.bulk import Plan, missing_partitions, partitions, work_alone, write_jobs
+from limrank_pipelines.bulk import BulkPlan, missing_partitions, partitions, work_alone, write_jobs
 from limrank_pipelines.bulk_ray import work_on_ray
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import BackendError, InputError
@@ -47,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def alone(jobs: Path, folder: Path) -> dict[str, bytes]:
     parts, digest = partitions(jobs, 3)
     left = missing_partitions(folder, parts, digest, 3, {})
-    list(work_alone(Plan(jobs, folder, bulk_work.make), left))
+    list(work_alone(BulkPlan(jobs, folder, bulk_work.make), left))
     return files(folder)
 
 
@@ -56,7 +56,7 @@ def test_one_of_three_workers_is_killed_and_the_files_are_those_of_one_process(j
     seen.mkdir()
     parts, digest = partitions(jobs, 3)
     left = missing_partitions(out, parts, digest, 3, {})
-    plan = Plan(jobs, out, partial(bulk_work.make, str(seen), True))
+    plan = BulkPlan(jobs, out, partial(bulk_work.make, str(seen), True))
     done = list(work_on_ray(plan, left, workers=3))
     assert sorted(result.number for result in done) == list(range(12))
     assert sum(result.queries for result in done) == 36
@@ -78,7 +78,7 @@ def test_a_rerun_after_everything_died_does_the_rest(jobs: Path, tmp_path: Path)
         (out / name).write_bytes(expected[name])
     left = missing_partitions(out, parts, digest, 3, {})
     assert len(left) == 5
-    done = list(work_on_ray(Plan(jobs, out, partial(bulk_work.make, str(seen))), left, workers=2))
+    done = list(work_on_ray(BulkPlan(jobs, out, partial(bulk_work.make, str(seen))), left, workers=2))
     assert sorted(result.number for result in done) == sorted(partition.number for partition in left)
     asked = {file.name.split("-")[1] for file in seen.iterdir()}
     assert len(asked) == 5 * 3 * 6, "only what was missing was asked about"
@@ -89,6 +89,6 @@ def test_a_worker_that_cannot_start_says_why(jobs: Path, tmp_path: Path):
     parts, digest = partitions(jobs, 3)
     left = missing_partitions(tmp_path / "out", parts, digest, 3, {})
     with pytest.raises(BackendError, match="the model is not there"):
-        list(work_on_ray(Plan(jobs, tmp_path / "out", bulk_work.fails), left, workers=1))
+        list(work_on_ray(BulkPlan(jobs, tmp_path / "out", bulk_work.fails), left, workers=1))
     with pytest.raises(InputError, match="workers"):
-        list(work_on_ray(Plan(jobs, tmp_path / "out", bulk_work.make), left, workers=0))
+        list(work_on_ray(BulkPlan(jobs, tmp_path / "out", bulk_work.make), left, workers=0))

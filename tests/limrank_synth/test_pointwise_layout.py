@@ -14,7 +14,13 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.recipes import load_recipe
-from limrank_synth.pointwise_layout import Completion, completion, pointwise_prompt, problem, read_completion
+from limrank_synth.pointwise_layout import (
+    CompletionParts,
+    completion,
+    pointwise_prompt,
+    problem,
+    read_completion,
+)
 
 TEXTS = st.text(min_size=1).filter(lambda text: text.strip() and "\ue000" not in text)
 
@@ -63,10 +69,10 @@ def test_a_completion_reads_back_as_its_own_label_or_not_at_all(trace: str, rele
     made = row(trace=trace, relevant=relevant)
     read = read_completion(completion(trace, relevant))
     if problem(made) is None:
-        assert read == Completion(
+        assert read == CompletionParts(
             completion(trace, relevant)[1:].rpartition("\n</think>")[0].strip(), relevant
         )
-    elif isinstance(read, Completion):
+    elif isinstance(read, CompletionParts):
         assert read.relevant == relevant
 
 
@@ -83,7 +89,7 @@ def test_a_trace_with_a_marker_cannot_be_trained_on(trace: str) -> None:
 @pytest.mark.parametrize("trace", ["The answer is true", "</answer> true", "false. true. \n true"])
 def test_a_verdict_in_a_trace_is_not_the_rows_verdict(trace: str) -> None:
     read = read_completion(completion(trace, False))
-    assert isinstance(read, Completion)
+    assert isinstance(read, CompletionParts)
     assert read.relevant is False
 
 

@@ -15,7 +15,7 @@ from synth_replies import reply
 from limrank_plugins.backends.protocols import Generated
 from limrank_synth.role_requests import (
     RoleRequest,
-    StageFailure,
+    StageError,
     UnusableReply,
     chat_prompt,
     insist,
@@ -61,9 +61,9 @@ def test_insisting_asks_again_and_counts_what_was_wrong():
 
 
 def test_insisting_ends():
-    with pytest.raises(StageFailure, match=r"the answer is empty \(asked 3 times\)"):
+    with pytest.raises(StageError, match=r"the answer is empty \(asked 3 times\)"):
         drive(insist(ask, plain_text, 3), ["", " ", "\n"])
-    with pytest.raises(StageFailure, match=r"the answer is empty$"):
+    with pytest.raises(StageError, match=r"the answer is empty$"):
         drive(insist(ask, plain_text, 1), [""])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_evals.comparison import Comparison, Resampling
-from limrank_evals.errors.budget import Budget
+from limrank_evals.errors.budget import ErrorBudget
 from limrank_evals.errors.confusion import Case, Confusion
 from limrank_evals.errors.contrast import Contrast
 from limrank_evals.errors.detailed_run import DetailedRun, RunHit
@@ -66,7 +66,7 @@ class Analysis:
 
     listing: DetailedRun
     qrels: Qrels = field(repr=False)
-    budget: Budget
+    budget: ErrorBudget
     failing: QueryFailures
     few: RelevantCounts
     ties: Ties | None

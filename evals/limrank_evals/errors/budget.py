@@ -24,7 +24,7 @@ from limrank_plugins.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class ErrorBudget:
     """One measure, query by query; every mean is over all judged queries.
 
     Attributes:
@@ -77,7 +77,7 @@ class Budget:
 
 def budget_of(
     listing: DetailedRun, candidates: Ranked, first: Ranked | None, qrels: Qrels, name: str = "nDCG@10"
-) -> Budget:
+) -> ErrorBudget:
     """The error budget of a run.
 
     Args:
@@ -108,7 +108,7 @@ def budget_of(
         )
     orders = [None, None] if not listing.scored else [_retied(listing, qrels, sign) for sign in (1, -1)]
     best, worst = (None if order is None else values(order) for order in orders)
-    return Budget(name, ideal, ceiling, achieved, None if first is None else values(first), best, worst)
+    return ErrorBudget(name, ideal, ceiling, achieved, None if first is None else values(first), best, worst)
 
 
 def _by_grade(documents: Sequence[str], qrels: Qrels, query: str) -> list[str]:

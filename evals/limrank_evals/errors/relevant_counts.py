@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from limrank_evals.comparison import Resampling
-from limrank_evals.errors.budget import Budget
+from limrank_evals.errors.budget import ErrorBudget
 from limrank_evals.errors.query_failures import OUTCOMES, QueryFailures
 from limrank_evals.errors.trend import Trend, spearman
 from limrank_evals.judgements import Qrels, relevant
@@ -78,7 +78,7 @@ class RelevantCounts:
     relevant: dict[str, int]
     outside: tuple[str, ...]
 
-    def trends(self, budget: Budget, resampling: Resampling) -> dict[str, Trend | None]:
+    def trends(self, budget: ErrorBudget, resampling: Resampling) -> dict[str, Trend | None]:
         """How numbers go with the number of relevant documents: Spearman's rho and its p-value.
 
         Of the measure (`achieved`), of what ordering lost (`lost_by_ordering`) and, with a first stage, of
@@ -98,7 +98,7 @@ class RelevantCounts:
             for name, numbers in values.items()
         }
 
-    def as_json(self, budget: Budget, failing: QueryFailures, resampling: Resampling) -> dict[str, Any]:
+    def as_json(self, budget: ErrorBudget, failing: QueryFailures, resampling: Resampling) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
         return {
             "bins": [_row(bin_, queries, budget, failing, resampling) for bin_, queries in self.bins],
@@ -122,7 +122,7 @@ def relevant_counts_of(qrels: Qrels, bins: Sequence[Bin]) -> RelevantCounts:
 
 
 def _row(
-    bin_: Bin, queries: Sequence[str], budget: Budget, failing: QueryFailures, resampling: Resampling
+    bin_: Bin, queries: Sequence[str], budget: ErrorBudget, failing: QueryFailures, resampling: Resampling
 ) -> dict[str, Any]:
     def mean(values: list[float]) -> dict[str, Any] | None:
         result = resampling.mean(values)

@@ -17,7 +17,7 @@ from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQ
 from limrank_synth.role_requests import (
     RoleProgram,
     RoleRequest,
-    StageFailure,
+    StageError,
     UnusableReply,
     chat_prompt,
     insist,
@@ -51,7 +51,7 @@ def judge(
     try:
         programs = [_vote(query, passage, role, vote, attempts, unusable) for vote in range(votes)]
         return (yield from together(programs))
-    except StageFailure as rejected:
+    except StageError as rejected:
         return Rejection("judging", passage.id, f"{role}: {rejected}", passage.text)
 
 

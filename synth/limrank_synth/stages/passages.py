@@ -22,7 +22,7 @@ from limrank_synth.records import (
 from limrank_synth.role_requests import (
     RoleProgram,
     RoleRequest,
-    StageFailure,
+    StageError,
     UnusableReply,
     insist,
     json_object,
@@ -51,7 +51,7 @@ def describe(
     """One description for each intent, in their order.
 
     Raises:
-        StageFailure: no completion could be used.
+        StageError: no completion could be used.
     """
 
     def ask(attempt: int) -> RoleRequest:
@@ -122,6 +122,6 @@ def _passage(
 
     try:
         text = yield from insist(ask, read, attempts, unusable)
-    except StageFailure as rejected:
+    except StageError as rejected:
         return Rejection("passages", identifier, str(rejected), description)
     return WrittenPassage(identifier, text, intent, description)

@@ -29,7 +29,7 @@ def rewrite(
     """Let the writer make the query.
 
     Raises:
-        StageFailure: no completion could be used.
+        StageError: no completion could be used.
     """
     least, most = guidelines.words[target.kind]
 

@@ -19,7 +19,7 @@ def reason(
     """Let the reasoner think; the query comes back with its reasoning.
 
     Raises:
-        StageFailure: no completion could be used.
+        StageError: no completion could be used.
     """
     least, most = guidelines.words["thought"]
 

@@ -33,7 +33,7 @@ from limrank_synth.records import (
     WrittenPassage,
     WrittenQuery,
 )
-from limrank_synth.role_requests import RoleProgram, RoleRequest, StageFailure, UnusableReply
+from limrank_synth.role_requests import RoleProgram, RoleRequest, StageError, UnusableReply
 from limrank_synth.stages.judge_votes import judge, judging_prompt, read_vote
 from limrank_synth.stages.passages import describe, intents_for, write
 from limrank_synth.stages.query_rewriting import rewrite
@@ -140,7 +140,7 @@ def test_every_template_says_when_it_is_asked_again():
             asked.append(question)
             return reply("")
 
-        with suppress(StageFailure):
+        with suppress(StageError):
             drive(program(2), answer)
         assert [question.attempt for question in asked] == [0, 1]
         assert "earlier answer could not be used" not in last_text(asked[0])
@@ -192,7 +192,7 @@ def test_any_answer_gives_a_value_or_a_rejection(replies: list[Generated]):
     for program, kind in programs:
         left = iter(replies)
         found: Any = None
-        with suppress(StageFailure):
+        with suppress(StageError):
             found = drive(program(), lambda question, left=left: next(left))
         if found is not None:
             assert isinstance(found, kind)
