@@ -148,11 +148,11 @@ def _histogram(axis: Any, name: str, lengths: Mapping[int, int]) -> None:
 
 
 def _acceptance(axis: Any, stages: Sequence[tuple[str, int, int]]) -> None:
-    shares = [out / given if given else 1.0 for _, given, out in stages]
+    shares = [out / entered if entered else 1.0 for _, entered, out in stages]
     axis.barh(range(len(stages)), [1.0] * len(stages), color="#e6e8eb")
     axis.barh(range(len(stages)), shares, color=_BLUE)
-    for i, ((_, given, out), share) in enumerate(zip(stages, shares, strict=True)):
-        axis.text(1.01, i, f"{share:.1%}  {out:,} of {given:,}", va="center", fontsize=8)
+    for i, ((_, entered, out), share) in enumerate(zip(stages, shares, strict=True)):
+        axis.text(1.01, i, f"{share:.1%}  {out:,} of {entered:,}", va="center", fontsize=8)
     _names(axis, [_named(name) for name, _, _ in stages])
     axis.set_xlim(0, 1.32)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])

@@ -1,4 +1,4 @@
-"""A collection of synthetic documents as files, and the run that makes it: see `documents`."""
+"""A collection of synthetic documents as files, and the run that makes it: see `synthetic_documents`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.io import check_trec_ids
 from limrank_plugins.segments import clean_text
-from limrank_synth.documents import (
+from limrank_synth.records import Seed
+from limrank_synth.run_files import REJECTED, REPORT, write_rejections
+from limrank_synth.settings import SynthSettings
+from limrank_synth.synth_job import JobProgress, JobResult, run_job
+from limrank_synth.synthetic_documents import (
     SPLITS,
     Negatives,
     QueryAnswers,
@@ -21,10 +25,6 @@ from limrank_synth.documents import (
     split,
     synthesise_documents,
 )
-from limrank_synth.records import Seed
-from limrank_synth.run_files import REJECTED, REPORT, write_rejections
-from limrank_synth.settings import SynthSettings
-from limrank_synth.synth_job import JobProgress, JobResult, run_job
 
 
 def make_documents(
@@ -46,7 +46,7 @@ def make_documents(
         folder: of the ledger, the collection (see `write_collection`), `rejected.jsonl` and `report.json`.
         samples: answers to each query.
         per_positive: negatives for each positive.
-        how: see `documents.negatives`.
+        how: see `synthetic_documents.negatives`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
 
@@ -92,7 +92,7 @@ def write_collection(
         collection: what is written.
         folder: made if it is not there.
         per_positive: negatives for each positive.
-        how: see `documents.negatives`.
+        how: see `synthetic_documents.negatives`.
         seed: of splits and negatives.
         shares: of the splits, by name.
 

@@ -77,9 +77,9 @@ def acceptance(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
     totals: dict[str, tuple[int, int]] = {}
     for run in runs:
         for stage, counts in run.get("stages", {}).items():
-            given, out = totals.get(stage, (0, 0))
-            totals[stage] = given + int(counts["in"]), out + int(counts["out"])
-    return [(stage, given, out) for stage, (given, out) in totals.items()]
+            entered, out = totals.get(stage, (0, 0))
+            totals[stage] = entered + int(counts["in"]), out + int(counts["out"])
+    return [(stage, entered, out) for stage, (entered, out) in totals.items()]
 
 
 def cost(runs: Sequence[Mapping[str, Any]]) -> float | None:
@@ -134,7 +134,7 @@ def _what(contents: CardContents) -> str:
 
 def _licences(contents: CardContents) -> str:
     entries = table(contents.statistics.sources)
-    said = {True: "yes", False: "**no**", None: "not known"}
+    words = {True: "yes", False: "**no**", None: "not known"}
     bound = [entry["name"] for entry in entries if entry["commercial"] is False]
     unknown = [entry["name"] for entry in entries if entry["commercial"] is None]
     lines = [
@@ -148,7 +148,7 @@ def _licences(contents: CardContents) -> str:
                 (
                     cell(str(e["name"])),
                     cell(str(e["licence"])),
-                    said[_flag(e["commercial"])],
+                    words[_flag(e["commercial"])],
                     f"{e['rows']:,}",
                 )
                 for e in entries

@@ -16,7 +16,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_order, split_reasoning
-from limrank_synth.passage_groups import chat, group_prompt, shown
+from limrank_synth.gold_groups import chat, group_prompt, shown
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.records import LabelledPassage, Rejection
 from limrank_synth.role_requests import (
@@ -63,7 +63,7 @@ def list_order(
 
     Args:
         rows: of one query, at least 2.
-        seed: as the export will have it, see `groups.shown`.
+        seed: as the export will have it, see `gold_groups.shown`.
         size: likewise.
         attempts: how often it is asked.
         model: put into the list.

@@ -35,7 +35,7 @@ def cohens_kappa(pairs: Iterable[tuple[Hashable, Hashable]]) -> Kappa:
     total = len(ratings)
     first, second = (Counter(side) for side in zip(*ratings, strict=True))
     # In whole numbers until the end, so that 0 / 0 is seen and not rounded away.
-    same = sum(one == other for one, other in ratings)
+    same = sum(mine == theirs for mine, theirs in ratings)
     chance = sum(count * second[category] for category, count in first.items())
     square = total * total
     kappa = None if chance == square else (same * total - chance) / (square - chance)

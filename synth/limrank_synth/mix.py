@@ -113,7 +113,7 @@ def mix(
     """Build a mix: `rows.jsonl`, `mix.json` and, of what could not be used, `rejected.jsonl`.
 
     Rows with the same query and passage (white space aside) are one row; where they have different
-    labels, none of them is used. Rows that cannot be trained on (`layout.problem`) are not used either.
+    labels, none of them is used. Rows that cannot be trained on (`pointwise_layout.problem`) are not either.
     The result depends on the rows and the blend, not on the order of rows or files, as long as equal
     rows have equal traces.
 

@@ -7,8 +7,8 @@ r"""The exact layout that LimRank and Rank1 are trained in and asked in.
     \n{trace}\n</think> true                           <- the completion
 
 The prompt is the template `limrank`, rendered as at inference. The completion is what inference
-makes of a thought: a line end, the thought without white space around it, then the template's `close`
-and one of its `labels`, which is also how a thought that ran out of budget is closed before the verdict
+makes of reasoning: a line end, the reasoning without white space around it, then the template's `close`
+and one of its `labels`, which is also how reasoning that ran out of budget is closed before the verdict
 is read. `<think>` and `</think>` are tokens of their own, so prompt and completion give the same tokens
 joined or apart, and the verdict is the one token after `</think>` that inference reads.
 """
@@ -42,9 +42,9 @@ def pointwise_prompt(query: str, passage: str) -> str:
 
 def completion(trace: str, relevant: bool) -> str:
     """What the model is to write after that prompt."""
-    known = template()
-    thought = trace.strip() or None
-    segments = prompts.completion(known, thought, known.labels[0 if relevant else 1])
+    chosen = template()
+    reasoning = trace.strip() or None
+    segments = prompts.completion(chosen, reasoning, chosen.labels[0 if relevant else 1])
     return "".join(segment.text for segment in segments)
 
 
@@ -52,7 +52,7 @@ def read_completion(text: str) -> CompletionParts | str:
     r"""Take apart `<think>…</think> true|false`, with or without the opening tag; or say why it is none.
 
     Whatever a trace says, its label is the word behind the only `</think>`: a text with another tag of
-    a thought in it is refused, so that a verdict inside a trace is never taken for the row's.
+    reasoning in it is refused, so that a verdict inside a trace is never taken for the row's.
     """
     body = text.strip()
     body = body.removeprefix(OPENING)
@@ -60,8 +60,8 @@ def read_completion(text: str) -> CompletionParts | str:
     if end is None:
         return "the output does not end in '</think> true' or '</think> false'"
     trace = body[: end.start()].strip()
-    if found := _tag_in(trace):
-        return f"its trace holds {found!r}"
+    if tag := _tag_in(trace):
+        return f"its trace holds {tag!r}"
     if not trace:
         return "its trace is empty"
     return CompletionParts(trace, end[1].lower() == "true")
@@ -71,7 +71,7 @@ def problem(row: LabelledPassage) -> str | None:
     """Why a row cannot be trained on, or None.
 
     A trainer tokenises texts as they are. A marker such as `</think>` in a query or a passage would
-    become the token that inference keeps out of them; in a trace it would end the thought before its
+    become the token that inference keeps out of them; in a trace it would end the reasoning before its
     time. Such rows are left out and counted, since any change to them would not be the inference prompt.
     """
     if not row.query.strip() or not row.passage.strip():
@@ -79,21 +79,21 @@ def problem(row: LabelledPassage) -> str | None:
     if not row.trace.strip():
         return "its trace is empty"
     prompt = pointwise_prompt(row.query, row.passage)
-    if len(found := _MARKERS.findall(prompt)) > 1:
-        return f"its query or passage holds the marker {found[0]!r}"
+    if len(markers := _MARKERS.findall(prompt)) > 1:
+        return f"its query or passage holds the marker {markers[0]!r}"
     if found_tag := _tag_in(row.trace):
         return f"its trace holds {found_tag!r}"
-    if len(found := _MARKERS.findall(prompt + completion(row.trace, row.relevant))) > 2:
-        return f"its trace holds the marker {found[1]!r}"
+    if len(markers := _MARKERS.findall(prompt + completion(row.trace, row.relevant))) > 2:
+        return f"its trace holds the marker {markers[1]!r}"
     return None
 
 
 def has_marker(text: str) -> bool:
     """Whether a trainer's tokenizer would make a special token out of a part of this text.
 
-    Tags of a thought, an answer or a score are not meant: where a layout has them, it takes them out.
+    Tags of reasoning, an answer or a score are not meant: where a layout has them, it takes them out.
     """
-    return any(TAG.fullmatch(found) is None for found in _MARKERS.findall(text))
+    return any(TAG.fullmatch(marker) is None for marker in _MARKERS.findall(text))
 
 
 def template() -> Template:

@@ -44,11 +44,11 @@ def read_rank1(
     """
     name = path.removeprefix("hub:") if path.startswith("hub:") else Path(path).name
     for where, data in _records(path):
-        made = _row(data, sources, f"{name}, {where}")
+        row = _row(data, sources, f"{name}, {where}")
         yield (
-            made
-            if isinstance(made, LabelledPassage)
-            else Rejection("rank1", f"{name}, {where}", made, _shown(data))
+            row
+            if isinstance(row, LabelledPassage)
+            else Rejection("rank1", f"{name}, {where}", row, _shown(data))
         )
 
 

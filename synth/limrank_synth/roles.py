@@ -50,13 +50,13 @@ class Roles:
         self._environment = os.environ if environment is None else environment
         self._loaded: dict[str, Backend] = {}
         self._of: dict[str, Metered] = {}
-        made = backends or {}
+        ready_backends = backends or {}
         purse = Purse(settings.max_cost, cost=ledger.spent)
         slots = Slots(settings.concurrency)
         for name in ("writer", "reasoner", *settings.judges):
             role = settings.role(name)
             # A role that the settings leave out is played by the writer.
-            ready = made.get(name, None if name in settings.roles else made.get("writer"))
+            ready = ready_backends.get(name, None if name in settings.roles else ready_backends.get("writer"))
             self._of[name] = Metered(
                 ready if ready is not None else self._backend(name, role),
                 role.price,

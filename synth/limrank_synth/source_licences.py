@@ -29,14 +29,15 @@ def check_commercial(sources: Mapping[Source, int], allowed: bool) -> None:
     unknown = sorted(source.name for source in sources if source.commercial is None)
     if not forbidden and not unknown:
         return
-    said = []
+    problems = []
     if forbidden:
-        said.append(f"not for commercial use: {', '.join(forbidden)}")
+        problems.append(f"not for commercial use: {', '.join(forbidden)}")
     if unknown:
-        said.append(f"not known whether for commercial use, which counts as not: {', '.join(unknown)}")
+        problems.append(f"not known whether for commercial use, which counts as not: {', '.join(unknown)}")
     raise InputError(
-        f"the set would hold rows from sources that are {'; '.join(said)}. Give --allow-non-commercial to "
-        f"build it all the same, or --commercial NAME for a source whose terms you have read"
+        f"the set would hold rows from sources that are {'; '.join(problems)}. Give "
+        f"--allow-non-commercial to build it all the same, or --commercial NAME for a source whose terms "
+        f"you have read"
     )
 
 

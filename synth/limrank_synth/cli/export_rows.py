@@ -79,9 +79,9 @@ def _json(path: Path, must: bool = False) -> dict[str, Any] | None:
     if not path.is_file() and not must:
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
+        report = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: the report cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(report, dict):
         raise InputError(f"{path}: the report is no JSON object")
-    return found
+    return report

@@ -71,26 +71,26 @@ def review(
 ) -> None:
     """Review rows on a local page: accept, reject, edit."""
     source = rows / ROWS if rows.is_dir() else rows
-    found = list(read_rows(source))
-    if not found:
+    labelled = list(read_rows(source))
+    if not labelled:
         raise InputError(f"{source} holds no rows")
-    check_unique([row.id for row in found], f"row id in {source}")
+    check_unique([row.id for row in labelled], f"row id in {source}")
     where = log if log is not None else log_beside(source)
     if where.suffix == ".gz":
         raise InputError(f"{where}: lines cannot be appended to a compressed log")
     if apply_log:
-        _apply(found, source, where, output, rejected, resolution, unreviewed, as_json)
+        _apply(labelled, source, where, output, rejected, resolution, unreviewed, as_json)
         return
     if output is not None or rejected is not None:
         raise InputError("--output and --rejected belong to --apply")
-    shown = found if everything else stratified(found, sample, seed)
+    shown = labelled if everything else stratified(labelled, sample, seed)
     if summary:
-        _summarise(found, shown, where, as_json)
+        _summarise(labelled, shown, where, as_json)
         return
     session = ReviewSession(
-        found, DecisionLog(where), guidelines_of(source, guidelines), shown=shown, reviewer=reviewer
+        labelled, DecisionLog(where), guidelines_of(source, guidelines), shown=shown, reviewer=reviewer
     )
-    _serve(session, port, len(shown), len(found), where, open_page)
+    _serve(session, port, len(shown), len(labelled), where, open_page)
 
 
 def log_beside(rows: Path) -> Path:
@@ -125,9 +125,9 @@ def _apply(
         raise InputError("--apply needs --output, the file of the reviewed rows")
     if unreviewed not in ("drop", "keep"):
         raise InputError(f"--unreviewed is drop or keep, but got {unreviewed!r}")
-    given = {source.resolve(), log.resolve()}
+    sources = {source.resolve(), log.resolve()}
     for file in (output, rejected):
-        if file is not None and file.resolve() in given:
+        if file is not None and file.resolve() in sources:
             raise InputError(f"{file} is what is reviewed, or its log; neither is ever overwritten")
     if not log.is_file():
         raise InputError(f"there is no log {str(log)!r}: nothing was reviewed, or --log is elsewhere")
@@ -174,8 +174,8 @@ def _summarise(rows: list[LabelledPassage], shown: list[LabelledPassage], log: P
                 "reviewers": progress,
                 "agreement": [asdict(pair) | {"rows": pair.rows} for pair in pairs],
                 "disagreements": {
-                    row: {name: entry.as_json() for name, entry in said.items()}
-                    for row, said in at_odds.items()
+                    row: {name: entry.as_json() for name, entry in decisions.items()}
+                    for row, decisions in at_odds.items()
                 },
             }
         )
@@ -193,8 +193,8 @@ def _summarise(rows: list[LabelledPassage], shown: list[LabelledPassage], log: P
             f"{pair.first} and {pair.second}: {pair.rows} rows in common, "
             f"{pair.agreement:.1%} agree, Cohen's kappa {kappa}"
         )
-    for row, said in at_odds.items():
-        typer.echo(f"disputed: {row}: " + ", ".join(f"{name} {e.action}" for name, e in said.items()))
+    for row, decisions in at_odds.items():
+        typer.echo(f"disputed: {row}: " + ", ".join(f"{name} {e.action}" for name, e in decisions.items()))
     if not progress:
         typer.echo(f"nothing is decided yet: {log} holds no decision on these rows")
 
@@ -209,10 +209,10 @@ def _standing(rows: list[LabelledPassage], log: Path) -> CurrentDecisions:
     return standing
 
 
-def guidelines_of(source: Path, given: Path | None) -> Guidelines:
+def guidelines_of(source: Path, chosen: Path | None) -> Guidelines:
     """Those that are named; or those the run was made with, which its report names."""
-    if given is not None:
-        return load_guidelines(given)
+    if chosen is not None:
+        return load_guidelines(chosen)
     report = source.with_name(REPORT)
     named: Any = None
     if source.name == ROWS and report.is_file():

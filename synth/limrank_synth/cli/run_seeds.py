@@ -164,12 +164,12 @@ def settings_of(config: Path | None, model: list[str] | None, **changes: Any) ->
                 f"{', '.join(ROLES)}, but got {shown!r}"
             )
         roles[name] = Role(named, base_url=address or None)
-    given = {key: value for key, value in changes.items() if value is not None}
+    overrides = {key: value for key, value in changes.items() if value is not None}
     if config is None:
         if not roles:
             raise InputError("name the models: --config settings.toml, or --model writer=…")
-        return SynthSettings(roles=roles, **given)
-    settings = read_settings(config, **given)
+        return SynthSettings(roles=roles, **overrides)
+    settings = read_settings(config, **overrides)
     # A model that is named here keeps the file's prices and limits for its role.
     known = dict(settings.roles)
     for name, role in roles.items():

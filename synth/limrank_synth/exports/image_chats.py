@@ -24,7 +24,7 @@ from limrank_plugins.readouts.labels import PLAIN
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Prompt
 from limrank_synth.exports import ExportCounts, ExportOptions
-from limrank_synth.passage_groups import conclusion
+from limrank_synth.gold_groups import conclusion
 from limrank_synth.pointwise_layout import has_marker
 from limrank_synth.records import LabelledPassage, Source
 

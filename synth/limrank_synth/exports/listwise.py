@@ -12,7 +12,7 @@ from limrank_plugins.ndcg import ndcg
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC, without_tags
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.passage_groups import chat, conclusion, gold_order, grade, group_prompt, shown
+from limrank_synth.gold_groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.pointwise_layout import has_marker
 from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query

@@ -11,7 +11,7 @@ from limrank_plugins.files import write_json_lines
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.passage_groups import chat, grade, group_prompt, shown
+from limrank_synth.gold_groups import chat, grade, group_prompt, shown
 from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
 

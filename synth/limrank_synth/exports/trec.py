@@ -1,6 +1,6 @@
 """A test collection: corpus and queries in BEIR's layout, judgements in BEIR's and in TREC's.
 
-Grades: 2 answers directly, 1 helps, 0 does not; see `groups.grade`. Passages with equal texts are one
+Grades: 2 answers directly, 1 helps, 0 does not; see `gold_groups.grade`. Passages with equal texts are one
 document. One that states something untrue on purpose has `false_claim` in its fields.
 """
 
@@ -16,7 +16,7 @@ from limrank_plugins.files import json_line, writing_whole
 from limrank_plugins.io import check_trec_ids
 from limrank_plugins.segments import clean_text
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.passage_groups import grade
+from limrank_synth.gold_groups import grade
 from limrank_synth.records import LabelledPassage
 
 

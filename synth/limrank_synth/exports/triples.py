@@ -8,7 +8,7 @@ from pathlib import Path
 
 from limrank_plugins.files import write_json_lines
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
-from limrank_synth.passage_groups import shown
+from limrank_synth.gold_groups import shown
 from limrank_synth.records import LabelledPassage
 from limrank_synth.spool import by_query
 

@@ -69,9 +69,9 @@ def apply_filters(
     """Each filter on what the one before it kept; and by filter, how many rows went in and came out."""
     kept, rejected = list(rows), list[Rejection]()
     counts: dict[str, tuple[int, int]] = {}
-    for one in filters:
-        result = one(kept)
-        counts[one.name] = len(kept), len(result.kept)
+    for filter_ in filters:
+        result = filter_(kept)
+        counts[filter_.name] = len(kept), len(result.kept)
         kept = result.kept
         rejected += result.rejected
     return FilterResult(kept, rejected), counts

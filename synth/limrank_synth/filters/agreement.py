@@ -46,8 +46,8 @@ class Agreement:
             raise InputError(f"row {row.id!r} has no known intent but {row.intent!r}")
         meant = INTENTS[row.intent].relevant
         if row.relevant != meant:
-            said = "relevant" if row.relevant else "irrelevant"
-            return f"written as {row.intent}, but judged {said}"
+            verdict = "relevant" if row.relevant else "irrelevant"
+            return f"written as {row.intent}, but judged {verdict}"
         if not row.votes:
             return "no judge said anything"
         share = sum(vote == row.relevant for vote in row.votes) / len(row.votes)

@@ -168,23 +168,23 @@ def _stays(counts: Mapping[str, int], target: Mapping[str, float], least: int) -
     if total >= least:
         return Counter(largest_remainder(total, target))
     # Too few: what scarce values lack goes to the others by their shares, then to values with no share.
-    given = Counter[str]()
+    counted = Counter[str]()
     open_values = {v: share for v, share in target.items() if share > 0 and counts.get(v, 0)}
-    while (lacking := least - sum(given.values())) > 0:
+    while (lacking := least - sum(counted.values())) > 0:
         if not open_values:
-            spare = {v: n - given[v] for v, n in sorted(counts.items()) if n > given[v]}
+            spare = {v: n - counted[v] for v, n in sorted(counts.items()) if n > counted[v]}
             for value, number in largest_remainder(lacking, spare).items():
-                given[value] += number
+                counted[value] += number
             break
         for value, number in largest_remainder(lacking, open_values).items():
-            given[value] = min(counts[value], given[value] + number)
-        open_values = {v: share for v, share in open_values.items() if given[v] < counts[v]}
-    return given
+            counted[value] = min(counts[value], counted[value] + number)
+        open_values = {v: share for v, share in open_values.items() if counted[v] < counts[v]}
+    return counted
 
 
 def _queries(rows: Sequence[LabelledPassage]) -> list[_Query]:
-    found = {row.query_id: _Query(row.query_id, row.kind, row.domain, row.difficulty) for row in rows}
-    return list(found.values())
+    queries = {row.query_id: _Query(row.query_id, row.kind, row.domain, row.difficulty) for row in rows}
+    return list(queries.values())
 
 
 def _axes(guidelines: Guidelines) -> list[_Axis]:

@@ -86,16 +86,18 @@ def read_evaluation(paths: Sequence[Path]) -> tuple[EvaluationText, ...]:
     Raises:
         InputError: a file that is not there or holds nothing, or a line that is not as it should be.
     """
-    found: list[EvaluationText] = []
+    texts: list[EvaluationText] = []
     for path in paths:
-        before = len(found)
+        before = len(texts)
         if path.name.removesuffix(".gz").endswith(".tsv"):
-            found += [EvaluationText(f"{path.name}: {one.id}", one.text) for one in read_queries(path)]
+            texts += [EvaluationText(f"{path.name}: {entry.id}", entry.text) for entry in read_queries(path)]
         else:
-            found += [EvaluationText(f"{path.name}: {one.id}", one.passage) for one in read_documents(path)]
-        if len(found) == before:
+            texts += [
+                EvaluationText(f"{path.name}: {entry.id}", entry.passage) for entry in read_documents(path)
+            ]
+        if len(texts) == before:
             raise InputError(f"{path} holds no texts of an evaluation")
-    return tuple(found)
+    return tuple(texts)
 
 
 class _Index:
@@ -106,30 +108,30 @@ class _Index:
         self._exact: dict[str, int] = {}
         self._near = NearDuplicates(limits.near, limits.near_run)
         by_size: dict[int, list[tuple[int, list[str]]]] = {}
-        for number, one in enumerate(limits.texts):
-            found = words(one.text)
-            if not found:
+        for number, entry in enumerate(limits.texts):
+            tokens = words(entry.text)
+            if not tokens:
                 continue
-            self._exact.setdefault(" ".join(found), number)
-            self._near.add(number, found)
-            size = min(limits.run, len(found))
+            self._exact.setdefault(" ".join(tokens), number)
+            self._near.add(number, tokens)
+            size = min(limits.run, len(tokens))
             if size >= limits.whole:
-                by_size.setdefault(size, []).append((number, found))
+                by_size.setdefault(size, []).append((number, tokens))
         self._runs = [_Runs(size, texts) for size, texts in sorted(by_size.items(), reverse=True)]
 
     def problem(self, what: str, text: str) -> str | None:
         """What of the evaluation a text holds, or None."""
-        found = words(text)
-        if not found:
+        tokens = words(text)
+        if not tokens:
             return None
-        same = self._exact.get(" ".join(found))
+        same = self._exact.get(" ".join(tokens))
         if same is not None:
             return f"its {what} is one of the evaluation: {self._name(same)}"
         for runs in self._runs:
-            owner = runs.find(found)
+            owner = runs.find(tokens)
             if owner is not None:
                 return f"its {what} shares {runs.size} words with the evaluation: {self._name(owner)}"
-        nearly = self._near.find(found)
+        nearly = self._near.find(tokens)
         if nearly is not None:
             return f"its {what} is nearly one of the evaluation: {self._name(nearly)}"
         return None
@@ -144,7 +146,7 @@ class _Runs:
     def __init__(self, size: int, texts: Sequence[tuple[int, list[str]]]) -> None:
         self.size = size
         self._hashed = NgramHasher(size)
-        parts = [self._hashed(found) for _, found in texts]
+        parts = [self._hashed(tokens) for _, tokens in texts]
         hashes = np.concatenate(parts)
         lengths = [len(part) for part in parts]
         owners = np.repeat(np.array([number for number, _ in texts], dtype=np.int32), lengths)
@@ -152,9 +154,9 @@ class _Runs:
         self._hashes: NDArray[np.uint64] = hashes[order]
         self._owners = owners[order]
 
-    def find(self, found: Sequence[str]) -> int | None:
+    def find(self, tokens: Sequence[str]) -> int | None:
         """Whose run is the first that these words have in common with the texts, or None."""
-        hashes = self._hashed(found)
+        hashes = self._hashed(tokens)
         places = np.searchsorted(self._hashes, hashes)
         inside = places < len(self._hashes)
         hits = np.flatnonzero(inside & (self._hashes[np.where(inside, places, 0)] == hashes))

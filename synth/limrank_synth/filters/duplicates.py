@@ -76,21 +76,21 @@ class _Seen:
 
     def problem(self, text: str) -> str | None:
         """Which row's text it repeats, or None."""
-        found, key = _key(text)
+        tokens, key = _key(text)
         same = self._exact.get(key)
         if same is not None:
             return f"its {self._what} is that of {self._rows[same].id!r}"
-        nearly = self._near.find(found)
+        nearly = self._near.find(tokens)
         return None if nearly is None else f"its {self._what} is nearly that of {self._rows[nearly].id!r}"
 
     def add(self, number: int, text: str) -> None:
         """The text of the row with this number stays."""
-        found, key = _key(text)
+        tokens, key = _key(text)
         self._exact[key] = number
-        self._near.add(number, found)
+        self._near.add(number, tokens)
 
 
 def _key(text: str) -> tuple[list[str], str]:
-    found = words(text)
+    tokens = words(text)
     # A text without words, such as a formula, is itself.
-    return found, " ".join(found) or text.strip()
+    return tokens, " ".join(tokens) or text.strip()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document
-from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import build_retriever
 from limrank_synth.filters import FilterResult
 from limrank_synth.records import LabelledPassage, Rejection
@@ -29,8 +29,7 @@ class Hardness:
     name: str = "hardness"
 
     def __post_init__(self) -> None:
-        if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
-            raise InputError(f"depth must be a whole number >= 1, but is {self.depth!r}")
+        whole_number("depth", self.depth, least=1)
 
     def __call__(self, rows: Sequence[LabelledPassage]) -> FilterResult:
         """Sift the rows."""
@@ -40,15 +39,15 @@ class Hardness:
         for row in rows:
             places.setdefault(row.passage, str(len(places)))
         bm25 = build_retriever("bm25s", (Document(text=text, id=place) for text, place in places.items()))
-        found: dict[str, set[str]] = {}
+        retrieved: dict[str, set[str]] = {}
         kept, rejected = list[LabelledPassage](), list[Rejection]()
         for row in rows:
             if row.relevant:
                 kept.append(row)
                 continue
-            if row.query not in found:
-                found[row.query] = {str(document.id) for document in bm25.search(row.query, self.depth)}
-            if places[row.passage] in found[row.query]:
+            if row.query not in retrieved:
+                retrieved[row.query] = {str(document.id) for document in bm25.search(row.query, self.depth)}
+            if places[row.passage] in retrieved[row.query]:
                 kept.append(row)
             else:
                 reason = f"too easy: not among BM25's first {self.depth} of {len(places)} passages"

@@ -78,9 +78,9 @@ class Leakage:
         if (marker := _MARKER.search(row.query)) is not None:
             return f"the query holds a marker or tag: {marker[0]!r}"
         for what, pattern in _TALK:
-            found = pattern.search(row.passage)
-            if found is not None:
-                return f"the passage speaks of {what}: {' '.join(found[0].split())!r}"
+            match = pattern.search(row.passage)
+            if match is not None:
+                return f"the passage speaks of {what}: {' '.join(match[0].split())!r}"
         query, passage = words(row.query), words(row.passage)
         size = min(self.run, len(query))
         if len(query) >= self.whole and size:

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, require
 from limrank_synth.filters.words import runs
 
@@ -39,9 +40,9 @@ class NearDuplicates:
         # Hashes of the runs, 4 bytes each: sets of strings would take fifty times as much.
         self._held: dict[int, array[int]] = {}
 
-    def find(self, found: Sequence[str]) -> int | None:
+    def find(self, tokens: Sequence[str]) -> int | None:
         """The number of the earliest text that was added and is nearly this one, or None."""
-        runs_of = self._hashes(found)
+        runs_of = self._hashes(tokens)
         if not runs_of:
             return None
         for number in sorted(self._index.query(self._signed(runs_of))):
@@ -49,15 +50,15 @@ class NearDuplicates:
                 return int(number)
         return None
 
-    def add(self, number: int, found: Sequence[str]) -> None:
+    def add(self, number: int, tokens: Sequence[str]) -> None:
         """Put in the words of a text under a number of its own."""
-        runs_of = self._hashes(found)
+        runs_of = self._hashes(tokens)
         if runs_of:
             self._held[number] = array("I", runs_of)
             self._index.insert(number, self._signed(runs_of))
 
-    def _hashes(self, found: Sequence[str]) -> set[int]:
-        return {zlib.crc32(run.encode("utf-8", "surrogatepass")) for run in runs(found, self._run)}
+    def _hashes(self, tokens: Sequence[str]) -> set[int]:
+        return {zlib.crc32(run.encode("utf-8", "surrogatepass")) for run in runs(tokens, self._run)}
 
     def _signed(self, runs_of: set[int]) -> Any:
         sketch = self._sketch.MinHash(num_perm=_BANDS * _ROWS, seed=_SEED, hashfunc=int)
@@ -71,9 +72,8 @@ def check_nearness(threshold: float, run: int) -> None:
         raise InputError(
             f"the threshold of near-duplicates must be a Jaccard index from 0.5 to 1, but is {threshold!r}"
         )
-    if isinstance(run, bool) or not isinstance(run, int) or run < 1:
-        raise InputError(f"run must be a whole number of words >= 1, but is {run!r}")
+    whole_number("run", run, least=1)
 
 
-def _jaccard(one: set[int], other: set[int]) -> float:
-    return len(one & other) / len(one | other)
+def _jaccard(first: set[int], second: set[int]) -> float:
+    return len(first & second) / len(first | second)

@@ -118,20 +118,20 @@ class TraceRules:
 
     def _telling(self, trace: str) -> str | None:
         for what, pattern in _MAKING:
-            found = pattern.search(trace)
-            if found is not None:
-                return f"the trace speaks of {what}: {' '.join(found[0].split())!r}"
+            match = pattern.search(trace)
+            if match is not None:
+                return f"the trace speaks of {what}: {' '.join(match[0].split())!r}"
         return None
 
     def _early(self, trace: str, row: LabelledPassage) -> str | None:
-        sentences = [one for one in _SENTENCE.split(trace) if one and one.strip()]
+        sentences = [part for part in _SENTENCE.split(trace) if part and part.strip()]
         for number, sentence in enumerate(sentences):
-            for found in _VERDICT.finditer(sentence):
-                said = (found[1] or found[2]).lower() == "true"
+            for match in _VERDICT.finditer(sentence):
+                verdict = (match[1] or match[2]).lower() == "true"
                 if len(sentences) - number > self.last:
                     return f"the trace gives its verdict in sentence {number + 1} of {len(sentences)}"
-                if said != row.relevant:
-                    return f"the trace ends in {str(said).lower()!r}, against its label"
+                if verdict != row.relevant:
+                    return f"the trace ends in {str(verdict).lower()!r}, against its label"
         return None
 
     def _copy(self, trace: str, row: LabelledPassage) -> str | None:

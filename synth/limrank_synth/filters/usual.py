@@ -54,18 +54,18 @@ def usual_filters(
     unknown = [name for name in settings.filters if name not in names]
     if unknown:
         raise InputError(f"there is no filter {unknown[0]!r}; there are: {', '.join(names)}")
-    given: dict[str, dict[str, Any]] = {
+    context: dict[str, dict[str, Any]] = {
         "length_and_language": {"words": known.words},
         "decontamination": {"texts": read_evaluation(evaluation)},
         "coverage": {"guidelines": known, "seed": settings.seed},
     }
-    made: list[Filter] = []
+    chosen: list[Filter] = []
     for name, make in _ORDER:
         limits = settings.filters.get(name, {})
         if limits is False:
             continue
-        made.append(make(**given.get(name, {}) | _limits(name, make, limits)))
-    return made
+        chosen.append(make(**context.get(name, {}) | _limits(name, make, limits)))
+    return chosen
 
 
 def _limits(name: str, make: Any, limits: Any) -> dict[str, Any]:
@@ -77,19 +77,19 @@ def _limits(name: str, make: Any, limits: Any) -> dict[str, Any]:
     if not isinstance(limits, Mapping):
         raise InputError(f"filter {name!r} takes a table of limits, or false to leave it out, not {limits!r}")
     known = {f.name: f for f in fields(make) if f.name not in _NOT_LIMITS}
-    made: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     for key, value in limits.items():
         if key not in known:
             raise InputError(f"filter {name!r} has no limit {key!r}; there are: {', '.join(known)}")
         if key == "words":
-            made[key] = _ranges(name, value)
+            checked[key] = _ranges(name, value)
             continue
         default = known[key].default
         right = isinstance(value, list) if isinstance(default, tuple) else _is_like(value, default)
         if not right:
             raise InputError(f"limit {key!r} of filter {name!r} must be like {default!r}, but is {value!r}")
-        made[key] = tuple(map(str, value)) if isinstance(value, list) else value
-    return made
+        checked[key] = tuple(map(str, value)) if isinstance(value, list) else value
+    return checked
 
 
 def _is_like(value: Any, default: Any) -> bool:

@@ -24,11 +24,11 @@ def normalised(text: str) -> str:
     return " ".join(words(text))
 
 
-def runs(found: Sequence[str], size: int) -> set[str]:
+def runs(tokens: Sequence[str], size: int) -> set[str]:
     """All runs of so many neighbouring words; a shorter text is one run, an empty one has none."""
-    if not found:
+    if not tokens:
         return set()
-    return {" ".join(found[i : i + size]) for i in range(max(1, len(found) - size + 1))}
+    return {" ".join(tokens[i : i + size]) for i in range(max(1, len(tokens) - size + 1))}
 
 
 class NgramHasher:
@@ -44,19 +44,19 @@ class NgramHasher:
         powers = [pow(_FACTOR, i, 1 << 64) for i in range(size)]
         self._powers = np.array(powers, dtype=np.uint64)
 
-    def __call__(self, found: Sequence[str]) -> NDArray[np.uint64]:
+    def __call__(self, tokens: Sequence[str]) -> NDArray[np.uint64]:
         """One hash for each run, in the text's order; none where the text is shorter than a run."""
-        if len(found) < self._size:
+        if len(tokens) < self._size:
             return np.empty(0, dtype=np.uint64)
-        numbers = np.fromiter(self._numbers(found), dtype=np.uint64, count=len(found))
+        numbers = np.fromiter(self._numbers(tokens), dtype=np.uint64, count=len(tokens))
         windows = np.lib.stride_tricks.sliding_window_view(numbers, self._size)
         # Sums and products of unsigned integers wrap around, which is what is wanted.
         hashes: NDArray[np.uint64] = (windows * self._powers).sum(axis=1, dtype=np.uint64)
         return hashes
 
-    def _numbers(self, found: Sequence[str]) -> Iterable[int]:
+    def _numbers(self, tokens: Sequence[str]) -> Iterable[int]:
         known = self._known
-        for word in found:
+        for word in tokens:
             number = known.get(word)
             if number is None:
                 digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()

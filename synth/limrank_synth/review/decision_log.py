@@ -112,26 +112,26 @@ class DecisionLog:
             stream.seek(self._at)
             fresh = stream.read()
         at, line, torn = self._at, self._line, list[int]()
-        found: list[Decision] = []
+        decisions: list[Decision] = []
         *whole, tail = fresh.split(b"\n")
         for text in whole:
             at += len(text) + 1
             line += 1
             data = _unpacked(text)
             if data is not None:
-                found.append(self._entry(data, line))
+                decisions.append(self._entry(data, line))
             elif text.strip():
                 torn.append(line)
         # All but the line's end was written: the decision is there. What follows it starts a new line.
         data = _unpacked(tail)
         if data is not None:
             at += len(tail)
-            found.append(self._entry(data, line + 1))
+            decisions.append(self._entry(data, line + 1))
         # Only now: a log that cannot be read is read again from the same place.
         self._at, self._line = at, line
         self.torn += torn
         self._tail_torn = bool(tail.strip()) and data is None
-        return found
+        return decisions
 
     def _entry(self, data: Any, line: int) -> Decision:
         try:

@@ -127,7 +127,7 @@ class ReviewSession:
             "decision": None if entry is None else _told(entry) | {"edits": dict(entry.edits)},
         }
 
-    def decide(self, said: dict[str, Any]) -> dict[str, Any]:
+    def decide(self, message: dict[str, Any]) -> dict[str, Any]:
         """Write a decision down. Sent twice with the same `id`, it counts once.
 
         Raises:
@@ -136,7 +136,7 @@ class ReviewSession:
             RowChangedError: its hash is another one.
             OSError: the log cannot be written; nothing was decided.
         """
-        entry = _entry(said)
+        entry = _entry(message)
         if entry.action == "undo":
             raise InputError("an undo is asked for as such")
         self._shown(entry.row)
@@ -153,7 +153,7 @@ class ReviewSession:
             self._standing.add(self._log.append_if(once))
             return self._after(entry.reviewer, entry.row)
 
-    def undo(self, said: dict[str, Any]) -> dict[str, Any]:
+    def undo(self, message: dict[str, Any]) -> dict[str, Any]:
         """Take back a reviewer's last decision that holds, on whichever row shown it was.
 
         Raises:
@@ -161,24 +161,24 @@ class ReviewSession:
             NotFound: there is nothing to take back.
             OSError: the log cannot be written; nothing was undone.
         """
-        if set(said) != {"id", "reviewer"}:
-            raise InputError(f"an undo has an id and a reviewer, but this has {sorted(said)}")
+        if set(message) != {"id", "reviewer"}:
+            raise InputError(f"an undo has an id and a reviewer, but this has {sorted(message)}")
         row = ""
         with self._lock:
 
             def once(news: list[Decision]) -> Decision | None:
                 nonlocal row
-                name = tidy_name(str(said["reviewer"]))
+                name = tidy_name(str(message["reviewer"]))
                 last = self._standing.add(news).last(name, self._rows)
-                if self._standing.knows(str(said["id"])):
+                if self._standing.knows(str(message["id"])):
                     return None
                 if last is None:
                     raise NotFound("there is nothing to undo")
                 row = last.row
-                return _entry({**said, "action": "undo", "row": row, "hash": last.hash, "undoes": last.id})
+                return _entry({**message, "action": "undo", "row": row, "hash": last.hash, "undoes": last.id})
 
             self._standing.add(self._log.append_if(once))
-            return self._after(tidy_name(str(said["reviewer"])), row)
+            return self._after(tidy_name(str(message["reviewer"])), row)
 
     def agreement(self, reviewer: str) -> dict[str, Any]:
         """Every two reviewers' agreement, and the disputed rows among those this one has decided.
@@ -194,8 +194,8 @@ class ReviewSession:
         return {
             "pairs": [asdict(pair) | {"rows": pair.rows} for pair in pairs],
             "disagreements": [
-                {"row": row, "decisions": {who: _told(entry) for who, entry in said.items()}}
-                for row, said in at_odds.items()
+                {"row": row, "decisions": {who: _told(entry) for who, entry in decisions.items()}}
+                for row, decisions in at_odds.items()
             ],
         }
 
@@ -213,12 +213,12 @@ class ReviewSession:
         return {"row": row, "decision": None if entry is None else _told(entry)}
 
 
-def _entry(said: dict[str, Any]) -> Decision:
+def _entry(message: dict[str, Any]) -> Decision:
     """What the page said, with the time and a tidy name."""
-    if not isinstance(said.get("reviewer"), str):
+    if not isinstance(message.get("reviewer"), str):
         raise InputError("the decision needs a reviewer")
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Decision.from_json({**said, "reviewer": tidy_name(said["reviewer"]), "time": now})
+    return Decision.from_json({**message, "reviewer": tidy_name(message["reviewer"]), "time": now})
 
 
 def _told(entry: Decision) -> dict[str, Any]:

@@ -65,25 +65,25 @@ def apply(
     """
     if resolution not in RESOLUTIONS:
         raise InputError(f"disagreements can be resolved by {', '.join(RESOLUTIONS)}, not by {resolution!r}")
-    found = ReviewedSet([], [], [], 0)
+    reviewed = ReviewedSet([], [], [], 0)
     unreviewed = 0
     for row in rows:
         decisions = standing.on(row.id)
         if not decisions:
             unreviewed += 1
             if keep_unreviewed:
-                found.rows.append(row)
+                reviewed.rows.append(row)
             continue
         if disputed(decisions.values()):
-            found.disputed.append(row.id)
+            reviewed.disputed.append(row.id)
             chosen = _RESOLVED[resolution](list(decisions.values()))
         else:
             chosen = next(iter(decisions.values()))
         if chosen is not None and chosen.keeps:
-            found.rows.append(_reviewed(row, chosen, decisions))
+            reviewed.rows.append(_reviewed(row, chosen, decisions))
         else:
-            found.rejections.append(Rejection("review", row.id, _why(decisions), row.passage))
-    return replace(found, unreviewed=unreviewed)
+            reviewed.rejections.append(Rejection("review", row.id, _why(decisions), row.passage))
+    return replace(reviewed, unreviewed=unreviewed)
 
 
 def _none(decisions: list[Decision]) -> Decision | None:
@@ -127,5 +127,5 @@ def _why(decisions: Mapping[str, Decision]) -> str:
 def _word(entry: Decision) -> str:
     if entry.keeps:
         return "accepted" if entry.action == "accept" else "accepted with edits"
-    said = [entry.reason] if entry.reason != OTHER else []
-    return ", ".join([*said, *([entry.note] if entry.note else [])])
+    reasons = [entry.reason] if entry.reason != OTHER else []
+    return ", ".join([*reasons, *([entry.note] if entry.note else [])])

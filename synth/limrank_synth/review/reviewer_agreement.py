@@ -41,14 +41,14 @@ class ReviewerPair:
 def compare(standing: CurrentDecisions, rows: Sequence[str]) -> list[ReviewerPair]:
     """Every two reviewers on these rows, by name; those without a row in common are left out."""
     decided = {name: standing.of(name) for name in standing.reviewers}
-    found = []
+    pairs = []
     for first, second in combinations(decided, 2):
         mine, theirs = decided[first], decided[second]
         verdicts = [(mine[row].keeps, theirs[row].keeps) for row in rows if row in mine and row in theirs]
         if not verdicts:
             continue
         counts = Counter(verdicts)
-        found.append(
+        pairs.append(
             ReviewerPair(
                 first,
                 second,
@@ -60,17 +60,17 @@ def compare(standing: CurrentDecisions, rows: Sequence[str]) -> list[ReviewerPai
                 kappa=cohens_kappa(verdicts).kappa,
             )
         )
-    return found
+    return pairs
 
 
 def disputed(decisions: Iterable[Decision]) -> bool:
     """Whether decisions on one row are not one outcome: kept or not, or kept with different edits."""
-    given = list(decisions)
-    kept = [dict(entry.edits) for entry in given if entry.keeps]
-    return 0 < len(kept) < len(given) or any(edits != kept[0] for edits in kept)
+    entries = list(decisions)
+    kept = [dict(entry.edits) for entry in entries if entry.keeps]
+    return 0 < len(kept) < len(entries) or any(edits != kept[0] for edits in kept)
 
 
 def disagreements(standing: CurrentDecisions, rows: Sequence[str]) -> dict[str, dict[str, Decision]]:
     """By row, the decisions of all reviewers where these dispute it; in the order of `rows`."""
-    found = {row: standing.on(row) for row in rows}
-    return {row: decisions for row, decisions in found.items() if disputed(decisions.values())}
+    by_row = {row: standing.on(row) for row in rows}
+    return {row: decisions for row, decisions in by_row.items() if disputed(decisions.values())}

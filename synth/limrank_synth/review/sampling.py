@@ -36,14 +36,14 @@ def stratified(rows: Sequence[LabelledPassage], size: int = AUDIT, seed: int = 0
     for row in rows:
         members.setdefault(stratum(row), []).append(row)
     # Whole numbers throughout: share = size * members / rows, remainder = what the division leaves.
-    shares = {key: divmod(size * len(found), len(rows)) for key, found in members.items()}
+    shares = {key: divmod(size * len(group), len(rows)) for key, group in members.items()}
     left = size - sum(whole for whole, _ in shares.values())
     by_remainder = sorted(shares, key=lambda key: (-shares[key][1], _draw(seed, *key)))
     extra = set(by_remainder[:left])
     chosen: set[str] = set()
-    for key, found in members.items():
-        found.sort(key=lambda row: _draw(seed, row.id))
-        chosen |= {row.id for row in found[: shares[key][0] + (key in extra)]}
+    for key, group in members.items():
+        group.sort(key=lambda row: _draw(seed, row.id))
+        chosen |= {row.id for row in group[: shares[key][0] + (key in extra)]}
     return [row for row in rows if row.id in chosen]
 
 

@@ -169,8 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         calls = {"api/decide": self.server.session.decide, "api/undo": self.server.session.undo}
         if path not in calls:
             raise HttpRefusal(HTTPStatus.NOT_FOUND, "there is nothing here")
-        said = self._body()
-        self._send_json(HTTPStatus.OK, calls[path](said))
+        message = self._body()
+        self._send_json(HTTPStatus.OK, calls[path](message))
 
     def _body(self) -> dict[str, Any]:
         origin = self.headers.get("Origin")
@@ -191,12 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
         if len(raw) < int(length):
             raise HttpRefusal(HTTPStatus.BAD_REQUEST, "the request is cut short")
         try:
-            said = json.loads(raw.decode("utf-8"))
+            message = json.loads(raw.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(f"the request is not JSON: {error}") from error
-        if not isinstance(said, dict):
+        if not isinstance(message, dict):
             raise InputError("the request is not a JSON object")
-        return said
+        return message
 
     def _send_json(self, status: HTTPStatus, value: dict[str, Any]) -> None:
         content = clean_text(json.dumps(value, ensure_ascii=False)).encode("utf-8")

@@ -26,8 +26,8 @@ from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_choice, parse_order
 from limrank_synth.exporting import export
 from limrank_synth.exports import ExportOptions
+from limrank_synth.gold_groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.gold_lists import OrderedList, list_order, read_lists, write_lists
-from limrank_synth.passage_groups import chat, conclusion, gold_order, grade, group_prompt, shown
 from limrank_synth.records import LabelledPassage, Rejection
 
 

@@ -13,7 +13,7 @@ from synthetic_rows import row, rows
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_qrels, read_queries
 from limrank_synth.exporting import export
-from limrank_synth.passage_groups import grade
+from limrank_synth.gold_groups import grade
 
 HARD = row(50, query='a "b"\t\n', passage='tab\tquote " </think> [1]\r\n', trace="")
 

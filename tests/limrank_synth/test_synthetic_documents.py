@@ -17,7 +17,10 @@ from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
 from limrank_synth.collection import make_documents, write_collection
-from limrank_synth.documents import (
+from limrank_synth.quotas import largest_remainder
+from limrank_synth.records import Seed, Source
+from limrank_synth.settings import Role, SynthSettings
+from limrank_synth.synthetic_documents import (
     SPLITS,
     QueryAnswers,
     SyntheticAnswer,
@@ -26,9 +29,6 @@ from limrank_synth.documents import (
     negatives,
     split,
 )
-from limrank_synth.quotas import largest_remainder
-from limrank_synth.records import Seed, Source
-from limrank_synth.settings import Role, SynthSettings
 
 OWN = Source("our queries", "CC0-1.0", commercial=True)
 SETTINGS = SynthSettings(roles={"writer": Role("writer-1")}, attempts=2, concurrency=4)
