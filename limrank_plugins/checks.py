@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from limrank_plugins.errors import InputError
@@ -76,6 +76,28 @@ def check_options(owner: str, call: Callable[..., Any], *values: Any, **options:
         inspect.signature(call).bind(*values, **options)
     except TypeError as error:
         raise InputError(f"{owner} has no such option: {error}") from error
+
+
+def options_of_file(where: str, given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
+    """Arguments that were read from a file: those that are allowed there, or none.
+
+    A file can come from anyone. What makes a model run code (`trust_remote_code`, an engine's own arguments)
+    is for whoever calls to say, so every place that passes a file's values on has a list of those it takes.
+
+    Args:
+        where: what the message calls the file or its part.
+        given: what was read.
+        allowed: what may be read.
+
+    Raises:
+        InputError: an argument that may not.
+    """
+    unknown = [name for name in given if name not in allowed]
+    if unknown:
+        raise InputError(
+            f"{where} sets {unknown[0]!r}, which no file may set; it may set: {', '.join(sorted(allowed))}"
+        )
+    return dict(given)
 
 
 def _bounds(least: float | None, most: float | None, above: float | None = None) -> str:

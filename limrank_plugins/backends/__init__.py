@@ -21,6 +21,21 @@ _BACKENDS = {
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
 }
 
+OPTIONS_OF_FILES = frozenset(
+    {
+        # how a local model is loaded and batched
+        "adapter", "batch_size", "batch_tokens", "cache_tokens", "device", "dtype", "max_length",
+        "max_pixels", "merge_adapter", "passage_prompt", "query_prompt", "revision", "share_prefix",
+        # how a server is asked
+        "api", "concurrency", "draws", "max_retries", "requests_per_minute", "server", "timeout", "tokenizer",
+        "tolerance", "top_logprobs",
+        # how vLLM is dimensioned
+        "enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "kv_cache_dtype",
+        "max_num_batched_tokens", "max_num_seqs", "quantization", "swap_space", "tensor_parallel",
+    }
+)  # fmt: skip
+"""Arguments of backends that settings in a file may give: none that makes a model run code."""
+
 
 def backend_names() -> list[str]:
     """The backends that can be named."""

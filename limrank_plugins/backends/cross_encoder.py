@@ -17,7 +17,7 @@ from limrank_plugins.backends.local.encoder_inputs import (
     in_turn,
     longest,
 )
-from limrank_plugins.backends.local.loading import loading, model_name
+from limrank_plugins.backends.local.loading import loading, model_name, refuse_own_modules
 from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
@@ -72,6 +72,7 @@ class CrossEncoderBackend:
         library = require("sentence_transformers", "mini", _WHY)
         self._place = placement(device, dtype, "mini", _WHY)
         with loading(model) as source:
+            refuse_own_modules(source, trust_remote_code)
             loaded = library.CrossEncoder(
                 source,
                 device=str(self._place.device),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
-from limrank_plugins.backends.local.loading import no_progress_bar
+from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_modules
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
@@ -172,6 +172,7 @@ class EncoderBackend:
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
+        refuse_own_modules(self._source, self.trust_remote_code)
         try:
             with no_progress_bar():
                 model = library.SentenceTransformer(

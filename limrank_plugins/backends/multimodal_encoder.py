@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.backends.local.image_tokens import decode
-from limrank_plugins.backends.local.loading import loading_errors, model_name, no_progress_bar, pretrained
+from limrank_plugins.backends.local.loading import (
+    loading_errors,
+    model_name,
+    no_progress_bar,
+    pretrained,
+    refuse_own_modules,
+)
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
@@ -157,6 +163,7 @@ class _SentenceEncoder:
         self, model: str, place: Placement, revision: str | None, trust: bool, max_length: int
     ) -> None:
         library = require("sentence_transformers", "mini", _WHY)
+        refuse_own_modules(model, trust)
         self._model = library.SentenceTransformer(
             model,
             device=str(place.device),

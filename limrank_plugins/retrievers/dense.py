@@ -17,14 +17,42 @@ import numpy.typing as npt
 
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Backend, Embedded, Encode, Encodes
+from limrank_plugins.checks import options_of_file
 from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, with_scores
-from limrank_plugins.retrievers.folder import new_folder, read_array, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import (
+    MANIFEST,
+    corrupt,
+    new_folder,
+    read_array,
+    read_corpus,
+    read_manifest,
+)
 
 _VECTORS = "vectors.npy"
 _ENCODED_AT_ONCE = 1024
 _SEARCHED_AT_ONCE = 65_536
+
+# What an index may say about its encoder. Other backends, and code that comes with a model, are the caller's.
+_ENCODERS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "encoder": {
+        "model": str,
+        "dtype": str,
+        "revision": (str, type(None)),
+        "query_prompt": str,
+        "passage_prompt": str,
+    },
+    "multimodal-encoder": {
+        "model": str,
+        "own_encode": bool,
+        "fusion": str,
+        "dtype": str,
+        "revision": (str, type(None)),
+        "query_instruction": str,
+        "max_length": int,
+    },
+}
 
 Vectors = npt.NDArray[np.float32]
 
@@ -70,7 +98,7 @@ class DenseRetriever:
         corpus = as_corpus(documents)
         owns = backend is None
         if backend is None:
-            backend = _default_backend({})
+            backend = backend_class("encoder")()
         parts = []
         for start in range(0, len(corpus), _ENCODED_AT_ONCE):
             part = corpus[start : start + _ENCODED_AT_ONCE]
@@ -94,7 +122,8 @@ class DenseRetriever:
 
         Raises:
             InputError: the folder is not there, of another kind, incomplete or corrupt, or its vectors
-                are of another encoder.
+                are of another encoder; or its manifest gives its encoder an argument that no file may
+                give, such as `trust_remote_code`.
             CapabilityError: the backend cannot embed, or is async.
         """
         manifest = read_manifest(folder, cls.name)
@@ -105,7 +134,7 @@ class DenseRetriever:
         if backend is None:
             if not isinstance(arguments, dict):
                 raise InputError(f"the index {folder} was built with backend {identity!r}: pass backend=…")
-            backend = _default_backend(arguments, str(manifest.parameters.get("backend", "encoder")))
+            backend = _backend_of_file(folder, manifest.parameters.get("backend", "encoder"), arguments)
         _check_backend(backend)
         if backend.identity != identity:
             raise InputError(
@@ -209,13 +238,24 @@ class DenseRetriever:
         return scores
 
 
-def _default_backend(arguments: dict[str, Any], name: str = "encoder") -> Backend:
+def _backend_of_file(folder: str | os.PathLike[str], name: Any, arguments: dict[str, Any]) -> Backend:
+    """The encoder that a manifest describes. A manifest may come from anyone: it never runs code."""
+    known = _ENCODERS.get(name) if isinstance(name, str) else None
+    if known is None:
+        raise InputError(
+            f"the index {folder} names the backend {name!r}, which no index may name; it may name: "
+            f"{', '.join(_ENCODERS)}. Pass the backend it was built with: backend=…"
+        )
+    options = options_of_file(f"the manifest of {folder}", arguments, known)
+    for key, value in options.items():
+        if not isinstance(value, known[key]):
+            raise corrupt(Path(folder) / MANIFEST, f"the encoder's {key} is {value!r}")
     kind = backend_class(name)
     try:
-        inspect.signature(kind).bind(**arguments)
+        inspect.signature(kind).bind(**options)
     except TypeError as error:
         raise InputError(f"the index was built with another version ({error}): build it again") from error
-    backend: Backend = kind(**arguments)
+    backend: Backend = kind(**options)
     return backend
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from limrank_plugins.backends import backend_names
+from limrank_plugins.backends import OPTIONS_OF_FILES, backend_names
 from limrank_plugins.backends.metered import Price
-from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.checks import finite_number, options_of_file, whole_number
 from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
 from limrank_synth.records import INDIRECT, KINDS, NEGATIVE, Kind
@@ -205,7 +205,8 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings
         changes: fields that are set elsewhere (the command line) and win; None changes nothing.
 
     Raises:
-        InputError: the file is not there or not TOML, or a field is unknown or senseless.
+        InputError: the file is not there or not TOML, a field is unknown or senseless, or a role has an
+            option that no file may set (`trust_remote_code`): say that in Python, with `Role(options=…)`.
     """
     where = os.fspath(path)
     try:
@@ -213,6 +214,8 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: the settings cannot be read: {error}") from error
     settings = checked(SynthSettings, {"roles": {}} | parse_toml(text, where), where)
+    for name, role in settings.roles.items():
+        options_of_file(f"{where}: roles.{name}.options", role.options, OPTIONS_OF_FILES)
     return replace(settings, **{key: value for key, value in changes.items() if value is not None})
 
 

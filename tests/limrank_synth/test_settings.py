@@ -37,6 +37,18 @@ def test_a_file_and_what_wins(tmp_path: Path):
     json.dumps(settings.as_json())
 
 
+@pytest.mark.parametrize("option", ["trust_remote_code = true", 'hf_overrides = "x"', 'worker_cls = "a.B"'])
+def test_a_file_gives_a_role_listed_options_only(tmp_path: Path, option: str):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        '[roles.writer]\nmodel = "m"\nbackend = "vllm"\n[roles.writer.options]\ndtype = "bfloat16"\n'
+    )
+    assert read_settings(path).role("writer").options == {"dtype": "bfloat16"}
+    path.write_text(path.read_text() + option)
+    with pytest.raises(InputError, match=f"roles.writer.options sets '{option.split()[0]}', which no file"):
+        read_settings(path)
+
+
 def test_what_an_answer_depends_on():
     role = Role("m")
     # The sampling is part of the request itself, see test_roles.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
+from limrank_plugins.backends import OPTIONS_OF_FILES
+from limrank_plugins.checks import options_of_file
 from limrank_plugins.configuration import checked
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_run
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 RANKINGS = "rankings.jsonl"
 # What an export's card says, or what only says where it runs: an arm must not be asked in another way.
 _OF_CARD = ("recipe", "model", "backend", "store", "template")
+_OF_RERANKER = {
+    "reasoning", "budget", "samples", "seed", "temperature", "top_p", "max_reasoning_tokens",
+    "cut_to_sentence", "instruction", "on_failure",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,13 @@ def load_evaluation(values: Mapping[str, Any]) -> Evaluation:
 
 
 def evaluation_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The table as the dataclass takes it: a single split or measure may stand without its list."""
+    """The table as the dataclass takes it: a single split or measure may stand without its list.
+
+    Raises:
+        InputError: an argument of the reranker that no file may set.
+    """
+    if isinstance(reranker := values.get("reranker"), Mapping):
+        options_of_file("evaluate.reranker", reranker, _OF_RERANKER | OPTIONS_OF_FILES | set(_OF_CARD))
     lists = {name: values[name] for name in ("splits", "measures") if name in values}
     return {**values, **{name: [value] if isinstance(value, str) else value for name, value in lists.items()}}
 

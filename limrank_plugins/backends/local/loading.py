@@ -7,6 +7,7 @@ the fix.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -228,6 +229,37 @@ def loading_errors(model: str) -> Iterator[None]:
         if _SENTENCEPIECE.search(str(error)) and find_spec("sentencepiece") is None:
             hint = "; its tokenizer is a SentencePiece file: pip install sentencepiece protobuf"
         raise BackendError(f"model {model!r} cannot be loaded{hint}: {one_sentence(error)}") from error
+
+
+def refuse_own_modules(source: str, trust_remote_code: bool) -> None:
+    """Check that a folder of sentence-transformers has no modules of its own, unless its code is trusted.
+
+    Releases before 6 import such modules out of any local folder, without being asked.
+
+    Raises:
+        BackendError: it has one; it is named.
+    """
+    if trust_remote_code:
+        return
+    folder = Path(source).expanduser()
+    for file in sorted([*folder.rglob("modules.json"), *folder.rglob("router_config.json")]):
+        for name in _module_classes(file):
+            if not name.startswith("sentence_transformers."):
+                raise BackendError(
+                    f"{file} names the module {name!r}, which is code that comes with the model: give "
+                    f"trust_remote_code=True if you trust it"
+                )
+
+
+def _module_classes(file: Path) -> list[str]:
+    try:
+        body = json.loads(file.read_bytes())
+        entries = (
+            [entry["type"] for entry in body] if isinstance(body, list) else body.get("types", {}).values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackendError(f"{file} is damaged: {error!r}") from error
+    return [str(name) for name in entries]
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def test_shipped_ablations_are_whole(name: str, tmp_path: Path):
         ("arms: {a: {}}\nevaluate: {depth: x}", "evaluate.depth: .*valid integer, but got 'x'"),
         ("arms: {a: {}}\nevaluate: {splits: 3}", "evaluate.splits: .*, but got 3"),
         ("arms: {a: {}}\nevaluate: {reranker: {recipe: mini}}", "cannot set 'recipe': an arm's export"),
+        ("arms: {a: {}}\nevaluate: {reranker: {trust_remote_code: true}}", "which no file may set"),
         ("arms: {a: [", "is not YAML"),
     ],
 )

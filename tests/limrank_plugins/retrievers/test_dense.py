@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import random
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins import AsyncScriptedBackend, Document, ScriptedBackend, ScriptedFailure
+from limrank_plugins.backends import backend_class
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import dense
 from limrank_plugins.retrievers.dense import DenseRetriever
@@ -198,3 +201,74 @@ def test_vectors_that_cannot_be_searched_for_are_named() -> None:
     with pytest.raises(InputError, match="no queries"):
         index.query_vectors([])
     assert index.search_many([]) == []
+
+
+# ---- indexes of strangers ------------------------------------------------------------------------
+
+
+def saved(folder: Path, **encoder: object) -> Path:
+    """An index whose manifest says this about its encoder."""
+    DenseRetriever.build(["milk curdles", "bread rises"], backend=backend()).save(folder)
+    body = json.loads((folder / "manifest.json").read_bytes())
+    body["parameters"] |= {"backend": "encoder", "encoder": {"model": "mini"} | encoder}
+    (folder / "manifest.json").write_text(json.dumps(body))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["trust_remote_code", "device", "batch_size", "model_kwargs"])
+def test_a_manifest_gives_its_encoder_listed_arguments_only(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"sets '{name}', which no file may set"):
+        DenseRetriever.load(saved(tmp_path / "index", **{name: True}))
+
+
+def test_a_manifest_names_encoders_only(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "index")
+    body = json.loads((folder / "manifest.json").read_bytes())
+    for name in ("transformers", "vllm", "openai", ["encoder"], None):
+        body["parameters"]["backend"] = name
+        (folder / "manifest.json").write_text(json.dumps(body))
+        with pytest.raises(InputError, match="which no index may name"):
+            DenseRetriever.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("model", 3), ("model", None), ("dtype", {}), ("revision", True)]
+)
+def test_an_argument_of_another_type_is_a_damaged_manifest(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"manifest.*encoder's {name}"):
+        DenseRetriever.load(saved(tmp_path / "index", **{name: value}))
+
+
+CODE = """
+import pathlib
+pathlib.Path({mark!r}).write_text("ran")
+from transformers import PretrainedConfig
+class Config(PretrainedConfig):
+    model_type = "strange"
+"""
+
+
+def test_code_beside_a_model_that_a_manifest_names_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    mark, model = tmp_path / "ran", tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(
+        '{"model_type": "strange", "auto_map": {"AutoConfig": "strange.Config"}}'
+    )
+    (model / "strange.py").write_text(CODE.format(mark=str(mark)))
+    with pytest.raises((InputError, BackendError)):
+        DenseRetriever.load(saved(tmp_path / "one", model=str(model)))
+    (model / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "strange.Config"}]')
+    with pytest.raises(BackendError, match=r"names the module 'strange.Config'.*trust_remote_code"):
+        DenseRetriever.load(saved(tmp_path / "two", model=str(model)))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["encoder", "multimodal-encoder"])
+def test_what_an_encoder_writes_is_what_may_be_read(name: str) -> None:
+    source = inspect.getsource(backend_class(name))
+    known = dense._ENCODERS[name]
+    assert set(known) <= set(inspect.signature(backend_class(name)).parameters)
+    assert all(f'"{argument}": ' in source for argument in known)

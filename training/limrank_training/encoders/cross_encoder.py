@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.backends.local.loading import loading
+from limrank_plugins.backends.local.loading import loading, refuse_own_modules
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_training.checkpoints import checkpoint_marks, last_checkpoint
 from limrank_training.data.negatives import NegativeSampler
@@ -112,6 +112,7 @@ def load(plan: Plan, tokenizer: Any) -> Any:
     torch = require("torch", "training", "training")
     library = require("sentence_transformers", "training", "cross-encoders")
     with loading(plan.base) as source, torch.random.fork_rng(devices=[]):
+        refuse_own_modules(source, False)
         torch.manual_seed(plan.seed)
         model = library.CrossEncoder(
             source, num_labels=1, max_length=plan.cutoff, device="cpu", model_kwargs={"dtype": torch.float32}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.image_tokens import decode
-from limrank_plugins.backends.local.loading import loading
+from limrank_plugins.backends.local.loading import loading, refuse_own_modules
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.images import Image
@@ -28,6 +28,7 @@ def vector_module(base: str) -> Any:
     torch = require("torch", "training", "training")
     library = require("sentence_transformers", "training", "vectors of texts and images")
     with loading(base) as source:
+        refuse_own_modules(source, False)
         model = library.SentenceTransformer(source, device="cpu", model_kwargs={"dtype": torch.float32})
     kinds = {kind if isinstance(kind, str) else tuple(kind) for kind in getattr(model, "modalities", ())}
     together = "message" in kinds or bool({("image", "text"), ("text", "image")} & kinds)
