@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
 from limrank_plugins.backends.protocols import Arrived, Backend, Failed, Reply, Request
 from limrank_plugins.store import Store
 
 
-class To(NamedTuple):
+@dataclass(frozen=True)
+class To:
     """A request and the backend it is put to."""
 
     backend: Backend
@@ -21,7 +23,7 @@ class To(NamedTuple):
         """Whether its reply belongs in a store: some backends answer faster than a store is read."""
         return bool(getattr(self.backend, "stored", True))
 
-    @property
+    @cached_property
     def key(self) -> bytes:
         """What its reply is stored under."""
         return request_key(self.backend.identity, self.request)

@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from limrank_plugins.backends.packing import request_key
 from limrank_plugins.backends.protocols import (
@@ -156,6 +156,13 @@ class Slots:
         return self._held[1]
 
 
+class _OpenCall(NamedTuple):
+    """A call that was paid for at its dearest: its key in the ledger, and what was put aside for it."""
+
+    key: str
+    reserved: tuple[float, int]
+
+
 class Metered:
     """A backend that writes, with a price on every call.
 
@@ -228,70 +235,69 @@ class Metered:
 
     async def _call(self, position: int, request: Generate, arrived: Arrived) -> Reply:
         async with self._slots.here():
-            paid = await self._open(request)
+            call = await self._open(request)
             try:
                 (reply,) = await self.backend.generate([request])
             except BackendError:  # it concerns every call: a wrong key, address or model; nothing was asked
-                self._settle(request, paid, Failed(""), position, lambda position, reply: None)
+                self._settle(call, Failed(""), position, lambda position, reply: None)
                 raise
             except BaseException:  # nobody saw its end: it stays open in the ledger
-                self._purse.settle(paid, *paid)
+                self._purse.settle(call.reserved, *call.reserved)
                 raise
-            return self._settle(request, paid, reply, position, arrived)
+            return self._settle(call, reply, position, arrived)
 
     # ---- a local model: as many at a time as the purse allows ----------------------------------
 
     async def _batch(self, requests: Sequence[Generate], arrived: Arrived) -> list[Reply | BaseException]:
         if not requests:
             return []
-        paid: list[tuple[float, int]] = []
+        calls: list[_OpenCall] = []
         try:
             for request in requests:
                 # What this batch itself has put aside must not be waited for.
-                paid.append(await self._open(request, wait=not paid))
+                calls.append(await self._open(request, wait=not calls))
         except OverBudget:
-            if not paid:
+            if not calls:
                 raise
-        admitted = list(requests[: len(paid)])
+        admitted = list(requests[: len(calls)])
         known: dict[int, Reply] = {}
 
         def settle(position: int, reply: Reply) -> None:
             if position not in known:
-                known[position] = self._settle(admitted[position], paid[position], reply, position, arrived)
+                known[position] = self._settle(calls[position], reply, position, arrived)
 
         try:
             replies = await asyncio.to_thread(ask, self.backend.generate, admitted, settle)
             for position, reply in enumerate(replies):
                 settle(position, reply)
         except BaseException:
-            for position, reserved in enumerate(paid):
+            for position, call in enumerate(calls):
                 if position not in known:
-                    self._purse.settle(reserved, *reserved)
+                    self._purse.settle(call.reserved, *call.reserved)
             raise
         rest = await self._batch(
-            requests[len(paid) :], lambda position, reply: arrived(position + len(paid), reply)
+            requests[len(calls) :], lambda position, reply: arrived(position + len(calls), reply)
         )
-        return [*(known[position] for position in range(len(paid))), *rest]
+        return [*(known[position] for position in range(len(calls))), *rest]
 
     # ---- the books ------------------------------------------------------------------------------
 
-    async def _open(self, request: Generate, *, wait: bool = True) -> tuple[float, int]:
+    async def _open(self, request: Generate, *, wait: bool = True) -> _OpenCall:
         prompt, written = most_tokens(request)
-        paid = self.price.cost(prompt, written), prompt + written
-        await self._purse.reserve(*paid, wait=wait)
+        reserved = self.price.cost(prompt, written), prompt + written
+        await self._purse.reserve(*reserved, wait=wait)
+        key = "" if self._ledger is None else request_key(self.identity, request).hex()
         if self._ledger is not None:
-            self._ledger.open(self._key(request), paid[0])
-        return paid
+            self._ledger.open(key, reserved[0])
+        return _OpenCall(key, reserved)
 
-    def _settle(
-        self, request: Generate, paid: tuple[float, int], reply: Reply, position: int, arrived: Arrived
-    ) -> Reply:
-        key = self._key(request)
+    def _settle(self, call: _OpenCall, reply: Reply, position: int, arrived: Arrived) -> Reply:
+        key, reserved = call
         usage = reply.usage
         tokens = usage.prompt_tokens + usage.generated_tokens
         cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens)
         if isinstance(reply, Failed) and reply.charged:
-            cost, tokens = paid  # nobody knows what it cost: it stays open in the ledger
+            cost, tokens = reserved  # nobody knows what it cost: it stays open in the ledger
         reply = replace(reply, usage=replace(usage, cost=cost))
         try:
             if not isinstance(reply, Failed):
@@ -301,10 +307,7 @@ class Metered:
             elif self._ledger is not None and reply.reason:
                 self._ledger.note_failure(key, self.role, self.model, reply.reason)
             if self._ledger is not None and not (isinstance(reply, Failed) and reply.charged):
-                self._ledger.close(key, paid[0])
+                self._ledger.close(key, reserved[0])
         finally:
-            self._purse.settle(paid, cost, tokens)
+            self._purse.settle(reserved, cost, tokens)
         return reply
-
-    def _key(self, request: Generate) -> str:
-        return request_key(self.identity, request).hex()
