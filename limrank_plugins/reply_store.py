@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
-from limrank_plugins.backends.protocols import Arrived, Backend, Failed, Reply, Request
+from limrank_plugins.backends.protocols import Arrived, Backend, Failed, Generated, Reply, Request
 from limrank_plugins.store import Store
 
 
@@ -51,8 +51,8 @@ class ReplyStore:
         ]
 
     def keep(self, request: To, reply: Reply) -> None:
-        """Store a reply; a failure is never stored."""
-        if self._store is not None and request.is_stored and not isinstance(reply, Failed):
+        """Store a reply; a failure is never stored, nor is a completion with nothing in it."""
+        if self._store is not None and request.is_stored and _is_kept(reply):
             self._store.put_many([(request.key, pack_reply(reply))])
 
     def keeper(self, requests: Sequence[To]) -> tuple[Arrived, set[int]]:
@@ -72,6 +72,13 @@ class ReplyStore:
                 [
                     (request.key, pack_reply(reply))
                     for position, (request, reply) in enumerate(zip(requests, replies, strict=True))
-                    if position not in kept and request.is_stored and not isinstance(reply, Failed)
+                    if position not in kept and request.is_stored and _is_kept(reply)
                 ]
             )
+
+
+def _is_kept(reply: Reply) -> bool:
+    """Whether asking again could not give more."""
+    if isinstance(reply, Generated) and reply.finish != "stop" and reply.reading is None:
+        return bool(reply.text.strip() or reply.reasoning.strip())
+    return not isinstance(reply, Failed)

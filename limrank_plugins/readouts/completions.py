@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, Program, Reply, Request
 from limrank_plugins.data import Usage
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning, split_reasoning
+from limrank_plugins.readouts.parsing import cut_to_sentence, is_blank, joined_reasoning, split_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 
@@ -22,7 +22,7 @@ class Completion:
             did not get beyond its reasoning.
         reasoning: what it wrote before its answer, in the text or apart from it, or None.
         apart: that part of the reasoning which a server returned apart from the text.
-        failure: why there is no text, or None.
+        failure: why there is no text or nothing in it, or None.
         cut_tokens: tokens of the documents that did not fit, taken together.
         usage: what it cost.
     """
@@ -42,6 +42,7 @@ def complete(
 
     Without reasoning, the answer begins with the template's `no_think`. Reasoning that its budget
     ended is closed with the template's `close`, where it has one, and the answer is asked for again.
+    A completion without an answer is a failure.
 
     Args:
         prompts: where to start.
@@ -74,6 +75,7 @@ def complete(
         for sample, prompt in zip(samples, prompts, strict=True)
     ]
     completions = [_completion(start, reply, full) for reply in replies]
+    cut_off = [isinstance(reply, Generated) and reply.finish == "length" for reply in replies]
     unfinished: list[tuple[int, str]] = []
     for i, reply in enumerate(replies):
         if full and template.close and isinstance(reply, Generated) and not completions[i].text:
@@ -94,6 +96,7 @@ def complete(
         ]
         replies = yield again
         for (i, text), reply in zip(unfinished, replies, strict=True):
+            cut_off[i] = False
             before, now = completions[i], _completion(text + template.close, reply, False)
             completions[i] = Completion(
                 now.text,
@@ -102,7 +105,20 @@ def complete(
                 cut_tokens=max(before.cut_tokens, now.cut_tokens),
                 usage=before.usage + now.usage,
             )
-    return completions
+    return [
+        replace(completion, failure=_missing(cut, budget, full))
+        if completion.failure is None and is_blank(completion.text)
+        else completion
+        for completion, cut in zip(completions, cut_off, strict=True)
+    ]
+
+
+def _missing(cut_off: bool, budget: int, full: bool) -> str:
+    """Why a completion holds no answer."""
+    if not cut_off:
+        return "the model wrote no answer"
+    advice = "raise max_reasoning_tokens" if full else "reasoning='full' gives room to a model that reasons"
+    return f"the model spent its budget of {budget} tokens before it wrote an answer: {advice}"
 
 
 def _generate(

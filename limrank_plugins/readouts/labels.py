@@ -31,6 +31,13 @@ _BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-
 _BARE["plain"] = _BARE["numeric"]
 # A list of bare numbers, which is the answer where documents have no brackets around their names.
 _LIST = re.compile(r"\[(\s*[0-9][0-9,\s]*)\]")
+_WORD = r"(?:passages?|documents?|docs?|texts?|images?|pages?|candidates?|identifiers?|ids?|ranks?)"
+# A document that prose speaks of: "passage B", "Document: 2", "(3)".
+_MENTIONED = {
+    "numeric": re.compile(rf"(?i:\b{_WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[0-9]+\b"),
+    "alphabetic": re.compile(rf"(?i:\b{_WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[A-Z]\b"),
+}
+_MENTIONED["plain"] = _MENTIONED["numeric"]
 # What may stand between bare labels. No parentheses: a passage's neutralised label is no label.
 _BETWEEN = re.compile(r"[\s\[\]<>,.;:=|*\"'`-]+")
 
@@ -82,6 +89,10 @@ class Labels:
         if not all(_BARE[self.kind].fullmatch(name) for name in names):
             return []
         return [self._position(name) for name in names]
+
+    def mentioned(self, text: str) -> bool:
+        """Whether the text speaks of a document by its name: in brackets, bare or behind a word."""
+        return bool(self.read(text) or self.read_bare(text) or _MENTIONED[self.kind].search(text))
 
     def _position(self, name: str) -> int:
         return ord(name.upper()) - ord("A") if self.kind == "alphabetic" else int(name) - 1

@@ -11,10 +11,10 @@ from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.completions import complete
+from limrank_plugins.readouts.completions import Completion, complete
 from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import NUMERIC, Labels
-from limrank_plugins.readouts.parsing import parse_order
+from limrank_plugins.readouts.parsing import not_usable, parse_order
 from limrank_plugins.readouts.priors import PriorLines
 from limrank_plugins.segments import Prompt
 from limrank_plugins.ties import best_first
@@ -48,7 +48,10 @@ class GenerateOrder:
     def ask(
         self, query: Query, documents: Sequence[Document], template: Template | None, settings: Settings
     ) -> Program[Order]:
-        """Order the group; see `Readout.ask`. Without a usable reply: as it is, marked as failed."""
+        """Order the group; see `Readout.ask`.
+
+        Without a usable reply (none at all, an empty one, one that names no document): as it is, failed.
+        """
         if template is None:
             raise InputError("a readout of orders needs a template")
         orders = shown_orders(documents, settings)
@@ -61,20 +64,34 @@ class GenerateOrder:
         # A label of two digits and what separates it from the next is six tokens at most.
         completions = yield from complete(prompts, template, settings, answer_tokens=6 * size + 32)
         usage = sum((completion.usage for completion in completions), Usage())
-        usable = [completion for completion in completions if completion.failure is None]
-        if not usable:
-            return Order(tuple(range(size)), failure=completions[0].failure, usage=usage)
-        repairs, places = len(completions) - len(usable), [0] * size
+        repairs, places = 0, [0] * size
+        usable: list[Completion] = []
+        failures: list[str] = []
         for order, completion in zip(orders, completions, strict=True):
-            if completion.failure is None:
-                reading = parse_order(completion.text, self.labels, order, tagged=self.tagged)
-                repairs += reading.repaired
-                for place, position in enumerate(() if reading.empty else reading.order):
-                    places[position] += place
+            if completion.failure is not None:
+                failures.append(completion.failure)
+                continue
+            reading = parse_order(completion.text, self.labels, order, tagged=self.tagged)
+            if reading.empty:
+                failures.append(not_usable(completion.text))
+                continue
+            usable.append(completion)
+            repairs += reading.repaired
+            for place, position in enumerate(reading.order):
+                places[position] += place
+        cut = cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions])
+        if not usable:
+            return Order(
+                tuple(range(size)),
+                explanation=completions[0].reasoning,
+                failure=failures[0],
+                cut_tokens=cut,
+                usage=usage,
+            )
         return Order(
             tuple(best_first([-place for place in places])),
             explanation=usable[0].reasoning,
-            repairs=repairs,
-            cut_tokens=cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions]),
+            repairs=repairs + len(failures),
+            cut_tokens=cut,
             usage=usage,
         )

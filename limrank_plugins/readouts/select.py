@@ -17,7 +17,7 @@ from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, sho
 from limrank_plugins.readouts.label_scores import read_label_values
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.parsing import parse_choice
+from limrank_plugins.readouts.parsing import is_abstention, not_usable, parse_choice
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Choice
 
@@ -36,8 +36,10 @@ class GenerateSelect:
     """Reads the best document's label from what the model writes.
 
     With `samples=m` the group is asked about in m seeded permutations, and the majority wins; equal
-    votes go to the first of the group, which is the first stage's. A completion that cannot be read is
-    no vote and counts as a repair; where there is no vote, the model abstains.
+    votes go to the first of the group, which is the first stage's. A completion that chooses nothing
+    (two of the documents, one that is not shown, "neither") is no vote and counts as a repair; where there
+    is no vote, the model abstains. One with nothing usable (empty, a refusal, about something else) counts
+    as a repair where others were usable; where none was, the group fails.
 
     Attributes:
         labels: what the documents are called.
@@ -69,28 +71,34 @@ class GenerateSelect:
         ]
         completions = yield from complete(prompts, template, settings, answer_tokens=32)
         usage = sum((completion.usage for completion in completions), Usage())
+        failures: list[str] = []
         repairs = 0
         votes: Counter[int] = Counter()
         reasonings: dict[int | None, str | None] = {}
         for order, completion in zip(orders, completions, strict=True):
             if completion.failure is not None:
-                repairs += 1
+                failures.append(completion.failure)
                 continue
             reading = parse_choice(completion.text, self.labels, size, tagged=self.tagged, exact=self.exact)
+            if reading.position is None and not is_abstention(completion.text, self.labels):
+                failures.append(not_usable(completion.text))
+                continue
             repairs += reading.repaired
             choice = order[reading.position] if reading.position is not None else None
             reasonings.setdefault(choice, completion.reasoning)
             if choice is not None:
                 votes[choice] += 1
+        cut = cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions])
         if not reasonings:
-            return Choice(None, size, failure=completions[0].failure, usage=usage)
+            explanation = completions[0].reasoning
+            return Choice(None, size, explanation, failures[0], cut_tokens=cut, usage=usage)
         winner = best_first([votes[i] for i in range(size)])[0] if votes else None
         return Choice(
             winner,
             size,
             explanation=reasonings[winner],
-            repairs=repairs,
-            cut_tokens=cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions]),
+            repairs=repairs + len(failures),
+            cut_tokens=cut,
             usage=usage,
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from limrank_plugins.backends.protocols import Generated
-from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.readouts.parsing import is_refusal, split_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 T = TypeVar("T")
@@ -60,10 +60,6 @@ class StageError(Exception):
     """A stage gave up on an item; its message is the reason."""
 
 
-_REFUSAL = re.compile(
-    r"\s*(?:i['’]?m (?:very |so )?sorry\b|sorry, |i (?:can(?:no|['’])t|am unable to|won['’]t)\b|as an ai\b)",
-    re.IGNORECASE,
-)
 _FENCE = re.compile(r"```[a-zA-Z]*\s*(.*?)```", re.DOTALL)
 
 
@@ -113,11 +109,6 @@ def plain_text(reply: Generated) -> str:
     if is_refusal(text):
         raise UnusableReply("the model refused", "refused")
     return text
-
-
-def is_refusal(text: str) -> bool:
-    """Whether a completion, after any reasoning, begins as models do when they refuse."""
-    return _REFUSAL.match(split_reasoning(text)[1].strip() or text) is not None
 
 
 def json_object(reply: Generated) -> dict[str, Any]:

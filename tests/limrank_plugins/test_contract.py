@@ -12,7 +12,7 @@ from scripts import answer, full_backend, grades_of, logits, reranker, unit
 
 from limrank_plugins import Document, Reranker, ScriptedFailure, load_recipe, recipe_names
 from limrank_plugins.data import Query
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, RankingFailed
 
 RECIPES = recipe_names()
 # Every recipe, and every way of reasoning it has.
@@ -224,17 +224,36 @@ def test_any_answer_ends_in_a_permutation(
     broken = full_backend(generate=lambda prompt: said)
     ranking = Reranker(recipe, backend=broken, **options).rank("q", texts)
     assert sorted(ranking.ids) == sorted(str(i) for i in range(len(texts)))
-    assert ranking.failures == ()
+    for failure in ranking.failures:
+        assert failure.reason.startswith(("the model's completion names no document", "the model wrote no"))
+
+
+@ORDERED
+@pytest.mark.parametrize("said", ["", "I cannot help with that.", "<think>All are good.</think>"])
+def test_a_model_that_writes_nothing_usable_fails(recipe: str, options: dict[str, object], said: str):
+    backend = full_backend(generate=lambda prompt: said)
+    made = Reranker(recipe, backend=backend, **options)
+    ranking = made.rank("q", TEXTS)
+    if any(request.method == "generate" for request in backend.requests):
+        assert ranking.ids == [str(i) for i in range(len(TEXTS))]
+        assert (len(ranking.failures), ranking.repairs) == (len(TEXTS), 0)
+        with pytest.raises(RankingFailed, match="the model"):
+            Reranker(recipe, backend=backend, on_failure="raise", **options).rank("q", TEXTS)
 
 
 @ORDERED
 def test_malformed_answers_are_counted(recipe: str, options: dict[str, object]):
-    backend = full_backend(generate=lambda prompt: "I cannot help with that.")
-    ranking = Reranker(recipe, backend=backend, **options).rank("q", TEXTS)
+    """Two labels: an order that lacks the others, and no choice."""
+
+    def said(prompt: object) -> str:
+        labels = "A, B" if "[A]" in prompt.text else "[1, 2]" if "Passage 1:" in prompt.text else "[1] [2]"
+        return f"<think>t</think><answer>{labels}</answer>" if "<answer>" in prompt.text else labels
+
+    backend = full_backend(generate=said)
+    ranking = Reranker(recipe, backend=backend, **options).rank("q", [*TEXTS[:4]])
     written = [request for request in backend.requests if request.method == "generate"]
-    assert ranking.repairs == len(written)
-    if written:
-        assert ranking.ids == [str(i) for i in range(len(TEXTS))]
+    assert ranking.failures == ()
+    assert bool(ranking.repairs) == bool(written)
 
 
 @pytest.mark.parametrize("recipe", sorted(JOINT))

@@ -12,7 +12,7 @@ from collections import Counter
 from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.readouts.parsing import is_refusal, split_reasoning
 from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQuery
 from limrank_synth.role_requests import (
     RoleProgram,
@@ -21,7 +21,6 @@ from limrank_synth.role_requests import (
     UnusableReply,
     chat_prompt,
     insist,
-    is_refusal,
 )
 
 _VERDICT = re.compile(r"\W*(true|false)\W*", re.IGNORECASE)

@@ -229,7 +229,8 @@ def test_the_wording_is_the_trained_one():
 def test_anything_else_is_a_failure_and_no_number(text: str):
     (judged, _), _ = ask(GenerateGrade(), says(text), FULL, "retro")
     assert judged.score is None
-    assert judged.failure == "the model wrote no score from 0 to 100 in <score> tags"
+    score = "the model wrote no score from 0 to 100 in <score> tags"
+    assert judged.failure == (score if text else "the model wrote no answer")
 
 
 def test_the_mean_of_drawn_samples():

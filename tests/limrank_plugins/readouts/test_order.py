@@ -93,7 +93,40 @@ def test_an_unfinished_thought_is_never_read_as_an_order():
         says("[3] looks better than [2], but", "length"),
         "rankgpt",
     )
-    assert (answer.order(), answer.repairs, len(asked)) == ((0, 1, 2), 1, 1)
+    assert (answer.order(), answer.repairs, len(asked)) == ((0, 1, 2), 0, 1)
+    assert answer.failure == (
+        "the model spent its budget of 8242 tokens before it wrote an answer: raise max_reasoning_tokens"
+    )
+    assert answer.explanation == "[3] looks better than [2], but"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the model wrote no answer"),
+        (" \n", "the model wrote no answer"),
+        ("<think>[2] is best.</think>\n", "the model wrote no answer"),
+        ("<think>[2] is best.", "the model wrote no answer"),
+        ("I cannot rank these.", "the model's completion names no document: 'I cannot rank these.'"),
+        ("[4] > [9]", "the model's completion names no document: '[4] > [9]'"),
+        ("Of 3 passages, 2 are good", "names no document: 'Of 3 passages, 2 are good'"),
+        ("tea " * 500, "tea …'"),
+    ],
+)
+def test_a_completion_with_nothing_usable_is_a_failure(text: str, reason: str):
+    answer, _ = ask(GenerateOrder(), Settings(), says(text), "rankgpt")
+    assert (answer.order(), answer.choice(), answer.repairs) == ((0, 1, 2), None, 0)
+    assert answer.failure.endswith(reason)
+    assert len(answer.failure) < 140
+    assert answer.usage.generated_tokens == 1
+
+
+def test_among_samples_it_is_a_repair_and_no_vote():
+    def reply(request: Generate) -> Generated:
+        return Generated("I cannot." if request.sample == 0 else "[1] > [2] > [3]", "end")
+
+    answer, _ = ask(GenerateOrder(), Settings(samples=3), reply, "rankgpt")
+    assert (answer.failure, answer.repairs) == (None, 1)
 
 
 def test_a_failure_is_the_order_as_it_was():

@@ -13,6 +13,7 @@ from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.labels import ALPHABETIC
 from limrank_plugins.readouts.select import GenerateSelect, LabelSelect, Selects, Symmetrised
 from limrank_plugins.verdicts import Choice
 
@@ -70,13 +71,33 @@ def test_a_choice_with_its_thought():
         "<think>Hm.</think> <answer>2</answer>",
         "<think>Hm.</think> [2]",
         "[2]",
-        "",
-        "<think><answer>[2]</answer></think>",
         f"<think>Hm.</think> <answer>[{'2' * 5000}]</answer>",
     ],
 )
 def test_anything_else_is_a_counted_abstention(text: str):
     answer, _ = ask(R1, says(text))
+    assert (answer.choice(), answer.repairs, answer.failure) == (None, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the model wrote no answer"),
+        ("<think><answer>[2]</answer></think>", "the model wrote no answer"),
+        ("<think>Hm.</think> <answer> </answer>", "the model wrote no answer"),
+        ("<think>Hm.</think>I'm sorry, [2]", "the model's completion names no document: \"I'm sorry, [2]\""),
+        ("Milk is white.", "the model's completion names no document: 'Milk is white.'"),
+    ],
+)
+def test_a_completion_with_nothing_usable_is_a_failure(text: str, reason: str):
+    answer, _ = ask(R1, says(text))
+    assert (answer.choice(), answer.repairs, answer.failure) == (None, 0, reason)
+    assert sum(answer.cut_tokens) == 1
+
+
+@pytest.mark.parametrize("text", ["neither", "A, B", "Z", "Passage A is as good as passage B", "Both are."])
+def test_who_names_nothing_in_so_many_words_abstains(text: str):
+    answer, _ = ask(GenerateSelect(labels=ALPHABETIC), says(text), Settings(), "pairwise", DOCUMENTS[:2])
     assert (answer.choice(), answer.repairs, answer.failure) == (None, 1, None)
 
 
@@ -126,8 +147,11 @@ def test_unreadable_samples_are_no_votes():
 
     answer, _ = ask(R1, reply, Settings(reasoning="full", samples=3))
     assert (answer.choice(), answer.repairs, answer.failure) == (1, 2, None)
+    answer, _ = ask(R1, says("[1] or [2]"), Settings(reasoning="full", samples=3))
+    assert (answer.choice(), answer.repairs, answer.failure) == (None, 3, None)
     answer, _ = ask(R1, says("?"), Settings(reasoning="full", samples=3))
-    assert (answer.choice(), answer.repairs) == (None, 3)
+    assert (answer.choice(), answer.repairs) == (None, 0)
+    assert answer.failure == "the model's completion names no document: '?'"
 
 
 # ---- likelihood ---------------------------------------------------------------------------------

@@ -72,14 +72,18 @@ def test_mm_r5_interleaves_pages_as_in_training():
         ("<think>t</think><answer>[2, 2, 9, 0, 1]</answer>", "102", 1),
         ("<think>[3, 2, 1]</think><answer>\n[ 2,1 , 3 ]\n</answer>", "102", 0),
         ("<think>t</think><answer>Image 3 > Image 1 > Image 2</answer>", "201", 0),
-        ("<think>t</think><answer>none</answer>", "012", 1),
-        ("I cannot.", "012", 1),
     ],
 )
 def test_mm_r5_reads_lists_of_bare_numbers(said: str, order: str, repairs: int):
     backend = ScriptedBackend(generate=lambda prompt: said)
     found = Reranker("mm-r5", backend=backend).rank("q", ["a", "b", "c"])
-    assert (found.ids, found.repairs) == (list(order), repairs)
+    assert (found.ids, found.repairs, found.failures) == (list(order), repairs, ())
+
+
+@pytest.mark.parametrize("said", ["", "<think>t</think><answer>none</answer>", "I cannot."])
+def test_mm_r5_fails_where_nothing_is_named(said: str):
+    found = Reranker("mm-r5", backend=ScriptedBackend(generate=lambda prompt: said)).rank("q", ["a", "b"])
+    assert (found.ids, found.repairs, len(found.failures)) == (["0", "1"], 0, 2)
 
 
 def test_mm_r5_slides_over_long_lists():
@@ -132,5 +136,6 @@ def test_mm_r5_runs_on_a_model_that_sees(seeing: VisionBackend):
     made = Reranker("mm-r5", backend=seeing, max_reasoning_tokens=8)
     found = made.rank("why?", [*pages, Document("a text")])
     assert sorted(found.ids) == [str(i) for i in range(7)]
-    assert found.failures == ()
+    # Random weights name no page; anything else they could fail at would be a fault.
+    assert all(failure.reason.startswith("the model") for failure in found.failures)
     assert found.hits == made.rank("why?", [*pages, Document("a text")]).hits
