@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,8 @@ def open_index(
 ) -> Retriever:
     """The index of a corpus: loaded if one with the corpus's fingerprint is there, else built and kept.
 
+    One that is damaged is built anew, with a warning.
+
     Args:
         corpus: its name.
         retriever: the name of a first stage.
@@ -116,7 +119,10 @@ def open_index(
     if folder is None:
         folder = index_folder(corpus, retriever)
     if folder.is_dir():
-        return load_retriever(folder)
+        try:
+            return load_retriever(folder)
+        except InputError as error:
+            warnings.warn(f"{error}; it is built anew", UserWarning, stacklevel=2)
     documents = all_documents(corpus)
     if building is not None:
         building(len(documents))

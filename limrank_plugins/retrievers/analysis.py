@@ -1,8 +1,12 @@
-r"""From text to terms, the same for documents and queries: lower case, words, no stop words, stems.
+r"""From text to terms, the same for documents and queries: folded, words, no stop words, stems.
 
-The default makes exactly the terms of `bm25s.tokenize` with an English Snowball stemmer, which the
-reference figures were measured with. Its pattern drops words of one letter: "C" and "R" find
+Of ASCII text the default makes exactly the terms of `bm25s.tokenize` with an English Snowball stemmer, which
+the reference figures were measured with. Its pattern drops words of one letter: "C" and "R" find
 nothing. `token_pattern=r"(?u)\b\w+\b"` keeps them.
+
+Text of other scripts is found whatever its form (`limrank_plugins.retrievers.folding`): the vowel signs
+of Hindi or Tamil belong to their words; what is written without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+Burmese) becomes pairs of neighbouring characters, and documents hold the single ones, too.
 """
 
 from __future__ import annotations
@@ -11,10 +15,12 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.folders import AGAIN
+from limrank_plugins.retrievers.folding import VERSION, folded, is_mark, with_letters_for_marks
 
 TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 _LANGUAGES = {
@@ -34,6 +40,19 @@ _LANGUAGES = {
     "chinese": "CHINESE",
     "korean": "KOREAN",
 }
+# Scripts without spaces between words, their marks included; digits are folded.
+_UNSPACED = re.compile(
+    "(["
+    "\u0e01-\u0e3a\u0e40-\u0e4e"  # Thai
+    "\u0e81-\u0ecf\u0edc-\u0edf"  # Lao
+    "\u1000-\u103f\u1050-\u109f\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f"  # Burmese and its neighbours
+    "\u1780-\u17d3\u17dc-\u17dd"  # Khmer
+    "\u1950-\u19cf\u1a20-\u1a7f"  # Tai
+    "\u3005-\u3007\u303b-\u303c\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"
+    "]+)"
+)
+_NAMES_CHARACTERS = re.compile(r"\\[uUxN0-9]|[^\x00-\x7f]")
 
 
 class Analyzer:
@@ -43,7 +62,9 @@ class Analyzer:
         stopwords: a language (`"english"`: 33 words; `"english_plus"`: a longer list; …), the words
             themselves, or None to keep all.
         stemmer: a Snowball algorithm (`"english"`, `"porter"`, `"german"`, …), or None.
-        token_pattern: what a word is: a regular expression without groups.
+        token_pattern: what a word is: a regular expression without groups. One that names characters
+            outside ASCII itself is taken as it stands: it decides about vowel signs and about scripts
+            without spaces, too.
 
     Raises:
         InputError: a language, algorithm or pattern that is not known or not valid.
@@ -55,8 +76,8 @@ class Analyzer:
         stemmer: str | None = "english",
         token_pattern: str = TOKEN_PATTERN,
     ) -> None:
-        self.stopwords = frozenset(_stopwords(stopwords))
         self.stemmer = stemmer
+        self.stopwords = frozenset(map(self._folded, _stopwords(stopwords)))
         self.token_pattern = token_pattern
         try:
             pattern = re.compile(token_pattern)
@@ -66,7 +87,8 @@ class Analyzer:
             ) from error
         if pattern.groups:
             raise InputError(f"token_pattern must hold no groups, use (?:…): {token_pattern!r}")
-        self._words = pattern.findall
+        self._pattern = pattern
+        self._as_it_stands = _NAMES_CHARACTERS.search(token_pattern) is not None
         # A stemmer of PyStemmer must not be used by two threads at once.
         self._own = threading.local()
         self._stem(["word"])
@@ -78,11 +100,18 @@ class Analyzer:
             "stopwords": sorted(self.stopwords),
             "stemmer": self.stemmer,
             "token_pattern": self.token_pattern,
+            "words": VERSION,
         }
 
-    def terms(self, text: str) -> list[str]:
-        """The terms of one text, in order, repeated as often as they come."""
-        return self._stem([w for w in self._words(text.lower()) if w not in self.stopwords])
+    def terms(self, text: str, *, document: bool = False) -> list[str]:
+        """The terms of one text, in order, repeated as often as they come.
+
+        Args:
+            text: a query, or a passage.
+            document: whether it is a passage, which can be found by a single character of a script
+                without spaces as well as by two.
+        """
+        return self._stem([w for w in self._words(text, document) if w not in self.stopwords])
 
     def index(self, texts: Iterable[str]) -> tuple[list[list[int]], dict[str, int]]:
         """The terms of many texts as numbers, and each term's number, in order of first appearance."""
@@ -91,7 +120,7 @@ class Analyzer:
         numbered: list[list[int]] = []
         for text in texts:
             numbers: list[int] = []
-            for word in self._words(text.lower()):
+            for word in self._words(text, document=True):
                 if word in self.stopwords:
                     continue
                 number = number_of_word.get(word)
@@ -102,6 +131,21 @@ class Analyzer:
             numbered.append(numbers)
         return numbered, vocabulary
 
+    def _folded(self, text: str) -> str:
+        return folded(text, dotless=self.stemmer == "turkish")
+
+    def _words(self, text: str, document: bool) -> Iterable[str]:
+        text = self._folded(text)
+        if self._as_it_stands or text.isascii():
+            return self._pattern.findall(text)
+        words: list[str] = []
+        for number, part in enumerate(_UNSPACED.split(text)):
+            words += _characters(part, document) if number % 2 else self._spaced(part)
+        return words
+
+    def _spaced(self, text: str) -> list[str]:
+        return [text[slice(*match.span())] for match in self._pattern.finditer(with_letters_for_marks(text))]
+
     def _stem(self, words: Sequence[str]) -> list[str]:
         if self.stemmer is None:
             return list(words)
@@ -110,6 +154,38 @@ class Analyzer:
             stemmer = self._own.stemmer = _snowball(self.stemmer)
         stems: list[str] = stemmer.stemWords(words)
         return stems
+
+
+def check_words(parameters: Mapping[str, Any], where: str) -> None:
+    """Refuse a saved index whose words were found in another way than those of queries are now.
+
+    Args:
+        parameters: of its manifest.
+        where: its folder, for the message.
+
+    Raises:
+        InputError: it was.
+    """
+    if "stopwords" not in parameters:  # Lucene's words, or no analyzer's
+        return
+    version = parameters.get("words", 1)
+    if version != VERSION:
+        raise InputError(
+            f"the index {where} holds words as version {version!r} of the analysis finds them, but this limrank "
+            f"finds the words of queries by version {VERSION}: {AGAIN}"
+        )
+
+
+def _characters(text: str, document: bool) -> list[str]:
+    """Pairs of neighbouring characters, each with its marks; of a document also the single ones."""
+    characters: list[str] = []
+    for character in text:
+        if characters and is_mark(character):
+            characters[-1] += character
+        else:
+            characters.append(character)
+    pairs = [one + other for one, other in zip(characters, characters[1:], strict=False)]
+    return [*characters, *pairs] if document or not pairs else pairs
 
 
 def _snowball(algorithm: str) -> Any:
@@ -129,7 +205,7 @@ def _stopwords(chosen: str | Iterable[str] | None) -> Iterable[str]:
         words = list(chosen)
         if not all(isinstance(word, str) for word in words):
             raise InputError(f"stopwords must be a language or a list of words, but got {words!r}")
-        return [word.lower() for word in words]
+        return words
     if chosen not in _LANGUAGES:
         known = ", ".join(_LANGUAGES)
         raise InputError(f"there are no stop words for {chosen!r}; give the words, None, or one of: {known}")

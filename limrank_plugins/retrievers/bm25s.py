@@ -30,7 +30,7 @@ from limrank_plugins.retrievers import (
     query_text,
     with_scores,
 )
-from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, library
+from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, check_words, library
 from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
 from limrank_plugins.retrievers.lucene_analysis import LuceneAnalyzer
 from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighting, weighted_scores
@@ -123,9 +123,11 @@ class BM25sRetriever:
         """Open what `save` wrote; with `mmap`, index and texts stay on disk until they are needed.
 
         Raises:
-            InputError: the folder is not there, of another kind, incomplete or corrupt.
+            InputError: the folder is not there, of another kind, incomplete or corrupt, or its words were
+                found by another version's analysis.
         """
         manifest = read_manifest(folder, cls.name)
+        check_words(manifest.parameters, str(folder))
         corpus = read_corpus(folder, manifest.count, lazily=mmap)
         place = Path(folder) / _INDEX
         try:

@@ -59,7 +59,7 @@ class RankBM25Retriever:
         self.b = float(b)
         self.idf = idf
         okapi = require("rank_bm25", "rank-bm25", "RankBM25Retriever").BM25Okapi
-        terms = [analyzer.terms(document.passage) for document in corpus]
+        terms = [analyzer.terms(document.passage, document=True) for document in corpus]
         # With k1 = 0 it divides 0 by 0 for a term the document lacks; this is 0 to any term that is there.
         self._index = okapi(terms, k1=max(self.k1, _NEARLY_0), b=self.b) if any(terms) else None
         if self._index is not None:
