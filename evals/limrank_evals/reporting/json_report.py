@@ -69,8 +69,8 @@ def _split(split: SplitEvaluation, rows: Sequence[QueryOutcome], show_gated: boo
 def _query(row: QueryOutcome, showing: TextPolicy) -> dict[str, Any]:
     return {
         "id": row.id,
-        "text": showing.whole(row.query.text),
-        "instruction": showing.whole(row.query.instruction),
+        "text": showing.whole(row.text),
+        "instruction": showing.whole(row.instruction),
         "values": {name: _values(*both) for name, both in row.values.items()},
         "relevant": [
             {"id": m.document, "grade": m.grade, "before": m.before, "after": m.after, "score": m.score}

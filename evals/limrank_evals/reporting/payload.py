@@ -110,7 +110,7 @@ def index(
                 {
                     "task": task,
                     "id": clean(query.id),
-                    "text": head(_LONG.sub(" ", showing.whole(query.query.text)), IN_LIST),
+                    "text": head(_LONG.sub(" ", showing.whole(query.text)), IN_LIST),
                     "values": [list(query.values[measure]) for measure in split.measures],
                     "failed": query.failures,
                     "relevant": len(relevant),
@@ -142,9 +142,9 @@ def detail(
     listed = [move for move in query.moves if _listed(move)]
     return _filled(
         {
-            "text": showing.whole(query.query.text),
-            "instruction": showing.whole(query.query.instruction),
-            "images": len(query.query.images),
+            "text": showing.whole(query.text),
+            "instruction": showing.whole(query.instruction),
+            "images": query.images,
             "repairs": query.repairs,
             "more": len(query.moves) - len(listed),
             "documents": [_document(move, showing, document(move.document)) for move in listed],

@@ -49,22 +49,34 @@ class QueryOutcome:
     """One query.
 
     Attributes:
-        query: as the reranker was shown it; without a text where only its judgements are there.
+        id: the query's id.
+        query: as the reranker was shown it; None where only its judgements are there.
         values: by measure, before and after; None where the query has no value.
         moves: its documents by rank after (before, where nothing was reranked), then the relevant
             ones that are in neither list.
         repairs: malformed answers that were repaired.
     """
 
-    query: Query
+    id: str
+    query: Query | None
     values: Mapping[str, tuple[float | None, float | None]]
     moves: tuple[Move, ...]
     repairs: int = 0
 
     @property
-    def id(self) -> str:
-        """The query's id."""
-        return self.query.id or ""
+    def text(self) -> str:
+        """The query's text; empty where only its judgements are there."""
+        return self.query.text if self.query is not None else ""
+
+    @property
+    def instruction(self) -> str:
+        """What else makes a document relevant."""
+        return self.query.instruction if self.query is not None else ""
+
+    @property
+    def images(self) -> int:
+        """How many images are shown with the query."""
+        return len(self.query.images) if self.query is not None else 0
 
     @property
     def failures(self) -> int:
@@ -77,8 +89,9 @@ def query_outcomes(evaluated: SplitEvaluation) -> list[QueryOutcome]:
     records = {record["query_id"]: record for record in evaluated.records}
     known = {query.id or "": query for query in evaluated.benchmark.queries}
     strangers = [name for name in evaluated.first.measured.coverage.judged if name not in known]
-    queries = [*known.values(), *(Query("", name) for name in strangers)]
-    return [_asked(evaluated, query, records.get(query.id, {})) for query in queries]
+    return [
+        _outcome(evaluated, name, known.get(name), records.get(name, {})) for name in [*known, *strangers]
+    ]
 
 
 def value(measured: Measurement, measure: str, query: str) -> float | None:
@@ -88,8 +101,9 @@ def value(measured: Measurement, measure: str, query: str) -> float | None:
     return values.get(query, values.get(pair))
 
 
-def _asked(evaluated: SplitEvaluation, query: Query, record: Mapping[str, Any]) -> QueryOutcome:
-    name = query.id or ""
+def _outcome(
+    evaluated: SplitEvaluation, name: str, query: Query | None, record: Mapping[str, Any]
+) -> QueryOutcome:
     last = evaluated.reranked
     values = {
         measure: (
@@ -118,4 +132,4 @@ def _asked(evaluated: SplitEvaluation, query: Query, record: Mapping[str, Any]) 
                 hit.get("cut_tokens", 0),
             )
         )
-    return QueryOutcome(query, values, tuple(moves), record.get("repairs", 0))
+    return QueryOutcome(name, query, values, tuple(moves), record.get("repairs", 0))

@@ -61,6 +61,21 @@ def files(place: Path) -> dict[str, bytes]:
 # ---- what is written -----------------------------------------------------------------------------
 
 
+def test_a_judged_query_without_text_is_told_and_stops_nothing(place: Path):
+    qrels = next(file for file in (place / "set").rglob("*") if "qrels" in file.as_posix() and file.is_file())
+    tab = "\t" if qrels.suffix == ".tsv" else " "
+    row = ["gone", "a0", "1"] if tab == "\t" else ["gone", "0", "a0", "1"]
+    qrels.write_text(qrels.read_text().rstrip("\n") + "\n" + tab.join(row) + "\n")
+    done = folder("-o", "out")
+    assert "1 judged queries are not among the queries, e.g. 'gone'" in done.output
+    (split,) = json.loads((place / "out" / "report.json").read_text())["splits"]
+    told = {query["id"]: query for query in split["queries"]}
+    assert told["gone"]["text"] == ""
+    assert all(told[name]["text"] for name in told.keys() - {"gone"})
+    assert (place / "out" / "report.html").is_file()
+    assert folder("-o", "out").output  # the same command again finds all done
+
+
 def test_a_folder_of_results(place: Path):
     done = folder("-o", "out")
     assert sorted(files(place / "out")) == [
