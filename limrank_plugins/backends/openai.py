@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -30,6 +29,8 @@ from limrank_plugins.backends.protocols import (
     ReadLabels,
     Reply,
 )
+from limrank_plugins.backends.remote.addresses import check_key, parse_address
+from limrank_plugins.backends.remote.client import openai_calls
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import (
     Label,
@@ -44,7 +45,7 @@ from limrank_plugins.backends.remote.replies import (
     within,
 )
 from limrank_plugins.backends.remote.servers import SERVERS
-from limrank_plugins.backends.remote.wire import Sent, Wire, openai_calls
+from limrank_plugins.backends.remote.wire import Sent, Wire
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Segment
@@ -58,7 +59,7 @@ class OpenAIBackend:
     Args:
         model: the name the server knows the model by (for a LoRA adapter on vLLM, the adapter's).
         base_url: the server, for example `"http://localhost:8000/v1"`; default `OPENAI_BASE_URL`, then
-            OpenAI's own.
+            OpenAI's own. What follows a `?` is sent with every request and shown nowhere.
         api_key: default `OPENAI_API_KEY`; servers on your own machine need none.
         tokenizer: folder or hub name of the model's tokenizer. With it, token ids are sent to servers
             that take them, so that nothing in a passage can become a marker; labels are found by
@@ -80,7 +81,8 @@ class OpenAIBackend:
         timeout: seconds for one attempt; default 600.
         body: further fields of every request, such as `{"chat_template_kwargs": {"enable_thinking": True}}`
             or `{"top_k": 20}`; they win over this class's own.
-        without: fields that the server refuses and that are left out, such as `("temperature",)`.
+        without: fields that are left out from the start, such as `("temperature",)`. One that the server
+            refuses by name is left out from then on by itself, and a warning says so.
         budget: what the server calls the number of tokens to write, `"max_tokens"` or
             `"max_completion_tokens"`; default: what this kind of server usually does.
         on_fault: told the kind of everything that goes wrong with a call, repaired or not:
@@ -132,17 +134,17 @@ class OpenAIBackend:
         if draws < 0 or not 0 <= tolerance < 0.5:
             raise InputError(f"draws must be >= 0 and tolerance in [0, 0.5), but got {draws} and {tolerance}")
         self.model = model
-        address = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)
-        if urlsplit(address).username is not None:
-            raise InputError("base_url holds a login, which logs and errors would show: give api_key instead")
-        key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
-        if key is None:
-            if address == _HOSTED:
-                raise InputError(
-                    "no API key: set OPENAI_API_KEY, or give api_key, or the base_url of a server of your own"
-                )
-            key = "none"
-        where = [address, model, revision, str(tokenizer or ""), server, api]
+        address = parse_address(
+            base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)
+        )
+        key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")) or None
+        if key is None and address.base == _HOSTED:
+            raise InputError(
+                "no API key: set OPENAI_API_KEY, or give api_key, or the base_url of a server of your own"
+            )
+        if key is not None:
+            check_key(key, "api_key" if api_key is not None else "OPENAI_API_KEY")
+        where = [address.shown, model, revision, str(tokenizer or ""), server, api]
         settings = [f"{max_length or ''}", f"{top_logprobs or ''}", f"{tolerance:g}", f"{draws}"]
         if body or without:  # what was answered before these settings existed stays known
             settings.append(json.dumps([sorted(without), body], sort_keys=True, default=str))
@@ -250,6 +252,8 @@ class OpenAIBackend:
     async def _read(self, request: ReadLabels) -> Reply:
         wire = self._wire
         sent = await wire.prepare(request.prompt, request.labels, 1)
+        if not wire.gives_logprobs:
+            return await self._draw(sent, None)
         body, choice = await wire.ask(sent, 1, **wire.reading(sent))
         usage, tokens = usage_of(body), tokens_of(choice)
         if not tokens:
@@ -261,7 +265,7 @@ class OpenAIBackend:
             body, choice = await wire.ask(sent, 1, **wire.reading(sent, insist=True))
             usage = usage + usage_of(body)
             again = labels_in(tokens_of(choice), sent.labels, loosely=False)
-            values = [value for value in again if value is not None] if None not in again else None
+            values = within(again, (), 0.0) if None not in again else None
         if values is None:
             return Failed(_missing(tokens, sent.labels), usage)
         return LabelReading(tuple(values), usage, sent.cut_tokens)
@@ -274,7 +278,7 @@ class OpenAIBackend:
         room = self._room(request)
         sent = await self._wire.prepare(request.prompt, (), room)
         body, choice = await self._wire.ask(sent, room, **_sampling(request))
-        written, stop = _generated(request, body, choice)
+        written, stop = _generated(request, body, choice, self._wire.takes_stops)
         if stop is None or not request.labels:
             return replace(written, cut_tokens=sent.cut_tokens)
         closed = request.prompt.then(Segment(written.text, trusted=False), Segment(stop))
@@ -286,8 +290,14 @@ class OpenAIBackend:
         reading = verdict if isinstance(verdict, LabelReading) else None
         return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
-    async def _draw(self, sent: Sent, usage: Usage) -> Reply:
-        """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities."""
+    async def _draw(self, sent: Sent, asked: Usage | None) -> Reply:
+        """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities.
+
+        Args:
+            sent: the prompt.
+            asked: what a call for them has cost; None where none was made.
+        """
+        usage = asked if asked is not None else Usage()
         if self._draws == 0:
             return Failed("the server gives no log-probabilities, and draws=0 forbids sampling", usage)
         if not await self._wire.samples():
@@ -307,7 +317,10 @@ class OpenAIBackend:
             # A chat model may write a blank or a mark first; a completion's next token is the verdict.
             budget = 4 if sent.is_chat else 1
             body, choice = await self._wire.ask(sent, budget, temperature=1.0, seed=draw)
-            usage = usage + replace(usage_of(body), prompt_tokens=0, shared_tokens=0)
+            cost = usage_of(body)
+            if draw or asked is not None:  # the same prompt again, all of it known to the server already
+                cost = replace(cost, prompt_tokens=0, shared_tokens=0)
+            usage = usage + cost
             first = re.findall(r"\w+", text_of(choice).casefold())[:1]
             counts = [count + (first == [name]) for count, name in zip(counts, names, strict=True)]
         if not any(counts):
@@ -332,16 +345,16 @@ def _sampling(request: Generate) -> dict[str, Any]:
 
 
 def _generated(
-    request: Generate, body: dict[str, Any], choice: dict[str, Any]
+    request: Generate, body: dict[str, Any], choice: dict[str, Any], stops_sent: bool = True
 ) -> tuple[Generated, str | None]:
     """The completion, and the stop string that ended it where that is known."""
-    text, finish, stop = ending(choice, text_of(choice), request.stop)
+    text, finish, stop = ending(choice, text_of(choice), request.stop, sent=stops_sent)
     return Generated(text, finish, usage=usage_of(body), reasoning=reasoning_of(choice)), stop
 
 
 def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
     names = ", ".join(repr(label.text) for label in labels)
-    shown = ", ".join(repr(token.text) for token in tokens[:5])
+    shown = ", ".join(repr(token.text[:40]) for token in tokens[:5])
     return (
         f"the labels {names} are not among the {len(tokens)} most likely tokens the server gives ({shown}, …)"
     )

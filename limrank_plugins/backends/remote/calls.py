@@ -5,8 +5,8 @@ and then runs calls against it; every room that talks to a server goes through i
 
 What is asked again: HTTP 408, 409, 425, 429 and 5xx, and connections that were refused, reset or
 broken off, with jittered exponential waits or the server's own `Retry-After`. What is not: any other
-status, a reply that came but makes no sense, and a reply that did not come within `timeout`
-(a server that is too slow is not helped by being asked twice).
+status, a spent quota (a 429 that says so), a reply that came but makes no sense, and a reply that did
+not come within `timeout` (a server that is too slow is not helped by being asked twice).
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from limrank_plugins.backends.remote.faults import (
     CallFailed,
     brief,
+    complaint_of,
+    found_in,
+    hopeless,
     is_fault,
     is_transient,
+    is_unreachable,
     kind_of,
     retry_after,
     status_of,
@@ -41,6 +45,10 @@ if TYPE_CHECKING:
 Client = TypeVar("Client")
 T = TypeVar("T")
 Ask = Callable[[Client], Awaitable[T]]
+
+_FIRST_RETRIES = 2
+_FIRST_WAIT = 1.0
+_SHORTEST_KEY = 8  # "none" and "EMPTY" are no secrets, and words of many a reply
 
 
 class _Lane(Generic[Client]):
@@ -113,12 +121,14 @@ class Calls(Generic[Client]):
 
     # ---- asking ---------------------------------------------------------------------------------
 
-    async def call(self, ask: Ask[Client, T]) -> T:
+    async def call(self, ask: Ask[Client, T], *, first: bool = False) -> T:
         """Make one call, again where that may help.
 
         Args:
             ask: takes the client, returns the answer; called once per attempt. A `CallFailed` it
                 raises itself (an answer that makes no sense) is passed on and not asked again.
+            first: nothing has come from this server yet. Where it cannot be reached, that is told
+                within seconds, after two more tries, and concerns every call.
 
         Raises:
             CallFailed: there is no answer.
@@ -139,18 +149,21 @@ class Calls(Generic[Client]):
 
         tries = self._tenacity.AsyncRetrying(
             sleep=self._sleep,
-            stop=self._tenacity.stop_after_attempt(self._max_retries + 1),
+            stop=partial(_enough, most=self._max_retries, first=first),
             retry=self._tenacity.retry_if_exception(is_transient),
-            wait=partial(_pause, now=self._now, most=self._max_wait),
+            wait=partial(_pause, now=self._now, most=self._max_wait, first=first),
             reraise=True,
         )
         try:
             answer: T = await tries(attempt)
+        except CallFailed:
+            raise
         except Exception as error:
-            if not is_fault(error):
+            failure = found_in(error)
+            if failure is None and not is_fault(error):
                 raise
-            reason = self._reason(error, tries.statistics.get("attempt_number", 1))
-            failure = CallFailed(reason, status_of(error), late=timed_out(error))
+            if failure is None:
+                failure = self._failure(error, tries.statistics.get("attempt_number", 1), first)
         else:
             return answer
         # Raised outside the handler: the library's own error holds the request, and with it the key.
@@ -187,6 +200,10 @@ class Calls(Generic[Client]):
         """The text with every secret replaced."""
         return redacted(text, self._secrets)
 
+    def redact_reply(self, text: str) -> str:
+        """A reply with every secret replaced that is too long to be a word of it by chance."""
+        return redacted(text, [secret for secret in self._secrets if len(secret) >= _SHORTEST_KEY])
+
     async def aclose(self) -> None:
         """Close the running loop's client. May be called twice; a later call makes a new one."""
         await self._lanes.aclose()
@@ -207,23 +224,56 @@ class Calls(Generic[Client]):
         if (wait := begin - self._clock()) > 0:
             await self._sleep(wait)
 
+    def _failure(self, error: BaseException, attempts: int, first: bool) -> CallFailed:
+        status, advice = status_of(error), hopeless(error)
+        if advice is None and first and is_unreachable(error):
+            advice = "no server can be reached: start it, or correct base_url"
+        reason, complaint = self._reason(error, attempts), complaint_of(error)
+        return CallFailed(
+            reason if advice is None else f"{reason}; {advice}",
+            status,
+            late=timed_out(error) and not is_unreachable(error),
+            fatal=advice is not None,
+            complaint=complaint._replace(message=self.redact(complaint.message)),
+        )
+
     def _reason(self, error: BaseException, attempts: int) -> str:
         status = status_of(error)
-        if timed_out(error):
+        if is_unreachable(error):
+            what = f"no connection: {_named(error)}"
+        elif timed_out(error):
             what = f"no answer within {self._timeout:g} s"
         elif status is not None:
             what = f"HTTP {status}: {error}"
         else:
-            what = f"{type(error).__name__}: {error}"
+            what = _named(error)
         # Redacted before it is shortened, or half a key would be left.
         what = brief(self.redact(what))
         return what if attempts < 2 else f"{what} (asked {attempts} times)"
 
 
-def _pause(state: RetryCallState, *, now: Callable[[], float], most: float) -> float:
+def _named(error: BaseException) -> str:
+    """The kind of an error and its words: those of its cause, where the SDK says only "Connection error."."""
+    wrapped = type(error).__name__ == "APIConnectionError"
+    cause = (error.__cause__ if wrapped else None) or error
+    return f"{type(cause).__name__}: {cause}"
+
+
+def _enough(state: RetryCallState, *, most: int, first: bool) -> bool:
+    """Whether a call has been asked often enough."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    if first and error is not None and is_unreachable(error):
+        # A host that does not even refuse has taken its time already.
+        most = 0 if timed_out(error) else min(most, _FIRST_RETRIES)
+    return state.attempt_number > most
+
+
+def _pause(state: RetryCallState, *, now: Callable[[], float], most: float, first: bool) -> float:
     """Seconds until the next attempt. Holds no `Calls`: tenacity's objects hold each other in a ring."""
     error = state.outcome.exception() if state.outcome is not None else None
     wanted = retry_after(error, now()) if error is not None else None
     if wanted is not None:  # a little later than asked, so that not all come back at one moment
         return min(wanted * random.uniform(1.0, 1.1), most)
+    if first and error is not None and is_unreachable(error):
+        most = min(most, _FIRST_WAIT)
     return random.uniform(0.5, 1.0) * min(2.0 ** (state.attempt_number - 1), most)

@@ -6,15 +6,44 @@ without importing any of them: an error of a library that was never imported can
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import sys
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
 
 from limrank_plugins.errors import LimRankError
+from limrank_plugins.segments import clean_text
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _FATAL = frozenset({401, 403, 404, 405})
 _TIMEOUTS = ("APITimeoutError", "TimeoutException")
+_SPENT = re.compile(
+    r"insufficient[_ ](quota|balance|credits?|funds)|billing|exceeded your current quota|payment required",
+    re.I,
+)
+_NO_MODEL = re.compile(
+    r"model_not_found|\bmodel\b(?:[^.]|\.(?=\S)){0,200}\b"
+    r"(does ?n.t exist|does not exist|not exist|not found)\b|"
+    r"not a valid model|(unknown|invalid|no such) model\b",
+    re.I | re.S,
+)
+
+
+class Complaint(NamedTuple):
+    """What a server writes about a request it refuses.
+
+    Attributes:
+        message: in its words.
+        code: its name for the error; empty where it gives none.
+        fields: the fields of the request that it names as the cause.
+    """
+
+    message: str = ""
+    code: str = ""
+    fields: tuple[str, ...] = ()
 
 
 class CallFailed(LimRankError, RuntimeError):
@@ -24,13 +53,38 @@ class CallFailed(LimRankError, RuntimeError):
         status: the HTTP status of the last reply, or None where there was none.
         fatal: it would be the same for every question (wrong key, wrong address, no such model).
         late: the reply did not come in time; the server may have worked on it all the same.
+        complaint: what the server writes about the request.
     """
 
-    def __init__(self, reason: str, status: int | None = None, *, late: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        status: int | None = None,
+        *,
+        late: bool = False,
+        fatal: bool | None = None,
+        complaint: Complaint | None = None,
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.late = late
-        self.fatal = status in _FATAL
+        self.fatal = status in _FATAL if fatal is None else fatal
+        self.complaint = complaint if complaint is not None else Complaint()
+
+
+def links_of(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    seen: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and not any(at is link for link in seen):
+        seen.append(at)
+        yield at
+        at = at.__cause__
+
+
+def found_in(error: BaseException) -> CallFailed | None:
+    """The `CallFailed` that one of our own hooks raised inside a library, which may have wrapped it."""
+    return next((link for link in links_of(error) if isinstance(link, CallFailed)), None)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -45,7 +99,7 @@ def status_of(error: BaseException) -> int | None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether it is an error of a call, and not of the program."""
-    if isinstance(error, CallFailed):
+    if found_in(error) is not None:
         return False
     if isinstance(error, ConnectionError | TimeoutError):
         return True
@@ -63,19 +117,85 @@ def is_transient(error: BaseException) -> bool:
         return False
     status = status_of(error)
     if status is not None:
-        return status in _RETRIED or 500 <= status <= 599
-    chain: list[BaseException] = []
-    at: BaseException | None = error
-    while at is not None and at not in chain:
-        chain.append(at)
-        at = at.__cause__
+        return (status in _RETRIED or 500 <= status <= 599) and hopeless(error) is None
+    chain = list(links_of(error))
     if any(_is(link, "ConnectTimeout") for link in chain):
         return True  # nothing was asked yet
     if any(timed_out(link) for link in chain):
         return False
+    if any(_is(link, "UnsupportedProtocol", "TooManyRedirects", "DecodingError") for link in chain):
+        return False
     return any(
         isinstance(e, ConnectionError) or _is(e, "APIConnectionError", "TransportError") for e in chain
     )
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no connection came about: a refused one, a host without an address, a broken TLS handshake."""
+    return any(
+        isinstance(link, ConnectionRefusedError) or _is(link, "ConnectError", "ConnectTimeout", "ProxyError")
+        for link in links_of(error)
+    )
+
+
+def hopeless(error: BaseException) -> str | None:
+    """What to do about an HTTP status that would come for every request; None for any other."""
+    status = status_of(error)
+    if status is None:
+        return None
+    if status in (401, 403):
+        return "check the key: api_key or OPENAI_API_KEY"
+    complaint = complaint_of(error)
+    if status == 402 or (status == 429 and _SPENT.search(f"{complaint.code} {complaint.message}")):
+        return "the quota or the balance is spent: raise it at the provider, or give another api_key"
+    if status in (400, 404, 422) and names_no_model(complaint):
+        return "check the model's name against the server's list (GET /models)"
+    if status in _FATAL:
+        return "check base_url and the model's name"
+    return None
+
+
+def names_no_model(complaint: Complaint) -> bool:
+    """Whether a server says that it does not have the model."""
+    return _NO_MODEL.search(f"{complaint.code} {complaint.message}") is not None
+
+
+def complaint_of(error: BaseException) -> Complaint:
+    """What the server writes about the request that an error stands for, in whichever shape.
+
+    OpenAI's `{"error": {"message", "code", "param"}}`, with or without the outer object; the list of
+    `{"loc", "msg", "type"}` that pydantic writes as `detail`; a list of such; or plain text.
+    """
+    response = getattr(error, "response", None)
+    try:
+        text = response.text[:_LONGEST] if response is not None else ""
+    except Exception:  # noqa: BLE001 - a body that was never read
+        return Complaint()
+    try:
+        body: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return Complaint(text)
+    if isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, dict):
+        body = body.get("error") or body.get("detail") or body
+    if isinstance(body, list):
+        entries = [entry for entry in body if isinstance(entry, dict)]
+        places = [entry.get("loc") for entry in entries]
+        fields = [part for loc in places if isinstance(loc, list) for part in loc if isinstance(part, str)]
+        messages = [str(entry[name]) for entry in entries for name in ("msg", "type") if name in entry]
+        return Complaint("; ".join(messages), "", tuple(fields))
+    if not isinstance(body, dict):
+        return Complaint(body if isinstance(body, str) else text)
+    message, param = body.get("message"), body.get("param")
+    codes = [value for value in (body.get("code"), body.get("type")) if isinstance(value, str)]
+    fields = re.split(r"[.\[\]]+", param) if isinstance(param, str) else []
+    return Complaint(
+        message if isinstance(message, str) else text, " ".join(codes), tuple(filter(None, fields))
+    )
+
+
+_LONGEST = 100_000  # characters of an error's body that are looked at
 
 
 def kind_of(error: BaseException) -> str | None:
@@ -83,7 +203,7 @@ def kind_of(error: BaseException) -> str | None:
 
     None for an error of the program.
     """
-    if isinstance(error, CallFailed):
+    if found_in(error) is not None:
         return "reply"
     if not is_fault(error):
         return None
@@ -120,6 +240,6 @@ def _is(error: BaseException, *names: str) -> bool:
 
 
 def brief(text: str, most: int = 300) -> str:
-    """A server's words on one line, shortened."""
-    line = " ".join(text.split())
+    """A server's words on one line, shortened, without lone surrogates."""
+    line = clean_text(" ".join(text[: 100 * most].split()))
     return line if len(line) <= most else f"{line[:most]}…"

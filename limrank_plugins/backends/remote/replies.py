@@ -11,6 +11,10 @@ from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.data import Usage
 from limrank_plugins.segments import clean_text
 
+_DIGITS = 18  # of a token's id
+_LEAST = -1e300
+_MOST_TOKENS = 1 << 40
+
 
 class Token(NamedTuple):
     """One of the most likely next tokens."""
@@ -35,7 +39,9 @@ def parse(content: str) -> dict[str, Any]:
     """
     try:
         body = json.loads(content)
-    except ValueError:
+    except RecursionError:
+        raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
+    except ValueError:  # numbers of thousands of digits too
         raise CallFailed(f"the server's reply is not JSON: {brief(content[:200], 80)!r}", 200) from None
     if not isinstance(body, dict):
         raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
@@ -51,7 +57,8 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         error = body.get("error") or body.get("detail") or sorted(body)
-        raise CallFailed(f"the server's reply holds no choice but: {brief(str(error), 200)}", 200)
+        shown = brief(error, 200) if isinstance(error, str) else _shown(error)
+        raise CallFailed(f"the server's reply holds no choice but: {shown}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
     if chosen.get("finish_reason") == "content_filter":
@@ -60,7 +67,7 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(choice: dict[str, Any]) -> str:
-    """What was written.
+    """What was written, without lone surrogates.
 
     Raises:
         CallFailed: there is no text.
@@ -70,8 +77,8 @@ def text_of(choice: dict[str, Any]) -> str:
     if text is None and isinstance(message, dict):
         text = ""  # a chat model that said nothing, or only thought
     if not isinstance(text, str):
-        raise CallFailed(f"the server's reply holds no text but {text!r}", 200)
-    return text
+        raise CallFailed(f"the server's reply holds no text but {_shown(text)}", 200)
+    return clean_text(text)
 
 
 def reasoning_of(choice: dict[str, Any]) -> str:
@@ -100,23 +107,44 @@ def tokens_of(choice: dict[str, Any]) -> list[Token]:
     tokens: list[Token] = []
     if isinstance(content, list) and content and isinstance(content[0], dict):
         # The chat shape, which llama.cpp's server uses for completions too.
-        entries = [e for e in [*(content[0].get("top_logprobs") or []), content[0]] if isinstance(e, dict)]
-        tokens = [_token(e.get("token"), e.get("id"), e.get("logprob")) for e in entries if e.get("token")]
+        others = content[0].get("top_logprobs") or []
+        if not isinstance(others, list):
+            raise CallFailed(f"the server's reply holds no list of likely tokens but {_shown(others)}", 200)
+        entries = [entry for entry in [*others, content[0]] if isinstance(entry, dict)]
+        named = [(entry.get("token"), entry) for entry in entries]
+        tokens = [
+            _token(text, entry.get("id"), entry.get("logprob"))
+            for text, entry in named
+            if isinstance(text, str) and text
+        ]
     elif isinstance(top, list) and top and isinstance(top[0], dict):
         tokens = [_token(text, None, value) for text, value in top[0].items()]
     unique = {(token.text, token.id): token for token in tokens}
     return sorted(unique.values(), key=lambda token: -token.logprob)
 
 
-def _token(text: Any, number: Any, logprob: Any) -> Token:
+def _token(text: str, number: Any, logprob: Any) -> Token:
+    text = clean_text(text)
     if logprob is None:
         logprob = -math.inf  # JSON has no -Infinity
     if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not logprob <= 1e-3:
-        raise CallFailed(f"the server's log-probability of {str(text)!r} is {logprob!r}, which is none", 200)
-    text = str(text)
-    if text.startswith("token_id:") and text[9:].isdecimal():
-        number = int(text[9:])
-    return Token(text, number if isinstance(number, int) else None, float(logprob))
+        raise CallFailed(
+            f"the server's log-probability of {text[:80]!r} is {_shown(logprob)}, which is none", 200
+        )
+    digits = text.removeprefix("token_id:")
+    if digits != text and digits.isdecimal() and len(digits) <= _DIGITS:
+        number = int(digits)
+    known = isinstance(number, int) and not isinstance(number, bool)
+    # No probability is left long before this; whole numbers may be too large for a float.
+    return Token(text, number if known else None, -math.inf if logprob < _LEAST else float(logprob))
+
+
+def _shown(value: object) -> str:
+    """Something of a reply that should not be there, for a message."""
+    try:
+        return brief(repr(value), 200)
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool) -> list[float | None]:
@@ -156,10 +184,10 @@ def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance:
     P(label) / P(all labels) by more than `tolerance`, that bound stands in for each.
     """
     present = [value for value in logprobs if value is not None]
+    if not present or math.isinf(max(present)):  # all impossible: which of them is not known
+        return None
     if len(present) == len(logprobs):
         return present
-    if not present or math.isinf(max(present)):
-        return None
     rest = 1.0 - math.fsum(math.exp(token.logprob) for token in tokens)
     bound = min(tokens[-1].logprob, math.log(rest) if rest > 0 else -math.inf)
     missing = (len(logprobs) - len(present)) * math.exp(bound - max(present))
@@ -168,11 +196,19 @@ def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance:
     return [bound if value is None else value for value in logprobs]
 
 
-def ending(choice: dict[str, Any], text: str, stops: Sequence[str]) -> tuple[str, str, str | None]:
+def ending(
+    choice: dict[str, Any], text: str, stops: Sequence[str], *, sent: bool = True
+) -> tuple[str, str, str | None]:
     """The text without its stop string, why it ended, and the stop string where it is known.
 
     Not every server tells a stop string from the end of the answer; where it does not, and stop
-    strings were asked for, the former is assumed.
+    strings were sent, the former is assumed.
+
+    Args:
+        choice: the server's.
+        text: what was written.
+        stops: what was to end it.
+        sent: the server was told of them.
     """
     places = [(place, stop) for stop in stops if (place := text.find(stop)) != -1]
     if places:  # a server that keeps them, or that knows none
@@ -180,7 +216,7 @@ def ending(choice: dict[str, Any], text: str, stops: Sequence[str]) -> tuple[str
         return text[:place], "stop", stop
     if choice.get("finish_reason") == "length":
         return text, "length", None
-    if not stops:
+    if not stops or not sent:
         return text, "end", None
     for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang: the string, or what ended the answer
         if name in choice:
@@ -197,5 +233,7 @@ def usage_of(body: dict[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     counts = (usage.get("prompt_tokens"), cached, usage.get("completion_tokens"))
-    prompt, shared, written = (n if isinstance(n, int) and n > 0 else 0 for n in counts)
+    prompt, shared, written = (
+        n if isinstance(n, int) and not isinstance(n, bool) and 0 < n < _MOST_TOKENS else 0 for n in counts
+    )
     return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=written)

@@ -78,6 +78,9 @@ SERVERS = {
 }
 
 
+_LONGEST = 1 << 40  # tokens; more is no length
+
+
 def recognise(models: object, model: str) -> tuple[Server, int | None]:
     """The server behind a reply of `GET /models`, and the model's context in tokens where it says so."""
     entries = models.get("data") if isinstance(models, dict) else None
@@ -88,6 +91,6 @@ def recognise(models: object, model: str) -> tuple[Server, int | None]:
     if not named:
         return SERVERS["generic"], None
     owner, context = named[0].get("owned_by"), named[0].get("max_model_len")
-    kinds = [server for server in SERVERS.values() if owner in server.owners]
-    known = isinstance(context, int) and not isinstance(context, bool) and context > 1
+    kinds = [server for server in SERVERS.values() if isinstance(owner, str) and owner in server.owners]
+    known = isinstance(context, int) and not isinstance(context, bool) and 1 < context < _LONGEST
     return kinds[0] if kinds else SERVERS["generic"], context if known else None

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Arrived, Reply
 from limrank_plugins.backends.remote.calls import Calls
-from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
 from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
-from limrank_plugins.errors import LimRankError, require
+from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import Prompt
 
 Json = dict[str, Any]
+T = TypeVar("T")
+
+_BUDGETS = ("max_tokens", "max_completion_tokens")
+_LOGPROBS = frozenset({"logprobs", "top_logprobs"})  # servers take both or none
+_REFUSING_CODES = re.compile(r"unsupported_(parameter|value)|unknown_parameter|extra_forbidden", re.I)
+_REFUSING = re.compile(
+    r"unsupported|not? (\w+ )?(support|permit|allow|accept|recogni[sz]|availab)|n't (support|accept|allow)|"
+    r"unrecogni[sz]ed|unknown|unexpected|extra (inputs?|fields?|propert)|extra_forbidden|additional propert|"
+    r"deprecated|only the default|cannot be (used|set)|must be (unset|omitted)",
+    re.I,
+)
+_OF_SIZE = re.compile(
+    r"context (length|window|size)|too (large|long|many|big)|exceed|maximum|at most|less than", re.I
+)
+
+_LOOKED_AT = 2_000  # characters of a server's complaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,8 @@ class Wire:
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
         self._body, self._without, self._budget = dict(body or {}), frozenset(without), budget
+        self._refused: frozenset[str] = frozenset()
+        self._reached = False
         self._no_completions = False
         self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
@@ -119,9 +138,9 @@ class Wire:
             return self._parsed(await client.models.with_raw_response.list())
 
         try:
-            models: object = await self._calls.call(ask)
+            models: object = await self._call(ask)
         except CallFailed as failure:
-            if failure.status in (None, 401, 403):
+            if failure.status is None or (failure.fatal and failure.status not in (404, 405)):
                 raise
             models = None  # a server without a list of models can still answer
         server, context = recognise(models, self._model)
@@ -190,8 +209,16 @@ class Wire:
         Raises:
             CallFailed: there is no answer, or none that makes sense.
         """
-        prompt, fields = self.body(sent, budget, **options)
+        while True:
+            prompt, fields = self.body(sent, budget, **options)
+            try:
+                return await self._asked(sent, prompt, fields)
+            except CallFailed as failure:
+                own = fields.keys() - self._body.keys() - sent.body.get("extra_body", {}).keys()
+                if not self._leaves_out(failure, own):
+                    raise
 
+    async def _asked(self, sent: Sent, prompt: Json, fields: Json) -> tuple[Json, Json]:
         async def ask(client: Any) -> Json:
             kind = client.chat.completions if sent.is_chat else client.completions
             answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
@@ -202,8 +229,10 @@ class Wire:
             return body
 
         try:
-            body = await self._calls.call(ask)
+            body = await self._call(ask)
         except CallFailed as failure:
+            if names_no_model(failure.complaint):
+                raise
             if sent.seen and failure.status in (404, 405):  # a text can still be asked about
                 raise CallFailed(
                     f"a prompt with images goes to the chat API, where there is none: {failure}"
@@ -216,14 +245,69 @@ class Wire:
             return body, choice_of(body)
         raise _Again
 
+    async def _call(self, ask: Callable[[Any], Awaitable[T]]) -> T:
+        """One call; a server that was never reached, or not by the last call, is told within seconds."""
+        try:
+            found = await self._calls.call(ask, first=not self._reached)
+        except CallFailed as failure:
+            self._reached = failure.status is not None or failure.late
+            raise
+        self._reached = True
+        return found
+
+    def _leaves_out(self, failure: CallFailed, own: Collection[str]) -> bool:
+        """Whether the server refuses fields of ours without which it can be asked again.
+
+        Args:
+            failure: of the call.
+            own: the names of the fields that were sent and that nobody but this class asked for.
+        """
+        if failure.status not in (400, 422):
+            return False
+        complaint = failure.complaint._replace(message=failure.complaint.message[:_LOOKED_AT])
+        if not _REFUSING_CODES.search(complaint.code) and (
+            not _REFUSING.search(complaint.message) or _OF_SIZE.search(complaint.message)
+        ):
+            return False
+        named = set(own).intersection(complaint.fields) or {
+            name for name in own if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", complaint.message)
+        }
+        if named & _LOGPROBS:
+            named |= _LOGPROBS
+        with self._lock:
+            refused = self._refused | named
+            if refused.issuperset(_BUDGETS):  # an answer without a bound could cost anything
+                refused, named = self._refused, named - set(_BUDGETS)
+                refused |= named
+            self._refused = refused
+        for name in sorted(named & set(own)):
+            other = _other_budget(name)
+            instead = f"{other} is sent instead" if other is not None else "it is left out"
+            self.say(f"the server refuses the field {name!r} for this model: {instead} from now on")
+        return not named.isdisjoint(own)
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether log-probabilities may be asked for: the server has not refused the field so far."""
+        return "logprobs" not in self._refused | self._without
+
+    @property
+    def takes_stops(self) -> bool:
+        """Whether stop strings are sent."""
+        return "stop" not in self._refused | self._without
+
     def body(self, sent: Sent, budget: int, **options: Any) -> tuple[Json, Json]:
         """A request's body in two parts: model and prompt, and every other field, as servers take them."""
         prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
-        fields = {self._budget or self.server.budget: budget} | options | dict(self.server.extras)
+        name = self._budget or self.server.budget
+        if name in self._refused:
+            name = _other_budget(name) or name
+        fields = {name: budget} | options | dict(self.server.extras)
         fields |= sent.body.get("extra_body", {})
         if options.get("temperature", 0) > 0:
             fields |= self.server.draws
-        fields = {name: value for name, value in fields.items() if name not in self._without}
+        left_out = self._without | (self._refused - set(_BUDGETS))
+        fields = {name: value for name, value in fields.items() if name not in left_out}
         return {"model": self._model} | prompt, fields | self._body
 
     async def samples(self) -> bool:
@@ -241,7 +325,7 @@ class Wire:
 
     def _parsed(self, answer: Any) -> Json:
         # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
-        return parse(self._calls.redact(answer.content.decode("utf-8", "replace")))
+        return parse(self._calls.redact_reply(answer.content.decode("utf-8", "replace")))
 
     def reading(self, sent: Sent, *, insist: bool = False) -> Json:
         """The fields of a call that reads the labels from one token.
@@ -307,22 +391,8 @@ class Wire:
             warnings.warn(f"{self._who}: {what}", UserWarning, stacklevel=2)
 
 
-def openai_calls(base_url: str, key: str, *, timeout: float, **limits: Any) -> Calls[Any]:
-    """Calls through the openai SDK.
-
-    Args:
-        base_url: the server's address.
-        key: kept in a closure, so that no attribute or repr holds it.
-        timeout: seconds for one attempt.
-        limits: passed to `Calls`.
-
-    Raises:
-        MissingExtra: the openai SDK is not installed.
-    """
-    sdk = require("openai", "openai", "OpenAIBackend")
-    patience = sdk.Timeout(timeout, connect=min(10.0, timeout))
-
-    def make() -> Any:
-        return sdk.AsyncOpenAI(api_key=key, base_url=base_url, timeout=patience, max_retries=0)
-
-    return Calls(make, timeout=timeout, secrets=[key], **limits)
+def _other_budget(name: str) -> str | None:
+    """The other name of the number of tokens to write; None for a field that is none of the two."""
+    if name not in _BUDGETS:
+        return None
+    return _BUDGETS[1 - _BUDGETS.index(name)]
