@@ -9,11 +9,13 @@ Example:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins import data
 from limrank_plugins.errors import InputError, MissingExtra
+from limrank_plugins.failure_log import told_by_caller
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
@@ -28,6 +30,8 @@ except ModuleNotFoundError as error:
     raise MissingExtra(
         f"LimRankCompressor needs {error.name}, which is not installed: pip install 'limrank[langchain]'"
     ) from error
+
+logger = logging.getLogger(__name__)
 
 _METADATA = ("relevance_score", "limrank_explanation", "limrank_failure")
 
@@ -91,7 +95,7 @@ class LimRankCompressor(BaseDocumentCompressor):
         if not documents:
             return []
         candidates = [data.Document(document.page_content) for document in documents]
-        with hiding(self._secrets()):
+        with hiding(self._secrets()), told_by_caller():
             ranking = self._ready().rank(query, candidates, top_n=self.top_n, threshold=self.threshold)
         return self._copies(documents, ranking)
 
@@ -102,7 +106,7 @@ class LimRankCompressor(BaseDocumentCompressor):
         if not documents:
             return []
         candidates = [data.Document(document.page_content) for document in documents]
-        with hiding(self._secrets()):
+        with hiding(self._secrets()), told_by_caller():
             reranker = await asyncio.to_thread(self._ready)
             ranking = await reranker.arank(query, candidates, top_n=self.top_n, threshold=self.threshold)
         return self._copies(documents, ranking)
@@ -121,6 +125,14 @@ class LimRankCompressor(BaseDocumentCompressor):
         return [] if self.api_key is None else [self.api_key.get_secret_value()]
 
     def _copies(self, documents: Sequence[Document], ranking: data.Ranking) -> list[Document]:
+        if ranking.failures:
+            logger.warning(
+                "%d of %d documents could not be judged and keep their places; the first one, %s: %s",
+                len(ranking.failures),
+                len(documents),
+                ranking.failures[0].id,
+                redacted(ranking.failures[0].reason, self._secrets()),
+            )
         copies = []
         for hit in ranking:
             document = documents[hit.index]

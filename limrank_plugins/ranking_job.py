@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import BackendError
 from limrank_plugins.io import ranking_record
 from limrank_plugins.jobs import Job
 from limrank_plugins.reranker import Reranker
@@ -23,7 +24,10 @@ def rank_all(
     batch: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Rank every query, committing each to the store's journal.
+    """Rank every query, committing each whose documents were all judged to the store's journal.
+
+    A query with a document that could not be judged is not finished: the same call ranks it again, for
+    which only the replies that are missing are asked for where the reranker has a store.
 
     Args:
         reranker: ranks; a query that it ranked before, with equal candidates, is not ranked again.
@@ -35,10 +39,19 @@ def rank_all(
 
     Returns:
         A `ranking_record` for each query, and how many queries were ranked now.
+
+    Raises:
+        BackendError: not one document of any query could be judged: such rankings are the first stage's.
     """
     job = Job(store, "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest())
     items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
-    open_queries = [i for i, item in enumerate(items) if item not in job]
+    records: dict[int, dict[str, Any]] = {}
+    for i, item in enumerate(items):
+        record = job.find(item)
+        # Earlier versions committed failures, too.
+        if record is not None and not record["failures"]:
+            records[i] = record
+    open_queries = [i for i in range(len(items)) if i not in records]
     finished = len(items) - len(open_queries)
     if progress is not None:
         progress(finished, len(items))
@@ -46,10 +59,24 @@ def rank_all(
         part = open_queries[start : start + batch]
         rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part])
         for i, ranking in zip(part, rankings, strict=True):
-            job.commit(items[i], ranking_record(ranking))
+            records[i] = ranking_record(ranking)
+            if not ranking.failures:
+                job.commit(items[i], records[i])
         if progress is not None:
             progress(finished + start + len(part), len(items))
-    return [cast("dict[str, Any]", job.find(item)) for item in items], len(open_queries)
+    ranked = [records[i] for i in range(len(items))]
+    _refuse_unjudged(ranked, candidates)
+    return ranked, len(open_queries)
+
+
+def _refuse_unjudged(records: Sequence[dict[str, Any]], candidates: Sequence[Sequence[Document]]) -> None:
+    """What judged nothing must not be taken for a system's rankings."""
+    documents, failed = sum(map(len, candidates)), [f for record in records for f in record["failures"]]
+    if documents and len(failed) == documents:
+        raise BackendError(
+            f"none of the {documents:,} documents could be judged, so there is no ranking to write; the "
+            f"first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same command asks again"
+        )
 
 
 def _item(query: Query, documents: Sequence[Document]) -> str:

@@ -15,6 +15,7 @@ from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed
+from limrank_plugins.failure_log import log_failures
 from limrank_plugins.parts import build_parts
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.rankings import check_cut, to_ranking
@@ -46,7 +47,8 @@ class Reranker:
         cut_to_sentence: reasoning ended by the budget is cut back to its last sentence end.
         instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
         on_failure: `"mark"` keeps a document that could not be judged at its input position, with
-            its reason; `"raise"` raises `RankingFailed`.
+            its reason, and logs a warning for every ranking that has such; `"raise"` raises
+            `RankingFailed`.
         store: replies found in it are not asked for again, new ones are put into it. Default: none.
         template: another prompt template for the recipe: a name, or the path of a `.toml` file.
         options: passed to the backend's constructor where the backend is given by name
@@ -304,4 +306,5 @@ class Reranker:
         if self.on_failure == "raise":
             for failure in (failure for ranking in rankings for failure in ranking.failures):
                 raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")
+        log_failures(rankings, [len(documents) for _, documents in prepared])
         return rankings

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 it failed, 2 the input was wrong.
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -85,4 +86,6 @@ def main() -> None:
         # Passages hold anything; a terminal that cannot show a character must not end the program.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # Commands say themselves what failed; the library's warnings would be said twice.
+    logging.getLogger("limrank_plugins").addHandler(logging.NullHandler())
     build_app()()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from rich.progress import (
 
 from limrank_plugins import corpus as corpora
 from limrank_plugins.errors import InputError
+from limrank_plugins.fresh_store import open_store_at
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
 
@@ -38,6 +39,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 StorePath = Annotated[
     Path | None,
     typer.Option("--store", help="Where answers and journals are kept.", show_default="the user's cache"),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Ask everything anew: replies and finished work of before are not used, and are replaced.",
+    ),
 ]
 
 
@@ -75,9 +83,18 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def open_store(path: Path | None) -> Store:
-    """The store named, or the user's."""
-    return Store(path if path is not None else default_store_path())
+def open_store(path: Path | None, *, fresh: bool = False) -> Store:
+    """The store named, or the user's; with `fresh` nothing is found that was there before."""
+    return open_store_at(path if path is not None else default_store_path(), fresh=fresh)
+
+
+def end_with_failures(message: str) -> NoReturn:
+    """Say what failed and what to do, and end with the exit code of a failure.
+
+    For what was shown and written all the same: nothing that failed may look finished.
+    """
+    say(f"limrank: {message}")
+    raise typer.Exit(1)
 
 
 def open_index(corpus: str, retriever: str, *, folder: Path | None = None) -> Retriever:

@@ -45,9 +45,14 @@ def rerank(
     top_n: common.TopN = None,
     batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
     store: common.StorePath = None,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Rerank the candidates of every query. After a kill, finished queries are not computed again."""
+    """Rerank the candidates of every query. After a kill, finished queries are not computed again.
+
+    Where documents could not be judged, the run is written, its tag ends in -incomplete, and the exit code
+    is 1: the same command asks for what is missing. Where none could be judged, nothing is written.
+    """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option,
@@ -64,14 +69,15 @@ def rerank(
         # Before hours of work, not after.
         check_trec_ids((query.id for query in searched), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
-    with common.open_store(store) as opened, common.progress_bars() as show:
+    with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
         reranker = options.reranker(opened)
         records, computed = rank_all(
             reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
         )
     cut = [record | {"hits": record["hits"][:top_n]} for record in records]
-    write_run(output, cut, tag=reranker.recipe.name)
-    failures = sum(len(record["failures"]) for record in records)
+    failed = [failure for record in records for failure in record["failures"]]
+    failures = len(failed)
+    write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
     empty = sum(not record["hits"] for record in records)
     report: dict[str, Any] = {
         "output": str(output),
@@ -83,9 +89,15 @@ def rerank(
     }
     if as_json:
         common.emit(report)
-        return
-    common.say(
-        f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
-        + (f"; {empty} had no candidates" if empty else "")
-        + (f"; {failures} documents could not be judged (see a .jsonl output for why)" if failures else "")
-    )
+    else:
+        common.say(
+            f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
+            + (f"; {empty} had no candidates" if empty else "")
+        )
+    if failed:
+        queries_failed = sum(bool(record["failures"]) for record in records)
+        common.end_with_failures(
+            f"{failures} documents of {queries_failed} queries could not be judged and keep their "
+            f"first-stage places; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same "
+            f"command asks again for what failed"
+        )

@@ -52,6 +52,7 @@ def search(
         ),
     ] = False,
     store: common.StorePath = None,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Search a corpus and rerank what is found. The index is built once and kept."""
@@ -68,7 +69,7 @@ def search(
     seconds = time.perf_counter() - started
     if not candidates:
         common.say(f"no passage of the {len(index):,} shares a word with the query")
-    with common.open_store(store) as opened:
+    with common.open_store(store, fresh=fresh) as opened:
         reranker = options.reranker(opened)
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
@@ -79,9 +80,14 @@ def search(
             entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
             entry |= {"title": hit.document.title, "text": hit.document.text}
         common.emit(record | {"query": query, "candidates": len(candidates)})
-        return
-    show_ranking(ranking)
-    common.say(summary(ranking, len(candidates), seconds))
+    else:
+        show_ranking(ranking)
+        common.say(summary(ranking, len(candidates), seconds))
+    if ranking.failures:
+        common.end_with_failures(
+            f"{len(ranking.failures)} of {len(candidates)} passages could not be judged and keep their "
+            f"first-stage places: {ranking.failures[0].reason}. The same command asks again for them"
+        )
 
 
 def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
@@ -124,7 +130,7 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     if cut:
         parts.append(f"{cut} of those shown were longer than the model reads")
     if ranking.failures:
-        parts.append(f"{len(ranking.failures)} could not be judged: {ranking.failures[0].reason}")
+        parts.append(f"{len(ranking.failures)} could not be judged")
     return "; ".join(parts)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from limrank_pipelines.first_stage import Searches
 from limrank_pipelines.hybrid import HybridRetriever
-from limrank_pipelines.rag import Answer, RagPipeline
+from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
 from limrank_pipelines.reader import Reader
 from limrank_pipelines.rewriter import Rewriter
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -78,6 +78,7 @@ def ask(
     k: common.Depth = 100,
     top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 5,
     store: common.StorePath = None,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Answer a question from a corpus, with the passages the answer rests on."""
@@ -95,7 +96,7 @@ def ask(
         if reader is None and value is not None:
             raise InputError(f"{name} needs a model that writes: name one with --reader")
     index = first_stage(corpus, retriever)
-    with common.open_store(store) as replies:
+    with common.open_store(store, fresh=fresh) as replies:
         reranker = reranker_options.reranker(replies)
         answering: Reader | None = None
         if reader is not None:
@@ -116,6 +117,12 @@ def ask(
         common.emit(answer_record(answer))
     else:
         _show(answer)
+    failed = _failed(answer)
+    if failed:
+        stages = ", ".join(dict.fromkeys(failure.stage for failure in failed))
+        common.end_with_failures(
+            f"failed to {stages}: {failed[0].reason}. The same command asks again for what failed"
+        )
 
 
 def first_stage(corpus: str, named: str) -> Searches:
@@ -168,22 +175,39 @@ def _rewriter(method: str | None, reader: Reader | None, store: Store, seed: int
 
 
 def _show(answer: Answer) -> None:
+    if answer.text is None:
+        _show_passages(answer)
     if "read" not in answer.timings:
-        if answer.ranking is not None:
-            show_ranking(answer.ranking)
         common.say("no reader is named: these are the passages; --reader MODEL writes an answer from them")
     elif answer.text is not None:
         typer.echo(_plain(answer.text, keep="\n"))
         for citation in answer.citations:
             document = citation.document
-            text = " ".join(document.text.split())
-            short = f"{text[:160]}{'…' if len(text) > 160 else ''}"
-            typer.echo(f"\n[{citation.number}] {_plain(document.title or citation.id)}: {_plain(short)}")
+            typer.echo(f"\n[{citation.number}] {_plain(document.title or citation.id)}: {_short(document)}")
     for failure in answer.failures:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
         common.say(summary(answer.ranking, len(answer.candidates), answer.timings["retrieve"]))
     common.say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in answer.timings.items()))
+
+
+def _failed(answer: Answer) -> list[StageFailure]:
+    """What a model failed to do: not a search without hits, nor an answer without citations."""
+    read = answer.text is None and answer.passages
+    return [f for f in answer.failures if f.stage in ("rewrite", "rerank") or (f.stage == "read" and read)]
+
+
+def _show_passages(answer: Answer) -> None:
+    if answer.ranking is not None:
+        show_ranking(answer.ranking)
+        return
+    for number, document in enumerate(answer.passages, start=1):
+        typer.echo(f"[{number}] {_plain(document.title or document.id or '')}: {_short(document)}")
+
+
+def _short(document: Document) -> str:
+    text = " ".join(document.text.split())
+    return _plain(f"{text[:160]}{'…' if len(text) > 160 else ''}")
 
 
 def _plain(text: str, keep: str = "") -> str:

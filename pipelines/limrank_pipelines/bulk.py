@@ -5,6 +5,10 @@ one file, `part-00000.jsonl` and so on, of `ranking_record`s in the order of the
 file is there is done: a rerun, or another worker after a kill, computes only the others. `bulk.json` says
 what the folder holds, so that the rankings of two files of jobs never share one.
 
+A partition with documents that could not be judged is not done: it becomes `part-00000.incomplete.jsonl`, and
+a rerun ranks those of its queries that have failures. Where not one document could be judged, nothing is
+written.
+
 These are files and no `limrank_plugins.jobs.Job`, because workers on other machines share a folder, in which
 SQLite's locks cannot be relied on, and because a partition's file is the result itself.
 
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +27,13 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, write_parts, write_whole
+from limrank_plugins.files import json_line, json_rows, write_parts, write_whole
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
+_OURS = re.compile(r"part-[0-9]{5,}(\.incomplete)?\.jsonl")
 _SECRET = ("api_key", "token")
 
 Job = tuple[Query, list[Document]]
@@ -46,13 +52,28 @@ class Partition(NamedTuple):
         """Its file in the output folder."""
         return f"part-{self.number:05}.jsonl"
 
+    @property
+    def incomplete_name(self) -> str:
+        """Its file as long as documents of it could not be judged."""
+        return f"part-{self.number:05}.incomplete.jsonl"
+
 
 class PartitionResult(NamedTuple):
-    """How many queries of a partition were ranked, and how many of their documents failed."""
+    """What became of a partition.
+
+    Attributes:
+        number: the partition's.
+        queries: how many were ranked now.
+        failures: how many documents of the partition could not be judged.
+        judged: how many could.
+        reason: why the first one could not; "" where all could.
+    """
 
     number: int
     queries: int
     failures: int
+    judged: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,15 +112,30 @@ class Worker:
             for i, line in enumerate(raw.split(b"\n"))
             if line.strip()
         ]
-        lines: list[str] = []
-        failures = 0
-        for start in range(0, len(jobs), self.plan.batch):
-            part = jobs[start : start + self.plan.batch]
+        incomplete = self.plan.folder / partition.incomplete_name
+        records = _finished_records(incomplete)
+        rest = [job for job in jobs if job[0].id not in records]
+        for start in range(0, len(rest), self.plan.batch):
+            part = rest[start : start + self.plan.batch]
             for ranking in self.reranker.rank_many(part, top_n=self.plan.top_n):
-                failures += len(ranking.failures)
-                lines.append(json_line(ranking_record(ranking)))
-        write_whole(self.plan.folder / partition.name, "".join(lines).encode("utf-8", "backslashreplace"))
-        return PartitionResult(partition.number, len(jobs), failures)
+                records[ranking.query.id] = ranking_record(ranking)
+        failed = [failure for record in records.values() for failure in record["failures"]]
+        judged = sum(len(documents) for _, documents in jobs) - len(failed)
+        lines = [json_line(records[query.id]) for query, _ in jobs]
+        file = incomplete if failed else self.plan.folder / partition.name
+        if judged or not failed:
+            write_whole(file, "".join(lines).encode("utf-8", "backslashreplace"))
+        if not failed:
+            incomplete.unlink(missing_ok=True)
+        reason = f"{failed[0]['id']!r}: {failed[0]['reason']}" if failed else ""
+        return PartitionResult(partition.number, len(rest), len(failed), judged, reason)
+
+
+def _finished_records(file: Path) -> dict[str, dict[str, Any]]:
+    """The records without failures of an incomplete partition, by query; none where there is no file."""
+    if not file.is_file():
+        return {}
+    return {row["query_id"]: row for _, row in json_rows(file) if not row["failures"]}
 
 
 def parse_job(line: bytes, where: str) -> Job:
@@ -189,9 +225,15 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
 
 
 def missing_partitions(
-    folder: Path, parts: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
+    folder: Path,
+    parts: Sequence[Partition],
+    jobs_digest: str,
+    size: int,
+    settings: Mapping[str, Any],
+    *,
+    fresh: bool = False,
 ) -> list[Partition]:
-    """The partitions whose files are not there yet; the folder is made, with its `bulk.json`.
+    """The partitions whose files are not there yet, or incomplete; the folder is made, with its `bulk.json`.
 
     Args:
         folder: of the output.
@@ -199,6 +241,7 @@ def missing_partitions(
         jobs_digest: of the file of jobs.
         size: jobs in a partition.
         settings: whatever else decides the result, JSON-able; keys and tokens in it do not count.
+        fresh: take the partitions away that an earlier job left in the folder, and begin anew.
 
     Raises:
         InputError: the folder holds something else, or the output of another job.
@@ -213,20 +256,33 @@ def missing_partitions(
         "partitions": len(parts),
     }
     file = folder / MANIFEST
+    if fresh and file.is_file():
+        _remove_partitions(folder)
     if file.is_file():
         before = json.loads(file.read_bytes())
         differs = [name for name in body if before.get(name) != body[name]]
         if differs:
             raise InputError(
                 f"{folder} holds the output of another job (differs in {', '.join(differs)}): choose another "
-                f"folder, or remove it"
+                f"folder, or begin anew with --fresh"
             )
     elif folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(body, indent=1).encode("ascii"))
-    return [partition for partition in parts if not (folder / partition.name).is_file()]
+    left = [partition for partition in parts if not (folder / partition.name).is_file()]
+    for partition in set(parts) - set(left):  # a worker was killed between the two
+        (folder / partition.incomplete_name).unlink(missing_ok=True)
+    return left
+
+
+def _remove_partitions(folder: Path) -> None:
+    """Take away what a job wrote, and nothing else; what says whose it is goes last."""
+    for file in folder.iterdir():
+        if _OURS.fullmatch(file.name):
+            file.unlink()
+    (folder / MANIFEST).unlink()
 
 
 def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionResult]:

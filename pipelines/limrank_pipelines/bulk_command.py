@@ -58,9 +58,14 @@ def bulk(
     ] = None,
     cpus: Annotated[float, typer.Option(help="CPUs of an actor.")] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs of an actor.")] = 0,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Rerank in partitions. Finished ones are not computed again, and a killed worker's is redone."""
+    """Rerank in partitions. Finished ones are not computed again, and a killed worker's is redone.
+
+    Where documents could not be judged, a partition is named part-00000.incomplete.jsonl, and the exit code
+    is 1: the same command asks again. Where none of its documents could be judged, it is not written.
+    """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option,
@@ -74,7 +79,8 @@ def bulk(
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     source = _jobs(jobs, queries, corpus, run, k, output)
     parts, digest = partitions(source, size)
-    left = missing_partitions(output, parts, digest, size, arguments | {"top_n": top_n, "batch": batch})
+    settings = arguments | {"top_n": top_n, "batch": batch}
+    left = missing_partitions(output, parts, digest, size, settings, fresh=fresh)
     plan = BulkPlan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
     if workers:
         from limrank_pipelines.bulk_ray import work_on_ray
@@ -83,9 +89,14 @@ def bulk(
     else:
         work = work_alone(plan, left)
     ranked = failures = 0
+    reason = ""
     for number, done in enumerate(work, start=1):
         ranked, failures = ranked + done.queries, failures + done.failures
-        common.say(f"partition {done.number}: {done.queries} queries ({number} of {len(left)})")
+        reason = reason or done.reason
+        failed = f", {done.failures} documents failed" if done.failures else ""
+        if done.failures and not done.judged:
+            failed = ", not one document could be judged: not written"
+        common.say(f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})")
     report = {
         "output": str(output),
         "partitions": len(parts),
@@ -99,7 +110,11 @@ def bulk(
         common.say(
             f"{len(parts)} partitions in {output}: {len(left)} computed now ({ranked} queries), "
             f"{len(parts) - len(left)} were there"
-            + (f"; {failures} documents could not be judged" if failures else "")
+        )
+    if failures:
+        common.end_with_failures(
+            f"{failures} documents could not be judged; the first one, {reason}. Their partitions are not "
+            f"finished: the same command asks again for their queries"
         )
 
 

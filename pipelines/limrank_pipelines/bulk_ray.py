@@ -20,7 +20,7 @@ class Actor:
     def __init__(self, plan: BulkPlan) -> None:
         self.worker = Worker(plan)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Do them, one after the other."""
         rows = zip(*(batch[name].tolist() for name in Partition._fields), strict=True)
         results = [self.worker.work(Partition(*row)) for row in rows]
@@ -79,7 +79,13 @@ def work_on_ray(
             num_gpus=gpus,
         )
         for row in results.iter_rows():
-            yield PartitionResult(*(int(row[name]) for name in PartitionResult._fields))
+            yield PartitionResult(
+                int(row["number"]),
+                int(row["queries"]),
+                int(row["failures"]),
+                int(row["judged"]),
+                str(row["reason"]),
+            )
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         raise BackendError(f"a worker failed: {str(cause).strip().splitlines()[-1]}") from error

@@ -14,6 +14,7 @@ from limrank_pipelines.rewriter import Rewrite, Rewriter
 from limrank_plugins import driver
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, Ranking, Usage, as_query
+from limrank_plugins.errors import BackendError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.retrievers import check_k
 
@@ -170,8 +171,10 @@ class RagPipeline:
         rewritten: list[Rewrite] | None = None
         searched = list(queries)
         if self.rewriter is not None:
-            rewriting = _Step(
-                partial(self.rewriter.rewrite_many, queries), partial(self.rewriter.arewrite_many, queries)
+            rewriter = self.rewriter
+            rewriting = _or_failed(
+                _Step(partial(rewriter.rewrite_many, queries), partial(rewriter.arewrite_many, queries)),
+                lambda reason: [Rewrite(query, query, failure=reason) for query in queries],
             )
             rewritten = yield from timed("rewrite", rewriting)
             searched = [rewrite.query for rewrite in rewritten or []]
@@ -189,7 +192,10 @@ class RagPipeline:
         readings: list[Reading] | None = None
         if self.reader is not None:
             shown = list(zip(queries, passages, strict=True))
-            reading = _Step(partial(self.reader.read_many, shown), partial(self.reader.aread_many, shown))
+            reading = _or_failed(
+                _Step(partial(self.reader.read_many, shown), partial(self.reader.aread_many, shown)),
+                lambda reason: [Reading(None, failure=reason) for _ in shown],
+            )
             readings = yield from timed("read", reading)
         return [
             _answer(
@@ -210,6 +216,27 @@ class RagPipeline:
             lambda: driver.run(self.searcher.searches(queries, self.k)),
             lambda: driver.arun(self.searcher.searches(queries, self.k)),
         )
+
+
+def _or_failed(step: _Step, failed: Callable[[str], list[Any]]) -> _Step:
+    """The step; where its model cannot be asked at all, a failure for every query, as for one reply.
+
+    What was found and reranked is worth having without a reader.
+    """
+
+    def run() -> Any:
+        try:
+            return step.run()
+        except BackendError as error:
+            return failed(str(error))
+
+    async def arun() -> Any:
+        try:
+            return await step.arun()
+        except BackendError as error:
+            return failed(str(error))
+
+    return _Step(run, arun)
 
 
 def _answer(

@@ -80,7 +80,7 @@ def test_a_rerun_computes_what_is_missing_and_makes_the_same_files(tmp_path: Pat
     assert list(before) == [f"part-0000{i}.jsonl" for i in range(4)]
     assert done(jobs, tmp_path / "out", 2) == []
     (tmp_path / "out" / "part-00002.jsonl").unlink()
-    assert done(jobs, tmp_path / "out", 2) == [PartitionResult(2, 2, 0)]
+    assert done(jobs, tmp_path / "out", 2) == [PartitionResult(2, 2, 0, judged=8)]
     assert files(tmp_path / "out") == before
 
 

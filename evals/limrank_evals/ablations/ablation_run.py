@@ -32,7 +32,7 @@ from limrank_evals.guarded_folders import SETTINGS, STORE, claim, differences, k
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts
-from limrank_plugins.store import Store
+from limrank_plugins.fresh_store import open_store_at
 
 if TYPE_CHECKING:
     from limrank_training.plans import Plan
@@ -73,7 +73,7 @@ def ablate(
     claim(folder)
     if fresh:
         _remove(folder, only)
-    with Store(folder / STORE) as store:
+    with open_store_at(folder / STORE, fresh=fresh) as store:
         evaluator = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
         _guard(folder, evaluator)
         for name in chosen:
@@ -98,8 +98,10 @@ def _run(
 ) -> None:
     name = setup.arm.name
     if _finished(setup, place):
-        say(f"{name}: finished before")
-        return
+        if not _record(place / SCORES).get("failures"):
+            say(f"{name}: finished before")
+            return
+        say(f"{name}: documents could not be judged before; they are asked for again")
     lines = lines_drawn(setup.draw, pools)
     identity = _identity(setup)
     file = hashlib.sha256(b"".join(lines)).hexdigest()

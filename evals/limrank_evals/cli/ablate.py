@@ -136,9 +136,16 @@ def ablate(
     report = run(chosen, output, only=only or (), fresh=fresh, device=device, batch=batch, say=common.say)
     if as_json:
         common.emit(report.as_json())
-        return
-    _show(report)
-    common.say(f"{len(report.arms)} of {len(chosen.arms)} arms are finished; {output} holds table and report")
+    else:
+        _show(report)
+        finished = f"{len(report.arms)} of {len(chosen.arms)} arms are finished"
+        common.say(f"{finished}; {output} holds table and report")
+    failures = {name: arm.scores["failures"] for name, arm in report.arms.items() if arm.scores["failures"]}
+    if failures:
+        common.end_with_failures(
+            f"{sum(failures.values())} documents could not be judged in the arms {', '.join(failures)}; the "
+            f"same command asks again for them"
+        )
 
 
 def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:

@@ -28,8 +28,8 @@ from limrank_evals.runs import TieRule
 from limrank_evals.tasks import Task, load_task, task_names
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.fresh_store import open_store_at
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.store import Store
 
 SCHEMA = "limrank eval benchmark 1"
 NONE, BENCHMARKS = "none", "benchmark"
@@ -200,7 +200,9 @@ def run_benchmark(
     prepare_folder(folder, fresh=options.fresh)
     evaluations: list[SplitEvaluation] = []
     with ExitStack() as held:
-        store = held.enter_context(Store(options.store if options.store is not None else folder / STORE))
+        store = held.enter_context(
+            open_store_at(options.store if options.store is not None else folder / STORE, fresh=options.fresh)
+        )
         if instruction in (NONE, BENCHMARKS):
             reranker_options = replace(reranker_options, instruction=None)
         reranker = None if options.no_rerank else reranker_options.reranker(store)
@@ -240,10 +242,16 @@ def run_benchmark(
                 "schema": SCHEMA,
             }
         )
-        return
-    if len(evaluations) > 1:
-        split_tables.show_means(averages(evaluations))
-    common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
+    else:
+        if len(evaluations) > 1:
+            split_tables.show_means(averages(evaluations))
+        common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
+    failures = sum(evaluation.failures for evaluation in evaluations)
+    if failures:
+        common.end_with_failures(
+            f"{failures} documents could not be judged; the numbers are not final: the same command asks "
+            f"again for what failed"
+        )
 
 
 def _instructs(instruction: str | None, reranker: Reranker) -> bool:

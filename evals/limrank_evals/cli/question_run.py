@@ -81,7 +81,9 @@ def evaluate(
         kept = held.enter_context(common.open_store(folder / STORE))
         if not gate.closed:
             parts.keep_answers(
-                held.enter_context(common.open_store(running.store)) if running.store else kept
+                held.enter_context(common.open_store(running.store, fresh=running.fresh))
+                if running.store
+                else kept
             )
         job = Job(kept, job_name(settings))
         progress = held.enter_context(common.progress_bars())

@@ -169,7 +169,16 @@ def _show(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
         common.say(f"note: {warning}")
     if as_json:
         common.emit({**report(found, questions=False), "output": str(folder)})
-        return
+    else:
+        _show_tables(found, folder)
+    if found.failures:
+        common.end_with_failures(
+            f"{found.failures} answers and searches failed; the numbers are not final: the same command asks "
+            f"again for what failed"
+        )
+
+
+def _show_tables(found: QuestionsEvaluation, folder: Path) -> None:
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
     grids = [accuracy_table(found), *([difference_table(found)] if found.differences else [])]

@@ -71,6 +71,7 @@ def evaluate(
     Raises:
         InputError: an unknown measure or first stage, a run that fits neither queries nor documents, or
             two instructions.
+        BackendError: not one document of any query could be judged.
         LimRankError: what the reranker raises.
 
     Example:
@@ -149,7 +150,10 @@ def evaluate(
     failures = sum(len(record["failures"]) for record in records)
     empty = sum(not record["hits"] for record in records)
     if failures:
-        warnings.append(f"{failures} documents could not be judged: they keep their first-stage places")
+        warnings.append(
+            f"{failures} documents could not be judged: they keep their first-stage places, "
+            f"and the same command asks for them again"
+        )
     if empty:
         warnings.append(f"{empty} queries had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}

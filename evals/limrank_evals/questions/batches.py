@@ -37,7 +37,9 @@ def run_batches(
         batch: how many items are done and committed together.
         progress: called before every batch and at the end.
     """
-    outcomes = {name: read(record) for name in items if (record := job.find(name)) is not None}
+    found = {name: read(record) for name in items if (record := job.find(name)) is not None}
+    # What is not kept today may have been kept by an earlier version.
+    outcomes = {name: outcome for name, outcome in found.items() if write(outcome) is not None}
     rest = [name for name in items if name not in outcomes]
     for start in range(0, len(rest), batch):
         progress(stage, len(outcomes), len(items))

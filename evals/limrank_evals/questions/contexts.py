@@ -29,7 +29,9 @@ class Context:
         candidates: how many passages the first stage handed on.
         unjudged: how many of them the reranker could not judge; they keep the first stage's place.
         unwritten: the query could not be rewritten, so the question itself was searched with.
-        outage: nothing could be judged at all; such a context is not kept, a later run asks again.
+        outage: nothing could be judged at all.
+
+    A context with a failure (unjudged, unwritten) is not kept: a later run asks again.
     """
 
     question: str
@@ -39,6 +41,11 @@ class Context:
     unjudged: int = 0
     unwritten: bool = False
     outage: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a model failed on the way to it."""
+        return self.unwritten or self.unjudged > 0
 
     def passages(self, condition: str) -> tuple[str, ...]:
         """Those that the reader is shown in a condition."""
@@ -99,7 +106,7 @@ def find_contexts(
         {json.dumps(["context", q.id, hashed([q.question, *q.choices])]): q for q in questions},
         work,
         Context.from_json,
-        lambda context: None if context.outage else asdict(context),
+        lambda context: None if context.failed else asdict(context),
         stage="searching",
         batch=batch,
         progress=progress,

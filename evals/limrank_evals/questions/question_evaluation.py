@@ -76,6 +76,7 @@ class QuestionsEvaluation:
         results: a `Result` for each condition.
         warnings: what a reader must know beside the numbers, a sentence each.
         gate: decides which texts are shown.
+        failures: answers, verdicts and contexts that a model failed at; the same command asks again.
     """
 
     setup: Setup
@@ -87,6 +88,7 @@ class QuestionsEvaluation:
     results: tuple[Result, ...]
     warnings: tuple[str, ...]
     gate: Gate
+    failures: int = 0
 
 
 def evaluate_answers(
@@ -128,6 +130,8 @@ def evaluate_answers(
             *_gated(gate),
         ),
         gate,
+        sum(answer.failure is not None for answer in answers)
+        + sum(context.failed for context in (contexts or {}).values()),
     )
 
 
@@ -195,7 +199,10 @@ def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) ->
     if any(score.condition == RERANK for score in scores):
         unjudged = sum(context.unjudged for context in contexts.values())
         if unjudged:
-            warnings.append(f"{unjudged} passages could not be judged; they keep the first stage's place")
+            warnings.append(
+                f"{unjudged} passages could not be judged; they keep the first stage's place, and the same "
+                f"command asks for them again"
+            )
         outages = sum(context.outage for context in contexts.values())
         if outages:
             warnings.append(

@@ -34,6 +34,7 @@ from llama_index.postprocessor.limrank import conversion
 from limrank_plugins.arguments import Thinking
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
+from limrank_plugins.failure_log import told_by_caller
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.rankings import check_cut
@@ -266,7 +267,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         if not nodes:
             return []
         documents = self._documents(nodes)
-        with self._announced(nodes, query) as outcome, hiding(self._secrets()):
+        with self._announced(nodes, query) as outcome, hiding(self._secrets()), told_by_caller():
             ranking = self._ready().rank(
                 query.query_str, documents, top_n=self.top_n, threshold=self.threshold
             )
@@ -282,7 +283,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         if not nodes:
             return []
         documents = self._documents(nodes)
-        with self._announced(nodes, query) as outcome, hiding(self._secrets()):
+        with self._announced(nodes, query) as outcome, hiding(self._secrets()), told_by_caller():
             reranker = await asyncio.to_thread(self._ready)  # loading a model must not stop the loop
             ranking = await reranker.arank(
                 query.query_str, documents, top_n=self.top_n, threshold=self.threshold

@@ -22,6 +22,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
 from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_recipe
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
+from limrank_plugins.failure_log import told_by_caller
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.secrecy import hiding, redacted
 
@@ -254,7 +255,7 @@ class LimRankRanker:
             return output
         reranker = self._loaded()
         try:
-            with hiding(self._keys()):
+            with hiding(self._keys()), told_by_caller():
                 ranking = reranker.rank(
                     inputs.query, self._candidates(inputs), top_n=inputs.top_k, threshold=inputs.threshold
                 )
@@ -277,7 +278,7 @@ class LimRankRanker:
             return output
         reranker = await asyncio.to_thread(self._loaded)
         try:
-            with hiding(self._keys()):
+            with hiding(self._keys()), told_by_caller():
                 ranking = await reranker.arank(
                     inputs.query, self._candidates(inputs), top_n=inputs.top_k, threshold=inputs.threshold
                 )
