@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +41,9 @@ class Ledger:
         self._store = store
         self._by_role: dict[str, dict[str, float]] = {}
         self.cost, self.tokens, self.calls, self.sent = 0.0, 0, 0, 0
-        for _, packed in store.each(_PAID):
+        self._bills: Counter[str] = Counter()
+        for item, packed in store.each(_PAID):
+            self._bills[item.partition(" ")[0]] += 1
             self._count(json.loads(packed))
         owed = ((key, float(dollars)) for key, dollars in store.each(_OPEN))
         self._owed = {key: dollars for key, dollars in owed if dollars > 0}
@@ -85,7 +88,10 @@ class Ledger:
             "written_tokens": usage.generated_tokens,
             "cost": usage.cost,
         }
-        self._write(_PAID, key, bill)
+        # A request that is asked anew, or whose reply was lost, is paid for again.
+        before = self._bills[key]
+        self._write(_PAID, f"{key} {before + 1}" if before else key, bill)
+        self._bills[key] += 1
         self._count(bill)
 
     def note_failure(self, key: str, role: str, model: str, reason: str) -> None:

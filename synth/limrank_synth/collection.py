@@ -35,6 +35,7 @@ def make_documents(
     samples: int = 1,
     per_positive: int = 4,
     how: Negatives = "random",
+    fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
 ) -> JobResult[QueryAnswers]:
@@ -47,6 +48,7 @@ def make_documents(
         samples: answers to each query.
         per_positive: negatives for each positive.
         how: see `synthetic_documents.negatives`.
+        fresh: ask everything anew; see `run_job`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
 
@@ -58,7 +60,9 @@ def make_documents(
     ids = [query.id for query in queries]
     check_trec_ids(ids, "query id")
     programs = [synthesise_documents(query, settings, samples) for query in queries]
-    with run_job(programs, ids, settings, folder, backends=backends, on_progress=on_progress) as job:
+    with run_job(
+        programs, ids, settings, folder, fresh=fresh, backends=backends, on_progress=on_progress
+    ) as job:
         collection = collect(job.results)
         report = {
             "queries": len(queries),

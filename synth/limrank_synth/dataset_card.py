@@ -66,7 +66,7 @@ def write_card(folder: Path, contents: CardContents) -> None:
         _licences(contents),
         _looks(contents, plots),
         _made(contents, stages),
-        *([_cost(costs)] if costs is not None else []),
+        *([_cost(costs, bool(contents.runs))] if costs is not None else []),
         _use(contents),
     ]
     write_whole(folder / CARD, clean_text("\n".join(parts)).encode("utf-8"))
@@ -83,7 +83,9 @@ def acceptance(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
 
 
 def cost(runs: Sequence[Mapping[str, Any]]) -> float | None:
-    """Dollars of all runs, or None where none of them says."""
+    """Dollars of all runs, or None where none of them says, or one says that it does not know."""
+    if any(run.get("cost", 0.0) is None for run in runs):
+        return None
     known = [float(run["cost"]) for run in runs if isinstance(run.get("cost"), int | float)]
     return sum(known) if known else None
 
@@ -232,7 +234,9 @@ def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str
                         str(played.get("temperature")),
                         str(played.get("top_p")),
                         f"{int(run.get('calls', {}).get(role, {}).get('calls', 0)):,}",
-                        f"{float(run.get('calls', {}).get(role, {}).get('cost', 0.0)):,.2f}",
+                        "not known"
+                        if _is_unpriced(played)
+                        else f"{float(run.get('calls', {}).get(role, {}).get('cost', 0.0)):,.2f}",
                     )
                     for role, played in settings.get("roles", {}).items()
                 ],
@@ -244,9 +248,15 @@ def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str
     return "\n".join(lines)
 
 
-def _cost(costs: money.Savings) -> str:
+def _is_unpriced(played: Mapping[str, Any]) -> bool:
+    prices = [played.get(name, 0.0) for name in ("price_in", "price_out")]
+    return None in prices and played.get("backend", "openai") == "openai"
+
+
+def _cost(costs: money.Savings, reported: bool) -> str:
     lines = ["## What it cost, and what it saves", "", f"![GPU-hours]({PLOTS}/cost.png)", ""]
-    spent = "not known (no report of a run was given)" if costs.cost is None else f"${costs.cost:,.2f}"
+    why = "the prices were not given" if reported else "no report of a run was given"
+    spent = f"not known ({why})" if costs.cost is None else f"${costs.cost:,.2f}"
     whole = "" if costs.cost is None else ", for all that was synthesised"
     lines += [
         f"Calls: {spent}{whole}. Training saved, against a set of Rank1's size: about {costs.saved:.1f} "

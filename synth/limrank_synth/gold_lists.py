@@ -98,6 +98,7 @@ def make_lists(
     *,
     seed: int = 0,
     size: int = 20,
+    fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
 ) -> JobResult[OrderedList | Rejection]:
@@ -112,6 +113,7 @@ def make_lists(
         folder: made if it is not there.
         seed: as for the export.
         size: likewise.
+        fresh: ask everything anew; see `run_job`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
     """
@@ -119,7 +121,9 @@ def make_lists(
     model = settings.role("reasoner").model
     programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
     ids = [group[0].query_id for group in groups]
-    with run_job(programs, ids, settings, folder, backends=backends, on_progress=on_progress) as job:
+    with run_job(
+        programs, ids, settings, folder, fresh=fresh, backends=backends, on_progress=on_progress
+    ) as job:
         lists = [result for result in job.results if isinstance(result, OrderedList)]
         rejections = [result for result in job.results if isinstance(result, Rejection)]
         report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **job.report}

@@ -33,7 +33,8 @@ class Roles:
         environment: where keys are looked up; default: the process's.
 
     Raises:
-        InputError: the key of a role that asks OpenAI itself is not set, or a backend's option is wrong.
+        InputError: the key of a role that asks OpenAI itself is not set, a backend's option is wrong, or
+            there is a limit of dollars and the price of a model is not known.
         MissingExtra: what a backend needs is not installed.
     """
 
@@ -51,6 +52,7 @@ class Roles:
         self._loaded: dict[str, Backend] = {}
         self._of: dict[str, Metered] = {}
         ready_backends = backends or {}
+        settings.check_prices()
         purse = Purse(settings.max_cost, cost=ledger.spent)
         slots = Slots(settings.concurrency)
         for name in ("writer", "reasoner", *settings.judges):

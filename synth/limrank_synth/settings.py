@@ -38,7 +38,8 @@ class Role:
             `"transformers"` or `"vllm"`.
         base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.
         api_key_env: the name of the environment variable that holds the key.
-        price_in, price_out: dollars for a million prompt tokens, and for a million written ones.
+        price_in, price_out: dollars for a million prompt tokens, and for a million written ones; None where
+            they are not known. 0 for a model that nobody charges for.
         temperature, top_p, max_tokens: of its completions.
         budget: what the server calls `max_tokens`: newer models of OpenAI know only
             `max_completion_tokens`, and count reasoning into it.
@@ -51,8 +52,8 @@ class Role:
     backend: str = _SERVED
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    price_in: float = 0.0
-    price_out: float = 0.0
+    price_in: float | None = None
+    price_out: float | None = None
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 4096
@@ -76,7 +77,8 @@ class Role:
                 f"such as OPENAI_API_KEY, and never the key itself"
             )
         for name in ("price_in", "price_out", "temperature"):
-            finite_number(f"{name} of model {self.model!r}", getattr(self, name), least=0)
+            if getattr(self, name) is not None or name == "temperature":
+                finite_number(f"{name} of model {self.model!r}", getattr(self, name), least=0)
         finite_number(f"top_p of model {self.model!r}", self.top_p, above=0, most=1)
         whole_number(f"max_tokens of model {self.model!r}", self.max_tokens, least=1)
         if self.budget not in _BUDGETS:
@@ -116,8 +118,13 @@ class Role:
 
     @property
     def price(self) -> Price:
-        """What its tokens cost."""
-        return Price(self.price_in, self.price_out)
+        """What its tokens cost; nothing as far as that is not known (see `is_priced`)."""
+        return Price(self.price_in or 0.0, self.price_out or 0.0)
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether its price is known: both were given, or it runs in this process."""
+        return not self.is_served or (self.price_in is not None and self.price_out is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,25 @@ class SynthSettings:
     def role(self, name: str) -> Role:
         """Who plays this role."""
         return self.roles.get(name, self.roles["writer"])
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """The roles played by a model whose price is not known."""
+        return tuple(name for name, role in self.roles.items() if not role.is_priced)
+
+    def check_prices(self) -> None:
+        """See that a limit of dollars can be kept.
+
+        Raises:
+            InputError: there is one, and a model's price is not known.
+        """
+        if self.max_cost is not None and self.unpriced:
+            named = ", ".join(f"{name} ({self.roles[name].model})" for name in self.unpriced)
+            raise InputError(
+                f"max_cost {self.max_cost:g} cannot be kept, since the price is not known of {named}: give "
+                f"price_in and price_out in its [roles.…], or --price-in and --price-out: dollars for a "
+                f"million tokens, 0 where nobody charges"
+            )
 
     @property
     def passages(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -12,6 +12,7 @@ from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import alone_in
+from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
@@ -35,6 +36,7 @@ class JobProgress:
         total, done: programs.
         asked: calls that were sent in this run.
         cost: dollars, earlier parts of the job and calls without a reply included.
+        priced: whether all prices are known; else `cost` is of the known ones only.
         failed: programs that lack a reply; the next run goes on with them.
         kept, wanted: passages judged and passages wanted, by the finished programs.
     """
@@ -43,6 +45,7 @@ class JobProgress:
     done: int = 0
     asked: int = 0
     cost: float = 0.0
+    priced: bool = True
     failed: int = 0
     kept: int = 0
     wanted: int = 0
@@ -61,7 +64,7 @@ class JobResult(Generic[T]):
         results: of those that were finished, in the programs' order.
         unfinished: by id, why a program lacks a reply; another run goes on with it.
         unasked: requests without a reply, by key, where nobody was asked.
-        report: of the calls, for `report.json`.
+        report: of the calls, for `report.json`; its `cost` is None where a price is not known.
     """
 
     results: list[T]
@@ -95,6 +98,7 @@ def run_job(
     folder: Path,
     *,
     offline: bool = False,
+    fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     passages: Callable[[T], tuple[int, int]] = lambda result: (0, 0),
@@ -109,6 +113,7 @@ def run_job(
         settings: roles and limits.
         folder: of the ledger; made if it is not there.
         offline: ask nobody; requests without a reply are collected in `unasked`.
+        fresh: ask everything anew; new replies replace those of before, which stay in the bill.
         backends: see `Roles`.
         on_progress: told of every change; called on the event loop, so it must be quick.
         passages: of a result, how many passages were judged and how many were wanted.
@@ -117,9 +122,10 @@ def run_job(
         InputError: an id twice, another process in the folder, or a ledger of an earlier version.
     """
     check_unique(list(ids), "id")
-    with open_ledger(folder) as (store, ledger):
+    with open_ledger(folder) as (store, ledger), ExitStack() as held:
+        replies = held.enter_context(FreshStore(folder / LEDGER, max_bytes=_ALL)) if fresh else store
         roles = Roles(settings, ledger, backends, offline=offline)
-        progress = JobProgress(len(programs), cost=ledger.spent)
+        progress = JobProgress(len(programs), cost=ledger.spent, priced=not settings.unpriced)
 
         def tell() -> None:
             progress.asked, progress.cost = ledger.sent, ledger.spent
@@ -137,7 +143,7 @@ def run_job(
         try:
             pool = run_pool(
                 [_addressed(program, roles, tell) for program in programs],
-                store,
+                replies,
                 # Each program asks several requests at a time: more of them would only hold memory.
                 width=max(2, settings.concurrency),
                 offline=offline,
@@ -150,12 +156,13 @@ def run_job(
             for position, name in enumerate(ids)
             if position not in pool.results
         }
+        calls = ledger.by_role()
         report = {
             "unfinished": unfinished,
             "stopped": pool.stopped,
             "faults": ledger.faults(),
-            "calls": ledger.by_role(),
-            "cost": ledger.cost,
+            "calls": calls,
+            "cost": ledger.cost if all(settings.role(name).is_priced for name in calls) else None,
             "cost_uncertain": ledger.uncertain,
             "settings": settings.as_json(),
         }

@@ -53,6 +53,7 @@ def synthesise_all(
     folder: Path,
     *,
     offline: bool = False,
+    fresh: bool = False,
     filters: Sequence[Filter] = (),
     guidelines: Guidelines | None = None,
     backends: Mapping[str, Backend] | None = None,
@@ -69,6 +70,7 @@ def synthesise_all(
         settings: see there.
         folder: holds the ledger and the results; made if it is not there.
         offline: ask nobody; `unasked` holds what would have been asked.
+        fresh: ask everything anew; see `run_job`.
         filters: applied to all rows in this order.
         guidelines: default: the shipped ones, or those the settings name.
         backends: by role, backends that are already made; see `Roles`.
@@ -89,6 +91,7 @@ def synthesise_all(
         settings,
         folder,
         offline=offline,
+        fresh=fresh,
         backends=backends,
         on_progress=on_progress,
         passages=lambda result: (len(result.rows), wanted),
@@ -122,7 +125,8 @@ def dry_run(
 ) -> dict[str, Any]:
     """The first prompts, and what the whole run will cost at most if nothing has to be asked for twice.
 
-    Later prompts hold earlier completions, which are taken to be as long as the guidelines allow.
+    Later prompts hold earlier completions, which are taken to be as long as the guidelines allow. Where the
+    price of a role is not known, `cost_at_most` is None and `unpriced` names it.
     """
     known = load_guidelines(settings.guidelines)
     first: list[RoleRequest] = []
@@ -140,10 +144,12 @@ def dry_run(
         role = settings.role(name)
         counted = number - (len(first) if name == "writer" else 0)
         cost += counted * role.price.cost(prompt[name], role.max_tokens)
+    unpriced = [name for name in calls if not settings.role(name).is_priced]
     return {
         "seeds": len(seeds),
         "calls": calls,
-        "cost_at_most": cost,
+        "cost_at_most": None if unpriced else cost,
+        "unpriced": unpriced,
         "prompts": [
             {
                 "role": request.role,

@@ -8,7 +8,16 @@ from typing import Annotated, Any, cast
 import typer
 
 from limrank_plugins.cli import common, reports_errors
-from limrank_synth.cli.run_seeds import Config, Model, job_bar, settings_of
+from limrank_synth.cli.run_seeds import (
+    Config,
+    Fresh,
+    Model,
+    PriceIn,
+    PriceOut,
+    in_dollars,
+    job_bar,
+    settings_of,
+)
 from limrank_synth.collection import make_documents
 from limrank_synth.gold_lists import LISTS, make_lists
 from limrank_synth.run_files import ROWS, read_rows
@@ -27,6 +36,8 @@ def documents(
     output: Output,
     config: Config = None,
     model: Model = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
     ms_marco: Annotated[bool, typer.Option("--ms-marco", help="The queries are MS MARCO's.")] = False,
     column: Annotated[str, typer.Option(help="The text's column in a hub dataset.")] = "query",
     limit: Annotated[int | None, typer.Option(help="Draw so many queries.", show_default=False)] = None,
@@ -36,10 +47,13 @@ def documents(
     max_cost: MaxCost = None,
     concurrency: Concurrency = None,
     seed: Seed = None,
+    fresh: Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Make a collection of the writer's answers (ChatGPT-RetrievalQA), split by query, with negatives."""
-    settings = settings_of(config, model, max_cost=max_cost, concurrency=concurrency, seed=seed)
+    settings = settings_of(
+        config, model, price_in, price_out, max_cost=max_cost, concurrency=concurrency, seed=seed
+    )
     known = read_seeds(queries, source=MS_MARCO if ms_marco else None, column=column)
     chosen = drawn(known, limit, settings.seed)
     with job_bar("queries", len(chosen)) as on_progress:
@@ -50,13 +64,14 @@ def documents(
             samples=samples,
             per_positive=negatives,
             how=cast(Any, how),
+            fresh=fresh,
             on_progress=on_progress,
         )
     report = job.report
     _report(
         job,
         f"{report['answered']} of {report['queries']} queries: {report['documents']} documents in {output} "
-        f"({report['duplicates']} duplicates), {report['rejected']} rejected, ${report['cost']:.4f}",
+        f"({report['duplicates']} duplicates), {report['rejected']} rejected, {in_dollars(report['cost'])}",
         as_json,
     )
 
@@ -67,15 +82,20 @@ def lists(
     output: Output,
     config: Config = None,
     model: Model = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
     group_seed: Annotated[int, typer.Option(help="As `--seed` of the export.")] = 0,
     size: Annotated[int, typer.Option(help="As `--size` of the export.")] = 20,
     max_cost: MaxCost = None,
     concurrency: Concurrency = None,
     seed: Seed = None,
+    fresh: Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Have the reasoner order every query's passages (ReasonRank), for `export --format listwise --lists`."""
-    settings = settings_of(config, model, max_cost=max_cost, concurrency=concurrency, seed=seed)
+    settings = settings_of(
+        config, model, price_in, price_out, max_cost=max_cost, concurrency=concurrency, seed=seed
+    )
     with job_bar("queries", None) as on_progress:
         job = make_lists(
             read_rows(rows / ROWS if rows.is_dir() else rows),
@@ -83,13 +103,14 @@ def lists(
             output,
             seed=group_seed,
             size=size,
+            fresh=fresh,
             on_progress=on_progress,
         )
     report = job.report
     _report(
         job,
         f"{report['lists']} of {report['queries']} queries in {output / LISTS}, "
-        f"{report['rejected']} rejected, ${report['cost']:.4f}",
+        f"{report['rejected']} rejected, {in_dollars(report['cost'])}",
         as_json,
     )
 

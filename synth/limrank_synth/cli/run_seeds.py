@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,25 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+PriceIn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price-in",
+        help="Dollars for a million prompt tokens of the models named with --model (without one: of all), or "
+        "role=dollars; repeat for more. 0 where nobody charges.",
+        show_default=False,
+    ),
+]
+PriceOut = Annotated[
+    list[str] | None,
+    typer.Option("--price-out", help="The same for a million written tokens.", show_default=False),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Ask everything anew. Replies of before are replaced, and stay in the costs."
+    ),
+]
 
 
 @reports_errors
@@ -44,6 +63,8 @@ def run(
     ],
     config: Config = None,
     model: Model = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
     personas: Annotated[
         str | None,
         typer.Option(
@@ -75,10 +96,13 @@ def run(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Show first prompts and an estimate; ask nobody.")
     ] = False,
+    fresh: Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Make training rows out of seed queries."""
-    settings = settings_of(config, model, max_cost=max_cost, concurrency=concurrency, seed=seed)
+    settings = settings_of(
+        config, model, price_in, price_out, max_cost=max_cost, concurrency=concurrency, seed=seed
+    )
     source = MS_MARCO if ms_marco else None
     chosen = drawn(read_seeds(seeds, source=source, column=column), limit, settings.seed)
     people = read_personas(personas)
@@ -92,12 +116,13 @@ def run(
             settings,
             output,
             offline=batch_out is not None,
+            fresh=fresh,
             filters=usual_filters(settings, evaluation or []),
             on_progress=on_progress,
         )
     batch = None
     if batch_out is not None:
-        spent = synthesis.report["cost"] + synthesis.report["cost_uncertain"]
+        spent = (synthesis.report["cost"] or 0.0) + synthesis.report["cost_uncertain"]
         batch = write_batch(batch_out, synthesis.unasked, settings, spent)
     _report(synthesis, output, batch, as_json)
     if synthesis.unfinished and batch_out is None:
@@ -120,7 +145,8 @@ def job_bar(what: str, total: int | None) -> Iterator[Callable[[JobProgress], No
 
         def on_progress(progress: JobProgress) -> None:
             kept = f" · {progress.accepted:.0%} of passages kept" if progress.wanted else ""
-            spent = f"{progress.asked} calls · ${progress.cost:.2f}{kept}"
+            cost = f"${progress.cost:.2f}" if progress.priced else "cost unknown"
+            spent = f"{progress.asked} calls · {cost}{kept}"
             bars.update(bar, completed=progress.done, total=progress.total, spent=spent)
 
         yield on_progress
@@ -147,12 +173,50 @@ def batch_in(
     )
 
 
-def settings_of(config: Path | None, model: list[str] | None, **changes: Any) -> SynthSettings:
-    """The settings of a file, of `role=model@address` pairs, or of both; the latter win.
+def settings_of(
+    config: Path | None,
+    model: list[str] | None,
+    price_in: list[str] | None = None,
+    price_out: list[str] | None = None,
+    **changes: Any,
+) -> SynthSettings:
+    """The settings of a file, of `role=model@address` pairs and their prices, or of both; the latter win.
 
     Raises:
-        InputError: neither names a writer, or a pair is written otherwise.
+        InputError: neither names a writer, a pair is written otherwise, or there is a limit of dollars and
+            the price of a model is not known.
     """
+    named = _named_models(model)
+    settings = _unpriced_settings(config, named, {k: v for k, v in changes.items() if v is not None})
+    roles = dict(settings.roles)
+    for flag, field, values in (
+        ("--price-in", "price_in", price_in),
+        ("--price-out", "price_out", price_out),
+    ):
+        for name, dollars in _prices(flag, values, tuple(named or roles)).items():
+            if name not in roles:
+                raise InputError(f"{flag}: no model plays the role {name!r}; there are: {', '.join(roles)}")
+            change: dict[str, Any] = {field: dollars}
+            roles[name] = replace(roles[name], **change)
+    settings = replace(settings, roles=roles)
+    settings.check_prices()
+    return settings
+
+
+def _prices(flag: str, values: list[str] | None, bare: Sequence[str]) -> dict[str, float]:
+    """Dollars by role; a number without a role is for all of `bare`."""
+    prices: dict[str, float] = {}
+    for value in values or []:
+        name, equals, number = value.rpartition("=")
+        try:
+            dollars = float(number)
+        except ValueError:
+            raise InputError(f"{flag} wants dollars or role=dollars, but got {value!r}") from None
+        prices |= {name: dollars} if equals else {one: dollars for one in bare if one not in prices}
+    return prices
+
+
+def _named_models(model: list[str] | None) -> dict[str, Role]:
     roles: dict[str, Role] = {}
     for pair in model or []:
         name, equals, rest = pair.partition("=")
@@ -164,7 +228,12 @@ def settings_of(config: Path | None, model: list[str] | None, **changes: Any) ->
                 f"{', '.join(ROLES)}, but got {shown!r}"
             )
         roles[name] = Role(named, base_url=address or None)
-    overrides = {key: value for key, value in changes.items() if value is not None}
+    return roles
+
+
+def _unpriced_settings(
+    config: Path | None, roles: Mapping[str, Role], overrides: Mapping[str, Any]
+) -> SynthSettings:
     if config is None:
         if not roles:
             raise InputError("name the models: --config settings.toml, or --model writer=…")
@@ -186,7 +255,19 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         for message in prompt["messages"]:
             typer.echo(f"--- {prompt['role']} · {message['role']}\n{message['text']}\n")
     calls = ", ".join(f"{number:,} by the {role}" for role, number in plan["calls"].items())
-    common.say(f"{plan['seeds']:,} seeds: {calls}; at most ${plan['cost_at_most']:,.2f}")
+    cost = (
+        f"at most ${plan['cost_at_most']:,.2f}"
+        if not plan["unpriced"]
+        else (
+            f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
+        )
+    )
+    common.say(f"{plan['seeds']:,} seeds: {calls}; {cost}")
+
+
+def in_dollars(cost: float | None) -> str:
+    """What a run cost, in words."""
+    return "cost unknown" if cost is None else f"${cost:.4f}"
 
 
 def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_json: bool) -> None:
@@ -197,7 +278,7 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
     report = synthesis.report
     common.say(
         f"{report['finished']} of {report['seeds']} seeds: {report['rows']} rows in {output} "
-        f"({report['relevant']} relevant), {report['rejected']} rejected, ${report['cost']:.4f}"
+        f"({report['relevant']} relevant), {report['rejected']} rejected, {in_dollars(report['cost'])}"
     )
     if batch is not None:
         where = f"{batch.asked} open requests in {', '.join(map(str, batch.files))}" if batch.files else ""

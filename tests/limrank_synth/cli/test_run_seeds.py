@@ -160,3 +160,41 @@ def test_a_dry_run_asks_nobody_and_promises_enough(place: Workplace):
     report = place.report
     assert report["cost"] < plan["cost_at_most"]
     assert {role: row["calls"] for role, row in report["calls"].items()} == plan["calls"]
+
+
+def test_a_price_that_is_not_known_is_no_price_of_nothing(place: Workplace):
+    config = place.folder / "synth.toml"
+    config.write_text(config.read_text("utf-8").replace("price_in = 1.0\nprice_out = 3.0\n", ""), "utf-8")
+    shown = run(place, "--dry-run").output
+    assert "cost unknown: no price is given for writer, reasoner" in shown
+    assert "$" not in shown
+    plan = json.loads(run(place, "--dry-run", "--json").stdout)
+    assert plan["cost_at_most"] is None
+    refused = run(place, "--max-cost", 1, code=2).output
+    assert "max_cost 1 cannot be kept, since the price is not known of writer (" in refused
+    assert "--price-in" in refused
+    assert place.server.served == 0
+    half = run(place, "--max-cost", 1, "--price-in", 1, code=2).output
+    assert "the price is not known" in half
+    priced = ("--price-in", 1, "--price-in", "judge=2", "--price-out", 3)
+    plan = json.loads(run(place, "--dry-run", "--json", *priced).stdout)
+    assert plan["cost_at_most"] > 0
+    run(place, "--max-cost", 100, *priced)
+    roles = place.report["settings"]["roles"]
+    assert (roles["writer"]["price_in"], roles["judge"]["price_in"]) == (1.0, 2.0)
+    assert place.report["cost"] > 0
+    again = run(place).output
+    assert "cost unknown" in again
+    assert place.report["cost"] is None
+    assert "--price-in wants dollars" in run(place, "--price-in", "writer=much", code=2).output
+
+
+def test_fresh_asks_everything_again_and_keeps_the_bill(place: Workplace):
+    run(place)
+    asked, cost = place.server.served, place.report["cost"]
+    run(place, "--fresh")
+    assert place.server.served == 2 * asked
+    assert place.report["cost"] == pytest.approx(2 * cost)
+    run(place)
+    assert place.server.served == 2 * asked
+    assert place.report["cost"] == pytest.approx(2 * cost), "earlier parts stay paid for"
