@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import pickle
 
 import pytest
 
@@ -179,11 +180,51 @@ async def test_new_and_deleted_documents_are_seen():
     assert await found(retriever, "tides") == []
 
 
-async def test_replaced_documents_are_seen_after_refresh():
+async def test_as_many_new_documents_as_deleted_ones_are_seen():
     store = store_of()
     retriever = LimRankBM25Retriever(store)
+    assert ids(await found(retriever, "tides")) == ["moon"]
+    store.delete_documents(["moon"])
+    store.write_documents([Document(id="sea", content="The sea has tides.")])
+    assert ids(await found(retriever, "tides")) == ["sea"]
+    store.write_documents([Document(id="sea", content="Cheese.")], policy=DuplicatePolicy.OVERWRITE)
+    assert await found(retriever, "tides") == []
+    assert ids(await found(retriever, "cheese")) == ["sea"]
+    changed = Document(id="sea", content="Cheese.", meta={"kind": ["soft"]})
+    store.write_documents([changed], policy=DuplicatePolicy.OVERWRITE)
+    assert (await found(retriever, "cheese"))[0].meta == {"kind": ["soft"]}
+
+
+class Listed:
+    """A document store with nothing but what a retriever needs, unlike the one in memory."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self.documents = documents
+
+    def count_documents(self) -> int:
+        return len(self.documents)
+
+    def filter_documents(self, filters=None) -> list[Document]:
+        return list(self.documents)
+
+    def to_dict(self):
+        return {}
+
+
+async def test_any_store_is_watched_for_replaced_documents():
+    store = Listed([Document(id="old", content="old price list"), Document(id="x", content="bread")])
+    retriever = LimRankBM25Retriever(store)
+    assert ids(await found(retriever, "price")) == ["old"]
+    store.documents[0] = Document(id="new", content="fresh price list")
+    assert ids(await found(retriever, "price")) == ["new"]
+
+
+async def test_replaced_documents_are_seen_after_refresh_where_only_the_number_is_watched():
+    store = store_of()
+    retriever = LimRankBM25Retriever(store, watch="count")
     retriever.warm_up()
     store.write_documents([Document(id="moon", content="Cheese.")], policy=DuplicatePolicy.OVERWRITE)
+    assert ids(await found(retriever, "tides")) == ["moon"]
     retriever.refresh()
     assert ids(await found(retriever, "cheese")) == ["moon"]
     assert await found(retriever, "tides") == []
@@ -229,6 +270,21 @@ def test_exactly_one_source_is_wanted(kind):
         kind([Document(content="x")])
 
 
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("top_k", [True, "5", 2.0, None])
+def test_a_top_k_that_is_no_whole_number_is_refused(kind, top_k):
+    with pytest.raises(ValueError, match=f"top_k must be a whole number, but got {top_k!r}"):
+        kind(store_of(), top_k=top_k)
+    if top_k is not None:
+        with pytest.raises(ValueError, match=f"top_k must be a whole number, but got {top_k!r}"):
+            kind(store_of()).run("milk", top_k=top_k)
+
+
+def test_an_unknown_way_to_watch_is_refused():
+    with pytest.raises(ValueError, match="watch must be 'documents' or 'count', but got 'time'"):
+        LimRankBM25Retriever(store_of(), watch="time")
+
+
 def test_an_unknown_engine_is_refused_at_once():
     with pytest.raises(ValueError, match="engine must be 'bm25s' or 'rank_bm25', but got 'lucene'"):
         LimRankBM25Retriever(store_of(), engine="lucene")
@@ -255,6 +311,43 @@ async def test_nothing_blocks_the_event_loop(loop_must_run, monkeypatch):
     assert loop_must_run.calls == 7
 
 
+# ---- copies ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("searched", [False, True])
+async def test_a_retriever_can_be_pickled_and_copied(searched):
+    store = InMemoryDocumentStore(shared=False)
+    store.write_documents([Document(id=i, content=t) for i, t in TEXTS.items()])
+    retriever = LimRankBM25Retriever(store, index_kwargs={"k1": 1.2})
+    if searched:
+        retriever.run("milk")
+    there = pickle.loads(pickle.dumps(retriever))
+    assert ids(await found(there, "tides")) == ["moon"]
+    assert there.document_store is not store
+    for copied in (copy.copy(retriever), copy.deepcopy(retriever)):
+        assert copied.document_store is store
+        assert ids(await found(copied, "tides")) == ["moon"]
+    deep = copy.deepcopy(retriever)
+    deep.index_kwargs["k1"] = 0.5
+    assert retriever.index_kwargs == there.index_kwargs == {"k1": 1.2}
+
+
+async def test_a_pickled_retriever_finds_the_shared_store_of_its_process():
+    store = store_of()
+    there = pickle.loads(pickle.dumps(LimRankBM25Retriever(store)))
+    store.delete_documents(["moon"])
+    assert await found(there, "tides") == []
+
+
+def test_a_store_that_cannot_be_pickled_is_named():
+    class Hidden(Listed):
+        def to_dict(self):
+            raise ValueError("it holds a key")
+
+    with pytest.raises(TypeError, match=r"its Hidden can neither be pickled .* nor described .it holds a"):
+        pickle.dumps(LimRankBM25Retriever(Hidden([])))
+
+
 # ---- serialisation -----------------------------------------------------------------------------------
 
 OTHER = {
@@ -265,6 +358,7 @@ OTHER = {
     "meta_fields_to_embed": ["title"],
     "engine": "rank_bm25",
     "index_kwargs": {"k1": 1.0},
+    "watch": "count",
 }
 
 

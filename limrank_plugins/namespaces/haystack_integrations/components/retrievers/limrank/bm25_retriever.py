@@ -4,16 +4,16 @@ from typing import Any
 
 from haystack import component
 from haystack.document_stores.types import DocumentStore, FilterPolicy
-from haystack_integrations.components.retrievers.limrank.index import IndexRetriever
+from haystack_integrations.components.retrievers.limrank.index import IndexRetriever, Watched
 
 
 @component
 class LimRankBM25Retriever(IndexRetriever):
     """Finds documents by their words (BM25, by bm25s), in memory.
 
-    The index is built over all documents of the store at the first search, and again when their number
-    has changed; after replacing documents in place call `refresh()`. Or name the folder of an index that
-    `limrank index` made. Scores are not scaled: a BM25 score means nothing for another query.
+    The index is built over all documents of the store at the first search, and again when they have
+    changed (see `watch`). Or name the folder of an index that `limrank index` made. Scores are not scaled: a
+    BM25 score means nothing for another query.
 
     Args:
         document_store: as all others, see `IndexRetriever`.
@@ -42,6 +42,7 @@ class LimRankBM25Retriever(IndexRetriever):
         meta_fields_to_embed: list[str] | None = None,
         engine: str = "bm25s",
         index_kwargs: dict[str, Any] | None = None,
+        watch: Watched = "documents",
     ) -> None:
         """Nothing is read here; `warm_up` does that, and `run` calls it where needed."""
         # Not super(): @component makes a new class, which is not the one super() would look up.
@@ -54,6 +55,7 @@ class LimRankBM25Retriever(IndexRetriever):
             filter_policy=filter_policy,
             meta_fields_to_embed=meta_fields_to_embed,
             index_kwargs=index_kwargs,
+            watch=watch,
         )
         if engine not in ("bm25s", "rank_bm25"):
             raise ValueError(f"engine must be 'bm25s' or 'rank_bm25', but got {engine!r}")

@@ -1,18 +1,26 @@
 """`IndexRetriever`: a first stage of limrank as a Haystack retriever; each has one in a file beside this."""
 
 import asyncio
+import copy
 import inspect
+import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DocumentStore, FilterPolicy, apply_filter_policy
 from haystack.utils.filters import document_matches_filter
 
 from limrank_plugins import Document as Passage
+from limrank_plugins.checks import whole_number
+from limrank_plugins.errors import InputError, one_sentence
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
+
+Watched = Literal["documents", "count"]
+"""What is looked at before every search, to see whether a store has changed: documents, or their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class Index:
 
     retriever: Retriever | None  # None: there is nothing to search
     documents: dict[str, Document]  # empty for a folder, which holds its own
-    count: int  # what the store said when they were read
+    state: tuple[int, ...]  # of the store, when they were read; see `IndexRetriever._state_of`
 
     @property
     def size(self) -> int:
@@ -48,6 +56,11 @@ class IndexRetriever:
         filter_policy: whether filters given to `run` replace `filters` or join them.
         meta_fields_to_embed: meta values that are indexed with the content.
         index_kwargs: more arguments of `limrank_plugins.retrievers.build_retriever` (`k1`, `b`, …).
+        watch: what is compared before every search. `"documents"`: ids, contents and meta of all documents,
+            so that none that was deleted is found and every new one is. `"count"`: only their number, for a
+            store that is slow to list; call `refresh` after replacing as many documents as you delete.
+
+    A copy shares the index; a pickled retriever builds or loads it again at its first search.
 
     Raises:
         ValueError: a value that cannot be used, or not exactly one source.
@@ -66,11 +79,15 @@ class IndexRetriever:
         filter_policy: FilterPolicy = FilterPolicy.REPLACE,
         meta_fields_to_embed: list[str] | None = None,
         index_kwargs: dict[str, Any] | None = None,
+        watch: Watched = "documents",
     ) -> None:
         """Nothing is read here; `warm_up` does that, and `run` calls it where needed."""
         _check_source(document_store, index_path)
+        whole_number("top_k", top_k)
         if top_k <= 0:
-            raise ValueError(f"top_k must be > 0, but got {top_k}")
+            raise InputError(f"top_k must be > 0, but got {top_k}")
+        if watch not in get_args(Watched):
+            raise InputError(f"watch must be 'documents' or 'count', but got {watch!r}")
         self.document_store = document_store
         self.index_path = index_path
         self.filters = filters
@@ -78,6 +95,7 @@ class IndexRetriever:
         self.filter_policy = filter_policy
         self.meta_fields_to_embed = meta_fields_to_embed
         self.index_kwargs = index_kwargs
+        self.watch: Watched = watch
         self._index: Index | None = None
         self._building = threading.Lock()
 
@@ -90,7 +108,7 @@ class IndexRetriever:
         await asyncio.to_thread(self._current)
 
     def refresh(self) -> None:
-        """Index the documents again at the next search: for documents that were replaced in place."""
+        """Index the documents again at the next search: for changes that `watch="count"` does not see."""
         self._index = None
 
     def close(self) -> None:
@@ -145,8 +163,9 @@ class IndexRetriever:
     def _search(self, query: str, filters: dict[str, Any] | None, top_k: int | None) -> list[Document]:
         allowed = apply_filter_policy(self.filter_policy, self.filters, filters)
         limit = self.top_k if top_k is None else top_k
+        whole_number("top_k", limit)
         if limit < 0:
-            raise ValueError(f"top_k must be >= 0, but got {limit}")
+            raise InputError(f"top_k must be >= 0, but got {limit}")
         if limit == 0 or not query.strip():
             return []
         index = self._current()
@@ -160,26 +179,100 @@ class IndexRetriever:
 
     def _current(self) -> Index:
         store = self.document_store
+        # Before the lock: searches need not wait for each other's look at the store.
+        state = self._state_of(store) if store is not None else ()
         with self._building:
             index = self._index
-            # Counting is what every store does cheaply; see `refresh` for what it cannot see.
-            count = store.count_documents() if store is not None else 0
-            if index is None or (store is not None and index.count != count):
-                index = self._index = self._loaded() if store is None else self._built(store, count)
+            if index is None or index.state[: len(state)] != state:
+                index = self._index = self._loaded() if store is None else self._built(store)
             return index
+
+    def _state_of(self, store: DocumentStore) -> tuple[int, ...]:
+        """The number of documents and, where they are watched, a hash of them."""
+        count, index = store.count_documents(), self._index
+        if self.watch == "count" or index is None or index.state[0] != count:
+            return (count,)
+        return count, _fingerprint(_listed(store))
 
     def _loaded(self) -> Index:
         assert self.index_path is not None
         retriever = load_retriever(self.index_path)
-        return Index(retriever, {}, len(retriever))
+        return Index(retriever, {}, ())
 
-    def _built(self, store: DocumentStore, count: int) -> Index:
+    def _built(self, store: DocumentStore) -> Index:
         documents = store.filter_documents()
+        state = (len(documents),) if self.watch == "count" else (len(documents), _fingerprint(documents))
         fields = self.meta_fields_to_embed if self.meta_fields_to_embed is not None else []
         options = self.index_kwargs if self.index_kwargs is not None else {}
         passages = [_passage(document, fields) for document in documents]
         retriever = build_retriever(self.engine, passages, **options) if passages else None
-        return Index(retriever, {document.id: document for document in documents}, count)
+        return Index(retriever, {document.id: document for document in documents}, state)
+
+    # ---- copies ---------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with settings of its own; documents and index are shared."""
+        shared = ("document_store", "_index", "_building")
+        copied = copy.copy(self)
+        for name, value in vars(self).items():
+            if name not in shared:
+                setattr(copied, name, copy.deepcopy(value, memo))
+        return copied
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {
+            "document_store": _packed(self.document_store),
+            "_index": None,
+            "_building": None,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        store = state["document_store"]
+        store = store.unpacked() if isinstance(store, _PackedStore) else store
+        self.__dict__.update(state | {"document_store": store, "_building": threading.Lock()})
+
+
+@dataclass(frozen=True, slots=True)
+class _PackedStore:
+    """A store that cannot be pickled itself: what it is made from, and the documents it holds in memory."""
+
+    kind: type[Any]
+    data: dict[str, Any]
+    documents: list[Document]
+
+    def unpacked(self) -> Any:
+        """The store; one that finds documents under its name in this process keeps those."""
+        store = self.kind.from_dict(self.data)
+        if self.documents and store.count_documents() == 0:
+            store.write_documents(self.documents)
+        return store
+
+
+def _packed(store: Any) -> Any:
+    """What a pickle holds in the place of a store.
+
+    Raises:
+        TypeError: it can neither be pickled nor described; the message says what to do.
+    """
+    try:
+        pickle.dumps(store)
+    except Exception as error:  # noqa: BLE001 - whatever the store's objects raise
+        reason = error
+    else:
+        return store
+    try:
+        in_memory = isinstance(store, InMemoryDocumentStore)
+        return _PackedStore(type(store), store.to_dict(), _listed(store) if in_memory else [])
+    except Exception as error:
+        raise TypeError(
+            f"the retriever cannot be pickled, because its {type(store).__name__} can neither be pickled "
+            f"({one_sentence(reason)}) nor described ({one_sentence(error)}): use index_path instead"
+        ) from error
 
 
 def _check_source(document_store: object, index_path: object) -> None:
@@ -192,6 +285,28 @@ def _check_source(document_store: object, index_path: object) -> None:
             f"document_store must be a DocumentStore, but got {type(document_store).__name__}: "
             f"write documents into an InMemoryDocumentStore first"
         )
+
+
+def _listed(store: DocumentStore) -> list[Document]:
+    """All documents, to be looked at only: the store in memory would take most of the time for copies."""
+    if isinstance(store, InMemoryDocumentStore):
+        return list(store.storage.values())
+    return store.filter_documents()
+
+
+def _fingerprint(documents: Iterable[Document]) -> int:
+    """Equal for the same ids, contents and meta in the same order; only within a process.
+
+    Fast: Python hashes a text once, however often it is asked.
+    """
+    return hash(tuple((document.id, document.content, _meta_hash(document.meta)) for document in documents))
+
+
+def _meta_hash(meta: dict[str, Any]) -> int:
+    try:
+        return hash(tuple(meta.items()))
+    except TypeError:  # lists or dictionaries among the values
+        return hash(repr(meta))
 
 
 def _widening(index: Index, query: str, limit: int) -> Iterator[list[Document]]:

