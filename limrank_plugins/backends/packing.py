@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from limrank_plugins.segments import Prompt
 
 _FORMAT = 1
 """Of packed replies; a change of it makes older stored answers unknown rather than misread."""
+_CUT = struct.Struct("<Qx")
+"""Behind a vector: how many tokens of its text were not read."""
 
 
 def request_key(identity: str, request: Request) -> bytes:
@@ -78,7 +81,9 @@ def _image(image: Image) -> str:
 def pack_reply(reply: Reply) -> bytes:
     """A reply as bytes for the store. `Failed` is never stored."""
     if isinstance(reply, Embedded):
-        return reply.vector.astype("<f4", copy=False).tobytes()
+        packed = reply.vector.astype("<f4", copy=False).tobytes()
+        # Version 0.1.0 wrote the numbers alone: a length that is no multiple of four tells the two apart.
+        return packed + _CUT.pack(reply.cut_tokens) if reply.cut_tokens else packed
     if isinstance(reply, Attended):
         lengths = [[len(row) for row in rows] for rows in reply.weights]
         head = json.dumps({"lengths": lengths, "cut": reply.cut_tokens}).encode("ascii")
@@ -104,7 +109,12 @@ def unpack_reply(request: Request, packed: bytes) -> Reply:
     """The stored reply to this request, marked as `cached` in its usage."""
     usage = Usage(cached=1)
     if isinstance(request, Encode):
-        return Embedded(np.frombuffer(packed, dtype="<f4").astype(np.float32), usage)
+        size = len(packed) - len(packed) % 4
+        cut = 0
+        if size < len(packed):
+            size = len(packed) - _CUT.size
+            (cut,) = _CUT.unpack_from(packed, size)
+        return Embedded(np.frombuffer(packed[:size], dtype="<f4").astype(np.float32), usage, cut)
     if isinstance(request, Attend):
         return _attended(packed, usage)
     body = json.loads(packed)

@@ -172,10 +172,11 @@ class Generated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """A vector, float32, shape (dimensions,)."""
+    """A vector, float32, shape (dimensions,). `cut_tokens`: tokens of the text that were not read."""
 
     vector: Vector
     usage: Usage = Usage()
+    cut_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,11 +147,14 @@ def index(
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: remove it, or choose another folder")
     where = output or index_folder(corpus, retriever)
-    documents = len(common.open_index(corpus, retriever, folder=where))
+    built = common.open_index(corpus, retriever, folder=where)
+    documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
-        common.emit({"retriever": retriever, "documents": documents, "folder": str(where)})
+        report = {"retriever": retriever, "documents": documents, "folder": str(where)}
+        common.emit(report | ({"cut_documents": cut} if cut else {}))
     else:
-        typer.echo(f"{documents:,} documents in {where}")
+        cut_short = f", of which {cut:,} are longer than the encoder reads" if cut else ""
+        typer.echo(f"{documents:,} documents in {where}{cut_short}")
 
 
 def _plain(text: str) -> str:

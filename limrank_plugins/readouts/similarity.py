@@ -56,7 +56,10 @@ class Similarity:
             if isinstance(reply, Embedded):
                 score = cosine(own.vector, reply.vector) + lift[position]
                 failure = None if np.isfinite(score) else f"the similarity is {score}"
-                verdicts.append(Verdict(None if failure else score, failure=failure, usage=usage))
+                cut = reply.cut_tokens
+                verdicts.append(
+                    Verdict(None if failure else score, failure=failure, usage=usage, cut_tokens=cut)
+                )
             else:
                 reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
                 verdicts.append(Verdict(None, failure=reason, usage=usage))

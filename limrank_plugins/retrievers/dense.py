@@ -7,6 +7,7 @@ vector index is the better tool.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from limrank_plugins.retrievers.folder import (
     read_manifest,
 )
 
+_LOG = logging.getLogger(__name__)
 _VECTORS = "vectors.npy"
 _ENCODED_AT_ONCE = 1024
 _SEARCHED_AT_ONCE = 65_536
@@ -62,16 +64,27 @@ class DenseRetriever:
 
     The backend must be a plain (not async) one that `Encodes`; it is yours to close unless it was
     made here, in which case `close` does.
+
+    Attributes:
+        cut_documents: how many documents were longer than the encoder reads, so that their ends cannot be
+            found; None for an index of version 0.1.0, which did not count them.
     """
 
     name = "dense"
 
     def __init__(
-        self, corpus: Sequence[Document], vectors: Vectors, backend: Backend, *, owns: bool = False
+        self,
+        corpus: Sequence[Document],
+        vectors: Vectors,
+        backend: Backend,
+        *,
+        owns: bool = False,
+        cut_documents: int | None = 0,
     ) -> None:
         self._corpus = corpus
         self._vectors = vectors
         self.backend = backend
+        self.cut_documents = cut_documents
         self._owns = owns
         self._places: dict[str, int] | None = None
 
@@ -99,15 +112,24 @@ class DenseRetriever:
         owns = backend is None
         if backend is None:
             backend = backend_class("encoder")()
-        parts = []
+        parts, cut_documents = [], 0
         for start in range(0, len(corpus), _ENCODED_AT_ONCE):
             part = corpus[start : start + _ENCODED_AT_ONCE]
             names = [f"document {document.id!r}" for document in part]
             requests = [Encode(document.passage, images=document.images) for document in part]
-            parts.append(_embed(backend, requests, names))
+            vectors, cut = _embed(backend, requests, names)
+            parts.append(vectors)
+            cut_documents += cut
             if on_progress is not None:
                 on_progress(start + len(part), len(corpus))
-        return cls(corpus, np.concatenate(parts), backend, owns=owns)
+        if cut_documents:
+            _LOG.warning(
+                "%d of %d documents are longer than the encoder reads: their ends were not embedded and "
+                "cannot be found. Split them into passages",
+                cut_documents,
+                len(corpus),
+            )
+        return cls(corpus, np.concatenate(parts), backend, owns=owns, cut_documents=cut_documents)
 
     @classmethod
     def load(
@@ -141,13 +163,16 @@ class DenseRetriever:
                 f"the index {folder} holds vectors of {identity!r}, but the backend is {backend.identity!r}: "
                 f"pass the one it was built with, or build the index again"
             )
-        return cls(corpus, vectors, backend, owns=owns)
+        cut = manifest.parameters.get("cut_documents")
+        known = isinstance(cut, int) and not isinstance(cut, bool)
+        return cls(corpus, vectors, backend, owns=owns, cut_documents=cut if known else None)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write documents and vectors, whole or not at all; see `Retriever.save`."""
         parameters: dict[str, Any] = {"identity": self.backend.identity}
         parameters["encoder"] = getattr(self.backend, "arguments", None)
         parameters["backend"] = self.backend.name
+        parameters["cut_documents"] = self.cut_documents
         with new_folder(folder, self.name, self._corpus, parameters) as place:
             np.save(place / _VECTORS, np.asarray(self._vectors, dtype=np.float32), allow_pickle=False)
 
@@ -175,7 +200,7 @@ class DenseRetriever:
         names = [f"query {text[:80]!r}" for text in texts]
         images = [as_query(query).images for query in queries]
         requests = [Encode(text, "query", shown) for text, shown in zip(texts, images, strict=True)]
-        vectors = _embed(self.backend, requests, names)
+        vectors, _ = _embed(self.backend, requests, names)
         if vectors.shape[1] != self._vectors.shape[1]:
             raise InputError(
                 f"the backend gives {vectors.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"
@@ -266,21 +291,22 @@ def _check_backend(backend: Backend) -> None:
         raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
 
 
-def _embed(backend: Backend, requests: Sequence[Encode], names: Sequence[str]) -> Vectors:
-    """One row of length 1 per request; a vector of zeros stays one."""
+def _embed(backend: Backend, requests: Sequence[Encode], names: Sequence[str]) -> tuple[Vectors, int]:
+    """One row of length 1 per request, a vector of zeros stays one; and how many were not read whole."""
     _check_backend(backend)
     replies = backend.encode(requests)  # type: ignore[attr-defined]  # checked just now
     if inspect.isawaitable(replies):
         getattr(replies, "close", lambda: None)()
         raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
-    rows = []
+    rows, cut = [], 0
     for name, reply in zip(names, replies, strict=True):
         if not isinstance(reply, Embedded):
             raise BackendError(f"{name} could not be embedded: {getattr(reply, 'reason', reply)}")
         if reply.vector.ndim != 1 or not np.isfinite(reply.vector).all():
             raise BackendError(f"{name} could not be embedded: the vector is not finite, or no vector")
+        cut += reply.cut_tokens > 0
         rows.append(reply.vector.astype(np.float32, copy=False))
     vectors = np.stack(rows)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     normal: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return normal
+    return normal, cut

@@ -118,7 +118,7 @@ def _frame(tokenizer: Any, *texts: str) -> _Frame:
 def in_turn(lengths: Sequence[int], size: int, *, alone: bool) -> Iterator[list[int]]:
     """Positions in batches of at most `size`, by length; with `alone`, one at a time.
 
-    One at a time a row's result does not depend on others, bit for bit, and on a CPU it is no slower:
+    One at a time a row's result does not depend on others, and on a CPU it is no slower:
     products of few rows are computed by other routines, which round otherwise than those for many.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -20,8 +20,10 @@ sentence_transformers = pytest.importorskip(
     "sentence_transformers", reason="sentence-transformers is not installed: pip install 'limrank[mini]'"
 )
 
+from limrank_plugins import Document, Reranker  # noqa: E402
 from limrank_plugins.backends import encoder, mini_weights  # noqa: E402
 from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
+from limrank_plugins.backends.local.encoder_inputs import in_turn  # noqa: E402
 from limrank_plugins.backends.protocols import Closes, Embedded, Encode, Encodes, Failed  # noqa: E402
 from limrank_plugins.errors import BackendError, InputError, MissingExtra  # noqa: E402
 
@@ -119,19 +121,25 @@ def test_mini_is_the_model_as_sentence_transformers_runs_it(mini: EncoderBackend
 @needs_mini
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_vector_does_not_depend_on_its_batch_mates(dtype: str) -> None:
+    """On any processor, because every text goes through the model alone: not a matter of rounding."""
     backend = EncoderBackend(dtype=dtype, device="cpu", batch_size=4)
     chance = random.Random(0)
     words = [*WORDS, "yeast", "river", "valley", "light", "water", "iron", "rust", "proteins"]
     texts = [" ".join(chance.choices(words, k=k)) for k in [1, 1, 2, 6, 6, *[16] * 5, 20, 20, *[40] * 3]]
     texts += ["acid " * 300, "milk " * 300, *TEXTS]
+    shapes = []
+    held = backend._model.held if backend.encode([Encode("milk")]) else None
+    hook = held.register_forward_pre_hook(
+        lambda _, inputs: shapes.append(tuple(inputs[0]["input_ids"].shape))
+    )
     together = vectors(backend, texts)
+    hook.remove()
+    assert len(shapes) == len(texts)
+    assert {rows for rows, _ in shapes} == {1}
     alone = np.concatenate([vectors(backend, [text]) for text in texts])
     backwards = vectors(backend, texts[::-1])[::-1]
     assert (together == alone).all()
     assert (together == backwards).all()
-    # The test means something only if some texts did share a batch.
-    lengths = [reply.usage.prompt_tokens for reply in backend.encode([Encode(text) for text in texts])]
-    assert max(len(batch) for batch in encoder._batches(lengths, 4, equal=True)) > 1
 
 
 @needs_mini
@@ -164,7 +172,32 @@ def test_long_texts_are_cut_where_the_model_ends(mini: EncoderBackend) -> None:
     assert isinstance(long, Embedded)
     assert isinstance(longer, Embedded)
     assert long.usage.prompt_tokens == longer.usage.prompt_tokens == 256
-    assert (long.vector == longer.vector).all()
+    np.testing.assert_allclose(long.vector, longer.vector, rtol=0, atol=1e-6)
+    # "acid" is one token, and two places are taken by [CLS] and [SEP].
+    assert (long.cut_tokens, longer.cut_tokens) == (300 - 254, 25_000 - 254)
+    assert [reply.cut_tokens for reply in mini.encode([Encode("acid " * n) for n in (1, 254, 255)])] == [
+        0,
+        0,
+        1,
+    ]
+
+
+def test_what_is_put_before_a_text_takes_room_too(tiny_folder: Path) -> None:
+    plain = EncoderBackend(str(tiny_folder), device="cpu")
+    limit = plain._model.held.max_seq_length
+    prompted = EncoderBackend(str(tiny_folder), device="cpu", passage_prompt="a b ")
+    (whole,), (cut,) = (one.encode([Encode("a " * (limit - 2))]) for one in (plain, prompted))
+    assert (whole.cut_tokens, cut.cut_tokens) == (0, 2)
+    assert cut.usage.prompt_tokens == limit
+
+
+@needs_mini
+def test_hits_say_what_was_not_read() -> None:
+    long = "cats are nice and sleep a lot. " * 100
+    documents = [Document(long, id="long"), Document("Acid curdles milk.", id="short")]
+    hits = {hit.id: hit for hit in Reranker("mini").rank("why does milk curdle", documents)}
+    assert hits["long"].cut_tokens == 100 * 8 - 254
+    assert hits["short"].cut_tokens == 0
 
 
 @needs_mini
@@ -229,8 +262,8 @@ def test_padded_batches_of_other_devices_give_the_same_vectors(tiny_folder: Path
     backend = EncoderBackend(str(tiny_folder), device="cpu")
     texts = ["abc", "a", "defghijk", "zz zz"]
     exact = vectors(backend, texts)
-    assert list(encoder._batches([20, 3, 30, 20, 3], 3, equal=True)) == [[1], [4], [0, 3], [2]]
-    batches = list(encoder._batches([5, 3, 10, 6], 3, equal=False))
+    assert list(in_turn([20, 3, 30], 3, alone=True)) == [[1], [0], [2]]
+    batches = list(in_turn([5, 3, 10, 6], 3, alone=False))
     assert batches == [[1, 0, 3], [2]]
     features = encoder._features(backend._model.held, [texts[i] for i in batches[0]], "")
     assert features["attention_mask"].sum() == 3 + 5 + 6

@@ -110,6 +110,17 @@ def test_what_a_model_does_not_take_together_fails_alone_or_is_averaged(clip: Pa
     assert strict.identity != fused.identity
 
 
+def test_what_a_text_loses_at_its_end_is_reported(clip: Path):
+    encoder = MultimodalEncoderBackend(str(clip), device="cpu", fusion="mean")
+    limit = encoder._model.held.limit
+    short, long, both = encoder.encode(
+        [Encode("cow"), Encode("cow " * limit), Encode("cow " * limit, images=(RED,))]
+    )
+    size = len(encoder._model.held._tokenizer("cow " * limit, verbose=False)["input_ids"])
+    assert [reply.cut_tokens for reply in (short, long, both)] == [0, size - limit, size - limit]
+    assert size > limit
+
+
 def test_a_model_with_an_encode_of_its_own(own: MultimodalEncoderBackend):
     query, passage, both = vectors(
         own, Encode("why?", "query"), Encode("milk"), Encode("milk", images=(RED,))

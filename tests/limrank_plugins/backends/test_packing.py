@@ -68,13 +68,21 @@ def test_numbers(request_: Request, values: tuple[float, ...], cut: int):
     assert through(request_, Numbers(values, cut_tokens=cut)) == Numbers(values, CACHED, cut)
 
 
-@given(vectors)
-def test_vectors(vector: np.ndarray):
+@given(vectors, st.sampled_from([0, 1, 255, 1 << 40]))
+def test_vectors(vector: np.ndarray, cut: int):
     for given_vector in (vector, vector.astype(">f4"), vector[::-1][::-1]):
-        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1)))
-        assert back.usage == CACHED
+        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1), cut))
+        assert (back.usage, back.cut_tokens) == (CACHED, cut)
         assert back.vector.dtype == np.float32
         np.testing.assert_array_equal(back.vector, vector)
+
+
+def test_vectors_that_version_0_1_0_stored_are_read():
+    stored = np.asarray([1.5, -2.0, 0.25], dtype="<f4").tobytes()
+    reply = unpack_reply(Encode("t"), stored)
+    assert isinstance(reply, Embedded)
+    assert (reply.vector.tolist(), reply.cut_tokens) == ([1.5, -2.0, 0.25], 0)
+    assert pack_reply(reply) == stored
 
 
 @given(st.lists(st.lists(vectors, max_size=3).map(tuple), max_size=3).map(tuple), st.integers(0, 9))

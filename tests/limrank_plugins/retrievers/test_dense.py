@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from limrank_plugins import AsyncScriptedBackend, Document, ScriptedBackend, ScriptedFailure
 from limrank_plugins.backends import backend_class
+from limrank_plugins.backends.protocols import Embedded, Encode
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import dense
 from limrank_plugins.retrievers.dense import DenseRetriever
@@ -201,6 +202,24 @@ def test_vectors_that_cannot_be_searched_for_are_named() -> None:
     with pytest.raises(InputError, match="no queries"):
         index.query_vectors([])
     assert index.search_many([]) == []
+
+
+def test_documents_that_were_not_read_whole_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Short(ScriptedBackend):
+        def encode(self, requests: Sequence[Encode]) -> list[Embedded]:
+            return [Embedded(np.ones(2, np.float32), cut_tokens=max(0, len(r.text) - 5)) for r in requests]
+
+    index = DenseRetriever.build(["short", "longer", "the longest"], backend=Short(identity="short"))
+    assert index.cut_documents == 2
+    assert "2 of 3 documents are longer than the encoder reads" in caplog.text
+    index.save(tmp_path / "index")
+    assert DenseRetriever.load(tmp_path / "index", backend=Short(identity="short")).cut_documents == 2
+    body = json.loads((tmp_path / "index" / "manifest.json").read_bytes())
+    del body["parameters"]["cut_documents"]
+    (tmp_path / "index" / "manifest.json").write_text(json.dumps(body))
+    assert DenseRetriever.load(tmp_path / "index", backend=Short(identity="short")).cut_documents is None
 
 
 # ---- indexes of strangers ------------------------------------------------------------------------
