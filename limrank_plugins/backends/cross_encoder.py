@@ -1,13 +1,15 @@
 """Cross-encoders through sentence-transformers: query and passage are read together, one number comes out.
 
-On a CPU every pair is computed on its own: its score does not depend on what else was asked, bit for bit,
-and a padded batch is no faster there.
+On a CPU every pair is computed on its own: its score does not depend on what else was asked, and a padded
+batch is no faster there. On a GPU rows are padded, and a score is that of the pair alone up to rounding:
+1e-5 in float32, two to three digits in bfloat16.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.backends.local.encoder_inputs import (
@@ -84,6 +86,7 @@ class CrossEncoderBackend:
         self._model = SharedModel(f"the cross-encoder {model!r}", loaded.eval())
         self._tokenizer = loaded.tokenizer
         self._pairs = PairEncoder(self._tokenizer)
+        self._last = _LastToken.of(loaded, self._tokenizer)
         read = getattr(loaded, "max_seq_length", None) or getattr(loaded, "max_length", None)
         self._limit = longest(loaded.config, self._tokenizer, read, max_length)
         named = model_name(source, revision, loaded, recursive=True)
@@ -119,12 +122,64 @@ class CrossEncoderBackend:
         with self._torch.inference_mode():
             for batch in in_turn(lengths, self.batch_size, alone=self._place.on_cpu):
                 chosen = [rows[i][1] for i in batch]
-                features = as_tensors(self._torch, chosen, self._tokenizer, self._place.device)
-                logits = _logits(loaded, features).float().reshape(-1).tolist()
+                if self._last is not None:
+                    logits = self._last.logits(
+                        self._torch, loaded, chosen, self._tokenizer, self._place.device
+                    )
+                else:
+                    features = as_tensors(self._torch, chosen, self._tokenizer, self._place.device)
+                    logits = _logits(loaded, features).float().reshape(-1).tolist()
                 for i, logit in zip(batch, logits, strict=True):
                     position, row = rows[i]
                     replies[position] = _reply(logit, row)
         return replies.in_order()
+
+
+@dataclass(frozen=True, slots=True)
+class _LastToken:
+    """Reads the score of a decoder, which stands at a row's last token, without looking for its padding.
+
+    The library takes the last token that is not the padding of the model's config, which need not be what
+    the tokenizer pads with, may be the end of a text, and may not be there at all. Here the place is that
+    of the row alone, whatever it is padded with; on the right, so that positions are those of the row alone.
+
+    Attributes:
+        head: the layer that makes scores of states, of every token.
+        pad: the token that a row alone is not read at; None where the config names none.
+    """
+
+    head: Any
+    pad: int | None
+
+    @classmethod
+    def of(cls, loaded: Any, tokenizer: Any) -> _LastToken | None:
+        """None for a model that is no decoder: its score is made of one state of the row."""
+        for module in loaded.modules():
+            if type(module).__name__.endswith("ForSequenceClassification") and hasattr(module, "score"):
+                config = module.config.get_text_config()
+                pad = config.pad_token_id
+                if pad is None:  # or the library refuses rows together
+                    config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+                return cls(module.score, pad)
+        return None
+
+    def logits(
+        self, torch: Any, loaded: Any, rows: Sequence[EncoderInput], tokenizer: Any, device: Any
+    ) -> list[float]:
+        """Each row's score."""
+        found: list[Any] = []
+        hook = self.head.register_forward_hook(lambda _module, _inputs, output: found.append(output))
+        try:
+            _logits(loaded, as_tensors(torch, rows, tokenizer, device, side="right"))
+        finally:
+            hook.remove()
+        places = torch.tensor([self._place(row.ids) for row in rows], device=device)
+        scores = found[-1][torch.arange(len(rows), device=device), places]
+        values: list[float] = scores.float().reshape(-1).tolist()
+        return values
+
+    def _place(self, ids: Sequence[int]) -> int:
+        return max((i for i, token in enumerate(ids) if token != self.pad), default=0)
 
 
 def _logits(loaded: Any, features: dict[str, Any]) -> Any:

@@ -126,10 +126,12 @@ def in_turn(lengths: Sequence[int], size: int, *, alone: bool) -> Iterator[list[
     return (order[start : start + step] for start in range(0, len(order), step))
 
 
-def as_tensors(torch: Any, rows: Sequence[EncoderInput], tokenizer: Any, device: Any) -> dict[str, Any]:
-    """What a model's forward takes, padded on the tokenizer's side where the lengths differ."""
+def as_tensors(
+    torch: Any, rows: Sequence[EncoderInput], tokenizer: Any, device: Any, side: str | None = None
+) -> dict[str, Any]:
+    """What a model's forward takes, padded on the tokenizer's side, or another, where the lengths differ."""
     width = max(len(row.ids) for row in rows)
-    left = getattr(tokenizer, "padding_side", "right") == "left"
+    left = (side or getattr(tokenizer, "padding_side", "right")) == "left"
     blank = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
     def padded(values: list[int], fill: int) -> list[int]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 import transformers
 from tiny_encoders import QUERY, TEXTS, bert_config, bert_tokenizer, cross_encoder
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from limrank_plugins import Document, Query, Reranker
+from limrank_plugins.backends import cross_encoder as module
 from limrank_plugins.backends.cross_encoder import CrossEncoderBackend
 from limrank_plugins.backends.local.encoder_inputs import (
     EncoderInput,
@@ -287,3 +289,81 @@ def test_closing(folder: Path) -> None:
     backend.close()
     with pytest.raises(BackendError, match="is closed: make a new one"):
         backend.score_pairs([ScorePair("a", "b")])
+
+
+# ---- decoders -----------------------------------------------------------------------------------
+
+DOCUMENTS = [
+    "acid curdles milk because the proteins clump together.",
+    "bread",
+    "light bends; iron rusts " * 3,
+    "",
+]
+
+
+def decoder(
+    folder: Path, own: str | None, configured: str | None, side: str = "right", end: bool = False
+) -> Path:
+    """A random Qwen2 with a score: what the tokenizer pads with, and what the config says it does."""
+    tokenizer = tiny.qwen_tokenizer(padding_side=side)
+    tokenizer.pad_token = own
+    if end:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A <|im_end|>",
+            pair="$A $B <|im_end|>",
+            special_tokens=[("<|im_end|>", tokenizer.eos_token_id)],
+        )
+    config = transformers.Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.35,
+        num_labels=1,
+        pad_token_id=None if configured is None else tokenizer.convert_tokens_to_ids(configured),
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    torch.manual_seed(0)
+    transformers.Qwen2ForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    ("own", "configured"),
+    [
+        (None, None),
+        (None, "<|endoftext|>"),
+        ("<|im_end|>", "<|endoftext|>"),
+        ("<|endoftext|>", None),
+        ("<|im_end|>", "<|im_end|>"),
+    ],
+)
+def test_a_decoders_rows_together_are_its_rows_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str | None,
+    configured: str | None,
+    side: str,
+    end: bool,
+) -> None:
+    folder = decoder(tmp_path / "m", own, configured, side, end)
+    backend = CrossEncoderBackend(str(folder), device="cpu")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    rows = [backend._pairs.pair(backend._pairs.ids(QUERY), backend._pairs.ids(d), 512) for d in DOCUMENTS]
+    with torch.inference_mode():
+        plain = [model(torch.tensor([row.ids])).logits.item() for row in rows if row is not None]
+    alone = scores(backend, DOCUMENTS)
+    # As on a GPU.
+    monkeypatch.setattr(module, "in_turn", lambda lengths, size, alone: in_turn(lengths, size, alone=False))
+    together = scores(backend, DOCUMENTS)
+    assert len(plain) == len(DOCUMENTS)
+    assert alone == pytest.approx(plain, rel=1e-5, abs=1e-5)
+    assert together == pytest.approx(plain, rel=1e-5, abs=1e-5)
+    assert max(plain) - min(plain) > 0.1
