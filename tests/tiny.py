@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ THINK = ["<think>", "</think>"]
 # ---- tokenizers ---------------------------------------------------------------------------------
 
 
-def qwen_tokenizer(**changes: Any) -> Any:
-    """Byte-level BPE like Qwen2's, with `<think>` and `</think>` as ordinary added tokens."""
+def qwen_tokenizer(added: Sequence[str] = THINK, **changes: Any) -> Any:
+    """Byte-level BPE like Qwen2's, with `<think>` and `</think>` as ordinary added tokens, or without."""
     engine = Tokenizer(models.BPE())
     engine.normalizer = normalizers.NFC()
     engine.pre_tokenizer = pre_tokenizers.Sequence(
@@ -55,7 +56,7 @@ def qwen_tokenizer(**changes: Any) -> Any:
         CORPUS, BpeTrainer(vocab_size=460, initial_alphabet=alphabet, show_progress=False)
     )
     engine.add_special_tokens(QWEN_SPECIAL)
-    engine.add_tokens([AddedToken(token, normalized=False) for token in THINK])
+    engine.add_tokens([AddedToken(token, normalized=False) for token in added])
     return _wrapped(engine, eos_token="<|im_end|>", pad_token="<|endoftext|>", **changes)
 
 

@@ -5,17 +5,22 @@ jointly, as in training. Only where that would turn a query's or passage's own c
 marker is the prompt taken apart at the template's markers, and the runs between are encoded by a
 copy of the tokenizer that has none. `split_special_tokens=True` would not do: it lets ordinary
 added tokens such as `<think>` through.
+
+Many tokenizers (Qwen2.5, SmolLM2, Llama) have no token for `<think>` or `<answer>`: there a passage would
+write the very ids that the template writes. Those marks are neutralised visibly, as `"think"`: `tags.py`.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
+from limrank_plugins.backends.local.tags import changed_tags, forged
 from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, inside
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
@@ -25,6 +30,12 @@ _REPAIRS = 4
 
 class PromptEncoder:
     """Encodes prompts for one tokenizer. Safe to use from many threads.
+
+    Attributes:
+        markers: the ids that only a template may write.
+        prefix: what the tokenizer puts before a text.
+        neutralised: tags and chat markers without a token of their own that were neutralised in queries,
+            documents and reasoning so far, each time they were encoded.
 
     Args:
         tokenizer: a fast tokenizer of the `transformers` library. It is copied, never changed.
@@ -47,6 +58,9 @@ class PromptEncoder:
         self._engine = _engine(self._state)
         added = self._engine.get_added_tokens_decoder()
         self._added = frozenset(added)
+        self._single = frozenset(entry.content.strip().lower() for entry in added.values())
+        self._lock = threading.Lock()
+        self.neutralised = 0
         # A run of whitespace added as one ordinary token is vocabulary: it can impersonate nothing.
         named = {token for token, entry in added.items() if entry.special or entry.content.strip()}
         self.markers = frozenset((named | set(tokenizer.all_special_ids)) - _unknown(tokenizer))
@@ -91,6 +105,7 @@ class PromptEncoder:
             for s in prompt.segments
             if s.text or s.cuttable
         ]
+        pieces = self._without_forged(pieces)
         encoding = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
         ids, offsets = encoding.ids, encoding.offsets
         if apart or self._offences(ids, offsets, pieces):
@@ -162,6 +177,18 @@ class PromptEncoder:
     def _bare_inner(self) -> Any:
         # For runs that do not begin the text: "prepend a space to the first word" is not for them.
         return _engine(_never_first(self._state | {"added_tokens": []}))
+
+    def _without_forged(self, pieces: list[Segment]) -> list[Segment]:
+        """The pieces, without what untrusted text wrote of the template's marks that are no single token."""
+        for _ in range(_REPAIRS):
+            bad = forged(pieces, _spans(pieces), self._single)
+            if not bad:
+                break
+            with self._lock:
+                self.neutralised += len(bad)
+            pieces, left = changed_tags(pieces, _spans(pieces), bad)
+            pieces = _broken(pieces, left, '"') if left else pieces
+        return pieces
 
     def _offences(self, ids: Sequence[int], offsets: Sequence[Span], pieces: Sequence[Segment]) -> list[Span]:
         """The characters of markers that are not wholly the template's."""
@@ -276,8 +303,8 @@ def _trusted(pieces: Sequence[Segment]) -> list[Span]:
     return merged
 
 
-def _broken(pieces: Sequence[Segment], bad: Sequence[Span]) -> list[Segment]:
-    """A space after the first character of each bad span, or at the nearest untrusted place in it."""
+def _broken(pieces: Sequence[Segment], bad: Sequence[Span], mark: str = " ") -> list[Segment]:
+    """A mark after the first character of each bad span, or at the nearest untrusted place in it."""
     places: dict[int, list[int]] = {}
     for start, stop in bad:
         for i, (a, b) in enumerate(_spans(pieces)):
@@ -288,6 +315,6 @@ def _broken(pieces: Sequence[Segment], bad: Sequence[Span]) -> list[Segment]:
     for i, cuts in places.items():
         text = changed[i].text
         for cut in sorted(set(cuts), reverse=True):
-            text = f"{text[:cut]} {text[cut:]}"
+            text = f"{text[:cut]}{mark}{text[cut:]}"
         changed[i] = Segment(text, False, changed[i].cuttable, changed[i].shared)
     return changed

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 from limrank_plugins.segments import Prompt
 
+# In any case, as a model may take it where it is no single token. A space after "<" is what breaks it.
+_THINK = r"(?i:</?think(?:ing)?\s{0,3}>)"
 # Without the model's tokenizer: the shapes that markers of the families we know have.
 _KNOWN = re.compile(
     r"<[|｜][^<>\s]{1,64}[|｜]>"  # <|im_end|>, <｜User｜>
@@ -20,16 +22,30 @@ _KNOWN = re.compile(
     r"|<(?:start_of_turn|end_of_turn|start_of_image|end_of_image|begin_of_text|end_of_text)>"
     r"|<(?:image|img|video|IMG_CONTEXT|image_soft_token)>|</img>|\[IMG(?:_BREAK|_END)?\]"  # pictures' places
     r"|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|THINK|CLS|SEP|PAD|MASK|UNK)\]"
+    rf"|{_THINK}"
 )
+# What chat templates put around turns.
+_TURNS = re.compile(r"<[|｜][^<>\s]{1,64}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start_of_turn|end_of_turn)>")
 _ROUNDS = 4
 
 
-def marker_pattern(markers: Iterable[str] | None = None) -> re.Pattern[str]:
-    """What to look for: these strings, or where they are not known the shapes of well-known ones."""
+def chat_markers(text: str) -> set[str]:
+    """The markers of turns that stand in a text, of the shapes that chat templates use."""
+    return set(_TURNS.findall(text))
+
+
+def marker_pattern(markers: Iterable[str] | None = None, *, tags: bool = False) -> re.Pattern[str]:
+    """What to look for: these strings, or where they are not known the shapes of well-known ones.
+
+    Args:
+        markers: the tokenizer's own.
+        tags: the reasoning's tags as well, which many tokenizers have no marker for.
+    """
     if markers is None:
         return _KNOWN
     longest_first = sorted((marker for marker in markers if marker.strip()), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+    known = [*map(re.escape, longest_first), *([_THINK] if tags else [])]
+    return re.compile("|".join(known) or r"(?!)")
 
 
 def break_markers(prompt: Prompt, pattern: re.Pattern[str]) -> tuple[str, int]:

@@ -99,7 +99,7 @@ class Wire:
     ) -> None:
         self._calls, self._model, self._encoder, self._who = calls, model, encoder, who
         markers = [encoder.decode([number]) for number in encoder.markers] if encoder is not None else None
-        self._pattern = marker_pattern(markers)
+        self._pattern = marker_pattern(markers, tags=True)
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
         self._body, self._without, self._budget = dict(body or {}), frozenset(without), budget
