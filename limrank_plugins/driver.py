@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
@@ -114,7 +115,11 @@ def run(program: Addressed[T], store: Store | None = None) -> T:
 
 
 async def arun(program: Addressed[T], store: Store | None = None) -> T:
-    """Drive a program from async code; neither a plain backend nor the store blocks the event loop."""
+    """Drive a program from async code; a plain backend does not block the event loop.
+
+    Each reply of a served model is committed to the store on the loop, which takes a fraction of a
+    millisecond: what was handed to another thread could be lost by a kill.
+    """
     steps = _steps(program, store)
     first = True
     replies: Sequence[Reply] = ()
@@ -129,15 +134,7 @@ async def arun(program: Addressed[T], store: Store | None = None) -> T:
             answer = await asyncio.to_thread(_invoke, batch)
             replies = await answer if inspect.isawaitable(answer) else answer
             continue
-        writing: list[asyncio.Future[None]] = []
-        replies = await _invoke(batch._replace(arrived=_off_loop(batch.arrived, writing)))
-        await asyncio.gather(*writing)
-
-
-def _off_loop(arrived: Arrived, writing: list[asyncio.Future[None]]) -> Arrived:
-    """`arrived` in a worker thread: the event loop, where replies arrive, must not wait for the disk."""
-    loop = asyncio.get_running_loop()
-    return lambda position, reply: writing.append(loop.run_in_executor(None, arrived, position, reply))
+        replies = await _invoke(batch)
 
 
 class _Finished(Exception):
@@ -220,8 +217,11 @@ class _LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
 
-    def run(self, coroutine: Coroutine[Any, Any, Sequence[Reply]]) -> Sequence[Reply]:
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._pid != os.getpid():  # a forked child has the loop but not its thread
+            self._lock, self._loop, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
             if self._loop is None or self._loop.is_closed():
                 self._loop = asyncio.new_event_loop()
@@ -238,7 +238,15 @@ _PRIVATE = _LoopThread()
 
 
 def _on_loop(answer: Awaitable[Sequence[Reply]]) -> Sequence[Reply]:
-    async def awaited() -> Sequence[Reply]:
-        return await answer
+    async def awaited() -> Sequence[Reply] | BaseException:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it again
+            return error  # a KeyboardInterrupt or SystemExit that left a task would end the loop's thread
 
-    return _PRIVATE.run(awaited())
+    replies = _PRIVATE.run(awaited())
+    if isinstance(replies, BaseException):
+        raise replies
+    return replies

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from limrank_plugins.data import Usage
@@ -41,9 +39,9 @@ class Ledger:
         self._store = store
         self._by_role: dict[str, dict[str, float]] = {}
         self.cost, self.tokens, self.calls, self.sent = 0.0, 0, 0, 0
-        self._bills: Counter[str] = Counter()
-        for item, packed in store.each(_PAID):
-            self._bills[item.partition(" ")[0]] += 1
+        self._paid: set[str] = set()
+        for call, packed in store.each(_PAID):
+            self._paid.add(call.partition(" ")[0])
             self._count(json.loads(packed))
         owed = ((key, float(dollars)) for key, dollars in store.each(_OPEN))
         self._owed = {key: dollars for key, dollars in owed if dollars > 0}
@@ -58,16 +56,19 @@ class Ledger:
         """Dollars that must be taken for spent."""
         return self.cost + self.uncertain
 
-    def open(self, key: str, most: float) -> None:
-        """Write down that a call is about to be sent that may cost so many dollars."""
+    def open(self, key: str, most: float) -> str:
+        """Write down that a call is about to be sent that may cost so many dollars; returns its name."""
         self.sent += 1
+        call = f"{key} {secrets.token_hex(6)}"
         if most > 0:
-            self._owe(key, most)
+            self._commit(_OPEN, call, repr(most))
+            self._owed[call] = most
+        return call
 
-    def close(self, key: str, most: float) -> None:
+    def close(self, call: str) -> None:
         """Write down that it is known what the call did cost, or that it cost nothing."""
-        if most > 0:
-            self._owe(key, -most)
+        if self._owed.pop(call, 0.0) > 0:
+            self._commit(_OPEN, call, repr(0.0))
 
     def pay(self, key: str, role: str, model: str, usage: Usage) -> None:
         """Write down what a reply cost.
@@ -88,10 +89,9 @@ class Ledger:
             "written_tokens": usage.generated_tokens,
             "cost": usage.cost,
         }
-        # A request that is asked anew, or whose reply was lost, is paid for again.
-        before = self._bills[key]
-        self._write(_PAID, f"{key} {before + 1}" if before else key, bill)
-        self._bills[key] += 1
+        # An entry of its own: a request that was paid for twice cost twice.
+        self._write(_PAID, f"{key} {secrets.token_hex(6)}", bill)
+        self._paid.add(key)
         self._count(bill)
 
     def note_failure(self, key: str, role: str, model: str, reason: str) -> None:
@@ -111,7 +111,7 @@ class Ledger:
         return {
             key: str(json.loads(packed)["reason"])
             for key, packed in self._store.each(_FAILED)
-            if self._store.find(_PAID, key) is None
+            if key not in self._paid
         }
 
     def by_role(self) -> dict[str, dict[str, float]]:
@@ -133,21 +133,11 @@ class Ledger:
         row["written_tokens"] += written_tokens
         row["cost"] += cost
 
-    def _owe(self, key: str, dollars: float) -> None:
-        # What an earlier process left open for the same request stays.
-        owed = self._owed.pop(key, 0.0) + dollars
-        if owed > abs(dollars) * 1e-9:  # else it is what rounding leaves of nothing
-            self._owed[key] = owed
-        with self._writing():
-            self._store.commit(_OPEN, key, repr(self._owed.get(key, 0.0)).encode("ascii"))
-
     def _write(self, job: str, item: str, entry: dict[str, Any]) -> None:
-        with self._writing():
-            self._store.commit(job, item, json.dumps(entry, ensure_ascii=True).encode("ascii"))
+        self._commit(job, item, json.dumps(entry, ensure_ascii=True))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _commit(self, job: str, item: str, text: str) -> None:
         try:
-            yield
+            self._store.commit(job, item, text.encode("ascii"))
         except sqlite3.Error as error:
             raise LimRankError(f"the ledger {self._store.path} cannot be written: {error}") from error

@@ -11,13 +11,13 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from limrank_plugins.backends.metered import OverBudget
-from limrank_plugins.backends.protocols import Backend, Reply, ask
+from limrank_plugins.backends.protocols import Arrived, Backend, Reply, Request, ask
 from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
-from limrank_plugins.errors import BackendError, LimRankError
+from limrank_plugins.errors import BackendError, InputError, LimRankError
 from limrank_plugins.reply_store import ReplyStore, To
 from limrank_plugins.store import Store
 
@@ -122,6 +122,8 @@ class _Pool(Generic[T]):
             outcome.results[position] = finished.value
         except Incomplete as lacking:
             outcome.missing[position] = str(lacking)
+        except InputError as problem:  # this program's requests cannot be asked: a prompt that is too long
+            outcome.missing[position] = str(problem)
         except (OverBudget, BackendError) as problem:
             outcome.stopped = outcome.stopped if outcome.stopped is not None else str(problem)
             outcome.missing[position] = str(problem)
@@ -165,7 +167,9 @@ class _Pool(Generic[T]):
                 self._replies.keep(request, reply)
                 kept.add(position)
 
-            (reply,) = await ask(method, [request.request], arrived)
+            replies = await ask(method, [request.request], arrived)
+            _check_count(request.backend, replies, 1)
+            reply = replies[0]
             if not kept:
                 self._replies.keep(request, reply)
         else:
@@ -178,6 +182,18 @@ class _Pool(Generic[T]):
 
 async def _ready(reply: Reply) -> Reply:
     return reply
+
+
+def _asked(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
+    try:
+        return ask(method, requests, arrived)
+    except StopIteration as error:  # which no future can hold
+        raise RuntimeError(f"a backend raised {error!r}") from error
+
+
+def _check_count(backend: Backend, replies: Sequence[Reply], count: int) -> None:
+    if len(replies) != count:
+        raise BackendError(f"backend {backend.name!r} gave {len(replies)} replies to {count} requests")
 
 
 class _Batch:
@@ -210,7 +226,8 @@ class _Batch:
                 if inspect.iscoroutinefunction(method):
                     replies = await ask(method, asked, arrived)
                 else:
-                    replies = await asyncio.to_thread(ask, method, asked, arrived)
+                    replies = await asyncio.to_thread(_asked, method, asked, arrived)
+                _check_count(self._backend, replies, len(asked))
                 self._replies.keep_rest(requests, replies, kept)
             except BaseException as error:
                 for _, future in waiting:

@@ -6,7 +6,9 @@ import asyncio
 import inspect
 import math
 import threading
+import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -90,12 +92,15 @@ class Purse:
         self.cost, self.tokens = cost, tokens
         self._max_cost = math.inf if max_cost is None else max_cost
         self._max_tokens = math.inf if max_tokens is None else max_tokens
-        self._reserved: list[tuple[float, int]] = []
+        self._reserved: dict[object, tuple[float, int]] = {}
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._lock = threading.Lock()
 
-    async def reserve(self, cost: float, tokens: int, *, wait: bool = True) -> None:
+    async def reserve(self, cost: float, tokens: int, *, wait: bool = True) -> object:
         """Put dollars and tokens aside; waits for calls under way where they may leave enough.
+
+        Returns:
+            What `settle` takes to give them back.
 
         Raises:
             OverBudget: they cannot, or there is not enough now and `wait` is False.
@@ -104,11 +109,16 @@ class Purse:
             loop = asyncio.get_running_loop()
             with self._lock:
                 # Summed anew: what is added and taken off again leaves rounding behind.
-                dear = self.cost + math.fsum(each for each, _ in self._reserved) + cost > self._max_cost
-                long = self.tokens + sum(each for _, each in self._reserved) + tokens > self._max_tokens
+                dear = (
+                    self.cost + math.fsum(each for each, _ in self._reserved.values()) + cost > self._max_cost
+                )
+                long = (
+                    self.tokens + sum(each for _, each in self._reserved.values()) + tokens > self._max_tokens
+                )
                 if not dear and not long:
-                    self._reserved.append((cost, tokens))
-                    return
+                    reservation = object()
+                    self._reserved[reservation] = cost, tokens
+                    return reservation
                 if not self._reserved or not wait:
                     break
                 settled: asyncio.Future[None] = loop.create_future()
@@ -122,14 +132,16 @@ class Purse:
             f"{self.tokens:,} of {self._max_tokens:,} tokens are spent, and the next call may take {tokens:,}"
         )
 
-    def settle(self, reserved: tuple[float, int], cost: float, tokens: int) -> None:
-        """Give back what was put aside, and note what was spent."""
+    def settle(self, reservation: object, cost: float, tokens: int) -> None:
+        """Give back what was put aside, and note what was spent; a second time does nothing."""
         with self._lock:
-            self._reserved.remove(reserved)
+            if self._reserved.pop(reservation, None) is None:
+                return
             self.cost, self.tokens = self.cost + cost, self.tokens + tokens
             waiting, self._waiting = self._waiting, []
         for loop, settled in waiting:
-            loop.call_soon_threadsafe(_wake, settled)
+            with suppress(RuntimeError):  # a loop that was closed has nobody left who waits
+                loop.call_soon_threadsafe(_wake, settled)
 
 
 def _wake(settled: asyncio.Future[None]) -> None:
@@ -146,21 +158,25 @@ class Slots:
 
     def __init__(self, number: int) -> None:
         self._number = whole_number("concurrency", number, least=1)
-        self._held: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._on: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
 
     def here(self) -> asyncio.Semaphore:
         """The running loop's places."""
-        loop = asyncio.get_running_loop()
-        if self._held is None or self._held[0] is not loop:
-            self._held = loop, asyncio.Semaphore(self._number)
-        return self._held[1]
+        with self._lock:
+            return self._on.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._number))
 
 
 class _OpenCall(NamedTuple):
-    """A call that was paid for at its dearest: its key in the ledger, and what was put aside for it."""
+    """A call paid for at its dearest: its request's key, its names in the books, what was put aside."""
 
     key: str
-    reserved: tuple[float, int]
+    name: str
+    reservation: object
+    cost: float
+    tokens: int
 
 
 class Metered:
@@ -237,77 +253,104 @@ class Metered:
         async with self._slots.here():
             call = await self._open(request)
             try:
-                (reply,) = await self.backend.generate([request])
-            except BackendError:  # it concerns every call: a wrong key, address or model; nothing was asked
-                self._settle(call, Failed(""), position, lambda position, reply: None)
+                replies = await self.backend.generate([request])
+                _check_count(self, replies, [request])
+            except LimRankError:  # it concerns every call: a wrong key, address or model; nothing was asked
+                self._release(call)
                 raise
             except BaseException:  # nobody saw its end: it stays open in the ledger
-                self._purse.settle(call.reserved, *call.reserved)
+                self._purse.settle(call.reservation, call.cost, call.tokens)
                 raise
-            return self._settle(call, reply, position, arrived)
+            return self._settle(call, replies[0], position, arrived)
 
     # ---- a local model: as many at a time as the purse allows ----------------------------------
 
     async def _batch(self, requests: Sequence[Generate], arrived: Arrived) -> list[Reply | BaseException]:
-        if not requests:
-            return []
-        calls: list[_OpenCall] = []
-        try:
-            for request in requests:
-                # What this batch itself has put aside must not be waited for.
-                calls.append(await self._open(request, wait=not calls))
-        except OverBudget:
-            if not calls:
+        replies: list[Reply | BaseException] = []
+        while len(replies) < len(requests):
+            start = len(replies)
+            calls: list[_OpenCall] = []
+            try:
+                for request in requests[start:]:
+                    # What this batch itself has put aside must not be waited for.
+                    calls.append(await self._open(request, wait=not calls))
+            except OverBudget:
+                if not calls:
+                    raise
+            except BaseException:
+                self._release(*calls)
                 raise
-        admitted = list(requests[: len(calls)])
+            replies += await self._admitted(calls, requests[start : start + len(calls)], start, arrived)
+        return replies
+
+    async def _admitted(
+        self, calls: Sequence[_OpenCall], requests: Sequence[Generate], start: int, arrived: Arrived
+    ) -> list[Reply]:
         known: dict[int, Reply] = {}
 
         def settle(position: int, reply: Reply) -> None:
             if position not in known:
-                known[position] = self._settle(calls[position], reply, position, arrived)
+                known[position] = self._settle(calls[position], reply, start + position, arrived)
 
         try:
-            replies = await asyncio.to_thread(ask, self.backend.generate, admitted, settle)
+            replies = await asyncio.to_thread(ask, self.backend.generate, list(requests), settle)
+            _check_count(self, replies, requests)
             for position, reply in enumerate(replies):
                 settle(position, reply)
-        except BaseException:
-            for position, call in enumerate(calls):
-                if position not in known:
-                    self._purse.settle(call.reserved, *call.reserved)
+        except BaseException:  # a model in this process charges nothing for what it did not write
+            self._release(*calls)
             raise
-        rest = await self._batch(
-            requests[len(calls) :], lambda position, reply: arrived(position + len(calls), reply)
-        )
-        return [*(known[position] for position in range(len(calls))), *rest]
+        return [known[position] for position in range(len(calls))]
 
     # ---- the books ------------------------------------------------------------------------------
 
     async def _open(self, request: Generate, *, wait: bool = True) -> _OpenCall:
         prompt, written = most_tokens(request)
-        reserved = self.price.cost(prompt, written), prompt + written
-        await self._purse.reserve(*reserved, wait=wait)
-        key = "" if self._ledger is None else request_key(self.identity, request).hex()
+        cost, tokens = self.price.cost(prompt, written), prompt + written
+        reservation = await self._purse.reserve(cost, tokens, wait=wait)
+        key, name = "", ""
         if self._ledger is not None:
-            self._ledger.open(key, reserved[0])
-        return _OpenCall(key, reserved)
+            try:
+                key = request_key(self.identity, request).hex()
+                name = self._ledger.open(key, cost)
+            except BaseException:
+                self._purse.settle(reservation, 0.0, 0)
+                raise
+        return _OpenCall(key, name, reservation, cost, tokens)
+
+    def _release(self, *calls: _OpenCall) -> None:
+        """Calls that cost nothing; those that were settled before stay as they are."""
+        for call in calls:
+            self._purse.settle(call.reservation, 0.0, 0)
+            if self._ledger is not None:
+                self._ledger.close(call.name)
 
     def _settle(self, call: _OpenCall, reply: Reply, position: int, arrived: Arrived) -> Reply:
-        key, reserved = call
         usage = reply.usage
         tokens = usage.prompt_tokens + usage.generated_tokens
         cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens)
-        if isinstance(reply, Failed) and reply.charged:
-            cost, tokens = reserved  # nobody knows what it cost: it stays open in the ledger
+        is_open = isinstance(reply, Failed) and reply.charged
+        if is_open or (tokens == 0 and not isinstance(reply, Failed)):
+            # Nobody knows what it cost (a server may not say), so it is taken to be as dear as it can be.
+            cost, tokens = call.cost, call.tokens
         reply = replace(reply, usage=replace(usage, cost=cost))
         try:
             if not isinstance(reply, Failed):
                 arrived(position, reply)
-                if self._ledger is not None:
-                    self._ledger.pay(key, self.role, self.model, reply.usage)
-            elif self._ledger is not None and reply.reason:
-                self._ledger.note_failure(key, self.role, self.model, reply.reason)
-            if self._ledger is not None and not (isinstance(reply, Failed) and reply.charged):
-                self._ledger.close(key, reserved[0])
+            if self._ledger is not None:
+                if isinstance(reply, Failed):
+                    self._ledger.note_failure(call.key, self.role, self.model, reply.reason)
+                if not is_open:
+                    if cost > 0 or not isinstance(reply, Failed):
+                        self._ledger.pay(call.key, self.role, self.model, reply.usage)
+                    self._ledger.close(call.name)
         finally:
-            self._purse.settle(reserved, cost, tokens)
+            self._purse.settle(call.reservation, cost, tokens)
         return reply
+
+
+def _check_count(backend: Metered, replies: Sequence[Reply], requests: Sequence[Generate]) -> None:
+    if len(replies) != len(requests):
+        raise BackendError(
+            f"backend {backend.name!r} gave {len(replies)} replies to {len(requests)} requests"
+        )

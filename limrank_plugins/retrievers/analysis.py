@@ -16,6 +16,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from limrank_plugins.errors import InputError
@@ -171,8 +172,8 @@ def check_words(parameters: Mapping[str, Any], where: str) -> None:
     version = parameters.get("words", 1)
     if version != VERSION:
         raise InputError(
-            f"the index {where} holds words as version {version!r} of the analysis finds them, but this limrank "
-            f"finds the words of queries by version {VERSION}: {AGAIN}"
+            f"the index {where} holds words as version {version!r} of the analysis finds them, but this "
+            f"limrank finds the words of queries by version {VERSION}: {AGAIN}"
         )
 
 
@@ -184,7 +185,7 @@ def _characters(text: str, document: bool) -> list[str]:
             characters[-1] += character
         else:
             characters.append(character)
-    pairs = [one + other for one, other in zip(characters, characters[1:], strict=False)]
+    pairs = [first + second for first, second in pairwise(characters)]
     return [*characters, *pairs] if document or not pairs else pairs
 
 

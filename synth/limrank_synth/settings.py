@@ -24,8 +24,21 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUDGETS = ("max_tokens", "max_completion_tokens")
 _SAMPLING = ("temperature", "top_p", "seed")
 # What a request holds anyway, or what would change what a reply is.
-_OURS = frozenset({"model", "messages", *_BUDGETS, *_SAMPLING, "n", "stream", "stop"})
+_OURS = frozenset(
+    {"model", "messages", *_BUDGETS, *_SAMPLING, "n", "stream", "stop"}
+    | {
+        "best_of",
+        "max_new_tokens",
+        "n_predict",
+        "num_predict",
+        "min_tokens",
+    }  # would write more than is paid for
+)
 _SERVED = "openai"
+_HOW_FAST = frozenset(
+    {"concurrency", "timeout", "max_retries", "requests_per_minute", "batch_size", "batch_tokens", "device"}
+)
+"""Options that change how soon a reply comes, and not what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,8 @@ class Role:
     @property
     def shaping(self) -> str:
         """What a reply depends on beside its request: part of its key. Not the address, not the price."""
-        fields = [self.backend, self.model, sorted(self.without), self.body, self.options]
+        options = {name: value for name, value in self.options.items() if name not in _HOW_FAST}
+        fields = [self.backend, self.model, sorted(self.without), self.body, options]
         return json.dumps(fields, sort_keys=True, default=str)
 
     @property

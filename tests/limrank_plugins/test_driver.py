@@ -222,3 +222,17 @@ def test_seconds_and_tokens_add_up():
     assert ranking.usage.seconds > 0
     assert ranking.usage.generated_tokens > 0
     assert isinstance(Verdict(None).usage.calls, int)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_inside_an_async_backend_leaves_the_private_loop_alive(kind: type[BaseException]):
+    class Interrupted:
+        name = identity = "interrupted"
+
+        async def read_labels(self, requests: list[ReadLabels]) -> list[LabelReading]:
+            raise kind
+
+    with pytest.raises(kind):
+        Reranker("limrank", backend=Interrupted(), reasoning="none").rank("q", TEXTS)
+    ranking = reranker("limrank", asynchronous=True, reasoning="none").rank("q", TEXTS)
+    assert len(ranking.ids) == len(TEXTS)

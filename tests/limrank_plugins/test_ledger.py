@@ -44,18 +44,17 @@ def test_a_call_that_died_stays_paid_for(tmp_path: Path):
     with Store(file) as store:
         ledger = Ledger(store)
         ledger.open("dead", 0.3)
-        ledger.open("fine", 0.2)
-        ledger.close("fine", 0.2)
+        ledger.close(ledger.open("fine", 0.2))
         ledger.open("free", 0.0)
         assert ledger.uncertain == pytest.approx(0.3)
     with Store(file) as store:
         again = Ledger(store)
         assert again.uncertain == pytest.approx(0.3)
         # Sent again, and answered: the first time may have cost something all the same.
-        again.open("dead", 0.3)
+        name = again.open("dead", 0.3)
         assert again.spent == pytest.approx(0.6)
         again.pay("dead", "writer", "m", Usage(cost=0.1))
-        again.close("dead", 0.3)
+        again.close(name)
         assert again.spent == pytest.approx(0.4)
     with Store(file) as store:
         assert Ledger(store).spent == pytest.approx(0.4)

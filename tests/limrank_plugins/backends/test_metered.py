@@ -155,3 +155,70 @@ def test_prices_that_make_no_sense(value: Any):
 def test_what_cannot_write_has_no_price():
     with pytest.raises(InputError, match="cannot write"):
         Metered(ScriptedBackend(), PRICE)
+
+
+def test_a_reply_that_does_not_say_what_it_took_is_as_dear_as_it_can_be():
+    class Silent:
+        name = identity = "silent"
+        sent = 0
+
+        async def generate(self, requests: list[Generate]) -> list[Generated]:
+            self.sent += 1
+            return [Generated("a", "stop")]
+
+    backend, wanted = Silent(), requests(20)
+    purse = Purse(max_cost=dearest(wanted[0]) * 3.2)
+    with pytest.raises(OverBudget):
+        asyncio.run(Metered(backend, PRICE, purse).generate(wanted))
+    assert backend.sent == 3
+
+
+def test_a_request_that_was_paid_for_twice_cost_twice(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        backend = AsyncScriptedBackend(generate=lambda prompt: "a b c")
+        for _ in range(2):
+            asyncio.run(Metered(backend, PRICE, ledger=Ledger(store)).generate(requests(1)))
+        assert Ledger(store).cost == pytest.approx(2 * (2 * 1.0 + 3 * 10.0) / 1e6)
+        assert Ledger(store).calls == 2
+
+
+@pytest.mark.parametrize("replies", [[], [Generated("a", "stop")] * 3])
+def test_too_few_or_too_many_replies_are_a_sentence_and_nothing_stays_put_aside(replies: list[Generated]):
+    class Losing:
+        name = identity = "losing"
+
+        def generate(self, requests: list[Generate]) -> list[Generated]:
+            return replies
+
+    purse = Purse(max_cost=1.0)
+    with pytest.raises(BackendError, match=f"gave {len(replies)} replies to 2 requests"):
+        asyncio.run(Metered(Losing(), PRICE, purse).generate(requests(2)))
+    good = Metered(ScriptedBackend(generate=lambda prompt: "a"), PRICE, purse)
+    assert len(asyncio.run(good.generate(requests(2)))) == 2  # and does not wait for what is gone
+
+
+def test_a_ledger_that_cannot_be_written_leaves_nothing_put_aside(tmp_path: Path):
+    class Full(Ledger):
+        def open(self, key: str, most: float) -> str:
+            raise BackendError("disk full")
+
+    with Store(tmp_path / "s.sqlite") as store:
+        purse = Purse(max_cost=dearest(requests(1)[0]) * 1.5)
+        for kind in (ScriptedBackend, AsyncScriptedBackend):
+            metered = Metered(kind(generate=lambda prompt: "a"), PRICE, purse, Full(store))
+            with pytest.raises(BackendError, match="disk full"):
+                asyncio.run(metered.generate(requests(2)))
+        fine = Metered(ScriptedBackend(generate=lambda prompt: "a"), PRICE, purse)
+        assert len(asyncio.run(fine.generate(requests(1)))) == 1
+
+
+def test_giving_back_twice_takes_nothing_from_others():
+    async def twice() -> None:
+        purse = Purse(max_cost=10.0)
+        first, second = await purse.reserve(1.0, 1), await purse.reserve(1.0, 1)
+        purse.settle(first, 0.5, 1)
+        purse.settle(first, 0.5, 1)
+        purse.settle(second, 0.25, 1)
+        assert (purse.cost, purse.tokens) == (0.75, 2)
+
+    asyncio.run(twice())
