@@ -60,6 +60,7 @@ def train(
 
     data = prepare(chosen, rows, _tokenizer(chosen) if dry or show_example else None)
     if show_example:
+        _say_repaired(data)
         _show(chosen, data)
         return
     from limrank_training.estimate import estimate
@@ -101,6 +102,7 @@ def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
     longest += f" of {size['cutoff']}" if "cutoff" in size else ""
     left = f", {size['dropped']} dropped" if size.get("dropped") else ""
     common.say(f"{size['rows']} rows, {size['examples']} examples{left}{longest}")
+    _say_repaired(data)
     if data.new_tokens and plan.lora is not None:
         trained = "are trained" if plan.lora.embeddings else "are not trained: lora.embeddings=true would"
         common.say(f"new tokens {', '.join(data.new_tokens)}; embeddings {trained}")
@@ -108,6 +110,14 @@ def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
         common.say(
             f"needs about {needs['gigabytes']} GB and {needs['gpu_hours']} hours on one GPU at "
             f"{needs['assumed']['teraflops']:.0f} TFLOP/s"
+        )
+
+
+def _say_repaired(data: Any) -> None:
+    repaired = sum(part.get("traces_repaired", 0) for part in data.report.values() if isinstance(part, dict))
+    if repaired:
+        common.say(
+            f"{repaired} traces were raw output: <think>, </think> and the verdict behind it were taken off"
         )
 
 

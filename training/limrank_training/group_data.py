@@ -15,6 +15,7 @@ from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.group_rows import read_graded, read_groups
 from limrank_training.data.passage_groups import PassageGroup
 from limrank_training.data.targets import template_for
+from limrank_training.data.traces import group_trace
 from limrank_training.plans import Plan
 from limrank_training.rewards.by_recipe import rewards_for
 from limrank_training.training_data import (
@@ -67,6 +68,9 @@ def _groups(plan: Plan, recipe: Recipe, rows: str | os.PathLike[str]) -> Iterato
         if plan.objective == "grpo" or not plan.reasoning:
             # Reasoning that is not learned must not keep the passages from being shuffled.
             group = replace(group, trace="")
+        elif group.trace:
+            trace = group_trace(group)
+            group = replace(group, trace=trace.text, repaired=trace.repaired)
         group = group.limited(plan.lists.size, plan.seed)
         if plan.lists.shuffle:
             group = group.shuffled(plan.seed)

@@ -93,11 +93,29 @@ class GroupLayout:
         if tokens and learned[0] not in tokens:
             raise InputError(f"{group.where}: what is learned first is no label that inference reads")
         if self.objective != "first":
-            return GroupExample((*fitted.ids, *learned), place, fitted.cut, 0, group.where, group=group)
+            return GroupExample(
+                (*fitted.ids, *learned),
+                place,
+                fitted.cut,
+                0,
+                group.where,
+                group=group,
+                repaired=group.repaired,
+            )
         if learned[0] != tokens[group.best_first()[0]]:
             raise InputError(f"{group.where}: what is learned first is not the best passage's label")
         ids = (*fitted.ids, *learned)
-        return GroupExample(ids, place, fitted.cut, 0, group.where, tuple(tokens), group.ranks(), group)
+        return GroupExample(
+            ids,
+            place,
+            fitted.cut,
+            0,
+            group.where,
+            tuple(tokens),
+            group.ranks(),
+            group,
+            repaired=group.repaired,
+        )
 
     def request(self, group: PassageGroup) -> ReadLabels | Generate:
         """What is asked about the group at inference."""

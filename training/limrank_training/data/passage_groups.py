@@ -54,6 +54,7 @@ class PassageGroup:
         gold: the position of the best one; None where it is not given.
         trace: reasoning that leads to the answer; it may name labels, so such a group cannot be shuffled.
         where: file and line, for messages.
+        repaired: whether tags of reasoning were taken off the trace.
     """
 
     query: str
@@ -62,6 +63,7 @@ class PassageGroup:
     gold: int | None = None
     trace: str = ""
     where: str = ""
+    repaired: bool = False
 
     @property
     def grades(self) -> dict[int, float]:

@@ -7,7 +7,7 @@ with the completion: token for token what the model sees when it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -32,6 +32,7 @@ class Example:
         cut_passage: tokens of the passage that were left out.
         cut_trace: tokens of the trace that were left out.
         where: the row's file and line.
+        repaired: whether tags of reasoning were taken off its trace.
     """
 
     ids: tuple[int, ...]
@@ -39,6 +40,7 @@ class Example:
     cut_passage: int = 0
     cut_trace: int = 0
     where: str = ""
+    repaired: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class PassageLayout:
         # Everything learned stands behind the passage, which is all that was cut.
         learned = self._first_learned(row, trace, encoded) - fitted.cut
         ids = (*fitted.ids, *([] if self.end is None else [self.end]))
-        return Example(ids, learned, fitted.cut, cut_trace, row.where)
+        return Example(ids, learned, fitted.cut, cut_trace, row.where, repaired=row.repaired)
 
     def prompt(self, row: PassageRow) -> Prompt:
         """What is asked at inference, without the answer."""
@@ -160,6 +162,7 @@ def report(examples: Sequence[Example | None], cutoff: int) -> dict[str, object]
         "examples": len(kept),
         "dropped": len(examples) - len(kept),
         "passages_cut": sum(example.cut_passage > 0 for example in kept),
+        "traces_repaired": sum(example.repaired for example in kept),
         "traces_cut": sum(example.cut_trace > 0 for example in kept),
         "tokens": sum(lengths),
         "longest": lengths[-1] if lengths else 0,

@@ -9,6 +9,7 @@ from typing import Any
 
 from limrank_plugins.errors import InputError
 from limrank_training.data.fields import check_columns, filled_text, read_rows, text_field
+from limrank_training.data.traces import passage_trace
 
 _TEXTS = ("query", "passage", "trace")
 # What else a synthesis writes beside what is learned; it is not read here.
@@ -27,6 +28,7 @@ class PassageRow:
         trace: the reasoning before the verdict; empty where there is none.
         relevant: the verdict.
         where: file and line, for messages.
+        repaired: whether tags of reasoning were taken off the trace.
     """
 
     query: str
@@ -34,12 +36,14 @@ class PassageRow:
     trace: str
     relevant: bool
     where: str
+    repaired: bool = False
 
 
 def read_passage_rows(path: str | os.PathLike[str], *, traces: bool = True) -> Iterator[PassageRow]:
     """The rows of a JSONL file: `query`, `passage`, `trace`, and `relevant` (true, false) or `verdict`.
 
     What `limrank synth` writes can be read as it is; a `title` is put before the passage, as at inference.
+    A trace that must be there may be raw output, `<think>…</think>` and a verdict: see `traces`.
 
     Args:
         path: the file; `.gz` is unpacked.
@@ -58,7 +62,11 @@ def _row(row: dict[str, Any], where: str, traces: bool) -> PassageRow:
     query, passage = filled_text(row, "query", where), filled_text(row, "passage", where)
     trace = (filled_text if traces else text_field)(row, "trace", where)
     passage = f"{title} {passage}" if title else passage
-    return PassageRow(query, passage, trace, _verdict(row, where), where)
+    relevant = _verdict(row, where)
+    if not traces:
+        return PassageRow(query, passage, trace, relevant, where)
+    cleaned = passage_trace(trace, relevant, where)
+    return PassageRow(query, passage, cleaned.text, relevant, where, cleaned.repaired)
 
 
 def _verdict(row: dict[str, Any], where: str) -> bool:
