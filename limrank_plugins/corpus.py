@@ -58,7 +58,7 @@ def read_corpus(corpus: str) -> Iterator[Document]:
     """
     files = corpus_files(corpus)
     if _is_text(files[0]):
-        base = Path(corpus) if Path(corpus).is_dir() else files[0].parent
+        base = _base(corpus, files)
         for file in files:
             text = "\n".join(line for _, line in read_lines(file))
             yield Document(text=text, id=file.relative_to(base).as_posix(), title=file.stem)
@@ -138,18 +138,29 @@ def index_folder(corpus: str, retriever: str) -> Path:
 
 
 def corpus_fingerprint(corpus: str) -> str:
-    """A hash of the corpus's bytes and images: an edited file is another corpus, a moved one is not."""
+    """A hash of all that the documents are made of: an edited corpus is another one, a moved one is not.
+
+    These are the bytes of its files and images, whether they are rows or texts, and the names of texts,
+    which are their documents' ids and titles.
+    """
     digest = hashlib.sha256()
     files = corpus_files(corpus)
+    are_texts = _is_text(files[0])
+    digest.update(b"texts\0" if are_texts else b"rows\0")
+    base = _base(corpus, files)
     for file in files:
-        if len(files) > 1:
-            digest.update(file.as_posix().encode("utf-8", "surrogateescape") + b"\0")
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        for image in _images(file):
-            digest.update(image.read_bytes())
+        name = file.relative_to(base).as_posix() if are_texts else ""
+        for part in (file, *_images(file)):
+            digest.update(f"{name}\0{part.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            with part.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
     return digest.hexdigest()[:20]
+
+
+def _base(corpus: str, files: Sequence[Path]) -> Path:
+    """What the ids of texts are relative to."""
+    return Path(corpus) if Path(corpus).is_dir() else files[0].parent
 
 
 def _images(file: Path) -> Iterator[Path]:
@@ -160,7 +171,7 @@ def _images(file: Path) -> Iterator[Path]:
         if '"images"' in line:
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             names = row.get("images") if isinstance(row, dict) else None
             yield from (path for path in image_files(names, file, f"{file}, line {number}") if path.is_file())

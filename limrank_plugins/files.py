@@ -1,25 +1,40 @@
 r"""Files as lines and as wholes: read with errors that name the line, written all or nothing.
 
 Lines end at "\n" alone (MS MARCO's texts hold U+0085). A name that ends in `.gz` means gzip, both ways.
+What is written stands beside its place until it is whole, as `.NAME.PID.HEX`; what a killed process left
+there is removed by the next that writes the same name.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import re
 import secrets
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
 
 LOCK = "lock.sqlite"
+MAX_LINE_BYTES = 256 << 20
+MAX_JSON_BYTES = 1 << 30
+"""The longest line and the largest JSON file that is read. A .gz of a few megabytes can hold gigabytes."""
+
+_IN_WORK: set[str] = set()
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -29,15 +44,21 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """Numbered lines (from 1) of a UTF-8 text file, gzipped if its name ends in `.gz`; no blank ones.
 
     Raises:
-        InputError: no such file, not UTF-8, or a .gz that is cut short or is none.
+        InputError: no such file, not UTF-8, a line longer than `MAX_LINE_BYTES`, or a .gz that is cut short
+            or is none.
     """
     if not (path := Path(path)).is_file():
         raise InputError(f"there is no file {str(path)!r}")
     number = 0
     try:
         with _opened(path) as stream:
-            for raw in stream:
+            while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
+                if len(raw) > MAX_LINE_BYTES:
+                    raise InputError(
+                        f"{path}, line {number} is longer than {MAX_LINE_BYTES:,} bytes: a document, a query "
+                        f"or a row stands on a line of its own; split it"
+                    )
                 line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
                 if line.strip():
                     yield number, line.removeprefix("\ufeff") if number == 1 else line
@@ -57,10 +78,7 @@ def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any
     """
     for number, line in read_lines(path):
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
+        row = parse_json(line, where)
         if not isinstance(row, dict):
             raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
         yield where, row
@@ -70,25 +88,54 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """What a JSON file holds; all of it is in memory at once.
 
     Raises:
-        InputError: as for `read_lines`, or it is not JSON.
+        InputError: as for `read_lines`, it is not JSON, or it is larger than `MAX_JSON_BYTES`.
     """
-    text = "\n".join(line for _, line in read_lines(path))
+    lines, size = [], 0
+    for _, line in read_lines(path):
+        lines.append(line)
+        size += len(line)
+        if size > MAX_JSON_BYTES:
+            raise InputError(f"{path} holds more than {MAX_JSON_BYTES:,} characters, which is not read whole")
     try:
-        return json.loads(text)
+        return json.loads("\n".join(lines))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a whole JSON file: {error}") from error
 
 
+def parse_json(line: str | bytes, where: str) -> Any:
+    """The value of a JSON text that a stranger wrote.
+
+    Args:
+        line: the text.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: it is not JSON, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
+
+
 def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+    # Buffered, because GzipFile's own lines are read in Python.
+    return io.BufferedReader(gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
 
 
 # ---- writing ------------------------------------------------------------------------------------
 
 
 def json_line(record: Mapping[str, Any]) -> str:
-    """A record as one line of JSON, its end included."""
-    return clean_text(json.dumps(record, ensure_ascii=False)) + "\n"
+    """A record as one line of JSON, its end included.
+
+    Raises:
+        InputError: it is nested too deeply.
+    """
+    try:
+        return clean_text(json.dumps(record, ensure_ascii=False)) + "\n"
+    except RecursionError as error:
+        raise InputError("a record is nested too deeply for JSON: make it flatter") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -126,9 +173,8 @@ def writing_whole(path: Path) -> Iterator[Callable[[bytes], object]]:
     A `.gz` has no name and no time in its header: equal content is an equal file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with part.open("xb") as stream:
+    with unfinished(path) as part:
+        with part.open("xb") as stream, held(part):
             if path.name.endswith(".gz"):
                 with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
                     yield packed.write
@@ -137,9 +183,107 @@ def writing_whole(path: Path) -> Iterator[Callable[[bytes], object]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """Yields the place beside a file or folder where it is written; what is left there is removed.
+
+    What killed processes left of the same name is removed first.
+    """
+    remove_leftovers(target)
+    part = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    _IN_WORK.add(part.name)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        _IN_WORK.discard(part.name)
+
+
+@contextmanager
+def held(part: Path) -> Iterator[None]:
+    """Marks what stands there as in work, for containers and machines that do not know our process."""
+    if fcntl is None:
+        yield
+        return
+    place = os.open(part, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(place)
+
+
+def _is_held(part: Path) -> bool:
+    if fcntl is None or part.is_symlink():
+        return False
+    try:
+        place = os.open(part, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(place)
+    return False
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the files and folders `.NAME.PID.HEX` beside a file or folder whose process is gone."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.([0-9]+)\.[0-9a-f]+")
+    try:
+        names = os.listdir(target.parent)
+    except OSError:  # writing will tell
+        return
+    for name in names:
+        found = pattern.fullmatch(name)
+        part = target.with_name(name)
+        if found and name not in _IN_WORK and not _is_alive(int(found[1][:20])) and not _is_held(part):
+            _remove(part)
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # in a container every job has the same number; this one's own are known
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def check_output(output: Path, *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise an `InputError` where a file to be written is one that is read.
+
+    Args:
+        output: what will be written; it need not be there.
+        inputs: what is read; None and what is not there count for nothing.
+    """
+    if not output.exists():
+        return
+    for given in inputs:
+        if given is None or not (source := Path(given)).exists():
+            continue
+        if output.samefile(source):
+            raise InputError(f"the output {output} is read as an input ({source}): choose another file")
 
 
 @contextmanager
@@ -151,13 +295,17 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or it cannot be written to.
     """
-    with closing(sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)) as guard:
+    try:
+        guard = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
+    except sqlite3.Error as error:
+        raise InputError(f"{folder} cannot be written to: {error}") from error
+    with closing(guard):
         try:
             guard.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 raise InputError(
                     f"another process is working in {folder}: wait until it is done, or choose another folder"
                 ) from error
-            raise InputError(f"{folder} cannot be written to: {error}") from error
+            raise InputError(f"{folder / LOCK} cannot be used: {error}") from error
         yield

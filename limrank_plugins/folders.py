@@ -7,8 +7,6 @@ one, never half of either.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import held, unfinished
 
 AGAIN = "build the index again"
 
@@ -35,13 +34,11 @@ def whole_folder(folder: str | os.PathLike[str], ours: Collection[str]) -> Itera
     target = Path(folder)
     _check_replaceable(target, ours)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(target)
-    part.mkdir()
-    try:
-        yield part
-        _put(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with unfinished(target) as part:
+        part.mkdir()
+        with held(part):
+            yield part
+            _put(part, target)
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
@@ -112,11 +109,6 @@ def _put(part: Path, target: Path) -> None:
         except OSError:
             if attempt == 99 or not target.parent.is_dir():
                 raise
-        aside = _beside(target)
-        with suppress(FileNotFoundError):  # others have just moved it
+        # Others may have just moved it.
+        with unfinished(target) as aside, suppress(FileNotFoundError):
             target.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")

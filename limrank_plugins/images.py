@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,8 @@ _SIGNATURES = (
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
 )
+MAX_IMAGE_BYTES = 64 << 20
+"""The largest image file that is read unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,30 @@ class Image:
         object.__setattr__(self, "media_type", known)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, max_bytes: int = MAX_IMAGE_BYTES) -> Self:
         """Read a file.
 
+        Args:
+            path: the file; no pipe and no device, which could be read for ever.
+            max_bytes: a larger file is refused.
+
         Raises:
-            InputError: there is no such file, or it is no image.
+            InputError: there is no such file, it is no image, or too large.
         """
+        shown = f"the image {os.fspath(path)!r}"
         try:
-            data = Path(path).read_bytes()
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise InputError(f"{shown} cannot be read: it is no file")
+            with Path(path).open("rb") as stream:
+                data = stream.read(max_bytes + 1)
         except OSError as error:
-            raise InputError(f"the image {os.fspath(path)!r} cannot be read: {error.strerror}") from error
+            raise InputError(f"{shown} cannot be read: {error.strerror}") from error
+        except ValueError as error:  # a name no file can have
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{shown} cannot be read: {error}") from error
+        if len(data) > max_bytes:
+            raise InputError(f"{shown} is larger than {max_bytes:,} bytes: make it smaller")
         try:
             return cls(data)
         except InputError as error:
@@ -77,7 +94,8 @@ def image_files(names: object, beside: str | os.PathLike[str], where: str) -> li
         where: file and line, for messages.
 
     Raises:
-        InputError: it is no list of names, or one leads out of the file's folder.
+        InputError: it is no list of names, or one leads out of the file's folder, by itself or by a link, or
+            is none that a file can have, or names a folder, pipe or device.
     """
     if names is None:
         return []
@@ -91,7 +109,24 @@ def image_files(names: object, beside: str | os.PathLike[str], where: str) -> li
                 f"{where}: the image {name!r} must be in the folder of {Path(beside).name} or below: name it "
                 f"relative to that folder"
             )
+        if "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
+            raise InputError(f"{where}: the image {name!r} is no name that a file can have: rename it")
+        _check_inside(folder, name, where)
     return [folder / name for name in names]
+
+
+def _check_inside(folder: Path, name: str, where: str) -> None:
+    """A link must not lead where a name may not, and nothing but a file can be read to its end."""
+    file = folder / name
+    try:
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"{where}: the image {name!r} is a link out of the folder: put the image itself there"
+            )
+        if file.exists() and not file.is_file():
+            raise InputError(f"{where}: the image {name!r} is no file")
+    except (OSError, RuntimeError) as error:  # a circle of links, a name that is too long
+        raise InputError(f"{where}: the image {name!r} cannot be read: {error}") from error
 
 
 def read_images(names: object, beside: str | os.PathLike[str], where: str) -> tuple[Image, ...]:

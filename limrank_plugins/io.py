@@ -18,6 +18,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_lines, write_json_lines, write_whole
 from limrank_plugins.images import read_images
 
+_LONGEST_GRADE = 9
+
 
 class Candidate(NamedTuple):
     """One line of a run: a document a first stage found, with its score."""
@@ -99,6 +101,8 @@ def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
         query, _, document, grade = columns
         if not grade.removeprefix("-").isdecimal():
             raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
+        if len(grade) > _LONGEST_GRADE:
+            raise InputError(f"{where}: the grade has {len(grade)} digits; {_LONGEST_GRADE} are read at most")
         if document in grades.setdefault(query, {}):
             raise InputError(f"{where}: document {document!r} is judged twice for query {query!r}")
         grades[query][document] = int(grade)

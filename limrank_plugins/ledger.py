@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import sqlite3
 from typing import Any
 
 from limrank_plugins.data import Usage
@@ -139,5 +138,5 @@ class Ledger:
     def _commit(self, job: str, item: str, text: str) -> None:
         try:
             self._store.commit(job, item, text.encode("ascii"))
-        except sqlite3.Error as error:
+        except LimRankError as error:
             raise LimRankError(f"the ledger {self._store.path} cannot be written: {error}") from error

@@ -4,8 +4,9 @@
 *Journals* hold the committed items of long jobs, so that a killed job goes on where it was; they
 count how often an item was computed, which shows that nothing committed is computed twice.
 
-Write-ahead logging lets many processes share a file. A file that is corrupt or not ours is moved
-aside with a warning, never deleted. No pickle: keys, values and journal entries are bytes and JSON.
+Write-ahead logging lets many processes share a file. A store that is damaged is moved aside with a
+warning, never deleted; a file that is no store of ours is refused and left as it is. Whatever SQLite
+reports is a `LimRankError`. No pickle: keys, values and journal entries are bytes and JSON.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankError
 
 _APPLICATION_ID = 0x4C524B31  # "LRK1", in the file's header
+_HEADER, _MAGIC, _ID_AT = 100, b"SQLite format 3\x00", slice(68, 72)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
@@ -69,7 +71,10 @@ class Store:
         self.path = Path(path)
         self.max_bytes = max_bytes
         self._lock = threading.RLock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot open the store {self.path}: {error}") from error
         self._pid = os.getpid()
         self._held = self._opened()
 
@@ -87,18 +92,27 @@ class Store:
         return self._held
 
     def _opened(self) -> sqlite3.Connection:
+        check_is_store(self.path)
         try:
-            return self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise InputError(f"cannot open the store {self.path}: {error}") from error
-        # One process at a time, and each looks again: the second must not move the first one's new file.
-        with self._alone():
             try:
                 return self._open()
-            except sqlite3.DatabaseError as error:
-                self._move_aside(str(error))
-            return self._open()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                # One process at a time, and each looks again: the second must not move the first one's new
+                # file.
+                with self._alone():
+                    try:
+                        return self._open()
+                    except sqlite3.OperationalError:
+                        raise
+                    except sqlite3.DatabaseError as error:
+                        if not _is_ours(self.path):
+                            raise _no_store(self.path, str(error)) from error
+                        self._move_aside(error)
+                    return self._open()
+        except sqlite3.Error as error:
+            raise InputError(f"cannot open the store {self.path}: {error}") from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -119,8 +133,8 @@ class Store:
             # Tables first: another process that is creating them commits both at once.
             tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             owner = database.execute("PRAGMA application_id").fetchone()[0]
-            if owner != _APPLICATION_ID and tables:
-                raise sqlite3.DatabaseError("it belongs to another program")
+            if owner != _APPLICATION_ID and (tables or owner):
+                raise _no_store(self.path, "it belongs to another program")
             _to_wal(database)
             database.execute("PRAGMA synchronous=NORMAL")
             database.execute("BEGIN IMMEDIATE")
@@ -134,7 +148,7 @@ class Store:
             raise
         return database
 
-    def _move_aside(self, reason: str) -> None:
+    def _move_aside(self, reason: Exception) -> None:
         aside = self.path.with_name(f"{self.path.name}.aside-{time.time_ns()}")
         for suffix in ("", "-wal", "-shm"):
             part = Path(f"{self.path}{suffix}")
@@ -150,13 +164,33 @@ class Store:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            if not _is_damage(error):
                 raise
             self._held.close()
             with self._alone():
                 if _damaged(self.path):  # unless another process was faster
-                    self._move_aside(str(error))
+                    self._move_aside(error)
                 self._held = self._open()
+
+    @contextmanager
+    def _reporting(self, what: str) -> Iterator[None]:
+        """Whatever SQLite reports becomes one sentence.
+
+        Args:
+            what: what is read or written, for the message.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                raise LimRankError(
+                    f"the {what} in {self.path} cannot be used, the file is damaged ({error}): put back a "
+                    f"copy of it, or move it away, then all that it held is computed again"
+                ) from error
+            raise LimRankError(
+                f"the {what} in {self.path} cannot be read or written: {error}; look whether the disk is "
+                f"full or the file read-only, then give the same command again"
+            ) from error
 
     # ---- answers --------------------------------------------------------------------------------
 
@@ -165,7 +199,7 @@ class Store:
         values: dict[bytes, bytes] = {}
         stale: list[tuple[int, bytes]] = []
         now = int(time.time())
-        with self._lock, self._mending():
+        with self._reporting("answers"), self._lock, self._mending():
             for start in range(0, len(keys), 500):
                 part = keys[start : start + 500]
                 places = ",".join("?" * len(part))
@@ -175,7 +209,8 @@ class Store:
                     if now - used > _DAY:  # a finer clock would turn every read into a write
                         stale.append((now, key))
             if stale:
-                with self._transaction():
+                # A disk that is full or read-only keeps the old times; the answers can be read.
+                with suppress(sqlite3.OperationalError), self._transaction():
                     self._db.executemany("UPDATE answers SET used = ? WHERE key = ?", stale)
         return values
 
@@ -185,13 +220,13 @@ class Store:
         if not rows:
             return
         try:
-            with self._lock:
+            with self._lock, self._mending():
                 self._put(rows)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             warnings.warn(f"answers are not kept in {self.path}: {error}", UserWarning, stacklevel=2)
 
     def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
-        with self._mending(), self._transaction():
+        with self._transaction():
             added = 0
             for row in rows:
                 old = self._db.execute("SELECT length(value) FROM answers WHERE key = ?", row[:1]).fetchone()
@@ -206,12 +241,15 @@ class Store:
 
     def answer_bytes(self) -> int:
         """Bytes of keys and values held."""
-        with self._lock:
-            row = self._db.execute("SELECT value FROM totals WHERE name = 'bytes'").fetchone()
+        with self._reporting("answers"), self._lock:
+            return self._answer_bytes()
+
+    def _answer_bytes(self) -> int:
+        row = self._db.execute("SELECT value FROM totals WHERE name = 'bytes'").fetchone()
         return int(row[0])
 
     def _evict(self) -> None:
-        held = self.answer_bytes()
+        held = self._answer_bytes()
         if held <= self.max_bytes:
             return
         goal, freed, gone = held - self.max_bytes * 9 // 10, 0, []
@@ -227,8 +265,12 @@ class Store:
     # ---- journals -------------------------------------------------------------------------------
 
     def commit(self, job: str, item: str, value: bytes) -> None:
-        """Record an item of a job as done. Doing it again replaces the value and is counted."""
-        with self._lock, self._transaction():
+        """Record an item of a job as done. Doing it again replaces the value and is counted.
+
+        Raises:
+            LimRankError: the file cannot be written or is damaged; so for all methods of journals.
+        """
+        with self._reporting("journal"), self._lock, self._transaction():
             self._db.execute(
                 "INSERT INTO journal VALUES (?, ?, ?, 1) ON CONFLICT (job, item) DO UPDATE "
                 "SET value = excluded.value, computed = computed + 1",
@@ -237,7 +279,7 @@ class Store:
 
     def find(self, job: str, item: str) -> bytes | None:
         """The value of one item of a job, or None where it is not done."""
-        with self._lock:
+        with self._reporting("journal"), self._lock:
             row = self._db.execute(
                 "SELECT value FROM journal WHERE job = ? AND item = ?", (job, item)
             ).fetchone()
@@ -247,7 +289,7 @@ class Store:
         """The done items of a job one after another, for jobs that are larger than memory."""
         last = ""
         while True:
-            with self._lock:
+            with self._reporting("journal"), self._lock:
                 rows = self._db.execute(
                     "SELECT item, value FROM journal WHERE job = ? AND item > ? ORDER BY item LIMIT 500",
                     (job, last),
@@ -259,13 +301,13 @@ class Store:
 
     def committed(self, job: str) -> dict[str, bytes]:
         """The done items of a job."""
-        with self._lock:
+        with self._reporting("journal"), self._lock:
             rows = self._db.execute("SELECT item, value FROM journal WHERE job = ?", (job,)).fetchall()
         return dict(rows)
 
     def computed(self, job: str) -> dict[str, int]:
         """How often each done item of a job was computed."""
-        with self._lock:
+        with self._reporting("journal"), self._lock:
             rows = self._db.execute("SELECT item, computed FROM journal WHERE job = ?", (job,)).fetchall()
         return dict(rows)
 
@@ -310,6 +352,60 @@ def _to_wal(database: sqlite3.Connection) -> None:
             time.sleep(0.01 * random.random() * min(attempt + 1, 10))
         else:
             return
+
+
+def check_is_store(path: Path) -> None:
+    """Raise an `InputError` for a file that is there but no store of ours; it is not changed by looking."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise InputError(f"cannot open the store {path}: it is no file")
+    try:
+        with path.open("rb") as stream:
+            header = stream.read(_HEADER)
+    except OSError as error:
+        raise InputError(f"cannot open the store {path}: {error}") from error
+    if not header or _has_our_id(header):
+        return
+    if not header.startswith(_MAGIC):
+        raise _no_store(path, "it is no SQLite database")
+    if any(header[_ID_AT]) or _is_of_others(path):
+        raise _no_store(path, "it belongs to another program")
+
+
+def _no_store(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path} cannot be used as a store ({reason}): choose another file; this one was left as it is"
+    )
+
+
+def _has_our_id(header: bytes) -> bool:
+    return header.startswith(_MAGIC) and header[_ID_AT] == _APPLICATION_ID.to_bytes(4, "big")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file's first bytes are those of a store, whatever the rest of it holds."""
+    with path.open("rb") as stream:
+        return _has_our_id(stream.read(_HEADER))
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether a database whose header names no owner is another program's; looking changes nothing."""
+    # A new store's id and tables are in its -wal file at first. Without one, SQLite would create it to look.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=60)) as database:
+            owner, tables = database.execute(
+                "SELECT (SELECT application_id FROM pragma_application_id), "
+                "(SELECT count(*) FROM sqlite_master)"
+            ).fetchone()
+    except sqlite3.Error:
+        return False  # opening it will tell
+    return bool(tables and owner != _APPLICATION_ID)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def _damaged(path: Path) -> bool:

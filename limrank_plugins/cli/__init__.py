@@ -15,8 +15,8 @@ from importlib.metadata import entry_points
 from typing import ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 
+from limrank_plugins.cli.terminal import guard, say, tell
 from limrank_plugins.errors import InputError, LimRankError
 
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             message, code = str(error), _FAILED
         except KeyboardInterrupt:
             message, code = "interrupted; what was finished is kept", 130
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"limrank: {message}")
+        say(f"limrank: {message}")
         raise typer.Exit(code)
 
     return wrapped
@@ -64,7 +64,7 @@ def build_app() -> typer.Typer:
         if wanted:
             from limrank_plugins import __version__
 
-            typer.echo(__version__)
+            tell(__version__)
             raise typer.Exit(_OK)
 
     @app.callback()
@@ -88,4 +88,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # Commands say themselves what failed; the library's warnings would be said twice.
     logging.getLogger("limrank_plugins").addHandler(logging.NullHandler())
+    guard()
     build_app()()

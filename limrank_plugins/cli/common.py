@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,10 +20,16 @@ from rich.progress import (
 )
 
 from limrank_plugins import corpus as corpora
+from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
 from limrank_plugins.errors import InputError
 from limrank_plugins.fresh_store import open_store_at
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
+
+__all__ = [
+    "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "StorePath", "Terminal", "TopN",
+    "emit", "key_values", "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
+]  # fmt: skip
 
 Instruction = Annotated[
     str | None,
@@ -49,38 +54,33 @@ Fresh = Annotated[
 ]
 
 
-def say(message: str) -> None:
-    """One plain line on stderr."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
-
-
 def emit(value: Any) -> None:
     """JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(escaped_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Yields a function of (stage, finished, all) that draws one bar a stage on stderr."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     # A file or a pipe would get the last state of every bar, as lines among the messages.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def show(stage: str, finished: int, total: int) -> None:
+        def draw(stage: str, finished: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage)
+                tasks[stage] = bars.add_task(plain(stage))
             bars.update(tasks[stage], completed=finished, total=total)
 
-        yield show
+        yield draw
 
 
 def open_store(path: Path | None, *, fresh: bool = False) -> Store:

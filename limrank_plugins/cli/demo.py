@@ -8,7 +8,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from limrank_plugins import samples
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -29,7 +28,7 @@ def demo(
     as_json: common.AsJson = False,
 ) -> None:
     """Search the sample collection with BM25, rerank, and show what moved."""
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     index = common.open_index("samples", "bm25s")
     searched = samples.queries()
     candidates = index.search_many(searched, 100)

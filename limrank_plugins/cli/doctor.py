@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
 
 import typer
-from rich.console import Console
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.store import cache_folder
@@ -39,7 +38,7 @@ def doctor(as_json: common.AsJson = False) -> None:
     if as_json:
         common.emit([asdict(finding) for finding in findings])
     else:
-        console = Console(highlight=False, markup=False, soft_wrap=True)
+        console = common.Terminal(soft_wrap=True)
         for finding in findings:
             mark = "ok     " if finding.ok else "missing"
             console.print(f"{mark}  {finding.name:<14} {finding.found}")

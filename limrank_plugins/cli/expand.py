@@ -70,7 +70,7 @@ def expand(
     if as_json:
         common.emit(report)
         return
-    typer.echo(f"{len(index):,} passages with {report['weights']:,} weights in {output}")
+    common.tell(f"{len(index):,} passages with {report['weights']:,} weights in {output}")
     if cut:
         common.say(f"{cut:,} passages are longer than the {weighing.limit} tokens the model reads")
     common.say(f"use it with: limrank rerank --recipe tildev2 --option index={output} …")

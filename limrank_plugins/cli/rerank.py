@@ -11,7 +11,8 @@ import typer
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.corpus import run_candidates
+from limrank_plugins.corpus import corpus_files, run_candidates
+from limrank_plugins.files import check_output
 from limrank_plugins.io import check_trec_ids, read_queries, write_run
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
@@ -60,6 +61,7 @@ def rerank(
     check_cut(top_n, None)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
+    check_output(output, queries, run, *corpus_files(corpus))
     searched = read_queries(queries)
     if run is None:
         candidates = common.open_index(corpus, retriever).search_many(searched, k)

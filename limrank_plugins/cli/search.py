@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -103,17 +102,17 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         moved = hit.index + 1 - hit.rank
         style = "green" if moved > 0 else "red" if moved < 0 else None
         score = "failed" if hit.failure else "" if hit.score is None else f"{hit.score:.3f}"
-        title = hit.document.title or hit.id
+        title = " ".join((hit.document.title or hit.id).split())
         text = " ".join(hit.document.text.split())
         cells = [str(hit.rank), str(hit.index + 1), score]
         if marks is not None:
             cells.append(marks.get(hit.id, ""))
         passage = f"{title} · {text[:120]}{'…' if len(text) > 120 else ''}"
-        table.add_row(*(_plain(c) for c in cells), _plain(passage), style=style)
+        table.add_row(*cells, passage, style=style)
         if hit.explanation:
             reasoning = " ".join(hit.explanation.split())
-            table.add_row(*[""] * len(cells), _plain(f"  reasoning: {reasoning[-240:]}"), style="dim")
-    Console(highlight=False).print(table)
+            table.add_row(*[""] * len(cells), f"  reasoning: {reasoning[-240:]}", style="dim")
+    common.Terminal().print(table)
 
 
 def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
@@ -154,10 +153,4 @@ def index(
         common.emit(report | ({"cut_documents": cut} if cut else {}))
     else:
         cut_short = f", of which {cut:,} are longer than the encoder reads" if cut else ""
-        typer.echo(f"{documents:,} documents in {where}{cut_short}")
-
-
-def _plain(text: str) -> str:
-    # Rich would read [x] as markup, and a control character would reach the terminal.
-    shown = "".join(c if c.isprintable() else "·" for c in text)
-    return shown.replace("[", "\\[")
+        common.tell(f"{documents:,} documents in {where}{cut_short}")

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_plugins.backends.protocols import Attend, Classify, Encode, ScorePair
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructions, load_template, template_names
@@ -28,7 +28,7 @@ def recipes(as_json: common.AsJson = False) -> None:
         common.emit([_facts(recipe) for recipe in entries])
         return
     width = max(len(recipe.name) for recipe in entries)
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     for recipe in entries:
         facts = _facts(recipe)
         about = Table.grid(padding=(0, 2))
@@ -78,9 +78,9 @@ def list_prompts(as_json: common.AsJson = False) -> None:
         common.emit({"templates": [asdict(t) for t in templates], "instructions": instructions()})
         return
     for template in templates:
-        typer.echo(f"template     {template.name}: {template.source}")
+        common.tell(f"template     {template.name}: {template.source}")
     for name in sorted(instructions()):
-        typer.echo(f"instruction  {name}")
+        common.tell(f"instruction  {name}")
 
 
 @prompt_app.command("show")
@@ -106,7 +106,7 @@ def show_prompt(
     if as_json:
         common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
         return
-    typer.echo(prompt.text, nl=False)
+    tell_exactly(prompt.text)
 
 
 def _why_not(recipe: Recipe) -> str:

@@ -180,10 +180,10 @@ def _show(answer: Answer) -> None:
     if "read" not in answer.timings:
         common.say("no reader is named: these are the passages; --reader MODEL writes an answer from them")
     elif answer.text is not None:
-        typer.echo(_plain(answer.text, keep="\n"))
+        common.tell(answer.text)
         for citation in answer.citations:
             document = citation.document
-            typer.echo(f"\n[{citation.number}] {_plain(document.title or citation.id)}: {_short(document)}")
+            common.tell(f"\n[{citation.number}] {document.title or citation.id}: {_short(document)}")
     for failure in answer.failures:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
@@ -202,14 +202,9 @@ def _show_passages(answer: Answer) -> None:
         show_ranking(answer.ranking)
         return
     for number, document in enumerate(answer.passages, start=1):
-        typer.echo(f"[{number}] {_plain(document.title or document.id or '')}: {_short(document)}")
+        common.tell(f"[{number}] {document.title or document.id or ''}: {_short(document)}")
 
 
 def _short(document: Document) -> str:
     text = " ".join(document.text.split())
-    return _plain(f"{text[:160]}{'…' if len(text) > 160 else ''}")
-
-
-def _plain(text: str, keep: str = "") -> str:
-    """A control character must not reach the terminal."""
-    return "".join(c if c.isprintable() or c in keep else "·" for c in text)
+    return f"{text[:160]}{'…' if len(text) > 160 else ''}"

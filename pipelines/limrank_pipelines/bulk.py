@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, json_rows, write_parts, write_whole
+from limrank_plugins.files import json_line, json_rows, parse_json, write_parts, write_whole
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
 
@@ -149,10 +149,7 @@ def parse_job(line: bytes, where: str) -> Job:
     Raises:
         InputError: it is not that.
     """
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error})") from error
+    row = parse_json(line, where)
     if not isinstance(row, dict) or not isinstance(row.get("passages"), list):
         raise InputError(f"{where}: a job is an object with 'query_id', 'query' and a list of 'passages'")
     try:

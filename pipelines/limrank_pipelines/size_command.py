@@ -41,4 +41,4 @@ def size(
     if as_json:
         common.emit([asdict(row) | {"wall_hours": row.wall_hours(gpus)} for row in table])
     else:
-        typer.echo(as_markdown(table, gpus), nl=False)
+        common.tell(as_markdown(table, gpus), end="")

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, read_json, write_json, write_parts, writing_whole
+from limrank_plugins.files import check_output, json_line, read_json, write_json, write_parts, writing_whole
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder
@@ -135,6 +135,9 @@ def mix(
     wanted = blend if blend is not None else Blend()
     if any((output / name).exists() for name in (REPORT, LEDGER)):
         raise InputError(f"{output} is a run's folder, whose rows would be overwritten: choose another one")
+    for path in (*rank1, *(Path(path) / ROWS if Path(path).is_dir() else path for path in synthetic)):
+        check_output(output / ROWS, path)
+        check_output(output / REJECTED, path)
     output.mkdir(parents=True, exist_ok=True)
     pool = _Pool()
     sources_seen: dict[tuple[Source, ...], tuple[Source, ...]] = {}

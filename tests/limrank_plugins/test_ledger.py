@@ -67,6 +67,6 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path):
             other.execute("DROP TABLE journal")
         other.close()
         with pytest.raises(
-            LimRankError, match=r"the ledger .*ledger\.sqlite cannot be written: no such table"
+            LimRankError, match=r"the ledger .*ledger\.sqlite cannot be written: .*no such table"
         ):
             ledger.pay("k", "writer", "m", USAGE)

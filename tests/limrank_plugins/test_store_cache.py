@@ -22,7 +22,7 @@ from scripts import full_backend, logits
 from limrank_plugins import Reranker, ScriptedFailure, Store
 from limrank_plugins.backends.packing import pack_reply
 from limrank_plugins.backends.protocols import Failed
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankError
 
 SPAWN = multiprocessing.get_context("spawn")
 TEXTS = [f"passage number {i}" for i in range(9)]
@@ -302,35 +302,84 @@ def test_more_keys_than_sqlite_takes_at_once(tmp_path: Path):
 # ---- files that are none ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "content", [b"this is no database at all, " * 100, b"SQLite format 3\x00" + b"\xff" * 5000]
-)
-def test_a_corrupt_file_is_moved_aside(tmp_path: Path, content: bytes):
+def damaged_store() -> bytes:
+    """A store whose header is whole and whose first page is not."""
+    return b"SQLite format 3\x00" + b"\xff" * 52 + b"LRK1" + b"\xff" * 5000
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_damaged_store_is_moved_aside(tmp_path: Path):
     path = tmp_path / "store.sqlite"
-    path.write_bytes(content)
+    path.write_bytes(damaged_store())
     with pytest.warns(UserWarning, match=r"cannot be used as a store .* moved to"):
         store = Store(path)
     with store:
         store.put_many([(key("a"), b"1")])
     (aside,) = asides(tmp_path)
-    assert aside.read_bytes() == content
+    assert aside.read_bytes() == damaged_store()
     with Store(path) as store:
         assert store.get_many([key("a")]) == {key("a"): b"1"}
 
 
-def test_another_programs_file_is_moved_aside_whole(tmp_path: Path):
-    path = tmp_path / "store.sqlite"
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"_id": "d1", "text": "milk"}\n',
+        b"x",
+        b"this is no database at all, " * 100,
+        b"SQLite format 3\x00" + b"\xff" * 5000,
+        b"SQLite format 3\x00",
+    ],
+)
+def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"corpus\.jsonl cannot be used as a store .* choose another file"):
+        Store(path)
+    assert path.read_bytes() == content
+    assert asides(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize("owner", [0, 77])
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path, mode: str, owner: int):
+    path = tmp_path / "app.db"
     other = sqlite3.connect(path)
-    other.execute("PRAGMA journal_mode=WAL")
-    other.execute("CREATE TABLE answers (mine TEXT)")
-    other.execute("INSERT INTO answers VALUES ('precious')")
-    other.commit()
+    other.execute(f"PRAGMA journal_mode={mode}")
+    other.execute(f"PRAGMA application_id={owner}")
+    if not owner:
+        other.execute("CREATE TABLE answers (mine TEXT)")
+        other.execute("INSERT INTO answers VALUES ('precious')")
+        other.commit()
     other.close()
-    with pytest.warns(UserWarning, match="belongs to another program"):
-        Store(path).close()
-    kept = sqlite3.connect(asides(tmp_path)[0])
-    assert kept.execute("SELECT mine FROM answers").fetchall() == [("precious",)]
-    kept.close()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="belongs to another program"):
+        Store(path)
+    assert contents(tmp_path) == before
+
+
+def test_another_programs_unfinished_log_is_left_as_it_is(tmp_path: Path):
+    path = tmp_path / "app.db"
+    code = (
+        "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "d.execute('PRAGMA journal_mode=WAL'); d.execute('CREATE TABLE mine (x)'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    before = {name: data for name, data in contents(tmp_path).items() if not name.endswith("-shm")}
+    assert len(before) == 2
+    with pytest.raises(InputError, match="belongs to another program"):
+        Store(path)
+    assert {name: data for name, data in contents(tmp_path).items() if not name.endswith("-shm")} == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_store(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"cannot open the store .*pipe: it is no file"):
+        Store(tmp_path / "pipe")
 
 
 def test_an_empty_file_is_a_new_store(tmp_path: Path):
@@ -346,7 +395,7 @@ def _mends(number: int, barrier: Any, folder: str, rounds: int) -> None:
     for round_ in range(rounds):
         path = Path(folder) / f"{round_}.sqlite"
         if number == 0:
-            path.write_bytes(b"this is no database at all, " * 100)
+            path.write_bytes(damaged_store())
         barrier.wait()
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
@@ -409,3 +458,60 @@ def test_a_full_disk_is_a_warning_and_the_ranking_stands(tmp_path: Path):
         assert ranking.failures == ()
         assert len(ranking) == len(documents)
         assert store.answer_bytes() == 0
+
+
+JOURNAL = {
+    "commit": lambda store: store.commit("job", "q9999", b"{}"),
+    "find": lambda store: store.find("job", "q0500"),
+    "each": lambda store: list(store.each("job")),
+    "committed": lambda store: store.committed("job"),
+    "computed": lambda store: store.computed("job"),
+}
+
+
+@pytest.mark.parametrize("method", JOURNAL)
+def test_a_damaged_journal_is_one_sentence(tmp_path: Path, method: str):
+    path = tmp_path / "s.sqlite"
+    with Store(path) as store:
+        for i in range(1000):
+            store.commit("job", f"q{i:04}", b"v" * 500)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 8 * 4096] + b"\xa5" * (len(whole) - 8 * 4096))
+    with (
+        Store(path) as store,
+        pytest.raises(LimRankError, match=r"the journal in .*s\.sqlite cannot be used, the file is damaged"),
+    ):
+        JOURNAL[method](store)
+    assert asides(tmp_path) == [], "a journal is not given up without a word"
+
+
+def test_a_journal_on_a_full_disk_is_one_sentence(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.commit("job", "before", b"1")
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(LimRankError, match=r"the journal in .*s\.sqlite cannot be .*full"):
+            store.commit("job", "item", b"x" * 100_000)
+        assert store.committed("job") == {"before": b"1"}
+        assert store.find("job", "before") == b"1"
+
+
+def test_answers_are_read_where_times_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many([(key("a"), b"1")])
+        store._db.execute("PRAGMA query_only=1")
+        later = 10 * 86_400 + store._db.execute("SELECT used FROM answers").fetchone()[0]
+        monkeypatch.setattr("limrank_plugins.store.time.time", lambda: later)
+        assert store.get_many([key("a")]) == {key("a"): b"1"}
+        with pytest.warns(UserWarning, match="answers are not kept"):
+            store.put_many([(key("b"), b"1")])
+        with pytest.raises(LimRankError, match="the journal"):
+            store.commit("job", "item", b"1")
+
+
+def test_a_closed_store_is_one_sentence(tmp_path: Path):
+    store = Store(tmp_path / "s.sqlite")
+    store.close()
+    for read in (store.answer_bytes, lambda: store.get_many([key("a")]), lambda: store.find("job", "item")):
+        with pytest.raises(LimRankError, match="cannot be read or written"):
+            read()

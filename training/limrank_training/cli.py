@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names
@@ -127,7 +128,7 @@ def _list(as_json: bool) -> None:
         common.emit([plan.as_json() for plan in plans])
         return
     for plan in plans:
-        typer.echo(f"{plan.name:<22} {plan.objective:<14} {plan.about}")
+        common.tell(f"{plan.name:<22} {plan.objective:<14} {plan.about}")
 
 
 def _tokenizer(plan: Plan) -> Any:
@@ -143,7 +144,7 @@ def _show(plan: Plan, data: Any) -> None:
     """The example's own bytes on stdout: the prompt of inference, then what is learned."""
     if OBJECTIVES[plan.objective].is_encoder:  # they learn no text
         read, remark = data.layout.shown(data.first)
-        sys.stdout.write(f"{read}\n")
+        common.tell(read)
         sys.stdout.flush()
         common.say(f"--- {remark}")
         return
@@ -152,11 +153,11 @@ def _show(plan: Plan, data: Any) -> None:
         raise InputError(f"{data.first.where}: it does not fit the cutoff")
     encoder = data.layout.encoder
     prompt, learned = example.ids[: example.learned], example.ids[example.learned :]
-    sys.stdout.write(encoder.decode(prompt))
+    tell_exactly(encoder.decode(prompt))
     sys.stdout.flush()
     remark = f"{len(learned)} are learned:" if learned else "and the model answers them itself"
     common.say(f"\n--- {len(prompt)} tokens are given, {remark}")
-    sys.stdout.write(encoder.decode(learned))
+    tell_exactly(encoder.decode(learned))
     sys.stdout.flush()
 
 
@@ -166,7 +167,7 @@ def _print(summary: dict[str, Any], as_json: bool) -> None:
         return
     for name, table in summary.items():
         if not isinstance(table, dict):
-            typer.echo(f"{name}: {table}")
+            common.tell(f"{name}: {table}")
             continue
         for key, value in table.items():
-            typer.echo(f"{name}.{key}: {value}")
+            common.tell(f"{name}.{key}: {value}")

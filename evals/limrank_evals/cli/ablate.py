@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_plugins.cli import common, reports_errors
@@ -102,7 +101,7 @@ def ablate(
 
     if ablation == "list":
         for name in ablation_names():
-            typer.echo(name)
+            common.tell(name)
         return
     evaluating = {
         "benchmark": benchmark,
@@ -152,7 +151,7 @@ def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:
     if as_json:
         common.emit({"arms": [arm.as_json() for arm in arms.values()]})
         return
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     console.width = max(console.width, 120)
     table = Table("arm", "rows", "from", "labels", "steps", "without", "contains", box=None, padding=(0, 1))
     for arm in arms.values():
@@ -175,4 +174,4 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _show(report: AblationReport) -> None:
-    typer.echo(report.markdown(), nl=False)
+    common.tell(report.markdown(), end="")

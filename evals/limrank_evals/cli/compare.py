@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
@@ -67,7 +66,7 @@ def compare(
 
 
 def _show(found: dict[str, Comparison], level: float, worst: int) -> None:
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
     heads = ("measure", "first", "second", "difference", f"{level:.0%} interval", "p (rand.)", "p (t)")
     table = Table(*heads, "won/tied/lost", box=None, padding=(0, 1))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 from limrank_evals.errors import Analysis
+from limrank_plugins.cli import common
 
 _BUDGET = {
     "ideal": "ideal: all judged documents by grade",
@@ -25,7 +25,7 @@ _BUDGET = {
 def show(found: Analysis, worst: int) -> None:
     """Print it."""
     told = found.as_json(worst)
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     _budget(console, told)
     _failing(console, told)
     _few(console, told)
@@ -38,7 +38,7 @@ def show(found: Analysis, worst: int) -> None:
         _against(console, told["against"], told["measure"])
 
 
-def _budget(console: Console, told: dict[str, Any]) -> None:
+def _budget(console: common.Terminal, told: dict[str, Any]) -> None:
     table = _table("error budget", told["measure"], "interval")
     for name, words in _BUDGET.items():
         if name in told["budget"]:
@@ -53,7 +53,7 @@ def _budget(console: Console, told: dict[str, Any]) -> None:
     console.print()
 
 
-def _failing(console: Console, told: dict[str, Any]) -> None:
+def _failing(console: common.Terminal, told: dict[str, Any]) -> None:
     one = told["failing"]
     table = _table(f"no relevant document in the first {one['top']}", "queries", "of these", "interval")
     for name, words in (
@@ -77,7 +77,7 @@ def _failing(console: Console, told: dict[str, Any]) -> None:
     console.print()
 
 
-def _few(console: Console, told: dict[str, Any]) -> None:
+def _few(console: common.Terminal, told: dict[str, Any]) -> None:
     one = told["by_relevant"]
     heads = ("queries", told["measure"], "interval", "first stage", "difference", "p", "ceiling")
     table = _table("relevant", *heads, "not found", "too low")
@@ -102,7 +102,7 @@ def _few(console: Console, told: dict[str, Any]) -> None:
     console.print()
 
 
-def _confusion(console: Console, one: dict[str, Any]) -> None:
+def _confusion(console: common.Terminal, one: dict[str, Any]) -> None:
     for title, name in (("confusion", "sorts"), ("negatives", "negatives"), ("kinds", "matrix")):
         rows = one[name]
         if not rows or (name == "matrix" and len(rows) <= len(one["sorts"])):
@@ -130,7 +130,7 @@ def _confusion(console: Console, one: dict[str, Any]) -> None:
     console.print()
 
 
-def _false_claims(console: Console, one: dict[str, Any], top: int) -> None:
+def _false_claims(console: common.Terminal, one: dict[str, Any], top: int) -> None:
     table = _table("false claims", "queries", "of", "interval")
     for name, words in (
         ("at_top", f"in the first {top}"),
@@ -146,7 +146,7 @@ def _false_claims(console: Console, one: dict[str, Any], top: int) -> None:
     console.print()
 
 
-def _marks(console: Console, told: dict[str, Any]) -> None:
+def _marks(console: common.Terminal, told: dict[str, Any]) -> None:
     if (one := told["ties"]) is not None:
         console.print(
             f"{one['tied']} of {one['scored']} scores are shared; {one['relevant_below']} relevant documents "
@@ -174,7 +174,7 @@ def _marks(console: Console, told: dict[str, Any]) -> None:
             console.print(f"failed  {case['query']}  {case['document']}: {case['reason']}", soft_wrap=True)
 
 
-def _against(console: Console, one: dict[str, Any], measure: str) -> None:
+def _against(console: common.Terminal, one: dict[str, Any], measure: str) -> None:
     console.print()
     table = _table("against the other run", "other", "this", "difference", "interval", "p", "less/as/more")
     beside = one["measure"]
@@ -209,7 +209,7 @@ def _table(*heads: str) -> Table:
     return table
 
 
-def _print(console: Console, table: Table) -> None:
+def _print(console: common.Terminal, table: Table) -> None:
     # A table narrower than its cells would lose its numbers, and kinds have long names.
     console.width = max(
         console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import question_options as options
@@ -179,7 +178,7 @@ def _show(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
 
 
 def _show_tables(found: QuestionsEvaluation, folder: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
     grids = [accuracy_table(found), *([difference_table(found)] if found.differences else [])]
     for grid in grids:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
@@ -61,7 +60,7 @@ def record(scored: RunScores, settings: dict[str, Any], *, per_query: bool = Fal
 
 
 def _show(scored: RunScores, level: float, per_query: bool) -> None:
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     table = Table("measure", "mean", f"{level:.0%} interval", box=None, padding=(0, 2))
     for name, mean in scored.measured.means.items():
         table.add_row(name, f"{mean:.4f}", options.shown(scored.intervals[name]))
@@ -74,4 +73,4 @@ def _show(scored: RunScores, level: float, per_query: bool) -> None:
     if per_query:
         for name, values in scored.measured.per_query.items():
             for query, value in values.items():
-                typer.echo(f"{name}\t{query}\t{value:.4f}")
+                common.tell(f"{name}\t{query}\t{value:.4f}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from limrank_evals.cli import options
@@ -13,12 +12,13 @@ from limrank_evals.comparison import compare_values
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
 from limrank_evals.splits import Average
+from limrank_plugins.cli import common
 
 
 def show(found: SplitEvaluation, averages: Sequence[Average]) -> None:
     """One table: the first stage beside the reranker, and how sure the difference is."""
     by_name = {average.name: average for average in averages}
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     console.width = max(console.width, 130)  # a table narrower than that would lose its numbers
     benchmark = found.benchmark
     console.print(f"\n{benchmark.name} {benchmark.split}".rstrip(), style="bold")
@@ -57,7 +57,7 @@ def show(found: SplitEvaluation, averages: Sequence[Average]) -> None:
 
 def show_means(means: Sequence[Result]) -> None:
     """One line for every system and measure: its mean over the splits, each of which counts the same."""
-    console = Console(highlight=False, markup=False)
+    console = common.Terminal()
     for mean in means:
         scores = "  ".join(f"{measure} {score:.4f}" for measure, score in mean.scores.items())
         about = f"{mean.identity.benchmark} {mean.identity.split}, {mean.system}"

@@ -130,7 +130,8 @@ def decode(image: Image, number: int = 1) -> Any:
     try:
         with pillow.open(io.BytesIO(image.data)) as opened:
             return operations.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, pillow.DecompressionBombError) as error:
+    # Its readers raise whatever a damaged header leads them to: struct.error, KeyError, zlib.error, …
+    except Exception as error:
         raise InputError(
             f"image {number} of the prompt ({image.media_type}) cannot be read: {error}"
         ) from error

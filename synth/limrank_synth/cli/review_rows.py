@@ -183,20 +183,20 @@ def _summarise(rows: list[LabelledPassage], shown: list[LabelledPassage], log: P
     for name, counts in progress.items():
         parts = [f"{counts.get(action, 0)} {action}ed" for action in ("accept", "reject", "edit")]
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
-        typer.echo(
+        common.tell(
             f"{name}: {counts['decided']} of {len(ids)} decided, {', '.join(parts)}"
             + (f" ({reasons})" if reasons else "")
         )
     for pair in pairs:
         kappa = "not defined (only one answer was given)" if pair.kappa is None else f"{pair.kappa:.3f}"
-        typer.echo(
+        common.tell(
             f"{pair.first} and {pair.second}: {pair.rows} rows in common, "
             f"{pair.agreement:.1%} agree, Cohen's kappa {kappa}"
         )
     for row, decisions in at_odds.items():
-        typer.echo(f"disputed: {row}: " + ", ".join(f"{name} {e.action}" for name, e in decisions.items()))
+        common.tell(f"disputed: {row}: " + ", ".join(f"{name} {e.action}" for name, e in decisions.items()))
     if not progress:
-        typer.echo(f"nothing is decided yet: {log} holds no decision on these rows")
+        common.tell(f"nothing is decided yet: {log} holds no decision on these rows")
 
 
 def _standing(rows: list[LabelledPassage], log: Path) -> CurrentDecisions:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from limrank_plugins.cli import common, reports_errors
@@ -133,14 +132,14 @@ def run(
 def job_bar(what: str, total: int | None) -> Iterator[Callable[[JobProgress], None]]:
     """A bar on stderr while a job runs; yields what is told of its progress."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[spent]}"),
+        TextColumn("{task.fields[spent]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=common.Terminal(stderr=True), transient=True) as bars:
         bar = bars.add_task(what, total=total, spent="")
 
         def on_progress(progress: JobProgress) -> None:
@@ -253,7 +252,7 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         return
     for prompt in plan["prompts"]:
         for message in prompt["messages"]:
-            typer.echo(f"--- {prompt['role']} · {message['role']}\n{message['text']}\n")
+            common.tell(f"--- {prompt['role']} · {message['role']}\n{message['text']}\n")
     calls = ", ".join(f"{number:,} by the {role}" for role, number in plan["calls"].items())
     cost = (
         f"at most ${plan['cost_at_most']:,.2f}"

@@ -164,7 +164,7 @@ def main(
     write_whole(output, (json.dumps(result, indent=2) + "\n").encode("ascii"))
     if plot is not None:
         draw(result["arms"], plot)
-    typer.echo(table(result["arms"]))
+    common.tell(table(result["arms"]))
     common.say(f"nDCG@10 on held-out entities; {result['seconds']} s; {output}")
 
 

@@ -1,0 +1,245 @@
+"""Files of strangers: bombs, deep JSON, numbers without end, leftovers, links and pipes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from limrank_plugins import files
+from limrank_plugins.cli import build_app
+from limrank_plugins.corpus import corpus_fingerprint, open_index, read_corpus
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import check_output, json_line, read_json, read_lines, write_whole
+from limrank_plugins.folders import whole_folder
+from limrank_plugins.images import Image
+from limrank_plugins.io import read_documents, read_qrels
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"red"
+DEEP = "[" * 100_000 + "]" * 100_000
+LONG = "1" * 5000
+
+
+def dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        return process.pid
+
+
+# ---- what is read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [DEEP, LONG, f"-{LONG}"], ids=["deep", "digits", "negative"])
+def test_deep_json_and_numbers_without_end_are_one_sentence(tmp_path: Path, value: str):
+    file = tmp_path / "c.jsonl"
+    file.write_text(f'{{"_id": "a", "text": "milk", "x": {value}}}\n')
+    with pytest.raises(InputError, match=r"c\.jsonl, line 1: not JSON"):
+        list(read_documents(file))
+    with pytest.raises(InputError, match="not a whole JSON file"):
+        read_json(file)
+
+
+def test_a_grade_of_thousands_of_digits_is_one_sentence(tmp_path: Path):
+    (tmp_path / "q.txt").write_text(f"q 0 d {LONG}\n")
+    with pytest.raises(InputError, match=r"q\.txt, line 1: the grade has 5000 digits; 9 are read at most"):
+        read_qrels(tmp_path / "q.txt")
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
+def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr(files, "MAX_LINE_BYTES", 1000)
+    content = b'{"_id": "a"}\n' + b"x" * 1000
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(content))
+    assert [number for number, _ in read_lines(tmp_path / name)] == [1, 2]
+    (tmp_path / name).write_bytes(pack(content + b"x\n{}"))
+    with pytest.raises(InputError, match="line 2 is longer than 1,000 bytes"):
+        list(read_lines(tmp_path / name))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path):
+    with gzip.open(tmp_path / "c.jsonl.gz", "wb", compresslevel=1) as stream:
+        for _ in range(300):
+            stream.write(b" " * (1 << 20))
+    with pytest.raises(InputError, match="line 1 is longer than 268,435,456 bytes"):
+        list(read_documents(tmp_path / "c.jsonl.gz"))
+
+
+def test_a_json_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 20)
+    (tmp_path / "a.json").write_text("[1,\n2]")
+    assert read_json(tmp_path / "a.json") == [1, 2]
+    (tmp_path / "a.json").write_text("[1,\n2,\n" + "3,\n" * 20 + "4]")
+    with pytest.raises(InputError, match="more than 20 characters"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_record_that_is_too_deep_is_one_sentence():
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InputError, match="nested too deeply"):
+        json_line({"x": deep})
+    while deep:  # taken apart here: its end would be as deep
+        deep = deep[0]  # type: ignore[assignment]
+
+
+# ---- what is written ----------------------------------------------------------------------------
+
+
+def test_an_output_is_no_input(tmp_path: Path):
+    file = tmp_path / "c.jsonl"
+    check_output(file, file)
+    file.write_text("x")
+    (tmp_path / "link").symlink_to(file)
+    for output in (file, tmp_path / "link", tmp_path / "." / "c.jsonl"):
+        with pytest.raises(InputError, match="is read as an input"):
+            check_output(output, None, "not there", file)
+    check_output(file, tmp_path)
+    check_output(file, tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["-q", "-c", "--run"])
+def test_a_run_does_not_overwrite_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    given = {"-q": tmp_path / "q.jsonl", "-c": tmp_path / "c.jsonl", "--run": tmp_path / "r.trec"}
+    given["-q"].write_text('{"_id": "q", "text": "milk"}\n')
+    given["-c"].write_text('{"_id": "d", "text": "milk"}\n')
+    given["--run"].write_text("q Q0 d 1 1.0 t\n")
+    before = given[name].read_bytes()
+    arguments = [str(part) for pair in given.items() for part in pair]
+    result = CliRunner().invoke(
+        build_app(), ["rerank", *arguments, "-o", str(given[name]), "--recipe", "prior"]
+    )
+    assert result.exit_code == 2
+    assert "is read as an input" in result.stderr
+    assert given[name].read_bytes() == before
+
+
+# ---- what killed jobs left ----------------------------------------------------------------------
+
+
+def test_leftovers_of_dead_processes_are_removed(tmp_path: Path):
+    dead, parent = dead_process(), os.getppid()
+    gone = [f".out.{dead}.0a1b2c3d", f".out.{10**15}.deadbeef", f".out.{os.getpid()}.00000000"]
+    for name in gone:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_text("x")
+    (tmp_path / f".out.{dead}.ffffffff").write_text("a file")
+    gone.append(f".out.{dead}.ffffffff")
+    kept = [f".out.{parent}.deadbeef", f".other.{dead}.deadbeef", f".out.{dead}.notes"]
+    for name in kept:
+        (tmp_path / name).write_text("x")
+    write_whole(tmp_path / "out", b"1")
+    assert sorted(os.listdir(tmp_path)) == sorted(["out", *kept])
+
+
+def test_leftovers_beside_a_folder_are_removed(tmp_path: Path):
+    (tmp_path / f".index.{dead_process()}.0a1b2c3d").mkdir()
+    with whole_folder(tmp_path / "index", ["a"]) as part:
+        (part / "a").write_text("1")
+        files.remove_leftovers(tmp_path / "index")
+        assert part.is_dir(), "what is in work stays"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_what_another_machine_writes_stays(tmp_path: Path):
+    """Its process has a number that means nothing here; it holds what it writes."""
+    part = tmp_path / f".out.{dead_process()}.deadbeef"
+    part.mkdir()
+    with files.held(part):
+        write_whole(tmp_path / "out", b"1")
+        assert part.is_dir()
+    write_whole(tmp_path / "out", b"1")
+    assert not part.exists()
+
+
+# ---- cached indexes -----------------------------------------------------------------------------
+
+
+def test_a_damaged_cached_index_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "c.jsonl").write_text('{"_id": "d", "text": "sour milk"}\n')
+    corpus = str(tmp_path / "c.jsonl")
+    open_index(corpus, "bm25s")
+    (folder,) = (tmp_path / "cache" / "indexes").iterdir()
+    for name in ("manifest.json", "documents.jsonl", "documents.offsets.npy"):
+        (folder / name).write_bytes(b"no such thing")
+        with pytest.warns(UserWarning, match="it is built anew"):
+            assert [d.id for d in open_index(corpus, "bm25s").search("milk")] == ["d"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            open_index(corpus, "bm25s")
+
+
+def test_equal_bytes_under_another_name_or_kind_are_another_corpus(tmp_path: Path):
+    row = '{"_id": "d1", "text": "sour milk"}\n'
+    for place, name in (("a", "alpha.txt"), ("b", "beta.txt"), ("c", "alpha.txt"), ("d", "alpha.md")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / name).write_text(row)
+    a, b, c, d = (corpus_fingerprint(str(tmp_path / place)) for place in "abcd")
+    assert a == c == corpus_fingerprint(str(tmp_path / "a" / "alpha.txt")), "moved"
+    assert len({a, b, d}) == 3
+    (tmp_path / "c.jsonl").write_text(row)
+    (tmp_path / "c.txt").write_text(row)
+    (tmp_path / "other.jsonl").write_text(row)
+    rows = corpus_fingerprint(str(tmp_path / "c.jsonl"))
+    assert rows == corpus_fingerprint(str(tmp_path / "other.jsonl")), "the ids are in the rows"
+    assert rows != corpus_fingerprint(str(tmp_path / "c.txt"))
+
+
+# ---- images -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["link.png", "up/p.png", "pipe", "folder", "a\0b", "\ud800", "circle", "x" * 300],
+)
+def test_an_image_that_is_no_file_of_the_folder_is_one_sentence(tmp_path: Path, name: str):
+    outside, inside = tmp_path / "secret", tmp_path / "corpus"
+    outside.mkdir()
+    inside.mkdir()
+    (outside / "p.png").write_bytes(PNG)
+    (inside / "link.png").symlink_to("../secret/p.png")
+    (inside / "up").symlink_to(outside)
+    (inside / "circle").symlink_to("circle")
+    (inside / "folder").mkdir()
+    os.mkfifo(inside / "pipe")
+    (inside / "c.jsonl").write_text(json.dumps({"_id": "a", "text": "milk", "images": [name]}) + "\n")
+    with pytest.raises(InputError, match=r"c\.jsonl, line 1: the image"):
+        list(read_corpus(str(inside / "c.jsonl")))
+    result = CliRunner().invoke(build_app(), ["search", str(inside / "c.jsonl"), "milk", "--recipe", "prior"])
+    assert result.exit_code == 2, result.output
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path: Path):
+    (tmp_path / "p.png").write_bytes(PNG)
+    (tmp_path / "l.png").symlink_to("p.png")
+    (tmp_path / "c.jsonl").write_text('{"_id": "a", "text": "milk", "images": ["l.png"]}\n')
+    (document,) = read_corpus(str(tmp_path / "c.jsonl"))
+    assert document.images == (Image(PNG),)
+
+
+def test_an_image_has_a_bound_and_is_a_file(tmp_path: Path):
+    (tmp_path / "p.png").write_bytes(PNG)
+    assert Image.open(tmp_path / "p.png", max_bytes=len(PNG)) == Image(PNG)
+    with pytest.raises(InputError, match=r"p\.png' is larger than 5 bytes"):
+        Image.open(tmp_path / "p.png", max_bytes=5)
+    os.truncate(tmp_path / "p.png", (64 << 20) + 1)
+    with pytest.raises(InputError, match="is larger than 67,108,864 bytes"):
+        Image.open(tmp_path / "p.png")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="it is no file"):
+        Image.open(tmp_path / "pipe")
+    with pytest.raises(InputError, match="cannot be read"):
+        Image.open("a\0b")
