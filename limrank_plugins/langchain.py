@@ -49,7 +49,8 @@ class LimRankCompressor(BaseDocumentCompressor):
         backend: name of the way to run the model; default: the recipe's.
         top_n: how many documents to keep; default None, all.
         threshold: keep documents with `score >= threshold`; default None.
-        api_key: of a served model; never serialised or shown. Default: the backend's environment variable.
+        api_key: of a served model; never serialised, pickled or shown. Default: the backend's environment
+            variable.
         options: all other arguments of `limrank_plugins.Reranker`: `reasoning`, `samples`, `device`,
             `base_url`, … No secrets: they are shown.
         reranker: a ready reranker instead of `recipe`, `model`, `backend`, `api_key` and `options`.
@@ -123,6 +124,11 @@ class LimRankCompressor(BaseDocumentCompressor):
     def _secrets(self) -> list[str]:
         """What servers like to quote when they refuse it."""
         return [] if self.api_key is None else [self.api_key.get_secret_value()]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__dict__"] = state["__dict__"] | {"api_key": None}
+        return state
 
     def _copies(self, documents: Sequence[Document], ranking: data.Ranking) -> list[Document]:
         if ranking.failures:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from limrank_plugins import driver
 from limrank_plugins.arguments import Thinking, backend_for, check_backend, check_on_failure, settings_for
@@ -14,7 +16,7 @@ from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
-from limrank_plugins.errors import InputError, RankingFailed
+from limrank_plugins.errors import InputError, RankingFailed, one_sentence
 from limrank_plugins.failure_log import log_failures
 from limrank_plugins.parts import build_parts
 from limrank_plugins.prompts import Template, load_template
@@ -26,9 +28,17 @@ from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.duplicates import once_each
 
+_KEYS = ("api_key", "token")
+# One for all: it is held only while a reranker that came out of a pickle is made, parts and all.
+_MAKING = threading.RLock()
+
 
 class Reranker:
     """Ranks documents by what a model says about them. Safe to use from many threads.
+
+    A pickled one holds its arguments, without `api_key` and `token`, and loads its model at first use; a
+    backend given as an object travels where it can be pickled itself. A deep copy shares the loaded model,
+    which stays the original's to close.
 
     Args:
         recipe: a recipe's name (with options: `"insertrank:scale=rank"`), or a `Recipe`.
@@ -86,6 +96,8 @@ class Reranker:
         template: str | None = None,
         **options: Any,
     ) -> None:
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "options")}
+        self._made_by: tuple[Any, tuple[Any, ...], dict[str, Any]] = (type(self), (), arguments | options)
         chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
         self.reasoning: Thinking | None = reasoning if reasoning is not None else chosen.reasoning
         self.budget = None if budget is None else str(budget)
@@ -173,6 +185,7 @@ class Reranker:
         self.reasoning, self.budget = parts[-1].reasoning, None
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
         self._owns_backend = self._owns_parts = False
+        self._made_by = cls.combined, (recipe, *parts), {"on_failure": on_failure, "store": store}
         return self
 
     # ---- ranking --------------------------------------------------------------------------------
@@ -236,6 +249,8 @@ class Reranker:
 
     def close(self) -> None:
         """Release the model, if this reranker loaded it. May be called twice."""
+        if "backend" not in vars(self):  # out of a pickle, and never used
+            return
         if self._owns_backend and isinstance(self.backend, Closes):
             self.backend.close()
         for part in self.parts if self._owns_parts else ():
@@ -248,6 +263,7 @@ class Reranker:
             part.with_template(template) if part.template == self.template else part for part in self.parts
         )
         reranker.template = template
+        reranker._made_by = Reranker.with_template, (self, template), {}
         return reranker
 
     @property
@@ -265,6 +281,43 @@ class Reranker:
             repr(self.settings),
         ]
         return "|".join(parts)
+
+    # ---- copies ---------------------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = copy.copy(self)
+        if "backend" in vars(self):
+            copied._owns_backend = copied._owns_parts = False
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        make, values, named = self._made_by
+        named = {name: value for name, value in named.items() if name not in _KEYS}
+        try:
+            pickle.dumps((values, named))
+        except Exception as error:
+            raise TypeError(
+                f"this reranker cannot be pickled, as one of its arguments cannot ({one_sentence(error)}): "
+                f"name recipe, model and backend instead of giving objects"
+            ) from error
+        return {"_made_by": (make, values, named)}
+
+    if not TYPE_CHECKING:  # a type checker shall still know which attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            """What a reranker out of a pickle lacks: it is made at first use."""
+            if name.startswith("__") or "_made_by" not in vars(self) or "backend" in vars(self):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            with _MAKING:
+                if "backend" not in vars(self):
+                    make, values, named = self._made_by
+                    self.__dict__.update(vars(make(*values, **named)))
+            return getattr(self, name)
 
     # ---- inside ---------------------------------------------------------------------------------
 

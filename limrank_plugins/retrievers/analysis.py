@@ -94,6 +94,13 @@ class Analyzer:
         self._own = threading.local()
         self._stem(["word"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_own"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._own = threading.local()
+
     @property
     def parameters(self) -> dict[str, Any]:
         """What makes this analyzer again, as JSON. The words themselves, should a list change."""

@@ -21,6 +21,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
 
 from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_recipe
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
 from limrank_plugins.failure_log import told_by_caller
 from limrank_plugins.lazy import Lazy
@@ -362,6 +363,7 @@ class LimRankRanker:
 
 
 def _checked_top_k(top_k: int) -> int:
+    whole_number("top_k", top_k)
     if top_k <= 0:
         raise ValueError(f"top_k must be > 0, but got {top_k}")
     return top_k
