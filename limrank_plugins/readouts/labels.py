@@ -24,6 +24,10 @@ _LABELLED = {
     "numeric": re.compile(r"\[\s{0,3}([0-9]{1,6})\s{0,3}\]"),
     "alphabetic": re.compile(r"\[\s{0,3}([A-Za-z])\s{0,3}\]"),
 }
+# Full-width and CJK brackets, which are read as the usual ones.
+_WIDE = re.compile(
+    "[\uff3b\u3010\u3014]\\s{0,3}([0-9\uff10-\uff19]{1,6}|[A-Za-z\uff21-\uff3a])\\s{0,3}[\uff3d\u3011\u3015]"
+)
 _LABELLED["plain"] = re.compile(r"\b(?:image|passage)\s{0,3}([0-9]{1,6})", re.IGNORECASE)
 # As a prompt writes it before a document: "image 3 of the series" is just text.
 _HEADING = re.compile(r"\b(image|passage)\s{0,3}([0-9]{1,6})(?=\s{0,3}:)", re.IGNORECASE)
@@ -31,11 +35,12 @@ _BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-
 _BARE["plain"] = _BARE["numeric"]
 # A list of bare numbers, which is the answer where documents have no brackets around their names.
 _LIST = re.compile(r"\[(\s*[0-9][0-9,\s]*)\]")
-_WORD = r"(?:passages?|documents?|docs?|texts?|images?|pages?|candidates?|identifiers?|ids?|ranks?)"
+# What models call a document, before its name.
+WORD = r"(?:passages?|documents?|docs?|texts?|images?|pages?|candidates?|identifiers?|ids?|ranks?)"
 # A document that prose speaks of: "passage B", "Document: 2", "(3)".
 _MENTIONED = {
-    "numeric": re.compile(rf"(?i:\b{_WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[0-9]+\b"),
-    "alphabetic": re.compile(rf"(?i:\b{_WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[A-Z]\b"),
+    "numeric": re.compile(rf"(?i:\b{WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[0-9]+\b"),
+    "alphabetic": re.compile(rf"(?i:\b{WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[A-Z]\b"),
 }
 _MENTIONED["plain"] = _MENTIONED["numeric"]
 # What may stand between bare labels. No parentheses: a passage's neutralised label is no label.
@@ -74,11 +79,11 @@ class Labels:
         """The text without anything that reads as a label or as a tag: round brackets instead."""
         if self.kind == "plain":
             return without_tags(_HEADING.sub(r"\1 (\2)", _LIST.sub(r"(\1)", text)))
-        return without_tags(_LABELLED[self.kind].sub(r"(\1)", text))
+        return without_tags(_LABELLED[self.kind].sub(r"(\1)", _WIDE.sub(r"(\1)", text)))
 
     def read(self, text: str) -> list[int]:
         """Positions of the labels in the text, from 0; those that name no document are kept."""
-        return [self._position(name) for name in _LABELLED[self.kind].findall(text)]
+        return [self.position(name) for name in _LABELLED[self.kind].findall(text)]
 
     def read_bare(self, text: str) -> list[int]:
         """Positions of names without their own brackets, if the text is nothing but such names.
@@ -88,13 +93,14 @@ class Labels:
         names = [name for name in _BETWEEN.split(text) if name]
         if not all(_BARE[self.kind].fullmatch(name) for name in names):
             return []
-        return [self._position(name) for name in names]
+        return [self.position(name) for name in names]
 
     def mentioned(self, text: str) -> bool:
         """Whether the text speaks of a document by its name: in brackets, bare or behind a word."""
         return bool(self.read(text) or self.read_bare(text) or _MENTIONED[self.kind].search(text))
 
-    def _position(self, name: str) -> int:
+    def position(self, name: str) -> int:
+        """The position that a name stands for, from 0."""
         return ord(name.upper()) - ord("A") if self.kind == "alphabetic" else int(name) - 1
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from limrank_plugins.readouts.labels import TAG, Labels
+from limrank_plugins.readouts.order_text import bracketed, is_ascending, names_in
 
 _REFUSAL = re.compile(
     r"\s*(?:i['’]?m (?:very |so )?sorry\b|sorry, |i (?:can(?:no|['’])t|am unable to|won['’]t)\b|as an ai\b)",
@@ -135,15 +136,21 @@ def parse_order(
     """
     reasoning, rest = split_reasoning(text)
     answer = answer_in(rest)
-    body = rest if answer is None else answer
+    body = bracketed(rest if answer is None else answer, labels)
     misplaced = tagged and answer is None
     # Reasoning mentions labels, too: where nothing says that it is over, only a bare list is an answer.
-    places = [] if misplaced and reasoning is None else labels.read(body)
+    unclear = misplaced and reasoning is None
+    places = ([] if unclear else labels.read(body)) or labels.read_bare(body)
+    ascending = is_ascending(body, labels) or (bool(places) and "<" in body and not labels.read(body))
+    if not places and not unclear and (written := names_in(body, labels)) is not None:
+        places, ascending = [labels.position(name) for name in written[0]], written[1]
+    if ascending:
+        places.reverse()
     order = range(shown) if isinstance(shown, int) else shown
     size = len(order)
-    named = [order[i] if 0 <= i < size else size for i in places or labels.read_bare(body)]
+    named = [order[i] if 0 <= i < size else size for i in places]
     reading = repair(named, size)
-    return reading._replace(repaired=reading.repaired or misplaced)
+    return reading._replace(repaired=reading.repaired or misplaced or ascending)
 
 
 def parse_choice(

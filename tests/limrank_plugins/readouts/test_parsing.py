@@ -81,7 +81,7 @@ def test_a_well_formed_answer_needs_no_repair(order: list[int], shown: list[int]
         ("3 > 1 > 2", (2, 0, 1), False),
         ("[3, 1, 2]", (2, 0, 1), False),
         ("Of the 3 passages, 2 are good", (0, 1, 2), True),
-        ("(3) > (1) > (2)", (0, 1, 2), True),
+        ("(3) > (1) > (2)", (2, 0, 1), False),
         ("", (0, 1, 2), True),
         ("[" + "3" * 5000 + "] > [3]", (2, 0, 1), True),
         ("<think>[2] is better than [1]</think>[3] > [1] > [2]", (2, 0, 1), False),
@@ -168,3 +168,51 @@ def test_answers():
     assert answer_in("</answer>") is None
     assert answer_in("<answer>a</answer> <answer>b</answer> c") == "b"
     assert answer_in("<answer>cut off") == "cut off"
+
+
+@given(st.permutations(range(7)))
+def test_orders_as_models_write_them(order: list[int]):
+    numbers = [i + 1 for i in order]
+    for text in (
+        " > ".join(f"Passage {n}" for n in numbers),
+        " > ".join(f"[Passage {n}]" for n in numbers),
+        " > ".join(f"[rank {n}]" for n in numbers),
+        " > ".join(f"({n})" for n in numbers),
+        " > ".join(f"\\[{n}\\]" for n in numbers),
+        " > ".join(f"\uff3b{n}\uff3d" for n in numbers),
+        " > ".join(f"\u3010{chr(0xFF10 + n)}\u3011" for n in numbers),
+        f"```json\n{numbers}\n```",
+        f'{{"ranking": {numbers}, "note": "3 are good"}}',
+        f"Answer: {' > '.join(map(str, numbers))}",
+        f"The ranking is {' > '.join(map(str, numbers))}.",
+        f"identifiers: {' > '.join(map(str, numbers))}",
+        "\n".join(f"Doc: {n}, Relevance: {9 - place}" for place, n in enumerate(numbers)),
+    ):
+        assert parse_order(text, NUMERIC, 7) == (tuple(order), False, False), text
+    ascending = " < ".join(f"[{n}]" for n in numbers)
+    assert parse_order(ascending, NUMERIC, 7) == (tuple(reversed(order)), True, False)
+    assert parse_order(ascending.replace("[", "").replace("]", ""), NUMERIC, 7).order == tuple(
+        reversed(order)
+    )
+
+
+def test_ranges():
+    assert parse_order("[1-3]", NUMERIC, 3) == ((0, 1, 2), False, False)
+    assert parse_order("[4] > [1-3]", NUMERIC, 4).order == (3, 0, 1, 2)
+    assert parse_order("[3-1]", NUMERIC, 3).order == (2, 1, 0)
+    assert sorted(parse_order("[1-999999]", NUMERIC, 3).order) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Of the 3 passages, 2 are good",
+        "Since 3 > 2, milk is sour.",
+        "Passage 1 is about bread.\nPassage 2 is about milk.",
+        "Passage 2 says more than passage 1",
+        "In 2021, 3 of 10 died.",
+        "The answer is 42.",
+    ],
+)
+def test_prose_that_mentions_numbers_is_no_order(text: str):
+    assert parse_order(text, NUMERIC, 3).empty
