@@ -161,3 +161,23 @@ def test_fields_of_the_caller_reach_the_server_and_refused_ones_do_not():
     assert sent["chat_template_kwargs"] == {"enable_thinking": True}
     assert (sent["top_k"], sent["max_completion_tokens"], sent["temperature"]) == (20, 9, 0.5)
     assert not {"top_p", "seed", "max_tokens"} & set(sent)
+
+
+def test_a_verdict_behind_reasoning_that_came_apart_is_not_taken_for_reasoning():
+    prompts: list[str] = []
+
+    def script(call: Call) -> object:
+        if call.body.get("logprobs"):
+            prompts.append(json.dumps(call.body["messages"]))
+            return chat({"true": -0.1, "false": -2.4}, "true")
+        reply = chat(None, "\n\ntrue")
+        reply["choices"][0]["message"]["reasoning_content"] = "Acid is the cause."
+        return reply
+
+    with LoopbackServer(script) as server:
+        backend = OpenAIBackend("m", base_url=server.url, server="generic", api="chat")
+        hit = Reranker("limrank", backend=backend).rank("why does milk curdle", ["acid"])[0]
+        backend.close()
+    assert hit.explanation == "Acid is the cause."
+    assert "Acid is the cause." in prompts[0]
+    assert "true</think>" not in prompts[0].replace("\\n", "")

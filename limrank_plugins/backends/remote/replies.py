@@ -222,6 +222,8 @@ def ending(
         if name in choice:
             reason = choice[name]
             return (text, "stop", reason) if reason in stops else (text, "end", None)
+    if reasoning_of(choice):  # what ends the reasoning stands in what was returned apart, not here
+        return text, "end", None
     return text, "stop", stops[0] if len(stops) == 1 else None
 
 
