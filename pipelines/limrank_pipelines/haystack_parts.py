@@ -9,6 +9,7 @@ from haystack import Document, GeneratedAnswer, component, default_to_dict
 from haystack.utils import ComponentDevice, Secret
 from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
+    as_secret,
     check_model_kwargs,
 )
 
@@ -127,7 +128,7 @@ class LimRankRewriter:
         self.model = model
         self.backend = backend
         self.device = device
-        self.api_key = api_key
+        self.api_key = as_secret(api_key)
         self.api_base_url = api_base_url
         self.model_kwargs = model_kwargs
         self.rewriter_kwargs = rewriter_kwargs
@@ -204,7 +205,7 @@ class LimRankReader:
         self.model = model
         self.backend = backend
         self.device = device
-        self.api_key = api_key
+        self.api_key = as_secret(api_key)
         self.api_base_url = api_base_url
         self.model_kwargs = model_kwargs
         self.reader_kwargs = reader_kwargs

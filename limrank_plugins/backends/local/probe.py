@@ -56,6 +56,8 @@ def remembers_keys_only(network: Any, vocabulary: int) -> bool:
         last = network.step(rows[1], ids[-1:])
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
         return False
+    if not whole.isfinite().all():
+        return True  # weights that are broken say nothing of the architecture; every reply will tell of them
     exact = whole.dtype in (torch.float32, torch.float64)
     error = (last.float() - whole.float()).norm() / whole.float().norm().clamp(min=1e-6)
     return bool(error <= (0.001 if exact else 0.2))

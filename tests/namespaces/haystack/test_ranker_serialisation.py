@@ -127,6 +127,15 @@ async def test_the_key_reaches_the_backend_and_nothing_else(scripted, monkeypatc
     assert not [text for text in shown if KEY in text]
 
 
+@pytest.mark.parametrize("name", ["api_key", "token"])
+def test_a_key_given_as_plain_text_is_hidden_and_cannot_be_serialised(name):
+    ranker = LimRankRanker(**{name: "sk-plain-text"})
+    assert "sk-plain-text" not in repr(vars(ranker))
+    with pytest.raises(ValueError, match=name) as error:
+        ranker.to_dict()
+    assert "sk-plain-text" not in str(error.value)
+
+
 def test_a_key_that_is_not_set_is_not_passed_on(scripted, monkeypatch):
     for name in ("HF_API_TOKEN", "HF_TOKEN", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)

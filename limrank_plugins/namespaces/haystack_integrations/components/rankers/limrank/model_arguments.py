@@ -18,6 +18,11 @@ API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
 RENAMED = {"device": "device", "token": "token", "api_key": "api_key", "base_url": "api_base_url"}
 
 
+def as_secret(key: Secret | str | None) -> Secret | None:
+    """A key that was given as plain text as a `Secret`, which is never written into a pipeline's YAML."""
+    return Secret.from_token(key) if isinstance(key, str) else key
+
+
 def arguments_of(component: Any) -> dict[str, Any]:
     """The present values of a component's own arguments, by name."""
     names = [name for name in inspect.signature(type(component).__init__).parameters if name != "self"]

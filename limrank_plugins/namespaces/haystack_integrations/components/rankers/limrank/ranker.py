@@ -13,6 +13,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
     HUB_TOKEN,
     arguments_of,
+    as_secret,
     backend_options,
     check_model_kwargs,
     key_of,
@@ -134,8 +135,8 @@ class LimRankRanker:
         self.model = model
         self.backend = backend
         self.device = device
-        self.token = token
-        self.api_key = api_key
+        self.token = as_secret(token)
+        self.api_key = as_secret(api_key)
         self.api_base_url = api_base_url
         self.top_k = _checked_top_k(top_k)
         self._recipe: Recipe = load_recipe(recipe)
