@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 
 from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.data import check_unique
-from limrank_plugins.files import write_json
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import json_rows, read_json, write_json
 from limrank_plugins.reply_store import To
 from limrank_synth.filters import Filter, apply_filters, reasons
 from limrank_synth.filters.agreement import judges_report
@@ -23,6 +25,9 @@ from limrank_synth.run_files import REJECTED, REPORT, ROWS, write_rejections, wr
 from limrank_synth.settings import SynthSettings
 from limrank_synth.synth_job import JobProgress, run_job
 from limrank_synth.synthesis import SeedResult, synthesise
+
+_SHAPES = ("seed", "kinds", "direct", "indirect", "negative", "votes")
+"""The settings that say which rows are made of a seed."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,14 @@ def synthesise_all(
         on_progress: told about every change.
 
     Raises:
-        InputError: seeds with one id, a file that cannot be read, another process in the folder, or a
-            ledger of an earlier version.
+        InputError: seeds with one id, a file that cannot be read, another process in the folder, a
+            ledger of an earlier version, or (unless `fresh`) rows of other seeds or shapes in the folder.
         LimRankError: the ledger cannot be written.
     """
     ids = [seed.id for seed in seeds]
     check_unique(ids, "seed id")
+    if not fresh:
+        _refuse_another_run(folder, seeds, settings)
     known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
     wanted = settings.passages * len(settings.kinds)
     with run_job(
@@ -161,6 +168,40 @@ def dry_run(
             for request in first[:shown]
         ],
     }
+
+
+def _refuse_another_run(folder: Path, seeds: Sequence[Seed], settings: SynthSettings) -> None:
+    """Refuse a folder whose rows this run would replace by those of other seeds or other shapes.
+
+    More seeds than before lose nothing, and another model or other filters are a choice.
+
+    Raises:
+        InputError: the folder holds rows of such a run; what differs is named.
+    """
+    if not (folder / ROWS).is_file():
+        return
+    try:
+        there = {str(row["meta"]["seed"]) for _, row in json_rows(folder / ROWS)}
+        report = read_json(folder / REPORT) if (folder / REPORT).is_file() else {}
+        before = dict(report.get("settings", {}))
+    except (InputError, LookupError, TypeError, ValueError, AttributeError):
+        return  # not a run's rows, or damaged ones: there is nothing to compare with
+    here = json.loads(json.dumps(settings.as_json()))
+    differing = [
+        f"{name} is {before[name]!r} there, {here[name]!r} here"
+        for name in _SHAPES
+        if name in before and before[name] != here[name]
+    ]
+    if missing := sorted(there - {seed.text for seed in seeds}):
+        differing.append(
+            f"{len(missing)} of its {len(there)} seeds are not among these {len(seeds)}, "
+            f"e.g. {missing[0][:80]!r}"
+        )
+    if differing:
+        raise InputError(
+            f"{folder} holds the rows of another run: {'; '.join(differing)}. Name another --output, or "
+            f"start it over with --fresh"
+        )
 
 
 def _stages(results: Sequence[SeedResult]) -> dict[str, dict[str, float]]:

@@ -28,6 +28,28 @@ def test_two_processes_in_one_folder(place: Workplace, tmp_path: Path):
     run(place)
 
 
+def test_other_seeds_into_a_finished_folder(place: Workplace):
+    run(place)
+    before = (place.output / "rows.jsonl").read_bytes()
+    seeds = place.folder / "seeds.tsv"
+    known = seeds.read_text("utf-8")
+    seeds.write_text("x1\tsomething else entirely\n", "utf-8")
+    refused = place.run()
+    assert refused.returncode == 2
+    told = " ".join(refused.stderr.split())
+    assert "holds the rows of another run" in told
+    assert "seeds are not among these 1, e.g. 'what becomes of thing number 0'" in told
+    assert "--fresh" in told
+    seeds.write_text(known, "utf-8")
+    other = place.run("--seed", "99")
+    assert other.returncode == 2
+    assert "seed is 0 there, 99 here" in " ".join(other.stderr.split())
+    assert (place.output / "rows.jsonl").read_bytes() == before
+    seeds.write_text(known + "x1\tsomething else entirely\n", "utf-8")
+    more = place.run()
+    assert more.returncode == 0, more.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
