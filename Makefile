@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
+# What the arithmetic of a processor can move.
+NUMERIC := tests/limrank_plugins/backends/local/test_document_attention.py tests/limrank_plugins/backends/test_encoder.py \
+	tests/limrank_plugins/backends/test_cross_encoder.py tests/limrank_plugins/backends/local/test_continuations.py \
+	tests/namespaces/llama_index/test_docs.py
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Threads beyond the cores only fight each other; `make test` runs two processes of one thread each.
@@ -10,7 +14,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data test-browser soak proof proof-full bench test-compat clean
+.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full bench test-compat clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +49,15 @@ proof: $(VENV)/.test  ## A tiny model learns to rerank in a small world, every a
 proof-full: $(VENV)/.test  ## The same with five seeds and intervals; half an hour or more
 	@$(BIN)/python -m limrank_training.world.proof --seeds 5 --folder build/proof-full \
 		--output docs/results/proof-full.json --plot docs/results/proof-full.png
+
+test-processors: $(VENV)/.test  ## The numeric parts under other instruction sets and thread counts; five minutes
+	@for threads in 1 2; do for isa in "ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2" \
+		"ONEDNN_MAX_CPU_ISA=AVX512_CORE ATEN_CPU_CAPABILITY=avx2" \
+		"ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default" \
+		"ONEDNN_MAX_CPU_ISA=AVX512_CORE ATEN_CPU_CAPABILITY=default"; do \
+		echo "== $$isa, $$threads threads"; \
+		env $$isa OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -m "not soak and not data" $(NUMERIC) || exit 1; \
+	done; done
 
 test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
