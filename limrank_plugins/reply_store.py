@@ -34,10 +34,12 @@ class ReplyStore:
 
     Args:
         store: where they are; None: nothing is found and nothing kept.
+        keep_blank: keep completions with nothing in them, too: for programs that ask again by
+            themselves, under another sample.
     """
 
-    def __init__(self, store: Store | None) -> None:
-        self._store = store
+    def __init__(self, store: Store | None, *, keep_blank: bool = False) -> None:
+        self._store, self._keep_blank = store, keep_blank
 
     def find(self, requests: Sequence[To]) -> list[Reply | None]:
         """The stored reply to each request, or None."""
@@ -52,7 +54,7 @@ class ReplyStore:
 
     def keep(self, request: To, reply: Reply) -> None:
         """Store a reply; a failure is never stored, nor is a completion with nothing in it."""
-        if self._store is not None and request.is_stored and _is_kept(reply):
+        if self._store is not None and request.is_stored and self._is_kept(reply):
             self._store.put_many([(request.key, pack_reply(reply))])
 
     def keeper(self, requests: Sequence[To]) -> tuple[Arrived, set[int]]:
@@ -72,13 +74,12 @@ class ReplyStore:
                 [
                     (request.key, pack_reply(reply))
                     for position, (request, reply) in enumerate(zip(requests, replies, strict=True))
-                    if position not in kept and request.is_stored and _is_kept(reply)
+                    if position not in kept and request.is_stored and self._is_kept(reply)
                 ]
             )
 
-
-def _is_kept(reply: Reply) -> bool:
-    """Whether asking again could not give more."""
-    if isinstance(reply, Generated) and reply.finish != "stop" and reply.reading is None:
-        return bool(reply.text.strip() or reply.reasoning.strip())
-    return not isinstance(reply, Failed)
+    def _is_kept(self, reply: Reply) -> bool:
+        """Whether asking again could not give more."""
+        if isinstance(reply, Generated) and reply.finish != "stop" and reply.reading is None:
+            return self._keep_blank or bool(reply.text.strip() or reply.reasoning.strip())
+        return not isinstance(reply, Failed)
