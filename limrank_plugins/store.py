@@ -363,6 +363,8 @@ def check_is_store(path: Path) -> None:
     try:
         with path.open("rb") as stream:
             header = stream.read(_HEADER)
+    except FileNotFoundError:  # another process has just moved a damaged one aside
+        return
     except OSError as error:
         raise InputError(f"cannot open the store {path}: {error}") from error
     if not header or _has_our_id(header):
