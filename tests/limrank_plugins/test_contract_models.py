@@ -110,8 +110,9 @@ def test_many_queries_are_ranked_as_one_at_a_time_to_the_last_bit(made: Reranker
         assert [(h.id, h.score, h.explanation) for h in ranking] == [
             (h.id, h.score, h.explanation) for h in alone
         ]
-        # A random model writes no grade, which is a failure; everything else it is asked, it answers.
-        assert made.recipe.name == "retro" or ranking.failures == ()
+        # What a random model writes names no document and holds no grade, which is a failure; everything
+        # else it is asked, it answers.
+        assert all("the model" in failure.reason for failure in ranking.failures)
 
 
 @pytest.mark.parametrize("made", POINTWISE, indirect=True, ids=[f"{n}-{o}" for n, o in POINTWISE])
