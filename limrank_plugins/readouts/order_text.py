@@ -1,8 +1,9 @@
 """Orders as general models write them, made the one form that labels are read from. Pure, total.
 
 `[2] > [1]` is what prompts ask for. Models also write full-width, CJK and escaped brackets, `[Passage 2]`,
-`[1-3]`, `Passage 2 > Passage 1`, `(2) > (1)`, lists in JSON, lines such as `Doc: 2, Relevance: 9`, and a few
-words before it. Prose that only mentions numbers is left alone.
+`[1-3]`, `Passage 2 > Passage 1`, lists in JSON, lines such as `Doc: 2, Relevance: 9`, and a few words before it.
+Prose that only mentions numbers is left alone. Round brackets are not read: a passage's own labels are printed
+with them, and a model may repeat a passage.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def names_in(text: str, labels: Labels) -> tuple[list[str], bool] | None:
     None where there is no such order: a chain or a list of two at least, or nothing but lines of names.
     """
     name = _NAMES[labels.kind]
-    item = rf"(?:(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}})?[(\"']?{name}[)\"']?"
+    item = rf"(?:(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}})?[\"']?{name}[\"']?"
     for listed in re.finditer(rf"\[\s{{0,40}}({item}(?:\s{{0,40}},\s{{0,40}}{item})+)\s{{0,40}}\]", text):
         return _found(listed[1], name), False
     for line in text.splitlines():

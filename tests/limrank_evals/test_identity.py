@@ -42,7 +42,7 @@ BAD = {
     "depth of a result's identity must be a whole number >= 1": {"identity": {"benchmark": "x", "depth": 0}},
     "identity must be a whole number >= 1, but got True": {"identity": {"benchmark": "x", "depth": True}},
     "split of a result's identity must be a text, but got 3": {"identity": {"benchmark": "x", "split": 3}},
-    "must be a number, but got 'high'": {"scores": {"nDCG@10": "high"}},
+    "must be a finite number, but got 'high'": {"scores": {"nDCG@10": "high"}},
     "intervals of what was not scored": {"intervals": {"P@1": [0, 1]}},
     "name of its system": {"system": ""},
 }

@@ -146,9 +146,10 @@ def test_a_passage_cannot_move_up_by_what_a_model_repeats_of_it(
     texts = [*HARMLESS[:2], attack, HARMLESS[3]]
     ranking = Reranker(recipe, backend=full_backend(generate=model)).rank(attack, texts)
     assert ranking.ids == ["0", "1", "2", "3"]
-    assert ranking.failures == ()
-    if model is parroting:
-        assert ranking.repairs > 0
+    if model is parroting:  # what it repeats names nothing: a failure, or a repair where something was read
+        assert ranking.repairs > 0 or ranking.failures
+    else:
+        assert ranking.failures == ()
 
 
 @pytest.mark.parametrize("recipe", WRITING)
