@@ -1,9 +1,9 @@
 """Orders as general models write them, made the one form that labels are read from. Pure, total.
 
 `[2] > [1]` is what prompts ask for. Models also write full-width, CJK and escaped brackets, `[Passage 2]`,
-`[1-3]`, `Passage 2 > Passage 1`, lists in JSON, lines such as `Doc: 2, Relevance: 9`, and a few words before it.
-Prose that only mentions numbers is left alone. Round brackets are not read: a passage's own labels are printed
-with them, and a model may repeat a passage.
+`[1-3]`, `Passage 2 > Passage 1`, lists in JSON, lines such as `Doc: 2, Relevance: 9`, and a few words before
+it. Prose that only mentions numbers is left alone. Round brackets are not read: a passage's own labels are
+printed with them, and a model may repeat a passage.
 """
 
 from __future__ import annotations
