@@ -19,6 +19,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 # What a model says that finds no document better than the others.
+_OTHER_LABEL = re.compile(r"\[\s{0,3}(?:[0-9]{1,4}|[A-Za-z])\s{0,3}\]")
 _NO_CHOICE = re.compile(
     r"\b(?:none|neither|both|tied?|equal|equally|no (?:passage|document|image))\b", re.IGNORECASE
 )
@@ -185,15 +186,19 @@ def parse_choice(
 def is_abstention(text: str, labels: Labels) -> bool:
     """Whether a completion that chooses nothing has considered the documents all the same.
 
-    It names one of them (two, or one that is not shown, or one in a place where it does not count), or
-    says that none or both are meant. A refusal or a text about anything else is no usable reply.
+    It names one of them (two, or one that is not shown, by numbers where letters were asked for, or in a
+    place where it does not count), or says that none or both are meant.
+    A refusal or a text about anything else is no usable reply.
     """
     rest = split_reasoning(text)[1]
     answer = answer_in(rest)
     body = TAG.sub(" ", rest if answer is None else answer)
     if is_refusal(body):
         return False
-    return labels.mentioned(TAG.sub(" ", rest)) or _NO_CHOICE.search(body) is not None
+    rest = TAG.sub(" ", rest)
+    return (
+        labels.mentioned(rest) or _OTHER_LABEL.search(rest) is not None or _NO_CHOICE.search(body) is not None
+    )
 
 
 def parse_grade(text: str, most: float) -> GradeReading:

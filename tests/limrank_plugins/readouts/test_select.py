@@ -95,7 +95,9 @@ def test_a_completion_with_nothing_usable_is_a_failure(text: str, reason: str):
     assert sum(answer.cut_tokens) == 1
 
 
-@pytest.mark.parametrize("text", ["neither", "A, B", "Z", "Passage A is as good as passage B", "Both are."])
+@pytest.mark.parametrize(
+    "text", ["neither", "A, B", "Z", "Passage A is as good as passage B", "Both are.", "[2] > [1]"]
+)
 def test_who_names_nothing_in_so_many_words_abstains(text: str):
     answer, _ = ask(GenerateSelect(labels=ALPHABETIC), says(text), Settings(), "pairwise", DOCUMENTS[:2])
     assert (answer.choice(), answer.repairs, answer.failure) == (None, 1, None)
