@@ -17,9 +17,17 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request, ask, repeated
+from limrank_plugins.backends.protocols import (
+    Arrived,
+    Backend,
+    Program,
+    Reply,
+    Request,
+    ask,
+    check_count,
+    repeated,
+)
 from limrank_plugins.data import Document, Query, Usage, Verdict
-from limrank_plugins.errors import BackendError
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
@@ -193,10 +201,7 @@ def _answered(
         started = time.perf_counter()
         replies = yield Batch(backend, method, [request.request for request in part], arrived)
         seconds = (time.perf_counter() - started) / len(part)
-        if len(replies) != len(part):
-            raise BackendError(
-                f"backend {backend.name!r} gave {len(replies)} replies to {len(part)} requests"
-            )
+        check_count(backend, replies, part)
         for request, reply in zip(part, replies, strict=True):
             known[_key(request)] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))
         replies_of.keep_rest(part, replies, kept)

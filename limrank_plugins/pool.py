@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from limrank_plugins.backends.metered import OverBudget
-from limrank_plugins.backends.protocols import Arrived, Backend, Reply, Request, ask
+from limrank_plugins.backends.protocols import Arrived, Backend, Reply, Request, ask, check_count
 from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import BackendError, InputError, LimRankError
@@ -168,7 +168,7 @@ class _Pool(Generic[T]):
                 kept.add(position)
 
             replies = await ask(method, [request.request], arrived)
-            _check_count(request.backend, replies, 1)
+            check_count(request.backend, replies, [request])
             reply = replies[0]
             if not kept:
                 self._replies.keep(request, reply)
@@ -189,11 +189,6 @@ def _asked(method: Callable[..., Any], requests: Sequence[Request], arrived: Arr
         return ask(method, requests, arrived)
     except StopIteration as error:  # which no future can hold
         raise RuntimeError(f"a backend raised {error!r}") from error
-
-
-def _check_count(backend: Backend, replies: Sequence[Reply], count: int) -> None:
-    if len(replies) != count:
-        raise BackendError(f"backend {backend.name!r} gave {len(replies)} replies to {count} requests")
 
 
 class _Batch:
@@ -227,7 +222,7 @@ class _Batch:
                     replies = await ask(method, asked, arrived)
                 else:
                     replies = await asyncio.to_thread(_asked, method, asked, arrived)
-                _check_count(self._backend, replies, len(asked))
+                check_count(self._backend, replies, asked)
                 self._replies.keep_rest(requests, replies, kept)
             except BaseException as error:
                 for _, future in waiting:

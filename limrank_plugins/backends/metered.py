@@ -22,9 +22,10 @@ from limrank_plugins.backends.protocols import (
     Generates,
     Reply,
     ask,
+    check_count,
 )
 from limrank_plugins.checks import finite_number, whole_number
-from limrank_plugins.errors import BackendError, InputError, LimRankError
+from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.ledger import Ledger
 
 _FRAME = 256
@@ -254,7 +255,7 @@ class Metered:
             call = await self._open(request)
             try:
                 replies = await self.backend.generate([request])
-                _check_count(self, replies, [request])
+                check_count(self, replies, [request])
             except LimRankError:  # it concerns every call: a wrong key, address or model; nothing was asked
                 self._release(call)
                 raise
@@ -294,7 +295,7 @@ class Metered:
 
         try:
             replies = await asyncio.to_thread(ask, self.backend.generate, list(requests), settle)
-            _check_count(self, replies, requests)
+            check_count(self, replies, requests)
             for position, reply in enumerate(replies):
                 settle(position, reply)
         except BaseException:  # a model in this process charges nothing for what it did not write
@@ -347,10 +348,3 @@ class Metered:
         finally:
             self._purse.settle(call.reservation, cost, tokens)
         return reply
-
-
-def _check_count(backend: Metered, replies: Sequence[Reply], requests: Sequence[Generate]) -> None:
-    if len(replies) != len(requests):
-        raise BackendError(
-            f"backend {backend.name!r} gave {len(replies)} replies to {len(requests)} requests"
-        )

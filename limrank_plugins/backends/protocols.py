@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limrank_plugins.data import Usage
+from limrank_plugins.errors import BackendError
 from limrank_plugins.images import Image
 from limrank_plugins.segments import Prompt
 
@@ -317,6 +318,14 @@ def ask(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrive
     if "arrived" in inspect.signature(method).parameters:
         return method(requests, arrived=arrived)
     return method(requests)
+
+
+def check_count(backend: Backend, replies: Sequence[Reply], requests: Sequence[object]) -> None:
+    """Raise a `BackendError` for a backend that gave more or fewer replies than it got requests."""
+    if len(replies) != len(requests):
+        raise BackendError(
+            f"backend {backend.name!r} gave {len(replies)} replies to {len(requests)} requests"
+        )
 
 
 def repeated(reply: Reply) -> Reply:
