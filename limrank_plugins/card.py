@@ -21,7 +21,7 @@ def read_card(path_or_name: str) -> dict[str, Any]:
         InputError: there is none, or it is not a JSON object that names its recipe.
     """
     folder = Path(path_or_name)
-    file = folder / CARD if folder.is_dir() else _from_hub(path_or_name)
+    file = folder / CARD if folder.exists() or path_or_name.endswith(".gguf") else _from_hub(path_or_name)
     if not file.is_file():
         raise InputError(
             f"{folder} has no {CARD}: name the recipe yourself, "

@@ -45,7 +45,7 @@ class LimRankCompressor(BaseDocumentCompressor):
 
     Args:
         recipe: a recipe's name; default `"limrank"`.
-        model: folder or hub name; default: the recipe's checkpoint.
+        model: folder, hub name or GGUF file; default: the recipe's checkpoint.
         backend: name of the way to run the model; default: the recipe's.
         top_n: how many documents to keep; default None, all.
         threshold: keep documents with `score >= threshold`; default None.

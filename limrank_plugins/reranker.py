@@ -42,7 +42,7 @@ class Reranker:
 
     Args:
         recipe: a recipe's name (with options: `"insertrank:scale=rank"`), or a `Recipe`.
-        model: folder or hub name; default: the recipe's checkpoint.
+        model: folder, hub name or GGUF file; default: the recipe's checkpoint.
         backend: a backend, or the name of one; default: the recipe's.
         reasoning: `"full"` thinks before every verdict, `"none"` never, `"auto"` only where it can change
             the top of the list (`docs/recipes.md`); default: the recipe's.

@@ -36,7 +36,7 @@ class Writer:
 
     Args:
         template: the prompt's; its `stop` strings end a completion.
-        model: folder or hub name of a model; for a served one, its name there.
+        model: folder, hub name or GGUF file of a model; for a served one, its name there.
         backend: a backend that writes, or the name of one.
         purpose: what wants it, for messages, as in `"a reader"`.
         max_tokens: the budget of one completion, reasoning included; at least 1.
@@ -172,7 +172,7 @@ def writing_backend(
     if isinstance(backend, str):
         if model is None:
             raise InputError(
-                f"name the model that backend {backend!r} is to load: model='folder or hub name'"
+                f"name the model that backend {backend!r} is to load: model='folder, hub name or GGUF file'"
             )
         writing = named_backend(backend, model, dict(options))
     elif model is not None or options:

@@ -33,6 +33,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"skipped, which is not allowed here: {report.longrepr}"
 
 
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The name of the embedded language model, whose weights are real ones."""
+    from limrank_plugins.backends.smollm_weights import SMOLLM2_INSTALL, find_smollm2
+
+    if find_smollm2() is None:
+        pytest.skip(f"the embedded language model needs {SMOLLM2_INSTALL}")
+    return "smollm2"
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path_factory.mktemp("cache")))

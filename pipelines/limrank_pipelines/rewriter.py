@@ -62,7 +62,7 @@ class Rewriter(Writer):
 
     Args:
         method: `"reasoning"`, `"hyde"` or `"keywords"`.
-        model: folder or hub name of an instruction-tuned model.
+        model: folder, hub name or GGUF file of an instruction-tuned model.
         backend: a backend that writes, or the name of one; default `"transformers"`.
         samples: texts per query, all of which are searched with; default 1, for `hyde` 8.
         repeat: how often the original stands before them: 0 leaves it out (default of `reasoning`),

@@ -46,7 +46,7 @@ class Role:
     """A model that plays a role: behind an OpenAI-compatible address, or in this process.
 
     Attributes:
-        model: its name at the address; of a local model, its folder or hub name.
+        model: its name at the address; of a local model, its folder, hub name or GGUF file.
         backend: who runs it: `"openai"` (any OpenAI-compatible server), or a local one such as
             `"transformers"` or `"vllm"`.
         base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("served")
     subprocess.run(
-        [PYTHON, str(Path(__file__).with_name("write_gguf.py")), str(folder), str(place / "tiny.gguf")],
+        [PYTHON, str(Path(__file__).parent.parent / "write_gguf.py"), str(folder), str(place / "tiny.gguf")],
         check=True,
     )
     port = free_port()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.backends.smollm_weights import SMOLLM2, find_smollm2
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
@@ -132,8 +133,8 @@ def _list(as_json: bool) -> None:
 
 
 def _tokenizer(plan: Plan) -> Any:
-    """The base's own where it is a folder here, else a stand-in: looking must not need a download."""
-    if Path(plan.base).is_dir():
+    """The base's own where it is on this machine, else a stand-in: looking must not need a download."""
+    if Path(plan.base).exists() or (plan.base == SMOLLM2 and find_smollm2() is not None):
         return None
     tokenizer = OBJECTIVES[plan.objective].function("standin")(plan)
     common.say(f"{plan.base} is no folder here: lengths are those of a stand-in tokenizer, which are longer")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from limrank_plugins.backends.local.loading import checked_source, pretrained
+from limrank_plugins.backends.local.loading import pretrained
+from limrank_plugins.backends.local.sources import checked_source
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
 from limrank_training.generation_needs import Machine, writing_needs

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.loading import pretrained
+from limrank_plugins.backends.local.sources import checked_source, is_gguf
 from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.folders import whole_folder
@@ -49,10 +51,20 @@ def export(
         whole = model.merge_and_unload() if merge and has_adapters else model
         if merge:
             whole = whole.to(getattr(require("torch", "training", "export"), plan.precision))
-        whole.save_pretrained(place, safe_serialization=True)
+        # Beside a base without a config.json peft cannot see that the vocabulary has grown.
+        grown = {} if merge else {"save_embedding_layers": _grown(whole, plan)}
+        whole.save_pretrained(place, safe_serialization=True, **grown)
         tokenizer.save_pretrained(place)
 
     return write_export(folder, recipe_card(plan), model_card(plan, facts or {}, merge), write)
+
+
+def _grown(model: Any, plan: Plan) -> bool | str:
+    """Whether the base has fewer tokens, so that embeddings belong to the adapters; `"auto"`: peft looks."""
+    base = checked_source(plan.base)
+    if (plan.lora is not None and plan.lora.embeddings) or not is_gguf(base):
+        return "auto"
+    return bool(pretrained("AutoConfig", base).vocab_size < model.config.vocab_size)
 
 
 def write_export(

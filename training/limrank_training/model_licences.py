@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.gguf_header import read_header
+from limrank_plugins.backends.local.sources import gguf_file
 from limrank_plugins.errors import InputError
 from limrank_training.data.fields import read_rows
 
@@ -54,6 +56,9 @@ def base_licence(base: str) -> str:
             return match[1].strip().strip("\"'")
     if Path(base).is_dir():
         return "not stated in its folder"
+    file = gguf_file(base)
+    if file is not None:
+        return str(read_header(file).metadata.get("general.license", "not stated in its file"))
     return f"see https://huggingface.co/{base}"
 
 

@@ -101,7 +101,7 @@ def base_tokenizer(base: str) -> Any:
         InputError: there is no such folder, and it is no hub name.
         BackendError: it cannot be loaded.
     """
-    with loading(base) as source:
+    with loading(base, gguf=True) as source:
         return pretrained("AutoTokenizer", source, extra="training")
 
 

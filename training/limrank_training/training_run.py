@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.loading import loading, pretrained
+from limrank_plugins.backends.local.sources import is_gguf
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import write_whole
 from limrank_training.adapters import with_adapters
@@ -142,7 +144,11 @@ def load_base(plan: Plan, tokenizer: Any) -> Any:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=getattr(torch, plan.precision),
         )
-    with loading(plan.base) as source:
+    with loading(plan.base, gguf=True) as source:
+        if is_gguf(
+            source
+        ):  # peft looks for a config.json beside it, at every checkpoint; `export` knows better
+            warnings.filterwarnings("ignore", "Could not find a config file in ", UserWarning)
         model = pretrained(model_class(plan), source, dtype=getattr(torch, held_precision(plan)), **extra)
     fit_embeddings(model, getattr(tokenizer, "tokenizer", tokenizer))
     return model

@@ -71,7 +71,7 @@ class Judge(Writer):
     answer without its thought. An answer that is empty but for a thought is wrong without being asked about.
 
     Args:
-        model: folder or hub name of an instruction-tuned model; for a served one, its name there.
+        model: folder, hub name or GGUF file of an instruction-tuned model; for a served one, its name there.
         backend: a backend that writes, or the name of one; default `"openai"`.
         template: the path of a `.toml` file with another wording; it is given `query` (the question with its
             options), `letter` (of the right one) and `document` (the answer).

@@ -60,7 +60,7 @@ class ChoiceReader(Writer):
     (`limrank_evals.answers.shuffling`), so several samples differ at temperature 0, too.
 
     Args:
-        model: folder or hub name of an instruction-tuned model; for a served one, its name there.
+        model: folder, hub name or GGUF file of an instruction-tuned model; for a served one, its name there.
         backend: a backend that writes, or the name of one; default `"transformers"`.
         template: one of `READER_TEMPLATES` or the path of a `.toml` file. A base model wants
             `"completion"`: through a chat template it was never trained on, it is measured wrongly.

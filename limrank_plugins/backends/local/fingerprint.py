@@ -1,4 +1,4 @@
-"""What tells one folder of weights from another, without reading gigabytes."""
+"""What tells one folder or file of weights from another, without reading gigabytes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ def folder_fingerprint(folder: Path, *, recursive: bool = False) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
-        if not path.is_file() or path.suffix not in _SUFFIXES or path.name in _NOT_WEIGHTS:
-            continue
-        stat = path.stat()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{stat.st_size}\0".encode())
-        with path.open("rb") as file:
-            if stat.st_size <= _WHOLE:
-                digest.update(file.read())
-            else:
-                digest.update(str(stat.st_mtime_ns).encode())
-                for sample in range(_SAMPLES):
-                    file.seek(sample * (stat.st_size - _BLOCK) // (_SAMPLES - 1))
-                    digest.update(file.read(_BLOCK))
+        if path.is_file() and path.suffix in _SUFFIXES and path.name not in _NOT_WEIGHTS:
+            _count(digest, path, path.relative_to(folder).as_posix())
     return digest.hexdigest()[:16]
+
+
+def file_fingerprint(path: Path) -> str:
+    """16 hex digits that change when a model's only file changes; as `folder_fingerprint`."""
+    digest = hashlib.sha256()
+    _count(digest, path, path.name)
+    return digest.hexdigest()[:16]
+
+
+def _count(digest: hashlib._Hash, path: Path, name: str) -> None:
+    stat = path.stat()
+    digest.update(f"{name}\0{stat.st_size}\0".encode())
+    with path.open("rb") as file:
+        if stat.st_size <= _WHOLE:
+            digest.update(file.read())
+        else:
+            digest.update(str(stat.st_mtime_ns).encode())
+            for sample in range(_SAMPLES):
+                file.seek(sample * (stat.st_size - _BLOCK) // (_SAMPLES - 1))
+                digest.update(file.read(_BLOCK))

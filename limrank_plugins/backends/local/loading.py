@@ -1,7 +1,7 @@
 """Where every model, tokenizer, processor and configuration of `transformers` is loaded.
 
-A further file format is a change of this module: what may be named (`checked_source`), how files are read
-(`pretrained`) and what identifies them (`model_name`). Every way in which loading fails is one sentence with
+A further file format is a change of this module: how files are read (`pretrained`) and what identifies them
+(`model_name`); and of `sources.py`: what may be named. Every way in which loading fails is one sentence with
 the fix.
 """
 
@@ -17,14 +17,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
+from limrank_plugins.backends.local.gguf_loading import pretrained_gguf
 from limrank_plugins.backends.local.lora import base_of, is_adapter, with_adapter
 from limrank_plugins.backends.local.placement import placement
+from limrank_plugins.backends.local.sources import checked_source, gguf_file, is_gguf
+from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_INSTALL, SMOLLM2_SHA256, find_smollm2
 from limrank_plugins.errors import BackendError, InputError, LimRankError, one_sentence, require
 
 # transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
 _SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
-_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def load(
     base, added = _base_and_adapter(str(model), None if adapter is None else str(adapter))
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-    with loading(base, model) as source:
+    with loading(base, model, gguf=kind != "vision") as source:
         processor = load_processor(source, **common) if kind == "vision" else None
         # An adapter may bring added tokens of its own.
         if processor is not None:
@@ -131,7 +133,7 @@ def pretrained(kind: Any, source: str | Path, *, extra: str = "transformers", **
 
     Args:
         kind: the name of a class in `transformers`, or any class with `from_pretrained`.
-        source: a folder or hub name; `loading` gives it.
+        source: what `loading` gives.
         extra: the extra that brings `transformers`.
         options: of `from_pretrained`.
 
@@ -140,6 +142,9 @@ def pretrained(kind: Any, source: str | Path, *, extra: str = "transformers", **
     """
     if isinstance(kind, str):
         kind = getattr(require("transformers", extra, "loading a model"), kind)
+    file = gguf_file(str(source), options.get("revision"))
+    if file is not None:
+        return pretrained_gguf(kind, file, str(source), **options)
     return kind.from_pretrained(source, **options)
 
 
@@ -183,36 +188,25 @@ def _without_video(source: str, **common: Any) -> Any:
     return pretrained(kind, source, **common)
 
 
-def checked_source(model: str) -> str:
-    """The folder or hub name; an `InputError` for what can be neither."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
-            raise InputError(
-                f"the folder {model} holds no config.json: give the folder that save_pretrained wrote"
-            )
-        return str(path)
-    if path.exists() or not _HUB_NAME.fullmatch(model):
-        what = "is a file" if path.exists() else "does not exist"
-        raise InputError(
-            f"model {model!r} {what}: give a folder with config.json, or a hub name like 'org/name'"
-        )
-    return model
-
-
 @contextmanager
-def loading(model: str, asked_for: str | None = None) -> Iterator[str]:
-    """The checked folder or hub name of a model, to be loaded inside without a progress bar.
+def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> Iterator[str]:
+    """The checked source of a model, to be loaded inside without a progress bar.
 
     Args:
-        model: a folder or hub name.
+        model: what `checked_source` takes.
         asked_for: what messages call it; default: the same.
+        gguf: whether a GGUF file will do; encoders and models that see are read from folders only.
 
     Raises:
-        InputError: it can be neither.
+        InputError: it can be none.
         BackendError: what failed inside, as one sentence.
     """
     source = checked_source(model)
+    if not gguf and is_gguf(source):
+        raise InputError(
+            f"model {model!r} is a GGUF file, from which language models are read, not encoders or models "
+            f"that see: give a folder or a hub name"
+        )
     with loading_errors(asked_for or model), no_progress_bar():
         yield source
 
@@ -225,7 +219,10 @@ def loading_errors(model: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
         if isinstance(error, LimRankError):
             raise
-        hint = "" if Path(model).is_dir() else "; it is no folder here, and the hub could not give it"
+        hint = "" if Path(model).exists() else "; it is no folder here, and the hub could not give it"
+        if model == SMOLLM2:
+            missing = f"; it is not installed ({SMOLLM2_INSTALL}), and the hub could not give it"
+            hint = missing if find_smollm2() is None else ""
         if _SENTENCEPIECE.search(str(error)) and find_spec("sentencepiece") is None:
             hint = "; its tokenizer is a SentencePiece file: pip install sentencepiece protobuf"
         raise BackendError(f"model {model!r} cannot be loaded{hint}: {one_sentence(error)}") from error
@@ -278,13 +275,18 @@ def no_progress_bar() -> Iterator[None]:
 def model_name(
     source: str, revision: str | None = None, network: Any = None, *, recursive: bool = False
 ) -> str:
-    """What tells these weights from others: a folder's fingerprint, or a hub name's commit.
+    """What tells these weights from others: a folder's or file's fingerprint, or a hub name's commit.
 
     `recursive` is for folders that keep parts of the model in subfolders.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return f"{folder.resolve().name}@{folder_fingerprint(folder, recursive=recursive)}"
+    if source == SMOLLM2:
+        return f"{SMOLLM2}@{SMOLLM2_SHA256[:16]}"
+    file = gguf_file(source, revision)
+    if file is not None:
+        return f"{file.name}@{file_fingerprint(file)}"
     commit = getattr(getattr(network, "config", None), "_commit_hash", None)
     return f"{source}@{commit or revision or 'main'}"
 

@@ -299,6 +299,10 @@ def test_bad_arguments_and_a_closed_engine(folder: Path, tmp_path: Path, monkeyp
             VLLMBackend(str(folder), **{name: value})
     with pytest.raises(InputError, match="no model can be loaded"):
         VLLMBackend(str(tmp_path / "nothing"))
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    for name in (str(tmp_path / "a.gguf"), "org/name:a.gguf", "smollm2"):
+        with pytest.raises(InputError, match="is a GGUF file, which VLLMBackend does not run"):
+            VLLMBackend(name)
     with pytest.raises(BackendError, match="unexpected keyword"):
         VLLMBackend(str(folder), no_such_argument=1)
     made = VLLMBackend(str(folder))

@@ -52,6 +52,10 @@ def test_values_that_cannot_be_used_are_named(qwen: Path, options: dict[str, Any
 def test_a_file_and_an_empty_folder_are_no_models(tmp_path: Path) -> None:
     file = tmp_path / "weights.gguf"
     file.write_bytes(b"GGUF")
+    with pytest.raises(BackendError, match=r"weights\.gguf is damaged or was cut off"):
+        TransformersBackend(str(file))
+    file = file.rename(tmp_path / "weights.bin")
+    file.write_bytes(b"1234")
     with pytest.raises(InputError, match="is a file: give a folder"):
         TransformersBackend(str(file))
     with pytest.raises(InputError, match=r"holds no config\.json"):
@@ -145,7 +149,10 @@ def test_an_adapter_of_another_shape_is_refused(qwen: Path, home: Path, tmp_path
 
 
 def test_files_of_models_are_opened_in_one_place() -> None:
-    """So that another file format is a change of `loading.py`; a LoRA adapter is put on in `lora.py`."""
+    """So that another file format is a change of `loading.py`; a LoRA adapter is put on in `lora.py`.
+
+    `gguf_loading.py` is `loading.py`'s for GGUF files, and no other file asks it.
+    """
     root = Path(__file__).parents[4]
     opening = {
         str(path.relative_to(root))
@@ -154,4 +161,5 @@ def test_files_of_models_are_opened_in_one_place() -> None:
         for line in path.read_text("utf-8").splitlines()
         if ".from_pretrained(" in line and "Reranker.from_pretrained(" not in line
     }
-    assert opening == {f"limrank_plugins/backends/local/{name}.py" for name in ("loading", "lora")}
+    names = ("gguf_loading", "loading", "lora")
+    assert opening == {f"limrank_plugins/backends/local/{name}.py" for name in names}

@@ -109,7 +109,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     recipe: str = Field(
         "limrank", description="A recipe's name, with options if it has any; `limrank recipes` lists them."
     )
-    model: str | None = Field(None, description="Folder or hub name; None: the recipe's checkpoint.")
+    model: str | None = Field(
+        None, description="Folder, hub name or GGUF file; None: the recipe's checkpoint."
+    )
     backend: str | None = Field(None, description="Name of the way to run the model; None: the recipe's.")
     reasoning: Thinking | None = Field(
         None,

@@ -100,7 +100,7 @@ class LimRankRanker:
 
         Args:
             recipe: the ranking method; `limrank recipes` lists them.
-            model: folder or hub name of the weights, or the served model's name; default: the recipe's.
+            model: folder, hub name or GGUF file, or the served model's name; default: the recipe's.
             backend: how the model is run (`"transformers"`, `"openai"`, …); default: the recipe's.
             device: where a local model runs; default: the backend chooses.
             token: for gated weights on the Hugging Face hub.

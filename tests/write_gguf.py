@@ -1,4 +1,4 @@
-"""Write a tiny Qwen2 folder (as tests/tiny.py builds it) as a GGUF file: python write_gguf.py FOLDER FILE.
+"""Write a tiny Qwen2 or Llama (as tests/tiny.py builds it) as a GGUF file: python write_gguf.py FOLDER FILE.
 
 Runs where the `gguf` package is, which needs neither torch nor transformers.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -52,10 +53,36 @@ def renamed(name: str) -> str:
     return f"blk.{layer}.{NAMES[part]}.{kind}"
 
 
-def write(folder: Path, target: Path) -> None:
+def turned(values: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of a head as llama.cpp turns them: pairs side by side instead of in two halves."""
+    return values.reshape(heads, 2, values.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(values.shape)
+
+
+def write(
+    folder: Path,
+    target: Path,
+    *,
+    kind: str = "F32",
+    pre: str = "qwen2",
+    tokenizer: bool = True,
+    template: str | None = None,
+    edit: Callable[[gguf.GGUFWriter], None] | None = None,
+) -> Path:
+    """Write a folder of a Qwen2 or Llama as a GGUF file.
+
+    Args:
+        folder: as `save_pretrained` wrote it, in float32.
+        target: the file.
+        kind: of matrices: F32, F16 or Q8_0. Vectors stay as they are.
+        pre: how texts are split, as llama.cpp calls it.
+        tokenizer: whether to write it, too.
+        template: a chat template.
+        edit: adds what a test needs.
+    """
     config = json.loads((folder / "config.json").read_text())
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    writer = gguf.GGUFWriter(target, "qwen2")
+    architecture = config["model_type"]
+    writer = gguf.GGUFWriter(target, architecture)
+    writer.add_type("model")
     writer.add_name("tiny")
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -66,8 +93,33 @@ def write(folder: Path, target: Path) -> None:
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     rope = config.get("rope_parameters") or {}
     writer.add_rope_freq_base(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    if architecture == "llama":
+        writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+    if tokenizer:
+        add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config, pre)
+    if template is not None:
+        writer.add_chat_template(template)
+    quantised = getattr(gguf.GGMLQuantizationType, kind)
+    heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+    for name, values in tensors(folder / "model.safetensors").items():
+        turn = next((heads[part] for part in heads if f".{part}." in name), None)
+        if turn is not None and architecture == "llama":
+            values = turned(values, turn)
+        if values.ndim == 1:
+            writer.add_tensor(renamed(name), values)
+        else:
+            raw = gguf.quantize(values, quantised)
+            writer.add_tensor(renamed(name), raw, raw_dtype=quantised)
+    if edit is not None:
+        edit(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
 
+
+def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: dict, config: dict, pre: str) -> None:
     added = {entry["id"]: entry for entry in tokenizer["added_tokens"]}
     names = {number: token for token, number in tokenizer["model"]["vocab"].items()}
     names |= {number: entry["content"] for number, entry in added.items()}
@@ -82,7 +134,7 @@ def write(folder: Path, target: Path) -> None:
         for number in range(len(names))
     ]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list([names[number] for number in range(len(names))])
     writer.add_token_types(types)
     merges = tokenizer["model"]["merges"]
@@ -90,13 +142,6 @@ def write(folder: Path, target: Path) -> None:
     writer.add_eos_token_id(next(n for n, e in added.items() if e["content"] == "<|im_end|>"))
     writer.add_pad_token_id(next(n for n, e in added.items() if e["content"] == "<|endoftext|>"))
     writer.add_add_bos_token(False)
-
-    for name, values in tensors(folder / "model.safetensors").items():
-        writer.add_tensor(renamed(name), values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""Reading a GGUF file through `transformers` in a third of the time, without what it never looks at."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
+from typing import Any
+
+from limrank_plugins.errors import require
+
+_LONG = 4096
+_TEXT, _ARRAY = 8, 9
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def quick_gguf() -> Iterator[None]:
+    """Inside, `transformers` reads configuration and weights of a GGUF file without its lists of tokens.
+
+    Of SmolLM2-135M that takes 6 CPU-seconds instead of 20: the package `gguf` makes four arrays for every
+    token each time a file is opened, and `transformers` asks it for one table of names for every module. The
+    bar of dequantising, which listens to no switch, is left out, too. Not for tokenizers.
+    """
+    gguf = require("gguf", "gguf", "a GGUF file")
+    legacy = require("transformers.modeling_gguf_pytorch_utils", "transformers", "loading a model")
+    with _LOCK, ExitStack() as changed:
+        changed.enter_context(_put(gguf, "GGUFReader", _quick_reader(gguf)))
+        changed.enter_context(_put(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map)))
+        changed.enter_context(_put(legacy, "tqdm", partial(legacy.tqdm, disable=True)))
+        yield
+
+
+@contextmanager
+def _put(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+@cache
+def _quick_reader(gguf: Any) -> type[Any]:
+    class QuickReader(gguf.GGUFReader):  # type: ignore[misc]
+        """Knows of a long list only its length and its first entry."""
+
+        def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
+            if raw_type != _ARRAY:
+                return super()._get_field_parts(orig_offs, raw_type)
+            element, count = struct.unpack_from("<IQ", self.data, orig_offs)
+            if count < _LONG or element == _ARRAY:
+                return super()._get_field_parts(orig_offs, raw_type)
+            start = orig_offs + 12
+            size, parts, places, types = super()._get_field_parts(start, element)
+            end = start + count * size
+            if element == _TEXT:
+                end = start
+                for _ in range(count):
+                    end += 8 + struct.unpack_from("<Q", self.data, end)[0]
+            kinds = [gguf.GGUFValueType(raw_type), *types]
+            return end - orig_offs, parts, [places[0]] * count, kinds
+
+    return QuickReader
