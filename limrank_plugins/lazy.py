@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -43,3 +44,18 @@ class Lazy(Generic[T]):
 
     def __reduce__(self) -> tuple[type[Lazy[T]], tuple[()]]:
         return Lazy, ()
+
+
+def deep_copied(original: T, memo: dict[int, Any], shared: Collection[str] = ()) -> T:
+    """A deep copy of an object that does not go through its pickle, which may lack or refuse something.
+
+    Args:
+        original: an object with a `__dict__`.
+        memo: what `__deepcopy__` was given.
+        shared: attributes that the copy has in common with the original.
+    """
+    copied = object.__new__(type(original))
+    memo[id(original)] = copied  # attributes may point back at it
+    for name, value in vars(original).items():
+        copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
+    return copied

@@ -156,8 +156,8 @@ def query_text(query: str | Query) -> str:
     return clean_text(as_query(query).text)
 
 
-def check_k(k: int) -> int:
-    """`k` as an int.
+def check_k(k: int, name: str = "k") -> int:
+    """`k` as an int; `name` is what the message calls it.
 
     Raises:
         InputError: it is not a whole number > 0.
@@ -167,7 +167,7 @@ def check_k(k: int) -> int:
     except TypeError:
         depth = -1
     if depth < 1:
-        raise InputError(f"k must be a whole number > 0, but got {k!r}")
+        raise InputError(f"{name} must be a whole number > 0, but got {k!r}")
     return depth
 
 

@@ -31,14 +31,21 @@ from limrank_plugins.retrievers import (
     with_scores,
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, check_words, library
-from limrank_plugins.retrievers.folder import corrupt, new_folder, read_array, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import (
+    Shared,
+    corrupt,
+    new_folder,
+    read_array,
+    read_corpus,
+    read_manifest,
+)
 from limrank_plugins.retrievers.lucene_analysis import LuceneAnalyzer
 from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighting, weighted_scores
 
 _INDEX = "bm25s"
 
 
-class BM25sRetriever:
+class BM25sRetriever(Shared):
     """See `Retriever`. Make one with `build` or `load`.
 
     What the library does otherwise, and this does not: it raises for `k` above the corpus size and
@@ -149,7 +156,9 @@ class BM25sRetriever:
             raise corrupt(place, error) from error
         if index is not None:
             _check(place, index, manifest.count, mapped=mmap)
-        return cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
+        made = cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
+        made.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
+        return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index, whole or not at all; see `Retriever.save`."""

@@ -18,13 +18,12 @@ import numpy.typing as npt
 
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Backend, Embedded, Encode, Encodes
-from limrank_plugins.checks import options_of_file
 from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, with_scores
+from limrank_plugins.retrievers.encoders import backend_of_file, packed, unpacked
 from limrank_plugins.retrievers.folder import (
-    MANIFEST,
-    corrupt,
+    Shared,
     new_folder,
     read_array,
     read_corpus,
@@ -36,34 +35,15 @@ _VECTORS = "vectors.npy"
 _ENCODED_AT_ONCE = 1024
 _SEARCHED_AT_ONCE = 65_536
 
-# What an index may say about its encoder. Other backends, and code that comes with a model, are the caller's.
-_ENCODERS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "encoder": {
-        "model": str,
-        "dtype": str,
-        "revision": (str, type(None)),
-        "query_prompt": str,
-        "passage_prompt": str,
-    },
-    "multimodal-encoder": {
-        "model": str,
-        "own_encode": bool,
-        "fusion": str,
-        "dtype": str,
-        "revision": (str, type(None)),
-        "query_instruction": str,
-        "max_length": int,
-    },
-}
-
 Vectors = npt.NDArray[np.float32]
 
 
-class DenseRetriever:
+class DenseRetriever(Shared):
     """See `Retriever`. Make one with `build` or `load`. Every document has a score: nothing is dropped.
 
     The backend must be a plain (not async) one that `Encodes`; it is yours to close unless it was
-    made here, in which case `close` does.
+    made here, in which case `close` does. A copy shares index and backend; a pickled index makes its
+    backend again, from its arguments, where it is unpickled.
 
     Attributes:
         cut_documents: how many documents were longer than the encoder reads, so that their ends cannot be
@@ -156,7 +136,7 @@ class DenseRetriever:
         if backend is None:
             if not isinstance(arguments, dict):
                 raise InputError(f"the index {folder} was built with backend {identity!r}: pass backend=…")
-            backend = _backend_of_file(folder, manifest.parameters.get("backend", "encoder"), arguments)
+            backend = backend_of_file(folder, manifest.parameters.get("backend", "encoder"), arguments)
         _check_backend(backend)
         if backend.identity != identity:
             raise InputError(
@@ -165,7 +145,9 @@ class DenseRetriever:
             )
         cut = manifest.parameters.get("cut_documents")
         known = isinstance(cut, int) and not isinstance(cut, bool)
-        return cls(corpus, vectors, backend, owns=owns, cut_documents=cut if known else None)
+        made = cls(corpus, vectors, backend, owns=owns, cut_documents=cut if known else None)
+        made.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
+        return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write documents and vectors, whole or not at all; see `Retriever.save`."""
@@ -250,6 +232,23 @@ class DenseRetriever:
         if self._owns and close is not None:
             close()
 
+    # ---- copies ---------------------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self) | {"_owns": False})
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        backend = packed(self.backend)
+        if self.opened is not None:
+            return _opened_again, (type(self), self.opened[0], backend)
+        state = (list(self._corpus), np.asarray(self._vectors), backend, self.cut_documents)
+        return _made_again, (type(self), *state)
+
     def __len__(self) -> int:
         return len(self._corpus)
 
@@ -263,25 +262,17 @@ class DenseRetriever:
         return scores
 
 
-def _backend_of_file(folder: str | os.PathLike[str], name: Any, arguments: dict[str, Any]) -> Backend:
-    """The encoder that a manifest describes. A manifest may come from anyone: it never runs code."""
-    known = _ENCODERS.get(name) if isinstance(name, str) else None
-    if known is None:
-        raise InputError(
-            f"the index {folder} names the backend {name!r}, which no index may name; it may name: "
-            f"{', '.join(_ENCODERS)}. Pass the backend it was built with: backend=…"
-        )
-    options = options_of_file(f"the manifest of {folder}", arguments, known)
-    for key, value in options.items():
-        if not isinstance(value, known[key]):
-            raise corrupt(Path(folder) / MANIFEST, f"the encoder's {key} is {value!r}")
-    kind = backend_class(name)
-    try:
-        inspect.signature(kind).bind(**options)
-    except TypeError as error:
-        raise InputError(f"the index was built with another version ({error}): build it again") from error
-    backend: Backend = kind(**options)
-    return backend
+def _opened_again(kind: type[DenseRetriever], folder: str, backend: Any) -> DenseRetriever:
+    made = kind.load(folder, backend=unpacked(backend), mmap=True)
+    made._owns = made.backend is not backend
+    return made
+
+
+def _made_again(
+    kind: type[DenseRetriever], corpus: list[Document], vectors: Vectors, backend: Any, cut: int | None
+) -> DenseRetriever:
+    made = unpacked(backend)
+    return kind(corpus, vectors, made, owns=made is not backend, cut_documents=cut)
 
 
 def _check_backend(backend: Backend) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -31,6 +31,7 @@ __all__ = [
     "MANIFEST",
     "OFFSETS",
     "Manifest",
+    "Shared",
     "corrupt",
     "new_folder",
     "read_array",
@@ -54,6 +55,33 @@ class Manifest:
     kind: str
     count: int
     parameters: Mapping[str, Any]
+
+
+class Shared:
+    """A retriever that is its own copy, as an index never changes.
+
+    Attributes:
+        opened: the folder in which it lies open, and how it was opened: it is pickled as that folder, which
+            is opened again. None for one that is all in memory: it is pickled whole.
+    """
+
+    opened: tuple[str, dict[str, Any]] | None = None
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.opened is None:
+            return super().__reduce_ex__(protocol)
+        folder, options = self.opened
+        return _opened_again, (type(self), folder, options)
+
+
+def _opened_again(kind: Any, folder: str, options: dict[str, Any]) -> Any:
+    return kind.load(folder, **options)
 
 
 # ---- writing ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from limrank_plugins.retrievers import (
     query_text,
     with_scores,
 )
-from limrank_plugins.retrievers.folder import corrupt, new_folder, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import Shared, corrupt, new_folder, read_corpus, read_manifest
 from limrank_plugins.retrievers.java import java_class
 
 _INDEX = "lucene"
@@ -36,8 +36,11 @@ _INDEX = "lucene"
 _MAX_TERMS = 1 << 20
 
 
-class LuceneRetriever:
+class LuceneRetriever(Shared):
     """See `Retriever`. Make one with `build` or `load`; the first use in a process starts Java.
+
+    It can be pickled once it is in a folder, which is then opened again. A process forked from one in which
+    Java runs cannot use Java: start processes by `spawn`.
 
     A query is a bag of words: nothing in it is query syntax. Equal scores come out in corpus order.
     """
@@ -107,12 +110,16 @@ class LuceneRetriever:
             k1, b = float(manifest.parameters["k1"]), float(manifest.parameters["b"])
         except (KeyError, TypeError, ValueError) as error:
             raise corrupt(folder, error) from error
-        return cls(corpus, Path(folder) / _INDEX, k1=k1, b=b)
+        made = cls(corpus, Path(folder) / _INDEX, k1=k1, b=b)
+        made.opened = os.path.abspath(folder), {"mmap": mmap}
+        return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index, whole or not at all; see `Retriever.save`."""
         with new_folder(folder, self.name, self._corpus, {"k1": self.k1, "b": self.b}) as place:
             shutil.copytree(self._index, place / _INDEX, ignore=shutil.ignore_patterns("write.lock"))
+        if self.opened is None:
+            self.opened = os.path.abspath(folder), {}
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents, best first; see `Retriever.search`."""
@@ -123,6 +130,14 @@ class LuceneRetriever:
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""
         return [self.search(query, k) for query in queries]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.opened is None:
+            raise TypeError(
+                "this Lucene index cannot be pickled, because it lies in a temporary folder: save (persist) "
+                "it, and a pickle opens the folder it is in"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __len__(self) -> int:
         return len(self._corpus)

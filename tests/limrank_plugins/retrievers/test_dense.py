@@ -19,7 +19,7 @@ from limrank_plugins import AsyncScriptedBackend, Document, ScriptedBackend, Scr
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Embedded, Encode
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
-from limrank_plugins.retrievers import dense
+from limrank_plugins.retrievers import dense, encoders
 from limrank_plugins.retrievers.dense import DenseRetriever
 
 
@@ -288,6 +288,6 @@ def test_code_beside_a_model_that_a_manifest_names_does_not_run(
 @pytest.mark.parametrize("name", ["encoder", "multimodal-encoder"])
 def test_what_an_encoder_writes_is_what_may_be_read(name: str) -> None:
     source = inspect.getsource(backend_class(name))
-    known = dense._ENCODERS[name]
+    known = encoders.ENCODERS[name]
     assert set(known) <= set(inspect.signature(backend_class(name)).parameters)
     assert all(f'"{argument}": ' in source for argument in known)
