@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal, get_args
 
 from limrank_plugins.backends import backend_class, backend_names
+from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.protocols import Backend, ChecksLabels
 from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query
@@ -74,6 +76,31 @@ def named_backend(name: str, model: str, options: dict[str, Any]) -> Backend:
     check_options(f"backend {name!r}", kind, model, **options)
     backend: Backend = kind(model, **options)
     return backend
+
+
+def takes(backend: str, option: str) -> bool:
+    """Whether the backend of this name can be given an option.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    parameters = inspect.signature(backend_class(backend)).parameters
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return takes_all or option in parameters
+
+
+def check_device_for(recipe: Recipe, backend: str | None, device: object) -> None:
+    """Check before anything is loaded that the recipe's model can be put on this device; None is the default.
+
+    Raises:
+        InputError: it is no device, none of this machine, or the backend takes none.
+    """
+    if device is None:
+        return
+    check_device(device)
+    name = backend if backend is not None else recipe.backend
+    if not recipe.parts and not takes(name, "device"):
+        raise InputError(f"backend {name!r} takes no device: leave it out, or name another backend")
 
 
 def serves(part: Part, backend: Backend) -> bool:

@@ -149,6 +149,7 @@ class OpenAIBackend:
         if body or without:  # what was answered before these settings existed stays known
             settings.append(json.dumps([sorted(without), body], sort_keys=True, default=str))
         self.identity = "|".join(["openai", *where, *settings])
+        self._who = f"model {model!r} at {address.shown}"
         self._encoder = _encoder(tokenizer) if tokenizer is not None else None
         self._tolerance, self._draws = tolerance, draws
         self._calls = openai_calls(
@@ -169,7 +170,7 @@ class OpenAIBackend:
             api=api,
             context=max_length,
             top=top_logprobs,
-            who=repr(self),
+            who=self._who,
             body=body,
             without=without,
             budget=budget,
@@ -242,7 +243,7 @@ class OpenAIBackend:
         except CallFailed as failure:
             if not failure.fatal:  # the server could not even be asked what it is
                 return [Failed(str(failure)) for _ in jobs]
-            problem = BackendError(f"{self!r} cannot be used: {failure}")
+            problem = BackendError(f"{self._who} cannot be used: {failure}")
         else:
             return [_failed(reply) if isinstance(reply, CallFailed) else reply for reply in replies]
         raise problem

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from limrank_plugins.errors import InputError, one_sentence, require
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+_NAME = re.compile(r"([a-z]+)(?::([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,35 @@ class Placement:
         return str(self.dtype).removeprefix("torch.")
 
 
+def check_device(device: object) -> None:
+    """Check a device without using it, so that processes can still be forked; None is the default.
+
+    Raises:
+        InputError: it is no device, or none of this machine. Where torch is not installed, what the name of
+            a GPU stands for is not known, and nothing is raised.
+    """
+    if device is None:
+        return
+    match = _NAME.fullmatch(str(device))  # a `torch.device` reads the same
+    if match is None:
+        raise InputError(f"device must be a name like 'cpu', 'cuda', 'cuda:1' or 'mps', but got {device!r}")
+    kind, number = match[1], int(match[2] or 0)
+    if find_spec("torch") is None or kind == "cpu":
+        return
+    torch = import_module("torch")
+    if kind == "cuda" and (there := torch.cuda.device_count()) <= number:
+        has = f"only {there} CUDA GPUs, counted from 0" if there else "no CUDA GPU that torch can use"
+        raise InputError(f"device {device!r} cannot be used here: this machine has {has}")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device {device!r} cannot be used here: torch finds no GPU of a Mac")
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise InputError(
+            f"device {device!r} cannot be used here: 'cpu', 'cuda', 'cuda:1' and 'mps' are devices of torch"
+        ) from error
+
+
 def placement(device: str | None, dtype: Any, extra: str, why: str) -> Placement:
     """The device and dtype that a caller asked for.
 
@@ -43,6 +76,7 @@ def placement(device: str | None, dtype: Any, extra: str, why: str) -> Placement
         MissingExtra: torch is not installed.
     """
     torch = require("torch", extra, why)
+    check_device(device)
     if device is None:
         mps = getattr(torch.backends, "mps", None)
         device = "cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available() else "cpu"

@@ -13,6 +13,7 @@ from limrank_plugins.errors import InputError
 
 _PORTS = {"http": 80, "https": 443}
 _SHORTEST_SECRET = 6  # hiding shorter ones would spoil messages: `?v=1`
+_HARMLESS = ("api-version", "version", "v")
 _HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
@@ -71,6 +72,20 @@ def parse_address(address: str) -> Address:
     except UnicodeError:
         raise InputError(f"the host of base_url {_harmless(address)!r} is no name of a host") from None
     return Address(urlunsplit(parts._replace(query="", fragment="")), parts.query)
+
+
+def check_written(address: str) -> None:
+    """Check an address that goes into files: a component's settings, a pickle.
+
+    Raises:
+        InputError: as for `parse_address`, or there may be a key behind its `?`; no secret is shown.
+    """
+    query = parse_address(address).query
+    if any(name.lower() not in _HARMLESS for name, _ in parse_qsl(query, keep_blank_values=True)):
+        raise InputError(
+            "base_url has more than a version behind its '?', which would be written down like a key: leave "
+            "it out, and set the environment variable OPENAI_BASE_URL to the whole address"
+        )
 
 
 def check_key(key: str, name: str = "api_key") -> None:
