@@ -58,6 +58,11 @@ class Document:
         prior: the first stage's score, higher is better, or None where there was no first stage.
         meta: anything of the caller's; handed back untouched, never read.
         images: shown before the text, to models that can see; any other model refuses the document.
+        captioned: its text says what its images show: a model that cannot see judges it by the text rather
+            than refuse it, and so does a recipe that is not made for images where nobody knows whether
+            the model sees.
+        unreadable: why it cannot be judged, where that is known beforehand (an image that is damaged): it
+            fails with this reason, and no model is asked about it.
     """
 
     text: str
@@ -66,6 +71,8 @@ class Document:
     prior: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     images: tuple[Image, ...] = ()
+    captioned: bool = False
+    unreadable: str = ""
 
     def __post_init__(self) -> None:
         _must_be_str(self.text, "Document.text")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,11 @@ _SIGNATURES = (
 )
 MAX_IMAGE_BYTES = 64 << 20
 """The largest image file that is read unless told otherwise."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+class ImageError(InputError):
+    """An image that a model cannot be shown. Its document fails, never a whole list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +86,39 @@ class Image:
         except InputError as error:
             raise InputError(f"{os.fspath(path)}: {error}") from error
 
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """From base64, with or without the head of a `data:` URL. Nothing is fetched.
+
+        Raises:
+            InputError: it is another address, no base64, or no image.
+        """
+        head, comma, encoded = text.partition(",")
+        if not (comma and head.lower().startswith("data:") and head.lower().endswith(";base64")):
+            if _ADDRESS.match(text):
+                raise InputError(
+                    f"{_shown(text)} is an address, which is not fetched: give the image's bytes"
+                )
+            encoded = text
+        try:
+            # Line breaks, as `base64` on the command line makes them, are no damage.
+            return cls(base64.b64decode("".join(encoded.split()), validate=True))
+        except (binascii.Error, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"its base64 cannot be read: {error}") from error
+
     @property
     def url(self) -> str:
         """The image as a `data:` URL, which is how OpenAI-style messages carry it."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+def _shown(address: str) -> str:
+    """An address without what may be a login or a key (a signature behind the `?`), and not too long."""
+    scheme, mark, rest = address.partition("?")[0].partition("#")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"[:120]
 
 
 def image_files(names: object, beside: str | os.PathLike[str], where: str) -> list[Path]:

@@ -82,6 +82,7 @@ class Recipe:
         max_reasoning_tokens: the default budget of the reasoning.
         prepare: what is done to a query's documents before they are asked about (InsertRank scales
             their priors over the whole list), or None. Rankings hold the documents as they came.
+        for_images: it is made to be shown documents' images.
         wrapper: what makes one ranking of the parts' rankings, or None.
         parts: the recipes this one is made of. A model, a backend, reasoning and samples that are
             given to `Reranker` are the last one's.
@@ -104,6 +105,7 @@ class Recipe:
     checkpoints: tuple[str, ...] = ()
     max_reasoning_tokens: int = 8192
     prepare: Callable[[Sequence[Document]], Sequence[Document]] | None = None
+    for_images: bool = False
     wrapper: Wrapper | None = None
     parts: tuple[Part, ...] = ()
 

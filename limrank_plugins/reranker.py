@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from limrank_plugins import driver
 from limrank_plugins.arguments import Thinking, backend_for, check_backend, check_on_failure, settings_for
 from limrank_plugins.backends.protocols import Backend, Closes
+from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.card import card_arguments, check_card, read_card
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
@@ -27,6 +28,7 @@ from limrank_plugins.store import Store
 from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.duplicates import once_each
+from limrank_plugins.wrappers.readable import readable_only, show_for
 
 _KEYS = ("api_key", "token")
 # One for all: it is held only while a reranker that came out of a pickle is made, parts and all.
@@ -298,6 +300,8 @@ class Reranker:
     def __getstate__(self) -> dict[str, Any]:
         make, values, named = self._made_by
         named = {name: value for name, value in named.items() if name not in _KEYS}
+        if isinstance(address := named.get("base_url"), str):
+            check_written(address)
         try:
             pickle.dumps((values, named))
         except Exception as error:
@@ -341,7 +345,13 @@ class Reranker:
     def _judged(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         if self.recipe.wrapper is not None:
             rankers = [partial(part._judged, query) for part in self.parts]
-            return once_each(documents, partial(self.recipe.wrapper, query, parts=rankers))
+            wrapped = partial(self.recipe.wrapper, query, parts=rankers)
+            return readable_only(documents, partial(once_each, rank=wrapped))
+        return readable_only(
+            documents, partial(self._asked, query), show_for(self.recipe, self.settings, self.backend)
+        )
+
+    def _asked(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         judged = driver.judge(self.recipe, self.template, self.settings, query, documents)
         return driver.on(self.backend, judged)
 

@@ -53,6 +53,7 @@ class CrossEncoderBackend:
     """
 
     name = "cross-encoder"
+    shows_images = False
 
     def __init__(
         self,

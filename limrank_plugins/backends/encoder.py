@@ -71,6 +71,7 @@ class EncoderBackend:
     """
 
     name = "encoder"
+    shows_images = False
 
     def __init__(
         self,

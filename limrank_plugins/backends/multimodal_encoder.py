@@ -59,6 +59,7 @@ class MultimodalEncoderBackend:
     """
 
     name = "multimodal-encoder"
+    shows_images = True
 
     def __init__(
         self,

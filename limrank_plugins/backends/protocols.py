@@ -232,7 +232,10 @@ Program = Generator[list[Request], list[Reply], T]
 
 @runtime_checkable
 class Backend(Protocol):
-    """A way to run a model. `identity` names model, revision and precision: it keys stored answers."""
+    """A way to run a model. `identity` names model, revision and precision: it keys stored answers.
+
+    One that knows whether its model sees says so in an attribute `shows_images`.
+    """
 
     name: str
 

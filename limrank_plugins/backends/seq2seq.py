@@ -48,6 +48,7 @@ class Seq2SeqBackend:
     """
 
     name = "seq2seq"
+    shows_images = False
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class TransformersBackend:
     """
 
     name = "transformers"
+    shows_images = False
 
     def __init__(
         self,

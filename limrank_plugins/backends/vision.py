@@ -51,6 +51,7 @@ class VisionBackend:
     """
 
     name = "vision"
+    shows_images = True
 
     def __init__(
         self,

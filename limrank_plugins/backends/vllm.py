@@ -65,6 +65,7 @@ class VLLMBackend:
     """
 
     name = "vllm"
+    shows_images = False
 
     def __init__(
         self,

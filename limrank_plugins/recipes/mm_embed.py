@@ -20,6 +20,7 @@ RECIPE = Recipe(
     score_kind="probability",
     backend="vision",
     model="Qwen/Qwen2.5-VL-7B-Instruct",
+    for_images=True,
     calls="N",
     tokens="N·(Q + D), an image counted as the tokens it becomes",
     paper="arXiv:2411.02571",

@@ -26,6 +26,7 @@ def recipe(window: int = 5, stride: int = 2, passes: int = 1) -> Recipe:
         score_kind="rank",
         backend="vision",
         model="i2vec/MM-R5",
+        for_images=True,
         reasoning="full",
         calls="1 + ceil((N - 5) / 2); 1 for N <= 5 (twice as many at most: reasoning over budget)",
         tokens="calls · (Q + 5·D + T), an image counted as the tokens it becomes",

@@ -17,6 +17,7 @@ RECIPE = Recipe(
     backend="vision",
     # The authors' tuned weights are not on the hub.
     model="Qwen/Qwen2.5-VL-7B-Instruct",
+    for_images=True,
     calls="N",
     tokens="N·(Q + D), an image counted as the tokens it becomes",
     paper="arXiv:2407.21439",

@@ -41,6 +41,7 @@ class GLiClassBackend:
     """
 
     name = "gliclass"
+    shows_images = False
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from limrank_plugins.backends.local.image_tokens import ImageTokenizer, ImageTok
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, fit
 from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.images import ImageError
 from limrank_plugins.segments import Prompt
 
 
@@ -53,7 +54,7 @@ def encode_image_prompt(
         )
     size = sum(map(len, images.ids))
     if size > limit:
-        raise InputError(
+        raise ImageError(
             f"the prompt's {len(images.ids)} images alone take {size} tokens, but there is room for "
             f"{limit}: show fewer at a time, or smaller ones (max_pixels), or raise max_length"
         )

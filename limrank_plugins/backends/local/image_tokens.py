@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from limrank_plugins.errors import BackendError, InputError, require
-from limrank_plugins.images import Image
+from limrank_plugins.errors import BackendError, require
+from limrank_plugins.images import Image, ImageError
 
 # Between two placeholders; a private-use character, which no image is ever expanded to.
 _BETWEEN = "\ue004"
@@ -69,7 +69,7 @@ class ImageTokenizer:
         """What the model is given for these images.
 
         Raises:
-            InputError: an image cannot be decoded, or is too small or too large for the processor.
+            ImageError: an image cannot be decoded, or is too small or too large for the processor.
             BackendError: the processor does not do what processors do.
         """
         if not images:
@@ -79,7 +79,7 @@ class ImageTokenizer:
         try:
             features = dict(self._processor(text=[text], images=decoded, return_tensors="pt"))
         except (ValueError, TypeError) as error:  # a side of one pixel, an absurd aspect ratio
-            raise InputError(f"the model's processor cannot take the prompt's images: {error}") from error
+            raise ImageError(f"the model's processor cannot take the prompt's images: {error}") from error
         ids = features.pop("input_ids")
         features.pop("attention_mask", None)
         alike = [name for name, value in features.items() if getattr(value, "shape", None) == ids.shape]
@@ -122,7 +122,7 @@ def decode(image: Image, number: int = 1) -> Any:
     """The image as an RGB `PIL.Image`, upright as its EXIF data says; of an animation, the first frame.
 
     Raises:
-        InputError: it is damaged, or so large that decoding it would be an attack (Pillow's limit).
+        ImageError: it is damaged, or so large that decoding it would be an attack (Pillow's limit).
         MissingExtra: Pillow is not installed.
     """
     pillow = require("PIL.Image", "vision", "an image")
@@ -132,6 +132,6 @@ def decode(image: Image, number: int = 1) -> Any:
             return operations.exif_transpose(opened).convert("RGB")
     # Its readers raise whatever a damaged header leads them to: struct.error, KeyError, zlib.error, …
     except Exception as error:
-        raise InputError(
+        raise ImageError(
             f"image {number} of the prompt ({image.media_type}) cannot be read: {error}"
         ) from error

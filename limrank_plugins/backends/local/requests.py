@@ -10,6 +10,7 @@ from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documen
 from limrank_plugins.backends.protocols import Arrived, Failed, LabelReading, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.images import ImageError
 from limrank_plugins.segments import Prompt
 
 R = TypeVar("R")
@@ -42,16 +43,20 @@ def prepare_each(
 ) -> tuple[dict[int, P], Replies]:
     """Prepare each request. One that cannot be asked fails alone; if none can, that is raised.
 
+    An image that cannot be shown says nothing about other requests, so it is never raised.
+
     Raises:
         LimRankError: why the last one cannot be asked, if none can.
     """
     prepared: dict[int, P] = {}
     replies = Replies(arrived)
+    damaged = False
     for i, request in enumerate(requests):
         try:
             prepared[i] = prepare(request)
         except LimRankError as error:
-            if len(replies) == len(requests) - 1:
+            damaged |= isinstance(error, ImageError)
+            if len(replies) == len(requests) - 1 and not damaged:
                 raise
             replies[i] = Failed(str(error))
     return prepared, replies

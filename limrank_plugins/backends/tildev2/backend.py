@@ -44,6 +44,7 @@ class TILDEv2Backend:
     """
 
     name = "tildev2"
+    shows_images = False
 
     def __init__(
         self,

@@ -289,6 +289,13 @@ def test_a_damaged_image_fails_alone(backend: VisionBackend):
     assert "image 1 of the prompt (image/png) cannot be read" in failed.reason
 
 
+def test_a_list_of_damaged_images_fails_and_is_not_raised(made: dict[str, VisionBackend]):
+    page = Document("page", id="p", images=[Image(b"\x89PNG\r\n\x1a\n" + b"damage")])
+    for recipe in ("limrank", "mm-r5"):
+        (hit,) = Reranker(recipe, backend=made["llava"], reasoning="none").rank("why", [page])
+        assert "image 1" in (hit.failure or ""), recipe
+
+
 def test_an_image_that_decodes_to_gigabytes_is_refused(
     backend: VisionBackend, monkeypatch: pytest.MonkeyPatch
 ):
