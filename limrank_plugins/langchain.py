@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins import data
+from limrank_plugins.arguments import check_device_for
+from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.failure_log import told_by_caller
+from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
@@ -34,6 +37,8 @@ except ModuleNotFoundError as error:
 logger = logging.getLogger(__name__)
 
 _METADATA = ("relevance_score", "limrank_explanation", "limrank_failure")
+_IMAGE_METADATA = ("image_base64", "image_url")  # the first is Unstructured's
+_IMAGE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")  # how PNG, JPEG, GIF and WebP begin
 
 
 class LimRankCompressor(BaseDocumentCompressor):
@@ -42,6 +47,12 @@ class LimRankCompressor(BaseDocumentCompressor):
     Documents come back as copies; yours are not changed. `metadata["relevance_score"]` is
     the score (None for a document that could not be judged: it keeps its place, and
     `metadata["limrank_failure"]` says why), `metadata["limrank_explanation"]` the model's reasoning.
+
+    An image is read from `metadata["image_base64"]` (as Unstructured's loaders write it), from a `data:` URL
+    in `metadata["image_url"]`, or where it is the `page_content` itself (as in Chroma's `add_images`), and
+    shown to models that can see (recipes `ragvl`, `mm-embed`, `mm-r5`); all others judge such a document by
+    its text. One without text counts as failed there, and so does, everywhere, one whose image cannot be
+    read; nothing is fetched.
 
     Args:
         recipe: a recipe's name; default `"limrank"`.
@@ -78,9 +89,11 @@ class LimRankCompressor(BaseDocumentCompressor):
         check_cut(self.top_n, self.threshold)
         if "api_key" in self.options:
             raise InputError("options: api_key must be given as an argument of its own")
+        if isinstance(address := self.options.get("base_url"), str):
+            check_written(address)
         decided = sorted({"recipe", "model", "backend", "api_key", "options"} & self.model_fields_set)
         if self.reranker is None:
-            load_recipe(self.recipe)
+            check_device_for(load_recipe(self.recipe), self.backend, self.options.get("device"))
         elif decided:
             raise InputError(f"{', '.join(decided)}: the reranker that was passed has decided this already")
         return self
@@ -95,7 +108,7 @@ class LimRankCompressor(BaseDocumentCompressor):
         """
         if not documents:
             return []
-        candidates = [data.Document(document.page_content) for document in documents]
+        candidates = [_candidate(document) for document in documents]
         with hiding(self._secrets()), told_by_caller():
             ranking = self._ready().rank(query, candidates, top_n=self.top_n, threshold=self.threshold)
         return self._copies(documents, ranking)
@@ -106,7 +119,7 @@ class LimRankCompressor(BaseDocumentCompressor):
         """`compress_documents` for async code; a served model is asked natively, nothing blocks the loop."""
         if not documents:
             return []
-        candidates = [data.Document(document.page_content) for document in documents]
+        candidates = [_candidate(document) for document in documents]
         with hiding(self._secrets()), told_by_caller():
             reranker = await asyncio.to_thread(self._ready)
             ranking = await reranker.arank(query, candidates, top_n=self.top_n, threshold=self.threshold)
@@ -150,3 +163,29 @@ class LimRankCompressor(BaseDocumentCompressor):
                 metadata["limrank_failure"] = redacted(hit.failure, self._secrets())
             copies.append(document.model_copy(update={"metadata": metadata}))
         return copies
+
+
+def _candidate(document: Document) -> data.Document:
+    """The document as the reranker takes it, with its image where it has one."""
+    text, image = document.page_content, _image_text(document)
+    caption = "" if image == text else text
+    if image is None:
+        return data.Document(text)
+    try:
+        return data.Document(caption, images=(Image.from_text(image),), captioned=True)
+    except InputError as error:
+        return data.Document(caption, unreadable=f"the image cannot be used: {error}")
+
+
+def _image_text(document: Document) -> str | None:
+    """Base64 or an address, from where LangChain's loaders and vector stores put an image."""
+    for name in _IMAGE_METADATA:
+        value = document.metadata.get(name)
+        if isinstance(value, str) and value:
+            return value
+    text = document.page_content
+    # Chroma's `add_images` and the like keep the image itself in the place of the text.
+    is_image = text.startswith("data:image/") or (
+        text.startswith(_IMAGE_BASE64) and len(text) >= 64 and not any(map(str.isspace, text[:64]))
+    )
+    return text if is_image else None

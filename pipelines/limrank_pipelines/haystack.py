@@ -7,6 +7,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from limrank_plugins.errors import InputError, require
+
+require("haystack", "haystack", "limrank_pipelines.haystack")
+
 from haystack import GeneratedAnswer, Pipeline
 
 from limrank_pipelines.haystack_parts import (
@@ -15,7 +19,6 @@ from limrank_pipelines.haystack_parts import (
     LimRankReader,
     LimRankRewriter,
 )
-from limrank_plugins.errors import InputError
 
 __all__ = [
     "LimRankFirstStage",

@@ -5,10 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.errors import InputError, require
+
+require("haystack", "haystack", "limrank_pipelines.haystack_parts")
+
 from haystack import Document, GeneratedAnswer, component, default_to_dict
 from haystack.utils import ComponentDevice, Secret
 from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
+    Copies,
     as_secret,
     check_model_kwargs,
 )
@@ -21,7 +26,6 @@ from limrank_pipelines.rewriter import Rewrite, Rewriter
 from limrank_plugins import Document as Passage
 from limrank_plugins import driver
 from limrank_plugins.data import Query
-from limrank_plugins.errors import InputError
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.retrievers import check_k, load_retriever
 
@@ -94,7 +98,7 @@ class LimRankFirstStage:
 
 
 @component
-class LimRankRewriter:
+class LimRankRewriter(Copies):
     """Rewrites the query for the retriever; ranker and reader are to get the original.
 
     Args:
@@ -167,7 +171,7 @@ class LimRankRewriter:
 
 
 @component
-class LimRankReader:
+class LimRankReader(Copies):
     """Answers from documents and cites them: `Reader` as a Haystack component.
 
     Args:

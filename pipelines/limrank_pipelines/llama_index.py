@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
+
+from limrank_plugins.errors import InputError, require
+
+require("llama_index.core", "llama-index", "limrank_pipelines.llama_index")
 
 from llama_index.core import Settings
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -27,7 +32,6 @@ from limrank_pipelines.reader import Reader, Reading
 from limrank_pipelines.rewriter import Rewriter
 from limrank_plugins import driver
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.retrievers import check_k
 
@@ -190,13 +194,12 @@ class CitedSynthesizer(BaseSynthesizer):
 
 def llm_backend(llm: LLM) -> ChatBackend:
     """An LLM of LlamaIndex as a backend that writes; its own settings decide how it draws."""
+    return ChatBackend(llm.class_name(), partial(_write, llm))  # a partial of a function can be pickled
 
-    def write(messages: Messages) -> str:
-        return (
-            llm.chat([ChatMessage(role=role, content=text) for role, text in messages]).message.content or ""
-        )
 
-    return ChatBackend(llm.class_name(), write)
+def _write(llm: LLM, messages: Messages) -> str:
+    chat = [ChatMessage(role=role, content=text) for role, text in messages]
+    return llm.chat(chat).message.content or ""
 
 
 class _AnswerText(str):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +223,14 @@ def test_what_cannot_be_used_or_serialised_is_named(folder: str):
         build_pipeline(index())
     with pytest.raises(InputError, match="no 'documents'"):
         build_pipeline(LimRankFirstStage(folder), ranker=LimRankFirstStage(folder))
+
+
+@pytest.mark.parametrize("kind", [LimRankRewriter, LimRankReader])
+def test_a_key_given_as_it_is_is_in_no_pickle_and_in_every_copy(kind: Any):
+    made = kind(model="m", backend="openai", api_key=Secret.from_token("sk-planted"))
+    with pytest.raises(ValueError, match="api_key cannot be serialised") as caught:
+        pickle.dumps(made)
+    assert "sk-planted" not in str(caught.value)
+    assert copy.deepcopy(made).api_key.resolve_value() == "sk-planted"
+    named = kind(model="m", backend="openai", api_key=Secret.from_env_var("PLANTED", strict=False))
+    assert pickle.loads(pickle.dumps(named)).to_dict() == named.to_dict()

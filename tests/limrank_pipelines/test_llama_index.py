@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from scripts import passages_of
 from limrank_pipelines import RagPipeline, Reader
 from limrank_pipelines.chats import messages_of
 from limrank_pipelines.llama_index import CitedSynthesizer, TopNodes, query_engine
-from limrank_plugins import Document, ScriptedBackend, ScriptedFailure
+from limrank_plugins import Document, Reranker, ScriptedBackend, ScriptedFailure
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt, Segment
 
@@ -74,6 +76,15 @@ def test_frameworks_own_retriever_reranker_and_llm():
     assert "Question: lumps" in prompt
     later = asyncio.run(engine.aquery("lumps"))
     assert (later.response, ids(later)) == (response.response, ids(response))
+
+
+def test_an_engine_is_pickled_and_copied():
+    engine = query_engine(index(), reranker=Reranker("prior"), reader=MockLLM(), top_n=1)
+    wanted = engine.query("casein")
+    assert ids(wanted) == ["acid"]
+    for again in (pickle.loads(pickle.dumps(engine)), copy.deepcopy(engine)):
+        response = again.query("casein")
+        assert (ids(response), response.response) == (ids(wanted), wanted.response)
 
 
 def test_without_a_reranker_the_first_are_read():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import copy
 import logging
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ import pytest
 pytest.importorskip("langchain_core", reason="needs langchain-core: pip install 'limrank[langchain]'")
 
 from langchain_core.documents import Document
+from langchain_core.load import dumps
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from scripts import full_backend, passage_of, reranker
@@ -120,6 +124,55 @@ def test_behind_a_retriever_in_a_chain() -> None:
     assert [document.page_content for document in chain.invoke(QUERY)] == ["acid"]
 
 
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
+
+
+@pytest.mark.parametrize("path", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (Document("x", metadata={"image_base64": "no base64!"}), "base64 cannot be read"),
+        (Document("x", metadata={"image_base64": base64.b64encode(b"BM no").decode()}), "must be PNG"),
+        (Document("x", metadata={"image_url": "https://example.invalid/a.png?sig=secret"}), "not fetched"),
+        (Document("data:image/png;base64,no!"), "base64 cannot be read"),
+        (Document(PNG[:80] + "!"), "base64 cannot be read"),
+    ],
+)
+def test_a_broken_image_is_one_failed_document(
+    path: str, broken: Document, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    compressing = LimRankCompressor(
+        reranker=Reranker("ragvl", backend=ScriptedBackend(read_labels=relevance))
+    )
+    given = [Document("bread"), broken, Document("acid")]
+    if path == "sync":
+        found = compressing.compress_documents(given, QUERY)
+    else:
+        found = asyncio.run(compressing.acompress_documents(given, QUERY))
+    assert [document.page_content for document in found] == ["acid", broken.page_content, "bread"]
+    assert found[1].metadata["relevance_score"] is None
+    assert reason in found[1].metadata["limrank_failure"]
+    assert "1 of 3 documents could not be judged" in caplog.text
+    assert "secret" not in caplog.text + found[1].metadata["limrank_failure"]
+
+
+def test_images_are_shown_or_judged_by_their_captions() -> None:
+    given = [
+        Document("acid", metadata={"image_base64": PNG, "image_mime_type": "image/png"}),
+        Document("acid", metadata={"image_url": f"data:image/png;base64,{PNG}"}),
+        Document(PNG),
+        Document(f"data:image/png;base64,{PNG}"),
+    ]
+    backend = ScriptedBackend(read_labels=lambda prompt: (float(len(prompt.images)), 0.0))
+    LimRankCompressor(reranker=Reranker("ragvl", backend=backend)).compress_documents(given, QUERY)
+    assert [len(request.prompt.images) for request in backend.requests] == [1, 1]  # equal ones once
+    found = compressor().compress_documents(given, QUERY)
+    scores = [document.metadata["relevance_score"] for document in found]
+    assert scores[:2] == [pytest.approx(0.8808, abs=1e-4)] * 2
+    assert scores[2:] == [None, None]
+    assert "no caption" in found[2].metadata["limrank_failure"]
+
+
 def test_the_model_is_loaded_once_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[dict[str, Any]] = []
 
@@ -158,6 +211,25 @@ def test_fields_survive_serialisation_and_keys_are_not_told() -> None:
         if KEY in text
     ]
     assert set(originals) | {"api_key", "reranker"} == set(LimRankCompressor.model_fields)
+
+
+def test_a_pickle_has_no_key_and_a_copy_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = LimRankCompressor(backend="openai", model="m", top_n=3, api_key=KEY)
+    data = pickle.dumps(made)
+    assert KEY.encode() not in data
+    again = pickle.loads(data)
+    assert again.api_key is None
+    assert again.model_dump() == made.model_dump()
+    for copied in (copy.copy(made), copy.deepcopy(made), made.model_copy(deep=True)):
+        assert copied.api_key.get_secret_value() == KEY
+    assert KEY not in dumps(made)
+
+
+def test_a_used_compressor_and_one_with_a_ready_reranker_travel() -> None:
+    for made in (LimRankCompressor(recipe="prior"), LimRankCompressor(reranker=Reranker("prior"))):
+        first = made.compress_documents(documents("bread", "acid"), QUERY)
+        for again in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            assert again.compress_documents(documents("bread", "acid"), QUERY) == first
 
 
 @pytest.mark.parametrize("path", ["sync", "async"])
@@ -207,6 +279,9 @@ def test_a_key_that_a_server_quotes_goes_no_further(
         ({"top_n": 0}, "top_n must be"),
         ({"recipe": "limrnk"}, "no recipe 'limrnk'"),
         ({"options": {"api_key": KEY}}, "argument of its own"),
+        ({"options": {"base_url": f"http://localhost:1/v1?key={KEY}"}}, "OPENAI_BASE_URL"),
+        ({"options": {"device": "gpu"}}, "device 'gpu' cannot be used here"),
+        ({"options": {"device": "cuda:999"}}, "device 'cuda:999' cannot be used here"),
         ({"reranker": reranker(), "model": "m"}, "model: the reranker that was passed"),
     ],
 )

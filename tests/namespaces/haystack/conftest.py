@@ -36,6 +36,7 @@ class Scripted:
         self.made: list[ScriptedBackend] = []
         self.options: list[dict[str, Any]] = []
         self.closed = 0
+        self.sees: bool | None = None
 
     @property
     def prompts(self) -> list[str]:
@@ -60,6 +61,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
             ) -> None:
                 script.on_load()
                 super().__init__(read_labels=script.read_labels, generate=script.generate)
+                self.shows_images = script.sees
                 given = {"device": device, "token": token, "api_key": api_key, "base_url": base_url}
                 script.options.append({"model": model, "dtype": dtype, **given})
                 script.made.append(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import pickle
 
 import pytest
 
@@ -22,8 +23,8 @@ from limrank_plugins import Reranker
 OTHER = {
     "recipe": "rank1",
     "model": "some/model",
-    "backend": "scripted",
-    "device": ComponentDevice.from_str("cuda:1"),
+    "backend": "transformers",
+    "device": ComponentDevice.from_str("cpu"),
     "token": Secret.from_env_var("OTHER_TOKEN"),
     "api_key": Secret.from_env_var(["ONE_KEY", "TWO_KEY"], strict=False),
     "api_base_url": "http://localhost:1",
@@ -105,6 +106,34 @@ def test_a_key_given_as_it_is_cannot_be_serialised_and_the_error_names_it(name):
     assert_no_key_in(caught.value)
 
 
+@pytest.mark.parametrize("name", ["token", "api_key"])
+def test_a_key_given_as_it_is_is_in_no_pickle_and_in_every_copy(name, scripted):
+    component = ranker(**{name: Secret.from_token(KEY)})
+    with pytest.raises(ValueError, match=f"{name} cannot be serialised.*from_env_var") as caught:
+        pickle.dumps(component)
+    assert_no_key_in(caught.value)
+    for copied in (copy.copy(component), copy.deepcopy(component)):
+        copied.run(query="why?", documents=stating(0.5))
+    assert [options[name] for options in scripted.options] == [KEY]  # loaded once, for both
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_ranker_in_a_pipeline_is_pickled_and_copied(scripted, monkeypatch, used):
+    monkeypatch.setenv("PLANTED", KEY)
+    pipeline = Pipeline()
+    pipeline.add_component("ranker", ranker(api_key=Secret.from_env_var("PLANTED"), model_kwargs={}))
+    asked = {"ranker": {"query": "why?", "documents": stating(0.2, 0.9)}}
+    if used:
+        pipeline.run(asked)
+    data = pickle.dumps(pipeline)
+    assert KEY.encode() not in data
+    for again in (pickle.loads(data), copy.deepcopy(pipeline)):
+        assert [d.id for d in again.run(asked)["ranker"]["documents"]] == ["d1", "d0"]
+        component = again.get_component("ranker")
+        assert component.__haystack_input__._component is component
+        assert component.model_kwargs is not pipeline.get_component("ranker").model_kwargs
+
+
 # ---- keys, devices, addresses -------------------------------------------------------------------------
 
 
@@ -155,13 +184,13 @@ def test_a_key_that_is_not_set_is_not_passed_on(scripted, monkeypatch):
 def test_device_address_and_model_arguments_reach_the_backend(scripted):
     ranker(
         model="m",
-        device=ComponentDevice.from_str("cuda:1"),
+        device=ComponentDevice.from_str("cpu"),
         api_base_url="http://localhost:1",
         model_kwargs={"dtype": "bfloat16"},
     ).warm_up()
     (options,) = scripted.options
     assert (options["device"], options["base_url"], options["dtype"]) == (
-        "cuda:1",
+        "cpu",
         "http://localhost:1",
         "bfloat16",
     )
@@ -179,6 +208,34 @@ def test_a_device_or_address_that_the_backend_has_no_use_for_is_an_error(scripte
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     ranker(backend="bare").warm_up()
     assert scripted.options[-1]["api_key"] is None
+
+
+@pytest.mark.parametrize(
+    ("device", "match"),
+    [
+        ("gpu", "device 'gpu' cannot be used here"),
+        ("cuda:999", "device 'cuda:999' cannot be used here: this machine has"),
+        (ComponentDevice.from_str("cuda:999"), "device 'cuda:999' cannot be used here: this machine has"),
+        (0, "device must be a name like 'cpu', 'cuda', 'cuda:1' or 'mps', but got 0"),
+    ],
+)
+def test_a_device_that_is_none_is_told_at_construction(device, match):
+    pytest.importorskip("torch", reason="which GPUs there are, torch says")
+    with pytest.raises(ValueError, match=match):
+        LimRankRanker(device=device)
+
+
+def test_a_device_may_be_given_by_its_name():
+    assert LimRankRanker(device="cpu").device == ComponentDevice.from_str("cpu")
+    with pytest.raises(ValueError, match="backend 'openai' takes no device"):
+        LimRankRanker(backend="openai", device="cpu")
+
+
+@pytest.mark.parametrize("address", [f"http://localhost:1/v1?key={KEY}", f"http://{KEY}@localhost/v1"])
+def test_an_address_with_a_key_is_refused(address):
+    with pytest.raises(ValueError, match="base_url") as caught:
+        LimRankRanker(api_base_url=address)
+    assert_no_key_in(caught.value)
 
 
 def test_several_devices_are_refused_by_name(scripted):

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -337,6 +338,48 @@ async def test_a_pickled_retriever_finds_the_shared_store_of_its_process():
     there = pickle.loads(pickle.dumps(LimRankBM25Retriever(store)))
     store.delete_documents(["moon"])
     assert await found(there, "tides") == []
+
+
+async def test_documents_deleted_since_do_not_come_back_with_a_pickle():
+    store = store_of()
+    data = pickle.dumps(LimRankBM25Retriever(store))
+    store.delete_documents([document.id for document in store.filter_documents()])
+    assert await found(pickle.loads(data), "tides") == []
+    assert store.count_documents() == 0
+
+
+@pytest.mark.parametrize(
+    "travel", [lambda kept: kept, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))]
+)
+@pytest.mark.parametrize("shared", [True, False])
+async def test_filters_see_deleted_and_new_documents_wherever_the_retriever_went(travel, shared):
+    store = InMemoryDocumentStore(shared=shared)
+    old = [Document(id="old", content="old price list"), Document(id="other", content="price of bread")]
+    store.write_documents([replace(document, meta={"kind": "list"}) for document in old[:1]] + old[1:])
+    retriever = LimRankBM25Retriever(store)
+    lists = {"field": "meta.kind", "operator": "==", "value": "list"}
+    assert ids(await found(retriever, "price", filters=lists)) == ["old"]
+    retriever = travel(retriever)
+    store = retriever.document_store
+    store.delete_documents(["old"])
+    store.write_documents([Document(id="new", content="fresh price list", meta={"kind": "list"})])
+    assert ids(await found(retriever, "price", filters=lists)) == ["new"]
+    assert set(ids(await found(retriever, "price"))) == {"new", "other"}
+    store.write_documents(
+        [Document(id="new", content="fresh price list", meta={"kind": "none"})],
+        policy=DuplicatePolicy.OVERWRITE,
+    )
+    assert await found(retriever, "price", filters=lists) == []
+
+
+def test_a_copy_is_a_component_of_its_own():
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", LimRankBM25Retriever(store_of()))
+    for again in (copy.deepcopy(pipeline), pickle.loads(pickle.dumps(pipeline))):
+        component = again.get_component("retriever")
+        assert component is not pipeline.get_component("retriever")
+        assert component.__haystack_input__._component is component
+        assert ids(again.run({"retriever": {"query": "tides"}})["retriever"]["documents"]) == ["moon"]
 
 
 def test_a_store_that_cannot_be_pickled_is_named():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +24,10 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine
-from llama_index.core.schema import NodeRelationship
+from llama_index.core.schema import NodeRelationship, TextNode
 from llama_index.core.tools import QueryEngineTool
 from llama_index.postprocessor.limrank import LimRankRerank
-from llama_index.retrievers.limrank import LimRankBM25Retriever
+from llama_index.retrievers.limrank import LimRankBM25Retriever, LimRankLuceneRetriever
 from scripted_nodes import QUERY, relevance
 
 from limrank_plugins import AsyncScriptedBackend, Reranker, ScriptedBackend
@@ -195,3 +198,34 @@ async def test_an_agent_that_calls_the_engine_as_a_tool(index: VectorStoreIndex)
 def test_a_retriever_alone_can_be_postprocessed(index: VectorStoreIndex) -> None:
     found = index.as_retriever(similarity_top_k=4).retrieve(QUERY)
     assert pages(judge(top_n=1).postprocess_nodes(found, query_str=QUERY)) == ["acid"]
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_an_engine_is_pickled_and_copied_without_the_key(used: bool) -> None:
+    nodes = [TextNode(text=text, id_=name) for name, text in PAGES.items()]
+    engine = RetrieverQueryEngine.from_args(
+        LimRankBM25Retriever.from_defaults(nodes=nodes, similarity_top_k=4),
+        llm=MockLLM(),
+        node_postprocessors=[LimRankRerank(recipe="prior", top_n=2)],
+    )
+    if used:
+        engine.query("milk in dough")
+    wanted = [found.node.node_id for found in engine.query("milk in dough").source_nodes]
+    assert len(wanted) == 2
+    for again in (pickle.loads(pickle.dumps(engine)), copy.deepcopy(engine)):
+        assert [found.node.node_id for found in again.query("milk in dough").source_nodes] == wanted
+    served = LimRankRerank(backend="openai", model="m", api_key="sk-planted")
+    assert copy.deepcopy(served).api_key == served.api_key
+    assert b"sk-planted" not in pickle.dumps(served)
+
+
+@pytest.mark.lucene
+def test_a_lucene_retriever_is_pickled_once_it_is_persisted(tmp_path: Path) -> None:
+    pytest.importorskip("pyserini", reason="pip install 'limrank[pyserini]'")
+    nodes = [TextNode(text=text, id_=name) for name, text in PAGES.items()]
+    retriever = LimRankLuceneRetriever.from_defaults(nodes=nodes, similarity_top_k=1)
+    with pytest.raises(TypeError, match="it lies in a temporary folder"):
+        pickle.dumps(retriever)
+    retriever.persist(tmp_path / "index")
+    for again in (pickle.loads(pickle.dumps(retriever)), copy.deepcopy(retriever)):
+        assert [found.node.node_id for found in again.retrieve("casein")] == ["acid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 
 pytest.importorskip("llama_index.core", reason="needs llama-index-core: pip install 'limrank[llama-index]'")
 
-from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScore, TextNode
+from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.limrank import LimRankRerank
-from scripted_nodes import QUERY
+from scripted_nodes import QUERY, relevance
 
 from limrank_plugins import Reranker, ScriptedBackend
 from limrank_plugins.backends.encoder import EncoderBackend
@@ -49,23 +50,55 @@ def test_images_of_nodes_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("node", "match"),
     [
-        (ImageNode(text="x", id_="odd", image_url="https://example.invalid/a.png"), "odd.*not fetched"),
-        (ImageNode(text="x", id_="odd", image_path="/gone/a.png"), "odd.*cannot be read"),
-        (ImageNode(text="x", id_="odd", image=base64.b64encode(b"BM no").decode()), "odd.*must be PNG"),
-        (ImageNode(text="x", id_="odd", image="no base64!"), "odd"),
+        (
+            ImageNode(text="x", id_="odd", image_url="https://me:pw@example.invalid/a.png?sig=secret"),
+            "https://example.invalid/a.png is an address, which is not fetched",
+        ),
+        (ImageNode(text="x", id_="odd", image_path="/gone/a.png"), "cannot be read"),
+        (ImageNode(text="x", id_="odd", image=base64.b64encode(b"BM no").decode()), "must be PNG"),
+        (ImageNode(text="x", id_="odd", image="no base64!"), "base64 cannot be read"),
+        (Node(id_="odd", image_resource=MediaResource(data=b"BM no")), "must be PNG"),
     ],
 )
-def test_an_image_that_cannot_be_shown_is_named(node: Any, match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        run(TextNode(text="fine"), node)
+@pytest.mark.parametrize("path", ["sync", "async"])
+def test_an_image_that_cannot_be_shown_is_one_failed_node(
+    node: Any, match: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rerank = LimRankRerank(reranker=Reranker("ragvl", backend=ScriptedBackend(read_labels=relevance)))
+    nodes = [NodeWithScore(node=n) for n in (TextNode(text="bread"), node, TextNode(text="acid"))]
+    if path == "sync":
+        found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    else:
+        found = asyncio.run(rerank.apostprocess_nodes(nodes, QueryBundle(QUERY)))
+    assert [n.node.get_content() for n in found[::2]] == ["acid", "bread"]
+    assert found[1].node.node_id == "odd"
+    assert found[1].score is None
+    assert match in found[1].node.metadata["limrank_failure"]
+    assert "1 of 3 nodes could not be judged" in caplog.text
+    assert "'odd'" in caplog.text
+    assert "secret" not in caplog.text + str(found[1].node.metadata)
 
 
-def test_models_that_cannot_see_mark_the_node() -> None:
-    image_node = ImageNode(text="b", id_="p", image=base64.b64encode(PNG).decode())
-    rerank = LimRankRerank(reranker=Reranker("mini", backend=EncoderBackend("mini")))
-    found = rerank.postprocess_nodes(
-        [NodeWithScore(node=TextNode(text="a")), NodeWithScore(node=image_node)], query_str=QUERY
+def test_data_urls_and_broken_lines_are_images() -> None:
+    encoded = base64.b64encode(PNG).decode()
+    found, backend = run(
+        ImageNode(text="url", image_url=f"data:image/png;base64,{encoded}"),
+        ImageNode(text="lines", image=f"{encoded[:8]}\n{encoded[8:]}\n"),
     )
-    marks = {node.node.node_id: node.node.metadata.get("limrank_failure") for node in found}
-    assert "cannot see" in marks["p"]
-    assert sum(mark is not None for mark in marks.values()) == 1
+    assert [request.prompt.images for request in backend.requests] == [(Image(PNG),)] * 2
+    assert all(node.score is not None for node in found)
+
+
+def test_models_that_cannot_see_judge_the_caption() -> None:
+    encoded = base64.b64encode(PNG).decode()
+    rerank = LimRankRerank(reranker=Reranker("mini", backend=EncoderBackend("mini")))
+    given = [
+        TextNode(text="bread", id_="t"),
+        ImageNode(text="bread", id_="captioned", image=encoded),
+        ImageNode(text="", id_="bare", image=encoded, metadata={"file_path": "bread.png"}),
+    ]
+    found = rerank.postprocess_nodes([NodeWithScore(node=n) for n in given], query_str=QUERY)
+    by_id = {node.node.node_id: node for node in found}
+    assert by_id["captioned"].score == by_id["t"].score
+    assert by_id["bare"].score is None
+    assert "cannot see, and no caption" in by_id["bare"].node.metadata["limrank_failure"]

@@ -19,6 +19,7 @@ from llama_index.postprocessor.limrank import LimRankRerank
 from scripted_nodes import QUERY, nodes, rerank
 from scripts import reranker
 
+from limrank_plugins import Reranker
 from limrank_plugins.prompts import load_template
 
 # ---- prompts ----------------------------------------------------------------------------------------
@@ -105,8 +106,12 @@ def test_pickling(built: list[dict[str, Any]]) -> None:
     postprocessor.postprocess_nodes(nodes("a"), query_str=QUERY)
     again = pickle.loads(pickle.dumps(postprocessor))
     assert again.to_dict() == postprocessor.to_dict()
-    with pytest.raises(TypeError, match="cannot be pickled"):
+    with pytest.raises(TypeError, match="cannot be pickled, as one of its arguments cannot"):
         pickle.dumps(rerank())
+    ready = LimRankRerank(reranker=Reranker("prior"), top_n=1)
+    for again in (pickle.loads(pickle.dumps(ready)), copy.deepcopy(ready)):
+        assert again.to_dict() == ready.to_dict()
+        assert len(again.postprocess_nodes(nodes("a", "b"), query_str=QUERY)) == 1
 
 
 # ---- the package ------------------------------------------------------------------------------------

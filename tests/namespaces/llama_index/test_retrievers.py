@@ -130,7 +130,9 @@ def test_a_small_corpus_does_not_change_top_k() -> None:
     retriever.similarity_top_k = 1
     assert texts(retriever.retrieve(QUERY)) == ["acid"]
     for wrong in (0, -1, True, 1.5):
-        with pytest.raises(ValueError, match=re.escape(f"k must be a whole number > 0, but got {wrong!r}")):
+        with pytest.raises(
+            ValueError, match=re.escape(f"similarity_top_k must be a whole number > 0, but got {wrong!r}")
+        ):
             retriever.similarity_top_k = wrong
     assert LimRankBM25Retriever.from_defaults(nodes=corpus()).similarity_top_k == 2
 

@@ -147,7 +147,7 @@ def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_pat
         ({"recipe": "limrnk"}, r"no recipe 'limrnk'; there are: .*\blimrank\b"),
         ({"prompt": "{query}"}, r"\{document\} is missing"),
         ({"backend_options": {"api_key": "x"}}, "api_key must be given as an argument of its own"),
-        ({"base_url": f"http://me:{KEY}@host/v1"}, "use api_key"),
+        ({"base_url": f"http://me:{KEY}@host/v1"}, "give api_key"),
     ],
 )
 def test_values_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:
@@ -199,6 +199,20 @@ def test_a_ready_reranker_describes_itself_in_the_fields() -> None:
         LimRankRerank(reranker=ready, samples=2, model="m")
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"device": "gpu"}, "device 'gpu' cannot be used here"),
+        ({"device": "cuda:999"}, "device 'cuda:999' cannot be used here: this machine has"),
+        ({"device": "cpu", "backend": "openai"}, "backend 'openai' takes no device"),
+    ],
+)
+def test_a_device_that_is_none_is_told_at_construction(options: dict[str, Any], match: str) -> None:
+    pytest.importorskip("torch", reason="which GPUs there are, torch says")
+    with pytest.raises(ValueError, match=match):
+        LimRankRerank(**options)
+
+
 # ---- secrets ----------------------------------------------------------------------------------------
 
 
@@ -219,7 +233,11 @@ def test_a_key_is_in_no_repr_dict_json_or_pickle() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"apikey": KEY}, {"api_key": [KEY]}, {"api_key": KEY, "top_n": 0}, {"base_url": f"http://{KEY}@host/"}],
+    [{"apikey": KEY}, {"api_key": [KEY]}, {"api_key": KEY, "top_n": 0}]
+    + [
+        {"base_url": address}
+        for address in (f"http://{KEY}@host/", f"http://host/?key={KEY}", f"http://h/?{KEY}")
+    ],
 )
 def test_a_key_is_in_no_error_of_construction(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError) as caught:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import logging
 import math
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from llama_index.core.bridge.pydantic import (
     ConfigDict,
@@ -31,10 +31,12 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMi
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.postprocessor.limrank import conversion
 
-from limrank_plugins.arguments import Thinking
+from limrank_plugins.arguments import Thinking, check_device_for
+from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import told_by_caller
+from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.rankings import check_cut
@@ -78,7 +80,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     `tags["limrank"]` says what the ranking cost.
 
     The image of an `ImageNode`, or of a node with an `image_resource`, is shown to models that can
-    see (recipes `ragvl`, `mm-embed`, `mm-r5`); with any other model such a node counts as failed.
+    see (recipes `ragvl`, `mm-embed`, `mm-r5`); all others judge such a node by its text. One without
+    text counts as failed there, and so does, everywhere, a node whose image cannot be read.
 
     What decides which model is asked and how cannot be assigned, so that a loaded model never
     disagrees with the fields; `top_n`, `threshold`, `prompt`, what is kept and `metadata_mode` can.
@@ -215,9 +218,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
 
     @field_validator("base_url")
     @classmethod
-    def _without_password(cls, value: str | None) -> str | None:
-        if value is not None and "@" in urlsplit(value).netloc:
-            raise InputError("base_url holds a user name or password, which would be serialised: use api_key")
+    def _without_secrets(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_written(value)
         return value
 
     @field_validator("backend_options")
@@ -249,7 +252,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         """Check the recipe's name, or describe the ready reranker truthfully in the fields."""
         super().model_post_init(context)
         if self.reranker is None:
-            load_recipe(self.recipe)
+            check_device_for(load_recipe(self.recipe), self.backend, self.device)
             return
         decided = sorted(self.model_fields_set & set(_DECIDED))
         if decided:
@@ -284,7 +287,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         query = _query(query_bundle)
         if not nodes:
             return []
-        documents = self._documents(nodes)
+        documents = await asyncio.to_thread(self._documents, nodes)  # image files are read
         with self._announced(nodes, query) as outcome, hiding(self._secrets()), told_by_caller():
             reranker = await asyncio.to_thread(self._ready)  # loading a model must not stop the loop
             ranking = await reranker.arank(
@@ -304,12 +307,21 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
                     f"the retrieval score of node {identifier!r} is {node.score}: "
                     "it must be a finite number, or None for none"
                 )
+            images: tuple[Image, ...] = ()
+            unreadable = ""
+            try:
+                images = conversion.images_of(node.node)
+            except InputError as error:
+                unreadable = f"the image cannot be used: {error}"
             documents.append(
                 Document(
                     text=node.node.get_content(metadata_mode=self.metadata_mode),
                     id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
-                    images=conversion.images_of(node.node),
+                    images=images,
+                    # Where a file lies, which its metadata may say, is no caption.
+                    captioned=bool(node.node.get_content(metadata_mode=MetadataMode.NONE).strip()),
+                    unreadable=unreadable,
                 )
             )
         return documents
@@ -460,10 +472,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[str, Any]:
-        if self.reranker is not None:
-            raise TypeError(
-                "a LimRankRerank with a ready reranker cannot be pickled: name its recipe and model"
-            )
+        # LlamaIndex would leave out one that cannot be pickled, and another model would rank.
+        pickle.dumps(self.reranker)
         state = super().__getstate__()
         state["__dict__"] = state["__dict__"] | {"api_key": None}
         return state

@@ -6,8 +6,6 @@ that comes back as it was asks the model in the same bytes and finds its stored 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import replace
 
@@ -35,27 +33,20 @@ def images_of(node: BaseNode) -> tuple[Image, ...]:
     """
     path: object
     url: object
+    encoded: str | bytes | None
     if isinstance(node, ImageNode):
-        data, path, url = node.image, node.image_path, node.image_url
-        encoded = data.encode("utf-8", "replace") if data else None
+        encoded, path, url = node.image, node.image_path, node.image_url
     elif isinstance(node, Node) and node.image_resource is not None:
         resource = node.image_resource
         encoded, path, url = resource.data, resource.path, resource.url
     else:
         return ()
-    try:
-        if encoded:
-            return (Image(base64.b64decode(encoded, validate=True)),)
-        if path:
-            return (Image.open(str(path)),)
-    except (InputError, binascii.Error) as error:
-        raise InputError(f"the image of node {node.node_id!r} cannot be used: {error}") from error
-    if url:
-        raise InputError(
-            f"the image of node {node.node_id!r} is an address ({url}), which is not fetched: give its data "
-            f"or a path"
-        )
-    return ()
+    if encoded:
+        text = encoded.decode("ascii", "replace") if isinstance(encoded, bytes) else encoded
+        return (Image.from_text(text),)
+    if path:
+        return (Image.open(str(path)),)
+    return (Image.from_text(str(url)),) if url else ()
 
 
 def brace_text(template: Template) -> str | None:

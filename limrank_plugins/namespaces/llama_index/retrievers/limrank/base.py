@@ -86,6 +86,7 @@ class LimRankRetriever(BaseRetriever):
             ValueError: none or several of the three, no nodes, or an option that cannot be used.
             MissingExtra: pyserini or Java is not installed (Lucene).
         """
+        check_k(similarity_top_k, "similarity_top_k")  # before the nodes are indexed
         sources = [name for name, value in _named(index, nodes, docstore) if value is not None]
         if len(sources) != 1:
             raise InputError(f"give exactly one of index, nodes and docstore, but got {sources or 'none'}")
@@ -138,7 +139,7 @@ class LimRankRetriever(BaseRetriever):
 
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
-        self._similarity_top_k = check_k(value)
+        self._similarity_top_k = check_k(value, "similarity_top_k")
 
     def __len__(self) -> int:
         return len(self._retriever)

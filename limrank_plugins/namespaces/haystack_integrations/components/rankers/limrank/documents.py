@@ -25,15 +25,28 @@ def deduplicated(documents: Sequence[Document]) -> list[Document]:
 
 def candidates(documents: Sequence[Document], fields: Sequence[str], separator: str) -> list[Candidate]:
     """The documents as the reranker takes them; the retriever's score becomes the prior."""
-    return [
-        Candidate(
-            embedded_text(document, fields, separator),
-            id=document.id,
-            prior=_finite(document.score),
-            images=_images(document),
-        )
-        for document in documents
-    ]
+    return [_candidate(document, embedded_text(document, fields, separator)) for document in documents]
+
+
+def _candidate(document: Document, text: str) -> Candidate:
+    images: tuple[Image, ...] = ()
+    unreadable = ""
+    blob = document.blob
+    if blob is not None and (blob.mime_type or "").startswith("image/"):
+        try:
+            images = (Image(bytes(blob.data)),)
+        except InputError as error:
+            unreadable = f"the image cannot be used: {error}"
+    elif blob is not None and not text.strip():
+        unreadable = f"there is no text, and a blob of type {blob.mime_type!r} is not read"
+    return Candidate(
+        text,
+        id=document.id,
+        prior=_finite(document.score),
+        images=images,
+        captioned=True,
+        unreadable=unreadable,
+    )
 
 
 def embedded_text(document: Document, fields: Sequence[str], separator: str) -> str:
@@ -73,17 +86,6 @@ def report(
         "retrieval_scores": {d.id: d.score for d in documents if _finite(d.score) is not None},
         "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
     }
-
-
-def _images(document: Document) -> tuple[Image, ...]:
-    """The document's blob where it says that it is an image."""
-    blob = document.blob
-    if blob is None or not (blob.mime_type or "").startswith("image/"):
-        return ()
-    try:
-        return (Image(bytes(blob.data)),)
-    except InputError as error:
-        raise InputError(f"the image of document {document.id!r} cannot be used: {error}") from error
 
 
 def _finite(score: float | None) -> float | None:

@@ -4,12 +4,14 @@ They are resolved only when they are used or looked for: a component that kept t
 """
 
 import inspect
-from typing import Any
+from typing import Any, Self
 
 from haystack.utils import ComponentDevice, Secret
 
-from limrank_plugins.backends import backend_class
+from limrank_plugins.arguments import check_device_for, takes
 from limrank_plugins.errors import InputError
+from limrank_plugins.lazy import deep_copied
+from limrank_plugins.recipes import Recipe
 
 HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
 API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
@@ -18,9 +20,44 @@ API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
 RENAMED = {"device": "device", "token": "token", "api_key": "api_key", "base_url": "api_base_url"}
 
 
+class Copies:
+    """A component with keys: its copies share the loaded model and keep the keys, a pickle refuses them.
+
+    A pickle holds what `to_dict` writes, so a key that was given as plain text is a `ValueError` there, too.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return deep_copied(self, memo)
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name, value in arguments_of(self).items():
+            serialised(name, value)
+        return vars(self)
+
+
 def as_secret(key: Secret | str | None) -> Secret | None:
     """A key that was given as plain text as a `Secret`, which is never written into a pipeline's YAML."""
     return Secret.from_token(key) if isinstance(key, str) else key
+
+
+def as_device(device: ComponentDevice | str | None, recipe: Recipe, backend: str | None) -> Any:
+    """A device as Haystack has it, after checking that it is one of this machine and that it can be used.
+
+    Raises:
+        InputError: it is not, there are several, or the backend takes none.
+    """
+    if isinstance(device, ComponentDevice):
+        if device.has_multiple_devices:
+            raise InputError(f"device must be a single one, but got {device.to_dict()}")
+        check_device_for(recipe, backend, device.to_torch_str())
+        return device
+    check_device_for(recipe, backend, device)
+    return None if device is None else ComponentDevice.from_str(device)
 
 
 def arguments_of(component: Any) -> dict[str, Any]:
@@ -55,9 +92,7 @@ def backend_options(
     Raises:
         InputError: a device, address or key for a backend that has no use for one.
     """
-    parameters = inspect.signature(backend_class(backend)).parameters
-    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    taken = {name for name in RENAMED if takes_all or name in parameters}
+    taken = {name for name in RENAMED if takes(backend, name)}
     options = dict(model_kwargs) if model_kwargs is not None else {}
     asked_for = {
         "device": device,
@@ -70,8 +105,6 @@ def backend_options(
         if value is not None and name not in taken:
             raise InputError(f"backend {backend!r} takes no {RENAMED[name]}: leave it out, or name another")
     if device is not None:
-        if device.has_multiple_devices:
-            raise InputError(f"device must be a single one, but got {device.to_dict()}")
         options["device"] = device.to_torch_str()
     if api_base_url is not None:
         options["base_url"] = api_base_url

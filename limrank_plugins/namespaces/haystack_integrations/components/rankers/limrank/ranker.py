@@ -12,7 +12,9 @@ from haystack_integrations.components.rankers.limrank import documents as docs
 from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
     HUB_TOKEN,
+    Copies,
     arguments_of,
+    as_device,
     as_secret,
     backend_options,
     check_model_kwargs,
@@ -22,6 +24,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
 
 from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_recipe
+from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
 from limrank_plugins.failure_log import told_by_caller
@@ -44,7 +47,7 @@ class _Inputs(NamedTuple):
 
 
 @component
-class LimRankRanker:
+class LimRankRanker(Copies):
     """Ranks documents by P(relevant) as a language model judges it, with or without thinking first.
 
     The score is in [0, 1] and means the same for every query, so `score_threshold` can be used; where
@@ -134,12 +137,14 @@ class LimRankRanker:
         self.recipe = recipe
         self.model = model
         self.backend = backend
-        self.device = device
         self.token = as_secret(token)
         self.api_key = as_secret(api_key)
+        if api_base_url is not None:
+            check_written(api_base_url)
         self.api_base_url = api_base_url
         self.top_k = _checked_top_k(top_k)
         self._recipe: Recipe = load_recipe(recipe)
+        self.device = as_device(device, self._recipe, backend)
         self.score_threshold = self._checked_threshold(score_threshold)
         self.meta_fields_to_embed = meta_fields_to_embed
         self.embedding_separator = embedding_separator

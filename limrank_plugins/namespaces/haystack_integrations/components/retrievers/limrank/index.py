@@ -1,10 +1,10 @@
 """`IndexRetriever`: a first stage of limrank as a Haystack retriever; each has one in a file beside this."""
 
 import asyncio
-import copy
 import inspect
 import pickle
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
@@ -17,10 +17,14 @@ from haystack.utils.filters import document_matches_filter
 from limrank_plugins import Document as Passage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, one_sentence
+from limrank_plugins.lazy import deep_copied
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
 
 Watched = Literal["documents", "count"]
 """What is looked at before every search, to see whether a store has changed: documents, or their number."""
+
+# A forked child has it, too, and the documents of the stores that this process keeps by their names.
+_PROCESS = uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +216,7 @@ class IndexRetriever:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy with settings of its own; documents and index are shared."""
-        shared = ("document_store", "_index", "_building")
-        copied = copy.copy(self)
-        for name, value in vars(self).items():
-            if name not in shared:
-                setattr(copied, name, copy.deepcopy(value, memo))
-        return copied
+        return deep_copied(self, memo, shared=("document_store", "_index", "_building"))
 
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
@@ -244,10 +243,14 @@ class _PackedStore:
     kind: type[Any]
     data: dict[str, Any]
     documents: list[Document]
+    process: str
 
     def unpacked(self) -> Any:
-        """The store; one that finds documents under its name in this process keeps those."""
+        """The store; where it is still there, in the process it comes from, it keeps what it holds now."""
         store = self.kind.from_dict(self.data)
+        is_shared = self.data.get("init_parameters", {}).get("shared", True)
+        if is_shared and self.process == _PROCESS:
+            return store  # documents that were deleted since must not come back
         if self.documents and store.count_documents() == 0:
             store.write_documents(self.documents)
         return store
@@ -267,7 +270,7 @@ def _packed(store: Any) -> Any:
         return store
     try:
         in_memory = isinstance(store, InMemoryDocumentStore)
-        return _PackedStore(type(store), store.to_dict(), _listed(store) if in_memory else [])
+        return _PackedStore(type(store), store.to_dict(), _listed(store) if in_memory else [], _PROCESS)
     except Exception as error:
         raise TypeError(
             f"the retriever cannot be pickled, because its {type(store).__name__} can neither be pickled "
