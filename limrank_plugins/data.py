@@ -104,6 +104,7 @@ class Usage:
         cached: requests answered without asking: from the store, or as a repetition within the list.
         seconds: model time, a batch's wall time shared out equally over its requests.
         cost: dollars, where the backend knows its price.
+        uncertain: tries without a usable reply that a server may have charged for all the same.
     """
 
     prompt_tokens: int = 0
@@ -113,6 +114,7 @@ class Usage:
     cached: int = 0
     seconds: float = 0.0
     cost: float = 0.0
+    uncertain: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -123,6 +125,7 @@ class Usage:
             self.cached + other.cached,
             self.seconds + other.seconds,
             self.cost + other.cost,
+            self.uncertain + other.uncertain,
         )
 
 

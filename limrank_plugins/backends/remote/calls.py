@@ -6,7 +6,8 @@ and then runs calls against it; every room that talks to a server goes through i
 What is asked again: HTTP 408, 409, 425, 429 and 5xx, and connections that were refused, reset or
 broken off, with jittered exponential waits or the server's own `Retry-After`. What is not: any other
 status, a spent quota (a 429 that says so), a reply that came but makes no sense, and a reply that did
-not come within `timeout` (a server that is too slow is not helped by being asked twice).
+not come within `timeout` (a server that is too slow is not helped by being asked twice). Tries that may
+have been charged for without a usable reply are counted, repeated or not; see `faults.may_be_charged`.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ from limrank_plugins.backends.remote.faults import (
     is_transient,
     is_unreachable,
     kind_of,
+    may_be_charged,
     retry_after,
     status_of,
     timed_out,
 )
 from limrank_plugins.backends.remote.loops import PerLoop
+from limrank_plugins.backends.remote.tries import note
 from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import require
 from limrank_plugins.secrecy import redacted
 
@@ -145,6 +149,8 @@ class Calls(Generic[Client]):
                     kind = kind_of(error)
                     if kind is not None:
                         self._on_fault(kind)
+                    if may_be_charged(error):
+                        note(Usage(uncertain=1))
                     raise
 
         tries = self._tenacity.AsyncRetrying(

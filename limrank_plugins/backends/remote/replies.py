@@ -61,6 +61,10 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
         raise CallFailed(f"the server's reply holds no choice but: {shown}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
+    error = body.get("error") or chosen.get("error")
+    if error or chosen.get("finish_reason") == "error":
+        shown = brief(error, 200) if isinstance(error, str) else _shown(error)
+        raise CallFailed(f"the server writes that it failed: {shown}", 200)
     if chosen.get("finish_reason") == "content_filter":
         raise CallFailed("the server's content filter withheld the answer", 200)
     return chosen

@@ -7,7 +7,7 @@ import re
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,8 +18,10 @@ from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
-from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
+from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
+from limrank_plugins.backends.remote.tries import counting, note
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import Prompt
 
@@ -230,6 +232,7 @@ class Wire:
 
         try:
             body = await self._call(ask)
+            note(usage_of(body))
         except CallFailed as failure:
             if names_no_model(failure.complaint):
                 raise
@@ -358,10 +361,16 @@ class Wire:
         """
 
         async def run(position: int) -> Reply:
-            try:
-                reply = await jobs[position]()
-            except _Again:
-                reply = await jobs[position]()
+            with counting() as spent:
+                try:
+                    try:
+                        reply = await jobs[position]()
+                    except _Again:
+                        reply = await jobs[position]()
+                except CallFailed as failure:
+                    failure.usage = spent.usage
+                    raise
+            reply = replace(reply, usage=reply.usage + Usage(uncertain=spent.usage.uncertain))
             if arrived is not None:
                 arrived(position, reply)
             return reply
