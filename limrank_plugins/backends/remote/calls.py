@@ -35,6 +35,7 @@ from limrank_plugins.backends.remote.faults import (
     retry_after,
     status_of,
     timed_out,
+    unreachable,
 )
 from limrank_plugins.backends.remote.loops import PerLoop
 from limrank_plugins.backends.remote.tries import note
@@ -233,7 +234,7 @@ class Calls(Generic[Client]):
     def _failure(self, error: BaseException, attempts: int, first: bool) -> CallFailed:
         status, advice = status_of(error), hopeless(error)
         if advice is None and first and is_unreachable(error):
-            advice = "no server can be reached: start it, or correct base_url"
+            advice = unreachable(error)
         reason, complaint = self._reason(error, attempts), complaint_of(error)
         return CallFailed(
             reason if advice is None else f"{reason}; {advice}",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from limrank_plugins.backends.remote.addresses import proxies
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import clean_text
@@ -161,11 +162,22 @@ def may_be_charged(error: BaseException) -> bool:
     return not any(_is(link, *_NEVER_SENT) for link in links_of(error))
 
 
+def unreachable(error: BaseException) -> str:
+    """What to do about a server that no connection came about with."""
+    named = proxies()
+    if any(_is(link, "ProxyError") for link in links_of(error)):
+        return f"the proxy that {named or 'the environment'} names does not let calls through: correct or unset it"
+    where = f"base_url or the proxy that {named} names" if named else "base_url"
+    return f"no server can be reached: start it, or correct {where}"
+
+
 def hopeless(error: BaseException) -> str | None:
     """What to do about an HTTP status that would come for every request; None for any other."""
     status = status_of(error)
     if status is None:
         return None
+    if status == 407:
+        return "the proxy wants a login: put it into the variable, as in HTTP_PROXY=http://user:password@host:8080"
     if status in (401, 403):
         return "check the key: api_key or OPENAI_API_KEY"
     complaint = complaint_of(error)
