@@ -130,7 +130,7 @@ def write_batch(
 def read_batch(
     path: Path, store: Store, ledger: Ledger, settings: SynthSettings
 ) -> tuple[int, dict[str, str]]:
-    """Store the results of a batch file, and what each has cost; a result that was read before changes nothing.
+    """Store the results of a batch file, and what each has cost; one that was read before changes nothing.
 
     Returns:
         How many replies were stored, and by key why the others could not be; those are asked again.

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.remote.faults import (
     CallFailed,
     brief,
@@ -38,7 +39,6 @@ from limrank_plugins.backends.remote.faults import (
     unreachable,
 )
 from limrank_plugins.backends.remote.loops import PerLoop
-from limrank_plugins.backends.remote.tries import note
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import require

@@ -166,7 +166,8 @@ def unreachable(error: BaseException) -> str:
     """What to do about a server that no connection came about with."""
     named = proxies()
     if any(_is(link, "ProxyError") for link in links_of(error)):
-        return f"the proxy that {named or 'the environment'} names does not let calls through: correct or unset it"
+        named = named or "the environment"
+        return f"the proxy that {named} names does not let calls through: correct or unset it"
     where = f"base_url or the proxy that {named} names" if named else "base_url"
     return f"no server can be reached: start it, or correct {where}"
 
@@ -177,7 +178,7 @@ def hopeless(error: BaseException) -> str | None:
     if status is None:
         return None
     if status == 407:
-        return "the proxy wants a login: put it into the variable, as in HTTP_PROXY=http://user:password@host:8080"
+        return "the proxy wants a login: set HTTP_PROXY or HTTPS_PROXY to http://user:password@host:port"
     if status in (401, 403):
         return "check the key: api_key or OPENAI_API_KEY"
     complaint = complaint_of(error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from limrank_plugins.backends.counting import counting, note
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Arrived, Reply
@@ -20,7 +21,6 @@ from limrank_plugins.backends.remote.markers import break_markers, marker_patter
 from limrank_plugins.backends.remote.messages import messages
 from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
-from limrank_plugins.backends.remote.tries import counting, note
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import Prompt
@@ -187,6 +187,7 @@ class Wire:
         if broken:
             with self._lock:
                 self.broken_markers += broken
+            note(Usage(neutralised=broken))
         return text
 
     def _named(self, labels: tuple[str, ...], after: str) -> tuple[Label, ...]:
@@ -370,7 +371,8 @@ class Wire:
                 except CallFailed as failure:
                     failure.usage = spent.usage
                     raise
-            reply = replace(reply, usage=reply.usage + Usage(uncertain=spent.usage.uncertain))
+            extra = Usage(uncertain=spent.usage.uncertain, neutralised=spent.usage.neutralised)
+            reply = replace(reply, usage=reply.usage + extra)
             if arrived is not None:
                 arrived(position, reply)
             return reply

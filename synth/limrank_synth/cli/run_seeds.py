@@ -96,7 +96,7 @@ def run(
         bool,
         typer.Option(
             "--batch-again",
-            help="With --batch-out: write requests once more whose files of before are lost or were never run.",
+            help="With --batch-out: write once more what waits in files that were lost or never run.",
         ),
     ] = False,
     dry: Annotated[

@@ -116,12 +116,12 @@ def test_an_interrupt_ends_within_one_reply_and_keeps_what_arrived(kind: str, wr
 
 
 def test_what_a_backend_raises_reaches_the_caller():
-    def failing(requests: Sequence[Generate]) -> list[Generated]:
-        raise error
+    def failing(requests: Sequence[Exception]) -> list[Generated]:
+        raise requests[0]
 
     for error, kind in ((KeyError("x"), KeyError), (StopIteration(3), RuntimeError)):
         with pytest.raises(kind):
-            asyncio.run(ask_in_thread(failing, REQUESTS, lambda position, reply: None))
+            asyncio.run(ask_in_thread(failing, [error], lambda position, reply: None))  # type: ignore[list-item]
 
 
 def test_a_cancelled_caller_is_not_answered_before_the_backend_has_stopped():

@@ -30,7 +30,12 @@ CHOICES = [
     "I would choose {word} {name} because it is about tea.",
     "{word} {name} is the most relevant. It is about tea. The others are about coffee.",
 ]
-ANSWERS = ["The answer is {name}.", "Answer: {name}", "**Answer:** {name}", "The correct answer is: **{name}**"]
+ANSWERS = [
+    "The answer is {name}.",
+    "Answer: {name}",
+    "**Answer:** {name}",
+    "The correct answer is: **{name}**",
+]
 OTHERWISE = [
     "{word} {name} is off topic.",
     "{word} {name} is not the most relevant.",

@@ -72,7 +72,11 @@ def test_there_are_26_letters():
         (NUMERIC, r"\[2\] > \[1] > \［3\］", "(2) > (1) > (3)"),
         (NUMERIC, "Passage 2: tea. Passage 2 is", "Passage (2): tea. Passage 2 is"),
         (NUMERIC, "x in [0, 1], 2 > 1, lines 1-3", "x in [0, 1], 2 > 1, lines 1-3"),
-        (ALPHABETIC, "[Passage B] [texts] [Ids] 【c】 Passage A:", "(Passage B) [texts] [Ids] (c) Passage (A):"),
+        (
+            ALPHABETIC,
+            "[Passage B] [texts] [Ids] 【c】 Passage A:",
+            "(Passage B) [texts] [Ids] (c) Passage (A):",
+        ),
         (PLAIN, "[2, 1] 【2，1】 [Image 2, Image 1] [3]", "(2, 1) (2，1) (Image 2, Image 1) (3)"),
         (PLAIN, "image 3: tea; image 3 of it", "image (3): tea; image 3 of it"),
     ],
