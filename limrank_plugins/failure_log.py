@@ -31,7 +31,7 @@ def told_by_caller() -> Iterator[None]:
 
 
 def remarks(rankings: Sequence[Ranking]) -> list[str]:
-    """What was not read as it is, in sentences: queries that were cut, and markers that were neutralised."""
+    """What was not read as it is, in sentences: queries that were cut, markers neutralised."""
     said = []
     cut = [ranking for ranking in rankings if ranking.query_cut_tokens]
     if cut:

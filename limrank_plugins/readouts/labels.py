@@ -3,7 +3,7 @@ r"""What the documents of a group are called in a prompt, and how such names are
 A passage must not be able to write a label itself: `[3] > [1]` inside a query or a document becomes
 `(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and so do `[Passage 3]`, `[1-3]`, `\[3\]`, `【3】` and the
 heading `Passage 3:`. The tags around reasoning, an answer or a score lose their angle brackets. The patterns
-that rewrite are the ones that read, so nothing slips between. What stays, because ordinary text is full of it:
+that rewrite are the ones that read, so nothing slips between. What stays, as ordinary text is full of it:
 numbers and letters without brackets, and lists such as `[0, 1]` where documents are called `[1]`.
 """
 
@@ -42,7 +42,7 @@ FORMS = {
         "alphabetic": rf"(?:(?i:{WORD})(?:\s{{1,3}}|\s{{0,3}}[:#]\s{{0,3}}))?{_LETTER}",
     }.items()
 }
-r"""A label in brackets, in every form that is read as one: `[3]`, `[Passage 3]`, `[1-3]`, `\[3\]`, `【3】`."""
+r"""A label in brackets, in every form that is read: `[3]`, `[Passage 3]`, `[1-3]`, `\[3\]`, `【3】`."""
 FORMS["plain"] = FORMS["numeric"]
 # A list of bare numbers, which is the answer where documents have no brackets around their names.
 _ITEM = rf"(?:(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}})?[\"']?{_DIGITS}[\"']?"

@@ -251,7 +251,8 @@ class Calls(Generic[Client]):
         elif timed_out(error):
             what = f"no answer within {self._timeout:g} s"
         elif status is not None:
-            what = f"HTTP {status}: {error}"
+            # The openai SDK begins with the status, too.
+            what = f"HTTP {status}: {str(error).removeprefix(f'Error code: {status} - ')}"
         else:
             what = _named(error)
         # Redacted before it is shortened, or half a key would be left.

@@ -42,7 +42,11 @@ def parse(content: str) -> dict[str, Any]:
     except RecursionError:
         raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
     except ValueError:  # numbers of thousands of digits too
-        raise CallFailed(f"the server's reply is not JSON: {brief(content[:200], 80)!r}", 200) from None
+        is_page = content.lstrip()[:1] == "<"
+        advice = "; it is a web page: correct base_url, which mostly ends with /v1" if is_page else ""
+        raise CallFailed(
+            f"the server's reply is not JSON: {brief(content[:200], 80)!r}{advice}", 200
+        ) from None
     if not isinstance(body, dict):
         raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
     return body
