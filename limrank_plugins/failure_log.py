@@ -31,7 +31,7 @@ def told_by_caller() -> Iterator[None]:
 
 
 def remarks(rankings: Sequence[Ranking]) -> list[str]:
-    """What was not read as it is, in sentences: queries that were cut, markers neutralised."""
+    """What was not read as it is, in sentences: cut queries, neutralised markers."""
     said = []
     cut = [ranking for ranking in rankings if ranking.query_cut_tokens]
     if cut:
@@ -41,8 +41,8 @@ def remarks(rankings: Sequence[Ranking]) -> list[str]:
     neutralised = sum(ranking.usage.neutralised for ranking in rankings)
     if neutralised:
         said.append(
-            f"{neutralised} marker(s) such as </think> in queries and passages were neutralised, counted each "
-            f"time a model read them"
+            f"{neutralised} marker(s) such as </think> in queries and passages were neutralised, "
+            f"counted each time a model read them"
         )
     return said
 

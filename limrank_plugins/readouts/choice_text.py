@@ -1,8 +1,8 @@
 """Choices as general models write them in words: "Passage B is the most relevant." Pure, total.
 
 The released code of setwise prompting takes the first "Passage B" of any text, also of "Passage B is off
-topic"; Rank-R1's takes nothing but `[2]`. Here a sentence must say that a document is the answer, with at most
-a few words before it, without a negation or a condition, and all such sentences must mean one document. A letter
+topic"; Rank-R1's takes nothing but `[2]`. Here a sentence must say that a document is the answer, after a few
+words at most, without a negation or a condition, and all such sentences must mean one document. A letter
 counts only as a capital, behind a word such as "passage" or at the end of such a sentence, so that an article
 is no label.
 """

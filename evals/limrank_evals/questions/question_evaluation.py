@@ -162,9 +162,10 @@ def _about(score: Score) -> list[str]:
     name, total = CONDITIONS[score.condition], len(score.tallies) * score.samples
     warnings = []
     if score.failed:
+        reasons = (answer.failure for tally in score.tallies for answer in tally.samples if answer.failure)
         warnings.append(
             f"{name}: {score.failed} of {total} answers never came and count as wrong; the same command "
-            f"asks for them again"
+            f"asks for them again. The first: {next(reasons, 'no reason is known')}"
         )
     if score.unanswered > _MANY * total:
         warnings.append(
