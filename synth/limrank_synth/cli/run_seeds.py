@@ -294,13 +294,13 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
     if batch is not None:
         where = f"{batch.asked} open requests in {', '.join(map(str, batch.files))}" if batch.files else ""
         left = f"{batch.left} requests are beyond --max-cost" if batch.left else ""
-        waiting = (
+        in_files = (
             f"{batch.waiting} requests wait in files of before: commit their results and errors with "
             f"`synth batch-in`, or write them once more with --batch-again"
             if batch.waiting
             else ""
         )
-        common.say("; ".join(filter(None, (where, left, waiting))) or "no request is open: the run is done")
+        common.say("; ".join(filter(None, (where, left, in_files))) or "no request is open: the run is done")
     elif synthesis.unfinished:
         name, why = next(iter(synthesis.unfinished.items()))
         common.say(
