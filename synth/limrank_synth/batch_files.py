@@ -83,11 +83,12 @@ def write_batch(
         InputError: a request is for a model in this process.
     """
     left, waiting, spent = 0, 0, ledger.spent
+    in_files = ledger.batched if not again else frozenset()
     asked: list[tuple[str, str, float]] = []
     places: dict[tuple[str | None, str, str], list[list[str]]] = {}
     room: dict[tuple[str | None, str, str], int] = {}
     for key, to in unasked.items():
-        if key in ledger.batched and not again:
+        if key in in_files:
             waiting += 1
             continue
         backend, request = to.backend, to.request
