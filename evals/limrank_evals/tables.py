@@ -99,6 +99,16 @@ def interval_text(
     return between.join(number_text(end, times=times, decimals=decimals, signed=signed) for end in interval)
 
 
+def value_text(value: float | None, *, signed: bool = False) -> str:
+    """A number as terminals show it, with four decimals; a dash for None."""
+    return number_text(value, times=1, decimals=4, signed=signed)
+
+
+def ends_text(interval: Interval | Sequence[float] | None, *, signed: bool = False) -> str:
+    """An interval as terminals show it; a dash for None."""
+    return interval_text(interval, times=1, decimals=4, signed=signed, between=" … ")
+
+
 def _text(cell: str | Cell | None) -> str:
     if isinstance(cell, Cell):
         return cell.text + "".join(f" [{note}]" for note in cell.notes)
