@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from limrank_evals.ablations.arm_setup import ArmSetup
 
 
-def register(evaluation: typer.Typer) -> None:
-    """Add it to `limrank eval`."""
-    evaluation.command("ablate")(ablate)
-
-
 @reports_errors
 def ablate(
     ablation: Annotated[
@@ -136,7 +131,7 @@ def ablate(
     if as_json:
         common.emit(report.as_json())
     else:
-        common.tell(report.markdown(), end="")
+        common.tell(report.table.markdown(), end="")
         finished = f"{len(report.arms)} of {len(chosen.arms)} arms are finished"
         common.say(f"{finished}; {output} holds table and report")
     failures = {name: arm.scores["failures"] for name, arm in report.arms.items() if arm.scores["failures"]}

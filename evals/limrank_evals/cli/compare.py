@@ -9,7 +9,7 @@ import typer
 
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import difference_cells, show_grid
-from limrank_evals.comparison import Comparison
+from limrank_evals.comparison import Comparison, Resampling
 from limrank_evals.comparison import compare as compared
 from limrank_evals.scoring import RunScorer
 from limrank_evals.stats.intervals import RESAMPLES
@@ -39,14 +39,13 @@ def compare(
     """Compare two runs: differences with intervals, paired tests, queries won, tied and lost."""
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
-    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    resampling = Resampling(level, resamples, seed)
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, resampling)
     scores = [scorer.score(run) for run in (first, second)]
     notes = [
         f"{run}: {note}" for run, s in zip((first, second), scores, strict=True) for note in s.warnings()
     ]
-    comparisons = compared(
-        scores[0].measured, scores[1].measured, level=level, resamples=resamples, seed=seed
-    )
+    comparisons = compared(scores[0].measured, scores[1].measured, resampling)
     notes += [
         f"{name}: {len(comparison.left_out)} queries have a value in one run only and are left out"
         for name, comparison in comparisons.items()
@@ -72,9 +71,9 @@ def _show(comparisons: dict[str, Comparison], level: float, worst: int) -> None:
     heads = ("measure", "first", "second", "difference", f"{level:.0%} interval", "p (rand.)", "p (t)")
     rows = []
     for name, c in comparisons.items():
-        values = value_text(c.first), value_text(c.second), value_text(c.difference, signed=True)
+        means = value_text(c.first), value_text(c.second), value_text(c.difference, signed=True)
         interval, p, record = difference_cells(c)
-        rows.append([name, *values, interval, p, value_text(c.t_p), record])
+        rows.append([name, *means, interval, p, value_text(c.t_p), record])
     console = common.Terminal()
     show_grid(Grid((*heads, "won/tied/lost"), rows), console)
     for name, comparison in comparisons.items():

@@ -9,6 +9,7 @@ import typer
 
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
+from limrank_evals.comparison import Resampling
 from limrank_evals.scoring import RunScorer, RunScores
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_evals.tables import Grid, ends_text, value_text
@@ -35,7 +36,8 @@ def run(
     as_json: common.AsJson = False,
 ) -> None:
     """Score a run. Means are over all judged queries; one without results counts as 0."""
-    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    resampling = Resampling(level, resamples, seed)
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, resampling)
     scored = scorer.score(run)
     for warning in scored.warnings():
         common.say(f"note: {warning}")

@@ -1,9 +1,8 @@
-"""How `limrank eval NAME` shows a split on the terminal and to machines."""
+"""How `limrank eval NAME` shows a split on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from limrank_evals.cli.printing import difference_cells, show_grid
 from limrank_evals.comparison import compare_values
@@ -57,18 +56,6 @@ def show_means(means: Sequence[Result]) -> None:
         if mean.identity.averaging:
             about += f", {mean.identity.averaging}"
         console.print(f"{about}: {scores}", soft_wrap=True)
-
-
-def as_json(evaluation: SplitEvaluation) -> dict[str, Any]:
-    """A split for machines: means by measure, first stage and reranked, and all else beside them."""
-    return {
-        "first": dict(evaluation.first.measured.means),
-        "reranked": None if evaluation.reranked is None else dict(evaluation.reranked.measured.means),
-        "comparisons": {name: comparison.as_json(0) for name, comparison in evaluation.comparisons.items()},
-        "results": [result.as_json() for result in evaluation.results],
-        "failures": evaluation.failures,
-        "warnings": list(evaluation.warnings),
-    }
 
 
 def _label(evaluation: SplitEvaluation, result: Result, measure: str) -> str:

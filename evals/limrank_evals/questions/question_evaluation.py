@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.accuracy import Difference, Score, differences, score_all
@@ -92,14 +93,15 @@ def evaluate_answers(
     Raises:
         InputError: the answers are not to these questions, as many to each.
     """
-    scores = score_all(answers, {question.id: question.domain for question in questions}, seed=seed)
+    resampling = Resampling(seed=seed)
+    scores = score_all(answers, {question.id: question.domain for question in questions}, resampling)
     return QuestionsEvaluation(
         setup,
         settings,
         tuple(questions),
         tuple(answers),
         tuple(scores),
-        tuple(differences(scores, seed=seed)),
+        tuple(differences(scores, resampling)),
         tuple(_result(score, setup) for score in scores),
         (
             *_about_contexts(scores, contexts or {}),

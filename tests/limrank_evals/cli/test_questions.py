@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from quizzes import CORPUS, QUESTIONS, option
-from servers import Answer, Call, LoopbackServer, chat
+from servers import INTERRUPTIBLE, Answer, Call, LoopbackServer, chat
 from typer.testing import CliRunner
 
 from limrank_plugins.cli import build_app
@@ -228,6 +228,7 @@ def test_interrupted_it_says_so_and_goes_on(tmp_path: Path, quiz: Path):
     with LoopbackServer(waiting) as server:
         arguments = ["questions", quiz, *served(server), "--batch", 1]
         line, options = command(tmp_path, *arguments)
+        line = [sys.executable, "-c", INTERRUPTIBLE, *line[1:]]
         started = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, **options)
         server.wait_for(lambda s: s.served > 2)
         started.send_signal(signal.SIGINT)
