@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 
 from limrank_plugins.errors import BackendError, LimRankError
 
@@ -16,6 +18,35 @@ def redacted(text: str, secrets: Iterable[str | None]) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
+
+
+def secrets_in(arguments: Sequence[str]) -> set[str]:
+    """What may be a key among the words of a command line, in whatever way they were mistyped.
+
+    These are the values of names like `api_key` and `token`, behind `=` or `:` or as the next word, logins
+    of addresses, and words that begin as the keys of known providers do.
+
+    Example:
+        >>> sorted(secrets_in(["--option", "api_key:abc-123", "--auth-token", "t-4567", "--k", "100"]))
+        ['abc-123', 't-4567']
+    """
+    found = {key for word in arguments for key in _KEY.findall(word)}
+    found |= {login for word in arguments for login in _LOGIN.findall(word)}
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        named = _NAMED.fullmatch(word)
+        if named:
+            found.add(named[1] if named[1] is not None else following)
+    # A name alone or a few letters are no key, and would be hidden wherever they stand.
+    return {secret for secret in found if len(secret) >= _SHORTEST and not secret.startswith("--")}
+
+
+_SHORTEST = 6
+_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|hf|xai|pplx|nvapi|ghp|AIza)[-_]?[A-Za-z0-9][\w-]{10,}")
+_LOGIN = re.compile(r"://([^/?#\s]+)@")
+_NAMED = re.compile(
+    r"-*(?:[\w.]+[-_.])*(?:api[-_]?key|key|token|secret|password|passwd|authorization)(?:[=:](.*))?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def without_secrets(error: Exception, secrets: Iterable[str | None]) -> Exception:

@@ -8,21 +8,58 @@ Exit codes: 0 done, 1 it failed, 2 the input was wrong.
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
+import typer.core
 
 from limrank_plugins.cli.terminal import guard, say, tell
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.secrecy import redacted, secrets_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _OK, _FAILED, _BAD_INPUT = 0, 1, 2
+
+
+class Commands(typer.core.TyperGroup):
+    """All commands. What is wrong with a command line is told as everything else is, and without keys."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command that the words name, and end the process unless told otherwise."""
+        run = functools.partial(
+            super().main, args, prog_name, complete_var, False, windows_expand_args, **extra
+        )
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except typer.Abort:
+            say("limrank: interrupted")
+            code = _FAILED
+        except Exception as error:
+            # Usage errors, which repeat words of the command line; their class is click's or typer's copy.
+            show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+            if show is None or code is None:
+                raise
+            shown = io.StringIO()
+            show(shown)
+            say(_hidden(shown.getvalue().rstrip("\n"), args))
+        sys.exit(code if isinstance(code, int) else _OK)
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +80,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             message, code = str(error), _FAILED
         except KeyboardInterrupt:
             message, code = "interrupted; what was finished is kept", 130
-        say(f"limrank: {message}")
+        say(f"limrank: {_hidden(message)}")
         raise typer.Exit(code)
 
     return wrapped
@@ -53,6 +90,7 @@ def build_app() -> typer.Typer:
     """The command line with every room's subcommands."""
     app = typer.Typer(
         name="limrank",
+        cls=Commands,
         help="Rerank passages with LIMRANK and its rivals.",
         no_args_is_help=True,
         add_completion=False,
@@ -90,3 +128,9 @@ def main() -> None:
     logging.getLogger("limrank_plugins").addHandler(logging.NullHandler())
     guard()
     build_app()()
+
+
+def _hidden(message: str, words: Sequence[str] | None = None) -> str:
+    """The message without the keys that stand on the command line, rightly or mistyped."""
+    secrets = secrets_in(sys.argv[1:] if words is None else words)
+    return redacted(message, secrets | {repr(secret)[1:-1] for secret in secrets})
