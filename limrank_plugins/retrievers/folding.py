@@ -48,6 +48,7 @@ _NON_JOINER = re.compile("(?<![\u0600-\u06ff\u0750-\u077f])\u200c")
 _MARKS = frozenset({"Mn", "Mc"})
 # A letter of a script nobody reads any more (Linear A) stands for a mark where words are looked for.
 _STAND_IN = "\U00010600"
+_WORD = re.compile(r"[^\W_]+")
 _LONE = re.compile(rf"(?<!\w){_STAND_IN}+")
 
 
@@ -107,3 +108,11 @@ def folded(text: str, *, dotless: bool = False) -> str:
 def with_letters_for_marks(text: str) -> str:
     r"""A text as long as this one in which `\w` also matches the marks of letters."""
     return _LONE.sub(lambda lone: " " * len(lone[0]), text.translate(_marks))
+
+
+def folded_words(text: str) -> list[str]:
+    """The words of a text as they are compared: letters with their marks, and digits."""
+    text = folded(text)
+    if text.isascii():
+        return _WORD.findall(text)
+    return [text[slice(*word.span())] for word in _WORD.finditer(with_letters_for_marks(text))]

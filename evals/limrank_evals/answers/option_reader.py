@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from limrank_evals.answers import patterns
+from limrank_plugins.retrievers.folding import folded_words
 
 
 class OptionReader:
@@ -206,5 +206,5 @@ class OptionReader:
 
 def plain_words(text: str) -> str:
     """A text as words alone, in small letters, without an article in front."""
-    words = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    words = " ".join(folded_words(text))
     return re.sub(r"^(?:the|an?) ", "", words)

@@ -1,22 +1,21 @@
-"""Texts as the filters compare them: words without case, accents' forms or punctuation, and runs of words."""
+"""Texts as the filters compare them: words as a first stage finds them (`folding`), and runs of words."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD = re.compile(r"[^\W_]+")
+from limrank_plugins.retrievers.folding import folded_words
+
 _FACTOR = 0x9E3779B97F4A7C15  # odd, so that multiplying by it loses nothing modulo 2**64
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: NFKC, case folded, letters and digits only."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    """The words of a text: letters with their marks, and digits; one case and one form of each."""
+    return folded_words(text)
 
 
 def normalised(text: str) -> str:
