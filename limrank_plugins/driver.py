@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.protocols import (
     Arrived,
     Backend,
@@ -126,8 +125,6 @@ def run(program: Addressed[T], store: Store | None = None) -> T:
 async def arun(program: Addressed[T], store: Store | None = None) -> T:
     """Drive a program from async code; a plain backend does not block the event loop.
 
-    Cancelling it (Ctrl-C does) ends a plain backend at its next reply; what has arrived is in the store.
-
     Each reply of a served model is committed to the store on the loop, which takes a fraction of a
     millisecond: what was handed to another thread could be lost by a kill.
     """
@@ -142,7 +139,7 @@ async def arun(program: Addressed[T], store: Store | None = None) -> T:
             return result
         first = False
         if not inspect.iscoroutinefunction(getattr(batch.backend, batch.method)):
-            answer = await ask_in_thread(getattr(batch.backend, batch.method), batch.requests, batch.arrived)
+            answer = await asyncio.to_thread(_invoke, batch)
             replies = await answer if inspect.isawaitable(answer) else answer
             continue
         replies = await _invoke(batch)
@@ -200,14 +197,14 @@ def _answered(
             batches.setdefault(kind, []).append(request)
     for (_, method), part in batches.items():
         backend = part[0].backend
-        arrived, kept = replies_of.keeper(part)
+        keeper = replies_of.keeper(part)
         started = time.perf_counter()
-        replies = yield Batch(backend, method, [request.request for request in part], arrived)
+        replies = yield Batch(backend, method, [request.request for request in part], keeper)
         seconds = (time.perf_counter() - started) / len(part)
         check_count(backend, replies, part)
         for request, reply in zip(part, replies, strict=True):
             known[_key(request)] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))
-        replies_of.keep_rest(part, replies, kept)
+        replies_of.keep_rest(part, replies, keeper.kept)
     return known
 
 

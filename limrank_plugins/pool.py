@@ -11,11 +11,10 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.metered import OverBudget
-from limrank_plugins.backends.protocols import Backend, Reply, ask, check_count
+from limrank_plugins.backends.protocols import Arrived, Backend, Reply, Request, ask, check_count
 from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import BackendError, InputError, LimRankError
@@ -162,17 +161,11 @@ class _Pool(Generic[T]):
             raise OverBudget(self.outcome.stopped)
         method = getattr(request.backend, type(request.request).method)
         if getattr(request.backend, "is_served", inspect.iscoroutinefunction(method)):
-            kept: set[int] = set()
-
-            def arrived(position: int, reply: Reply) -> None:
-                self._replies.keep(request, reply)
-                kept.add(position)
-
-            replies = await ask(method, [request.request], arrived)
+            keeper = self._replies.keeper([request])
+            replies = await ask(method, [request.request], keeper)
             check_count(request.backend, replies, [request])
+            self._replies.keep_rest([request], replies, keeper.kept)
             reply = replies[0]
-            if not kept:
-                self._replies.keep(request, reply)
         else:
             kind = id(request.backend), type(request.request).method
             batch = self._batches.setdefault(kind, _Batch(request.backend, kind[1], self._replies))
@@ -183,6 +176,13 @@ class _Pool(Generic[T]):
 
 async def _ready(reply: Reply) -> Reply:
     return reply
+
+
+def _asked(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
+    try:
+        return ask(method, requests, arrived)
+    except StopIteration as error:  # which no future can hold
+        raise RuntimeError(f"a backend raised {error!r}") from error
 
 
 class _Batch:
@@ -208,14 +208,16 @@ class _Batch:
                 return
             waiting, self._waiting = self._waiting, []
             requests = [request for request, _ in waiting]
-            arrived, kept = self._replies.keeper(requests)
+            keeper = self._replies.keeper(requests)
             method = getattr(self._backend, self._method)
             asked = [request.request for request in requests]
             try:
-                is_async = inspect.iscoroutinefunction(method)
-                replies = await (ask if is_async else ask_in_thread)(method, asked, arrived)
+                if inspect.iscoroutinefunction(method):
+                    replies = await ask(method, asked, keeper)
+                else:
+                    replies = await asyncio.to_thread(_asked, method, asked, keeper)
                 check_count(self._backend, replies, asked)
-                self._replies.keep_rest(requests, replies, kept)
+                self._replies.keep_rest(requests, replies, keeper.kept)
             except BaseException as error:
                 for _, future in waiting:
                     if not future.done():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+import threading
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
-from limrank_plugins.backends.protocols import Arrived, Backend, Failed, Generated, Reply, Request
+from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply, Request
+from limrank_plugins.files import DAMAGE
 from limrank_plugins.store import Store
 
 
@@ -48,38 +53,80 @@ class ReplyStore:
         keys = [request.key if request.is_stored else None for request in requests]
         packed = self._store.get_many([key for key in keys if key is not None])
         return [
-            unpack_reply(request.request, packed[key]) if key is not None and key in packed else None
+            self._unpacked(request.request, packed[key]) if key is not None and key in packed else None
             for request, key in zip(requests, keys, strict=True)
         ]
 
-    def keep(self, request: To, reply: Reply) -> None:
-        """Store a reply; a failure is never stored, nor is a completion with nothing in it."""
-        if self._store is not None and request.is_stored and self._is_kept(reply):
-            self._store.put_many([(request.key, pack_reply(reply))])
-
-    def keeper(self, requests: Sequence[To]) -> tuple[Arrived, set[int]]:
-        """A function that keeps the replies to these requests, and the positions it has kept so far."""
-        kept: set[int] = set()
-
-        def arrived(position: int, reply: Reply) -> None:
-            self.keep(requests[position], reply)
-            kept.add(position)
-
-        return arrived, kept
-
-    def keep_rest(self, requests: Sequence[To], replies: Sequence[Reply], kept: set[int]) -> None:
-        """Store, all or none of them, the replies that no backend told of while they arrived."""
-        if self._store is not None:
-            self._store.put_many(
-                [
-                    (request.key, pack_reply(reply))
-                    for position, (request, reply) in enumerate(zip(requests, replies, strict=True))
-                    if position not in kept and request.is_stored and self._is_kept(reply)
-                ]
+    def _unpacked(self, request: Request, packed: bytes) -> Reply | None:
+        """The reply, or None, so that it is asked for again, where a damaged page has changed its bytes."""
+        try:
+            return unpack_reply(request, packed)
+        except (*DAMAGE, struct.error) as error:
+            assert self._store is not None
+            warnings.warn(
+                f"a reply in {self._store.path} is damaged ({type(error).__name__}) and is asked for again",
+                UserWarning,
+                stacklevel=2,
             )
+            return None
+
+    def keeper(self, requests: Sequence[To]) -> Keeper:
+        """What a backend tells of the replies to these requests as they arrive."""
+        return Keeper(self, requests)
+
+    def keep_rest(self, requests: Sequence[To], replies: Sequence[Reply], kept: Collection[int]) -> None:
+        """Store, all or none of them, the replies that no backend told of while they arrived."""
+        pairs = enumerate(zip(requests, replies, strict=True))
+        self._write([self._row(*pair) for position, pair in pairs if position not in kept])
+
+    def _row(self, request: To, reply: Reply) -> tuple[bytes, bytes] | None:
+        """What is stored of a reply; a failure is never stored, nor a completion with nothing in it."""
+        if self._store is None or not request.is_stored or not self._is_kept(reply):
+            return None
+        return request.key, pack_reply(reply)
+
+    def _write(self, rows: Sequence[tuple[bytes, bytes] | None]) -> None:
+        if self._store is not None:
+            self._store.put_many([row for row in rows if row is not None])
 
     def _is_kept(self, reply: Reply) -> bool:
         """Whether asking again could not give more."""
         if isinstance(reply, Generated) and reply.finish != "stop" and reply.reading is None:
             return self._keep_blank or bool(reply.text.strip() or reply.reasoning.strip())
         return not isinstance(reply, Failed)
+
+
+class Keeper:
+    """Keeps the replies to one batch of requests: each the moment it arrives, or those of one pass at once.
+
+    Safe for threads.
+
+    Attributes:
+        kept: positions of the replies that arrived.
+    """
+
+    def __init__(self, replies: ReplyStore, requests: Sequence[To]) -> None:
+        self.kept: set[int] = set()
+        self._replies, self._requests = replies, requests
+        self._own = threading.local()
+
+    def __call__(self, position: int, reply: Reply) -> None:
+        """Keep the reply to the request at this position."""
+        row = self._replies._row(self._requests[position], reply)
+        waiting: list[tuple[bytes, bytes] | None] | None = getattr(self._own, "waiting", None)
+        if waiting is None:
+            self._replies._write([row])
+        else:
+            waiting.append(row)
+        self.kept.add(position)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep what this thread tells of inside the block in one transaction, at its end."""
+        waiting: list[tuple[bytes, bytes] | None] = []
+        self._own.waiting = waiting
+        try:
+            yield
+        finally:
+            self._own.waiting = None
+            self._replies._write(waiting)

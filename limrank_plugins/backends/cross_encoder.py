@@ -130,9 +130,10 @@ class CrossEncoderBackend:
                 else:
                     features = as_tensors(self._torch, chosen, self._tokenizer, self._place.device)
                     logits = _logits(loaded, features).float().reshape(-1).tolist()
-                for i, logit in zip(batch, logits, strict=True):
-                    position, row = rows[i]
-                    replies[position] = _reply(logit, row)
+                with replies.together():
+                    for i, logit in zip(batch, logits, strict=True):
+                        position, row = rows[i]
+                        replies[position] = _reply(logit, row)
         return replies.in_order()
 
 

@@ -145,8 +145,10 @@ class EncoderBackend:
             for role, prompt in self._prompts.items():
                 chosen = [i for i, r in enumerate(requests) if r.role == role and i not in replies]
                 texts = [clean_text(requests[i].text) for i in chosen]
-                for number, reply in self._embedded(model, texts, prompt):
-                    replies[chosen[number]] = reply
+                for embedded in self._embedded(model, texts, prompt):
+                    with replies.together():
+                        for number, reply in embedded:
+                            replies[chosen[number]] = reply
         return replies.in_order()
 
     def close(self) -> None:
@@ -155,7 +157,8 @@ class EncoderBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[tuple[int, Reply]]:
+    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[list[tuple[int, Reply]]]:
+        """The replies of one forward pass after the other, each with its text's place."""
         sizes = [size for part in _chunks(texts, _TOKENISED_AT_ONCE) for size in _sizes(model, part, prompt)]
         limit = model.max_seq_length or max(sizes, default=0)
         lengths = [min(size, limit) for size in sizes]
@@ -167,8 +170,11 @@ class EncoderBackend:
                     for key, value in features.items()
                 }
                 vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
-                for i, read, vector in zip(batch, _lengths(features, len(batch)), vectors, strict=True):
-                    yield i, _reply(vector, Usage(prompt_tokens=read), max(0, sizes[i] - limit))
+                read = _lengths(features, len(batch))
+                yield [
+                    (i, _reply(vector, Usage(prompt_tokens=size), max(0, sizes[i] - limit)))
+                    for i, size, vector in zip(batch, read, vectors, strict=True)
+                ]
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")

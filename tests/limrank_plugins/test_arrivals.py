@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from scripts import full_backend
 from servers import Call, LoopbackServer, chat
 
 from limrank_plugins import Reranker, Store
+from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.backends.protocols import Arrived, Generate, LabelReading, ReadLabels, Reply
 from limrank_plugins.driver import arun, run
@@ -181,3 +183,57 @@ def test_a_verdict_behind_reasoning_that_came_apart_is_not_taken_for_reasoning()
     assert hit.explanation == "Acid is the cause."
     assert "Acid is the cause." in prompts[0]
     assert "true</think>" not in prompts[0].replace("\\n", "")
+
+
+class InPasses:
+    """A local model whose passes hold four requests each; the third pass breaks on its way."""
+
+    name = identity = "in passes"
+
+    def __init__(self, breaks: bool = False) -> None:
+        self.breaks = breaks
+
+    def read_labels(self, requests: list[ReadLabels], arrived: Arrived | None = None) -> list[Reply]:
+        replies = Replies(arrived)
+        for start in range(0, len(requests), 4):
+            with replies.together():
+                for position in range(start, min(start + 4, len(requests))):
+                    if self.breaks and position == 10:
+                        raise RuntimeError("killed")
+                    replies[position] = LabelReading((float(position), 0.0))
+        return replies.in_order()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_replies_of_one_pass_are_one_transaction(tmp_path: Path, breaks: bool):
+    texts = [f"passage number {i}" for i in range(12)]
+    commits: list[str] = []
+    with Store(tmp_path / "s.sqlite") as store:
+        store._db.set_trace_callback(lambda said: commits.append(said) if said == "COMMIT" else None)
+        backend = InPasses(breaks)
+        reranker = Reranker("limrank", backend=backend, reasoning="none", store=store)
+        if breaks:
+            with pytest.raises(RuntimeError, match="killed"):
+                reranker.rank("q", texts)
+        else:
+            reranker.rank("q", texts)
+        assert len(commits) == 3
+        backend.breaks = False
+        again = reranker.rank("q", texts)
+    assert again.usage.cached == (10 if breaks else 12), "what arrived before the end of a pass is kept"
+
+
+def test_what_another_thread_tells_of_meanwhile_is_kept_at_once(tmp_path: Path):
+    backend = InPasses()
+    requests = [To(backend, ReadLabels(Prompt((Segment(f"read {i}"),)), ("a", "b"))) for i in range(2)]
+    with Store(tmp_path / "s.sqlite") as store:
+        replies = ReplyStore(store)
+        keeper = replies.keeper(requests)
+        with keeper.together():
+            keeper(0, LabelReading((1.0, 0.0)))
+            other = threading.Thread(target=keeper, args=(1, LabelReading((2.0, 0.0))))
+            other.start()
+            other.join()
+            assert [reply is not None for reply in replies.find(requests)] == [False, True]
+        assert [reply is not None for reply in replies.find(requests)] == [True, True]
+    assert keeper.kept == {0, 1}

@@ -92,9 +92,11 @@ class GLiClassBackend:
                 rows.append((position, row))
         alone = model.device.type == "cpu" or not model.batched
         for batch in in_turn([len(row.ids) for _, row in rows], self.batch_size, alone=alone):
-            for i, values in zip(batch, model.read([rows[i][1] for i in batch]), strict=True):
-                position, row = rows[i]
-                replies[position] = _reply(values, row, len(requests[position].labels))
+            read = model.read([rows[i][1] for i in batch])
+            with replies.together():
+                for i, values in zip(batch, read, strict=True):
+                    position, row = rows[i]
+                    replies[position] = _reply(values, row, len(requests[position].labels))
         return replies.in_order()
 
 

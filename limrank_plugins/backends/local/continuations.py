@@ -63,10 +63,11 @@ def read(
         batched = [prompts[row.key] for row in batch.rows]
         tails = [prompt.ids[batch.head : -1] for prompt in batched]
         states = network.final_states(batch.prefix, tails, [prompt.count for prompt in batched])
-        for number, (row, prompt, state) in enumerate(zip(batch.rows, batched, states, strict=True)):
-            values = network.log_probabilities(state, prompt.ids[len(prompt.ids) - prompt.count :])
-            usage = Usage(prompt_tokens=len(prompt.ids), shared_tokens=batch.shared(number))
-            replies[row.key] = numbers(values, usage, prompt.cut)
+        with replies.together():
+            for number, (row, prompt, state) in enumerate(zip(batch.rows, batched, states, strict=True)):
+                values = network.log_probabilities(state, prompt.ids[len(prompt.ids) - prompt.count :])
+                usage = Usage(prompt_tokens=len(prompt.ids), shared_tokens=batch.shared(number))
+                replies[row.key] = numbers(values, usage, prompt.cut)
 
 
 def numbers(values: Sequence[float], usage: Usage, cut: int) -> Reply:

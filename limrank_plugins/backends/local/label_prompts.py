@@ -72,6 +72,7 @@ def read(
         for batch in forward_passes(network, rows, share, budget):
             states, _ = network.last_states(batch.prefix, [row.ids[batch.head :] for row in batch.rows])
             logits = network.label_logits(states, [prompts[row.key].labels for row in batch.rows])
-            for number, (row, values) in enumerate(zip(batch.rows, logits, strict=True)):
-                usage = Usage(prompt_tokens=row.size, shared_tokens=batch.shared(number))
-                replies[row.key] = label_reply(values, usage, prompts[row.key].cut)
+            with replies.together():
+                for number, (row, values) in enumerate(zip(batch.rows, logits, strict=True)):
+                    usage = Usage(prompt_tokens=row.size, shared_tokens=batch.shared(number))
+                    replies[row.key] = label_reply(values, usage, prompts[row.key].cut)

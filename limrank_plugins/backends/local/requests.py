@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -32,6 +33,14 @@ class Replies(dict[int, Reply]):
         super().__setitem__(position, reply)
         if self._arrived is not None:
             self._arrived(position, reply)
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is put in inside the block is there at once, as after one pass over several requests.
+
+        Whoever is told may then keep all of it in one step; see `reply_store.Keeper`.
+        """
+        together: Callable[[], AbstractContextManager[None]] = getattr(self._arrived, "together", nullcontext)
+        return together()
 
     def in_order(self) -> list[Reply]:
         """All of them, in the order of the requests."""

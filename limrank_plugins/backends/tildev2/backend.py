@@ -95,11 +95,12 @@ class TILDEv2Backend:
                     replies[position] = row
                 else:
                     by_query.setdefault(request.query, []).append(position)
-            for query, positions in by_query.items():
-                tokens = self._terms.query(query)
-                by_place = [(i, rows[requests[i].passage]) for i in positions]
-                for i, score, cut in weights.scores(tokens, by_place):
-                    replies[i] = Numbers((float(score),), Usage(), cut)
+            with replies.together():
+                for query, positions in by_query.items():
+                    tokens = self._terms.query(query)
+                    by_place = [(i, rows[requests[i].passage]) for i in positions]
+                    for i, score, cut in weights.scores(tokens, by_place):
+                        replies[i] = Numbers((float(score),), Usage(), cut)
         return replies.in_order()
 
     def close(self) -> None:
