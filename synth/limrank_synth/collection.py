@@ -13,6 +13,7 @@ from limrank_plugins.io import check_trec_ids
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import Seed
 from limrank_synth.run_files import REJECTED, REPORT, write_rejections
+from limrank_synth.run_identity import RunIdentity
 from limrank_synth.settings import SynthSettings
 from limrank_synth.synth_job import JobProgress, JobResult, run_job
 from limrank_synth.synthetic_documents import (
@@ -53,15 +54,26 @@ def make_documents(
         on_progress: told about every change.
 
     Raises:
-        InputError: an id twice or one that no TREC file can hold, or a senseless number.
+        InputError: an id twice or one that no TREC file can hold, a senseless number, or what `run_job`
+            raises.
     """
     if samples < 1 or per_positive < 0:
         raise InputError(f"samples must be > 0 and negatives >= 0, but got {samples} and {per_positive}")
     ids = [query.id for query in queries]
     check_trec_ids(ids, "query id")
     programs = [synthesise_documents(query, settings, samples) for query in queries]
+    # Negatives are drawn anew from the same answers: their number and kind are a choice.
+    texts = tuple(query.text for query in queries)
+    identity = RunIdentity("documents", "queries", texts, {"seed": settings.seed}, {"samples": samples})
     with run_job(
-        programs, ids, settings, folder, fresh=fresh, backends=backends, on_progress=on_progress
+        programs,
+        ids,
+        settings,
+        folder,
+        identity=identity,
+        fresh=fresh,
+        backends=backends,
+        on_progress=on_progress,
     ) as job:
         collection = collect(job.results)
         report = {

@@ -29,6 +29,7 @@ from limrank_synth.role_requests import (
     plain_text,
 )
 from limrank_synth.run_files import REJECTED, REPORT, write_rejections
+from limrank_synth.run_identity import RunIdentity
 from limrank_synth.settings import SynthSettings
 from limrank_synth.spool import by_query
 from limrank_synth.synth_job import JobProgress, JobResult, run_job
@@ -116,13 +117,25 @@ def make_lists(
         fresh: ask everything anew; see `run_job`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
+
+    Raises:
+        InputError: what `run_job` raises.
     """
     groups = [group for group in by_query(row for row in rows if problem(row) is None) if len(group) > 1]
     model = settings.role("reasoner").model
     programs = [list_order(group, seed, size, settings.attempts, model) for group in groups]
     ids = [group[0].query_id for group in groups]
+    texts = tuple("\n".join([group[0].query, *(row.passage for row in group)]) for group in groups)
+    identity = RunIdentity("lists", "queries with their passages", texts, {"group seed": seed, "size": size})
     with run_job(
-        programs, ids, settings, folder, fresh=fresh, backends=backends, on_progress=on_progress
+        programs,
+        ids,
+        settings,
+        folder,
+        identity=identity,
+        fresh=fresh,
+        backends=backends,
+        on_progress=on_progress,
     ) as job:
         lists = [result for result in job.results if isinstance(result, OrderedList)]
         rejections = [result for result in job.results if isinstance(result, Rejection)]

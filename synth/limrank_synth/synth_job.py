@@ -20,6 +20,7 @@ from limrank_plugins.store import Store
 from limrank_synth.role_requests import RoleProgram
 from limrank_synth.roles import Roles
 from limrank_synth.run_files import LEDGER
+from limrank_synth.run_identity import RunIdentity
 from limrank_synth.settings import SynthSettings
 
 T = TypeVar("T")
@@ -97,6 +98,7 @@ def run_job(
     settings: SynthSettings,
     folder: Path,
     *,
+    identity: RunIdentity | None = None,
     offline: bool = False,
     fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
@@ -112,6 +114,7 @@ def run_job(
         ids: of each, unique.
         settings: roles and limits.
         folder: of the ledger; made if it is not there.
+        identity: what makes the folder this run's; None: whoever comes may go on in it.
         offline: ask nobody; requests without a reply are collected in `unasked`.
         fresh: ask everything anew; new replies replace those of before, which stay in the bill.
         backends: see `Roles`.
@@ -119,10 +122,13 @@ def run_job(
         passages: of a result, how many passages were judged and how many were wanted.
 
     Raises:
-        InputError: an id twice, another process in the folder, or a ledger of an earlier version.
+        InputError: an id twice, another process in the folder, a ledger of an earlier version, or (unless
+            `fresh`) another run in the folder.
     """
     check_unique(list(ids), "id")
     with open_ledger(folder) as (store, ledger), ExitStack() as held:
+        if identity is not None:
+            identity.claim(folder, fresh=fresh)
         replies = held.enter_context(FreshStore(folder / LEDGER, max_bytes=_ALL)) if fresh else store
         roles = Roles(settings, ledger, backends, offline=offline)
         progress = JobProgress(len(programs), cost=ledger.spent, priced=not settings.unpriced)
@@ -164,7 +170,6 @@ def run_job(
             "calls": calls,
             "cost": ledger.cost if all(settings.role(name).is_priced for name in calls) else None,
             "cost_uncertain": ledger.uncertain,
-            "calls_uncertain": ledger.uncertain_calls,
             "settings": settings.as_json(),
         }
         results = [pool.results[position] for position in sorted(pool.results)]

@@ -22,7 +22,9 @@ from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
 from limrank_synth.role_requests import RoleRequest
 from limrank_synth.roles import most_cost
 from limrank_synth.run_files import REJECTED, REPORT, ROWS, write_rejections, write_rows
+from limrank_synth.run_identity import RUN, RunIdentity, digest_of
 from limrank_synth.settings import SynthSettings
+from limrank_synth.stages.personas import check_personas
 from limrank_synth.synth_job import JobProgress, run_job
 from limrank_synth.synthesis import SeedResult, synthesise
 
@@ -71,7 +73,7 @@ def synthesise_all(
 
     Args:
         seeds: each with an id of its own.
-        personas: who may ask.
+        personas: who may ask; at least one.
         settings: see there.
         folder: holds the ledger and the results; made if it is not there.
         offline: ask nobody; `unasked` holds what would have been asked.
@@ -82,21 +84,31 @@ def synthesise_all(
         on_progress: told about every change.
 
     Raises:
-        InputError: seeds with one id, a file that cannot be read, another process in the folder, a
-            ledger of an earlier version, or (unless `fresh`) rows of other seeds or shapes in the folder.
+        InputError: no personas, seeds with one id, a file that cannot be read, another process in the
+            folder, a ledger of an earlier version, or (unless `fresh`) a run of other seeds, personas or
+            shapes in the folder.
         LimRankError: the ledger cannot be written.
     """
     ids = [seed.id for seed in seeds]
     check_unique(ids, "seed id")
-    if not fresh:
+    check_personas(personas)
+    if not fresh and not (folder / RUN).is_file():
         _refuse_another_run(folder, seeds, settings)
     known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
     wanted = settings.passages * len(settings.kinds)
+    shapes = settings.as_json()
+    identity = RunIdentity(
+        "run",
+        "seeds",
+        tuple(seed.text for seed in seeds),
+        {name: shapes[name] for name in _SHAPES} | {"personas": digest_of(p.text for p in personas)},
+    )
     with run_job(
         [synthesise(seed, personas, settings, known) for seed in seeds],
         ids,
         settings,
         folder,
+        identity=identity,
         offline=offline,
         fresh=fresh,
         backends=backends,
@@ -135,6 +147,7 @@ def dry_run(
     Later prompts hold earlier completions, which are taken to be as long as the guidelines allow. Where the
     price of a role is not known, `cost_at_most` is None and `unpriced` names it.
     """
+    check_personas(personas)
     known = load_guidelines(settings.guidelines)
     first: list[RoleRequest] = []
     for seed in seeds:
@@ -171,7 +184,7 @@ def dry_run(
 
 
 def _refuse_another_run(folder: Path, seeds: Sequence[Seed], settings: SynthSettings) -> None:
-    """Refuse a folder whose rows this run would replace by those of other seeds or other shapes.
+    """Refuse a folder of an earlier version whose rows this run would replace; see `RunIdentity`.
 
     More seeds than before lose nothing, and another model or other filters are a choice.
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synth_replies import reply
+from synth_writer import OWN, WORDS, Writer, seeds
 
-from limrank_plugins.backends.protocols import Failed, Generate, Reply
+from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
 from limrank_synth.collection import make_documents, write_collection
 from limrank_synth.quotas import largest_remainder
-from limrank_synth.records import Seed, Source
+from limrank_synth.records import Seed
 from limrank_synth.settings import Role, SynthSettings
 from limrank_synth.synthetic_documents import (
     SPLITS,
@@ -30,33 +29,7 @@ from limrank_synth.synthetic_documents import (
     split,
 )
 
-OWN = Source("our queries", "CC0-1.0", commercial=True)
 SETTINGS = SynthSettings(roles={"writer": Role("writer-1")}, attempts=2, concurrency=4)
-WORDS = ["milk", "bread", "iron", "light", "river", "tea", "acid", "yeast"]
-
-
-class Writer:
-    """A served writer whose completions are a function of the query's text and the request."""
-
-    name = identity = "writer"
-
-    def __init__(self, answer: Callable[[str, Generate], str]) -> None:
-        self.answer, self.asked = answer, list[Generate]()
-
-    async def generate(self, requests: Sequence[Generate]) -> list[Reply]:
-        self.asked += requests
-        return [self._reply(request) for request in requests]
-
-    def _reply(self, request: Generate) -> Reply:
-        query = request.prompt.text.partition("<query>")[2].partition("</query>")[0]
-        try:
-            return reply(self.answer(query, request))
-        except ScriptedFailure as failure:
-            return Failed(str(failure))
-
-
-def seeds(count: int) -> list[Seed]:
-    return [Seed(f"q{n}", f"what does {WORDS[n % 8]} number {n} do", OWN) for n in range(count)]
 
 
 def collection(texts: dict[str, list[str]], queries: list[Seed] | None = None) -> SyntheticCollection:

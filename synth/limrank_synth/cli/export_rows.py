@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json_object
 from limrank_synth.exporting import export as write_export
 from limrank_synth.exporting import export_images
 from limrank_synth.exports import ExportOptions, layout_names
@@ -78,10 +77,4 @@ def _tell(summary: dict[str, Any], output: Path, as_json: bool) -> None:
 def _json(path: Path, must: bool = False) -> dict[str, Any] | None:
     if not path.is_file() and not must:
         return None
-    try:
-        report = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: the report cannot be read: {error}") from error
-    if not isinstance(report, dict):
-        raise InputError(f"{path}: the report is no JSON object")
-    return report
+    return read_json_object(path)

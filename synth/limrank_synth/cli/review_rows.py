@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import webbrowser
 from collections import Counter
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import typer
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json_object
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage
 from limrank_synth.review.current_decisions import CurrentDecisions
@@ -216,8 +216,8 @@ def guidelines_of(source: Path, chosen: Path | None) -> Guidelines:
     report = source.with_name(REPORT)
     named: Any = None
     if source.name == ROWS and report.is_file():
-        try:
-            named = json.loads(report.read_text("utf-8")).get("settings", {}).get("guidelines")
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{report} is no report of a run ({error}); name the --guidelines") from error
+        settings = read_json_object(report, fix="name the --guidelines").get("settings", {})
+        if not isinstance(settings, dict):
+            raise InputError(f"{report} is no report of a run; name the --guidelines")
+        named = settings.get("guidelines")
     return load_guidelines(named)

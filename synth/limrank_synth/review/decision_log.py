@@ -160,7 +160,7 @@ def _unpacked(line: bytes) -> Any | None:
         return None
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -42,6 +42,12 @@ def read_personas(path: str | None = None) -> list[Persona]:
     return [Persona(f"{source.name}:{number}", text, source) for number, text in enumerate(texts)]
 
 
+def check_personas(personas: Sequence[Persona]) -> None:
+    """Raise an `InputError` where there is nobody to ask as."""
+    if not personas:
+        raise InputError("there are no personas: give at least one, or the shipped ones (read_personas())")
+
+
 def sample(personas: Sequence[Persona], rng: random.Random) -> Persona:
     """One, every one being equally likely."""
     return personas[rng.randrange(len(personas))]
