@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.files import read_json
 from limrank_plugins.prompts import Template
 
 CARD = "limrank.json"
@@ -27,10 +27,7 @@ def read_card(path_or_name: str) -> dict[str, Any]:
             f"{folder} has no {CARD}: name the recipe yourself, "
             f"as in Reranker('limrank', model={path_or_name!r})"
         )
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON: {error}") from error
+    card = read_json(file)
     if not isinstance(card, dict) or not isinstance(card.get("recipe"), str):
         raise InputError(f"{file} must be a JSON object that names its 'recipe'")
     return card

@@ -10,6 +10,14 @@ from typing import Any
 from limrank_plugins.errors import InputError
 
 
+def is_finite(value: Any) -> bool:
+    """Whether this is a number that a float can hold: no NaN, no infinity, no number of 400 digits."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
 def whole_number(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
     """A whole number between two bounds, both included.
 
@@ -48,7 +56,7 @@ def finite_number(
     Raises:
         InputError: it is something else, or out of bounds.
     """
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value)
     if (
         not fits
         or (least is not None and value < least)

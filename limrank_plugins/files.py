@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ MAX_LINE_BYTES = 256 << 20
 MAX_JSON_BYTES = 1 << 30
 """The longest line and the largest JSON file that is read. A .gz of a few megabytes can hold gigabytes."""
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What is raised where a file does not hold what was written into it."""
+_FIX = "write it again, or put back a copy of it"
 _IN_WORK: set[str] = set()
 
 
@@ -84,22 +87,49 @@ def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any
         yield where, row
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(
+    path: str | os.PathLike[str],
+    *,
+    fix: str = _FIX,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
     """What a JSON file holds; all of it is in memory at once.
+
+    Args:
+        path: the file.
+        fix: what to do about one that cannot be read, for the message.
+        pairs: makes a value of each object's names and values; default: a dict.
 
     Raises:
         InputError: as for `read_lines`, it is not JSON, or it is larger than `MAX_JSON_BYTES`.
     """
     lines, size = [], 0
-    for _, line in read_lines(path):
-        lines.append(line)
-        size += len(line)
-        if size > MAX_JSON_BYTES:
-            raise InputError(f"{path} holds more than {MAX_JSON_BYTES:,} characters, which is not read whole")
     try:
-        return json.loads("\n".join(lines))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a whole JSON file: {error}") from error
+        for _, line in read_lines(path):
+            lines.append(line)
+            size += len(line)
+            if size > MAX_JSON_BYTES:
+                raise InputError(f"{path} holds more than {MAX_JSON_BYTES:,} characters")
+    except InputError as error:
+        raise InputError(f"{error}; {fix}") from error
+    try:
+        return json.loads("\n".join(lines), object_pairs_hook=pairs)
+    except InputError:  # of `pairs`
+        raise
+    except _NO_JSON as error:
+        raise InputError(f"{path} is not a whole JSON file ({_reason(error)}): {fix}") from error
+
+
+def read_json_object(path: str | os.PathLike[str], *, fix: str = _FIX) -> dict[str, Any]:
+    """`read_json` for a file that must hold an object.
+
+    Raises:
+        InputError: as for `read_json`, or it holds something else.
+    """
+    value = read_json(path, fix=fix)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold a JSON object, but holds {str(value)[:80]!r}: {fix}")
+    return value
 
 
 def parse_json(line: str | bytes, where: str) -> Any:
@@ -114,8 +144,19 @@ def parse_json(line: str | bytes, where: str) -> Any:
     """
     try:
         return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}): {line[:80]!r}") from error
+    except _NO_JSON as error:
+        raise InputError(f"{where}: not JSON ({_reason(error)}): {line[:80]!r}") from error
+
+
+_NO_JSON = (ValueError, RecursionError)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "it holds a number of thousands of digits"
 
 
 def _opened(path: Path) -> Any:
@@ -290,11 +331,44 @@ def check_output(output: Path, *inputs: str | os.PathLike[str] | None) -> None:
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder, which must be there. The operating system lets go of it when the process dies.
 
-    SQLite's own lock, because it works on every platform.
+    The folder itself is locked, and nothing is written into it. Where that cannot be done (Windows, some
+    network drives), SQLite's lock of a file in it is taken, which stays there.
 
     Raises:
-        InputError: another process holds it, or it cannot be written to.
+        InputError: another process holds it, or it cannot be opened.
     """
+    with _locked(folder) or _locked_file(folder):
+        yield
+
+
+def _busy(folder: Path) -> InputError:
+    return InputError(
+        f"another process is working in {folder}: wait until it is done, or choose another folder"
+    )
+
+
+def _locked(folder: Path) -> AbstractContextManager[object] | None:
+    """The folder, locked until the block ends; None where it cannot be."""
+    if fcntl is None:
+        return None
+    try:
+        place = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be opened: {error}") from error
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(place)
+        if isinstance(error, BlockingIOError):
+            raise _busy(folder) from error
+        return None
+    held = ExitStack()
+    held.callback(os.close, place)
+    return held
+
+
+@contextmanager
+def _locked_file(folder: Path) -> Iterator[None]:
     try:
         guard = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
     except sqlite3.Error as error:
@@ -304,8 +378,6 @@ def alone_in(folder: Path) -> Iterator[None]:
             guard.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise InputError(
-                    f"another process is working in {folder}: wait until it is done, or choose another folder"
-                ) from error
+                raise _busy(folder) from error
             raise InputError(f"{folder / LOCK} cannot be used: {error}") from error
         yield

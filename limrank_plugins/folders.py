@@ -1,13 +1,17 @@
-"""Folders that are written whole or not at all, and what is read from them: npy files and file sizes.
+"""Folders that are written whole or not at all, and what is read from them: manifests and npy files.
 
 A folder is written beside its place and renamed into it, so that a kill leaves the old one or the new
-one, never half of either.
+one, never half of either. Its manifest knows the size and a checksum of every other file. A file of up
+to 32 MiB is summed up whole; of a larger one 128 pieces of 256 KiB are, spread evenly from its first byte
+to its last, so that opening the largest index takes a fraction of a second longer.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import held, unfinished
+from limrank_plugins.files import DAMAGE, held, read_json_object, unfinished
 
 AGAIN = "build the index again"
+_WHOLE, _PIECES = 32 << 20, 128
 
 
 @contextmanager
@@ -41,30 +46,75 @@ def whole_folder(folder: str | os.PathLike[str], ours: Collection[str]) -> Itera
             _put(part, target)
 
 
-def file_sizes(folder: Path) -> dict[str, int]:
-    """The size of every file in a folder, for its manifest."""
-    return {
-        file.relative_to(folder).as_posix(): file.stat().st_size
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+def write_manifest(file: Path, body: Mapping[str, Any], *, summed: bool = True) -> None:
+    """Write what a folder says about itself, with the sizes and checksums of all files that are in it.
+
+    Args:
+        file: the manifest, in that folder.
+        body: what is said.
+        summed: whether checksums are written; parts that are folders with manifests have their own.
+    """
+    folder = file.parent
+    names = [part.relative_to(folder).as_posix() for part in sorted(folder.rglob("*")) if part.is_file()]
+    whole: dict[str, Any] = {**body, "files": {name: (folder / name).stat().st_size for name in names}}
+    if summed:
+        whole["checksums"] = {name: _checksum(folder / name) for name in names}
+    file.write_text(json.dumps(whole, ensure_ascii=True, indent=1), encoding="ascii")
 
 
-def check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Raise an `InputError` for a file that is missing or of another size."""
+def read_manifest_file(file: Path) -> dict[str, Any]:
+    """What a manifest holds, unchecked. `InputError` where it is no JSON object."""
+    return read_json_object(file, fix=f"the index is corrupt; {AGAIN}")
+
+
+def check_files(file: Path, body: Mapping[str, Any]) -> None:
+    """Raise an `InputError` for a file that is missing or not as it was written.
+
+    Indexes of earlier versions have no checksums: of theirs, the sizes are looked at.
+
+    Args:
+        file: the manifest.
+        body: what it holds.
+    """
+    with manifest_fields(file):
+        sizes, sums = dict(body["files"]), dict(body.get("checksums", {}))
     for name, size in sizes.items():
-        part = folder / name
+        part = file.parent / name
         actual = part.stat().st_size if part.is_file() else None
         if actual != size:
             what = "is missing" if actual is None else f"has {actual} bytes instead of {size}"
             raise InputError(f"{part} {what}; {AGAIN}")
+        if name in sums and _checksum(part) != sums[name]:
+            raise corrupt(part, "it was changed since it was written")
+
+
+@contextmanager
+def manifest_fields(file: Path) -> Iterator[None]:
+    """Whatever is wrong with a manifest's fields becomes one sentence."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise corrupt(file, error) from error
+
+
+def _checksum(file: Path) -> int:
+    size, number, piece = file.stat().st_size, 0, _WHOLE // _PIECES
+    starts: Iterable[int] = range(0, size, piece)
+    if size > _WHOLE:
+        starts = (i * (size - piece) // (_PIECES - 1) for i in range(_PIECES))
+    with file.open("rb") as stream:
+        for start in starts:
+            stream.seek(start)
+            number = zlib.crc32(stream.read(piece), number)
+    return number
 
 
 def corrupt(place: str | os.PathLike[str], reason: object) -> InputError:
     """The error for an index that is there but cannot be used."""
     shown = reason
     if isinstance(reason, Exception):  # Java's come with their whole stack behind the first line
-        shown = f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}"
+        kind = "" if isinstance(reason, InputError) else f"{type(reason).__name__}: "
+        shown = f"{kind}{str(reason).partition(chr(10))[0]}"
     return InputError(f"{place} is corrupt ({shown}); {AGAIN}")
 
 

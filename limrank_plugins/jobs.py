@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from limrank_plugins.errors import LimRankError
+from limrank_plugins.files import DAMAGE
 from limrank_plugins.store import Store
+
+
+@contextmanager
+def reading_entry(store: Store, item: str) -> Iterator[None]:
+    """What is wrong with an entry of a journal, whose page may be damaged, becomes one sentence.
+
+    Raises:
+        LimRankError: what was read inside is not what was committed.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise LimRankError(
+            f"the entry {item!r} of the journal in {store.path} cannot be used, the file is damaged "
+            f"({type(error).__name__}: {error}): put back a copy of it, or move it away, then all that it "
+            f"held is computed again"
+        ) from error
 
 
 class Job:
@@ -35,7 +55,10 @@ class Job:
     def find(self, item: str) -> Any | None:
         """What was committed for an item, or None."""
         packed = self._finished.get(item)
-        return None if packed is None else json.loads(packed)
+        if packed is None:
+            return None
+        with reading_entry(self._store, item):
+            return json.loads(packed)
 
     def commit(self, item: str, record: Any) -> None:
         """Keep an item's record; it is on disk when this returns."""

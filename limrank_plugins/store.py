@@ -112,7 +112,10 @@ class Store:
                         self._move_aside(error)
                     return self._open()
         except sqlite3.Error as error:
-            raise InputError(f"cannot open the store {self.path}: {error}") from error
+            raise InputError(
+                f"cannot open the store {self.path}: {error}; look whether the file and its folder can be "
+                f"written, or name another --store"
+            ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -206,7 +209,9 @@ class Store:
                 rows = self._db.execute(f"SELECT key, value, used FROM answers WHERE key IN ({places})", part)
                 for key, value, used in rows:
                     values[key] = value
-                    if now - used > _DAY:  # a finer clock would turn every read into a write
+                    if (
+                        not isinstance(used, int) or now - used > _DAY
+                    ):  # a finer clock would turn every read into a write
                         stale.append((now, key))
             if stale:
                 # A disk that is full or read-only keeps the old times; the answers can be read.
@@ -283,7 +288,7 @@ class Store:
             row = self._db.execute(
                 "SELECT value FROM journal WHERE job = ? AND item = ?", (job, item)
             ).fetchone()
-        return None if row is None else bytes(row[0])
+            return None if row is None else _entry(row[0])
 
     def each(self, job: str) -> Iterator[tuple[str, bytes]]:
         """The done items of a job one after another, for jobs that are larger than memory."""
@@ -294,16 +299,17 @@ class Store:
                     "SELECT item, value FROM journal WHERE job = ? AND item > ? ORDER BY item LIMIT 500",
                     (job, last),
                 ).fetchall()
+                entries = [(str(item), _entry(value)) for item, value in rows]
             if not rows:
                 return
-            yield from ((item, bytes(value)) for item, value in rows)
+            yield from entries
             last = rows[-1][0]
 
     def committed(self, job: str) -> dict[str, bytes]:
         """The done items of a job."""
         with self._reporting("journal"), self._lock:
             rows = self._db.execute("SELECT item, value FROM journal WHERE job = ?", (job,)).fetchall()
-        return dict(rows)
+            return {str(item): _entry(value) for item, value in rows}
 
     def computed(self, job: str) -> dict[str, int]:
         """How often each done item of a job was computed."""
@@ -407,7 +413,16 @@ def _is_of_others(path: Path) -> bool:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+    # Texts that are no UTF-8 are found by Python's module, which gives no code.
+    no_text = str(error).startswith("Could not decode")
+    return no_text or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _entry(value: object) -> bytes:
+    """The bytes of a journal's entry; a damaged page can make anything else of them."""
+    if not isinstance(value, bytes):
+        raise sqlite3.DatabaseError(f"Could not decode {type(value).__name__} as an entry")
+    return value
 
 
 def _damaged(path: Path) -> bool:

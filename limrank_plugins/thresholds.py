@@ -9,12 +9,12 @@ the distributions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError
 
 By = Literal["crossing", "f1", "precision"]
@@ -134,16 +134,9 @@ def _middle(low: float, high: float) -> float:
 
 def _checked(scores: Iterable[float], name: str) -> list[float]:
     values = list(scores)
-    strange = [score for score in values if isinstance(score, bool) or not _finite(score)]
+    strange = [score for score in values if isinstance(score, bool) or not is_finite(score)]
     if strange:
         raise InputError(f"{name} must be finite numbers, but one is {strange[0]!r}")
     if not values:
         raise InputError(f"{name} is empty: give at least one score of each kind")
     return [float(score) for score in values]
-
-
-def _finite(score: object) -> bool:
-    try:
-        return math.isfinite(score)  # type: ignore[arg-type]  # whatever is no number fails here
-    except TypeError:
-        return False

@@ -7,14 +7,27 @@ two evaluations' numbers: the error says which of them differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json, write_json
+from limrank_plugins.files import LOCK, alone_in, read_json, write_json
 
 SETTINGS, STORE = "settings.json", "store.sqlite"
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Hold the folder of an evaluation, which is made if it is not there, until the block ends.
+
+    Raises:
+        InputError: it is a file, holds other files, or another process works in it.
+    """
+    claim(folder)
+    with alone_in(folder):
+        yield
 
 
 def open_folder(
@@ -55,7 +68,7 @@ def claim(folder: Path) -> bool:
     if (folder / SETTINGS).is_file():
         return True
     # An evaluation that was refused before it had settings leaves nothing but its store.
-    others = [file.name for file in folder.iterdir() if not file.name.startswith(STORE)]
+    others = [file.name for file in folder.iterdir() if not file.name.startswith((STORE, LOCK))]
     if others:
         raise InputError(f"{folder} holds other files ({min(others)}) and no {SETTINGS}: name another folder")
     return False
@@ -67,7 +80,7 @@ def keep_settings(folder: Path, schema: str, settings: Mapping[str, Any]) -> Non
     Raises:
         InputError: they differ, or those that are there are of another kind or version.
     """
-    current = plain({"schema": schema, **settings})
+    current = json.loads(json.dumps({"schema": schema, **settings}))
     if (folder / SETTINGS).is_file():
         refuse(folder, differences(read_settings(folder, schema), current))
     else:
@@ -87,11 +100,6 @@ def read_settings(folder: Path, schema: str) -> dict[str, Any]:
             f"{schema!r}): name another --output"
         )
     return settings
-
-
-def plain(value: Any) -> Any:
-    """A value as it comes back out of a JSON file."""
-    return json.loads(json.dumps(value))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:

@@ -95,7 +95,7 @@ def _options(spec: str, written: str) -> dict[str, Any]:
             )
         try:
             options[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[key] = value
     return options
 

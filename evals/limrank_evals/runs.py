@@ -14,8 +14,6 @@ Runs that this package writes have no equal scores (`limrank_plugins.io.write_ru
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,10 +22,10 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from limrank_evals.predictions import one_split
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_lines
+from limrank_plugins.files import read_json
 from limrank_plugins.io import run_rows
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
@@ -87,17 +85,12 @@ def run_lines_of(run: Mapping[str, Mapping[str, float]]) -> RunLines:
     """A run held in memory as `{query: {document: score}}`; its ranks are the places it gives by itself."""
     for query, scores in run.items():
         for document, score in scores.items():
-            if not math.isfinite(score):
+            if not is_finite(score):
                 raise InputError(f"the score of document {document!r} for query {query!r} is {score}")
     return {
         query: [RunLine(document, score, place) for place, (document, score) in enumerate(scores.items(), 1)]
         for query, scores in run.items()
     }
-
-
-def run_lines_in_order(documents: Sequence[str]) -> list[RunLine]:
-    """The lines of one query's documents, best first; a score counts the places below."""
-    return [RunLine(d, float(len(documents) - place), place + 1.0) for place, d in enumerate(documents)]
 
 
 def arranged(rows: RunLines, ties: TieRule = "trec_eval", first_stage: Ranked | None = None) -> Ranked:
@@ -134,13 +127,6 @@ def tied(rows: RunLines) -> int:
     )
 
 
-def failures_of(path: str | os.PathLike[str]) -> int:
-    """How many documents the reranker of a run could not judge; only a `.jsonl` file says so."""
-    if not os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
-        return 0
-    return sum(len(row.get("failures") or ()) for _, row in json_rows(path))
-
-
 def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:
     """The first `depth` documents of every query."""
     whole_number("depth", depth, least=1)
@@ -158,13 +144,7 @@ def _read_scores(path: str | os.PathLike[str], subset: str | None, split: str | 
         check_unique([key for key, _ in pairs], f"query of {path}, and document of a query,")
         return dict(pairs)
 
-    text = "\n".join(line for _, line in read_lines(path))
-    try:
-        content = json.loads(text, object_pairs_hook=once)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
+    content = read_json(path, pairs=once)
     if isinstance(content, dict):
         content = one_split(content, str(path), subset, split)
     by_query = list(content.values()) if isinstance(content, dict) else [None]

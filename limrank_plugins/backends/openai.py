@@ -331,7 +331,8 @@ class OpenAIBackend:
 
 
 def _failed(failure: CallFailed) -> Failed:
-    return Failed(str(failure), failure.usage, charged=failure.usage.uncertain > 0)
+    # A server that refused a call, or never got it, charges nothing; one that answered too late may.
+    return Failed(str(failure), charged=failure.late or failure.status == 200)
 
 
 def _sampling(request: Generate) -> dict[str, Any]:

@@ -9,7 +9,6 @@ run of vLLM itself was not possible here. `docs/served-models.md` says what that
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,6 +36,7 @@ from limrank_plugins.backends.remote.replies import Label, Token, labels_in, wit
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
+from limrank_plugins.files import read_json_object
 from limrank_plugins.segments import Prompt, Segment
 
 
@@ -144,8 +144,9 @@ class VLLMBackend:
             except LimRankError as error:
                 replies[i] = Failed(str(error))
         outputs = self._run([(ids, self._reading(labels)) for _, ids, labels, _ in prepared])
-        for (i, ids, labels, cut), output in zip(prepared, outputs, strict=True):
-            replies[i] = self._reply(output, requests[i].labels, labels, _usage(ids, output), cut)
+        with replies.together():
+            for (i, ids, labels, cut), output in zip(prepared, outputs, strict=True):
+                replies[i] = self._reply(output, requests[i].labels, labels, _usage(ids, output), cut)
         return replies.in_order()
 
     def generate(self, requests: Sequence[Generate], arrived: Arrived | None = None) -> list[Reply]:
@@ -166,22 +167,24 @@ class VLLMBackend:
                 prepared.append((i, ids, self._writing(request, budget), cut))
         outputs = self._run([(ids, parameters) for _, ids, parameters, _ in prepared])
         closed: list[tuple[int, Generated, list[int], list[int]]] = []
-        for (i, ids, _, cut), output in zip(prepared, outputs, strict=True):
-            request, output_text = requests[i], output.outputs[0]
-            text, finish, stop = _ending(output_text, request.stop)
-            completion = Generated(text, finish, None, _usage(ids, output), cut)
-            if stop is not None and request.labels:
-                behind = self._behind(ids, list(output_text.token_ids), text, stop, request.prompt)
-                closed.append((i, completion, behind, self._encoder.label_ids(request.labels, stop)))
-            else:
-                replies[i] = completion
+        with replies.together():
+            for (i, ids, _, cut), output in zip(prepared, outputs, strict=True):
+                request, output_text = requests[i], output.outputs[0]
+                text, finish, stop = _ending(output_text, request.stop)
+                completion = Generated(text, finish, None, _usage(ids, output), cut)
+                if stop is not None and request.labels:
+                    behind = self._behind(ids, list(output_text.token_ids), text, stop, request.prompt)
+                    closed.append((i, completion, behind, self._encoder.label_ids(request.labels, stop)))
+                else:
+                    replies[i] = completion
         outputs = self._run([(ids, self._reading(labels)) for _, _, ids, labels in closed])
-        for (i, completion, _, labels), output in zip(closed, outputs, strict=True):
-            reading = self._reply(output, requests[i].labels, labels, Usage(), 0)
-            if isinstance(reading, Failed):
-                replies[i] = Failed(reading.reason, completion.usage)
-            else:
-                replies[i] = replace(completion, reading=reading)
+        with replies.together():
+            for (i, completion, _, labels), output in zip(closed, outputs, strict=True):
+                reading = self._reply(output, requests[i].labels, labels, Usage(), 0)
+                if isinstance(reading, Failed):
+                    replies[i] = Failed(reading.reason, completion.usage)
+                else:
+                    replies[i] = replace(completion, reading=reading)
         return replies.in_order()
 
     def close(self) -> None:
@@ -263,10 +266,10 @@ def _usage(ids: Sequence[int], output: Any) -> Usage:
 
 
 def _lora(folder: Path) -> dict[str, Any]:
-    try:
-        rank = int(json.loads((folder / "adapter_config.json").read_text("utf-8"))["r"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"adapter {str(folder)!r} must be a folder with an adapter_config.json") from error
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        raise InputError(f"adapter {str(folder)!r} must be a folder with an adapter_config.json")
+    rank = whole_number(f"'r' in {file}", read_json_object(file).get("r"), least=1)
     # The engine takes these sizes only.
     return {"enable_lora": True, "max_lora_rank": next((r for r in (8, 16, 32, 64, 128) if r >= rank), 256)}
 

@@ -129,6 +129,6 @@ def parse_options(pairs: list[str] | None, flag: str) -> dict[str, Any]:
     for key, value in key_values(pairs, flag):
         try:
             options[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[key] = value
     return options

@@ -36,6 +36,7 @@ from typing import Literal
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from limrank_plugins.configuration import parse_toml
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
@@ -167,10 +168,7 @@ def parse_template(name: str, text: str) -> Template:
     Raises:
         InputError: not TOML, no `prompt`, or a field that is not known.
     """
-    try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"prompt template {name!r} is not valid TOML: {error}") from error
+    fields = parse_toml(text, f"prompt template {name!r}")
     known = {"prompt", "chat", "system", "prefill", "labels", "stop", "close", "no_think", "source"}
     unknown = sorted(set(fields) - known)
     if unknown or "prompt" not in fields:

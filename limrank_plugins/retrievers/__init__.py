@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from limrank_plugins.checks import check_options
+from limrank_plugins.checks import check_options, is_finite
 from limrank_plugins.data import Document, Query, as_documents, as_query
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
@@ -122,9 +122,9 @@ def load_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
         InputError: the folder is not there, not an index, incomplete or corrupt.
         MissingExtra: its library is not installed.
     """
-    from limrank_plugins.retrievers.folder import read_manifest
+    from limrank_plugins.retrievers.folder import kind_of
 
-    return retriever_class(read_manifest(folder).kind).load(folder, **options)
+    return retriever_class(kind_of(folder)).load(folder, **options)
 
 
 # ---- what they share ----------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def check_k(k: int, name: str = "k") -> int:
 
 def check_bm25(k1: float, b: float) -> None:
     """Raise an `InputError` for values of `k1` or `b` that BM25 has no meaning for."""
-    if isinstance(k1, bool) or not isinstance(k1, Real) or not np.isfinite(k1) or k1 < 0:
+    if isinstance(k1, bool) or not isinstance(k1, Real) or not is_finite(k1) or k1 < 0:
         raise InputError(f"k1 must be a finite number >= 0, but got {k1!r}")
     if isinstance(b, bool) or not isinstance(b, Real) or not 0 <= b <= 1:
         raise InputError(f"b must be in [0, 1], but got {b!r}")

@@ -20,6 +20,7 @@ import numpy as np
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import DAMAGE
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
@@ -152,7 +153,7 @@ class BM25sRetriever(Shared):
             if weighting not in WEIGHTINGS or (weighting == "bm25" and not empty and not average > 0):
                 raise ValueError(f"query_weighting {weighting!r} with an average length of {average}")
             index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, EOFError, *DAMAGE) as error:
             raise corrupt(place, error) from error
         if index is not None:
             _check(place, index, manifest.count, mapped=mmap)

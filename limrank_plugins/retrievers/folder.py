@@ -18,9 +18,20 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
-from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, read_array, whole_folder
+from limrank_plugins.files import DAMAGE
+from limrank_plugins.folders import (
+    AGAIN,
+    check_files,
+    corrupt,
+    manifest_fields,
+    read_array,
+    read_manifest_file,
+    whole_folder,
+    write_manifest,
+)
 from limrank_plugins.images import Image
 
 MANIFEST = "manifest.json"
@@ -98,15 +109,8 @@ def new_folder(
     with whole_folder(folder, _OURS) as part:
         _write_documents(part, corpus)
         yield part
-        body = {
-            "format": _FORMAT,
-            "kind": kind,
-            "count": len(corpus),
-            "parameters": dict(parameters),
-            "files": file_sizes(part),
-        }
-        text = json.dumps(body, ensure_ascii=True, indent=1)
-        (part / MANIFEST).write_text(text, encoding="ascii")
+        body = {"format": _FORMAT, "kind": kind, "count": len(corpus), "parameters": dict(parameters)}
+        write_manifest(part / MANIFEST, body)
 
 
 def _write_documents(folder: Path, corpus: Sequence[Document]) -> None:
@@ -148,24 +152,35 @@ def read_manifest(folder: str | os.PathLike[str], kind: str | None = None) -> Ma
     Raises:
         InputError: it is not there, no index, incomplete, of another kind or of a later version.
     """
-    place = Path(folder)
+    manifest, body = _manifest(Path(folder))
+    if kind is not None and manifest.kind != kind:
+        raise InputError(f"{folder} is an index of kind {manifest.kind!r}, not {kind!r}: use load_retriever")
+    check_files(Path(folder) / MANIFEST, body)
+    return manifest
+
+
+def kind_of(folder: str | os.PathLike[str]) -> str:
+    """The name of the retriever that can load the folder, which looks at its files.
+
+    Raises:
+        InputError: as for `read_manifest`, but for files that are missing or were changed.
+    """
+    return _manifest(Path(folder))[0].kind
+
+
+def _manifest(place: Path) -> tuple[Manifest, dict[str, Any]]:
     file = place / MANIFEST
     if not place.is_dir():
         raise InputError(f"there is no index at {place}: {AGAIN}")
     if not file.is_file():
         raise InputError(f"{place} is no index, or an incomplete one: it has no {MANIFEST}; {AGAIN}")
-    try:
-        body = json.loads(file.read_bytes())
-        version, count, sizes = body["format"], body["count"], dict(body["files"])
-        manifest = Manifest(str(body["kind"]), int(count), dict(body["parameters"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise corrupt(file, error) from error
+    body = read_manifest_file(file)
+    with manifest_fields(file):
+        version, count = body["format"], whole_number("count", body["count"], least=0)
+        manifest = Manifest(str(body["kind"]), count, dict(body["parameters"]))
     if version != _FORMAT:
         raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")
-    if kind is not None and manifest.kind != kind:
-        raise InputError(f"{place} is an index of kind {manifest.kind!r}, not {kind!r}: use load_retriever")
-    check_sizes(place, sizes)
-    return manifest
+    return manifest, body
 
 
 def read_corpus(folder: str | os.PathLike[str], count: int, *, lazily: bool = False) -> Sequence[Document]:
@@ -201,6 +216,7 @@ class _StoredDocuments(Sequence[Document]):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]
         start, end = int(self._offsets[place]), int(self._offsets[place + 1])
+        where = f"{self._file}, line {place + 1}"
         try:
             row = json.loads(self._bytes[start:end])
             return Document(
@@ -210,5 +226,5 @@ class _StoredDocuments(Sequence[Document]):
                 meta=row.get("meta", {}),
                 images=tuple(Image(base64.b64decode(data, validate=True)) for data in row.get("images", ())),
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise corrupt(f"{self._file}, line {place + 1}", error) from error
+        except DAMAGE as error:
+            raise corrupt(where, error) from error

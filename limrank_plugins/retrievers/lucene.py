@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError
+from limrank_plugins.files import DAMAGE
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
@@ -108,7 +109,7 @@ class LuceneRetriever(Shared):
         corpus = read_corpus(folder, manifest.count, lazily=mmap)
         try:
             k1, b = float(manifest.parameters["k1"]), float(manifest.parameters["b"])
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise corrupt(folder, error) from error
         made = cls(corpus, Path(folder) / _INDEX, k1=k1, b=b)
         made.opened = os.path.abspath(folder), {"mmap": mmap}

@@ -19,6 +19,7 @@ import numpy as np
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.files import DAMAGE
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
@@ -108,7 +109,7 @@ class RankBM25Retriever(Shared):
         try:
             analyzer = Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
             k1, b, idf = float(parameters["k1"]), float(parameters["b"]), str(parameters["idf"])
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise corrupt(folder, error) from error
         return cls(read_corpus(folder, manifest.count), analyzer, k1=k1, b=b, idf=idf)
 

@@ -19,15 +19,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, json_rows, parse_json, write_parts, write_whole
+from limrank_plugins.files import (
+    LOCK,
+    alone_in,
+    json_line,
+    json_rows,
+    parse_json,
+    read_json_object,
+    write_parts,
+    write_whole,
+)
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
 
@@ -221,6 +232,28 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
     return parts, digest.hexdigest()
 
 
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Hold the folder of a bulk output, which is made if it is not there, until the block ends.
+
+    Whoever plans holds it; its workers, which may be on other machines, are told what to do.
+
+    Raises:
+        InputError: it is no folder, holds something else, or another process works in it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: choose a folder")
+    if not (folder / MANIFEST).is_file() and folder.is_dir() and _holds_others(folder):
+        raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone_in(folder):
+            yield
+    finally:
+        with suppress(OSError):  # it holds something, as it should
+            folder.rmdir()
+
+
 def missing_partitions(
     folder: Path,
     parts: Sequence[Partition],
@@ -256,14 +289,14 @@ def missing_partitions(
     if fresh and file.is_file():
         _remove_partitions(folder)
     if file.is_file():
-        before = json.loads(file.read_bytes())
+        before = read_json_object(file, fix="begin anew with --fresh")
         differs = [name for name in body if before.get(name) != body[name]]
         if differs:
             raise InputError(
                 f"{folder} holds the output of another job (differs in {', '.join(differs)}): choose another "
                 f"folder, or begin anew with --fresh"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and _holds_others(folder):
         raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
     else:
         folder.mkdir(parents=True, exist_ok=True)
@@ -272,6 +305,10 @@ def missing_partitions(
     for partition in set(parts) - set(left):  # a worker was killed between the two
         (folder / partition.incomplete_name).unlink(missing_ok=True)
     return left
+
+
+def _holds_others(folder: Path) -> bool:
+    return any(not name.startswith(LOCK) for name in os.listdir(folder))
 
 
 def _remove_partitions(folder: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from limrank_pipelines.bulk import BulkPlan, missing_partitions, partitions, work_alone, write_jobs
+from limrank_pipelines.bulk import (
+    BulkPlan,
+    missing_partitions,
+    partitions,
+    work_alone,
+    working_in,
+    write_jobs,
+)
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import run_candidates
@@ -77,26 +84,27 @@ def bulk(
         )
     arguments = options.arguments()
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
-    source = _jobs(jobs, queries, corpus, run, k, output)
-    parts, digest = partitions(source, size)
     settings = arguments | {"top_n": top_n, "batch": batch}
-    left = missing_partitions(output, parts, digest, size, settings, fresh=fresh)
-    plan = BulkPlan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
-    if workers:
-        from limrank_pipelines.bulk_ray import work_on_ray
+    with working_in(output):
+        source = _jobs(jobs, queries, corpus, run, k, output)
+        parts, digest = partitions(source, size)
+        left = missing_partitions(output, parts, digest, size, settings, fresh=fresh)
+        plan = BulkPlan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
+        if workers:
+            from limrank_pipelines.bulk_ray import work_on_ray
 
-        work = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
-    else:
-        work = work_alone(plan, left)
-    ranked = failures = 0
-    reason = ""
-    for number, done in enumerate(work, start=1):
-        ranked, failures = ranked + done.queries, failures + done.failures
-        reason = reason or done.reason
-        failed = f", {done.failures} documents failed" if done.failures else ""
-        if done.failures and not done.judged:
-            failed = ", not one document could be judged: not written"
-        common.say(f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})")
+            work = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
+        else:
+            work = work_alone(plan, left)
+        ranked = failures = 0
+        reason = ""
+        for number, done in enumerate(work, start=1):
+            ranked, failures = ranked + done.queries, failures + done.failures
+            reason = reason or done.reason
+            failed = f", {done.failures} documents failed" if done.failures else ""
+            if done.failures and not done.judged:
+                failed = ", not one document could be judged: not written"
+            common.say(f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})")
     report = {
         "output": str(output),
         "partitions": len(parts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
@@ -10,9 +9,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from limrank_pipelines.first_stage import Searches
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, as_query
 from limrank_plugins.errors import InputError
-from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, whole_folder
+from limrank_plugins.folders import (
+    AGAIN,
+    check_files,
+    manifest_fields,
+    read_manifest_file,
+    whole_folder,
+    write_manifest,
+)
 from limrank_plugins.retrievers import as_corpus, build_retriever, check_k, load_retriever
 from limrank_plugins.wrappers.fuse import Fuse
 
@@ -67,7 +74,7 @@ class HybridRetriever:
             raise InputError(f"got {len(weights)} weights for {len(self.parts)} retrievers")
         fuse = Fuse("rrf", tuple(weights), rrf_k)  # the recipe's formula, and its checks of weights and k
         self.weights, self.rrf_k = fuse.weights or (1.0,) * len(self.parts), fuse.k
-        self.depth = check_k(depth, "depth")
+        self.depth = check_k(depth)
         self._places: Mapping[str, int] | None = None
 
     @classmethod
@@ -113,20 +120,18 @@ class HybridRetriever:
         file = place / _MANIFEST
         if not file.is_file():
             raise InputError(f"{place} is no hybrid index, or an incomplete one: it has no {_MANIFEST}")
-        try:
-            body = json.loads(file.read_bytes())
-            version, count, sizes = body["format"], int(body["parts"]), dict(body["files"])
+        body = read_manifest_file(file)
+        with manifest_fields(file):
+            version, count = body["format"], whole_number("parts", body["parts"], least=2, most=_MOST)
             settings: dict[str, Any] = {
                 "weights": [float(weight) for weight in body["weights"]],
                 "rrf_k": int(body["rrf_k"]),
                 "depth": int(body["depth"]),
             }
             order = None if body["order"] is None else [str(identifier) for identifier in body["order"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise corrupt(file, error) from error
         if version != _FORMAT:
             raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")
-        check_sizes(place, sizes)
+        check_files(file, body)
         hybrid = cls([load_retriever(place / f"part-{i}", **options) for i in range(count)], **settings)
         if order is not None:
             hybrid._places = {identifier: number for number, identifier in enumerate(order)}
@@ -151,9 +156,8 @@ class HybridRetriever:
                 "rrf_k": self.rrf_k,
                 "depth": self.depth,
                 "order": None if self._places is None else list(self._places),
-                "files": file_sizes(place),
             }
-            (place / _MANIFEST).write_text(json.dumps(body, ensure_ascii=True, indent=1), encoding="ascii")
+            write_manifest(place / _MANIFEST, body, summed=False)
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents, best first, with the fused score as prior; see `Retriever.search`."""

@@ -21,7 +21,11 @@ def put(folder: Path, content: object) -> str:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{broken", "not valid JSON"), ("[]", "names its 'recipe'"), ({"labels": []}, "names its 'recipe'")],
+    [
+        ("{broken", "not a whole JSON file"),
+        ("[]", "names its 'recipe'"),
+        ({"labels": []}, "names its 'recipe'"),
+    ],
 )
 def test_a_bad_card_is_named(tmp_path: Path, content: object, said: str):
     with pytest.raises(InputError, match=said):

@@ -8,19 +8,36 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from limrank_plugins import files
+from limrank_evals.guarded_folders import read_settings
+from limrank_evals.runs import read_run_lines, run_lines_of
+from limrank_pipelines.bulk import missing_partitions
+from limrank_pipelines.hybrid import HybridRetriever
+from limrank_plugins import Document, files
+from limrank_plugins.backends.local import loading
+from limrank_plugins.backends.local.lora import base_of
+from limrank_plugins.backends.local.weights import read_config, read_weights
+from limrank_plugins.card import read_card
+from limrank_plugins.checks import finite_number
 from limrank_plugins.cli import build_app
+from limrank_plugins.cli.common import parse_options
 from limrank_plugins.corpus import corpus_fingerprint, open_index, read_corpus
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.files import check_output, json_line, read_json, read_lines, write_whole
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_qrels
+from limrank_plugins.retrievers import load_retriever
+from limrank_synth.cli.review_rows import guidelines_of
+from limrank_synth.run_identity import RunIdentity
+from limrank_training.checkpoints import is_whole
+from limrank_training.history import read_history
+from limrank_training.model_licences import data_licences
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"red"
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -44,6 +61,71 @@ def test_deep_json_and_numbers_without_end_are_one_sentence(tmp_path: Path, valu
         list(read_documents(file))
     with pytest.raises(InputError, match="not a whole JSON file"):
         read_json(file)
+
+
+def module_list(folder: Path) -> None:
+    loading.refuse_own_modules(str(folder), trust_remote_code=False)
+
+
+def last_run(folder: Path) -> None:
+    missing_partitions(folder, [], "", 1, {})
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "limrank.json": lambda folder: read_card(str(folder)),
+    "config.json": lambda folder: read_config(str(folder)),
+    "model.safetensors.index.json": lambda folder: read_weights(str(folder)),
+    "adapter_config.json": base_of,
+    "modules.json": module_list,
+    "manifest.json": load_retriever,
+    "hybrid.json": HybridRetriever.load,
+    "bulk.json": last_run,
+    "run.json": RunIdentity("run", "seeds", (), {}).claim,
+    "report.json": lambda folder: guidelines_of(folder / "rows.jsonl", None),
+    "mix.json": lambda folder: data_licences(folder / "rows.jsonl"),
+    "settings.json": lambda folder: read_settings(folder, "kind"),
+    "history.jsonl": lambda folder: read_history(folder / "history.jsonl"),
+    "scores.json": lambda folder: read_run_lines(folder / "scores.json"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    "text",
+    [DEEP, LONG, f'{{"format": {LONG}}}', "{", "7", "\udcff"],
+    ids=["deep", "digits", "in it", "half", "7", "bytes"],
+)
+def test_whatever_a_json_file_holds_is_one_sentence(tmp_path: Path, name: str, text: str):
+    (tmp_path / "rows.jsonl").write_text('{"query": "milk"}\n')
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape") + b"\n")
+    with pytest.raises(LimRankError) as told:
+        READERS[name](tmp_path)
+    assert name in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 600
+
+
+def test_a_checkpoint_whose_mark_is_hostile_is_none(tmp_path: Path):
+    for text in (DEEP, LONG, "{", "7"):
+        (tmp_path / "whole.json").write_text(text)
+        assert not is_whole(tmp_path)
+
+
+def test_an_option_that_is_deep_or_long_is_text():
+    for text in (DEEP, LONG):
+        assert parse_options([f"a={text}"], "--option") == {"a": text}
+
+
+@pytest.mark.parametrize(
+    "number", [10**400, -(10**400), float("inf"), float("nan")], ids=["long", "less", "inf", "nan"]
+)
+def test_a_number_that_no_float_holds_is_one_sentence(tmp_path: Path, number: float):
+    with pytest.raises(InputError, match="give a finite number"):
+        Document("milk", id="d", prior=number)
+    with pytest.raises(InputError, match="must be a finite number"):
+        finite_number("k1", number)
+    with pytest.raises(InputError, match="the score of document 'd' for query 'q'"):
+        run_lines_of({"q": {"d": number}})
 
 
 def test_a_grade_of_thousands_of_digits_is_one_sentence(tmp_path: Path):
@@ -180,6 +262,21 @@ def test_a_damaged_cached_index_is_built_again(tmp_path: Path, monkeypatch: pyte
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             open_index(corpus, "bm25s")
+
+
+def test_a_cached_index_with_other_bytes_of_the_same_size_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "c.jsonl").write_text('{"_id": "d", "text": "sour milk"}\n')
+    corpus = str(tmp_path / "c.jsonl")
+    open_index(corpus, "bm25s")
+    (folder,) = (tmp_path / "cache" / "indexes").iterdir()
+    file = folder / "documents.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"sour", b"sick"))  # JSON as before
+    with pytest.warns(UserWarning, match=r"documents\.jsonl is corrupt .*; it is built anew"):
+        assert [d.text for d in open_index(corpus, "bm25s").search("milk")] == ["sour milk"]
+    assert b"sour" in file.read_bytes()
 
 
 def test_equal_bytes_under_another_name_or_kind_are_another_corpus(tmp_path: Path):

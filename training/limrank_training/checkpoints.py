@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.errors import require
-from limrank_plugins.files import write_whole
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.files import read_json, write_whole
 
 MARK = "whole.json"
 
@@ -31,8 +31,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 def is_whole(checkpoint: Path) -> bool:
     """Whether all that its mark lists is there."""
     try:
-        listed = json.loads((checkpoint / MARK).read_bytes())
-    except (FileNotFoundError, ValueError):
+        listed = read_json(checkpoint / MARK)
+    except InputError:
         return False
     return isinstance(listed, dict) and bool(listed) and _files(checkpoint) == listed
 

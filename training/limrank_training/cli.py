@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from limrank_plugins.backends.smollm_weights import SMOLLM2, find_smollm2
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json_object
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names
 
@@ -89,7 +89,7 @@ def train(
     trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only, watched=watched)
     if not is_main():
         return
-    report = json.loads((output / "report.json").read_text("utf-8"))
+    report = read_json_object(output / "report.json")
     if as_json:
         common.emit(report)
         return

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.errors import require
-from limrank_plugins.files import write_whole
+from limrank_plugins.checks import is_finite
+from limrank_plugins.errors import InputError, require
+from limrank_plugins.files import parse_json, write_whole
 
 HISTORY = "history.jsonl"
 
@@ -20,8 +21,11 @@ def read_history(file: Path) -> list[dict[str, float]]:
     entries = []
     lines = file.read_bytes().split(b"\n")
     # Only what a line end follows was written whole.
-    for line in lines[:-1]:
-        entry: dict[str, float] = json.loads(line)
+    for number, line in enumerate(lines[:-1], start=1):
+        where = f"{file}, line {number}"
+        entry = parse_json(line, where)
+        if not isinstance(entry, dict) or not is_finite(entry.get("step")):
+            raise InputError(f"{where}: this is no entry of a run's history; begin anew with --fresh")
         entries.append(entry)
     return entries
 

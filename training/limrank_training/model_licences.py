@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 from limrank_plugins.backends.local.gguf_header import read_header
 from limrank_plugins.backends.local.sources import gguf_file
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json_object
 from limrank_training.data.fields import read_rows
 
 REPORTS = ("export.json", "mix.json", "report.json")
@@ -76,7 +76,9 @@ def _sources(row: Mapping[str, Any], where: str) -> Iterable[tuple[str, str]]:
 
 def _reported(report: Path) -> Iterable[tuple[tuple[str, str], int]]:
     try:
-        listed = json.loads(report.read_bytes()).get("licences", [])
+        listed = read_json_object(report).get("licences", [])
         return [((str(entry["name"]), str(entry["licence"])), int(entry["rows"])) for entry in listed]
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except InputError:
+        raise
+    except (ValueError, AttributeError, TypeError, KeyError, OverflowError) as error:
         raise InputError(f"{report}: 'licences' must be a list of name, licence and rows") from error

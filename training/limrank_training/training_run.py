@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.sources import is_gguf
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import write_whole
+from limrank_plugins.files import alone_in, read_json_object, write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint
@@ -56,42 +57,46 @@ def train(
         watched: kept-out queries that are ranked at every checkpoint, as the plan's table `watch` says.
 
     Raises:
-        InputError: the folder holds a run of another plan or other data.
+        InputError: the folder holds a run of another plan or other data, or another process works in it.
     """
-    identity = {"plan": plan.as_json(), "data": data.report}
-    _check_run(folder, identity, fresh)
-    objective = OBJECTIVES[plan.objective]
-    model = objective.function("load")(plan, data.tokenizer)
-    if is_main():
-        write_whole(folder / PLAN, _json(identity))
-    own = [journal(folder / HISTORY)]
-    if plan.watch is not None and watched:
-        own.append(watcher(plan, data.tokenizer, watched, folder))
-    shown = board(folder / BOARD)
-    own += [] if shown is None else [shown]
-    trained: TrainingResult = objective.function("train")(
-        model,
-        data,
-        plan,
-        folder / CHECKPOINTS,
-        resume=not fresh,
-        callbacks=[*own, *callbacks],
-        log_every=log_every,
-    )
-    if not is_main():
-        return trained  # one process writes
-    if is_spread():
-        trained.model = _whole(plan, data, folder)
-    metrics = _ended(plan, trained, folder)
-    write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
-    draw_curves(folder, plan.name)
-    facts = {"Data": data.report, "Metrics": metrics}
-    export = objective.function("export")
-    if plan.lora is not None:
-        export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
-    if merge:
-        export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
-    return trained
+    with ExitStack() as held:
+        if is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(folder))
+        identity = {"plan": plan.as_json(), "data": data.report}
+        _check_run(folder, identity, fresh)
+        objective = OBJECTIVES[plan.objective]
+        model = objective.function("load")(plan, data.tokenizer)
+        if is_main():
+            write_whole(folder / PLAN, _json(identity))
+        own = [journal(folder / HISTORY)]
+        if plan.watch is not None and watched:
+            own.append(watcher(plan, data.tokenizer, watched, folder))
+        shown = board(folder / BOARD)
+        own += [] if shown is None else [shown]
+        trained: TrainingResult = objective.function("train")(
+            model,
+            data,
+            plan,
+            folder / CHECKPOINTS,
+            resume=not fresh,
+            callbacks=[*own, *callbacks],
+            log_every=log_every,
+        )
+        if not is_main():
+            return trained  # one process writes
+        if is_spread():
+            trained.model = _whole(plan, data, folder)
+        metrics = _ended(plan, trained, folder)
+        write_whole(folder / REPORT, _json({"data": data.report, "metrics": metrics}))
+        draw_curves(folder, plan.name)
+        facts = {"Data": data.report, "Metrics": metrics}
+        export = objective.function("export")
+        if plan.lora is not None:
+            export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
+        if merge:
+            export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
+        return trained
 
 
 def _whole(plan: Plan, data: TrainingData, folder: Path) -> Any:
@@ -159,7 +164,7 @@ def _check_run(folder: Path, identity: dict[str, Any], fresh: bool) -> None:
     before = folder / PLAN
     if fresh or last_checkpoint(folder / CHECKPOINTS) is None or not before.is_file():
         return
-    known = json.loads(before.read_text("utf-8"))
+    known = read_json_object(before, fix="begin anew with --fresh")
     if known != json.loads(json.dumps(identity)):
         raise InputError(
             f"{folder} holds a run of another plan or other data: choose another folder, or begin anew "

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from limrank_evals.ablations.arm_evaluation import ArmEvaluator
 from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.pools import ROWS, Pool
-from limrank_evals.guarded_folders import SETTINGS, STORE, claim, differences, keep_settings, plain
+from limrank_evals.guarded_folders import SETTINGS, STORE, differences, keep_settings, working_in
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts
@@ -69,21 +70,21 @@ def ablate(
         raise InputError("the ablation names no benchmark to evaluate its arms on: give one, and its source")
     chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
     arms, pools = set_up_arms(ablation)
-    claim(folder)
-    if fresh:
-        _remove(folder, only)
-    with open_store_at(folder / STORE, fresh=fresh) as store:
-        evaluator = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
-        _guard(folder, evaluator)
-        for name in chosen:
-            _run(arms[name], pools, folder / "arms" / name, evaluator, say=say)
-    finished = {
-        name: ArmResult(setup.as_json(), _record(folder / "arms" / name / SCORES))
-        for name, setup in arms.items()
-        if _finished(setup, folder / "arms" / name)
-    }
-    report = AblationReport(ablation, finished)
-    report.write(folder)
+    with working_in(folder):
+        if fresh:
+            _remove(folder, only)
+        with open_store_at(folder / STORE, fresh=fresh) as store:
+            evaluator = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
+            _guard(folder, evaluator)
+            for name in chosen:
+                _run(arms[name], pools, folder / "arms" / name, evaluator, say=say)
+        finished = {
+            name: ArmResult(setup.as_json(), _record(folder / "arms" / name / SCORES))
+            for name, setup in arms.items()
+            if _finished(setup, folder / "arms" / name)
+        }
+        report = AblationReport(ablation, finished)
+        report.write(folder)
     return report
 
 
@@ -144,7 +145,7 @@ def _exported(setup: ArmSetup, run: Path) -> bool:
 
     if not (run / "final" / CARD).is_file() or not (run / "report.json").is_file():
         return False
-    before, now = _record(run / "plan.json")["plan"], plain(setup.plan.as_json())
+    before, now = _record(run / "plan.json")["plan"], _plain(setup.plan.as_json())
     if before != now:
         raise InputError(f"{run} was trained by another plan: {'; '.join(differences(before, now))}")
     return True
@@ -158,7 +159,7 @@ def _finished(setup: ArmSetup, place: Path) -> bool:
     """
     if not (place / ARM).is_file():
         return False
-    before, now = _record(place / ARM), plain(_identity(setup))
+    before, now = _record(place / ARM), _plain(_identity(setup))
     before.pop(FILE_SHA256, None)
     if before != now:
         raise InputError(
@@ -197,3 +198,8 @@ def _record(file: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{file} is not an ablation's: expected a JSON object, but got {str(record)[:80]}")
     return record
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back out of a JSON file."""
+    return json.loads(json.dumps(value))

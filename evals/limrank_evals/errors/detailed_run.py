@@ -7,14 +7,13 @@ score is made of it: nothing is said of ties and gaps that were never measured.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, read_run_lines
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
 
@@ -92,7 +91,7 @@ class DetailedRun:
 def read_detailed_run(
     path: str | os.PathLike[str], ties: TieRule = "trec_eval", first_stage: Ranked | None = None
 ) -> DetailedRun:
-    """A run from any file that `limrank_evals.runs.read_run_lines` reads.
+    """A run from any file that `limrank_evals.runs.read_rows` reads.
 
     Args:
         path: of a `.jsonl` file the order is its own.
@@ -145,7 +144,7 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
 
 def _listed(hit: Mapping[str, Any], rank: int, where: str) -> RunHit:
     score, cut = hit.get("score"), hit.get("cut_tokens", 0)
-    number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    number = isinstance(score, int | float) and not isinstance(score, bool) and is_finite(score)
     if score is not None and not number:
         raise InputError(
             f"{where}: the score of document {hit['id']!r} must be a finite number or null, but is {score!r}"

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limrank_evals.retriever_specs import names_retriever, retriever_spec
-from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines, run_lines_in_order
+from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines
 from limrank_evals.split_files import MARK, run_file
 from limrank_evals.splits import GIVEN, Split
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.jobs import reading_entry
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store
 
@@ -77,7 +78,7 @@ def _given(split: Split) -> FirstStage:
     }
     name = split.lists if benchmark.are_ranked else f"{split.lists}, in no order"
     digest = _digest([name, json.dumps(lists), *_content(split)])
-    rows = {query: run_lines_in_order(candidates_of_query) for query, candidates_of_query in lists.items()}
+    rows = {query: _in_order(candidates_of_query) for query, candidates_of_query in lists.items()}
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
 
 
@@ -100,8 +101,9 @@ def _searching(split: Split, spec: str, store: Store | None) -> FirstStage:
         wanted = depth + max((len(excluded.get(query.id, ())) for query in queries), default=0)
         item = f"{digest} {wanted}"
         kept = None if store is None else store.find("first stage", item)
-        if kept is not None:
-            return {q: [RunLine(*row) for row in rows] for q, rows in json.loads(kept).items()}
+        if store is not None and kept is not None:
+            with reading_entry(store, item):
+                return {q: [RunLine(*row) for row in rows] for q, rows in json.loads(kept).items()}
         with built.index(corpus) as index:
             rows = _within(index, queries, spaces, len(corpus)) if spaces else _over(index, queries, wanted)
         if store is not None:
@@ -137,6 +139,10 @@ def _within(
 
 def _scored(documents: Iterable[Document]) -> list[RunLine]:
     return [RunLine(d.id or "", d.prior or 0.0, place) for place, d in enumerate(documents, start=1)]
+
+
+def _in_order(documents: list[str]) -> list[RunLine]:
+    return [RunLine(d, float(len(documents) - place), place + 1) for place, d in enumerate(documents)]
 
 
 def _shuffled(documents: Iterable[str]) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError
 
 Box = tuple[float, float, float, float]
@@ -16,7 +15,7 @@ def as_box(value: object, where: str) -> Box:
         InputError: it is none.
     """
     numbers = list(value) if isinstance(value, list | tuple) else []
-    if len(numbers) != 4 or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+    if len(numbers) != 4 or not all(isinstance(n, int | float) and is_finite(n) for n in numbers):
         raise InputError(f"{where}: a box is four numbers, [x1, y1, x2, y2], but this is {value!r}")
     return numbers[0], numbers[1], numbers[2], numbers[3]
 

@@ -7,7 +7,6 @@ the fix.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.sources import checked_source, gguf_file, is_gguf
 from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_INSTALL, SMOLLM2_SHA256, find_smollm2
 from limrank_plugins.errors import BackendError, InputError, LimRankError, one_sentence, require
+from limrank_plugins.files import DAMAGE, read_json
 
 # transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
 _SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
@@ -216,7 +216,7 @@ def loading_errors(model: str) -> Iterator[None]:
     """Every failure inside as one sentence that names the model."""
     try:
         yield
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:
+    except (OSError, *DAMAGE, RuntimeError, ImportError) as error:
         if isinstance(error, LimRankError):
             raise
         hint = "" if Path(model).exists() else "; it is no folder here, and the hub could not give it"
@@ -249,8 +249,8 @@ def refuse_own_modules(source: str, trust_remote_code: bool) -> None:
 
 
 def _module_classes(file: Path) -> list[str]:
+    body = read_json(file, fix="copy or fetch the model again")
     try:
-        body = json.loads(file.read_bytes())
         entries = (
             [entry["type"] for entry in body] if isinstance(body, list) else body.get("types", {}).values()
         )

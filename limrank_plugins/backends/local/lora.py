@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
+from limrank_plugins.files import read_json_object
 
 
 def is_adapter(folder: str) -> bool:
@@ -17,10 +17,7 @@ def is_adapter(folder: str) -> bool:
 
 def base_of(adapter: Path) -> str:
     """The model that an adapter belongs to. `InputError` where it does not say."""
-    try:
-        base = json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{adapter}/adapter_config.json does not name its base model: {error!r}") from error
+    base = read_json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise InputError(
             f"{adapter}/adapter_config.json does not name its base model: give model and adapter"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.errors import BackendError, require
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.files import read_json_object
 
-_WHY = "reading weights"
+_WHY, _FIX = "reading weights", "copy or fetch the model again"
 _NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 
@@ -25,7 +25,7 @@ def read_weights(source: str, revision: str | None = None) -> dict[str, Any]:
         if file is None:
             continue
         if file.suffix == ".json":
-            shards = sorted(set(json.loads(file.read_text("utf-8"))["weight_map"].values()))
+            shards = _shards(file)
             parts = [_file(source, shard, revision) for shard in shards]
             if None in parts:
                 raise BackendError(f"{source} lacks {shards[parts.index(None)]}: copy or fetch it again")
@@ -50,10 +50,19 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
             f"is in the cache or can be fetched"
         )
     try:
-        body: dict[str, Any] = dict(json.loads(file.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
-        raise BackendError(f"{file} is not a model's configuration: {error}") from error
-    return body
+        return read_json_object(file, fix=_FIX)
+    except InputError as error:
+        raise BackendError(f"this is not a model's configuration: {error}") from error
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = read_json_object(index, fix=_FIX).get("weight_map")
+    except InputError as error:
+        raise BackendError(str(error)) from error
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise BackendError(f"{index} names no files of weights: {_FIX}")
+    return sorted(set(names.values()))
 
 
 def _file(source: str, name: str, revision: str | None) -> Path | None:

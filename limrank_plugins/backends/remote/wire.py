@@ -7,11 +7,10 @@ import re
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from limrank_plugins.backends.counting import counting, note
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Arrived, Reply
@@ -19,9 +18,8 @@ from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
-from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
+from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
-from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import Prompt
 
@@ -187,7 +185,6 @@ class Wire:
         if broken:
             with self._lock:
                 self.broken_markers += broken
-            note(Usage(neutralised=broken))
         return text
 
     def _named(self, labels: tuple[str, ...], after: str) -> tuple[Label, ...]:
@@ -233,7 +230,6 @@ class Wire:
 
         try:
             body = await self._call(ask)
-            note(usage_of(body))
         except CallFailed as failure:
             if names_no_model(failure.complaint):
                 raise
@@ -362,17 +358,10 @@ class Wire:
         """
 
         async def run(position: int) -> Reply:
-            with counting() as spent:
-                try:
-                    try:
-                        reply = await jobs[position]()
-                    except _Again:
-                        reply = await jobs[position]()
-                except CallFailed as failure:
-                    failure.usage = spent.usage
-                    raise
-            extra = Usage(uncertain=spent.usage.uncertain, neutralised=spent.usage.neutralised)
-            reply = replace(reply, usage=reply.usage + extra)
+            try:
+                reply = await jobs[position]()
+            except _Again:
+                reply = await jobs[position]()
             if arrived is not None:
                 arrived(position, reply)
             return reply

@@ -24,9 +24,19 @@ from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.quantise import check_bits, largest_code, quantised
 from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.backends.tildev2.terms import Terms
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document
-from limrank_plugins.errors import BackendError, InputError
-from limrank_plugins.folders import AGAIN, check_sizes, corrupt, file_sizes, read_array, whole_folder
+from limrank_plugins.errors import BackendError, InputError, MissingExtra
+from limrank_plugins.folders import (
+    AGAIN,
+    check_files,
+    corrupt,
+    manifest_fields,
+    read_array,
+    read_manifest_file,
+    whole_folder,
+    write_manifest,
+)
 from limrank_plugins.segments import clean_text
 
 _MANIFEST = "manifest.json"
@@ -138,9 +148,8 @@ class TILDEv2Index:
                 "count": len(self),
                 "entries": len(self.rows.indices),
                 "about": dict(self.about),
-                "files": file_sizes(part),
             }
-            (part / _MANIFEST).write_text(json.dumps(body, ensure_ascii=True, indent=1), encoding="ascii")
+            write_manifest(part / _MANIFEST, body)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, mmap: bool = True) -> Self:
@@ -164,7 +173,9 @@ class TILDEv2Index:
             raise corrupt(place / "keys.npy", "the passages' hashes must ascend")
         try:
             tokenizer = pretrained("AutoTokenizer", place / _TOKENIZER, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # the library's own are plain ones
+            if isinstance(error, MissingExtra):
+                raise
             raise corrupt(place / _TOKENIZER, error) from error
         rows = Sparse(indptr, indices, values, about["step"])
         return cls(keys, rows, cut, about, Terms(tokenizer), tokenizer)
@@ -227,17 +238,15 @@ def _manifest(place: Path) -> tuple[int, int, dict[str, Any]]:
         raise InputError(f"there is no index at {place}: {AGAIN} (`limrank expand`)")
     if not file.is_file():
         raise InputError(f"{place} is no TILDEv2 index, or an incomplete one: it has no {_MANIFEST}; {AGAIN}")
-    try:
-        body = json.loads(file.read_bytes())
-        kind, version, count, entries = body["kind"], body["format"], int(body["count"]), int(body["entries"])
-        about, sizes = dict(body["about"]), dict(body["files"])
+    body = read_manifest_file(file)
+    with manifest_fields(file):
+        kind, version, about = body["kind"], body["format"], dict(body["about"])
+        count, entries = (whole_number(name, body[name], least=0) for name in ("count", "entries"))
         largest_code(about["bits"])
         float(about["step"] if about["bits"] is not None else 0), str(about["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise corrupt(file, error) from error
     if kind != _KIND or version != _FORMAT:
         raise InputError(
             f"{place} holds {kind!r}, format {version!r}; this reads {_KIND!r}, {_FORMAT}: {AGAIN}"
         )
-    check_sizes(place, sizes)
+    check_files(file, body)
     return count, entries, about

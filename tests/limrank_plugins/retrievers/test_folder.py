@@ -141,6 +141,32 @@ def test_a_file_that_is_missing_or_cut_is_named(
             assert str(place) in str(told.value)
 
 
+def without_checksums(place: Path) -> None:
+    """As earlier versions wrote an index."""
+    body = json.loads((place / folder.MANIFEST).read_bytes())
+    del body["checksums"]
+    (place / folder.MANIFEST).write_text(json.dumps(body))
+
+
+@each_kind
+def test_one_changed_byte_is_noticed(
+    tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
+) -> None:
+    place = tmp_path / "i"
+    build(PASSAGES).save(place)
+    load_retriever(place, **options)
+    parts = [file for file in place.rglob("*") if file.is_file() and file.name != folder.MANIFEST]
+    assert len(parts) >= 2
+    for file in parts:
+        whole = file.read_bytes()
+        for position in (0, len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+            with pytest.raises(InputError, match=f"{file.name} is corrupt.*build the index again"):
+                load_retriever(place, **options)
+        file.write_bytes(whole)
+    load_retriever(place, **options)
+
+
 @each_kind
 def test_a_file_of_the_right_size_with_wrong_bytes(
     tmp_path: Path, build: Callable[[Any], Retriever], options: dict[str, Any]
@@ -151,6 +177,7 @@ def test_a_file_of_the_right_size_with_wrong_bytes(
     for name in names:
         place = tmp_path / name.name
         built.save(place)
+        without_checksums(place)
         size = (place / name).stat().st_size
         (place / name).write_bytes(b"\x80" + b"\xff" * (size - 1))
         if name.name == folder.DOCUMENTS and options.get("mmap"):
@@ -164,6 +191,7 @@ def test_a_file_of_the_right_size_with_wrong_bytes(
 
 def test_arrays_that_do_not_fit_each_other(tmp_path: Path) -> None:
     BM25sRetriever.build(PASSAGES).save(tmp_path / "i")
+    without_checksums(tmp_path / "i")
     file = tmp_path / "i" / "bm25s" / "indices.csc.index.npy"
     indices = np.load(file)
     indices[0] = 10_000

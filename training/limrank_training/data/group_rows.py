@@ -5,12 +5,12 @@ What `limrank synth export --format listwise` and `--format setwise` write can b
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import split_reasoning
@@ -136,7 +136,7 @@ def _grade(passage: dict[str, Any], where: str) -> float | None:
     for name, value in grades.items():
         if isinstance(value, bool):
             grades[name] = float(value)
-        elif not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        elif not isinstance(value, int | float) or not is_finite(value) or value < 0:
             raise InputError(f"{where}: {name!r} must be a number >= 0, but is {value!r}")
     if len(set(grades.values())) > 1:
         raise InputError(

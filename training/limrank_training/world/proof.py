@@ -23,7 +23,7 @@ import typer
 
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import write_whole
+from limrank_plugins.files import read_json_object, write_whole
 from limrank_training.world.base_model import make_base
 from limrank_training.world.language import make_world
 from limrank_training.world.proof_arms import ARMS, RECIPES, ProofScale, named, run_arm
@@ -199,8 +199,8 @@ def _arm(job: tuple[int, str, ProofScale, Path, Path]) -> dict[str, Any]:
 def _once(file: Path, scale: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is kept of an earlier run at the same scale, or else is made and kept now."""
     if file.is_file():
-        kept = json.loads(file.read_text("utf-8"))
-        if kept["scale"] == scale:
+        kept = read_json_object(file)
+        if kept.get("scale") == scale:
             return dict(kept["made"])
     text = json.dumps({"scale": scale, "made": make()}, indent=2)
     write_whole(file, (text + "\n").encode("ascii"))

@@ -13,7 +13,6 @@ from write_gguf import write
 
 from limrank_plugins.backends.cross_encoder import CrossEncoderBackend
 from limrank_plugins.backends.gliclass import GLiClassBackend
-from limrank_plugins.backends.local import gguf_loading
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import BackendError, InputError, LimRankError, MissingExtra
@@ -148,11 +147,3 @@ def test_only_language_models_are_read_from_a_file(folder: Path, tmp_path: Path,
     file = write(folder, tmp_path / "tiny.gguf")
     with pytest.raises(InputError, match="is a GGUF file, from which language models are read, not encoders"):
         kind(str(file))
-
-
-def test_with_a_transformers_that_splits_texts_otherwise(
-    folder: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    file = write(folder, tmp_path / "tiny.gguf")
-    monkeypatch.setattr(gguf_loading, "find_spec", lambda name: None)
-    assert "GGUF files need transformers 5.18 or newer, but" in message_of(file)

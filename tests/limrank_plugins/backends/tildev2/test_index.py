@@ -283,6 +283,9 @@ def test_half_an_index_is_an_error(saved: Path, name: str) -> None:
 
 
 def test_arrays_that_do_not_fit_each_other(saved: Path, index: TILDEv2Index) -> None:
+    body = json.loads((saved / "manifest.json").read_text())
+    del body["checksums"]  # as earlier versions wrote it
+    (saved / "manifest.json").write_text(json.dumps(body))
     wrong = np.array(index.rows.indptr)
     wrong[1], wrong[2] = wrong[2] + 1, wrong[1]
     np.save(saved / "indptr.npy", wrong)

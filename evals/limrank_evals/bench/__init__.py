@@ -1,0 +1,1 @@
+"""Measurements of the toolkit itself; `make bench` runs them."""
