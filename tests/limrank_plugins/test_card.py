@@ -60,3 +60,11 @@ def test_a_card_gives_the_arguments(tmp_path: Path):
 def test_a_ready_backend_cannot_be_given_a_model():
     with pytest.raises(InputError, match="model, device"):
         Reranker("limrank", "some-model", full_backend(), device="cpu")
+
+
+def test_a_gguf_file_has_no_card(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF")
+    for name in (str(file), "nobody/nothing:tiny.gguf"):
+        with pytest.raises(InputError, match=r"tiny\.gguf has no limrank\.json: name the recipe yourself"):
+            Reranker.from_pretrained(name)

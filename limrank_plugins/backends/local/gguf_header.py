@@ -70,7 +70,14 @@ def read_header(file: Path) -> GGUFHeader:
             reader = _Reader(held)
             try:
                 header, end = reader.header({int(kind): size for kind, size in sizes.items()})
-            except (struct.error, IndexError, UnicodeDecodeError, MemoryError, OverflowError) as error:
+            except (
+                struct.error,
+                IndexError,
+                UnicodeDecodeError,
+                MemoryError,
+                OverflowError,
+                RecursionError,
+            ) as error:
                 raise BackendError(_cut_off(file)) from error
             except ValueError as error:
                 raise BackendError(f"{file} cannot be read: {error}") from error
@@ -131,7 +138,9 @@ class _Reader:
             (kind,) = self._numbers("I")
             metadata[key] = self._value(kind)
         table = [self._tensor() for _ in range(tensors)]
-        alignment = int(metadata.get("general.alignment", 32))
+        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"its general.alignment is {alignment!r}, and must be a number of bytes")
         data = (self._place + alignment - 1) // alignment * alignment
         found, end = {}, self._place
         for name, shape, kind, offset in table:

@@ -57,7 +57,15 @@ def pretrained_gguf(kind: Any, file: Path, named: str, **options: Any) -> Any:
         config = _config(header, file, source)
         if "Config" in kind.__name__:
             return config
-        model, report = _model(kind, header, config, **source, **passed)
+        try:
+            model, report = _model(kind, header, config, **source, **passed)
+        except ImportError:
+            raise
+        except Exception as error:
+            raise BackendError(
+                f"{file} and what transformers makes of its metadata do not fit ({one_sentence(error)}): "
+                f"download it again, give the model's folder, or serve the file with llama.cpp"
+            ) from error
     _check_bias(file, header, model)
     _check_positions(file, header, model)
     model.name_or_path = model.config._name_or_path = named
@@ -83,7 +91,7 @@ def _config(header: GGUFHeader, file: Path, source: dict[str, str]) -> Any:
     try:
         with quick_gguf():
             config = transformers.AutoConfig.from_pretrained(**source)
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # what a damaged file leads to is not known beforehand
         raise BackendError(
             f"{file} holds a model of the architecture {header.architecture!r}, which transformers "
             f"{transformers.__version__} cannot read from a GGUF file ({one_sentence(error)}): give the "
@@ -129,7 +137,7 @@ def _tokenizer(
         # Releases before 5.2x take the tokens themselves from what is read quickly.
         with quick_gguf() if find_spec("transformers.integrations.gguf") else nullcontext():
             tokenizer = kind.from_pretrained(**source, **options)
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # tokenizers raises nothing more particular
         _config(header, file, source)  # it is the architecture, more often
         raise BackendError(
             f"{file} has a tokenizer of the kind {header.metadata.get('tokenizer.ggml.model')!r}, which "

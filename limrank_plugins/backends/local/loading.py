@@ -79,6 +79,10 @@ def load(
         BackendError: the model is there but cannot be loaded.
     """
     place = placement(device, dtype, "transformers", "TransformersBackend")
+    if model == SMOLLM2 and revision is not None:
+        raise InputError(
+            f"revision={revision!r}: the model {SMOLLM2!r} is one fixed file; leave revision out"
+        )
     base, added = _base_and_adapter(str(model), None if adapter is None else str(adapter))
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from write_gguf import write
 
 from limrank_plugins.backends.cross_encoder import CrossEncoderBackend
 from limrank_plugins.backends.gliclass import GLiClassBackend
+from limrank_plugins.backends.local import gguf_loading
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.backends.vision import VisionBackend
 from limrank_plugins.errors import BackendError, InputError, LimRankError, MissingExtra
@@ -147,3 +149,30 @@ def test_only_language_models_are_read_from_a_file(folder: Path, tmp_path: Path,
     file = write(folder, tmp_path / "tiny.gguf")
     with pytest.raises(InputError, match="is a GGUF file, from which language models are read, not encoders"):
         kind(str(file))
+
+
+def test_with_a_transformers_that_splits_texts_otherwise(
+    folder: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    file = write(folder, tmp_path / "tiny.gguf")
+    monkeypatch.setattr(gguf_loading, "find_spec", lambda name: None)
+    assert "GGUF files need transformers 5.18 or newer, but" in message_of(file)
+
+
+def test_whatever_is_damaged_it_is_one_sentence(whole: bytes, tmp_path: Path) -> None:
+    """Single bytes of names, numbers, tokens and merges are changed; what can still be loaded is."""
+    rng, file, refused = random.Random(5), tmp_path / "tiny.gguf", 0
+    end = whole.index(b"output_norm.weight")
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(2):
+            place = rng.randrange(8, end)
+            damaged[place] ^= 1 << rng.randrange(8)
+        file.write_bytes(damaged)
+        try:
+            TransformersBackend(str(file))
+        except LimRankError as error:
+            refused += 1
+            assert str(file) in str(error)
+            assert "\n" not in str(error)
+    assert refused > 10

@@ -41,6 +41,7 @@ def qwen(home: Path) -> Path:
         ({"cache_tokens": 1.5}, "cache_tokens must be a whole number >= 1, but got 1.5"),
         ({"dtype": "int8"}, "dtype must be one of float32, bfloat16, float16, but got 'int8'"),
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),
+        ({"model": "smollm2", "revision": "a1"}, "revision='a1': the model 'smollm2' is one fixed file"),
         ({"adapter": "/nowhere"}, "adapter '/nowhere' must be a folder that holds an adapter_config.json"),
     ],
 )
