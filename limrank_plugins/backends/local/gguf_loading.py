@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def pretrained_gguf(kind: Any, file: Path, named: str, **options: Any) -> Any:
         BackendError: it is damaged, or it holds what `transformers` cannot read out of it.
         MissingExtra: the package `gguf` is not installed.
     """
+    _check_release()
     header = read_header(file)
     if options.get("quantization_config") is not None:
         raise InputError(f"{named} is a GGUF file, which cannot be loaded in 4 bits: give the model's folder")
@@ -86,6 +87,16 @@ def _alone(file: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+def _check_release() -> None:
+    """Releases before 5.18 make other tokens of a text than the model's own tokenizer, or fail."""
+    transformers = require("transformers", "gguf", "a GGUF file")
+    if find_spec("transformers.integrations.gguf") is None:
+        raise BackendError(
+            f"GGUF files need transformers 5.18 or newer, but {transformers.__version__} is installed: "
+            f"pip install --upgrade 'limrank[gguf]'"
+        )
+
+
 def _config(header: GGUFHeader, file: Path, source: dict[str, str]) -> Any:
     transformers = require("transformers", "transformers", "loading a model")
     try:
@@ -115,7 +126,7 @@ def _config(header: GGUFHeader, file: Path, source: dict[str, str]) -> Any:
 
 def _model(kind: Any, header: GGUFHeader, config: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
     transformers = require("transformers", "transformers", "loading a model")
-    if hasattr(transformers, "GgufConfig"):  # 5.2x keeps some architectures quantised where it can
+    if hasattr(transformers, "GgufConfig"):  # some architectures would stay quantised where they can
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     with quick_gguf():
         model, report = kind.from_pretrained(config=config, output_loading_info=True, **options)
@@ -134,8 +145,7 @@ def _tokenizer(
     kind: Any, header: GGUFHeader, file: Path, named: str, source: dict[str, str], **options: Any
 ) -> Any:
     try:
-        # Releases before 5.2x take the tokens themselves from what is read quickly.
-        with quick_gguf() if find_spec("transformers.integrations.gguf") else nullcontext():
+        with quick_gguf():
             tokenizer = kind.from_pretrained(**source, **options)
     except Exception as error:  # tokenizers raises nothing more particular
         _config(header, file, source)  # it is the architecture, more often

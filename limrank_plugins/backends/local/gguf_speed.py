@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from typing import Any
 
@@ -22,14 +23,16 @@ def quick_gguf() -> Iterator[None]:
 
     Of SmolLM2-135M that takes 6 CPU-seconds instead of 20: the package `gguf` makes four arrays for every
     token each time a file is opened, and `transformers` asks it for one table of names for every module. The
-    bar of dequantising, which listens to no switch, is left out, too. Not for tokenizers.
+    bar of dequantising, which listens to no switch, is left out, too.
     """
     gguf = require("gguf", "gguf", "a GGUF file")
-    legacy = require("transformers.modeling_gguf_pytorch_utils", "transformers", "loading a model")
     with _LOCK, ExitStack() as changed:
         changed.enter_context(_put(gguf, "GGUFReader", _quick_reader(gguf)))
         changed.enter_context(_put(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map)))
-        changed.enter_context(_put(legacy, "tqdm", partial(legacy.tqdm, disable=True)))
+        # A release that has no such module any more draws no such bar.
+        with suppress(ImportError):
+            legacy = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+            changed.enter_context(_put(legacy, "tqdm", partial(legacy.tqdm, disable=True)))
         yield
 
 

