@@ -307,6 +307,21 @@ def test_a_redirect_on_the_same_server_is_followed():
         assert "no address" in read(backend(server), "a")[0].reason
 
 
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>hello", b"\n <html>hello</html>"])
+def test_a_web_page_is_called_one(page: bytes):
+    with LoopbackServer(lambda call: Answer(page)) as server:
+        reason = read(backend(server), "a")[0].reason
+    assert "not JSON" in reason
+    assert "it is a web page: correct base_url, which mostly ends with /v1" in reason
+
+
+def test_a_status_is_named_once():
+    with LoopbackServer(lambda call: Answer({"error": {"message": "oops"}}, 400)) as server:
+        reason = read(backend(server), "a")[0].reason
+    assert reason.startswith("HTTP 400: ")
+    assert reason.count("400") == 1
+
+
 # ---- keys and addresses -------------------------------------------------------------------------
 
 
