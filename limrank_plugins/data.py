@@ -104,6 +104,9 @@ class Usage:
         cached: requests answered without asking: from the store, or as a repetition within the list.
         seconds: model time, a batch's wall time shared out equally over its requests.
         cost: dollars, where the backend knows its price.
+        uncertain: tries without a usable reply that a server may have charged for all the same.
+        neutralised: markers such as `</think>` in queries and passages that were made ordinary text, each
+            time a model read them.
     """
 
     prompt_tokens: int = 0
@@ -113,6 +116,8 @@ class Usage:
     cached: int = 0
     seconds: float = 0.0
     cost: float = 0.0
+    uncertain: int = 0
+    neutralised: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -123,6 +128,8 @@ class Usage:
             self.cached + other.cached,
             self.seconds + other.seconds,
             self.cost + other.cost,
+            self.uncertain + other.uncertain,
+            self.neutralised + other.neutralised,
         )
 
 
@@ -137,6 +144,7 @@ class Verdict:
         explanation: the model's reasoning, or None.
         failure: why there is no score, or None.
         cut_tokens: tokens of the document that did not fit and were not read.
+        query_cut_tokens: tokens of the query that were not read, where an encoder cuts it.
         repairs: malformed or unusable replies that were repaired or left out on the way.
         usage: what the verdict cost.
     """
@@ -148,12 +156,14 @@ class Verdict:
     cut_tokens: int = 0
     repairs: int = 0
     usage: Usage = Usage()
+    query_cut_tokens: int = 0
 
     def with_cost_of(self, other: Verdict) -> Verdict:
         """This verdict, with what another one on the same document cost added to its own cost."""
         return replace(
             self,
             cut_tokens=max(self.cut_tokens, other.cut_tokens),
+            query_cut_tokens=max(self.query_cut_tokens, other.query_cut_tokens),
             repairs=self.repairs + other.repairs,
             usage=self.usage + other.usage,
         )
@@ -204,6 +214,7 @@ class Ranking(Sequence[Hit]):
         usage: what it cost.
         failures: every document that could not be judged, also those cut off by `top_n`.
         repairs: replies that were malformed and repaired, see the recipe's documentation.
+        query_cut_tokens: tokens of the query that the model did not read because they did not fit.
     """
 
     query: Query
@@ -214,6 +225,7 @@ class Ranking(Sequence[Hit]):
     usage: Usage = Usage()
     failures: tuple[Failure, ...] = ()
     repairs: int = 0
+    query_cut_tokens: int = 0
 
     def __len__(self) -> int:
         return len(self.hits)

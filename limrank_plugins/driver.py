@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
+from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.protocols import (
     Arrived,
     Backend,
@@ -125,6 +126,8 @@ def run(program: Addressed[T], store: Store | None = None) -> T:
 async def arun(program: Addressed[T], store: Store | None = None) -> T:
     """Drive a program from async code; a plain backend does not block the event loop.
 
+    Cancelling it (Ctrl-C does) ends a plain backend at its next reply; what has arrived is in the store.
+
     Each reply of a served model is committed to the store on the loop, which takes a fraction of a
     millisecond: what was handed to another thread could be lost by a kill.
     """
@@ -139,7 +142,7 @@ async def arun(program: Addressed[T], store: Store | None = None) -> T:
             return result
         first = False
         if not inspect.iscoroutinefunction(getattr(batch.backend, batch.method)):
-            answer = await asyncio.to_thread(_invoke, batch)
+            answer = await ask_in_thread(getattr(batch.backend, batch.method), batch.requests, batch.arrived)
             replies = await answer if inspect.isawaitable(answer) else answer
             continue
         replies = await _invoke(batch)

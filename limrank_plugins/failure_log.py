@@ -1,4 +1,4 @@
-"""One warning for every ranking with documents that could not be judged.
+"""One warning for every ranking with documents that could not be judged, and for what was not read as it is.
 
 A caller that says so by itself (the integrations of LlamaIndex, Haystack and LangChain, which know their
 keys) asks within `told_by_caller()`, and is not repeated here.
@@ -7,6 +7,7 @@ keys) asks within `told_by_caller()`, and is not repeated here.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from limrank_plugins.data import Ranking
 
 logger = logging.getLogger(__name__)
 
+_said = threading.Event()
 _told_by_caller: ContextVar[bool] = ContextVar("told_by_caller", default=False)
 
 
@@ -28,8 +30,27 @@ def told_by_caller() -> Iterator[None]:
         _told_by_caller.reset(before)
 
 
+def remarks(rankings: Sequence[Ranking]) -> list[str]:
+    """What was not read as it is, in sentences: cut queries, neutralised markers."""
+    said = []
+    cut = [ranking for ranking in rankings if ranking.query_cut_tokens]
+    if cut:
+        tokens = max(ranking.query_cut_tokens for ranking in cut)
+        which = "the query was" if len(rankings) == 1 else f"{len(cut)} of {len(rankings)} queries were"
+        said.append(f"{which} longer than the model reads: the last {tokens} tokens were not read")
+    neutralised = sum(ranking.usage.neutralised for ranking in rankings)
+    if neutralised:
+        said.append(
+            f"{neutralised} marker(s) such as </think> in queries and passages were neutralised, "
+            f"counted each time a model read them"
+        )
+    return said
+
+
 def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:
     """Warn of every ranking with failures: how many there are, and why the first one failed.
+
+    What `remarks` says of the first rankings that it says anything of is a warning, too; later it is an info.
 
     Args:
         rankings: what was ranked.
@@ -37,6 +58,12 @@ def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:
     """
     if _told_by_caller.get():
         return
+    if said := remarks(rankings):
+        # Loud once: a long job ranks query after query.
+        level = logging.INFO if _said.is_set() else logging.WARNING
+        _said.set()
+        for remark in said:
+            logger.log(level, "%s", remark)
     for ranking, given in zip(rankings, documents, strict=True):
         if ranking.failures:
             logger.warning(

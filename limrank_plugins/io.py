@@ -184,6 +184,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
         "comparable": ranking.comparable,
         "failures": [{"id": failure.id, "reason": failure.reason} for failure in ranking.failures],
         "repairs": ranking.repairs,
+        "query_cut_tokens": ranking.query_cut_tokens,
         "hits": [
             {
                 "id": hit.id,

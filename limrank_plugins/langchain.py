@@ -17,7 +17,7 @@ from limrank_plugins import data
 from limrank_plugins.arguments import check_device_for
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError, MissingExtra
-from limrank_plugins.failure_log import told_by_caller
+from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.rankings import check_cut
@@ -144,6 +144,8 @@ class LimRankCompressor(BaseDocumentCompressor):
         return state
 
     def _copies(self, documents: Sequence[Document], ranking: data.Ranking) -> list[Document]:
+        for remark in remarks([ranking]):
+            logger.warning("%s", remark)
         if ranking.failures:
             logger.warning(
                 "%d of %d documents could not be judged and keep their places; the first one, %s: %s",

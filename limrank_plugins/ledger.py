@@ -16,14 +16,16 @@ _PAID = "paid calls"
 _FAILED = "failed calls"
 _OPEN = "open calls"
 _FAULTS = "call faults"
+_BATCHED = "batched calls"
+_RESULTS = "batch results"
 
 
 class Ledger:
     """The paid calls of a job, in its store, beside the replies themselves.
 
     A call is opened before it is sent and closed once it is known what it cost. One that was open when
-    the process died, or whose reply came too late, may have been charged for: `uncertain` holds what
-    such calls can have cost at most.
+    the process died, whose reply came too late or was cut off, or that waits in a batch file may be charged
+    for: `uncertain` holds what such calls can cost at most.
 
     Args:
         store: where it is kept; yours to close.
@@ -41,19 +43,36 @@ class Ledger:
         self.cost, self.tokens, self.calls, self.sent = 0.0, 0, 0, 0
         self._paid: set[str] = set()
         for call, packed in store.each(_PAID):
-            self._paid.add(call.partition(" ")[0])
             with reading_entry(store, call):
-                self._count(json.loads(packed))
+                bill = json.loads(packed)
+                if bill.get("usable", True):
+                    self._paid.add(call.partition(" ")[0])
+                self._count(bill)
         self._owed: dict[str, float] = {}
         for call, packed in store.each(_OPEN):
             with reading_entry(store, call):
                 if (dollars := float(packed)) > 0:
                     self._owed[call] = dollars
+        self._batched: dict[str, str] = {}
+        for key, packed in store.each(_BATCHED):
+            with reading_entry(store, key):
+                if call := packed.decode("ascii"):
+                    self._batched[key] = call
 
     @property
     def uncertain(self) -> float:
         """Dollars that calls without a reply may have cost."""
         return math.fsum(self._owed.values())
+
+    @property
+    def uncertain_calls(self) -> int:
+        """How many calls without a reply may have cost something."""
+        return len(self._owed)
+
+    @property
+    def batched(self) -> frozenset[str]:
+        """Keys of the requests that wait in batch files for their results."""
+        return frozenset(self._batched)
 
     @property
     def spent(self) -> float:
@@ -63,10 +82,12 @@ class Ledger:
     def open(self, key: str, most: float) -> str:
         """Write down that a call is about to be sent that may cost so many dollars; returns its name."""
         self.sent += 1
+        return self.doubt(key, most)
+
+    def doubt(self, key: str, most: float) -> str:
+        """Write down that a call may cost so many dollars, or may have; returns its name."""
         call = f"{key} {secrets.token_hex(6)}"
-        if most > 0:
-            self._commit(_OPEN, call, repr(most))
-            self._owed[call] = most
+        self._owe(call, most)
         return call
 
     def close(self, call: str) -> None:
@@ -74,7 +95,42 @@ class Ledger:
         if self._owed.pop(call, 0.0) > 0:
             self._commit(_OPEN, call, repr(0.0))
 
-    def pay(self, key: str, role: str, model: str, usage: Usage) -> None:
+    def put_in_batch(self, key: str, mark: str, most: float) -> None:
+        """Write down that a request waits in a batch file, and may cost so many dollars.
+
+        One that waits in a file of before waits there no longer.
+
+        Args:
+            key: of the request.
+            mark: tells this file's request from those of other files with the same key.
+            most: dollars.
+        """
+        self.close(self._batched.get(key, ""))
+        call = f"{key} {mark}"
+        self._owe(call, most)
+        self._commit(_BATCHED, key, call)
+        self._batched[key] = call
+
+    def waits(self, key: str, mark: str) -> bool:
+        """Whether the request with that mark waits for its result."""
+        return self._batched.get(key) == f"{key} {mark}"
+
+    def take_from_batch(self, key: str, *, is_known: bool) -> None:
+        """Write down that a request's result came in, and whether it is known what it cost."""
+        call = self._batched.pop(key)
+        if is_known:
+            self.close(call)
+        self._commit(_BATCHED, key, "")
+
+    def is_booked(self, result: str) -> bool:
+        """Whether this result of a batch, named by a digest of it, is in the book."""
+        return self._store.find(_RESULTS, result) is not None
+
+    def book(self, result: str) -> None:
+        """Write down that this result of a batch is in the book."""
+        self._commit(_RESULTS, result, "")
+
+    def pay(self, key: str, role: str, model: str, usage: Usage, *, usable: bool = True) -> None:
         """Write down what a reply cost.
 
         Args:
@@ -82,6 +138,7 @@ class Ledger:
             role: what the model was asked as, in words of the caller's.
             model: its name.
             usage: its tokens and dollars.
+            usable: whether the reply is one; else the call has failed all the same.
 
         Raises:
             LimRankError: the file cannot be written.
@@ -92,10 +149,12 @@ class Ledger:
             "prompt_tokens": usage.prompt_tokens,
             "written_tokens": usage.generated_tokens,
             "cost": usage.cost,
+            "usable": usable,
         }
         # An entry of its own: a request that was paid for twice cost twice.
         self._write(_PAID, f"{key} {secrets.token_hex(6)}", bill)
-        self._paid.add(key)
+        if usable:
+            self._paid.add(key)
         self._count(bill)
 
     def note_failure(self, key: str, role: str, model: str, reason: str) -> None:
@@ -122,6 +181,11 @@ class Ledger:
     def by_role(self) -> dict[str, dict[str, float]]:
         """Calls, tokens and dollars by role."""
         return {role: dict(self._by_role[role]) for role in sorted(self._by_role)}
+
+    def _owe(self, call: str, most: float) -> None:
+        if most > 0:
+            self._commit(_OPEN, call, repr(most))
+            self._owed[call] = most
 
     def _count(self, bill: dict[str, Any]) -> None:
         prompt_tokens, written_tokens, cost = (

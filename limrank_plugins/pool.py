@@ -11,10 +11,11 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.metered import OverBudget
-from limrank_plugins.backends.protocols import Arrived, Backend, Reply, Request, ask, check_count
+from limrank_plugins.backends.protocols import Backend, Reply, ask, check_count
 from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import BackendError, InputError, LimRankError
@@ -178,13 +179,6 @@ async def _ready(reply: Reply) -> Reply:
     return reply
 
 
-def _asked(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
-    try:
-        return ask(method, requests, arrived)
-    except StopIteration as error:  # which no future can hold
-        raise RuntimeError(f"a backend raised {error!r}") from error
-
-
 class _Batch:
     """Collects the requests of all programs that are ready, for a local model."""
 
@@ -212,10 +206,8 @@ class _Batch:
             method = getattr(self._backend, self._method)
             asked = [request.request for request in requests]
             try:
-                if inspect.iscoroutinefunction(method):
-                    replies = await ask(method, asked, keeper)
-                else:
-                    replies = await asyncio.to_thread(_asked, method, asked, keeper)
+                is_async = inspect.iscoroutinefunction(method)
+                replies = await (ask if is_async else ask_in_thread)(method, asked, keeper)
                 check_count(self._backend, replies, asked)
                 self._replies.keep_rest(requests, replies, keeper.kept)
             except BaseException as error:

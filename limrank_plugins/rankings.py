@@ -51,6 +51,7 @@ def to_ranking(
         usage=usage,
         failures=tuple(failed),
         repairs=sum(verdict.repairs for verdict in verdicts),
+        query_cut_tokens=max((verdict.query_cut_tokens for verdict in verdicts), default=0),
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.packing import request_key
 from limrank_plugins.backends.protocols import (
     Arrived,
@@ -21,7 +22,6 @@ from limrank_plugins.backends.protocols import (
     Generate,
     Generates,
     Reply,
-    ask,
     check_count,
 )
 from limrank_plugins.checks import finite_number, whole_number
@@ -294,7 +294,7 @@ class Metered:
                 known[position] = self._settle(calls[position], reply, start + position, arrived)
 
         try:
-            replies = await asyncio.to_thread(ask, self.backend.generate, list(requests), settle)
+            replies = await ask_in_thread(self.backend.generate, list(requests), settle)
             check_count(self, replies, requests)
             for position, reply in enumerate(replies):
                 settle(position, reply)
@@ -330,9 +330,9 @@ class Metered:
         usage = reply.usage
         tokens = usage.prompt_tokens + usage.generated_tokens
         cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens)
-        is_open = isinstance(reply, Failed) and reply.charged
-        if is_open or (tokens == 0 and not isinstance(reply, Failed)):
-            # Nobody knows what it cost (a server may not say), so it is taken to be as dear as it can be.
+        uncertain = max(usage.uncertain, int(isinstance(reply, Failed) and reply.charged))
+        # What nobody knows the cost of (a server may not say) is taken to be as dear as it can be.
+        if tokens == 0 and not isinstance(reply, Failed):
             cost, tokens = call.cost, call.tokens
         reply = replace(reply, usage=replace(usage, cost=cost))
         try:
@@ -341,10 +341,13 @@ class Metered:
             if self._ledger is not None:
                 if isinstance(reply, Failed):
                     self._ledger.note_failure(call.key, self.role, self.model, reply.reason)
-                if not is_open:
-                    if cost > 0 or not isinstance(reply, Failed):
-                        self._ledger.pay(call.key, self.role, self.model, reply.usage)
-                    self._ledger.close(call.name)
+                if cost > 0 or not isinstance(reply, Failed):
+                    usable = not isinstance(reply, Failed)
+                    self._ledger.pay(call.key, self.role, self.model, reply.usage, usable=usable)
+                for _ in range(uncertain):
+                    self._ledger.doubt(call.key, call.cost)
+                self._ledger.close(call.name)
         finally:
+            cost, tokens = cost + uncertain * call.cost, tokens + uncertain * call.tokens
             self._purse.settle(call.reservation, cost, tokens)
         return reply

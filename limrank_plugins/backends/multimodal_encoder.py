@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.local.loading import (
     loading_errors,
@@ -21,6 +22,7 @@ from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.checks import whole_number
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
@@ -129,7 +131,9 @@ class MultimodalEncoderBackend:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _embedded(self, encoder: _Encoder, request: Encode) -> Embedded | Failed:
-        text = break_markers(Prompt((Segment(clean_text(request.text), trusted=False),)), self._markers)[0]
+        read = Prompt((Segment(clean_text(request.text), trusted=False),))
+        text, broken = break_markers(read, self._markers)
+        note(Usage(neutralised=broken))
         instruction = self._instruction if request.role == "query" else ""
         try:
             images = [decode(image, number) for number, image in enumerate(request.images, start=1)]

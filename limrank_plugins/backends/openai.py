@@ -331,8 +331,7 @@ class OpenAIBackend:
 
 
 def _failed(failure: CallFailed) -> Failed:
-    # A server that refused a call, or never got it, charges nothing; one that answered too late may.
-    return Failed(str(failure), charged=failure.late or failure.status == 200)
+    return Failed(str(failure), failure.usage, charged=failure.usage.uncertain > 0)
 
 
 def _sampling(request: Generate) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from limrank_plugins.backends.counting import counting
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError
 from limrank_plugins.images import Image
@@ -209,7 +210,8 @@ class Failed:
     Attributes:
         reason: why, in one sentence without secrets.
         usage: what it cost all the same, where that is known.
-        charged: a server may have charged for it, though no usable reply came.
+        charged: a server may have charged for it, though no usable reply came; `usage.uncertain` says for
+            how many tries, where a backend counts them.
     """
 
     reason: str
@@ -318,9 +320,17 @@ class Closes(Protocol):
 
 def ask(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
     """What a backend's method gives for these requests; it is told whom to tell, if it wants to know."""
-    if "arrived" in inspect.signature(method).parameters:
-        return method(requests, arrived=arrived)
-    return method(requests)
+    with counting() as noted:
+        replies = method(requests, arrived=arrived) if tells_of_replies(method) else method(requests)
+    if noted.usage.neutralised and not inspect.isawaitable(replies) and replies:
+        first, *others = replies  # of a batch: which of its requests it was matters to nobody
+        return [replace(first, usage=first.usage + Usage(neutralised=noted.usage.neutralised)), *others]
+    return replies
+
+
+def tells_of_replies(method: Callable[..., Any]) -> bool:
+    """Whether a backend's method says what arrives while it is under way."""
+    return "arrived" in inspect.signature(method).parameters
 
 
 def check_count(backend: Backend, replies: Sequence[Reply], requests: Sequence[object]) -> None:

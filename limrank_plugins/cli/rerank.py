@@ -81,6 +81,7 @@ def rerank(
     failures = len(failed)
     write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
     empty = sum(not record["hits"] for record in records)
+    cut_queries = sum(record.get("query_cut_tokens", 0) > 0 for record in records)
     report: dict[str, Any] = {
         "output": str(output),
         "queries": len(records),
@@ -88,6 +89,7 @@ def rerank(
         "resumed": len(records) - computed,
         "without_candidates": empty,
         "failures": failures,
+        "cut_queries": cut_queries,
     }
     if as_json:
         common.emit(report)
@@ -95,6 +97,7 @@ def rerank(
         common.say(
             f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
             + (f"; {empty} had no candidates" if empty else "")
+            + (f"; {cut_queries} were longer than the model reads" if cut_queries else "")
         )
     if failed:
         queries_failed = sum(bool(record["failures"]) for record in records)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.backends import backend_class
 from limrank_plugins.cli import common
+from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
@@ -80,8 +82,14 @@ class RerankerOptions:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.
 
         Raises:
-            InputError: an `--option` without a key or a value.
+            InputError: an `--option` without a key or a value, or a backend that needs a recipe to be named.
         """
+        named = None if self.recipe is not None else self.backend
+        if named is not None and not hasattr(backend_class(named), "encode"):
+            raise InputError(
+                f"--backend {named} cannot run the default recipe, mini: name one that it can, such as "
+                f"--recipe limrank"
+            )
         placement = {"device": self.device, "dtype": self.dtype}
         return {
             "recipe": recipe_or_default(self.recipe),

@@ -14,6 +14,7 @@ from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
+from limrank_plugins.failure_log import remarks
 from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
@@ -128,6 +129,9 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     cut = sum(hit.cut_tokens > 0 for hit in ranking)
     if cut:
         parts.append(f"{cut} of those shown were longer than the model reads")
+    parts += remarks([ranking])
+    if usage.uncertain:
+        parts.append(f"{usage.uncertain} tries brought no reply, but may be charged for")
     if ranking.failures:
         parts.append(f"{len(ranking.failures)} could not be judged")
     return "; ".join(parts)

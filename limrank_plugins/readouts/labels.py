@@ -1,8 +1,10 @@
-"""What the documents of a group are called in a prompt, and how such names are read back.
+r"""What the documents of a group are called in a prompt, and how such names are read back.
 
 A passage must not be able to write a label itself: `[3] > [1]` inside a query or a document becomes
-`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and the tags around reasoning, an answer or a score
-lose their angle brackets. The patterns that rewrite are the ones that read, so nothing slips between.
+`(3) > (1)` (as in RankLLM, ReasonRank and FIRST), and so do `[Passage 3]`, `[1-3]`, `\[3\]`, `【3】` and the
+heading `Passage 3:`. The tags around reasoning, an answer or a score lose their angle brackets. The patterns
+that rewrite are the ones that read, so nothing slips between. What stays, as ordinary text is full of it:
+numbers and letters without brackets, and lists such as `[0, 1]` where documents are called `[1]`.
 """
 
 from __future__ import annotations
@@ -24,19 +26,36 @@ _LABELLED = {
     "numeric": re.compile(r"\[\s{0,3}([0-9]{1,6})\s{0,3}\]"),
     "alphabetic": re.compile(r"\[\s{0,3}([A-Za-z])\s{0,3}\]"),
 }
-# Full-width and CJK brackets, which are read as the usual ones.
-_WIDE = re.compile(
-    "[\uff3b\u3010\u3014]\\s{0,3}([0-9\uff10-\uff19]{1,6}|[A-Za-z\uff21-\uff3a])\\s{0,3}[\uff3d\u3011\u3015]"
-)
 _LABELLED["plain"] = re.compile(r"\b(?:image|passage)\s{0,3}([0-9]{1,6})", re.IGNORECASE)
-# As a prompt writes it before a document: "image 3 of the series" is just text.
-_HEADING = re.compile(r"\b(image|passage)\s{0,3}([0-9]{1,6})(?=\s{0,3}:)", re.IGNORECASE)
 _BARE = {"numeric": re.compile(r"[0-9]{1,6}"), "alphabetic": re.compile(r"[A-Za-z]")}
 _BARE["plain"] = _BARE["numeric"]
-# A list of bare numbers, which is the answer where documents have no brackets around their names.
-_LIST = re.compile(r"\[(\s*[0-9][0-9,\s]*)\]")
 # What models call a document, before its name.
 WORD = r"(?:passages?|documents?|docs?|texts?|images?|pages?|candidates?|identifiers?|ids?|ranks?)"
+# Brackets: the usual ones, full-width and CJK ones, each with a backslash before it or without.
+_OPEN, _CLOSE = "\\\\?[\\[\uff3b\u3010\u3014]", "\\\\?[\\]\uff3d\u3011\u3015]"
+_DIGITS, _LETTER = "[0-9\uff10-\uff19]{1,6}", "[A-Za-z\uff21-\uff3a]"
+_RANGE = rf"{_DIGITS}\s{{0,3}}[-–—]\s{{0,3}}{_DIGITS}"
+FORMS = {
+    kind: re.compile(rf"{_OPEN}\s{{0,3}}({body})\s{{0,3}}{_CLOSE}")
+    for kind, body in {
+        "numeric": rf"(?:(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}})?{_DIGITS}|{_RANGE}",
+        "alphabetic": rf"(?:(?i:{WORD})(?:\s{{1,3}}|\s{{0,3}}[:#]\s{{0,3}}))?{_LETTER}",
+    }.items()
+}
+r"""A label in brackets, in every form that is read: `[3]`, `[Passage 3]`, `[1-3]`, `\[3\]`, `【3】`."""
+FORMS["plain"] = FORMS["numeric"]
+# A list of bare numbers, which is the answer where documents have no brackets around their names.
+_ITEM = rf"(?:(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}})?[\"']?{_DIGITS}[\"']?"
+_LISTS = (
+    re.compile(rf"{_OPEN}(\s*[0-9\uff10-\uff19][0-9\uff10-\uff19,\uff0c\s]*){_CLOSE}"),
+    re.compile(rf"{_OPEN}(\s{{0,40}}{_ITEM}(?:\s{{0,40}}[,\uff0c]\s{{0,40}}{_ITEM})+\s{{0,40}}){_CLOSE}"),
+)
+# As a prompt writes it before a document: "image 3 of the series" is just text.
+_HEADINGS = {
+    kind: re.compile(rf"\b((?i:passage|document|doc|image))(\s{{0,3}})({name})(?=\s{{0,3}}[:\uff1a])")
+    for kind, name in {"numeric": "[0-9]{1,6}", "alphabetic": "[A-Z]"}.items()
+}
+_HEADINGS["plain"] = _HEADINGS["numeric"]
 # A document that prose speaks of: "passage B", "Document: 2", "(3)".
 _MENTIONED = {
     "numeric": re.compile(rf"(?i:\b{WORD}\s{{0,3}}[:#]?\s{{0,3}}|[\[(]\s{{0,3}})[0-9]+\b"),
@@ -77,9 +96,10 @@ class Labels:
 
     def neutral(self, text: str) -> str:
         """The text without anything that reads as a label or as a tag: round brackets instead."""
-        if self.kind == "plain":
-            return without_tags(_HEADING.sub(r"\1 (\2)", _LIST.sub(r"(\1)", text)))
-        return without_tags(_LABELLED[self.kind].sub(r"(\1)", _WIDE.sub(r"(\1)", text)))
+        text = FORMS[self.kind].sub(r"(\1)", text)
+        for listed in _LISTS if self.kind == "plain" else ():
+            text = listed.sub(r"(\1)", text)
+        return without_tags(_HEADINGS[self.kind].sub(_bracketed_heading, text))
 
     def read(self, text: str) -> list[int]:
         """Positions of the labels in the text, from 0; those that name no document are kept."""
@@ -102,6 +122,10 @@ class Labels:
     def position(self, name: str) -> int:
         """The position that a name stands for, from 0."""
         return ord(name.upper()) - ord("A") if self.kind == "alphabetic" else int(name) - 1
+
+
+def _bracketed_heading(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2] or ' '}({match[3]})"
 
 
 def without_tags(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from limrank_plugins.readouts.labels import WORD, Labels
+from limrank_plugins.readouts.labels import FORMS, WORD, Labels
 
 _NAMES = {"numeric": r"[0-9]{1,6}", "plain": r"[0-9]{1,6}", "alphabetic": r"[A-Z]"}
 _WIDE = {ord("\uff10") + i: str(i) for i in range(10)} | {ord("\uff21") + i: chr(65 + i) for i in range(26)}
@@ -26,12 +26,7 @@ _LEAD = (
 
 def bracketed(text: str, labels: Labels) -> str:
     """The text with its brackets, digits and ranges in the usual form."""
-    name = _NAMES[labels.kind]
-    text = _ESCAPED.sub(r"\1", text.translate(_SHAPES))
-    text = re.sub(rf"\[\s{{0,3}}(?i:{WORD})\s{{0,3}}[:#]?\s{{0,3}}({name})\s{{0,3}}\]", r"[\1]", text)
-    if labels.kind == "alphabetic":
-        return text
-    return re.sub(r"\[\s{0,3}([0-9]{1,6})\s{0,3}[-–—]\s{0,3}([0-9]{1,6})\s{0,3}\]", _range, text)
+    return FORMS[labels.kind].sub(_usual, _ESCAPED.sub(r"\1", text.translate(_SHAPES)))
 
 
 def names_in(text: str, labels: Labels) -> tuple[list[str], bool] | None:
@@ -70,8 +65,14 @@ def _found(text: str, name: str) -> list[str]:
     return re.findall(rf"(?<![A-Za-z0-9]){name}(?![A-Za-z0-9])", text)
 
 
-def _range(match: re.Match[str]) -> str:
-    first, last = int(match[1]), int(match[2])
+def _usual(match: re.Match[str]) -> str:
+    """The label alone, or every label of a range."""
+    names = re.findall(r"[0-9]{1,6}", match[1])
+    if not names:
+        return f"[{match[1][-1]}]"
+    first, last = int(names[0]), int(names[-1])
+    if len(names) == 1:
+        return f"[{names[0]}]"
     if abs(last - first) >= _MOST:
         return match[0]
     step = 1 if first <= last else -1

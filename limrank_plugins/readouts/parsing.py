@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from limrank_plugins.readouts.choice_text import chosen_in_words
 from limrank_plugins.readouts.labels import TAG, Labels
 from limrank_plugins.readouts.order_text import bracketed, is_ascending, names_in
 
@@ -159,6 +160,8 @@ def parse_choice(
 ) -> ChoiceReading:
     """The choice a text makes; more than one label, or one that names no document, is no choice.
 
+    A text without labels is read where it says in words that one document is the answer: `choice_text.py`.
+
     Args:
         text: the whole completion.
         labels: how the documents were called.
@@ -176,11 +179,13 @@ def parse_choice(
         return ChoiceReading(shown.index(body), repaired=False)
     if exact:
         return ChoiceReading(None, repaired=True)
+    body = bracketed(body, labels)
     bare = labels.read_bare(body)
     positions = set(bare or labels.read(body))
     if len(positions) == 1 and 0 <= (position := positions.pop()) < size:
         return ChoiceReading(position, repaired=not bare)
-    return ChoiceReading(None, repaired=True)
+    in_words = None if positions else chosen_in_words(TAG.sub(" ", body), labels, size)
+    return ChoiceReading(in_words, repaired=True)
 
 
 def is_abstention(text: str, labels: Labels) -> bool:

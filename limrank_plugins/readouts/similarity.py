@@ -7,7 +7,7 @@ term depends on the whole list, so scores are not comparable across lists.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,7 +63,7 @@ class Similarity:
             else:
                 reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
                 verdicts.append(Verdict(None, failure=reason, usage=usage))
-        return Scores(tuple(verdicts))
+        return Scores(tuple(replace(verdict, query_cut_tokens=own.cut_tokens) for verdict in verdicts))
 
     def lift(self, priors: Sequence[float | None]) -> list[float]:
         """What each prior adds to its document's cosine."""

@@ -182,7 +182,13 @@ class DenseRetriever(Shared):
         names = [f"query {text[:80]!r}" for text in texts]
         images = [as_query(query).images for query in queries]
         requests = [Encode(text, "query", shown) for text, shown in zip(texts, images, strict=True)]
-        vectors, _ = _embed(self.backend, requests, names)
+        vectors, cut = _embed(self.backend, requests, names)
+        if cut:
+            _LOG.warning(
+                "%d of %d queries are longer than the encoder reads: their ends were not read",
+                cut,
+                len(names),
+            )
         if vectors.shape[1] != self._vectors.shape[1]:
             raise InputError(
                 f"the backend gives {vectors.shape[1]} dimensions, but the index has {self._vectors.shape[1]}"

@@ -1,13 +1,16 @@
 """OpenAI's Batch files: the requests that are open go out as a file, its results come in as replies.
 
 The work goes in rounds: `run --batch-out` writes what can be asked now, the batch is run somewhere, and
-`batch-in` stores its results in the ledger; then the next round asks what follows from them.
+`batch-in` stores its results in the ledger; then the next round asks what follows from them. A request is
+in the ledger from when it is written until its result comes in: it is written once, and so is each bill.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +19,10 @@ from typing import Any, NamedTuple
 from limrank_plugins.backends.metered import Metered, most_tokens
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.backends.packing import pack_reply
-from limrank_plugins.backends.protocols import Generate
-from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.protocols import Failed, Generate, Generated
+from limrank_plugins.backends.remote.faults import CallFailed, brief
+from limrank_plugins.backends.remote.replies import usage_of
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_parts
 from limrank_plugins.ledger import Ledger
@@ -30,7 +35,7 @@ from limrank_synth.settings import ROLES, SynthSettings
 MOST_LINES, MOST_BYTES = 50_000, 200_000_000
 """What OpenAI takes in one file."""
 
-_NAME = re.compile(r"([a-z]+):([0-9]{1,7}):([0-9]{1,7}):([0-9a-f]{64})")
+_NAME = re.compile(r"([a-z]+):([0-9]{1,7}):([0-9]{1,7}):([0-9a-f]{64})(?::([0-9a-f]{12}))?")
 
 
 class BatchFiles(NamedTuple):
@@ -40,19 +45,22 @@ class BatchFiles(NamedTuple):
         files: what was written; none where no request is open.
         asked: how many requests are in them.
         left: how many are not, because the budget does not pay for them.
+        waiting: how many are in files of before, whose results have not come in.
     """
 
     files: tuple[Path, ...]
     asked: int
     left: int
+    waiting: int
 
 
 def write_batch(
     path: Path,
     unasked: Mapping[str, To],
     settings: SynthSettings,
-    spent: float = 0.0,
+    ledger: Ledger,
     *,
+    again: bool = False,
     most_lines: int = MOST_LINES,
     most_bytes: int = MOST_BYTES,
 ) -> BatchFiles:
@@ -65,17 +73,24 @@ def write_batch(
         path: the file.
         unasked: open requests by key.
         settings: roles, and the budget: no more is written than `max_cost` pays for at its dearest.
-        spent: dollars that are spent already.
+        ledger: says what is spent, and which requests are in files of before; those that are written now
+            are put into it.
+        again: write requests that are in files of before once more, for files that were lost.
         most_lines: of one file; default: OpenAI's limit.
         most_bytes: of one file; default: OpenAI's limit.
 
     Raises:
         InputError: a request is for a model in this process.
     """
-    left, asked = 0, 0
+    left, waiting, spent = 0, 0, ledger.spent
+    in_files = ledger.batched if not again else frozenset()
+    asked: list[tuple[str, str, float]] = []
     places: dict[tuple[str | None, str, str], list[list[str]]] = {}
     room: dict[tuple[str | None, str, str], int] = {}
     for key, to in unasked.items():
+        if key in in_files:
+            waiting += 1
+            continue
         backend, request = to.backend, to.request
         assert isinstance(backend, Metered)
         assert isinstance(request, Generate)
@@ -86,9 +101,10 @@ def write_batch(
             left += 1
             continue
         spent += dearest
+        mark = secrets.token_hex(6)
         attempt, sample = attempt_and_sample(request.sample)
         entry = {
-            "custom_id": f"{name}:{attempt}:{sample}:{key}",
+            "custom_id": f"{name}:{attempt}:{sample}:{key}:{mark}",
             "method": "POST",
             "url": "/v1/chat/completions",
             "body": _served(backend).request_body(request),
@@ -101,18 +117,21 @@ def write_batch(
             room[place] = most_bytes
         parts[-1].append(line)
         room[place] -= len(line)
-        asked += 1
+        asked.append((key, mark, dearest))
     parts = [part for several in places.values() for part in several]
     files = tuple(_file(path, number, len(parts)) for number in range(1, len(parts) + 1))
     for file, part in zip(files, parts, strict=True):
         write_parts(file, (line.encode("ascii") for line in part))
-    return BatchFiles(files, asked, left)
+    # After the files: a kill in between leaves requests that are written again, and none that never were.
+    for waits in asked:
+        ledger.put_in_batch(*waits)
+    return BatchFiles(files, len(asked), left, waiting)
 
 
 def read_batch(
     path: Path, store: Store, ledger: Ledger, settings: SynthSettings
 ) -> tuple[int, dict[str, str]]:
-    """Store the results of a batch file.
+    """Store the results of a batch file, and what each has cost; one that was read before changes nothing.
 
     Returns:
         How many replies were stored, and by key why the others could not be; those are asked again.
@@ -128,21 +147,28 @@ def read_batch(
             raise InputError(
                 f"{where}: custom_id {row.get('custom_id')!r} is not one that `--batch-out` wrote"
             )
-        name, _, _, key = parts.groups()
-        item = bytes.fromhex(key)
-        if store.get_many([item]):
+        name, _, _, key, mark = parts.groups(default="")
+        result = hashlib.sha256(json.dumps(row, sort_keys=True).encode("ascii")).hexdigest()
+        if ledger.is_booked(result):
             continue
-        role = settings.role(name)
-        try:
-            reply = _served(roles.backend(name)).read_body(_READ, _body(row))
-        except CallFailed as failure:
-            ledger.note_failure(key, name, role.model, str(failure))
-            failed[key] = str(failure)
-            continue
-        cost = role.price.cost(reply.usage.prompt_tokens, reply.usage.generated_tokens)
-        store.put_many([(item, pack_reply(reply))])
-        ledger.pay(key, name, role.model, replace(reply.usage, cost=cost))
-        stored += 1
+        item, role = bytes.fromhex(key), settings.role(name)
+        waits = ledger.waits(key, mark)
+        is_asked = waits or not store.get_many([item])
+        reply, usage = _reply(row, _served(roles.backend(name)))
+        cost = role.price.cost(usage.prompt_tokens, usage.generated_tokens)
+        if isinstance(reply, Failed):
+            if is_asked:
+                ledger.note_failure(key, name, role.model, reply.reason)
+                failed[key] = reply.reason
+        elif is_asked:
+            store.put_many([(item, pack_reply(reply))])
+            stored += 1
+        if cost > 0 or not isinstance(reply, Failed):
+            usable = not isinstance(reply, Failed)
+            ledger.pay(key, name, role.model, replace(usage, cost=cost), usable=usable)
+        if waits:
+            ledger.take_from_batch(key, is_known=not (isinstance(reply, Failed) and reply.charged))
+        ledger.book(result)
     return stored, failed
 
 
@@ -159,19 +185,20 @@ def _served(backend: Metered) -> OpenAIBackend:
     return backend.backend
 
 
-def _body(row: dict[str, Any]) -> dict[str, Any]:
-    """The reply of one line.
-
-    Raises:
-        CallFailed: the request failed.
-    """
+def _reply(row: dict[str, Any], backend: OpenAIBackend) -> tuple[Generated | Failed, Usage]:
+    """The reply of one line, and what it took. A failure that was delivered as a reply may be charged for."""
     response = row.get("response")
     if row.get("error") or not isinstance(response, dict):
-        raise CallFailed(f"the batch could not answer: {str(row.get('error'))[:200]}")
-    body = response.get("body")
-    if response.get("status_code") != 200 or not isinstance(body, dict):
-        raise CallFailed(f"HTTP {response.get('status_code')}: {str(body)[:200]}")
-    return body
+        return Failed(f"the batch could not answer: {brief(str(row.get('error')), 200)}"), Usage()
+    status, body = response.get("status_code"), response.get("body")
+    if status != 200 or not isinstance(body, dict):
+        return Failed(f"HTTP {status}: {brief(str(body), 200)}"), Usage()
+    try:
+        reply = backend.read_body(_READ, body)
+    except CallFailed as failure:
+        usage = usage_of(body)
+        return Failed(str(failure), charged=not usage.prompt_tokens), usage
+    return reply, reply.usage
 
 
 def _file(path: Path, number: int, of: int) -> Path:

@@ -170,6 +170,7 @@ def run_job(
             "calls": calls,
             "cost": ledger.cost if all(settings.role(name).is_priced for name in calls) else None,
             "cost_uncertain": ledger.uncertain,
+            "calls_uncertain": ledger.uncertain_calls,
             "settings": settings.as_json(),
         }
         results = [pool.results[position] for position in sorted(pool.results)]

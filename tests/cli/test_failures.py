@@ -176,3 +176,16 @@ def test_a_search_with_failures_shows_what_it_has_and_says_so(work: Path):
         done = limrank(work, server, "search", "corpus.jsonl", "milk", code=1)
         assert "failed" in done.stdout
         assert "1 of 2 passages could not be judged" in done.stderr
+
+
+def test_a_backend_that_the_default_recipe_cannot_use_wants_a_recipe(work: Path):
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("limrank")), *RERANK, "--backend", "openai", "--model", "m"],
+        capture_output=True,
+        text=True,
+        cwd=work,
+        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
+    )
+    assert done.returncode == 2
+    assert "--backend openai cannot run the default recipe, mini" in done.stderr
+    assert "--recipe limrank" in done.stderr

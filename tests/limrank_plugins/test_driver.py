@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from scripts import full_backend, reranker
 
 from limrank_plugins import Reranker, Store
-from limrank_plugins.backends.protocols import Encode, LabelReading, Program, ReadLabels
-from limrank_plugins.data import Verdict
+from limrank_plugins.backends.counting import note
+from limrank_plugins.backends.protocols import (
+    Encode,
+    Generate,
+    Generated,
+    LabelReading,
+    Program,
+    ReadLabels,
+    Reply,
+    ask,
+)
+from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.driver import arun, on, run, together
 from limrank_plugins.errors import BackendError, CapabilityError, RankingFailed
+from limrank_plugins.segments import Prompt, Segment
 
 TEXTS = [f"passage number {i}" for i in range(9)]
 
@@ -236,3 +248,24 @@ def test_an_interrupt_inside_an_async_backend_leaves_the_private_loop_alive(kind
         Reranker("limrank", backend=Interrupted(), reasoning="none").rank("q", TEXTS)
     ranking = reranker("limrank", asynchronous=True, reasoning="none").rank("q", TEXTS)
     assert len(ranking.ids) == len(TEXTS)
+
+
+class Noticing:
+    """Neutralises a marker of every request, deep inside."""
+
+    name = identity = "noticing"
+
+    def generate(self, requests: Sequence[Generate]) -> list[Generated]:
+        for _ in requests:
+            note(Usage(neutralised=1))
+        return [Generated(request.prompt.text, "end") for request in requests]
+
+
+async def test_what_a_backend_notices_on_the_way_is_in_the_usage():
+    def program() -> Program[list[Reply]]:
+        return (yield [Generate(Prompt((Segment(text),)), (), max_tokens=1) for text in "abc"])
+
+    backend = Noticing()
+    for replies in (run(on(backend, program())), await arun(on(backend, program()))):
+        assert sum((reply.usage for reply in replies), Usage()).neutralised == 3
+    assert [reply.usage.neutralised for reply in ask(backend.generate, [], lambda i, reply: None)] == []

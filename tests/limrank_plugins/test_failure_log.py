@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import pytest
 
-from limrank_plugins import Reranker, ScriptedBackend
+from limrank_plugins import Reranker, ScriptedBackend, failure_log
 from limrank_plugins.backends.scripted import ScriptedFailure
+from limrank_plugins.data import Query, Ranking, Usage
 from limrank_plugins.errors import RankingFailed
 
 KEY = "sk-quoted-by-the-server"
@@ -31,6 +33,26 @@ def test_one_warning_for_every_ranking_with_failures(caplog: pytest.LogCaptureFi
     assert "2 of 3 documents" in caplog.text
     assert "1 of 1 documents" in caplog.text
     assert "is no key" in caplog.text
+
+
+def test_what_was_not_read_as_it_is_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(failure_log, "_said", threading.Event())
+    made = [
+        Ranking(Query("one"), (), "mini", "similarity", True, Usage(neutralised=2), query_cut_tokens=3),
+        Ranking(Query("two"), (), "mini", "similarity", True, Usage(neutralised=1), query_cut_tokens=5),
+        Ranking(Query("three"), (), "mini", "similarity", True),
+    ]
+    with caplog.at_level(logging.WARNING):
+        failure_log.log_failures(made[2:], [0])
+        assert caplog.records == []
+        failure_log.log_failures(made, [0, 0, 0])
+        failure_log.log_failures(made, [0, 0, 0])
+    told = [record.getMessage() for record in caplog.records]
+    assert told == failure_log.remarks(made)
+    assert "2 of 3 queries were longer than the model reads: the last 5 tokens" in told[0]
+    assert "3 marker(s) such as </think> in queries and passages were neutralised" in told[1]
 
 
 def test_what_is_raised_is_not_logged(caplog: pytest.LogCaptureFixture):

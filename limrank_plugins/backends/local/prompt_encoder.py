@@ -20,8 +20,10 @@ from itertools import takewhile
 from typing import Any
 
 from limrank_plugins.backends.chat import as_completion
+from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.local.tags import changed_tags, forged
 from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, inside
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
@@ -186,6 +188,7 @@ class PromptEncoder:
                 break
             with self._lock:
                 self.neutralised += len(bad)
+            note(Usage(neutralised=len(bad)))
             pieces, left = changed_tags(pieces, _spans(pieces), bad)
             pieces = _broken(pieces, left, '"') if left else pieces
         return pieces

@@ -136,6 +136,12 @@ def check_environment() -> None:
             )
 
 
+def proxies() -> str:
+    """The environment variables that name proxies, joined by "or"; empty where none does."""
+    known = urllib.request.getproxies()
+    return " or ".join(f"{kind.upper()}_PROXY" for kind in ("http", "https", "all") if known.get(kind))
+
+
 def place(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of an address: two addresses with equal ones are of one server.
 

@@ -6,7 +6,8 @@ and then runs calls against it; every room that talks to a server goes through i
 What is asked again: HTTP 408, 409, 425, 429 and 5xx, and connections that were refused, reset or
 broken off, with jittered exponential waits or the server's own `Retry-After`. What is not: any other
 status, a spent quota (a 429 that says so), a reply that came but makes no sense, and a reply that did
-not come within `timeout` (a server that is too slow is not helped by being asked twice).
+not come within `timeout` (a server that is too slow is not helped by being asked twice). Tries that may
+have been charged for without a usable reply are counted, repeated or not; see `faults.may_be_charged`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.remote.faults import (
     CallFailed,
     brief,
@@ -30,12 +32,15 @@ from limrank_plugins.backends.remote.faults import (
     is_transient,
     is_unreachable,
     kind_of,
+    may_be_charged,
     retry_after,
     status_of,
     timed_out,
+    unreachable,
 )
 from limrank_plugins.backends.remote.loops import PerLoop
 from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import require
 from limrank_plugins.secrecy import redacted
 
@@ -145,6 +150,8 @@ class Calls(Generic[Client]):
                     kind = kind_of(error)
                     if kind is not None:
                         self._on_fault(kind)
+                    if may_be_charged(error):
+                        note(Usage(uncertain=1))
                     raise
 
         tries = self._tenacity.AsyncRetrying(
@@ -227,7 +234,7 @@ class Calls(Generic[Client]):
     def _failure(self, error: BaseException, attempts: int, first: bool) -> CallFailed:
         status, advice = status_of(error), hopeless(error)
         if advice is None and first and is_unreachable(error):
-            advice = "no server can be reached: start it, or correct base_url"
+            advice = unreachable(error)
         reason, complaint = self._reason(error, attempts), complaint_of(error)
         return CallFailed(
             reason if advice is None else f"{reason}; {advice}",
@@ -244,7 +251,8 @@ class Calls(Generic[Client]):
         elif timed_out(error):
             what = f"no answer within {self._timeout:g} s"
         elif status is not None:
-            what = f"HTTP {status}: {error}"
+            # The openai SDK begins with the status, too.
+            what = f"HTTP {status}: {str(error).removeprefix(f'Error code: {status} - ')}"
         else:
             what = _named(error)
         # Redacted before it is shortened, or half a key would be left.

@@ -14,11 +14,16 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from limrank_plugins.backends.remote.addresses import proxies
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import clean_text
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _FATAL = frozenset({401, 403, 404, 405})
+_UNCERTAIN = frozenset({408, 502, 504, 520, 524})
+"""What stands between us and a model gave up waiting for it, or lost it; it may have worked to the end."""
+_NEVER_SENT = ("UnsupportedProtocol", "LocalProtocolError", "PoolTimeout", "InvalidURL", "TooManyRedirects")
 _TIMEOUTS = ("APITimeoutError", "TimeoutException")
 _SPENT = re.compile(
     r"insufficient[_ ](quota|balance|credits?|funds)|billing|exceeded your current quota|payment required",
@@ -54,6 +59,7 @@ class CallFailed(LimRankError, RuntimeError):
         fatal: it would be the same for every question (wrong key, wrong address, no such model).
         late: the reply did not come in time; the server may have worked on it all the same.
         complaint: what the server writes about the request.
+        usage: what the request has cost all the same, over all of its calls.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class CallFailed(LimRankError, RuntimeError):
         self.late = late
         self.fatal = status in _FATAL if fatal is None else fatal
         self.complaint = complaint if complaint is not None else Complaint()
+        self.usage = Usage()
 
 
 def links_of(error: BaseException) -> Iterator[BaseException]:
@@ -138,11 +145,40 @@ def is_unreachable(error: BaseException) -> bool:
     )
 
 
+def may_be_charged(error: BaseException) -> bool:
+    """Whether a server may have worked, and charge, for a try that brought no usable reply.
+
+    What it refuses (429, 500, 503) or never got is free. A reply that was cut off, that came too late or
+    that makes no sense is not known to be, nor is a call that a gateway gave up.
+    """
+    failure = found_in(error)
+    if failure is not None:
+        return failure.status == 200
+    if not is_fault(error) or is_unreachable(error):
+        return False
+    status = status_of(error)
+    if status is not None:
+        return status in _UNCERTAIN
+    return not any(_is(link, *_NEVER_SENT) for link in links_of(error))
+
+
+def unreachable(error: BaseException) -> str:
+    """What to do about a server that no connection came about with."""
+    named = proxies()
+    if any(_is(link, "ProxyError") for link in links_of(error)):
+        named = named or "the environment"
+        return f"the proxy that {named} names does not let calls through: correct or unset it"
+    where = f"base_url or the proxy that {named} names" if named else "base_url"
+    return f"no server can be reached: start it, or correct {where}"
+
+
 def hopeless(error: BaseException) -> str | None:
     """What to do about an HTTP status that would come for every request; None for any other."""
     status = status_of(error)
     if status is None:
         return None
+    if status == 407:
+        return "the proxy wants a login: set HTTP_PROXY or HTTPS_PROXY to http://user:password@host:port"
     if status in (401, 403):
         return "check the key: api_key or OPENAI_API_KEY"
     complaint = complaint_of(error)

@@ -42,7 +42,11 @@ def parse(content: str) -> dict[str, Any]:
     except RecursionError:
         raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
     except ValueError:  # numbers of thousands of digits too
-        raise CallFailed(f"the server's reply is not JSON: {brief(content[:200], 80)!r}", 200) from None
+        is_page = content.lstrip()[:1] == "<"
+        advice = "; it is a web page: correct base_url, which mostly ends with /v1" if is_page else ""
+        raise CallFailed(
+            f"the server's reply is not JSON: {brief(content[:200], 80)!r}{advice}", 200
+        ) from None
     if not isinstance(body, dict):
         raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
     return body
@@ -61,6 +65,10 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
         raise CallFailed(f"the server's reply holds no choice but: {shown}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
+    error = body.get("error") or chosen.get("error")
+    if error or chosen.get("finish_reason") == "error":
+        shown = brief(error, 200) if isinstance(error, str) else _shown(error)
+        raise CallFailed(f"the server writes that it failed: {shown}", 200)
     if chosen.get("finish_reason") == "content_filter":
         raise CallFailed("the server's content filter withheld the answer", 200)
     return chosen

@@ -7,10 +7,11 @@ import re
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from limrank_plugins.backends.counting import counting, note
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Arrived, Reply
@@ -18,8 +19,9 @@ from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
-from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of
+from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.segments import Prompt
 
@@ -185,6 +187,7 @@ class Wire:
         if broken:
             with self._lock:
                 self.broken_markers += broken
+            note(Usage(neutralised=broken))
         return text
 
     def _named(self, labels: tuple[str, ...], after: str) -> tuple[Label, ...]:
@@ -230,6 +233,7 @@ class Wire:
 
         try:
             body = await self._call(ask)
+            note(usage_of(body))
         except CallFailed as failure:
             if names_no_model(failure.complaint):
                 raise
@@ -358,10 +362,17 @@ class Wire:
         """
 
         async def run(position: int) -> Reply:
-            try:
-                reply = await jobs[position]()
-            except _Again:
-                reply = await jobs[position]()
+            with counting() as spent:
+                try:
+                    try:
+                        reply = await jobs[position]()
+                    except _Again:
+                        reply = await jobs[position]()
+                except CallFailed as failure:
+                    failure.usage = spent.usage
+                    raise
+            extra = Usage(uncertain=spent.usage.uncertain, neutralised=spent.usage.neutralised)
+            reply = replace(reply, usage=reply.usage + extra)
             if arrived is not None:
                 arrived(position, reply)
             return reply

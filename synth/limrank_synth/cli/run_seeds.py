@@ -92,6 +92,13 @@ def run(
             show_default=False,
         ),
     ] = None,
+    batch_again: Annotated[
+        bool,
+        typer.Option(
+            "--batch-again",
+            help="With --batch-out: write once more what waits in files that were lost or never run.",
+        ),
+    ] = False,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Show first prompts and an estimate; ask nobody.")
     ] = False,
@@ -102,6 +109,8 @@ def run(
     settings = settings_of(
         config, model, price_in, price_out, max_cost=max_cost, concurrency=concurrency, seed=seed
     )
+    if batch_again and batch_out is None:
+        raise InputError("--batch-again says what --batch-out writes: give a file with --batch-out")
     source = MS_MARCO if ms_marco else None
     chosen = drawn(read_seeds(seeds, source=source, column=column), limit, settings.seed)
     people = read_personas(personas)
@@ -121,8 +130,9 @@ def run(
         )
     batch = None
     if batch_out is not None:
-        spent = (synthesis.report["cost"] or 0.0) + synthesis.report["cost_uncertain"]
-        batch = write_batch(batch_out, synthesis.unasked, settings, spent)
+        with open_ledger(output) as (_, ledger):
+            again = batch_again or fresh
+            batch = write_batch(batch_out, synthesis.unasked, settings, ledger, again=again)
     _report(synthesis, output, batch, as_json)
     if synthesis.unfinished and batch_out is None:
         raise typer.Exit(1)
@@ -272,7 +282,9 @@ def in_dollars(cost: float | None) -> str:
 def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_json: bool) -> None:
     if as_json:
         files = [str(file) for file in batch.files] if batch is not None else []
-        common.emit(synthesis.report | {"wanted": len(synthesis.unasked), "batch_files": files})
+        waiting = batch.waiting if batch is not None else 0
+        wanted = {"wanted": len(synthesis.unasked), "waiting": waiting, "batch_files": files}
+        common.emit(synthesis.report | wanted)
         return
     report = synthesis.report
     common.say(
@@ -282,7 +294,13 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
     if batch is not None:
         where = f"{batch.asked} open requests in {', '.join(map(str, batch.files))}" if batch.files else ""
         left = f"{batch.left} requests are beyond --max-cost" if batch.left else ""
-        common.say("; ".join(filter(None, (where, left))) or "no request is open: the run is done")
+        in_files = (
+            f"{batch.waiting} requests wait in files of before: commit their results and errors with "
+            f"`synth batch-in`, or write them once more with --batch-again"
+            if batch.waiting
+            else ""
+        )
+        common.say("; ".join(filter(None, (where, left, in_files))) or "no request is open: the run is done")
     elif synthesis.unfinished:
         name, why = next(iter(synthesis.unfinished.items()))
         common.say(

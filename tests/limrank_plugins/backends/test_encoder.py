@@ -26,6 +26,7 @@ from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
 from limrank_plugins.backends.local.encoder_inputs import in_turn  # noqa: E402
 from limrank_plugins.backends.protocols import Closes, Embedded, Encode, Encodes, Failed  # noqa: E402
 from limrank_plugins.errors import BackendError, InputError, MissingExtra  # noqa: E402
+from limrank_plugins.io import ranking_record  # noqa: E402
 
 needs_mini = pytest.mark.skipif(
     mini_weights.find_mini() == mini_weights.MINI_HUB,
@@ -189,6 +190,17 @@ def test_what_is_put_before_a_text_takes_room_too(tiny_folder: Path) -> None:
     (whole,), (cut,) = (one.encode([Encode("a " * (limit - 2))]) for one in (plain, prompted))
     assert (whole.cut_tokens, cut.cut_tokens) == (0, 2)
     assert cut.usage.prompt_tokens == limit
+
+
+def test_a_ranking_says_what_was_not_read_of_its_query(tiny_folder: Path) -> None:
+    backend = EncoderBackend(str(tiny_folder), device="cpu", query_prompt="b ")
+    room = backend._model.held.max_seq_length - 3
+    reranker = Reranker("mini", backend=backend)
+    for words, cut in ((1, 0), (room, 0), (room + 1, 1), (room + 40, 40)):
+        ranking = reranker.rank("a " * words, ["a b", "b a"])
+        assert ranking.query_cut_tokens == cut
+        assert ranking_record(ranking)["query_cut_tokens"] == cut
+        assert [hit.cut_tokens for hit in ranking] == [0, 0]
 
 
 @needs_mini

@@ -115,6 +115,63 @@ def test_a_refused_call_is_free_and_one_without_a_usable_reply_is_not(tmp_path: 
         assert Ledger(store).spent == ledger.spent
 
 
+async def _at_once(seconds: float) -> None:
+    """Do not wait between two tries."""
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "uncertain"),
+    [
+        (Answer(chat("cut off in its middle"), keep=20), 1),
+        (Answer(reset=True), 1),
+        (Answer(status=504), 1),
+        (Answer(status=502), 1),
+        (Answer(status=500), 0),
+        (Answer(status=503), 0),
+        (Answer(status=429), 0),
+    ],
+    ids=["cut off", "reset", "504", "502", "500", "503", "429"],
+)
+def test_a_try_that_a_server_may_have_charged_for_is_held_against_the_budget(
+    tmp_path: Path, fault: Answer, uncertain: int, is_repaired: bool
+):
+    def script(call: Any) -> Any:
+        return chat("at last") if is_repaired and call.number == 2 else fault
+
+    with LoopbackServer(script) as server, Store(tmp_path / "s.sqlite") as store:
+        ledger, purse = Ledger(store), Purse(max_cost=1.0)
+        served = OpenAIBackend(
+            "m", base_url=server.url, server="generic", api="chat", max_retries=2, sleep=_at_once
+        )
+        wanted = requests(1)
+        (reply,) = asyncio.run(Metered(served, PRICE, purse, ledger).generate(wanted))
+        served.close()
+        assert server.served == 3
+        tries = uncertain * (2 if is_repaired else 3)
+        assert isinstance(reply, Failed) != is_repaired
+        assert reply.usage.uncertain == tries
+        assert ledger.uncertain_calls == tries
+        paid = PRICE.cost(7, 2) if is_repaired else 0.0
+        assert ledger.cost == pytest.approx(paid)
+        assert ledger.uncertain == pytest.approx(tries * dearest(wanted[0]))
+        assert purse.cost == pytest.approx(paid + tries * dearest(wanted[0]))
+        assert Ledger(store).spent == pytest.approx(purse.cost)
+
+
+def test_what_a_failed_request_has_cost_before_it_failed_is_not_lost():
+    def script(call: Any) -> Any:
+        return chat("thought</think>", 7, 2) if call.number == 0 else Answer(status=400)
+
+    with LoopbackServer(script) as server:
+        served = OpenAIBackend("m", base_url=server.url, server="generic", api="chat", max_retries=0)
+        request = Generate(Prompt((Segment("write"),)), ("</think>",), max_tokens=5, labels=("yes", "no"))
+        (reply,) = asyncio.run(served.generate([request]))
+        served.close()
+    assert isinstance(reply, Failed)
+    assert (reply.usage.prompt_tokens, reply.usage.generated_tokens, reply.usage.uncertain) == (7, 2, 0)
+
+
 def test_a_wrong_key_concerns_every_call_and_costs_nothing(tmp_path: Path):
     with LoopbackServer(lambda call: Answer(status=401)) as server, Store(tmp_path / "s.sqlite") as store:
         ledger, purse = Ledger(store), Purse(max_cost=1.0)
@@ -130,9 +187,9 @@ def test_a_reply_is_in_the_store_before_it_is_written_down_as_paid(tmp_path: Pat
         seen: list[int] = []
 
         class Watching(Ledger):
-            def pay(self, *bill: Any) -> None:
+            def pay(self, *bill: Any, **said: Any) -> None:
                 seen.append(store.answer_bytes())
-                super().pay(*bill)
+                super().pay(*bill, **said)
 
         metered = Metered(
             AsyncScriptedBackend(generate=lambda prompt: "a"), PRICE, ledger=Watching(store), concurrency=1

@@ -329,6 +329,14 @@ def test_markers_are_broken_visibly_where_the_server_tokenises(folder: Path):
             server.calls.clear()
 
 
+def test_a_ranking_counts_the_markers_that_were_broken():
+    with LoopbackServer(toy) as server, pytest.warns(UserWarning, match="broken by a space"):
+        ranking = Reranker("limrank", backend=backend(server), reasoning="none").rank(
+            "why", [EVIL, "harmless"]
+        )
+    assert ranking.usage.neutralised == 3
+
+
 def test_a_marker_that_ends_in_another_segment_is_broken():
     pieces = (Segment("a <thi", trusted=False), Segment("nk> b", trusted=False), Segment("</think>"))
     with LoopbackServer(lambda call: completion({" true": -0.1, " false": -2.0})) as server:

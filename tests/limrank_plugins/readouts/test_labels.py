@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, TAG, Labels
+from limrank_plugins.readouts.labels import ALPHABETIC, FORMS, NUMERIC, PLAIN, TAG, Labels
+from limrank_plugins.readouts.order_text import bracketed
 from limrank_plugins.recipes.setwise import recipe as setwise
 
 KINDS = pytest.mark.parametrize("labels", [NUMERIC, ALPHABETIC], ids=["numeric", "alphabetic"])
@@ -27,6 +28,15 @@ hostile = st.lists(
             "score",
             "<score>",
             "9" * 7,
+            *"\\［］【】〔〕（３Ｂ-–:#",
+            "Passage ",
+            "doc",
+            "Rank: ",
+            "[Passage 1]",
+            "[1-3]",
+            "【2】",
+            r"\[2\]",
+            r"\[B]",
         ]
     )
     | st.characters()
@@ -58,6 +68,17 @@ def test_there_are_26_letters():
         (ALPHABETIC, "[A] [b] [1] [AB]", "(A) (b) [1] [AB]"),
         (ALPHABETIC, "<answer>[C]</answer>", "(answer)(C)(/answer)"),
         (NUMERIC, "<score>100</ SCORE >", "(score)100(/SCORE)"),
+        (NUMERIC, "[Passage 2] [doc: 3] [1-3] 【2】 [３]", "(Passage 2) (doc: 3) (1-3) (2) (３)"),
+        (NUMERIC, r"\[2\] > \[1] > \［3\］", "(2) > (1) > (3)"),
+        (NUMERIC, "Passage 2: tea. Passage 2 is", "Passage (2): tea. Passage 2 is"),
+        (NUMERIC, "x in [0, 1], 2 > 1, lines 1-3", "x in [0, 1], 2 > 1, lines 1-3"),
+        (
+            ALPHABETIC,
+            "[Passage B] [texts] [Ids] 【c】 Passage A:",
+            "(Passage B) [texts] [Ids] (c) Passage (A):",
+        ),
+        (PLAIN, "[2, 1] 【2，1】 [Image 2, Image 1] [3]", "(2, 1) (2，1) (Image 2, Image 1) (3)"),
+        (PLAIN, "image 3: tea; image 3 of it", "image (3): tea; image 3 of it"),
     ],
 )
 def test_look_alikes_are_rewritten(labels: Labels, text: str, expected: str):
@@ -69,8 +90,17 @@ def test_look_alikes_are_rewritten(labels: Labels, text: str, expected: str):
 def test_no_text_can_write_a_label_or_a_tag(labels: Labels, text: str):
     neutral = labels.neutral(text)
     assert labels.read(neutral) == []
+    assert labels.read(bracketed(neutral, labels)) == [], "nor one that is read in other brackets"
     assert TAG.search(neutral) is None
     assert labels.neutral(neutral) == neutral
+
+
+@KINDS
+@given(text=hostile)
+def test_what_is_read_in_brackets_is_what_is_rewritten(labels: Labels, text: str):
+    assert (labels.read(bracketed(text, labels)) == []) >= (FORMS[labels.kind].search(text) is None)
+    for form in FORMS[labels.kind].finditer(text):
+        assert labels.read(bracketed(form[0], labels)) or "-" in form[0] or "–" in form[0]
 
 
 @KINDS
@@ -78,7 +108,7 @@ def test_no_text_can_write_a_label_or_a_tag(labels: Labels, text: str):
 def test_a_document_between_the_templates_own_words_cannot_either(labels: Labels, text: str):
     shown = labels.shown(2)
     prompt = f"{shown[0]} {labels.neutral(text)}\n{shown[1]} {labels.neutral(text)}\n"
-    assert labels.read(prompt) == [0, 1]
+    assert labels.read(bracketed(prompt, labels)) == [0, 1]
 
 
 def test_reading():

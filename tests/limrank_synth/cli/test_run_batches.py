@@ -42,6 +42,9 @@ def test_batches_make_what_a_run_makes(place: Workplace, tmp_path: Path):
         rounds += 1
         number = scripted_batch(out["batch_files"], results, fail=rounds <= 3)
         assert number == out["wanted"]
+        # Once more before the results are there: nothing is written or paid for twice.
+        repeated = json.loads(run(place, "--batch-out", tmp_path / "open.jsonl", "--json").stdout)
+        assert (repeated["batch_files"], repeated["waiting"]) == ([], number)
         arguments = (
             "synth",
             "batch-in",
@@ -65,12 +68,20 @@ def test_batches_make_what_a_run_makes(place: Workplace, tmp_path: Path):
 
 
 def test_a_batch_is_within_the_budget(place: Workplace, tmp_path: Path):
-    whole = json.loads(run(place, "--batch-out", tmp_path / "a.jsonl", "--json").stdout)
-    assert whole["wanted"] == 6
-    said = run(place, "--batch-out", tmp_path / "b.jsonl", "--max-cost", 0.01).output
-    lines = (tmp_path / "b.jsonl").read_text("utf-8").splitlines()
+    said = run(place, "--batch-out", tmp_path / "a.jsonl", "--max-cost", 0.01).output
+    lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()
     assert 0 < len(lines) < 6
     assert f"{6 - len(lines)} requests are beyond --max-cost" in said
+    again = run(place, "--batch-out", tmp_path / "b.jsonl", "--max-cost", 0.01).output
+    assert f"{len(lines)} requests wait in files of before" in again
+    assert not (tmp_path / "b.jsonl").exists(), "what waits is held against the budget"
+    whole = json.loads(run(place, "--batch-out", tmp_path / "c.jsonl", "--batch-again", "--json").stdout)
+    assert (whole["wanted"], whole["waiting"]) == (6, 0)
+    assert len((tmp_path / "c.jsonl").read_text("utf-8").splitlines()) == 6
+
+
+def test_writing_again_needs_a_file(place: Workplace):
+    assert "give a file with --batch-out" in run(place, "--batch-again", code=2).output
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from limrank_plugins.arguments import Thinking, check_device_for
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
-from limrank_plugins.failure_log import told_by_caller
+from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template, load_template
@@ -333,8 +333,11 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             "score_kind": ranking.score_kind,
             "failures": len(ranking.failures),
             "repairs": ranking.repairs,
+            "query_cut_tokens": ranking.query_cut_tokens,
             "usage": asdict(ranking.usage),
         }
+        for remark in remarks([ranking]):
+            logger.warning("%s", remark)
         if ranking.failures:
             logger.warning(
                 "%d of %d nodes could not be judged and keep their places; the first one, %r: %s",

@@ -85,6 +85,7 @@ def report(
         "explanations": {hit.id: hit.explanation for hit in hits if hit.explanation is not None},
         "retrieval_scores": {d.id: d.score for d in documents if _finite(d.score) is not None},
         "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
+        "query_cut_tokens": ranking.query_cut_tokens if ranking is not None else 0,
     }
 
 

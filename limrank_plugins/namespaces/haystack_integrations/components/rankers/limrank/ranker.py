@@ -27,7 +27,7 @@ from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_reci
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
-from limrank_plugins.failure_log import told_by_caller
+from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.secrecy import hiding, redacted
 
@@ -250,7 +250,7 @@ class LimRankRanker(Copies):
             `documents`: new documents, best first, with `score` set (None: could not be judged).
             `meta`: `recipe`, `model`, `score_kind`, `usage` (tokens, calls, seconds), `failures` (a list of
             `id` and `reason`), `repairs`, and, by document id, `explanations`, `retrieval_scores` and
-            `cut_tokens` (of documents that did not fit).
+            `cut_tokens` (of documents that did not fit), `query_cut_tokens` (of a query that did not).
 
         Raises:
             ValueError: a value that cannot be used.
@@ -345,6 +345,8 @@ class LimRankRanker(Copies):
 
     def _ranked(self, inputs: _Inputs, ranking: Ranking) -> dict[str, Any]:
         failures = [Failure(f.id, redacted(f.reason, self._keys())) for f in ranking.failures]
+        for remark in remarks([ranking]):
+            logger.warning("LimRankRanker: {remark}", remark=remark)
         if failures:
             logger.warning(
                 "LimRankRanker could not judge {failed} of {total} documents; the first: {reason}",
