@@ -20,6 +20,13 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 
 
+def pytest_configure() -> None:
+    if processor := os.environ.get("LIMRANK_ROUNDING"):
+        from other_processor import imitate
+
+        imitate(processor)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
 

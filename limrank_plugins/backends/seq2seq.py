@@ -25,8 +25,8 @@ class Seq2SeqBackend:
     """A model with an encoder, which reads the prompt, and a decoder, which answers.
 
     It reads labels at the decoder's first position and says how likely an answer is; it does not write.
-    Safe to use from many threads, which take turns. On CPU every prompt is computed on its own, so that
-    its numbers in float32 are the same, bit for bit, whatever else is asked.
+    Safe to use from many threads, which take turns. On CPU every prompt is computed on its own, whatever
+    else is asked: its float32 numbers are the same, but for rounding (1e-5 of their size).
 
     Args:
         model: a folder, a hub name, or the folder of a LoRA adapter, which names its base.

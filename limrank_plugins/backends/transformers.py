@@ -22,8 +22,9 @@ from limrank_plugins.errors import BackendError
 class TransformersBackend:
     """A causal language model on this machine. Safe to use from many threads, which take turns.
 
-    It reads labels, writes, says how likely a continuation is and shows its attention. On CPU what it
-    reads is the same, bit for bit, whatever else is asked at the same time.
+    It reads labels, writes, says how likely a continuation is and shows its attention. On CPU every
+    prompt is read on its own, whatever else is asked: float32 numbers are the same, but for rounding (1e-5
+    of their size).
 
     Args:
         model: a folder, a hub name, a GGUF file (`"path/file.gguf"`; on the hub `"org/name:file.gguf"`), the

@@ -68,7 +68,12 @@ def tell_exactly(text: str) -> None:
 
 
 def guard() -> None:
-    """Have warnings, log lines without a handler and tracebacks printed as `say` prints."""
+    """Have warnings, log lines without a handler and tracebacks printed as `say` prints.
+
+    What libraries warn programs of is not for users of a command; PYTHONWARNINGS=default shows it.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore", FutureWarning)
     warnings.showwarning = _show_warning
     sys.excepthook = _show_traceback
     if logging.lastResort is not None:

@@ -1,8 +1,8 @@
 """Every recipe on a real, tiny model of the kind it is made for: what only a model can break.
 
 `test_contract.py` asks scripts; here the same registry is asked with weights, so that batching, caching
-and padding are in play. Scores are compared bit for bit: on a CPU in float32 a query's scores must not
-depend on which other queries are ranked with it.
+and padding are in play. On a CPU in float32 a query's scores must not depend, but for rounding, on which
+other queries are ranked with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tiny_encoders
 import tiny_seq2seq
 import tiny_vision
 import torch
+from rounding import near
 
 from limrank_plugins import Reranker, load_recipe, recipe_names
 
@@ -102,14 +103,13 @@ def made(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Rera
     return Reranker(name, str(folders(backend)), max_reasoning_tokens=12, **given)
 
 
-def test_many_queries_are_ranked_as_one_at_a_time_to_the_last_bit(made: Reranker):
+def test_many_queries_are_ranked_as_one_at_a_time(made: Reranker):
     together = made.rank_many(JOBS)
     for ranking, (query, documents) in zip(together, JOBS, strict=True):
         alone = made.rank(query, documents)
         assert ranking.failures == alone.failures
-        assert [(h.id, h.score, h.explanation) for h in ranking] == [
-            (h.id, h.score, h.explanation) for h in alone
-        ]
+        assert {h.id: h.explanation for h in ranking} == {h.id: h.explanation for h in alone}
+        assert {h.id: h.score for h in ranking} == near({h.id: h.score for h in alone})
         # What a random model writes names no document and holds no grade, which is a failure; everything
         # else it is asked, it answers.
         assert all("the model" in failure.reason for failure in ranking.failures)
@@ -120,4 +120,4 @@ def test_the_order_of_the_documents_does_not_change_a_pointwise_score(made: Rera
     query, documents = JOBS[0]
     one = {hit.document.text: hit.score for hit in made.rank(query, documents)}
     other = {hit.document.text: hit.score for hit in made.rank(query, documents[::-1][1:])}
-    assert all(one[text] == score for text, score in other.items())
+    assert {text: one[text] for text in other} == near(other)

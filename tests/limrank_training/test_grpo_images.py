@@ -108,7 +108,7 @@ def test_two_steps_see_the_pages_as_inference_does(
     assert all(torch.isfinite(values).all() and values.abs().sum() > 0 for values in pixels)
     first = next(e for e in data.examples if e.group == seen[0])
     wanted = backend._image_prompt(data.layout.request(first.group).prompt, 2000).tensors["pixel_values"]
-    assert torch.allclose(pixels[0][: len(wanted)].float().cpu(), wanted.float(), atol=1e-6)
+    assert torch.allclose(pixels[0][: len(wanted)].float().cpu(), wanted.float(), atol=1e-5)
 
 
 def test_pages_are_never_cut(base: Path, rows: Path):

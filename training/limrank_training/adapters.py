@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from limrank_plugins.backends.local.lora import quiet
 from limrank_plugins.errors import require
 from limrank_training.plans import Plan
 
@@ -23,7 +24,8 @@ def with_adapters(model: Any, plan: Plan) -> Any:
         peft = require("peft", "training", "LoRA")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            model = peft.get_peft_model(model, config)
+            with quiet():
+                model = peft.get_peft_model(model, config)
     hold_in_full(model)
     return model
 

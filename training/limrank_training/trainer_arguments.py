@@ -50,7 +50,7 @@ def common_arguments(
     """
     o = plan.optimiser
     precise = plan.precision
-    return {
+    return _recomputing(plan) | {
         "output_dir": str(folder),
         "per_device_train_batch_size": o.part,
         "gradient_accumulation_steps": accumulated,
@@ -65,8 +65,6 @@ def common_arguments(
         "adam_beta2": 0.999,
         "adam_epsilon": 1e-8,
         "neftune_noise_alpha": o.neftune or None,
-        "gradient_checkpointing": plan.recompute,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if plan.recompute else None,
         "seed": plan.seed,
         "data_seed": plan.seed,
         "bf16": precise == "bfloat16",
@@ -81,6 +79,13 @@ def common_arguments(
         "dataloader_drop_last": False,
         "use_cpu": not _gpu(),
     }
+
+
+def _recomputing(plan: Plan) -> dict[str, Any]:
+    """By the name that the installed library has for it; 6 will know the newer one alone."""
+    fields = require("transformers", "training", "training").TrainingArguments.__dataclass_fields__
+    name = "activation_checkpointing" if "activation_checkpointing" in fields else "gradient_checkpointing"
+    return {name: plan.recompute, f"{name}_kwargs": {"use_reentrant": False} if plan.recompute else None}
 
 
 def reporters() -> list[str]:

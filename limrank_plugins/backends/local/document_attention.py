@@ -108,7 +108,7 @@ def read(network: Network, prompts: AttentionPrompts, chunk: int) -> Reply:
     first = prompts.documents[0][0]
     sums: dict[tuple[int, ...], _AttentionSum] = {}
     for tail in prompts.tails:
-        if tuple(tail) not in sums:  # the same tail again is the same attention, to the bit
+        if tuple(tail) not in sums:  # the same tail again is the same attention: it is looked up
             sums[tuple(tail)] = _tail_attention(network, past, tail, first)
     kept = [all(watch.whole[i] for watch in sums.values()) for i in sums[tuple(prompts.tails[0])].layers]
     if not any(kept):

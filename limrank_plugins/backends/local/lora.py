@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
 from limrank_plugins.files import read_json_object
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While peft puts an adapter on: it uses a name of transformers that is going away, which warns users."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        yield
 
 
 def is_adapter(folder: str) -> bool:
@@ -34,7 +45,8 @@ def with_adapter(network: Any, adapter: str, merge: bool) -> Any:
     """
     peft = require("peft", "transformers", "an adapter")
     try:
-        adapted = peft.PeftModel.from_pretrained(network, adapter)
+        with quiet():
+            adapted = peft.PeftModel.from_pretrained(network, adapter)
     except (RuntimeError, ValueError) as error:
         raise BackendError(f"adapter {adapter} does not fit the model: {one_sentence(error)}") from error
     if adapted.active_peft_config.is_prompt_learning:

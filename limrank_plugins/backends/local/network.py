@@ -26,7 +26,7 @@ class Network:
             0 pads nothing. On CPU padding costs what it saves (measured: batches of unequal
             documents run at 0.5 to 1.0 of the speed of one by one); a GPU wants fuller batches.
         exact: what is read (not written) is computed row by row and split where the prompt itself says,
-            so that no bit of it depends on what else is asked. On CPU that costs nothing worth having.
+            so that the same is computed whatever else is asked. On CPU that costs nothing worth having.
 
     Attributes:
         decoder: the model without its output matrix.
@@ -47,6 +47,7 @@ class Network:
         self.label_rows = probe.logits_are_rows(model, self.decoder, self._head)
         # A model's own logits can be had for one common last position only.
         self.slack = slack if self.label_rows else 0.0
+        self._cache = probe.cache_argument(self.decoder if self.label_rows else model)
         self.shares = probe.remembers_keys_only(self, embeddings.shape[0])
 
     def prefix(self, ids: Sequence[int]) -> KeysAndValues:
@@ -150,7 +151,7 @@ class Network:
     ) -> Any:
         arguments: dict[str, Any] = {
             "input_ids": self._torch.tensor(rows, device=self._device),
-            "past_key_values": past.cache if past is not None else None,
+            self._cache: past.cache if past is not None else None,
             "use_cache": past is not None,
         }
         if mask is not None:

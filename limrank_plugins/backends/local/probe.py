@@ -1,7 +1,8 @@
-"""Two things a model is asked once, when it is loaded, so that no shortcut is taken on trust."""
+"""What a model is asked once, when it is loaded, so that nothing is taken on trust."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from limrank_plugins.errors import require
@@ -61,6 +62,13 @@ def remembers_keys_only(network: Any, vocabulary: int) -> bool:
     exact = whole.dtype in (torch.float32, torch.float64)
     error = (last.float() - whole.float()).norm() / whole.float().norm().clamp(min=1e-6)
     return bool(error <= (0.001 if exact else 0.2))
+
+
+def cache_argument(model: Any) -> str:
+    """The argument for keys and values: `cache` from transformers 5.24 on, before it `past_key_values`."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # below adapters
+    known = inspect.signature(base.forward).parameters
+    return "cache" if "cache" in known and "past_key_values" not in known else "past_key_values"
 
 
 def _ids(torch: Any, size: int, device: Any) -> Any:

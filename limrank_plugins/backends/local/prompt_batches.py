@@ -42,8 +42,8 @@ def grouped(rows: Iterable[tuple[str, list[int], T]], share: bool) -> list[Group
 def split(rows: Iterable[tuple[int, list[int], T]]) -> list[Group[T]]:
     """Group (shared tokens, prompt ids, row) by the shared tokens themselves.
 
-    Where a prompt is split depends on nothing but the prompt, so its numbers are the same, bit for bit,
-    whatever else is asked. At least one token is left of each row.
+    Where a prompt is split depends on nothing but the prompt, so the same is computed for it whatever else
+    is asked. At least one token is left of each row.
     """
     groups: dict[tuple[int, ...], list[T]] = {}
     for shared, ids, row in rows:

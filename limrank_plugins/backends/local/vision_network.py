@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from limrank_plugins.backends.local.probe import cache_argument
 from limrank_plugins.errors import require
 
 
@@ -22,7 +23,8 @@ class VisionNetwork:
 
     def __init__(self, model: Any) -> None:
         self._torch = require("torch", "vision", "VisionBackend")
-        self._cache = require("transformers", "vision", "VisionBackend").DynamicCache
+        self._new_cache = require("transformers", "vision", "VisionBackend").DynamicCache
+        self._cache = cache_argument(model)
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self._precision = model.get_input_embeddings().weight.dtype
@@ -52,7 +54,7 @@ class VisionNetwork:
         """
         for module in self._remembers:
             module.rope_deltas = None
-        past = self._cache() if keep else None
+        past = self._new_cache() if keep else None
         tokens = self._tensor([list(ids)])
         features = {name: self._tensor([list(row)]) for name, row in marks.items()}
         features |= {name: self._moved(value) for name, value in tensors.items()}
@@ -71,13 +73,8 @@ class VisionNetwork:
 
     def _logits(self, ids: Any, past: Any, features: dict[str, Any]) -> Any:
         with self._torch.inference_mode():
-            out = self._model(
-                input_ids=ids,
-                past_key_values=past,
-                use_cache=past is not None,
-                **features,
-                **self._last,
-            )
+            known = {self._cache: past, "use_cache": past is not None}
+            out = self._model(input_ids=ids, **known, **features, **self._last)
         return out.logits[:, -1].float()
 
     def _tensor(self, rows: list[Any]) -> Any:

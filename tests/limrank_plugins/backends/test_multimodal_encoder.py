@@ -73,7 +73,7 @@ def test_no_vector_depends_on_what_else_is_encoded(encoder: MultimodalEncoderBac
     asked = [Encode("one"), Encode("", images=(RED,)), Encode("two words"), Encode("", images=(GREEN,))]
     together = vectors(encoder, *asked)
     for request, vector in zip(asked, together, strict=True):
-        assert (vectors(encoder, request)[0] == vector).all()
+        np.testing.assert_allclose(vectors(encoder, request)[0], vector, rtol=1e-5, atol=1e-5)
     assert (together[1] != together[3]).any(), "another image, another vector"
 
 
@@ -105,8 +105,8 @@ def test_what_a_model_does_not_take_together_fails_alone_or_is_averaged(clip: Pa
         Encode("cow", images=(RED, GREEN)),
     )
     unit = [v / np.linalg.norm(v) for v in (word, red, green)]
-    np.testing.assert_allclose(both, (unit[0] + unit[1]) / 2, atol=1e-6)
-    np.testing.assert_allclose(three, sum(unit) / 3, atol=1e-6)
+    np.testing.assert_allclose(both, (unit[0] + unit[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(three, sum(unit) / 3, atol=1e-5)
     assert strict.identity != fused.identity
 
 

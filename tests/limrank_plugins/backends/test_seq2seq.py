@@ -13,6 +13,7 @@ import tiny
 import tiny_seq2seq
 import torch
 import transformers
+from rounding import near
 
 from limrank_plugins import Reranker
 from limrank_plugins.backends.protocols import (
@@ -117,14 +118,16 @@ def test_every_grouping_and_order_equals_plain_forward_passes(folder: Path, aske
         read = backend.read_labels if asked is LABELS else backend.likelihood
         found = numbers(read([asked[i] for i in order]))
         for i, row in zip(order, found, strict=True):
-            assert row == pytest.approx(expected[i], abs=1e-4)
+            # Attention that is not scaled makes ten times of a rounding error, layer by layer.
+            assert row == pytest.approx(expected[i], rel=1e-4, abs=1e-3)
 
 
 def test_it_does_not_depend_on_what_else_is_asked(t5: Seq2SeqBackend) -> None:
     for read, asked in ((t5.read_labels, LABELS), (t5.likelihood, TEXTS)):
         alone = [numbers(read([request]))[0] for request in asked]
         order = random.Random(7).sample(range(len(asked)), len(asked))
-        assert numbers(read([asked[i] for i in order])) == [alone[i] for i in order]
+        for i, row in zip(order, numbers(read([asked[i] for i in order])), strict=True):
+            assert row == near(alone[i])
 
 
 def test_the_recipe_gives_p_true(home: Path, t5: Seq2SeqBackend) -> None:
@@ -134,7 +137,7 @@ def test_the_recipe_gives_p_true(home: Path, t5: Seq2SeqBackend) -> None:
         pair = torch.tensor(
             plain.labels(ReadLabels(MONOT5.render(QUERIES[0], [hit.document.text]), MONOT5.labels))
         )
-        assert hit.score == pytest.approx(float(torch.softmax(pair, dim=0)[0]), abs=1e-5)
+        assert hit.score == pytest.approx(float(torch.softmax(pair, dim=0)[0]), abs=1e-4)
     assert (ranking.score_kind, ranking.comparable) == ("probability", True)
     assert [hit.score for hit in ranking] == sorted((hit.score for hit in ranking), reverse=True)
 
@@ -144,7 +147,7 @@ def test_query_likelihood_runs_on_it(home: Path, t5: Seq2SeqBackend) -> None:
     plain = Reference(home / "plain-t5", t5)
     for hit in ranking:
         found = plain.likelihood(Likelihood(QLM.render("", [hit.document.text]), QUERIES[1]))
-        assert hit.score == pytest.approx(sum(found) / len(found), abs=1e-5)
+        assert hit.score == pytest.approx(sum(found) / len(found), abs=1e-4)
 
 
 def test_from_its_name(home: Path, t5: Seq2SeqBackend) -> None:
@@ -264,7 +267,7 @@ def test_what_is_no_number_fails_alone(home: Path) -> None:
     assert "not finite" in replies[0].reason
     if not set(ids[-1:]) & set(backend._encoder.encode(LABELS[0].prompt).ids):
         assert isinstance(replies[1], LabelReading)
-        assert replies[1].logits == pytest.approx(healthy[0], abs=1e-5)
+        assert replies[1].logits == pytest.approx(healthy[0], abs=1e-4)
 
 
 def test_a_closed_backend_says_so(home: Path) -> None:

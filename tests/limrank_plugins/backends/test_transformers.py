@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 from plain import TEMPLATE, Reference, ask, chances
+from rounding import near
 
 from limrank_plugins import Document, Reranker
 from limrank_plugins.backends.protocols import Failed, Generate, LabelReading
@@ -270,4 +271,4 @@ def test_eight_threads_get_the_answers_to_their_own_questions(qwen: Path) -> Non
     for thread in threads:
         thread.join()
     for got, wanted in zip(found, expected, strict=True):
-        assert got == pytest.approx(wanted, abs=1e-6)
+        assert got == near(wanted)

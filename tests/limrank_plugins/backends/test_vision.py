@@ -10,6 +10,7 @@ import pytest
 import tiny_vision
 import torch
 import transformers
+from rounding import near
 
 from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.backends.local.image_tokens import ImageTokenizer, decode
@@ -137,12 +138,11 @@ def test_neither_order_nor_company_changes_anything(backend: VisionBackend):
     ]
     together = [reply.logits for reply in read(backend, *prompts)]
     alone = [logits(backend, one) for one in prompts]
-    assert together == alone
+    assert [list(one) for one in together] == [near(list(one)) for one in alone]
     order = list(range(len(prompts)))
     random.Random(3).shuffle(order)
-    assert [reply.logits for reply in read(backend, *(prompts[i] for i in order))] == [
-        alone[i] for i in order
-    ]
+    shuffled = [list(reply.logits) for reply in read(backend, *(prompts[i] for i in order))]
+    assert shuffled == [near(list(alone[i])) for i in order]
 
 
 def test_raw_completions_hold_images_too(backend: VisionBackend, folders: dict[str, Path], family: str):
@@ -208,7 +208,7 @@ def test_documents_are_cut_and_images_never(folders: dict[str, Path], family: st
         assert [mark > 0 for mark in row] == [number == token for number in kept.ids]
     words = whole._encoder.encode_completion(Prompt((Segment("acid curdles milk " * 60),)), with_prefix=False)
     left = whole._encoder.decode(words.ids[: len(words.ids) - reply.cut_tokens])
-    assert reply.logits == logits(whole, prompt(RED, GREEN, passage=left))
+    assert reply.logits == near(logits(whole, prompt(RED, GREEN, passage=left)))
 
 
 def test_too_many_images_fail_alone_and_say_so(folders: dict[str, Path], family: str):

@@ -153,7 +153,7 @@ def test_one_step_is_the_hand_written_one(clip: Path, rows: Path, tmp_path: Path
     for name, weight in by_hand.named_parameters():
         if weight.grad is not None:
             real = weight.grad.abs() > 1e-4
-            assert torch.allclose(weight[real], others[name][real], atol=2e-6), name
+            assert torch.allclose(weight[real], others[name][real], atol=1e-5), name
             compared += int(real.sum())
     assert compared > 1000
 

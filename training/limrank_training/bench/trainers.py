@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limrank_plugins.backends.local.lora import quiet
 from limrank_plugins.errors import require
 from limrank_training.adapters import lora_config
 from limrank_training.bench.shapes import flops, random_model
@@ -71,7 +72,7 @@ def plain(model: Any, examples: list[Example], plan: Plan, folder: Path, clock: 
         columns = collate(batch, 0)
         return {key: columns[key] for key in ("input_ids", "attention_mask", "labels")}
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), quiet():
         torch.manual_seed(plan.seed)
         adapted = peft.get_peft_model(model, lora_config(model, plan))
     trainer = transformers.Trainer(

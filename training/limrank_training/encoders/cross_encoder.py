@@ -172,7 +172,6 @@ def train(
 def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int) -> Any:
     """The trainer's arguments: all that matters is set, whatever its defaults become."""
     parts = require("sentence_transformers.cross_encoder", "training", "cross-encoders")
-    samplers = require("sentence_transformers.training_args", "training", "cross-encoders")
     assert plan.pairs is not None
     steps = total_steps(plan, size)
     every = checkpoint_every(plan, steps)
@@ -186,8 +185,8 @@ def arguments(plan: Plan, size: int, folder: Path, has_dev: bool, log_every: int
         eval_strategy="steps" if has_dev else "no",
         eval_steps=every if has_dev else None,
         prediction_loss_only=True,
-        batch_sampler=samplers.BatchSamplers.BATCH_SAMPLER,
-        multi_dataset_batch_sampler=samplers.MultiDatasetBatchSamplers.PROPORTIONAL,
+        batch_sampler="batch_sampler",
+        multi_dataset_batch_sampler="proportional",
         prompts=None,
         learning_rate_mapping={},
     )

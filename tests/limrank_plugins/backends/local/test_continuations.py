@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from rounding import near
 
 from limrank_plugins.backends.local import network as network_module
 from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers
@@ -91,7 +92,7 @@ def test_every_grouping_and_order_equals_plain_forward_passes(folder: Path) -> N
         order = random.Random(seed).sample(range(len(REQUESTS)), len(REQUESTS))
         found = values(backend.likelihood([REQUESTS[i] for i in order]))
         for i, row in zip(order, found, strict=True):
-            assert row == pytest.approx(expected[i], abs=1e-5)
+            assert row == near(expected[i])
 
 
 def test_continuations_that_begin_alike_are_read_whole(place: Path) -> None:
@@ -101,7 +102,7 @@ def test_continuations_that_begin_alike_are_read_whole(place: Path) -> None:
     prompt = TEMPLATE.render("", [PASSAGES[0]])
     requests = [Likelihood(prompt, f" why does milk curdle in {word}") for word in ("tea", "gas", "tea")]
     for request, found in zip(requests, values(backend.likelihood(requests)), strict=True):
-        assert found == pytest.approx(plain(place, *tokens_of(backend, request)), abs=1e-5)
+        assert found == near(plain(place, *tokens_of(backend, request)))
 
 
 def test_the_vocabulary_in_pieces_is_the_vocabulary(
@@ -110,7 +111,7 @@ def test_the_vocabulary_in_pieces_is_the_vocabulary(
     whole = values(qwen.likelihood(REQUESTS))
     monkeypatch.setattr(network_module, "_LOGITS", 1)
     for found, wanted in zip(values(qwen.likelihood(REQUESTS)), whole, strict=True):
-        assert found == pytest.approx(wanted, abs=1e-5)
+        assert found == near(wanted)
 
 
 def test_no_more_logits_than_needed_are_computed(qwen: TransformersBackend) -> None:
@@ -130,7 +131,7 @@ def test_a_token_across_the_border_belongs_to_the_continuation(
     (reply,) = qwen.likelihood([Likelihood(prompt, "why does milk curdle")])
     ids = tiny.tokenizer()("Question: why does milk curdle")["input_ids"]
     start = len(tiny.tokenizer()("Question:")["input_ids"])
-    assert reply.values == pytest.approx(plain(place, ids, start), abs=1e-5)
+    assert reply.values == near(plain(place, ids, start))
 
 
 # ---- untrusted text, cutting ------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_a_continuation_never_becomes_a_marker(place: Path, qwen: TransformersBa
     whole = qwen._encoder.encode(TEMPLATE.render("", ["acid"]).then(Segment(evil, trusted=False)))
     assert not set(markers) & set(whole.ids)
     assert qwen._encoder.decode(whole.ids).endswith(evil)
-    assert reply.values == pytest.approx(plain(place, whole.ids, whole.last), abs=1e-5)
+    assert reply.values == near(plain(place, whole.ids, whole.last))
     naive = tiny.tokenizer()(evil)["input_ids"]
     assert len(reply.values) > len(naive)
 
@@ -162,7 +163,7 @@ def test_documents_are_cut_and_continuations_never(home: Path) -> None:
     left = [*ids[: begin[0] + 100 - len(ids) + begin[1] - begin[0]], *ids[begin[1] :]]
     assert len(left) == 100
     assert kept > 0
-    assert reply.values == pytest.approx(plain(home / "short", left, 100 - len(reply.values)), abs=1e-5)
+    assert reply.values == near(plain(home / "short", left, 100 - len(reply.values)))
     hopeless = Likelihood(TEMPLATE.render("", ["acid"]), " why" * 200)
     with pytest.raises(InputError, match="room for 100"):
         backend.likelihood([hopeless])

@@ -75,7 +75,7 @@ def expected(folder: Path, backend: TransformersBackend, prompt: Prompt, layers:
     return [whole[a:b].numpy() for a, b in encoded.documents]
 
 
-def same(found: Sequence[Any], wanted: Sequence[Any], tolerance: float = 1e-6) -> bool:
+def same(found: Sequence[Any], wanted: Sequence[Any], tolerance: float = 1e-5) -> bool:
     assert [row.shape for row in found] == [row.shape for row in wanted]
     # The order of float32 sums differs between processors: 1e-5 relative.
     return all(np.allclose(a, b, rtol=1e-5, atol=tolerance) for a, b in zip(found, wanted, strict=True))
@@ -267,7 +267,7 @@ def test_long_documents_are_cut_alike_for_every_tail_and_reported(home: Path) ->
     found = one_pass(home / "qwen2", [encoded.ids[i] for i in keep])
     whole = sum(part[:, -tail:].mean(dim=1).sum(dim=0) for part in found).numpy()
     place = keep.index(encoded.documents[0][0])
-    assert np.allclose(reply.weights[0][0], whole[place : place + lengths[0]], rtol=1e-5, atol=1e-6)
+    assert np.allclose(reply.weights[0][0], whole[place : place + lengths[0]], rtol=1e-5, atol=1e-5)
 
 
 # ---- trouble ------------------------------------------------------------------------------------

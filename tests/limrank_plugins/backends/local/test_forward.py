@@ -1,4 +1,4 @@
-"""On CPU what is read does not depend, bit for bit, on what else is asked."""
+"""On CPU what is read is computed on its own, whatever else is asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny
 from plain import LABELS, ask
+from rounding import near
 
 from limrank_plugins import Reranker
 from limrank_plugins.backends.local.prompt_batches import split
@@ -57,15 +58,41 @@ def numbers(reply: Any) -> tuple[float, ...]:
     return reply.logits if hasattr(reply, "logits") else reply.values
 
 
+class Given:
+    """What a model computes: the tokens of every pass, with what stands before them."""
+
+    def __init__(self, backend: TransformersBackend) -> None:
+        self._network = backend._model.held
+        self.passes: set[tuple[int, tuple[tuple[int, ...], ...]]] = set()
+
+    def __enter__(self) -> Given:
+        usual = self._network._forward
+
+        def watched(rows: list[list[int]], past: Any, *rest: Any, **named: Any) -> Any:
+            self.passes.add((past.width if past is not None else 0, tuple(map(tuple, rows))))
+            return usual(rows, past, *rest, **named)
+
+        self._network._forward = watched
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._network._forward
+
+
 @pytest.mark.parametrize("asked", [LABEL_REQUESTS, JOINT_REQUESTS, TEXTS], ids=["labels", "joint", "texts"])
 def test_a_request_alone_and_among_others(backend: TransformersBackend, asked: list[Any]) -> None:
     read = backend.likelihood if isinstance(asked[0], Likelihood) else backend.read_labels
-    alone = [numbers(read([request])[0]) for request in asked]
+    read(asked[:1])  # now it is loaded
+    with Given(backend) as apart:
+        alone = [numbers(read([request])[0]) for request in asked]
     assert len(set(alone)) > len(asked) // 2, "the model tells them apart"
+    assert {len(rows) for _, rows in apart.passes} == {1}
     for seed in range(3):
         order = random.Random(seed).sample(range(len(asked)), len(asked))
-        together = [numbers(reply) for reply in read([asked[i] for i in order])]
-        assert together == [alone[i] for i in order]
+        with Given(backend) as given:
+            together = [numbers(reply) for reply in read([asked[i] for i in order])]
+        assert given.passes == apart.passes, "the same tokens behind the same tokens, row by row"
+        assert together == [near(alone[i]) for i in order]
 
 
 def test_many_queries_and_one_at_a_time_through_the_reranker(backend: TransformersBackend) -> None:
@@ -73,8 +100,9 @@ def test_many_queries_and_one_at_a_time_through_the_reranker(backend: Transforme
         options = {"reasoning": "none"} if recipe == "limrank" else {}
         reranker = Reranker(recipe, backend=backend, **options)
         jobs = [(query, PASSAGES[i:]) for i, query in enumerate(QUERIES)] + [(QUERIES[0], PASSAGES[2:4])]
-        together = [ranking.hits for ranking in reranker.rank_many(jobs)]
-        assert together == [reranker.rank(*job).hits for job in jobs]
+        for together, job in zip(reranker.rank_many(jobs), jobs, strict=True):
+            alone = {hit.id: hit.score for hit in reranker.rank(*job)}
+            assert {hit.id: hit.score for hit in together} == near(alone)
 
 
 def test_a_prompt_is_split_where_it_says_itself() -> None:
