@@ -1,0 +1,41 @@
+"""What libraries have to say to programs is not said to a user of a command."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs torch: pip install 'limrank[transformers]'")
+import tiny
+
+QUERY = "why does milk curdle in tea"
+OURS = [
+    r"indexing \d+ documents with bm25s",
+    r"2 candidates in \d+ ms; reranked in [\d.]+ s; \d+ model calls, 0 replies from the store"
+    r"(; \d+ tokens of reasoning)?(; .* were longer than the model reads)?",
+]
+
+
+@pytest.mark.parametrize("reasoning", ["none", "full"])
+def test_stderr_of_a_local_model_with_an_adapter_is_ours_alone(tmp_path: Path, reasoning: str):
+    base = tiny.build(tmp_path / "base")
+    adapter = tiny.build_adapter(tmp_path / "adapter", base)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("limrank")), "search", "samples", QUERY, "--k", "2"]
+        + ["--recipe", "limrank", "--model", str(base), "--option", f"adapter={adapter}"]
+        + ["--reasoning", reasoning, "--max-reasoning-tokens", "8"],
+        capture_output=True,
+        text=True,
+        env=environment | {"LIMRANK_CACHE": str(tmp_path / "cache")},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(OURS), said
+    assert all(re.fullmatch(pattern, line) for pattern, line in zip(OURS, said, strict=True)), said
