@@ -23,7 +23,8 @@ class GLiClassBackend:
     """Gives one logit per label. Safe to use from many threads: a lock guards the model.
 
     On a CPU every request is computed on its own, whatever else is asked: its float32 logits are the
-    same, but for rounding (1e-5 of their size). A request's own labels do depend on each other, and on their order.
+    same, but for rounding (1e-5 of their size). A request's own labels do depend on each other, and on
+    their order.
 
     Args:
         model: folder or hub name: one that `GLiClass.save_pretrained` wrote, or a released one, which

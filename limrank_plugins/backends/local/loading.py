@@ -211,7 +211,7 @@ def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> 
             f"model {model!r} is a GGUF file, from which language models are read, not encoders or models "
             f"that see: give a folder or a hub name"
         )
-    with loading_errors(asked_for or model), no_progress_bar():
+    with loading_errors(asked_for or model), no_progress_bar(), _no_report():
         yield source
 
 
@@ -274,6 +274,18 @@ def no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_report() -> Iterator[None]:
+    """What transformers logs about missing and unused weights goes unsaid: who loads looks for them."""
+    logging = require("transformers", "transformers", "loading a model").utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def model_name(
