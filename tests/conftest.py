@@ -27,6 +27,14 @@ def pytest_configure() -> None:
         imitate(processor)
 
 
+def pytest_collection_finish() -> None:
+    """Threads of torch, where `make test-processors` asks: the modules of tests take one, for busy machines."""
+    if threads := os.environ.get("LIMRANK_THREADS"):
+        import torch
+
+        torch.set_num_threads(int(threads))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
 

@@ -16,8 +16,6 @@ import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
-from limrank_plugins.backends.local.lora import quiet
-
 # Two threads that wait for each other on busy cores made these tests 60 times slower than one thread.
 torch.set_num_threads(1)
 
@@ -191,8 +189,7 @@ def build_adapter(folder: Path, base: Path, seed: int = 1) -> Path:
     loaded = transformers.AutoModelForCausalLM.from_pretrained(base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with quiet():
-            adapted = peft.get_peft_model(loaded, config)
+        adapted = peft.get_peft_model(loaded, config)
         for name, weight in adapted.named_parameters():
             if "lora_" in name:
                 torch.nn.init.normal_(weight, std=0.3)

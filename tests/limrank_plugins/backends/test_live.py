@@ -10,7 +10,6 @@ import torch
 from rounding import near
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.local.lora import quiet
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import InputError
 
@@ -44,8 +43,7 @@ def test_live_adapters_are_asked(tmp_path: Path):
     adapter = tiny.build_adapter(tmp_path / "adapter", base)
     import peft
 
-    with quiet():
-        held = peft.PeftModel.from_pretrained(tiny.model(), adapter).eval()
+    held = peft.PeftModel.from_pretrained(tiny.model(), adapter).eval()
     live = TransformersBackend.over(held.get_base_model(), tiny.tokenizer())
     loaded = TransformersBackend(str(base), adapter=str(adapter), merge_adapter=False, device="cpu")
     assert scores(live, "none") == near(scores(loaded, "none"))
