@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Threads of torch, where `make test-processors` asks: the modules of tests take one, for busy machines."""
+    """As many threads as `make test-processors` asks for: modules of tests take one when they are imported."""
     if threads := os.environ.get("LIMRANK_THREADS"):
         import torch
 
