@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """As many threads as `make test-processors` asks for: modules of tests take one when they are imported."""
+    """As many threads as `make test-processors` asks for: test modules take one when they are imported."""
     if threads := os.environ.get("LIMRANK_THREADS"):
         import torch
 
