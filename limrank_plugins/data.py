@@ -143,7 +143,8 @@ class Verdict:
             saturate: the unreasoned probability), or None where it is not known.
         explanation: the model's reasoning, or None.
         failure: why there is no score, or None.
-        cut_tokens: tokens of the document that did not fit and were not read.
+        cut_tokens: tokens of the document that did not fit and were not read; words, where the recipe's
+            passage limit is one of words.
         query_cut_tokens: tokens of the query that were not read, where an encoder cuts it.
         repairs: malformed or unusable replies that were repaired or left out on the way.
         usage: what the verdict cost.
@@ -188,7 +189,8 @@ class Hit:
         score: see `Ranking.score_kind`; None for a failed document and for methods without scores.
         explanation: the model's reasoning, where the recipe reasons.
         failure: why the document was not judged, or None.
-        cut_tokens: tokens of the document the model did not read because they did not fit.
+        cut_tokens: tokens of the document the model did not read because they did not fit, or were over
+            the recipe's passage limit; words, where that is one of words.
     """
 
     id: str

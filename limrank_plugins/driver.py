@@ -98,7 +98,14 @@ def judge(
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
         order = None if finished.value is None else in_input_order(finished.value, documents)
-        return Outcome(tuple(j if j is not None else Verdict(None) for j in verdicts), order)
+        judged = [j if j is not None else Verdict(None) for j in verdicts]
+        if template is not None:  # what never came into a prompt, no backend could count
+            layout = template.passage
+            cut = [0 if j is None else layout.words_cut(d) for j, d in zip(verdicts, documents, strict=True)]
+            judged = [
+                replace(j, cut_tokens=j.cut_tokens + words) for j, words in zip(judged, cut, strict=True)
+            ]
+        return Outcome(tuple(judged), order)
 
 
 def _merged(before: Verdict | None, now: Verdict) -> Verdict:

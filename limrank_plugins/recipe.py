@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self
 
 from limrank_plugins.backends.protocols import Reply
 from limrank_plugins.data import Document, Query, ScoreKind
 from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.prompts.passages import passage_limit
 from limrank_plugins.readouts import Readout, Reasoning, Settings
 from limrank_plugins.schedules import Schedule
 from limrank_plugins.verdicts import Outcome
@@ -86,6 +88,8 @@ class Recipe:
         wrapper: what makes one ranking of the parts' rankings, or None.
         parts: the recipes this one is made of. A model, a backend, reasoning and samples that are
             given to `Reranker` are the last one's.
+        passage_limit: the most of a passage that is read, as in `"300 words"`, `"512 tokens"` or
+            `"none"`; None: the template's own.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Recipe:
     for_images: bool = False
     wrapper: Wrapper | None = None
     parts: tuple[Part, ...] = ()
+    passage_limit: str | None = None
 
     def __post_init__(self) -> None:
         is_own = self.readout is not None and self.schedule is not None
@@ -115,6 +120,23 @@ class Recipe:
             raise InputError(
                 f"recipe {self.name!r} needs either a readout and a schedule, or a wrapper and its parts"
             )
+        if self.passage_limit is not None:
+            passage_limit(self.passage_limit)
+
+    def load_template(self, named: str | None = None) -> Template | None:
+        """The recipe's template, or another that is named, with the recipe's own passage limit.
+
+        Raises:
+            InputError: there is no such template, or the limit is none.
+        """
+        name = named if named is not None else self.template
+        if name is None:
+            return None
+        template = load_template(name)
+        if self.passage_limit is None:
+            return template
+        layout = replace(template.passage, limit=passage_limit(self.passage_limit))
+        return replace(template, passage=layout)
 
     @property
     def comparable(self) -> bool:

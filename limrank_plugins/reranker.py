@@ -20,7 +20,7 @@ from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed, one_sentence
 from limrank_plugins.failure_log import log_failures
 from limrank_plugins.parts import build_parts
-from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut, to_ranking
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
@@ -130,8 +130,7 @@ class Reranker:
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
             return
-        named = template if template is not None else chosen.template
-        self.template = load_template(named) if named is not None else None
+        self.template = chosen.load_template(template)
         self._owns_backend = backend is None or isinstance(backend, str)
         self.backend = backend_for(chosen, backend, model, options)
         check_backend(chosen, self.settings, self.template, self.backend)
@@ -279,7 +278,7 @@ class Reranker:
             # A plain function's repr holds its address, which no later process would have again.
             "" if prepare is None else getattr(prepare, "__qualname__", repr(prepare)),
             self.backend.identity,
-            self.template.digest if self.template else "",
+            f"{self.template.digest}{self.template.passage.limit or ''}" if self.template else "",
             repr(self.settings),
         ]
         return "|".join(parts)

@@ -132,10 +132,14 @@ class HeapTopK:
 
     A group holds a node and its children, so up to `children + 1` documents. An abstention keeps
     the first stage's order. The documents after the first `top` keep theirs, too.
+
+    With `released` the groups are those of the released code (ielab/llm-rankers): a node stands before its
+    children, and an abstention keeps it above them, even one that just came from the bottom of the list.
     """
 
     children: int = 19
     top: int = 10
+    released: bool = False
 
     def __post_init__(self) -> None:
         whole_number("children", self.children, least=1)
@@ -165,7 +169,8 @@ class HeapTopK:
             if len(places) == 1:
                 return
             # In the first stage's order, so that whoever is first in doubt is first there, too.
-            places.sort(key=heap.__getitem__)
+            if not self.released:
+                places.sort(key=heap.__getitem__)
             group = tuple(heap[place] for place in places)
             (verdict,) = yield [group]
             choice = verdict.choice()
@@ -230,6 +235,54 @@ class BubbleTopK:
         return sum(
             -(-(count - 1 - place) // (self.window - 1)) for place in range(max(0, min(self.top, count - 1)))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedBubble:
+    """`BubbleTopK` as it was released (ielab/llm-rankers), for reproducing its tables; not for anything else.
+
+    The winner of a window changes places with its first document, and a later pass begins where the first
+    window of an earlier one changed something. That can skip documents: even a perfect selector may get
+    another order than the right one. The documents after the first `top` are put back in their order.
+    """
+
+    window: int = 20
+    top: int = 10
+
+    def __post_init__(self) -> None:
+        whole_number("window", self.window, least=2)
+        whole_number("top", self.top, least=1)
+
+    def __call__(self, count: int) -> Plan:
+        """One group at a time."""
+        order = list(range(count))
+        step, back = self.window - 1, count - self.window
+        first = back
+        for place in range(min(self.top, count - 1)):
+            start, end, changed = first, first + self.window, False
+            while True:
+                start = max(start, place)
+                group = tuple(order[start:end])
+                choice = None
+                if len(group) > 1:
+                    (verdict,) = yield [group]
+                    choice = verdict.choice()
+                if choice:
+                    order[start], order[start + choice] = order[start + choice], order[start]
+                    if not changed and first != back and choice == len(group) - 1:
+                        first += len(group) - 1
+                    changed = True
+                if start == place:
+                    break
+                if not changed:
+                    first -= step
+                start, end = start - step, end - step
+        best = order[: self.top]
+        return best + [i for i in range(count) if i not in best]
+
+    def calls(self, count: int) -> int:
+        """At most, as for `BubbleTopK`."""
+        return BubbleTopK(self.window, self.top).calls(count)
 
 
 @dataclass(frozen=True, slots=True)

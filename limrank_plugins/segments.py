@@ -25,6 +25,7 @@ class Segment:
             puts around it; empty in a raw completion. An assistant's segment at the end is the start of
             the completion, which the model continues.
         image: an image instead of text, which is then empty.
+        most: the most tokens of it that are read, where it is cuttable; None: as many as fit.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Segment:
     shared: bool = False
     role: str = ""
     image: Image | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from limrank_plugins.errors import BackendError
@@ -133,7 +134,7 @@ def _segments(prompt: Prompt, pieces: Sequence[str]) -> list[Segment]:
                 segments.append(Segment(piece, shared=following is not None and following.shared))
         else:
             segment = prompt.segments[int(piece)]
-            segments.append(Segment(segment.text, segment.trusted, segment.cuttable, segment.shared))
+            segments.append(replace(segment, role=""))
     return segments
 
 

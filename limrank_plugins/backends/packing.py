@@ -55,7 +55,7 @@ def _parts(request: Request) -> list[Any]:
     if isinstance(request, Classify):
         return [request.text, request.labels]
     if isinstance(request, Likelihood):
-        return [_prompt(request.prompt), request.continuation]
+        return [_prompt(request.prompt), request.continuation, *(["ends"] if request.ends else [])]
     if isinstance(request, Attend):
         return [[_prompt(prompt) for prompt in request.prompts]]
     parts: list[Any] = [_prompt(request.prompt), request.labels]
@@ -69,7 +69,11 @@ def _parts(request: Request) -> list[Any]:
 
 def _prompt(prompt: Prompt) -> list[list[Any]]:
     return [
-        [s.text, s.trusted, s.cuttable, s.role, *([] if s.image is None else [_image(s.image)])]
+        [
+            *(s.text, s.trusted, s.cuttable, s.role),
+            *([] if s.image is None else [_image(s.image)]),
+            *([] if s.most is None else [s.most]),
+        ]
         for s in prompt.segments
     ]
 

@@ -115,19 +115,22 @@ class Likelihood:
     Attributes:
         prompt: ends right before the continuation.
         continuation: untrusted text; at least one token.
+        ends: the token that ends a text is asked for, too, as the last one.
     """
 
     method: ClassVar[str] = "likelihood"
     prompt: Prompt
     continuation: str
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Attend:
     """How much attention do the prompts' tails pay to each document? Answered by an `Attended`.
 
-    A prompt's tail is everything behind its last cuttable segment, the chat template's own end
-    included; the documents are its cuttable segments.
+    A prompt's tail is everything behind its last cuttable segment but the white space there, the chat
+    template's own end included; the documents are its cuttable segments, each with what the template writes
+    before it on its line (its label). One of which nothing fits has no token at all.
 
     Attributes:
         prompts: equal up to their tails, which alone are computed again for each.

@@ -117,14 +117,15 @@ class Seq2SeqBackend:
     def likelihood(self, requests: Sequence[Likelihood], arrived: Arrived | None = None) -> list[Reply]:
         """The log-probability of each token of each continuation as the decoder's answer, in float32.
 
-        The continuation is tokenised on its own, without spaces before it and without an end token.
+        The continuation is tokenised on its own, without spaces before it, and with an end token (`</s>`)
+        only where that is asked for.
 
         Raises:
             InputError: no prompt fits the model, or no continuation has a token or is short enough.
         """
         prompts, replies = prepare_each(
             requests,
-            lambda request: (*self._prompt(request.prompt), self._answer(request.continuation)),
+            lambda request: (*self._prompt(request.prompt), self._answer(request)),
             arrived,
         )
         with self._model.turn() as network:
@@ -149,7 +150,8 @@ class Seq2SeqBackend:
         _, ids, cut = encode_to_fit(self._encoder, prompt, self._length - len(self._suffix))
         return [*ids, *self._suffix], cut
 
-    def _answer(self, text: str) -> list[int]:
+    def _answer(self, request: Likelihood) -> list[int]:
+        text = request.continuation
         prompt = Prompt((Segment(text.lstrip(), trusted=False),))
         encoded = self._encoder.encode_completion(prompt, with_prefix=False)
         if not encoded.ids:
@@ -159,4 +161,4 @@ class Seq2SeqBackend:
                 f"the continuation has {len(encoded.ids)} tokens, but there is room for {self._length}: "
                 f"shorten the query, or raise max_length"
             )
-        return encoded.ids
+        return [*encoded.ids, *self._suffix] if request.ends else encoded.ids

@@ -39,6 +39,8 @@ from limrank_plugins.errors import BackendError, InputError, LimRankError, requi
 from limrank_plugins.files import read_json_object
 from limrank_plugins.segments import Prompt, Segment
 
+_LENGTH = 24_576
+
 
 class VLLMBackend:
     """A causal language model in vLLM's engine. Safe to use from many threads, which take turns.
@@ -52,8 +54,9 @@ class VLLMBackend:
         revision: the hub revision.
         dtype: `"auto"` (the checkpoint's), `"float16"` (as LimRank was evaluated) or `"bfloat16"`.
         tensor_parallel: GPUs to spread the model over; default 1.
-        max_length: tokens of a prompt and what is written behind it; default 16,000 as in the paper,
-            or the model's context where that is less.
+        max_length: tokens of a prompt and what is written behind it; default 24,576, which is a prompt of
+            16,000 tokens with 8,192 of reasoning behind it as in the paper, or the model's context where that
+            is less.
         tolerance: see `OpenAIBackend`; only used on vLLM versions without `logprob_token_ids`.
         trust_remote_code: run code that comes with the model; off unless you say so.
         engine: further arguments of `vllm.LLM` (`gpu_memory_utilization`, `quantization`, …).
@@ -96,8 +99,8 @@ class VLLMBackend:
             tokenizer = pretrained("AutoTokenizer", model, extra="vllm", **common)
         except (OSError, ValueError) as error:
             raise InputError(f"no model can be loaded from {model!r}: {error}") from error
-        context = int(getattr(config, "max_position_embeddings", 16_000))
-        self._length = max_length if max_length is not None else min(context, 16_000)
+        context = int(getattr(config, "max_position_embeddings", _LENGTH))
+        self._length = max_length if max_length is not None else min(context, _LENGTH)
         if self._length > context:
             raise InputError(f"max_length={max_length} is more than the model's context of {context} tokens")
         self._encoder = PromptEncoder(tokenizer)

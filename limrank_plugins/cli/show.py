@@ -94,12 +94,13 @@ def show_prompt(
 ) -> None:
     """Print exactly what the model reads: no more bytes, and no line end, than the prompt has."""
     chosen = load_recipe(recipe)
-    if chosen.template is None or chosen.readout is None:
+    template = chosen.load_template()
+    if template is None or chosen.readout is None:
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     # The readout's own first request: what it puts beside the documents (labels, priors) is in it.
     passages = [Document(text, id=str(i)) for i, text in enumerate(document or ["{document}"])]
     settings = Settings(reasoning=chosen.reasoning or "none", instruction=instruction)
-    request = next(chosen.readout.ask(Query(query), passages, load_template(chosen.template), settings))[0]
+    request = next(chosen.readout.ask(Query(query), passages, template, settings))[0]
     if isinstance(request, Encode | ScorePair | Classify):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     prompt = request.prompts[0] if isinstance(request, Attend) else request.prompt

@@ -13,6 +13,9 @@ A template file holds:
     close     what is written after a reasoning that had to be ended, right before the verdict
     no_think  what is written instead of any reasoning, right before the verdict
     labels    the verdicts, the relevant one first; each one token in its place
+    passage   a table: how a document is written. titled (what stands for one with a title, with
+              {{ title }} and {{ text }}), white_space (keep, trim, or single: every run of it one space),
+              limit ("300 words", "512 tokens"): the most of it that is read
     source    where the text comes from
 
 Rendering never lets a query or a document through the template engine: their places are marked
@@ -40,6 +43,7 @@ from limrank_plugins.configuration import parse_toml
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
+from limrank_plugins.prompts.passages import PLAIN, PassageLayout, parse_layout
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
@@ -61,10 +65,15 @@ class Template:
     close: str = ""
     no_think: str = ""
     source: str = ""
+    passage: PassageLayout = PLAIN
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the template's text (not of comments): equal digests ask a model in equal bytes."""
+        """SHA-256 of the template's text: equal digests ask a model in equal bytes about short passages.
+
+        Neither comments nor how much of a passage is read are part of it.
+        """
+        written = [self.passage.titled, self.passage.white_space]
         texts = [
             self.prompt,
             self.chat,
@@ -74,6 +83,8 @@ class Template:
             self.stop,
             self.close,
             self.no_think,
+            # Left out where a passage is as it is: cards from before there was a choice stay valid.
+            *(written if written != [PLAIN.titled, PLAIN.white_space] else []),
         ]
         return hashlib.sha256(json.dumps(texts).encode("ascii")).hexdigest()
 
@@ -133,7 +144,8 @@ class Template:
                     segments += [Segment("", False, role=role, image=image) for image in shown]
                 if kind == "document":
                     text = clean_text(documents[int(number)])
-                    segments.append(Segment(text, trusted=False, cuttable=True, role=role))
+                    most = self.passage.most_tokens
+                    segments.append(Segment(text, trusted=False, cuttable=True, role=role, most=most))
         if self.prefill:
             segments.append(Segment(self.prefill, role="assistant" if self.chat else ""))
         return Prompt(tuple(segments))
@@ -169,13 +181,15 @@ def parse_template(name: str, text: str) -> Template:
         InputError: not TOML, no `prompt`, or a field that is not known.
     """
     fields = parse_toml(text, f"prompt template {name!r}")
-    known = {"prompt", "chat", "system", "prefill", "labels", "stop", "close", "no_think", "source"}
+    texts = {"prompt", "system", "prefill", "labels", "stop", "close", "no_think", "source"}
+    known = texts | {"chat", "passage"}
     unknown = sorted(set(fields) - known)
     if unknown or "prompt" not in fields:
         problem = f"has unknown fields {unknown}" if unknown else "has no field 'prompt'"
         raise InputError(f"prompt template {name!r} {problem}; known fields: {sorted(known)}")
     for several in ("labels", "stop"):
         fields[several] = tuple(fields.get(several, ()))
+    fields["passage"] = parse_layout(name, fields.get("passage", {}))
     return Template(name=name, **fields)
 
 

@@ -40,7 +40,7 @@ class Attention:
 
     With `samples=m` the scores of m seeded permutations of the group are averaged. Documents that
     read the same get the same score, their mean. A document without any text gets 0, as much as one
-    that the query changes nothing about.
+    that the query changes nothing about. Its label is one of a document's tokens, as in the released code.
 
     Attributes:
         calibrate: take off what a query without content gets. Without, long documents win.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from limrank_plugins.backends.protocols import Generates, Program, ReadLabels, ReadsLabels
@@ -56,6 +56,25 @@ class ExpectedGrade:
 
 
 @dataclass(frozen=True, slots=True)
+class GradingTask:
+    """What a retrieval task is about, in the words of the template.
+
+    Attributes:
+        query_kind: what a query is.
+        document_kind: what a document is.
+        condition: a document is relevant to a query if …
+    """
+
+    query_kind: str = "query"
+    document_kind: str = "document"
+    condition: str = "the document can help answer the query"
+
+
+ANY_TASK = GradingTask()
+"""Nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateGrade:
     """The grade a model writes in `<score>` tags, mean of `samples` completions (Retro*, arXiv 2509.24869).
 
@@ -66,9 +85,11 @@ class GenerateGrade:
 
     Attributes:
         scale: the highest grade.
+        task: what queries and documents are, and when one of the others is relevant to one of the first.
     """
 
     scale: int = 100
+    task: GradingTask = ANY_TASK
     comparable: bool = True
     permutes: ClassVar[bool] = False
 
@@ -82,7 +103,7 @@ class GenerateGrade:
         """Grade each document; see `Readout.ask`."""
         if template is None:
             raise InputError("a readout of written grades needs a template")
-        prompts = _prompts(query, documents, template, settings, scale=self.scale)
+        prompts = _prompts(query, documents, template, settings, scale=self.scale, **asdict(self.task))
         size = settings.samples
         completions = yield from complete(prompts, template, settings, answer_tokens=24, draws=size)
         samples = [self._verdict(completion) for completion in completions]
@@ -120,7 +141,7 @@ def _prompts(
     return [
         template.render(
             text,
-            [_neutral(document.passage)],
+            [_neutral(template.passage.written(document))],
             query_images=query.images,
             images=[document.images],
             **names,

@@ -33,7 +33,7 @@ def group_prompt(
     """
     return template.render(
         labels.neutral(instructed(query, settings.instruction)),
-        [labels.neutral(document.passage) for document in documents],
+        [labels.neutral(template.passage.written(document)) for document in documents],
         query_images=query.images,
         images=[document.images for document in documents],
         labels=labels.shown(len(documents)),
@@ -62,8 +62,9 @@ def cut_tokens(
 ) -> tuple[int, ...]:
     """Tokens left out per document of the group, the most of all prompts; empty for none.
 
-    A backend says how many tokens of a prompt were left out in all. The longest document is always
-    cut first, so they are noted on it.
+    A backend says how many tokens of a prompt were left out in all. Where every document has a most of
+    its own, they are shared out over those that are longer, as if all characters made equally many tokens.
+    Else the longest document is cut first, so they are noted on it.
 
     Args:
         orders: in which the documents stand in each prompt.
@@ -72,7 +73,29 @@ def cut_tokens(
     """
     most = [0] * len(orders[0])
     for order, prompt, number in zip(orders, prompts, tokens, strict=True):
-        lengths = [len(segment.text) for segment in prompt.segments if segment.cuttable]
-        longest = order[lengths.index(max(lengths))]
-        most[longest] = max(most[longest], number)
+        documents = [segment for segment in prompt.segments if segment.cuttable]
+        lengths = [len(document.text) for document in documents]
+        limit = documents[0].most
+        for position, cut in zip(order, _shared_out(lengths, number, limit), strict=True):
+            most[position] = max(most[position], cut)
     return tuple(most) if any(most) else ()
+
+
+def _shared_out(lengths: Sequence[int], number: int, limit: int | None) -> list[int]:
+    """So many tokens as cuts of documents of these lengths in characters."""
+    cuts = [0] * len(lengths)
+    by_length = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    if limit is None or not number:
+        cuts[by_length[0]] = number
+        return cuts
+    characters = 0
+    for count, i in enumerate(by_length, start=1):
+        characters += lengths[i]
+        # If these were cut and no others, so many tokens would a character be.
+        rate = (number + count * limit) / max(1, characters)
+        if count == len(lengths) or rate * lengths[by_length[count]] <= limit:
+            break
+    for i in by_length[1:count]:
+        cuts[i] = max(0, round(rate * lengths[i] - limit))
+    cuts[by_length[0]] = max(0, number - sum(cuts))
+    return cuts

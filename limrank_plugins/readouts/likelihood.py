@@ -29,9 +29,11 @@ class QueryLikelihood:
     Attributes:
         reduce: `"mean"` over the tokens, or their `"sum"`: the same order, as all documents of a list
             are asked the same query.
+        ends: the end of the query counts as a token of it, as in UPR's released code for T5.
     """
 
     reduce: Literal["mean", "sum"] = "mean"
+    ends: bool = False
     comparable: bool = False
     permutes: ClassVar[bool] = False
 
@@ -52,9 +54,10 @@ class QueryLikelihood:
         # A word that follows on other words has a space before it.
         text = " " + clean_text(instructed(query, settings.instruction)).strip()
         prompts = [
-            template.render("", [document.passage], images=[document.images]) for document in documents
+            template.render("", [template.passage.written(document)], images=[document.images])
+            for document in documents
         ]
-        replies = yield [Likelihood(prompt, text) for prompt in prompts]
+        replies = yield [Likelihood(prompt, text, self.ends) for prompt in prompts]
         return Scores(tuple(self._verdict(reply) for reply in replies))
 
     def _verdict(self, reply: Reply) -> Verdict:

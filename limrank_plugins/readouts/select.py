@@ -18,6 +18,7 @@ from limrank_plugins.readouts.label_scores import read_label_values
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import is_abstention, not_usable, parse_choice
+from limrank_plugins.readouts.released_choice import released_choice
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Choice
 
@@ -45,11 +46,13 @@ class GenerateSelect:
         labels: what the documents are called.
         tagged: the answer is expected in `<answer>` tags, behind reasoning.
         exact: the answer must be a label and nothing else.
+        released: read as Rank-R1's authors do; whatever names no document then is an abstention.
     """
 
     labels: Labels = NUMERIC
     tagged: bool = False
     exact: bool = False
+    released: bool = False
     comparable: bool = False
     permutes: ClassVar[bool] = True
 
@@ -79,10 +82,16 @@ class GenerateSelect:
             if completion.failure is not None:
                 failures.append(completion.failure)
                 continue
-            reading = parse_choice(completion.text, self.labels, size, tagged=self.tagged, exact=self.exact)
-            if reading.position is None and not is_abstention(completion.text, self.labels):
-                failures.append(not_usable(completion.text))
-                continue
+            if self.released:
+                text = f"<think>{completion.text}" if completion.apart else completion.text
+                reading = released_choice(text, self.labels, size)
+            else:
+                reading = parse_choice(
+                    completion.text, self.labels, size, tagged=self.tagged, exact=self.exact
+                )
+                if reading.position is None and not is_abstention(completion.text, self.labels):
+                    failures.append(not_usable(completion.text))
+                    continue
             repairs += reading.repaired
             choice = order[reading.position] if reading.position is not None else None
             reasonings.setdefault(choice, completion.reasoning)

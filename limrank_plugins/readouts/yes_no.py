@@ -56,7 +56,12 @@ class YesNo:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
         text = intended(instructed(query, settings.instruction), self.intent)
         prompts = [
-            template.render(text, [document.passage], query_images=query.images, images=[document.images])
+            template.render(
+                text,
+                [template.passage.written(document)],
+                query_images=query.images,
+                images=[document.images],
+            )
             for document in documents
         ]
         if settings.reasoning == "none":

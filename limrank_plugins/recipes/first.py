@@ -8,15 +8,21 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.label_scores import LabelScores
 from limrank_plugins.readouts.labels import ALPHABETIC
 from limrank_plugins.recipes import Recipe
+from limrank_plugins.recipes.rankgpt import Wording, template_of
 from limrank_plugins.schedules import Once, Schedule, SlidingWindow
 
 _WINDOW = (20, 10, 1)
 
 
 def recipe(
-    mode: Literal["window", "joint"] = "window", window: int = 20, stride: int = 10, passes: int = 1
+    mode: Literal["window", "joint"] = "window",
+    window: int = 20,
+    stride: int = 10,
+    passes: int = 1,
+    wording: Wording = "trained",
+    passage_limit: str | None = None,
 ) -> Recipe:
-    """The recipe in another mode, or for other windows.
+    """The recipe in another mode, for other windows, or with another prompt.
 
     Args:
         mode: `"window"` orders a window that slides to the front, for lists of any length; the result is
@@ -24,9 +30,12 @@ def recipe(
         window: documents in a prompt, at most 26.
         stride: how far the window slides.
         passes: over the list.
+        wording: as for `rankgpt`.
+        passage_limit: as for `rankgpt`.
 
     Raises:
-        InputError: a mode that is not known, a window over 26, or windows for a mode without any.
+        InputError: a mode or wording that is not known, a window over 26, windows for a mode without any, or
+            no such limit.
     """
     if mode not in ("window", "joint"):
         raise InputError(f"mode must be 'window' or 'joint', but got {mode!r}")
@@ -42,7 +51,7 @@ def recipe(
         name="first",
         summary="scores 20 passages by their letters' logits in one forward pass, in a window that slides",
         oracle="score",
-        template="first",
+        template=template_of("first", wording),
         readout=LabelScores(),
         schedule=schedule,
         score_kind="logit" if joint else "rank",
@@ -53,6 +62,7 @@ def recipe(
         paper="arXiv:2406.15657; weights: arXiv:2411.05508",
         licence="MIT; base Mistral-7B-Instruct-v0.3: Apache-2.0",
         checkpoints=("rryisthebest/First_Model",),
+        passage_limit=passage_limit,
     )
 
 

@@ -16,6 +16,7 @@ def recipe(
     calibrate: bool | Literal["yes", "no"] = True,
     order: Literal["worst-first", "best-first"] = "worst-first",
     task: Literal["search", "question"] = "search",
+    passage_limit: str | None = None,
 ) -> Recipe:
     """The recipe with other options.
 
@@ -25,6 +26,8 @@ def recipe(
             paper does; `"best-first"` first.
         task: what the prompt asks for: whatever is relevant to a query (`"search"`), or the answer to a
             `"question"` (the paper's two instructions).
+        passage_limit: the most of a passage that is read: `"300-words"` (the default, the paper's on BEIR),
+            another number, `"tokens"` for words, or `"none"` (the paper's on HotpotQA and the like).
     """
     switches = {True: True, False: False, "yes": True, "no": False}
     if calibrate not in switches:
@@ -48,6 +51,7 @@ def recipe(
         paper="arXiv:2410.02642",
         licence="Apache-2.0; the paper's models: Apache-2.0 (Mistral), Llama 3.1 Community License",
         checkpoints=("mistralai/Mistral-7B-Instruct-v0.2", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
+        passage_limit=passage_limit,
     )
 
 

@@ -8,7 +8,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import ALPHABETIC
 from limrank_plugins.readouts.select import GenerateSelect, LabelSelect, Selects
 from limrank_plugins.recipes import Recipe
-from limrank_plugins.schedules import BubbleTopK, HeapTopK, Schedule
+from limrank_plugins.schedules import BubbleTopK, HeapTopK, ReleasedBubble, Schedule
 
 
 def recipe(
@@ -16,6 +16,7 @@ def recipe(
     schedule: Literal["heap", "bubble"] = "heap",
     children: int = 3,
     top: int = 10,
+    sort: Literal["ours", "released"] = "ours",
 ) -> Recipe:
     """The recipe with another readout or schedule.
 
@@ -25,9 +26,12 @@ def recipe(
         schedule: how choices become a ranking.
         children: a group holds one passage more. 3 is the released default; more is fewer calls.
         top: how many places are decided; the others keep the first stage's order.
+        sort: `"ours"` shows groups in the first stage's order and follows it where the model abstains;
+            `"released"` sorts as the released code does, for reproducing its tables.
     """
-    heap = HeapTopK(children, top)
-    plan: Schedule = heap if schedule == "heap" else BubbleTopK(children + 1, top)
+    heap = HeapTopK(children, top, is_released(sort))
+    bubble = (ReleasedBubble if is_released(sort) else BubbleTopK)(children + 1, top)
+    plan: Schedule = heap if schedule == "heap" else bubble
     ALPHABETIC.shown(children + 1)  # more than 26 are refused here, not in the middle of a ranking
     if schedule not in ("heap", "bubble"):
         raise InputError(f"schedule must be 'heap' or 'bubble', but got {schedule!r}")
@@ -46,6 +50,17 @@ def recipe(
         paper="arXiv:2310.09497",
         licence="Apache-2.0",
     )
+
+
+def is_released(sort: str) -> bool:
+    """Whether groups are sorted as released.
+
+    Raises:
+        InputError: there is no such way to sort.
+    """
+    if sort not in ("ours", "released"):
+        raise InputError(f"sort must be 'ours' or 'released', but got {sort!r}")
+    return sort == "released"
 
 
 def selector(readout: str) -> Selects:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Prompt
@@ -85,13 +84,12 @@ def group_prompt(recipe: str, rows: Sequence[LabelledPassage]) -> Prompt:
         InputError: the recipe asks nothing about groups.
     """
     chosen = load_recipe(recipe)
-    if chosen.readout is None or chosen.template is None:
+    template = chosen.load_template()
+    if chosen.readout is None or template is None:
         raise InputError(f"recipe {recipe!r} has no prompt of its own")
     documents = [Document(row.passage, id=row.id) for row in rows]
     settings = Settings(reasoning="full")
-    (asked,) = next(
-        chosen.readout.ask(Query(rows[0].query), documents, load_template(chosen.template), settings)
-    )
+    (asked,) = next(chosen.readout.ask(Query(rows[0].query), documents, template, settings))
     prompt = getattr(asked, "prompt", None)
     if not isinstance(prompt, Prompt):
         raise InputError(f"recipe {recipe!r} has no prompt about a group")

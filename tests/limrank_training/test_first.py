@@ -17,7 +17,7 @@ from limrank_plugins import Reranker
 from limrank_plugins.errors import BackendError, InputError
 from limrank_training.adapters import with_adapters
 from limrank_training.data.collation import collate
-from limrank_training.first import FirstCriterion, train
+from limrank_training.first import FirstCriterion, joint_weight, train
 from limrank_training.losses import LOSSES, Loss
 from limrank_training.plans import (
     FirstSettings,
@@ -171,7 +171,7 @@ def test_the_shipped_plan_is_the_reproductions():
         3,
     )
     assert (plan.joint, plan.optimiser.neftune, plan.lora) == (
-        FirstSettings(True, 10.0),
+        FirstSettings(True),
         5.0,
         None,
     )
@@ -218,12 +218,31 @@ def test_a_row_in_the_table_of_losses_is_all_that_a_new_loss_needs(
     )
 
 
+@pytest.mark.parametrize(
+    ("joint", "loss", "weight"),
+    [
+        (FirstSettings(), None, 10.0),
+        (FirstSettings(), "ranknet", 10.0),
+        (FirstSettings(weighted=False), "ranknet", 1.0),
+        (FirstSettings(), "listnet", 0.1),
+        (FirstSettings(weight=2.0), "listnet", 2.0),
+        (FirstSettings(), "spread", 1.0),
+    ],
+)
+def test_the_weight_of_a_ranking_loss_is_the_released_one(
+    joint: FirstSettings, loss: str | None, weight: float
+):
+    """gangiswag/llm-reranker 2d7cba4, train_ranking.py: .1 for ListNet, 10 for weighted RankNet, else 1."""
+    assert joint_weight(joint, loss) == weight
+
+
 def test_a_plan_of_before_names_its_loss_in_the_table_joint(tmp_path: Path):
     (tmp_path / "p.yaml").write_text(
         "objective: first\nreasoning: false\njoint: {loss: listnet, weight: 2}\n"
     )
     plan = load_plan(str(tmp_path / "p.yaml"))
     assert (plan.loss, plan.joint) == ("listnet", FirstSettings(weight=2.0))
-    assert load_plan("first", {"joint.loss": "listnet"}).loss == "listnet"
+    listwise = load_plan("first", {"joint.loss": "listnet"})
+    assert (listwise.loss, joint_weight(listwise.joint, listwise.loss)) == ("listnet", 0.1)
     watched = load_plan("limrank-7b-paper", {"watch.thought": 9})
     assert watched.watch == WatchSettings(max_reasoning_tokens=9)

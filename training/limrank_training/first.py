@@ -15,7 +15,7 @@ from limrank_training.data.group_layout import GroupExample
 from limrank_training.losses import plan_loss
 from limrank_training.losses.first import first_loss
 from limrank_training.losses.ranking import ranknet
-from limrank_training.plans import Plan
+from limrank_training.plans import FirstSettings, Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +73,17 @@ class FirstCriterion:
         return len(batch["places"])
 
 
+def joint_weight(joint: FirstSettings, loss: str | None) -> float:
+    """The weight of the ranking loss, as released (gangiswag/llm-reranker) where the plan names none."""
+    if joint.weight is not None:
+        return joint.weight
+    if loss == "listnet":
+        return 0.1
+    return 10.0 if loss in (None, "ranknet") and joint.weighted else 1.0
+
+
 def train(model: Any, data: Any, plan: Plan, folder: Path, **how: Any) -> sft.TrainingResult:
     """Train on what `prepare` made; as `sft.train`."""
     assert plan.joint is not None
-    criterion = FirstCriterion(plan.joint.weight, plan_loss(plan))
+    criterion = FirstCriterion(joint_weight(plan.joint, plan.loss), plan_loss(plan))
     return sft.train(model, data, plan, folder, criterion=criterion, **how)

@@ -66,7 +66,7 @@ def train(
             f"divergence, would not know: train them first, or use adapters"
         )
     rows, ids = _dataset(examples, layout)
-    chosen = rewards_for(layout.recipe) if rewards is None else rewards
+    chosen = rewards_for(layout.recipe, plan.grpo.rewards) if rewards is None else rewards
     words = getattr(data.tokenizer, "tokenizer", data.tokenizer)
     ends = end_tokens(model, words)
     start = answer_start(layout.template, layout.reasoning)

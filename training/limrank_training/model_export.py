@@ -13,7 +13,7 @@ from limrank_plugins.backends.local.sources import checked_source, is_gguf
 from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.folders import whole_folder
-from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import load_recipe
 from limrank_training.model_licences import base_licence
 from limrank_training.plans import Plan
@@ -109,8 +109,7 @@ def template_of(plan: Plan) -> Template:
     Raises:
         InputError: the recipe has none, so there is nothing to learn.
     """
-    recipe = load_recipe(plan.recipe)
-    template = load_template(recipe.template) if recipe.template is not None else None
+    template = load_recipe(plan.recipe).load_template()
     if template is None:
         raise InputError(f"recipe {plan.recipe!r} has no prompt, so nothing can be learned")
     return template

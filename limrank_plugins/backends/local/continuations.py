@@ -36,8 +36,12 @@ def prepare(encoder: PromptEncoder, request: Likelihood, limit: int) -> Continua
     """Prepare a request; documents are cut so that prompt and continuation fit.
 
     Raises:
-        InputError: there is no token to be likely or none before it, or it does not fit.
+        InputError: there is no token to be likely or none before it, it does not fit, or an end is asked for.
     """
+    if request.ends:  # which of a chat model's several ends would it be?
+        raise InputError(
+            "a decoder has no one token that ends a question: use backend='seq2seq', or a wording without it"
+        )
     whole = request.prompt.then(Segment(request.continuation, trusted=False))
     encoded, ids, cut = encode_to_fit(encoder, whole, limit)
     count = len(encoded.ids) - encoded.last

@@ -37,7 +37,7 @@ class AttentionPrompts:
     Attributes:
         head: the tokens before the tails.
         tails: the tokens of each prompt's tail.
-        documents: where in the head each document is.
+        documents: where in the head each document is, its label included.
         cut: document tokens that were left out.
     """
 
@@ -62,7 +62,7 @@ def prepare(encoder: PromptEncoder, request: Attend, limit: int) -> AttentionPro
     if _differ(fits):
         raise InputError("the prompts must be equal up to the end of their last document")
     documents = fits[0].documents
-    start = documents[-1][1]
+    start = fits[0].tail
     tails = [fitted.ids[start:] for fitted in fits]
     if not all(tails):
         raise InputError("the prompt ends with a document: give it a tail, whose attention can be read")
@@ -78,9 +78,9 @@ def _fitted(several: Sequence[EncodedPrompt], limit: int) -> list[FittedPrompt]:
 
 
 def _differ(fits: Sequence[FittedPrompt]) -> bool:
-    start = fits[0].documents[-1][1]
-    first = fits[0].documents, fits[0].ids[:start]
-    return any((fitted.documents, fitted.ids[:start]) != first for fitted in fits)
+    start = fits[0].tail
+    first = fits[0].documents, start, fits[0].ids[:start]
+    return any((fitted.documents, fitted.tail, fitted.ids[:start]) != first for fitted in fits)
 
 
 def read(network: Network, prompts: AttentionPrompts, chunk: int) -> Reply:

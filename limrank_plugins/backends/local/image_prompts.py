@@ -108,4 +108,4 @@ def _with_images(
         offsets += [offset] * len(several)
         places.append(len(ids))
     cuttable = [(places[start], places[stop]) for start, stop in encoded.cuttable]
-    return ids, marks, EncodedPrompt(list(range(len(ids))), offsets, cuttable, encoded.end)
+    return ids, marks, EncodedPrompt(list(range(len(ids))), offsets, cuttable, encoded.end, most=encoded.most)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
@@ -28,6 +29,8 @@ from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _REPAIRS = 4
+# What a label stands behind to be tokenised by itself.
+_APART = ("\n", "1", ")")
 
 
 class PromptEncoder:
@@ -103,7 +106,7 @@ class PromptEncoder:
         """
         prefix = self.prefix if with_prefix else ()
         pieces = [
-            Segment(clean_text(s.text), s.trusted, s.cuttable, s.shared)
+            Segment(clean_text(s.text), s.trusted, s.cuttable, s.shared, most=s.most)
             for s in prompt.segments
             if s.text or s.cuttable
         ]
@@ -116,9 +119,13 @@ class PromptEncoder:
         spans = _spans(pieces)
         ranges: list[Span] = []
         begins: list[int] = []
-        for piece, span in zip(pieces, spans, strict=True):
+        headings: list[int] = []
+        for number, (piece, span) in enumerate(zip(pieces, spans, strict=True)):
             if piece.cuttable:
-                begin = max(_before(offsets, span[0]) + head, ranges[-1][1] if ranges else 0)
+                least = ranges[-1][1] if ranges else 0
+                begin = max(_before(offsets, span[0]) + head, least)
+                heading = _heading(pieces[number - 1].text) if number and pieces[number - 1].trusted else 0
+                headings.append(max(_before(offsets, span[0] - heading) + head, least))
                 start, stop = (place + head for place in inside(offsets, span))
                 if start == stop:  # all of it, if anything, is in one token with a neighbour
                     held = begin - head < len(offsets) and offsets[begin - head][0] < span[1] > span[0]
@@ -139,7 +146,23 @@ class PromptEncoder:
             shared=head + _before(offsets, len(common.rstrip())),
             last=head + (_before(offsets, spans[-1][0]) if spans else 0),
             begins=begins,
+            headings=headings,
+            tail=head + _before(offsets, _behind(pieces, spans)),
+            most=[piece.most for piece in pieces if piece.cuttable],
         )
+
+    def limited(self, prompt: Prompt) -> tuple[Prompt, int]:
+        """The prompt for a server that is given text, each document cut to its most; and tokens left out."""
+        segments: list[Segment] = []
+        cut = 0
+        for segment in prompt.segments:
+            if segment.most is not None:
+                offsets = self._engine.encode(segment.text, add_special_tokens=False).offsets
+                if len(offsets) > segment.most:
+                    cut += len(offsets) - segment.most
+                    segment = replace(segment, text=segment.text[: offsets[segment.most - 1][1]])
+            segments.append(segment)
+        return Prompt(tuple(segments)), cut
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, markers included, nothing tidied up."""
@@ -148,28 +171,37 @@ class PromptEncoder:
     def label_ids(self, labels: Sequence[str], after: str) -> list[int]:
         """The one token each label is when it follows the text `after`.
 
+        A prompt's tokens are there before its label is. Where a vocabulary would join "[" and "A", the model
+        writes "A" behind "[" as behind anything it does not join it with; words are never taken apart.
+
         Raises:
             InputError: a label is not exactly one token there, or two labels are the same token.
         """
-        before = self._engine.encode(after, add_special_tokens=False).ids
         known: dict[int, str] = {}
         for label in labels:
-            whole = self._engine.encode(after + label, add_special_tokens=False)
-            rest = whole.ids[len(before) :]
-            if whole.ids[: len(before)] != before or len(rest) != 1:
-                become = whole.tokens[len(before) :] if whole.ids[: len(before)] == before else whole.tokens
+            contexts = (after,) if after[-1:].isalnum() else (after, *_APART)
+            rest = next(filter(None, (self._following(label, text) for text in contexts)), [])
+            if len(rest) != 1:
+                whole = self._engine.encode(after + label, add_special_tokens=False).tokens
                 raise InputError(
-                    f"the label {label!r} is not one token after {after[-40:]!r} but becomes {become}: "
-                    f"choose labels that are single tokens, or a template that ends where they are"
+                    f"the label {label!r} is not one token after {after[-40:]!r} but becomes "
+                    f"{whole[-max(1, len(rest)) :]}: choose labels that are single tokens, or a template "
+                    f"that ends where they are"
                 )
             if rest[0] in known:
                 raise InputError(
-                    f"the labels {known[rest[0]]!r} and {label!r} are the same token {whole.tokens[-1]!r}"
+                    f"the labels {known[rest[0]]!r} and {label!r} are the same token {self.decode(rest)!r}"
                 )
             known[rest[0]] = label
         return list(known)
 
     # ---- inside ---------------------------------------------------------------------------------
+
+    def _following(self, label: str, after: str) -> list[int] | None:
+        """The label's tokens behind the text; None where a token holds something of both."""
+        before = self._engine.encode(after, add_special_tokens=False).ids
+        whole = self._engine.encode(after + label, add_special_tokens=False).ids
+        return list(whole[len(before) :]) if whole[: len(before)] == before else None
 
     @cached_property
     def _bare(self) -> Any:
@@ -296,6 +328,18 @@ def _before(offsets: Sequence[Span], place: int) -> int:
     return next((i for i, (_, stop) in enumerate(offsets) if stop > place), len(offsets))
 
 
+def _heading(text: str) -> int:
+    """How many of its last characters stand on the line of what follows it, spaces before them left out."""
+    return len(text[text.rfind("\n") + 1 :].lstrip())
+
+
+def _behind(pieces: Sequence[Segment], spans: Sequence[Span]) -> int:
+    """The first character behind the last cuttable piece that is no white space."""
+    last = max((i for i, piece in enumerate(pieces) if piece.cuttable), default=-1)
+    text = "".join(piece.text for piece in pieces[last + 1 :])
+    return (spans[last][1] if last >= 0 else 0) + len(text) - len(text.lstrip())
+
+
 def _trusted(pieces: Sequence[Segment]) -> list[Span]:
     """The stretches of template text, neighbouring segments joined."""
     merged: list[Span] = []
@@ -319,5 +363,5 @@ def _broken(pieces: Sequence[Segment], bad: Sequence[Span], mark: str = " ") -> 
         text = changed[i].text
         for cut in sorted(set(cuts), reverse=True):
             text = f"{text[:cut]}{mark}{text[cut:]}"
-        changed[i] = Segment(text, False, changed[i].cuttable, changed[i].shared)
+        changed[i] = replace(changed[i], text=text)
     return changed

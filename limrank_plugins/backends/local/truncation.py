@@ -29,6 +29,11 @@ class EncodedPrompt:
         last: the first token that holds a character of the last segment.
         begins: for each cuttable segment the first token that holds a character of it, which may hold a
             space before it, too. Left out: the first that holds nothing else.
+        headings: for each cuttable segment the first token of what the template writes before it on its line
+            (its label). Left out: `begins`.
+        tail: the first token behind the last cuttable segment that holds more than white space.
+        most: for each cuttable segment the most of its tokens that are read, or None for as many as fit.
+            Left out: None for all.
     """
 
     ids: list[int]
@@ -38,15 +43,17 @@ class EncodedPrompt:
     shared: int = 0
     last: int = 0
     begins: list[int] = field(default_factory=list)
+    headings: list[int] = field(default_factory=list)
+    tail: int = 0
+    most: list[int | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.most:
+            object.__setattr__(self, "most", [None] * len(self.cuttable))
         if not self.begins:
             object.__setattr__(self, "begins", [start for start, _ in self.cuttable])
-
-    @property
-    def documents(self) -> list[Span]:
-        """As `cuttable`, from the first token that holds a character of it."""
-        return [(begin, stop) for begin, (_, stop) in zip(self.begins, self.cuttable, strict=True)]
+        if not self.headings:
+            object.__setattr__(self, "headings", self.begins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +63,23 @@ class FittedPrompt:
     Attributes:
         ids: its tokens.
         cut: how many were left out.
-        documents: for each cuttable segment the range of its tokens that are left, from the first that
-            holds a character of it; may be empty.
+        documents: for each cuttable segment the range of its tokens that are left, from the first of its
+            heading; empty where none of its own is left.
+        tail: as for the prompt that was fitted.
     """
 
     ids: list[int]
     cut: int
     documents: list[Span]
+    tail: int
 
 
 def fit(encoded: EncodedPrompt, limit: int) -> tuple[list[int], int]:
     """Leave out the ends of documents until the prompt has at most `limit` tokens.
 
-    Of several documents the longest are cut first, down to a common length. A character that is
-    several tokens stays whole or goes whole, so up to three tokens more than needed may go.
+    First what a document has over its own most; then, of several documents, the longest are cut first,
+    down to a common length. A character that is several tokens stays whole or goes whole, so up to three
+    tokens more than needed may go.
 
     Returns:
         The ids, and how many tokens were left out.
@@ -87,10 +97,11 @@ def fit_documents(encoded: EncodedPrompt, limit: int) -> FittedPrompt:
     Raises:
         InputError: it does not fit without any document text.
     """
-    if len(encoded.ids) <= limit:
-        return FittedPrompt(encoded.ids, 0, encoded.documents)
-    lengths = [stop - start for start, stop in encoded.cuttable]
-    fixed = len(encoded.ids) - sum(lengths)
+    whole = [stop - start for start, stop in encoded.cuttable]
+    lengths = [
+        size if most is None else min(size, most) for size, most in zip(whole, encoded.most, strict=True)
+    ]
+    fixed = len(encoded.ids) - sum(whole)
     if fixed > limit:
         raise InputError(
             f"the query and the template alone need {fixed} tokens, but there is room for {limit}: "
@@ -100,15 +111,18 @@ def fit_documents(encoded: EncodedPrompt, limit: int) -> FittedPrompt:
     documents: list[Span] = []
     at = 0
     levels = _levelled(lengths, limit - fixed)
-    for begin, (start, stop), length in zip(encoded.begins, encoded.cuttable, levels, strict=True):
-        end = start + length
+    for i, (start, stop) in enumerate(encoded.cuttable):
+        end = start + levels[i]
         while start < end < stop and encoded.offsets[end][0] < encoded.offsets[end - 1][1]:
             end -= 1
         kept += encoded.ids[at:end]
-        documents.append((len(kept) - (end - begin), len(kept)))
+        own = end > encoded.begins[i]
+        documents.append((len(kept) - (end - encoded.headings[i] if own else 0), len(kept)))
         at = stop
     kept += encoded.ids[at:]
-    return FittedPrompt(kept, len(encoded.ids) - len(kept), documents)
+    return FittedPrompt(
+        kept, len(encoded.ids) - len(kept), documents, len(kept) - len(encoded.ids) + encoded.tail
+    )
 
 
 def _levelled(lengths: Sequence[int], room: int) -> list[int]:

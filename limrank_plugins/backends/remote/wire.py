@@ -174,13 +174,17 @@ class Wire:
         if encoder is not None and server.takes_ids and not self.is_chat:
             try:
                 encoded = encoder.encode(prompt)
-                ids, cut = fit(encoded, self.context - room) if self.context is not None else (encoded.ids, 0)
+                limit = self.context - room if self.context is not None else len(encoded.ids)
+                ids, cut = fit(encoded, limit)
             except LimRankError as error:  # this document alone cannot be asked about
                 raise CallFailed(str(error)) from None
             return Sent({"prompt": ids}, self._named(labels, encoded.end), cut)
+        cut = 0
+        if encoder is not None:
+            prompt, cut = encoder.limited(prompt)
         if self.is_chat or prompt.is_chat:
-            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)))
-        return Sent({"prompt": self._broken(prompt)}, self._named(labels, prompt.segments[-1].text))
+            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)), cut)
+        return Sent({"prompt": self._broken(prompt)}, self._named(labels, prompt.segments[-1].text), cut)
 
     def _broken(self, prompt: Prompt) -> str:
         text, broken = break_markers(prompt, self._pattern)

@@ -2,7 +2,10 @@
 
 A masked language model reads the passage with token 1 in the place of `[CLS]`, which marks a passage; its
 logits at that position rank the vocabulary. Of the best `top`, those are added that are not in the
-passage and that count (`terms.py`).
+passage and that count (`terms.py`), question words and "definition" apart: many queries would hold those.
+
+As in the released code (ielab/TILDE, expansion.py), a passage is cut to 128 tokens first, in the index, too,
+so that about 64 tokens can always be added.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "Expansion"
 _MARK = 1
-_MAX_TOKENS = 128
+MAX_TOKENS = 128
+"""Of a passage that is expanded, special tokens included."""
+_NEVER_ADDED = ("who", "what", "when", "where", "which", "why", "how", "definition")
 
 
 class Expansion:
@@ -37,7 +42,7 @@ class Expansion:
         self._torch = require("torch", "transformers", _WHY)
         self._network = network
         self.top = top
-        self.identity = f"{identity}:top{top}"
+        self.identity = f"{identity}:top{top}:{MAX_TOKENS}"
 
     @classmethod
     def load(
@@ -72,7 +77,7 @@ class Expansion:
         """The tokens to add to each passage, the likeliest first.
 
         Args:
-            passages: their tokens, none of them special.
+            passages: their tokens, none of them special; what is over 128 is not looked at.
             model: what will weigh them, with the same vocabulary.
             batch_size: most passages in one forward pass on a GPU.
 
@@ -85,7 +90,8 @@ class Expansion:
                 f"the expansion knows {size} tokens, but the model has {model.terms.size}: "
                 f"both must be made of the same vocabulary"
             )
-        limit = longest(self._network.config, model.tokenizer, _MAX_TOKENS)
+        limit = longest(self._network.config, model.tokenizer, MAX_TOKENS)
+        never = set(model.tokenizer.convert_tokens_to_ids(list(_NEVER_ADDED)))
         rows = [self._marked(model.terms.encoder.single(ids, limit)) for ids in passages]
         expansions: list[list[int]] = [[] for _ in rows]
         place = self._network.device
@@ -97,7 +103,7 @@ class Expansion:
                 # Stable, so that equal logits are taken in the order of the token ids.
                 best = logits.sort(dim=-1, descending=True, stable=True).indices[:, : self.top].cpu().tolist()
                 for i, tokens in zip(batch, best, strict=True):
-                    there = set(passages[i])
+                    there = never.union(rows[i].ids)
                     expansions[i] = model.terms.counted([t for t in tokens if t not in there])
         return expansions
 

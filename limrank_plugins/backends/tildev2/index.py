@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limrank_plugins.backends.local.loading import pretrained
-from limrank_plugins.backends.tildev2.expansion import Expansion
+from limrank_plugins.backends.tildev2.expansion import MAX_TOKENS, Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.quantise import check_bits, largest_code, quantised
 from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
@@ -210,7 +210,8 @@ def weighed(
     added: list[list[int]] = [[] for _ in passages]
     if expansion is not None:
         added = expansion.expand(tokens, model, batch_size=batch_size)
-    laid = [model.layout(own, more) for own, more in zip(tokens, added, strict=True)]
+    longest = None if expansion is None else MAX_TOKENS
+    laid = [model.layout(own, more, longest_passage=longest) for own, more in zip(tokens, added, strict=True)]
     rows: list[tuple[Sparse, int] | str] = []
     for row, weights in zip(laid, model.weigh(laid, batch_size=batch_size), strict=True):
         if not np.isfinite(weights).all():

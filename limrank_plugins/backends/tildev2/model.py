@@ -96,14 +96,19 @@ class TILDEv2:
         safetensors.save_file(state, place / "model.safetensors", metadata={"format": "pt"})
         self.tokenizer.save_pretrained(place)
 
-    def layout(self, passage: Sequence[int], expansion: Sequence[int] = ()) -> EncoderInput:
+    def layout(
+        self, passage: Sequence[int], expansion: Sequence[int] = (), *, longest_passage: int | None = None
+    ) -> EncoderInput:
         """The row that is read: passage, then, behind a separator, the expansion, as in training.
 
-        The passage is cut where it does not fit. Of the expansion, given best first, as much is kept as
-        fits; like the released training data it is written in the order of the token ids.
+        Args:
+            passage: its tokens; cut where it does not fit.
+            expansion: tokens to add, best first, the order in which they are written; as many as fit.
+            longest_passage: most tokens of the passage, special ones included; default: all that fit.
         """
-        row = self.terms.encoder.single(passage, self.limit)
-        kept = sorted(expansion[: max(0, self.limit - len(row.ids) - 1)])
+        limit = self.limit if longest_passage is None else min(self.limit, longest_passage)
+        row = self.terms.encoder.single(passage, limit)
+        kept = expansion[: max(0, self.limit - len(row.ids) - 1)]
         if not kept:
             return row
         end = self.tokenizer.sep_token_id

@@ -129,6 +129,8 @@ OTHER_PROMPTS = [
     Prompt((Segment("Is it? "), Segment("", False, image=TWO), Segment("a passage", False, True))),
     Prompt((Segment("Is it? "), Segment("a passage", False, True), Segment("", False, image=ONE))),
     Prompt((Segment("Is it? "), Segment("a passage", False, True), Segment(""))),
+    Prompt((Segment("Is it? "), Segment("a passage", False, True, most=3))),
+    Prompt((Segment("Is it? "), Segment("a passage", False, True, most=4))),
     Prompt(()),
 ]
 CHANGES: dict[str, list[Any]] = {
@@ -147,6 +149,7 @@ CHANGES: dict[str, list[Any]] = {
     "query": ["p", ""],
     "passage": ["q", ""],
     "continuation": ["", "texts"],
+    "ends": [True],
 }
 
 

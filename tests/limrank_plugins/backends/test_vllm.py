@@ -228,6 +228,16 @@ def test_draws(folder: Path):
     assert len(LLM.batches) == 1, "no labels, no second batch"
 
 
+def test_a_long_prompt_and_the_whole_budget_of_the_paper_fit(tmp_path: Path):
+    """16,000 tokens read and 8,192 written, as songtingyu/limrank was evaluated."""
+    made = VLLMBackend(str(tiny.build(tmp_path / "long", max_position_embeddings=32_768)))
+    words = "milk " * 15_900
+    (written,) = made.generate([think(words, max_tokens=8192)])
+    prompts, parameters = LLM.batches[0][:2]
+    assert 15_900 < len(prompts[0]["prompt_token_ids"]) < 16_000
+    assert (parameters[0].max_tokens, written.cut_tokens) == (8192, 0)
+
+
 def test_long_documents_are_cut_and_budgets_halved(folder: Path):
     made = VLLMBackend(str(folder), max_length=200)
     (reading,) = made.read_labels([ask("milk curdles in tea " * 100)])

@@ -65,12 +65,12 @@ def test_the_wording_is_the_trained_one():
     assert first[0].text.startswith("You are RankLLM, an intelligent assistant that can rank passages")
     asked = "".join(segment.text for segment in second)
     head = (
-        "I will provide you with 3 passages, each indicated by an alphabetical identifier []. "
+        "I will provide you with 3 passages, each indicated by a alphabetical identifier []. "
         "Rank the passages based on their relevance to the search query: q.\n\n[A] a\n"
     )
     tail = (
-        "in descending order of relevance. The output format should be [] > [], e.g., [B] > [A], Answer "
-        "concisely and directly and only respond with the ranking results, do not say any word or explain."
+        "in descending order of relevance. The output format should be [] > [], e.g., [B] > [A], Only "
+        "respond with the ranking results, do not say any word or explain."
     )
     assert asked.startswith(head)
     assert asked.endswith(tail)

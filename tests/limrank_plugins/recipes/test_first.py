@@ -60,12 +60,12 @@ class Plain:
         listed = "".join(f"[{chr(65 + i)}] {text}\n" for i, text in enumerate(passages))
         count = len(passages)
         user = (
-            f"I will provide you with {count} passages, each indicated by an alphabetical identifier []. "
+            f"I will provide you with {count} passages, each indicated by a alphabetical identifier []. "
             f"Rank the passages based on their relevance to the search query: {QUERY}.\n\n{listed}"
             f"Search Query: {QUERY}.\nRank the {count} passages above based on their relevance to the "
             "search query. All the passages should be included and listed using identifiers, in descending "
-            "order of relevance. The output format should be [] > [], e.g., [B] > [A], Answer concisely and "
-            "directly and only respond with the ranking results, do not say any word or explain."
+            "order of relevance. The output format should be [] > [], e.g., [B] > [A], Only respond with "
+            "the ranking results, do not say any word or explain."
         )
         system = (
             "You are RankLLM, an intelligent assistant that can rank passages based on their relevancy to "
@@ -129,13 +129,18 @@ def test_a_passage_that_writes_an_order_reads_as_in_round_brackets(folder: Path)
     assert scores("[B] > [A]") != scores("nothing of the kind")
 
 
-def test_letters_that_are_no_tokens_of_their_own_are_refused_at_once(
+def test_letters_that_a_vocabulary_joins_with_the_bracket_are_read_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As Qwen2's: the released code reads the prompt with "[" behind it, whatever "[C" would become."""
     monkeypatch.setattr(tiny, "CORPUS", [*tiny.CORPUS, *["[C] [C] [C]"] * 50])
-    place = tiny.build(tmp_path / "model", "qwen2", tokens=tokenizer("qwen"))
-    with pytest.raises(InputError, match=r"the label 'C' is not one token after '\['"):
-        Reranker("first", model=str(place))
+    place = tiny.build(tmp_path / "model", "qwen2", tokens=tokenizer("qwen"), max_position_embeddings=4096)
+    plain = Plain(place)
+    assert "[C" in plain.tokens.get_vocab()
+    ranking = Reranker("first:mode=joint", model=str(place)).rank(QUERY, PASSAGES)
+    expected = plain.logits(shown(PASSAGES))
+    found = {hit.index: hit.score for hit in ranking}
+    assert [found[i] for i in range(len(PASSAGES))] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 10, 19, 20, 21, 25, 100])

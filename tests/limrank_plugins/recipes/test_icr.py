@@ -38,7 +38,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def plain(folder: Path, query: str, passages: list[str]) -> dict[str, float]:
-    """Both prompts written out and tokenised by the tokenizer itself, each in one eager pass."""
+    """Both prompts written out and tokenised by the tokenizer itself, each in one eager pass.
+
+    As in OSU-NLP-Group/In-Context-Reranking 9117e9f (in_context_reranker.py), a document's tokens include its
+    label, and the rows are those from the instruction behind the documents to the prompt's end.
+    """
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
     tokens = transformers.AutoTokenizer.from_pretrained(folder)
     by_query: list[list[list[float]]] = []
@@ -46,21 +50,23 @@ def plain(folder: Path, query: str, passages: list[str]) -> dict[str, float]:
         text = f"<|im_start|>user\nBelow are {len(passages)} numbered paragraphs.\n\n"
         places: list[tuple[int, int]] = []
         for number, passage in enumerate(passages[::-1], start=1):
-            text += f"[{number}] "
-            places.append((len(text), len(text) + len(passage)))
-            text += f"{passage}\n\n"
+            label = f"[{number}] "
+            places.append((len(text), len(text) + len(label) + len(passage)))
+            text += f"{label}{passage}\n\n"
+        instruction = len(text)
         text += (
             "Look through the paragraphs above for whatever is relevant to the query below.\n\n"
             f"Query: {asked}<|im_end|>\n<|im_start|>assistant\n"
         )
         found = tokens(text, add_special_tokens=False, return_offsets_mapping=True)
         spans = [
-            [i for i, (a, b) in enumerate(found["offset_mapping"]) if start < b <= stop]
+            [i for i, (_, b) in enumerate(found["offset_mapping"]) if start < b <= stop]
             for start, stop in places
         ]
         with torch.no_grad():
             layers = model(torch.tensor([found["input_ids"]]), output_attentions=True).attentions
-        behind = spans[-1][-1] + 1
+        # Rows from the instruction on: what separates it from the last document is no part of the question.
+        behind = next(i for i, (_, b) in enumerate(found["offset_mapping"]) if b > instruction)
         total = sum(layer[0, :, behind:].mean(dim=1).sum(dim=0) for layer in layers)
         by_query.append([[float(total[i]) for i in span] for span in spans])
     scores: dict[str, float] = {}

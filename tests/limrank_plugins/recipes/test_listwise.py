@@ -41,8 +41,8 @@ Search Query: why [is] tea (1) brown?.
 Rank the 2 passages above based on their relevance to the search query. All the passages should be \
 included and listed using identifiers, in descending order of relevance. """
 RANKGPT = (
-    f"{HEAD}{TAIL}The output format should be [] > [], e.g., [2] > [1], Answer concisely and directly and "
-    "only respond with the ranking results, do not say any word or explain."
+    f"{HEAD}{TAIL}The output format should be [] > [], e.g., [2] > [1], Only respond with the ranking "
+    "results, do not say any word or explain."
 )
 ASKED = ("why [is] tea [1] brown?", ["Tannins are brown.", "On page [12] of [A]."])
 

@@ -180,13 +180,15 @@ def test_passages_cannot_write_labels_tags_or_markers(attack: str):
     assert made.ids.count(END) == 3
 
 
-def test_a_tokenizer_that_joins_prompt_and_answer_is_refused():
+def test_an_answer_whose_first_label_would_join_the_prompt_is_learned_behind_it():
     tokens = chats.tokenizer()
+    plain = replace(layout("first", "first"), encoder=PromptEncoder(tokens)).example(GROUP)
     merges = [f"[{letter}" for letter in "ABCD"]
     tokens.add_tokens(merges)  # as vocabularies that have "[A" as one token
-    made = replace(layout("first", "first"), encoder=PromptEncoder(tokens))
-    with pytest.raises(InputError, match=r"the label 'A' is not one token after"):
-        made.example(GROUP)
+    made = replace(layout("first", "first"), encoder=PromptEncoder(tokens)).example(GROUP)
+    assert made.ids[: made.learned] != plain.ids[: plain.learned], "its passages' labels are joined"
+    assert made.ids[made.learned - 1 : made.learned + 1] == plain.ids[plain.learned - 1 : plain.learned + 1]
+    assert made.labels == plain.labels
 
 
 def test_an_answer_that_would_join_the_prompt_is_tokenised_apart():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from limrank_plugins.backends.protocols import Generate, ReadLabels
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.grade import ExpectedGrade
 from limrank_plugins.readouts.label_scores import LabelScores
@@ -29,13 +29,14 @@ def template_for(recipe: Recipe, objective: Objective, reasoning: bool) -> Templ
     Raises:
         InputError: the recipe reads something else, or has no reasoning to learn.
     """
-    if recipe.template is None or not isinstance(recipe.readout, OBJECTIVES[objective].readouts):
+    template = recipe.load_template()
+    if template is None or not isinstance(recipe.readout, OBJECTIVES[objective].readouts):
         raise InputError(
             f"objective {objective} cannot train recipe {recipe.name!r}, which reads something else"
         )
     if reasoning and recipe.reasoning is None:
         raise InputError(f"recipe {recipe.name!r} has no reasoning: set reasoning: false")
-    return load_template(recipe.template)
+    return template
 
 
 def request_for(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.backends.local.encoder_inputs import as_tensors
-from limrank_plugins.backends.tildev2.expansion import Expansion
+from limrank_plugins.backends.tildev2.expansion import MAX_TOKENS, Expansion
 from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.terms import Terms
 from limrank_plugins.errors import InputError, require
@@ -129,7 +129,12 @@ class TermCriterion:
         """Rows of tokens, queries filled up with -1, and which passages answer which queries."""
         torch = require("torch", "training", "training")
         rows = [
-            self.model.layout(tokens[: self.model.limit], self.expansions.get(text, ()))
+            # As in an index: of a passage that is expanded, its first 128 tokens are read.
+            self.model.layout(
+                tokens[: self.model.limit],
+                self.expansions.get(text, ()),
+                longest_passage=MAX_TOKENS if self.expansions else None,
+            )
             for group in examples
             for tokens, text in zip(group.passages, group.texts, strict=True)
         ]

@@ -15,14 +15,16 @@ class FirstSettings:
 
     Attributes:
         weighted: RankNet's pairs by 1 / (sum of ranks).
-        weight: of the loss over the labels' logits; the likelihood has 1.
+        weight: of the loss over the labels' logits; the likelihood has 1. None: as released, 10 for weighted
+            RankNet, .1 for ListNet, 1 for any other.
     """
 
     weighted: bool = True
-    weight: float = 10.0
+    weight: float | None = None
 
     def __post_init__(self) -> None:
-        finite_number("joint.weight", self.weight, least=0)
+        if self.weight is not None:
+            finite_number("joint.weight", self.weight, least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class GrpoSettings:
         mask_truncated: do not learn from answers that were cut off.
         corrected_kl: weigh the divergence by the ratio (DeepSeek-V3.2); trl does so today, no paper here did.
         weights: of the recipe's rewards, in their order; empty: 1 each.
+        rewards: `"ours"` gives nothing for what inference would not read as it is; `"released"` is what the
+            papers' code gives, which a model can please by less (docs/training.md).
         vllm: write answers with vLLM in the same processes, which must be installed.
     """
 
@@ -68,6 +72,7 @@ class GrpoSettings:
     mask_truncated: bool = False
     corrected_kl: bool = False
     weights: tuple[float, ...] = ()
+    rewards: Literal["ours", "released"] = "ours"
     vllm: bool = False
 
     def __post_init__(self) -> None:

@@ -7,14 +7,15 @@ what was put into its mouth.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Literal
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts.labels import Labels
 from limrank_plugins.readouts.order import GenerateOrder
 from limrank_plugins.readouts.select import GenerateSelect
 from limrank_plugins.recipes import Recipe
 from limrank_training.data.passage_groups import PassageGroup
+from limrank_training.rewards import released
 from limrank_training.rewards.mm_r5 import images_format, images_reward
 from limrank_training.rewards.rank_r1 import choice_reward
 from limrank_training.rewards.reasonrank import order_reward
@@ -27,23 +28,43 @@ Raises:
 """
 
 
-def rewards_for(recipe: Recipe) -> dict[str, Reward]:
+def rewards_for(recipe: Recipe, form: Literal["ours", "released"] = "ours") -> dict[str, Reward]:
     """The rewards of a recipe's paper, by name; they are added up.
 
     Rank-R1: `choice`. ReasonRank and other orders of labels: `order`. MM-R5: `images` and `format`.
+
+    Args:
+        recipe: what is trained.
+        form: `"ours"` is strict about the form of an answer, `"released"` is the papers' code.
 
     Raises:
         InputError: the recipe reads something no reward is about.
     """
     readout = recipe.readout
+    by_release = form == "released"
     if isinstance(readout, GenerateSelect) and readout.tagged:
-        labels = readout.labels
-        return {"choice": lambda text, group: _choice(text, group, labels)}
+        choice = released.choice_reward if by_release else choice_reward
+        return {
+            "choice": lambda text, group: choice(text, group.chosen(), len(group.passages), readout.labels)
+        }
     if isinstance(readout, GenerateOrder) and readout.tagged:
         if readout.labels.kind == "plain":
-            return {"images": _images, "format": _format}
+            images = released.images_reward if by_release else images_reward
+            shape = released.images_format if by_release else images_format
+            return {
+                "images": lambda text, group: images(text, _relevant(group), len(group.passages)),
+                "format": lambda text, group: shape(text, len(group.passages)),
+            }
         if readout.labels.kind == "numeric":
-            return {"order": _ordered}
+            order = released.order_reward if by_release else order_reward
+            return {
+                "order": lambda text, group: order(
+                    text,
+                    group.grades or {group.best_first()[0]: 1.0},
+                    group.best_first(),
+                    len(group.passages),
+                )
+            }
     raise InputError(
         f"there is no reward for recipe {recipe.name!r}: GRPO trains rank-r1, reasonrank and mm-r5, whose "
         f"answers stand in tags"
@@ -67,23 +88,10 @@ def completion_text(
     return start + encoder.decode(kept)
 
 
-def _choice(text: str, group: PassageGroup, labels: Labels) -> float:
-    return choice_reward(text, group.chosen(), len(group.passages), labels)
-
-
-def _ordered(text: str, group: PassageGroup) -> float:
-    grades = group.grades or {group.best_first()[0]: 1.0}
-    return order_reward(text, grades, group.best_first(), len(group.passages))
-
-
-def _images(text: str, group: PassageGroup) -> float:
+def _relevant(group: PassageGroup) -> list[int]:
     relevant = [i for i, grade in group.grades.items() if grade > 0]
     if not relevant and group.gold is not None:
         relevant = [group.gold]
     if not relevant:
         raise InputError(f"{group.where}: no passage has a 'relevance' above 0, so nothing can be rewarded")
-    return images_reward(text, relevant, len(group.passages))
-
-
-def _format(text: str, group: PassageGroup) -> float:
-    return images_format(text, len(group.passages))
+    return relevant

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from limrank_plugins.backends.local import document_attention
+from limrank_plugins.backends.local.truncation import FittedPrompt, fit_documents
 from limrank_plugins.backends.protocols import Attend, Attended, Failed
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
@@ -69,10 +70,15 @@ def one_pass(folder: Path, ids: Sequence[int], layers: Sequence[int] | None = No
 
 
 def expected(folder: Path, backend: TransformersBackend, prompt: Prompt, layers: Any = None) -> list[Any]:
-    encoded = backend._encoder.encode(prompt)
-    start = encoded.documents[-1][1]
-    whole = sum(part[:, start:].mean(dim=1).sum(dim=0) for part in one_pass(folder, encoded.ids, layers))
-    return [whole[a:b].numpy() for a, b in encoded.documents]
+    placed = whole_prompt(backend, prompt)
+    parts = one_pass(folder, placed.ids, layers)
+    whole = sum(part[:, placed.tail :].mean(dim=1).sum(dim=0) for part in parts)
+    return [whole[a:b].numpy() for a, b in placed.documents]
+
+
+def whole_prompt(backend: TransformersBackend, prompt: Prompt) -> FittedPrompt:
+    """Its tokens, nothing cut, and where its documents, labels included, and its tail are."""
+    return fit_documents(backend._encoder.encode(prompt), 1 << 20)
 
 
 def same(found: Sequence[Any], wanted: Sequence[Any], tolerance: float = 1e-5) -> bool:
@@ -97,9 +103,13 @@ def test_it_equals_one_eager_pass_for_every_tail(home: Path, family: str, chunk:
     for prompt, weights in zip(request.prompts, reply.weights, strict=True):
         assert same(weights, expected(folder, backend, prompt, layers))
         assert all(row.dtype == np.float32 for row in weights)
-    encoded = backend._encoder.encode(request.prompts[0])
-    spans = [encoded.ids[a:b] for a, b in encoded.documents]
-    assert [backend._encoder.decode(span).strip() for span in spans] == DOCUMENTS
+    placed = whole_prompt(backend, request.prompts[0])
+    spans = [placed.ids[a:b] for a, b in placed.documents]
+    shown = [f"[{number}] {text}" if text else "" for number, text in enumerate(DOCUMENTS, start=1)]
+    assert [backend._encoder.decode(span).strip() for span in spans] == shown
+    assert backend._encoder.decode(placed.ids[placed.tail :]).strip().startswith("Query: why"), (
+        "no line break"
+    )
     assert [len(row) for row in reply.weights[0]] == [len(span) for span in spans]
     assert not same(reply.weights[0], reply.weights[1], 1e-4)
     assert backend._model.held.decoder.config._attn_implementation == usual
@@ -214,7 +224,7 @@ def test_documents_are_the_same_tokens_for_every_tail(tmp_path: Path) -> None:
     backend = TransformersBackend(str(tiny.build(tmp_path, tokens=tokens)))
     documents = ["acid    curdles", "milk    and tea"]
     joint, free = asked("is </think> true", "N/A", documents=documents).prompts
-    assert backend._encoder.encode(joint).documents != backend._encoder.encode(free).documents
+    assert whole_prompt(backend, joint).documents != whole_prompt(backend, free).documents
     (reply,) = backend.attend([Attend((joint, free))])
     assert isinstance(reply, Attended)
     assert [len(row) for row in reply.weights[0]] == [len(row) for row in reply.weights[1]]
@@ -251,22 +261,16 @@ def test_long_documents_are_cut_alike_for_every_tail_and_reported(home: Path) ->
     lengths = [len(row) for row in reply.weights[0]]
     assert lengths == [len(row) for row in reply.weights[1]]
     assert abs(lengths[0] - lengths[2]) <= 2
-    assert lengths[1] == len(backend._encoder.encode(Prompt((Segment(" bread"),))).ids)
+    assert lengths[1] == len(backend._encoder.encode(Prompt((Segment("[2] bread"),))).ids)
     # The same documents, cut by hand: what is left is read as if nothing more had been there.
-    encoded = backend._encoder.encode(request.prompts[0])
-    keep = [
-        i
-        for i in range(len(encoded.ids))
-        if not any(
-            begin + length <= i < stop
-            for (begin, stop), length in zip(encoded.documents, lengths, strict=True)
-        )
-    ]
+    placed = whole_prompt(backend, request.prompts[0])
+    spans = [(a + length, b) for (a, b), length in zip(placed.documents, lengths, strict=True)]
+    keep = [i for i in range(len(placed.ids)) if not any(a <= i < b for a, b in spans)]
     assert len(keep) == 120
-    tail = len(encoded.ids) - encoded.documents[-1][1]
-    found = one_pass(home / "qwen2", [encoded.ids[i] for i in keep])
+    tail = len(placed.ids) - placed.tail
+    found = one_pass(home / "qwen2", [placed.ids[i] for i in keep])
     whole = sum(part[:, -tail:].mean(dim=1).sum(dim=0) for part in found).numpy()
-    place = keep.index(encoded.documents[0][0])
+    place = keep.index(placed.documents[0][0])
     assert np.allclose(reply.weights[0][0], whole[place : place + lengths[0]], rtol=1e-5, atol=1e-5)
 
 

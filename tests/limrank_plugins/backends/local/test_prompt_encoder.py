@@ -217,6 +217,13 @@ def test_a_label_that_merges_with_what_is_before_it_is_refused() -> None:
         QWEN.label_ids(("e",), " tru")
 
 
+def test_a_label_that_a_bracket_would_join_is_the_token_it_is_elsewhere() -> None:
+    tokens = tiny.qwen_tokenizer(added=(*tiny.THINK, "[A", "[B"))
+    encoder = PromptEncoder(tokens)
+    assert tokens.tokenize("[A") == ["[A"]
+    assert encoder.label_ids(("A", "B"), "so [") == tokens.convert_tokens_to_ids(["A", "B"])
+
+
 def test_two_labels_that_are_one_token_are_refused() -> None:
     with pytest.raises(InputError, match="'true' and 'TRUE' are the same token"):
         ENCODERS["word"].label_ids(("true", "TRUE"), "so ")

@@ -38,7 +38,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
-from limrank_plugins.prompts import Template, load_template
+from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
@@ -411,8 +411,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     def _template(self) -> Template | None:
         if self.reranker is not None:
             return self.reranker.template
-        name = self.template if self.template is not None else load_recipe(self.recipe).template
-        return None if name is None else load_template(name)
+        return load_recipe(self.recipe).load_template(self.template)
 
     def _check_template(self) -> Template:
         template = self._template()
