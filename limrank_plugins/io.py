@@ -216,7 +216,7 @@ def write_run(
 
     `.jsonl` holds one `ranking_record` a line; anything else is TREC, whose scores are the ranks
     counted backwards: trec_eval orders equal scores by document id, and reasoning scores are often
-    equal. `.gz` compresses either.
+    equal. White space in the tag becomes "-". `.gz` compresses either.
     """
     path = Path(path)
     if path.name.removesuffix(".gz").endswith(".jsonl"):
@@ -224,6 +224,7 @@ def write_run(
         return
     check_trec_ids((record["query_id"] for record in records), "query id")
     check_trec_ids((hit["id"] for record in records for hit in record["hits"]), "document id")
+    tag = "-".join(tag.split())  # a recipe's options may hold a space, a column may not
     lines = [
         f"{record['query_id']} Q0 {hit['id']} {rank} {len(record['hits']) - rank + 1} {tag}\n"
         for record in records

@@ -131,6 +131,12 @@ word = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_siz
 )
 
 
+def test_a_tag_with_a_space_stays_one_column(tmp_path: Path):
+    record = ranking_record(reranker(reasoning="none").rank(Query("q", id="1"), ["a"]))
+    write_run(tmp_path / "r.trec", [record], tag="reasonrank:passage_limit=100 tokens")
+    assert (tmp_path / "r.trec").read_text() == "1 Q0 0 1 1 reasonrank:passage_limit=100-tokens\n"
+
+
 @given(st.dictionaries(word, st.lists(word, unique=True, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_runs_survive_the_round_trip(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, list[str]]):
     folder = tmp_path_factory.mktemp("run")

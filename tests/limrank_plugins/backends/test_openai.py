@@ -312,6 +312,38 @@ def test_token_ids_are_sent_where_the_server_takes_them(folder: Path, owner: str
     assert made.broken_markers == 0
 
 
+@pytest.mark.parametrize(
+    ("owner", "options"), [("vllm", {}), ("", {}), ("", {"api": "chat"})], ids=["token ids", "text", "chat"]
+)
+def test_a_limit_in_tokens_holds_where_the_tokenizer_is_known(
+    folder: Path, owner: str, options: dict[str, Any]
+):
+    passage = "acid curdles milk because " * 20
+    segments = (Segment("Is it? "), Segment(passage, False, cuttable=True, most=5), Segment("\n</think>"))
+    request = ReadLabels(Prompt(segments), LABELS)
+
+    def script(call: Call) -> Any:
+        if "messages" in call.body:
+            return {"choices": [{"message": {"content": "true"}, "logprobs": {"content": [{
+                "token": "true", "logprob": -0.1,
+                "top_logprobs": [{"token": "true", "logprob": -0.1}, {"token": "false", "logprob": -2.0}],
+            }]}}]}  # fmt: skip
+        return completion({" true": -0.1, " false": -2.0})
+
+    with LoopbackServer(script, **({"owner": owner} if owner else {})) as server:
+        made = backend(server, tokenizer=folder, **options)
+        (reply,) = asyncio.run(made.read_labels([request]))
+        body = server.calls[0].body
+    whole = made._encoder.encode(request.prompt)
+    (begin, stop), *_ = whole.cuttable
+    kept = made._encoder.decode(whole.ids[begin : begin + 5])
+    assert reply.cut_tokens == pytest.approx(stop - begin - 5, abs=1)
+    sent = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+    text = sent if isinstance(sent, str) else made._encoder.decode(sent)
+    assert kept.strip() in text
+    assert text.count("acid") == kept.count("acid") == 1
+
+
 def test_markers_are_broken_visibly_where_the_server_tokenises(folder: Path):
     with LoopbackServer(toy) as server:
         for options in ({}, {"tokenizer": folder}):
