@@ -153,14 +153,18 @@ class PromptEncoder:
 
     def limited(self, prompt: Prompt) -> tuple[Prompt, int]:
         """The prompt for a server that is given text, each document cut to its most; and tokens left out."""
+        if all(segment.most is None for segment in prompt.segments):
+            return prompt, 0
+        offsets = self._engine.encode(prompt.text, add_special_tokens=False).offsets
         segments: list[Segment] = []
         cut = 0
-        for segment in prompt.segments:
+        for segment, span in zip(prompt.segments, _spans(prompt.segments), strict=True):
             if segment.most is not None:
-                offsets = self._engine.encode(segment.text, add_special_tokens=False).offsets
-                if len(offsets) > segment.most:
-                    cut += len(offsets) - segment.most
-                    segment = replace(segment, text=segment.text[: offsets[segment.most - 1][1]])
+                start, stop = inside(offsets, span)
+                if stop - start > segment.most:
+                    cut += stop - start - segment.most
+                    end = offsets[start + segment.most - 1][1]
+                    segment = replace(segment, text=segment.text[: end - span[0]])
             segments.append(segment)
         return Prompt(tuple(segments)), cut
 

@@ -336,12 +336,10 @@ def test_a_limit_in_tokens_holds_where_the_tokenizer_is_known(
         body = server.calls[0].body
     whole = made._encoder.encode(request.prompt)
     (begin, stop), *_ = whole.cuttable
-    kept = made._encoder.decode(whole.ids[begin : begin + 5])
-    assert reply.cut_tokens == pytest.approx(stop - begin - 5, abs=1)
+    assert reply.cut_tokens == stop - begin - 5
     sent = body["messages"][0]["content"] if "messages" in body else body["prompt"]
     text = sent if isinstance(sent, str) else made._encoder.decode(sent)
-    assert kept.strip() in text
-    assert text.count("acid") == kept.count("acid") == 1
+    assert text == "Is it? acid curdles milk because acid curdles\n</think>"
 
 
 def test_markers_are_broken_visibly_where_the_server_tokenises(folder: Path):
