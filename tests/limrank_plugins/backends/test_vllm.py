@@ -229,7 +229,7 @@ def test_draws(folder: Path):
 
 
 def test_a_long_prompt_and_the_whole_budget_of_the_paper_fit(tmp_path: Path):
-    """16,000 tokens read and 8,192 written, as songtingyu/limrank was evaluated."""
+    """16,000 tokens read and 8,192 written: orionw/rank1 30585c2, rank1.py, which LimRank copies."""
     made = VLLMBackend(str(tiny.build(tmp_path / "long", max_position_embeddings=32_768)))
     words = "milk " * 15_900
     (written,) = made.generate([think(words, max_tokens=8192)])
