@@ -20,7 +20,8 @@ from limrank_plugins.errors import InputError
 # ---- RankZephyr, FIRST, RankLLM -----------------------------------------------------------------
 
 # castorini/rank_llm 8c1c2ed, rank_listwise_os_llm.py with variable_passages, as RankZephyr is run in its
-# README and trained (create_variable_length_samples.py of the same commit).
+# README and trained (create_variable_length_samples.py of the same commit); run_rank_llm.py has the system's
+# message with a full stop, llm_util.py of FIRST the same without.
 RANKZEPHYR = """\
 I will provide you with 2 passages, each indicated by a numerical identifier []. Rank the passages based on \
 their relevance to the search query: why is tea brown.
@@ -61,10 +62,10 @@ def prompt(recipe: str, documents: list[Document] = DOCUMENTS, **options: object
 def test_the_trained_wording_to_the_byte(capsys: pytest.CaptureFixture[str]):
     assert prompt("rankgpt") == RANKZEPHYR
     assert prompt("first") == FIRST
-    for recipe, wording, begun in (("rankgpt", RANKZEPHYR, ""), ("first", FIRST, "[")):
+    for recipe, wording, stop, begun in (("rankgpt", RANKZEPHYR, ".", ""), ("first", FIRST, "", "[")):
         show_prompt(recipe, query=ASKED[0], document=ASKED[1], instruction=None, as_json=False)
         said = wording.replace("Title: Tea Content: ", "")
-        assert capsys.readouterr().out == SYSTEM + said + begun
+        assert capsys.readouterr().out == SYSTEM + stop + said + begun
 
 
 def test_what_rankllm_asks_today():

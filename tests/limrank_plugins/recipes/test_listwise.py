@@ -59,7 +59,7 @@ def test_rankgpts_prompt():
         (
             "system",
             "You are RankLLM, an intelligent assistant that can rank passages based on their relevancy "
-            "to the query",
+            "to the query.",
         ),
         ("user", RANKGPT),
     ]
