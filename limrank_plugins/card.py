@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ def read_card(path_or_name: str) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("recipe"), str):
         raise InputError(f"{file} must be a JSON object that names its 'recipe'")
     return card
+
+
+def has_card(path_or_name: str) -> bool:
+    """Whether a folder, or a hub model that is named as `org/name`, has a card; not whether it is valid."""
+    if Path(path_or_name).is_dir():
+        return (Path(path_or_name) / CARD).is_file()
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", path_or_name) or Path(path_or_name).exists():
+        return False
+    try:
+        return _from_hub(path_or_name).is_file()
+    except InputError:
+        return False
 
 
 def card_arguments(card: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ class Lazy(Generic[T]):
                 self._value = make()
             return self._value
 
+    @property
+    def held(self) -> T | None:
+        """The value, if there is one already."""
+        return self._value
+
     def pop(self) -> T | None:
         """The value, if there is one, to be closed by the caller; the next `get` makes another."""
         with self._lock:

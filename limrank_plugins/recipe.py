@@ -75,6 +75,8 @@ class Recipe:
         backend: the backend that is used where none is named.
         model: the checkpoint that is used where none is named.
         template: the prompt template's name, or None for recipes without a prompt.
+        chat_template: the template that models in general are asked with in a chat, where `template` is a
+            raw completion that only trained weights understand; None: `template` serves every model.
         reasoning: the default; None where the method has no reasoning to switch.
         calls, tokens: per query, as formulas in N (documents), Q, D and T (tokens of the query part,
             of a document, of the reasoning).
@@ -101,6 +103,7 @@ class Recipe:
     backend: str
     model: str
     template: str | None = None
+    chat_template: str | None = None
     reasoning: Reasoning | None = None
     calls: str = "N"
     tokens: str = "Q + N·D"

@@ -25,6 +25,7 @@ from limrank_plugins.rankings import check_cut, to_ranking
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
 from limrank_plugins.store import Store
+from limrank_plugins.template_choice import choose_template, warn_once
 from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.duplicates import once_each
@@ -62,7 +63,9 @@ class Reranker:
             its reason, and logs a warning for every ranking that has such; `"raise"` raises
             `RankingFailed`.
         store: replies found in it are not asked for again, new ones are put into it. Default: none.
-        template: another prompt template for the recipe: a name, or the path of a `.toml` file.
+        template: another prompt template for the recipe: a name, or the path of a `.toml` file. Default: the
+            recipe's own; where that is a raw completion, it is for weights that were trained with it, and
+            other models are asked in a chat (`template_reason` says which it is, and why).
         options: passed to the backend's constructor where the backend is given by name
             (`device`, `dtype`, `adapter`, `revision`, `trust_remote_code`, `max_length`, …).
 
@@ -129,10 +132,15 @@ class Reranker:
             self.parts, self._owns_parts = build_parts(Reranker, chosen, last, others), True
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
+            self.template_reason: str = self.parts[-1].template_reason
             return
-        self.template = chosen.load_template(template)
+        chosen.load_template(template)  # a wrong name is refused before a model is loaded
         self._owns_backend = backend is None or isinstance(backend, str)
         self.backend = backend_for(chosen, backend, model, options)
+        choice = choose_template(chosen, template, self.backend)
+        self.template, self.template_reason = choice.template, choice.reason
+        if choice.is_guess:
+            warn_once(f"recipe {chosen.name!r} asks with {choice.reason}")
         check_backend(chosen, self.settings, self.template, self.backend)
 
     @classmethod
@@ -185,6 +193,7 @@ class Reranker:
         self.settings, self.on_failure, self.store = parts[-1].settings, check_on_failure(on_failure), store
         self.reasoning, self.budget = parts[-1].reasoning, None
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
+        self.template_reason = parts[-1].template_reason
         self._owns_backend = self._owns_parts = False
         self._made_by = cls.combined, (recipe, *parts), {"on_failure": on_failure, "store": store}
         return self
@@ -263,7 +272,7 @@ class Reranker:
         reranker.parts = tuple(
             part.with_template(template) if part.template == self.template else part for part in self.parts
         )
-        reranker.template = template
+        reranker.template, reranker.template_reason = template, ""
         reranker._made_by = Reranker.with_template, (self, template), {}
         return reranker
 
@@ -282,6 +291,14 @@ class Reranker:
             repr(self.settings),
         ]
         return "|".join(parts)
+
+    def __repr__(self) -> str:
+        if "backend" not in vars(self):  # nothing is loaded for it
+            return "Reranker(out of a pickle, not used yet)"
+        if self.parts:
+            return f"Reranker({self.recipe.name!r}, parts={self.parts!r})"
+        template = "" if self.template is None else f", template={self.template.name!r}"
+        return f"Reranker({self.recipe.name!r}, {self.backend.identity!r}{template})"
 
     # ---- copies ---------------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# What limrank-chat answers with.
+YES_NO = "answer yes, answer no, yes or no, yes and no, a yes, a no"
 TEXTS = ("acid curdles milk", "bread rises", "light bends in water", "iron rusts in moist air")
 
 
 def tokenizer() -> Any:
     """The tiny Qwen tokenizer with Qwen's chat template."""
-    made = tiny.qwen_tokenizer()
+    made = tiny.qwen_tokenizer(words=YES_NO)
     made.chat_template = CHAT
     return made
 

@@ -9,6 +9,8 @@ from typing import Any
 from limrank_plugins import AsyncScriptedBackend, Reranker, ScriptedBackend
 from limrank_plugins.segments import Prompt
 
+_HELPS = "Does the passage above help to answer the query?"
+
 
 def unit(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
@@ -30,7 +32,7 @@ def logits(prompt: Prompt) -> tuple[float, ...]:
     if grades := grades_of(prompt):
         return tuple(6 * unit(f"{grade}{passage_of(prompt)}") for grade in range(grades))
     asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
-    if "'Yes' or 'No'" in asked or "True or False" in asked:
+    if any(words in asked for words in ("'Yes' or 'No'", "True or False", _HELPS)):
         return (6 * unit(passage_of(prompt)), 3.0)
     if prompt.is_chat:
         return tuple(6 * unit(text) for text in passages_of(prompt))
@@ -73,10 +75,12 @@ def answer(prompt: Prompt) -> str:
 
 def thought(prompt: Prompt) -> str:
     """A thought that closes by itself for about half of the passages; an answer to a chat."""
-    if prompt.is_chat:
+    helps = _HELPS in prompt.text
+    if prompt.is_chat and not helps:
         return answer(prompt)
     mood = unit("mood" + passage_of(prompt))
-    return "A thought. Another thought.</think> true" if mood > 0.5 else "A thought without an end. It goes o"
+    end = "\n\nAnswer: yes" if helps else "</think> true"
+    return f"A thought. Another thought.{end}" if mood > 0.5 else "A thought without an end. It goes o"
 
 
 def vector(text: str, role: str) -> list[float]:

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(folder: Path) -> str:
-    return str(write(folder, folder.parent / "tiny.gguf", template=TEMPLATE))
+    return str(write(folder, folder.parent / "limrank.gguf", template=TEMPLATE))
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,7 @@ def test_the_command_line_and_a_file_of_a_repository(
     corpus.write_text("".join(json.dumps({"_id": text, "text": text}) + "\n" for text in texts))
     program = [str(Path(sys.executable).with_name("limrank")), "search", str(corpus), "tea"]
     program += ["--recipe", "limrank", "--reasoning", "none", "--device", "cpu", "--json"]
+    program += ["--template", "limrank"]  # by this name nothing says that it was trained with it
     done = subprocess.run(
         [*program, "--model", "someone/tiny-GGUF:tiny-F32.gguf"],
         capture_output=True,

@@ -39,8 +39,11 @@ THINK = ["<think>", "</think>"]
 # ---- tokenizers ---------------------------------------------------------------------------------
 
 
-def qwen_tokenizer(added: Sequence[str] = THINK, **changes: Any) -> Any:
-    """Byte-level BPE like Qwen2's, with `<think>` and `</think>` as ordinary added tokens, or without."""
+def qwen_tokenizer(added: Sequence[str] = THINK, words: str = "", **changes: Any) -> Any:
+    """Byte-level BPE like Qwen2's, with `<think>` and `</think>` as ordinary added tokens, or without.
+
+    `words` are further ones that become tokens.
+    """
     engine = Tokenizer(models.BPE())
     engine.normalizer = normalizers.NFC()
     engine.pre_tokenizer = pre_tokenizers.Sequence(
@@ -53,7 +56,7 @@ def qwen_tokenizer(added: Sequence[str] = THINK, **changes: Any) -> Any:
     engine.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     engine.train_from_iterator(
-        CORPUS, BpeTrainer(vocab_size=460, initial_alphabet=alphabet, show_progress=False)
+        [*CORPUS, *[words] * 4], BpeTrainer(vocab_size=460, initial_alphabet=alphabet, show_progress=False)
     )
     engine.add_special_tokens(QWEN_SPECIAL)
     engine.add_tokens([AddedToken(token, normalized=False) for token in added])

@@ -42,7 +42,7 @@ def as_completion(prompt: Prompt, tokenizer: Any, placeholder: str = "") -> Prom
     """
     if not prompt.is_chat:
         return _raw(prompt, tokenizer, placeholder) if prompt.images else prompt
-    if getattr(tokenizer, "chat_template", None) is None:
+    if not has_chat_template(tokenizer):
         raise BackendError(
             f"{getattr(tokenizer, 'name_or_path', 'the model')!r} has no chat template, which this recipe "
             f"needs: use an instruction-tuned checkpoint"
@@ -61,12 +61,17 @@ def as_completion(prompt: Prompt, tokenizer: Any, placeholder: str = "") -> Prom
     return Prompt(tuple(_segments(prompt, _MARK.split(text))))
 
 
+def has_chat_template(tokenizer: Any) -> bool:
+    """Whether a tokenizer, or a processor, knows how its model is asked in a chat."""
+    return getattr(tokenizer, "chat_template", None) is not None
+
+
 def picture_wording(processor: Any, placeholder: str) -> str:
     """What the chat template writes for one picture: the placeholder and what belongs to it.
 
     `<image>` and a line break in LLaVA; start and end marks around the placeholder in Qwen2-VL.
     """
-    if getattr(processor, "chat_template", None) is None:
+    if not has_chat_template(processor):
         return placeholder
     mark = {"type": "text", "text": "\ue002segment0\ue003"}
     try:

@@ -26,6 +26,7 @@ from limrank_plugins.backends.protocols import (
     Generate,
     Generated,
     LabelReading,
+    ModelFacts,
     ReadLabels,
     Reply,
 )
@@ -151,6 +152,10 @@ class OpenAIBackend:
         self.identity = "|".join(["openai", *where, *settings])
         self._who = f"model {model!r} at {address.shown}"
         self._encoder = _encoder(tokenizer) if tokenizer is not None else None
+        # Every server has a chat API; who insists on the other one decides for models without a chat.
+        chats = api != "completions" or (self._encoder is not None and self._encoder.chats)
+        names = (model, *([] if tokenizer is None else [os.fspath(tokenizer)]))
+        self.facts = ModelFacts(names, chats, has_files=False)
         self._tolerance, self._draws = tolerance, draws
         self._calls = openai_calls(
             address,

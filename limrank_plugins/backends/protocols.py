@@ -313,6 +313,28 @@ class ChecksLabels(Protocol):
         """Raise an `InputError` naming the label that is not one token after the text `after`."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model before it is asked anything.
+
+    Attributes:
+        names: what it is called: its folder, hub name or name on a server, and that of its adapter.
+        chats: whether it can be asked in a chat.
+        has_files: whether the names are those of files, among which there may be a card.
+    """
+
+    names: tuple[str, ...]
+    chats: bool
+    has_files: bool = True
+
+
+@runtime_checkable
+class KnowsModel(Protocol):
+    """Can say which model it runs."""
+
+    facts: ModelFacts
+
+
 @runtime_checkable
 class Closes(Protocol):
     """Holds something that wants to be released."""

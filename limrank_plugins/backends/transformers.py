@@ -9,12 +9,21 @@ from limrank_plugins.backends.local import continuations, document_attention, la
 from limrank_plugins.backends.local.continuous_batch import ContinuousBatch, Draft, budget_and_room
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import LoadedModel, context_of, load
+from limrank_plugins.backends.local.lora import names_of
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_batches import grouped
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, end_tokens, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Arrived, Attend, Generate, Likelihood, ReadLabels, Reply
+from limrank_plugins.backends.protocols import (
+    Arrived,
+    Attend,
+    Generate,
+    Likelihood,
+    ModelFacts,
+    ReadLabels,
+    Reply,
+)
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError
 
@@ -85,7 +94,8 @@ class TransformersBackend:
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
         )
-        self._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
+        names = names_of(model, adapter)
+        self._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix, names)
 
     @classmethod
     def over(
@@ -130,6 +140,7 @@ class TransformersBackend:
         batch_tokens: int,
         cache_tokens: int,
         share_prefix: bool,
+        names: tuple[str, ...] = (),
     ) -> None:
         _checked(batch_tokens, cache_tokens)
         self._length = checked_length(max_length, loaded.context)
@@ -137,6 +148,7 @@ class TransformersBackend:
         self._batch_tokens = batch_tokens
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._labels = LabelTokens(self._encoder)
+        self.facts = ModelFacts(names, self._encoder.chats)
         on_cpu = loaded.model.device.type == "cpu"
         network = Network(loaded.model, slack=0.0 if on_cpu else 0.25, exact=on_cpu)
         self._share = share_prefix and network.shares

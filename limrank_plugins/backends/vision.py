@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from limrank_plugins.backends.chat import has_chat_template
 from limrank_plugins.backends.local.continuous_batch import Draft, budget_and_room, choose
 from limrank_plugins.backends.local.image_prompts import ImagePrompt, encode_image_prompt, spoken_labels
 from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.loading import load
+from limrank_plugins.backends.local.lora import names_of
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, end_tokens, label_reply, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.local.vision_network import VisionNetwork
-from limrank_plugins.backends.protocols import Arrived, Generate, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Arrived, Generate, ModelFacts, ReadLabels, Reply
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError
@@ -84,6 +86,8 @@ class VisionBackend:
         self.identity = f"{loaded.identity}:{self._length}:{max_pixels or ''}"
         self._encoder = PromptEncoder(loaded.tokenizer)
         self._processor = loaded.processor
+        # Its processor's template, which also writes pictures, is the one that is used.
+        self.facts = ModelFacts(names_of(model, adapter), has_chat_template(loaded.processor))
         self._image_tokenizer = ImageTokenizer(loaded.processor, self._encoder.prefix, max_pixels)
         if self._image_tokenizer.token not in self._encoder.markers:
             placeholder = self._image_tokenizer.placeholder

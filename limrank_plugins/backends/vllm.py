@@ -18,6 +18,7 @@ from typing import Any
 from limrank_plugins.backends.local.continuous_batch import budget_and_room
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import pretrained
+from limrank_plugins.backends.local.lora import names_of
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
@@ -29,6 +30,7 @@ from limrank_plugins.backends.protocols import (
     Generate,
     Generated,
     LabelReading,
+    ModelFacts,
     ReadLabels,
     Reply,
 )
@@ -104,6 +106,7 @@ class VLLMBackend:
         if self._length > context:
             raise InputError(f"max_length={max_length} is more than the model's context of {context} tokens")
         self._encoder = PromptEncoder(tokenizer)
+        self.facts = ModelFacts(names_of(model, adapter), self._encoder.chats)
         self._tolerance = tolerance
         arguments = {
             "model": model,

@@ -11,12 +11,11 @@ import typer
 
 from limrank_plugins import samples
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.demo_reasoning import MARKS, demo_reasoning
 from limrank_plugins.cli.search import show_ranking
 from limrank_plugins.data import Ranking
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
-
-_MARKS = {2: "direct", 1: "indirect", 0: "not"}
 
 
 @reports_errors
@@ -24,10 +23,20 @@ def demo(
     queries: Annotated[int, typer.Option(help="How many queries to show.")] = 2,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
+    reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--reasoning",
+            help="Show what a model (default: smollm2) writes about passages, as it comes.",
+        ),
+    ] = False,
     store: common.StorePath = None,
     as_json: common.AsJson = False,
 ) -> None:
-    """Search the sample collection with BM25, rerank, and show what moved."""
+    """Search the sample collection with BM25, rerank, and show what moved; or show a model's reasoning."""
+    if reasoning:
+        demo_reasoning(queries, recipe, model, as_json=as_json)
+        return
     console = common.Terminal()
     index = common.open_index("samples", "bm25s")
     searched = samples.queries()
@@ -52,7 +61,7 @@ def demo(
         )
         return
     for query, ranking in _most_moved(rankings, grades)[:queries]:
-        marks = {document: _MARKS[grade] for document, grade in grades[query].items()}
+        marks = {document: MARKS[grade] for document, grade in grades[query].items()}
         console.print(f"\n{query}: {ranking.query.text}\n", style="bold")
         show_ranking(Ranking(ranking.query, ranking.hits[:6], ranking.recipe, "similarity", False), marks)
     console.print(

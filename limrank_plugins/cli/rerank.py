@@ -41,6 +41,7 @@ def rerank(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
@@ -56,7 +57,7 @@ def rerank(
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option,
+        dtype, option, template,
     )  # fmt: skip
     check_cut(top_n, None)
     whole_number("--k", k, least=1)

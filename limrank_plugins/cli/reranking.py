@@ -41,6 +41,14 @@ Seed = Annotated[int, typer.Option(help="Of the sampling.")]
 MaxReasoningTokens = Annotated[
     int | None, typer.Option(help="Budget of the reasoning; default: the recipe's.", show_default=False)
 ]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        help="Another prompt template: a name of `limrank prompt list`, or a .toml file. Default: the "
+        "recipe's; what the model was not trained with is asked in a chat.",
+        show_default=False,
+    ),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,6 +85,7 @@ class RerankerOptions:
     device: str | None
     dtype: str | None
     option: list[str] | None
+    template: str | None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.
@@ -84,13 +93,13 @@ class RerankerOptions:
         Raises:
             InputError: an `--option` without a key or a value, or a backend that needs a recipe to be named.
         """
-        named = None if self.recipe is not None else self.backend
-        if named is not None and not hasattr(backend_class(named), "encode"):
+        backend = None if self.recipe is not None else self.backend
+        if backend is not None and not hasattr(backend_class(backend), "encode"):
             raise InputError(
-                f"--backend {named} cannot run the default recipe, mini: name one that it can, such as "
+                f"--backend {backend} cannot run the default recipe, mini: name one that it can, such as "
                 f"--recipe limrank"
             )
-        placement = {"device": self.device, "dtype": self.dtype}
+        named = {"device": self.device, "dtype": self.dtype, "template": self.template}
         return {
             "recipe": recipe_or_default(self.recipe),
             "model": self.model,
@@ -102,9 +111,17 @@ class RerankerOptions:
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "instruction": self.instruction,
             **common.parse_options(self.option, "--option"),
-            **{name: value for name, value in placement.items() if value is not None},
+            **{name: value for name, value in named.items() if value is not None},
         }
 
     def reranker(self, store: Store | None) -> Reranker:
         """The reranker; errors as for `Reranker` and `arguments`."""
-        return Reranker(store=store, **self.arguments())
+        return told_reranker(store=store, **self.arguments())
+
+
+def told_reranker(**arguments: Any) -> Reranker:
+    """The reranker; says on stderr which template it asks with, and why, where there was one to choose."""
+    reranker = Reranker(**arguments)
+    if reranker.template_reason:
+        common.say(f"prompt: {reranker.template_reason}")
+    return reranker

@@ -41,6 +41,7 @@ def search(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
@@ -58,7 +59,7 @@ def search(
     """Search a corpus and rerank what is found. The index is built once and kept."""
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option,
+        dtype, option, template,
     )  # fmt: skip
     searched = Query(query)
     index = common.open_index(corpus, retriever)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from limrank_plugins.backends.protocols import Attend, Classify, Encode, ScorePair
-from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.backends.chat import as_completion, has_chat_template
+from limrank_plugins.backends.local.loading import loading, pretrained
+from limrank_plugins.backends.local.lora import base_of, is_adapter, names_of
+from limrank_plugins.backends.protocols import Attend, Classify, Encode, ModelFacts, ScorePair
+from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructions, load_template, template_names
 from limrank_plugins.readouts import Settings
 from limrank_plugins.recipes import Recipe, load_recipe, recipe_names
+from limrank_plugins.template_choice import choose_template
 
 prompt_app = typer.Typer(help="Show prompts.", no_args_is_help=True)
 
@@ -90,24 +95,45 @@ def show_prompt(
     query: Annotated[str, typer.Option(help="The query.")] = "{query}",
     document: Annotated[list[str] | None, typer.Option(help="A passage; repeat for more.")] = None,
     instruction: common.Instruction = None,
+    template: reranking.Template = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub name of a model with a tokenizer: its own template is chosen, and its chat "
+            "template is put around it.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: common.AsJson = False,
 ) -> None:
     """Print exactly what the model reads: no more bytes, and no line end, than the prompt has."""
     chosen = load_recipe(recipe)
-    template = chosen.load_template()
-    if template is None or chosen.readout is None:
+    if chosen.template is None or chosen.readout is None:
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     # The readout's own first request: what it puts beside the documents (labels, priors) is in it.
     passages = [Document(text, id=str(i)) for i, text in enumerate(document or ["{document}"])]
     settings = Settings(reasoning=chosen.reasoning or "none", instruction=instruction)
-    request = next(chosen.readout.ask(Query(query), passages, template, settings))[0]
+    tokenizer = None if model is None else _tokenizer(model)
+    facts = None if model is None else ModelFacts(names_of(model), has_chat_template(tokenizer))
+    choice = choose_template(chosen, template, facts)
+    if choice.reason:
+        common.say(f"prompt: {choice.reason}")
+    request = next(chosen.readout.ask(Query(query), passages, choice.template, settings))[0]
     if isinstance(request, Encode | ScorePair | Classify):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     prompt = request.prompts[0] if isinstance(request, Attend) else request.prompt
+    if tokenizer is not None:
+        prompt = as_completion(prompt, tokenizer)
     if as_json:
         common.emit({"recipe": recipe, "text": prompt.text, "segments": [asdict(s) for s in prompt.segments]})
         return
     tell_exactly(prompt.text)
+
+
+def _tokenizer(model: str) -> Any:
+    base = base_of(Path(model)) if is_adapter(model) else model
+    with loading(base, model, gguf=True) as source:
+        return pretrained("AutoTokenizer", source)
 
 
 def _why_not(recipe: Recipe) -> str:

@@ -108,7 +108,7 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
         if not isinstance(reply, Generated):
             samples[position] = label_verdict(reply)
             continue
-        reasoning = _reasoning(reply, settings)
+        reasoning = _reasoning(reply, template, settings)
         if reply.finish == "stop" and reply.reading is not None:
             verdict = label_verdict(reply.reading, reasoning.strip(), reply.usage)
             samples[position] = _with_cut(verdict, reply.cut_tokens)
@@ -130,7 +130,7 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
     return [mean_verdict(verdicts[start : start + size]) for start in range(0, len(verdicts), size)]
 
 
-def _reasoning(reply: Generated, settings: Settings) -> str:
+def _reasoning(reply: Generated, template: Template, settings: Settings) -> str:
     """What was written before the verdict: in the text, apart from it, or both."""
     apart = reply.reasoning.strip()
     if reply.finish == "stop":
@@ -139,6 +139,8 @@ def _reasoning(reply: Generated, settings: Settings) -> str:
     if apart and reply.text.strip():
         return apart  # the text is the answer behind it, which is read from the labels instead
     text = apart or reply.text
+    if template.chat and reply.finish == "end":
+        return text.strip()  # a chat model that said all it wanted to, only not its answer
     return cut_to_sentence(text) if settings.cut_to_sentence else text.strip()
 
 
@@ -146,6 +148,9 @@ def _closed(reply: Generated, reasoning: str, template: Template) -> tuple[Segme
     # The model's own words are no more to be trusted with special tokens than a passage.
     if reply.finish == "stop":
         return Segment(clean_text(reasoning), trusted=False), Segment(template.stop[0])
+    if template.chat:
+        end = template.close if reasoning else template.no_think
+        return Segment(clean_text(reasoning), trusted=False), Segment(end)
     text = f"\n{clean_text(reasoning)}" if reasoning else ""
     return Segment(text, trusted=False), Segment(template.close)
 

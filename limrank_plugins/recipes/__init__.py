@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
@@ -33,6 +34,12 @@ def recipe_names() -> list[str]:
     own = _own_modules()
     others = {entry.name for entry in entry_points(group="limrank.recipes")} - set(own)
     return [*own, *sorted(others)]
+
+
+@cache
+def own_recipes() -> tuple[Recipe, ...]:
+    """Those of this package, without options."""
+    return tuple(load_recipe(name) for name in _own_modules())
 
 
 def load_recipe(name: str, **options: Any) -> Recipe:

@@ -32,6 +32,7 @@ def recipe(intent: Intent = "either") -> Recipe:
         summary="reasons about each passage, answers true or false, ranks by the probability of true",
         oracle="score",
         template="limrank",
+        chat_template="limrank-chat",
         readout=YesNo(intent=intent),
         schedule=Chunks(1),
         score_kind="probability",

@@ -11,6 +11,7 @@ RECIPE = Recipe(
     summary="a T5 trained on MS MARCO says true or false about each passage; P(true) is the score",
     oracle="score",
     template="monot5",
+    chat_template="limrank-chat",
     readout=YesNo(),
     schedule=Chunks(1),
     score_kind="probability",

@@ -21,7 +21,10 @@ def recipe(intent: Intent = "either") -> Recipe:
         model="jhu-clsp/rank1-7b",
         paper="arXiv:2502.18418",
         licence="MIT; base Qwen2.5-7B: Apache-2.0",
-        checkpoints=("jhu-clsp/rank1-0.5b", "jhu-clsp/rank1-14b", "jhu-clsp/rank1-32b"),
+        checkpoints=tuple(
+            f"jhu-clsp/rank1-{size}"
+            for size in ("0.5b", "1.5b", "3b", "14b", "32b", "llama3-8b", "mistral-2501-24b")
+        ),
     )
 
 

@@ -68,6 +68,7 @@ def ask(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     retriever: Annotated[
         str,
         typer.Option(
@@ -84,7 +85,7 @@ def ask(
     """Answer a question from a corpus, with the passages the answer rests on."""
     reranker_options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option,
+        dtype, option, template,
     )  # fmt: skip
     query = Query(question)
     of_reader = [

@@ -17,13 +17,12 @@ from limrank_pipelines.bulk import (
     write_jobs,
 )
 from limrank_plugins.cli import common, reports_errors, reranking
-from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
 from limrank_plugins.corpus import run_candidates
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
-from limrank_plugins.reranker import Reranker
 
 
 @reports_errors
@@ -55,6 +54,7 @@ def bulk(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     k: common.Depth = 100,
     top_n: common.TopN = None,
     size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
@@ -75,7 +75,7 @@ def bulk(
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option,
+        dtype, option, template,
     )  # fmt: skip
     check_cut(top_n, None)
     if min(size, batch, k) < 1 or workers < 0:
@@ -89,7 +89,7 @@ def bulk(
         source = _jobs(jobs, queries, corpus, run, k, output)
         parts, digest = partitions(source, size)
         left = missing_partitions(output, parts, digest, size, settings, fresh=fresh)
-        plan = BulkPlan(source.resolve(), output.resolve(), partial(Reranker, **arguments), batch, top_n)
+        plan = BulkPlan(source.resolve(), output.resolve(), partial(told_reranker, **arguments), batch, top_n)
         if workers:
             from limrank_pipelines.bulk_ray import work_on_ray
 

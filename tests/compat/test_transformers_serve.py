@@ -46,7 +46,7 @@ def test_it_says_so_and_draws(folder: Path, url: str):
     here = Reranker("limrank", backend=TransformersBackend(str(folder)), reasoning="none").rank(QUERY, TEXTS)
     made = OpenAIBackend(str(folder), base_url=url, server="transformers", draws=DRAWS)
     with pytest.warns(UserWarning, match=f"no log-probabilities: .* from {DRAWS} sampled answers"):
-        there = Reranker("limrank", backend=made, reasoning="none").rank(QUERY, TEXTS)
+        there = Reranker("limrank", backend=made, template="limrank", reasoning="none").rank(QUERY, TEXTS)
     made.close()
     assert there.failures == ()
     expected = {hit.id: hit.score for hit in here}
@@ -61,7 +61,7 @@ def test_it_says_so_and_draws(folder: Path, url: str):
 
 def test_left_to_itself_it_does_not_sample_and_that_is_said(folder: Path, url: str):
     made = OpenAIBackend(str(folder), base_url=url)
-    ranking = Reranker("limrank", backend=made, reasoning="none").rank(QUERY, TEXTS[:2])
+    ranking = Reranker("limrank", backend=made, template="limrank", reasoning="none").rank(QUERY, TEXTS[:2])
     made.close()
     assert len(ranking.failures) == 2
     assert all("does not sample" in reason for _, reason in ranking.failures)
@@ -69,7 +69,7 @@ def test_left_to_itself_it_does_not_sample_and_that_is_said(folder: Path, url: s
 
 def test_without_draws_every_document_fails_and_says_why(folder: Path, url: str):
     made = OpenAIBackend(str(folder), base_url=url, draws=0)
-    ranking = Reranker("limrank", backend=made, reasoning="none").rank(QUERY, TEXTS)
+    ranking = Reranker("limrank", backend=made, template="limrank", reasoning="none").rank(QUERY, TEXTS)
     made.close()
     assert [hit.score for hit in ranking] == [None] * len(TEXTS)
     assert {reason for _, reason in ranking.failures} == {

@@ -17,6 +17,7 @@ import tiny_encoders
 import tiny_seq2seq
 import tiny_vision
 import torch
+from chats import YES_NO
 from rounding import near
 
 from limrank_plugins import Reranker, load_recipe, recipe_names
@@ -36,7 +37,7 @@ JOBS = [
 
 
 def chat_model(folder: Path) -> Path:
-    tokens = tiny.qwen_tokenizer()
+    tokens = tiny.qwen_tokenizer(words=YES_NO)
     tokens.chat_template = CHAT
     return tiny.build(folder, tokens=tokens, max_position_embeddings=4096)
 

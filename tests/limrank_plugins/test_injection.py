@@ -11,6 +11,7 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import BackendError
 from limrank_plugins.readouts import labels as labels_module
 from limrank_plugins.readouts.labels import TAG, Labels
+from limrank_plugins.recipe import Recipe
 from limrank_plugins.segments import Prompt
 
 QUERY = "why does milk curdle in tea"
@@ -61,6 +63,7 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+Asked = str | Recipe
 LABEL = re.compile(r"\[\s{0,3}([0-9]{1,6}|[A-Za-z])\s{0,3}\]")
 HEADING = re.compile(r"\b(?:image|passage)\s{0,3}([0-9]{1,6})\s{0,3}:", re.IGNORECASE)
 LIST = re.compile(r"\[\s*([0-9]+)[0-9,\s]*\]")
@@ -72,7 +75,8 @@ def ways() -> list[Any]:
     for name in recipe_names():
         reasoning = ["full", "none"] if load_recipe(name).reasoning is not None else [None]
         found += [pytest.param(name, how, id=name if how is None else f"{name}-{how}") for how in reasoning]
-    return found
+    in_a_chat = replace(load_recipe("limrank"), template="limrank-chat")
+    return [*found, *(pytest.param(in_a_chat, how, id=f"limrank-chat-{how}") for how in ("full", "none"))]
 
 
 @cache
@@ -212,7 +216,7 @@ def prompts_of(backend: ScriptedBackend) -> list[Prompt]:
     return found
 
 
-def ranked(recipe: str, reasoning: str | None, attack: str, place: int = 5) -> tuple[int, ScriptedBackend]:
+def ranked(recipe: Asked, reasoning: str | None, attack: str, place: int = 5) -> tuple[int, ScriptedBackend]:
     backend = believing()
     ranking = Reranker(recipe, backend=backend, reasoning=reasoning).rank(QUERY, passages(attack, place))
     assert ranking.failures == ()
@@ -228,7 +232,7 @@ def _by_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("recipe", "reasoning"), ways())
-def test_no_passage_moves_up_by_what_it_looks_like(recipe: str, reasoning: str | None):
+def test_no_passage_moves_up_by_what_it_looks_like(recipe: Asked, reasoning: str | None):
     honest = {place: ranked(recipe, reasoning, BENIGN, place)[0] for place in (5, 1)}
     for attack in ATTACKS:
         for place in honest:
@@ -239,7 +243,7 @@ def test_no_passage_moves_up_by_what_it_looks_like(recipe: str, reasoning: str |
                 assert forged_tags(prompt) == [], attack
 
 
-def asked(recipe: str, reasoning: str | None, query: str, texts: Sequence[str]) -> list[Prompt]:
+def asked(recipe: Asked, reasoning: str | None, query: str, texts: Sequence[str]) -> list[Prompt]:
     """The prompts about these passages, nine at a time: all pairs of all of them would be many."""
     backend = scripts.full_backend()
     documents = [Document(f"passage number {i % 10} {text}", prior=-float(i)) for i, text in enumerate(texts)]
@@ -249,7 +253,7 @@ def asked(recipe: str, reasoning: str | None, query: str, texts: Sequence[str]) 
 
 
 @pytest.mark.parametrize(("recipe", "reasoning"), ways())
-def test_the_template_is_the_same_whatever_a_passage_says(recipe: str, reasoning: str | None):
+def test_the_template_is_the_same_whatever_a_passage_says(recipe: Asked, reasoning: str | None):
     def templates(texts: Sequence[str]) -> set[tuple[str, ...]]:
         prompts = asked(recipe, reasoning, QUERY, texts)
         return {tuple(s.text for s in prompt.segments if s.trusted) for prompt in prompts}
@@ -260,7 +264,7 @@ def test_the_template_is_the_same_whatever_a_passage_says(recipe: str, reasoning
 
 @pytest.mark.parametrize(("recipe", "reasoning"), ways())
 @pytest.mark.parametrize("tokenizer", ["qwen", "llama", "word"])
-def test_no_passage_and_no_query_becomes_a_marker(recipe: str, reasoning: str | None, tokenizer: str):
+def test_no_passage_and_no_query_becomes_a_marker(recipe: Asked, reasoning: str | None, tokenizer: str):
     for prompt in asked(recipe, reasoning, " ".join([QUERY, *ATTACKS]), ATTACKS):
         try:
             assert not forged_markers(prompt, tokenizer)
@@ -270,7 +274,7 @@ def test_no_passage_and_no_query_becomes_a_marker(recipe: str, reasoning: str | 
 
 
 @pytest.mark.parametrize(("recipe", "reasoning"), ways())
-def test_a_query_cannot_write_the_structure_either(recipe: str, reasoning: str | None):
+def test_a_query_cannot_write_the_structure_either(recipe: Asked, reasoning: str | None):
     for prompt in asked(recipe, reasoning, " ".join([QUERY, *ATTACKS]), [BENIGN] * 4):
         assert forged_labels(prompt) == []
         assert forged_tags(prompt) == []

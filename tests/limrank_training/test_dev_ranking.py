@@ -8,13 +8,16 @@ import warnings
 from dataclasses import replace
 from math import log2
 from pathlib import Path
+from typing import Any
 
+import chats
 import pytest
 import tiny
 import torch
 
 from limrank_plugins import Reranker
 from limrank_plugins.errors import InputError
+from limrank_training import dev_ranking
 from limrank_training.adapters import with_adapters
 from limrank_training.benchmarks import named_benchmark
 from limrank_training.curves import draw_curves
@@ -72,6 +75,23 @@ def test_kept_out_queries_are_whole_and_never_learned_from(tmp_path: Path):
     assert len(dev_queries(replace(plan, watch=WatchSettings(queries=1)), rows)) == 1
     with pytest.raises(InputError, match="raise dev"):
         dev_queries(replace(plan, dev=1e-9), rows)
+
+
+def test_a_base_that_can_chat_is_ranked_with_the_prompt_it_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows, plan = written(tmp_path), plan_for(chats.build(tmp_path / "base"))
+    asked_with: list[str] = []
+
+    class Seen(Reranker):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            asked_with.append(self.template.name if self.template else "")
+
+    monkeypatch.setattr(dev_ranking, "Reranker", Seen)
+    tokens = chats.tokenizer()
+    rank_live(with_adapters(tiny.model(tokens=tokens), plan), tokens, plan, dev_queries(plan, rows))
+    assert asked_with == ["limrank"]
 
 
 def test_the_live_model_is_ranked_with_and_left_as_it_was(tmp_path: Path):

@@ -25,6 +25,7 @@ from limrank_training.data.fields import read_rows
 from limrank_training.data.group_rows import read_groups
 from limrank_training.data.passage_rows import read_passage_rows
 from limrank_training.history import HISTORY, read_history
+from limrank_training.model_export import template_of
 from limrank_training.plans import Plan
 from limrank_training.training_data import is_dev
 
@@ -98,6 +99,7 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
         reranker = Reranker(
             plan.recipe,
             backend=backend,
+            template=template_of(plan).name,  # what it learns, whatever its base could be asked with
             reasoning=reading if plan.reasoning or plan.objective == "sft" else None,
             max_reasoning_tokens=plan.watch.max_reasoning_tokens if reading == "full" else None,
         )

@@ -148,6 +148,7 @@ def benchmark(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the results; default: eval-NAME.", show_default=False),
@@ -185,7 +186,7 @@ def benchmark(
     )  # fmt: skip
     reranker_options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option,
+        dtype, option, template,
     )  # fmt: skip
     run_benchmark(load_task(ctx.info_name or ""), options, reranker_options, own)
 

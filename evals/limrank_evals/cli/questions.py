@@ -54,6 +54,7 @@ def gpqa(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     judge_model: options.JudgeModel = None,
     judge_backend: options.JudgeBackend = "openai",
     judge_option: options.Arguments = None,
@@ -78,7 +79,7 @@ def gpqa(
         options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
         reranking.RerankerOptions(
             recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
-            device, dtype, option,
+            device, dtype, option, template,
         ),
         options.JudgeOptions(judge_model, judge_backend, judge_option),
         options.RunOptions(output, fresh, limit, batch, store),
@@ -120,6 +121,7 @@ def questions(
     device: common.Device = None,
     dtype: common.Dtype = None,
     option: reranking.Options = None,
+    template: reranking.Template = None,
     judge_model: options.JudgeModel = None,
     judge_backend: options.JudgeBackend = "openai",
     judge_option: options.Arguments = None,
@@ -142,7 +144,7 @@ def questions(
         options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
         reranking.RerankerOptions(
             recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
-            device, dtype, option,
+            device, dtype, option, template,
         ),
         options.JudgeOptions(judge_model, judge_backend, judge_option),
         options.RunOptions(output, fresh, limit, batch, store),

@@ -16,6 +16,7 @@ from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_batches import Group, in_batches
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, Reply
+from limrank_plugins.backends.streaming import ToldText, told_text
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, require
 
@@ -48,6 +49,10 @@ class Draft:
     reply: Reply | None = None
     _stopped: tuple[str, str] | None = None
     _random: random.Random | None = None
+    _told: ToldText | None = None
+
+    def __post_init__(self) -> None:
+        self._told = told_text(self.request)
 
     @property
     def reserve(self) -> int:
@@ -87,6 +92,8 @@ class Draft:
             self._done(encoder.decode(self.written[:-1]), "end")
         elif len(self.written) == self.budget:
             self._done(encoder.decode(self.written), "length")
+        elif self._told is not None:
+            self._told.grown(encoder.decode(self.written))
 
     def read(self, logits: Sequence[float]) -> None:
         """Take the labels' logits behind the stop string."""
@@ -101,6 +108,8 @@ class Draft:
         self.reply = Failed(reason, self._usage)
 
     def _done(self, text: str, finish: str, reading: LabelReading | None = None) -> None:
+        if self._told is not None:
+            self._told.ended(text)
         self.reply = Generated(text, finish, reading, self._usage, self.cut)
 
     @property

@@ -36,6 +36,14 @@ def base_of(adapter: Path) -> str:
     return base
 
 
+def names_of(model: object, adapter: object = None) -> tuple[str, ...]:
+    """What a model is called: by its own name and its adapter's, or by an adapter's and that of its base."""
+    names = [str(name) for name in (adapter, model) if name is not None]
+    if adapter is None and is_adapter(names[0]):
+        names.append(base_of(Path(names[0])))
+    return tuple(names)
+
+
 def with_adapter(network: Any, adapter: str, merge: bool) -> Any:
     """The model with the adapter's weights, added to its own or beside them (`merge=False`).
 

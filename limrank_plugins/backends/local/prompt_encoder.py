@@ -20,7 +20,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from limrank_plugins.backends.chat import as_completion
+from limrank_plugins.backends.chat import as_completion, has_chat_template
 from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.local.tags import changed_tags, forged
 from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, inside
@@ -70,6 +70,11 @@ class PromptEncoder:
         named = {token for token, entry in added.items() if entry.special or entry.content.strip()}
         self.markers = frozenset((named | set(tokenizer.all_special_ids)) - _unknown(tokenizer))
         self.prefix = _prefix(tokenizer)
+
+    @property
+    def chats(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return has_chat_template(self._tokenizer)
 
     # ---- encoding -------------------------------------------------------------------------------
 

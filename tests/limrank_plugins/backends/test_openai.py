@@ -47,7 +47,7 @@ def backend(server: LoopbackServer, /, **options: Any) -> OpenAIBackend:
 
 
 def reranker(server: LoopbackServer, *, reasoning: str = "none", **options: Any) -> Reranker:
-    return Reranker("limrank", backend=backend(server, **options), reasoning=reasoning)
+    return Reranker("limrank", backend=backend(server, **options), reasoning=reasoning, template="limrank")
 
 
 def prompt(passage: str = "some passage", query: str = "why") -> Prompt:
@@ -692,7 +692,9 @@ def test_a_planted_key_appears_nowhere(
 
     with caplog.at_level(logging.DEBUG), LoopbackServer(script) as server, Store(path) as store:
         made = OpenAIBackend("m", base_url=server.url, sleep=Waits(), max_retries=1)
-        ranking = Reranker("limrank", backend=made, reasoning="none", store=store).rank("why", TEXTS)
+        ranking = Reranker("limrank", backend=made, reasoning="none", store=store, template="limrank").rank(
+            "why", TEXTS
+        )
         assert server.calls[0].headers["authorization"] == f"Bearer {KEY}", "the server does get it"
         with pytest.raises(Exception, match="could not be judged") as caught:
             Reranker("limrank", backend=made, reasoning="none", on_failure="raise").rank("why", TEXTS)
@@ -742,7 +744,7 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_it_can_be_named():
     with LoopbackServer(toy) as server:
-        made = Reranker("limrank", "m", "openai", reasoning="none", base_url=server.url)
+        made = Reranker("limrank", "m", "openai", reasoning="none", base_url=server.url, template="limrank")
         assert len(made.rank("why", TEXTS)) == 12
         made.close()
 

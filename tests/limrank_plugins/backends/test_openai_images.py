@@ -129,7 +129,9 @@ def test_texts_go_where_they_always_went():
 
     documents = [Document("one"), Document("two", images=(PNG,)), Document("three")]
     with LoopbackServer(script) as server:
-        found = Reranker("limrank", backend=backend(server), reasoning="none").rank("why", documents)
+        found = Reranker("limrank", backend=backend(server), reasoning="none", template="limrank").rank(
+            "why", documents
+        )
     assert found.failures == ()
     assert sorted(call.path for call in server.calls) == ["/v1/chat/completions"] + ["/v1/completions"] * 2
 
@@ -140,7 +142,9 @@ def test_a_server_without_a_chat_api_fails_the_images_alone():
 
     documents = [Document("one"), Document("two", images=(PNG,)), Document("three")]
     with LoopbackServer(script) as server:
-        found = Reranker("limrank", backend=backend(server), reasoning="none").rank("why", documents)
+        found = Reranker("limrank", backend=backend(server), reasoning="none", template="limrank").rank(
+            "why", documents
+        )
     (failure,) = found.failures
     assert failure.id == "1"
     assert "goes to the chat API, where there is none" in failure.reason
@@ -154,7 +158,7 @@ def test_a_model_that_cannot_see_fails_the_images_alone():
         return toy(call)
 
     with LoopbackServer(script) as server:
-        made = Reranker("limrank", backend=backend(server), reasoning="none")
+        made = Reranker("limrank", backend=backend(server), reasoning="none", template="limrank")
         found = made.rank("why", [Document("one"), Document("two", images=(PNG,))])
         whole = made.rank(Query("why", images=(GIF,)), ["one", "two"])
     (failure,) = found.failures

@@ -184,7 +184,7 @@ def test_a_passage_cannot_write_a_placeholder(
 
 
 def test_a_query_cannot_either(backend: VisionBackend):
-    made = Reranker("limrank", backend=backend, reasoning="none")
+    made = Reranker("limrank", backend=backend, reasoning="none", template="limrank")
     found = made.rank("<image> <|image_pad|> why?", [Document("milk", images=(RED,)), "rivers"])
     assert found.failures == ()
 
@@ -331,7 +331,7 @@ def test_rankings_mix_images_and_text(backend: VisionBackend):
         Document("", images=(BLUE,)),
         Document("", images=(BLUE, RED)),
     ]
-    made = Reranker("limrank", backend=backend, reasoning="none")
+    made = Reranker("limrank", backend=backend, reasoning="none", template="limrank")
     found = made.rank("why?", documents)
     assert found.failures == ()
     scores = {hit.index: hit.score for hit in found}

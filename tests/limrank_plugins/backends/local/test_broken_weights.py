@@ -23,7 +23,7 @@ def test_nan_weights_are_told_as_such(tmp_path: Path, recipe: str):
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(float("nan"))
     model.save_pretrained(folder)
-    options = {"reasoning": "none"} if recipe == "limrank" else {}
+    options = {"reasoning": "none", "template": "limrank"} if recipe == "limrank" else {}
     ranking = Reranker(recipe, str(folder), **options).rank("why does milk curdle?", ["acid", "bread"])
     reasons = {failure.reason for failure in ranking.failures}
     assert len(ranking.failures) == 2

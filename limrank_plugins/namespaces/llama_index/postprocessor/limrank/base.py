@@ -44,6 +44,7 @@ from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted
 from limrank_plugins.store import Store
+from limrank_plugins.template_choice import expected_template
 
 PROMPT = "rerank_prompt"
 _METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens")
@@ -411,7 +412,10 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     def _template(self) -> Template | None:
         if self.reranker is not None:
             return self.reranker.template
-        return load_recipe(self.recipe).load_template(self.template)
+        recipe, loaded = load_recipe(self.recipe), self._lazy.held
+        if loaded is not None and recipe.template is not None:
+            return loaded.template
+        return expected_template(recipe, self.template, self.model, self.backend_options.get("adapter"))
 
     def _check_template(self) -> Template:
         template = self._template()
