@@ -80,7 +80,7 @@ def test_a_list_of_documents_can_be_looped_over():
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("prompt = ", "not valid TOML"),
+        ("prompt = ", "is not TOML"),
         ('text = "x"', "unknown fields"),
         ('labels = ["a"]', "no field 'prompt'"),
     ],

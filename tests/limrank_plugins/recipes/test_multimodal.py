@@ -12,11 +12,10 @@ from scripts import full_backend
 
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.backends.vision import VisionBackend
-from limrank_plugins.images import Image
 from limrank_plugins.readouts.labels import PLAIN
 from limrank_plugins.segments import Prompt
 
-ONE, TWO, THREE = (Image(b"GIF89a" + bytes([i])) for i in range(3))
+ONE, TWO, THREE = (tiny_vision.picture(seed=i) for i in range(3))
 
 
 def laid_out(prompt: Prompt) -> str:
