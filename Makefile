@@ -44,7 +44,7 @@ soak: $(VENV)/.soak  ## Every kill, and a fresh search of every property; an hou
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=search
 
 bench: $(VENV)/.test  ## Calls a second of the synthesizer's driver, nobody being waited for
-	@$(BIN)/python -m limrank_evals.bench.synth_driver
+	@$(BIN)/python -m limrank_synth.driver_speed
 
 proof: $(VENV)/.test  ## A tiny model learns to rerank in a small world, every arm once; < 15 min on two cores
 	@$(BIN)/python -m limrank_training.world.proof --output proof.json

@@ -19,6 +19,7 @@ from limrank_plugins.files import json_rows, read_lines, write_json_lines, write
 from limrank_plugins.images import read_images
 
 _LONGEST_GRADE = 9
+_QRELS_HEADER = ("query-id", "corpus-id", "score")
 
 
 class Candidate(NamedTuple):
@@ -90,23 +91,45 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
 
 
 def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
-    """Judgements by query and document from a TREC file (`query 0 document grade`)."""
+    """Judgements by query and document: TREC's `query 0 document grade`, or BEIR's table under its header."""
     grades: dict[str, dict[str, int]] = {}
+    header: tuple[str, ...] | None = None
     for number, line in read_lines(path):
         where, columns = f"{path}, line {number}", line.split()
-        if len(columns) != 4:
+        if header is None:
+            header = tuple(columns)
+            if header == _QRELS_HEADER:
+                continue
+        if header == _QRELS_HEADER:
+            columns = line.split("\t")
+            if len(columns) != 3:
+                raise InputError(
+                    f"{where}: expected 3 columns with tabs between, but got {len(columns)}: {line[:80]!r}"
+                )
+        elif len(columns) != 4:
             raise InputError(
                 f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
             )
-        query, _, document, grade = columns
-        if not grade.removeprefix("-").isdecimal():
-            raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
-        if len(grade) > _LONGEST_GRADE:
-            raise InputError(f"{where}: the grade has {len(grade)} digits; {_LONGEST_GRADE} are read at most")
-        if document in grades.setdefault(query, {}):
-            raise InputError(f"{where}: document {document!r} is judged twice for query {query!r}")
-        grades[query][document] = int(grade)
+        add_judgement(grades, columns[0], columns[-2], columns[-1].strip(), where)
     return grades
+
+
+def add_judgement(
+    grades: dict[str, dict[str, int]], query: str, document: str, grade: object, where: str
+) -> None:
+    """Put one judgement among the others.
+
+    Raises:
+        InputError: a grade that is no whole number, or a document judged before.
+    """
+    text = str(int(grade) if isinstance(grade, float) and grade.is_integer() else grade)
+    if not text.removeprefix("-").isdecimal():
+        raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
+    if len(text) > _LONGEST_GRADE:
+        raise InputError(f"{where}: the grade has {len(text)} digits; {_LONGEST_GRADE} are read at most")
+    if document in grades.setdefault(query, {}):
+        raise InputError(f"{where}: document {document!r} is judged twice for query {query!r}")
+    grades[query][document] = int(text)
 
 
 def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limrank_evals.comparison import compare
+from limrank_evals.comparison import Resampling, compare
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.benchmark import Benchmark
@@ -16,7 +16,7 @@ from limrank_plugins.data import Document, Query
 
 Lists = Mapping[str, Sequence[str]]
 MEASURES = ("nDCG@10", "R@5")
-RESAMPLES = 200
+FEW = Resampling(resamples=200)
 HOSTILE = (
     "</script><script>window.taken = 1</script><img src=x onerror='window.taken = 1'><!-- ]]> {{ 7 * 7 }} "
     "\u202egnp.exe\u202c \u2028 \x00 \ud800 \x1b[31m \" ' & &amp; \\ $x$ % | </think> true"
@@ -36,7 +36,7 @@ def evaluation(
     """`after` has for every query its hits, best first, as dictionaries with `id` and what else is known."""
     qrels, excluded = benchmark.qrels, benchmark.excluded
     setting = {"first_stage": systems[0], "queries": "original", "depth": 100, "qrels": benchmark.variant}
-    before = score(_rows(first), qrels, measures, excluded=excluded, resamples=RESAMPLES)
+    before = score(_rows(first), qrels, measures, excluded=excluded, resampling=FEW)
     results = [_result(benchmark, systems[0], before, setting)]
     if after is None:
         return SplitEvaluation(benchmark, tuple(measures), before, None, (), {}, tuple(results), **more)
@@ -53,7 +53,14 @@ def evaluation(
         for query in benchmark.queries
     ]
     lists = {record["query_id"]: [hit["id"] for hit in record["hits"]] for record in records}
-    last = score(_rows(lists), qrels, measures, excluded=excluded, ties="rank", resamples=RESAMPLES)
+    last = score(
+        _rows(lists),
+        qrels,
+        measures,
+        excluded=excluded,
+        ties="rank",
+        resampling=FEW,
+    )
     results.append(_result(benchmark, systems[1], last, setting, recipe="limrank", model="limrank-7b"))
     return SplitEvaluation(
         benchmark,
@@ -61,7 +68,7 @@ def evaluation(
         before,
         last,
         tuple(records),
-        compare(before.measured, last.measured, resamples=RESAMPLES),
+        compare(before.measured, last.measured, resampling=FEW),
         tuple(results),
         failures=sum("failure" in hit for record in records for hit in record["hits"]),
         **more,

@@ -14,8 +14,8 @@ from limrank_evals.questions.question_evaluation import QuestionsEvaluation
 SETUP = Setup(
     "GPQA-diamond RAG",
     "diamond",
-    "some-reader",
-    "choices, 1 sample at temperature 0, 10 passages",
+    reader="some-reader",
+    prompts="choices, 1 sample at temperature 0, 10 passages",
     first_stage="bm25s",
     queries="question",
     depth=100,

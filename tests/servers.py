@@ -240,3 +240,10 @@ class Waits:
     def __call__(self, seconds: float) -> Awaitable[None]:
         self.seconds.append(seconds)
         return asyncio.sleep(0)
+
+
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from limrank_plugins.cli import main; main()"
+)
+"""The console script as a terminal runs it: a background job ignores Ctrl-C, and so would its child."""

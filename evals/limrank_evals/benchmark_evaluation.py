@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.evaluation.evaluation_folder import EvaluationFolder
 from limrank_evals.evaluation.evaluator import evaluate
 from limrank_evals.evaluation.first_stages import open_first_stage
@@ -99,7 +98,7 @@ def evaluate_splits(
             f"{len(benchmark.documents):,} documents ({benchmark.licence or 'licence not known'})"
         )
         stage = open_first_stage(split, first_stage, ties=ties, store=store)
-        facts = {"texts and first stage": stage.digest, "judgements": _judgements_digest(split)}
+        facts = {"texts and first stage": stage.digest, "judgements": split.judgements_digest}
         output.check(name, facts)
         evaluation = evaluate(
             split,
@@ -110,17 +109,10 @@ def evaluate_splits(
             instruct=instruct,
             store=store,
             batch=batch,
-            seed=seed,
+            resampling=Resampling(seed=seed),
             progress=None if progress is None else partial(progress, "reranking"),
         )
         for warning in evaluation.warnings:
             say(f"note: {warning}")
         output.write(name, facts, evaluation)
         yield split, evaluation
-
-
-def _judgements_digest(split: Split) -> str:
-    benchmark = split.benchmark
-    excluded = {query: sorted(documents) for query, documents in benchmark.excluded.items()}
-    text = json.dumps([benchmark.qrels, excluded, benchmark.changed], sort_keys=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

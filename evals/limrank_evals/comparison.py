@@ -5,7 +5,7 @@ The one comparison of this room: evaluations, error analyses, ablations and ques
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,7 +35,13 @@ class Mean(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How intervals are made: see `limrank_evals.stats.bootstrap`."""
+    """How intervals and randomisation tests are made: see `limrank_evals.stats`.
+
+    Attributes:
+        level: of the intervals.
+        resamples: of the bootstrap and of the randomisation test.
+        seed: of both.
+    """
 
     level: float = 0.95
     resamples: int = RESAMPLES
@@ -45,12 +51,14 @@ class Resampling:
         """The mean of some queries' values; None for none."""
         if not values:
             return None
-        interval = bootstrap(values, level=self.level, resamples=self.resamples, seed=self.seed)
-        return Mean(sum(values) / len(values), interval)
+        return Mean(sum(values) / len(values), self.interval(values))
 
-    def compare(self, first: Mapping[str, float], second: Mapping[str, float]) -> Comparison:
-        """`compare_values` with these settings."""
-        return compare_values(first, second, level=self.level, resamples=self.resamples, seed=self.seed)
+    def interval(self, values: Collection[float]) -> Interval | None:
+        """The bootstrap's interval of their mean."""
+        return bootstrap(values, level=self.level, resamples=self.resamples, seed=self.seed)
+
+
+USUAL = Resampling()
 
 
 class Change(NamedTuple):
@@ -114,17 +122,13 @@ class Comparison:
         }
 
 
-def compare(
-    first: Measurement, second: Measurement, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Comparison]:
+def compare(first: Measurement, second: Measurement, resampling: Resampling = USUAL) -> dict[str, Comparison]:
     """Compare two runs measured on the same judgements, by measure.
 
     Args:
         first: the one to compare with, the older or simpler one.
         second: the other.
-        level: of the intervals.
-        resamples: of the bootstrap and of the randomisation test.
-        seed: of both.
+        resampling: how intervals and tests are made.
 
     Raises:
         InputError: they were measured on different queries or by different measures.
@@ -137,18 +141,13 @@ def compare(
             f"and {', '.join(second.per_query)}"
         )
     return {
-        name: compare_values(values, second.per_query[name], level=level, resamples=resamples, seed=seed)
+        name: compare_values(values, second.per_query[name], resampling)
         for name, values in first.per_query.items()
     }
 
 
 def compare_values(
-    first: Mapping[str, float],
-    second: Mapping[str, float],
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    first: Mapping[str, float], second: Mapping[str, float], resampling: Resampling = USUAL
 ) -> Comparison:
     """Compare two systems by one number for each query; arguments as for `compare`.
 
@@ -164,8 +163,8 @@ def compare_values(
         first=sum(change.first for change in changes) / len(both),
         second=sum(change.second for change in changes) / len(both),
         difference=sum(differences) / len(both),
-        interval=bootstrap(differences, level=level, resamples=resamples, seed=seed),
-        randomisation_p=randomisation_test(differences, resamples=resamples, seed=seed),
+        interval=resampling.interval(differences),
+        randomisation_p=randomisation_test(differences, resamples=resampling.resamples, seed=resampling.seed),
         t_p=t_test(differences),
         record=won_tied_lost(differences),
         changes=tuple(sorted(changes, key=lambda change: (change.difference, change.query))),

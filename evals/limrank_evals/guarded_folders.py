@@ -80,7 +80,7 @@ def keep_settings(folder: Path, schema: str, settings: Mapping[str, Any]) -> Non
     Raises:
         InputError: they differ, or those that are there are of another kind or version.
     """
-    current = json.loads(json.dumps({"schema": schema, **settings}))
+    current = plain({"schema": schema, **settings})
     if (folder / SETTINGS).is_file():
         refuse(folder, differences(read_settings(folder, schema), current))
     else:
@@ -100,6 +100,11 @@ def read_settings(folder: Path, schema: str) -> dict[str, Any]:
             f"{schema!r}): name another --output"
         )
     return settings
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes back out of a JSON file."""
+    return json.loads(json.dumps(value))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = "") -> list[str]:

@@ -7,15 +7,14 @@ puts a footnote to every number whose setting is not its column's.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from limrank_plugins import __version__
 from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.configuration import checked
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json, write_json
 
 SCHEMA = "limrank result 1"
 
@@ -145,24 +144,4 @@ class Result:
         """
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise InputError(f"{where} is none of this version: its schema must be {SCHEMA!r}")
-        try:
-            return cls(
-                record["system"],
-                Identity(**record["identity"]),
-                record["scores"],
-                {name: (float(low), float(high)) for name, (low, high) in record["intervals"].items()},
-                record["counts"],
-                record["source"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{where} is not whole: {error}") from error
-
-
-def write_result(path: str | os.PathLike[str], result: Result) -> None:
-    """Write a result as JSON, all or nothing."""
-    write_json(path, result.as_json())
-
-
-def read_result(path: str | os.PathLike[str]) -> Result:
-    """A result that `write_result` wrote; raises an `InputError` for anything else."""
-    return Result.from_json(read_json(path), str(path))
+        return checked(cls, {name: value for name, value in record.items() if name != "schema"}, where)

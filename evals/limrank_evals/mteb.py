@@ -28,7 +28,7 @@ import numpy as np
 from limrank_evals.runs import RunLines
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError, MissingExtra
+from limrank_plugins.errors import BackendError, InputError, MissingExtra
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
@@ -45,9 +45,12 @@ class MtebReranker:
         name: what mteb's results call it, `organisation/name`; default: `limrank/` and the recipe's name.
         first_stage: what found the candidates, for example `bm25s@100`. mteb's cache does not know them:
             without this, reranking other candidates of the same task gives the cached result again.
-        priors: first-stage scores by query (`limrank_evals.runs.read_rows`), for recipes that read them
+        priors: first-stage scores by query (`limrank_evals.runs.read_run_lines`), for recipes that read them
             (InsertRank, fusion); mteb hands on their order alone.
         batch: queries ranked in lockstep.
+        allow_failures: evaluate documents that could not be judged at their first-stage places. mteb then
+            keeps the result, which `overwrite_strategy="always"` alone replaces. By default they end the
+            evaluation of their split, and mteb keeps nothing of it.
         modalities: what mteb may give it; `("text", "image")` for a model that sees.
 
     Attributes:
@@ -66,6 +69,7 @@ class MtebReranker:
         first_stage: str = "",
         priors: RunLines | None = None,
         batch: int = 1,
+        allow_failures: bool = False,
         modalities: Sequence[str] = ("text",),
     ) -> None:
         whole_number("batch", batch, least=1)
@@ -75,6 +79,7 @@ class MtebReranker:
         self.reranker = reranker
         self.first_stage = first_stage
         self.batch = batch
+        self.allow_failures = allow_failures
         self.modalities = tuple(modalities)
         self.records: dict[SplitKey, list[dict[str, Any]]] = {}
         self._priors = {
@@ -106,6 +111,7 @@ class MtebReranker:
 
         Raises:
             InputError: a row without an id, an empty query, or unequally many of both.
+            BackendError: a document could not be judged, unless `allow_failures`.
         """
         queries: dict[str, Query] = {}
         candidates: dict[str, dict[str, Document]] = {}
@@ -134,6 +140,13 @@ class MtebReranker:
                 }
                 records.append(ranking_record(ranking))
         self.records[task_metadata.name, hf_subset, hf_split] = records
+        failed = [failure for record in records for failure in record["failures"]]
+        if failed and not self.allow_failures:
+            raise BackendError(
+                f"{len(failed)} documents could not be judged; the first one, {failed[0]['id']!r}: "
+                f"{failed[0]['reason']}. mteb would keep such a result for good: evaluate again (a reranker "
+                f"with a store asks only for what failed), or give allow_failures=True"
+            )
         return np.array([scores[pair] for pair in pairs], dtype=np.float64)
 
     @property

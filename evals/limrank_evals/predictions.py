@@ -4,7 +4,7 @@ mteb 2 writes them where `prediction_folder` is given and reads them in `task.co
 
     {"mteb_model_meta": {"model_name": …, "revision": …}, subset: {split: {query: {document: score}}}}
 
-mteb 1 wrote `{query: {document: score}}` alone. `limrank_evals.runs.read_rows` reads both.
+mteb 1 wrote `{query: {document: score}}` alone. `limrank_evals.runs.read_run_lines` reads both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_whole
 
 META = "mteb_model_meta"
-DEFAULT_SUBSET = "default"
 
 
 def write_predictions(
@@ -35,7 +34,7 @@ def write_predictions(
     Args:
         folder: where to; mteb finds the file in it by the task's name.
         task: its name in mteb.
-        runs: `limrank_evals.runs.read_rows` by subset (`"default"` where a task has one) and split. mteb
+        runs: `limrank_evals.runs.read_run_lines` by subset (`"default"` where a task has one) and split. mteb
             sorts by score and keeps equal ones as they stand: they are written in the order of their ranks.
         model: what found them.
         revision: of that.

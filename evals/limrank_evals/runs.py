@@ -25,7 +25,7 @@ from limrank_evals.predictions import one_split
 from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json
+from limrank_plugins.files import json_rows, read_json
 from limrank_plugins.io import run_rows
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
@@ -93,6 +93,11 @@ def run_lines_of(run: Mapping[str, Mapping[str, float]]) -> RunLines:
     }
 
 
+def run_lines_in_order(documents: Sequence[str]) -> list[RunLine]:
+    """The lines of one query's documents, best first; a score counts the places below."""
+    return [RunLine(d, float(len(documents) - place), place + 1.0) for place, d in enumerate(documents)]
+
+
 def arranged(rows: RunLines, ties: TieRule = "trec_eval", first_stage: Ranked | None = None) -> Ranked:
     """Every query's documents, best first.
 
@@ -125,6 +130,13 @@ def tied(rows: RunLines) -> int:
         for count in Counter(_single(row.score for row in lines)).values()
         if count > 1
     )
+
+
+def failures_of(path: str | os.PathLike[str]) -> int:
+    """How many documents the reranker of a run could not judge; only a `.jsonl` file says so."""
+    if not os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
+        return 0
+    return sum(len(row.get("failures") or ()) for _, row in json_rows(path))
 
 
 def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from limrank_evals.exclusion import check_judgements, count_excluded, exclude, read_excluded
+from limrank_evals.comparison import USUAL, Resampling
+from limrank_evals.exclusion import Excluded, check_judgements, count_excluded, exclude, read_excluded
 from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
-from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, read_run_lines, tied
-from limrank_evals.stats import Interval, bootstrap
-from limrank_evals.stats.intervals import RESAMPLES
+from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, failures_of, read_run_lines, tied
+from limrank_evals.stats import Interval
 from limrank_plugins import __version__
 
 
@@ -32,6 +32,7 @@ class RunScores:
         removed: how many excluded documents the run held.
         tied: how many of its documents share their score with another of their query.
         ties: the rule that put those in order.
+        failures: how many documents a reranker could not judge, as far as the run says.
     """
 
     measured: Measurement
@@ -40,6 +41,7 @@ class RunScores:
     removed: int
     tied: int
     ties: TieRule
+    failures: int = 0
 
     def counts(self) -> dict[str, int]:
         """Queries of each kind, excluded documents that were removed, tied documents."""
@@ -52,6 +54,8 @@ class RunScores:
             notes.append(
                 f"{self.tied} documents share their score with another; their order is {self.ties}'s"
             )
+        if self.failures:
+            notes.append(f"{self.failures} documents of the run could not be judged: it is not finished")
         return notes
 
 
@@ -66,14 +70,12 @@ def score(
     depth: int | None = None,
     changed: Mapping[str, Sequence[str]] | None = None,
     own: Mapping[str, OwnMeasure] | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resampling: Resampling = USUAL,
 ) -> RunScores:
     """Score a run.
 
     Args:
-        rows: the run: `limrank_evals.runs.read_rows` or `rows_of`.
+        rows: the run: `limrank_evals.runs.read_run_lines` or `run_lines_of`.
         qrels: `limrank_evals.judgements.read_judgements`.
         measures: see `limrank_evals.measures`.
         excluded: documents that must not count, by query; they go before the cut.
@@ -82,9 +84,7 @@ def score(
         depth: how many documents of every query are looked at; None for all.
         changed: the documents p-MRR looks at, see `measure`.
         own: a benchmark's own measures, see `measure`.
-        level: of the intervals.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resampling: how intervals are made.
 
     Raises:
         InputError: see `arranged`, `cut` and `measure`; or a document relevant and excluded.
@@ -97,10 +97,7 @@ def score(
     if depth is not None:
         ranked = cut(ranked, depth)
     measured = measure(ranked, qrels, measures, changed=changed, own=own)
-    intervals = {
-        name: bootstrap(values.values(), level=level, resamples=resamples, seed=seed)
-        for name, values in measured.per_query.items()
-    }
+    intervals = {name: resampling.interval(values.values()) for name, values in measured.per_query.items()}
     return RunScores(measured, intervals, ranked, removed, tied(rows), ties)
 
 
@@ -114,32 +111,36 @@ class RunScorer:
     ties: str
     first_stage: Path | None
     depth: int | None
-    level: float
-    resamples: int
-    seed: int
+    resampling: Resampling
 
     def score(self, run: Path) -> RunScores:
         """Score one run; raises an `InputError` that names what is wrong with a file."""
-        return score(
+        scores = score(
             read_run_lines(run),
-            self._judgements,
+            self.judgements,
             self.measures or DEFAULT_MEASURES,
-            excluded=self._exclusions,
+            excluded=self.exclusions,
             ties=cast(TieRule, self.ties),  # `arranged` refuses any other
-            first_stage=arranged(read_run_lines(self.first_stage)) if self.first_stage else None,
+            first_stage=self.first,
             depth=self.depth,
-            level=self.level,
-            resamples=self.resamples,
-            seed=self.seed,
+            resampling=self.resampling,
         )
+        return replace(scores, failures=failures_of(run))
 
     @cached_property
-    def _judgements(self) -> dict[str, dict[str, int]]:
+    def judgements(self) -> Qrels:
+        """What the file of judgements holds."""
         return read_judgements(self.qrels)
 
     @cached_property
-    def _exclusions(self) -> dict[str, set[str]] | None:
+    def exclusions(self) -> Excluded | None:
+        """What the file of exclusions holds; None without one."""
         return None if self.excluded is None else read_excluded(self.excluded)
+
+    @cached_property
+    def first(self) -> Ranked | None:
+        """The first stage's order; None without its run."""
+        return None if self.first_stage is None else arranged(read_run_lines(self.first_stage))
 
     def settings(self) -> dict[str, Any]:
         """What the numbers depend on beside the run, as JSON."""
@@ -150,8 +151,6 @@ class RunScorer:
             "ties": self.ties,
             "first_stage": str(self.first_stage) if self.first_stage else None,
             "depth": self.depth,
-            "level": self.level,
-            "resamples": self.resamples,
-            "seed": self.seed,
+            **asdict(self.resampling),
             "version": __version__,
         }

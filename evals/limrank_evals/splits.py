@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -65,6 +67,14 @@ class Split:
     instruction: str = ""
     prompts: str = ""
     carried: str = ""
+
+    @property
+    def judgements_digest(self) -> str:
+        """Of judgements, exclusions and changed documents."""
+        benchmark = self.benchmark
+        excluded = {query: sorted(documents) for query, documents in benchmark.excluded.items()}
+        text = json.dumps([benchmark.qrels, excluded, benchmark.changed], sort_keys=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def __post_init__(self) -> None:
         query_ids = [query.id for query in self.benchmark.queries]

@@ -82,7 +82,10 @@ class Grid:
 
 def number_text(value: float | None, *, times: float = 100, decimals: int = 1, signed: bool = False) -> str:
     """A number as reports print it; a dash for None."""
-    return "–" if value is None else f"{times * value:{'+' if signed else ''}.{decimals}f}"
+    if value is None:
+        return "–"
+    # Plus 0: what rounds to zero has no minus.
+    return f"{round(times * value, decimals) + 0.0:{'+' if signed else ''}.{decimals}f}"
 
 
 def interval_text(
@@ -97,6 +100,16 @@ def interval_text(
     if interval is None:
         return "–"
     return between.join(number_text(end, times=times, decimals=decimals, signed=signed) for end in interval)
+
+
+def value_text(value: float | None, *, signed: bool = False) -> str:
+    """A number as terminals show it, with four decimals; a dash for None."""
+    return number_text(value, times=1, decimals=4, signed=signed)
+
+
+def ends_text(interval: Interval | Sequence[float] | None, *, signed: bool = False) -> str:
+    """An interval as terminals show it; a dash for None."""
+    return interval_text(interval, times=1, decimals=4, signed=signed, between=" … ")
 
 
 def _text(cell: str | Cell | None) -> str:
@@ -168,16 +181,12 @@ class Table:
         return self.grid.latex()
 
 
-def build_table(
-    results: Iterable[Result], measures: Sequence[str] | None = None, *, decimals: int = 2, times: float = 100
-) -> Table:
+def build_table(results: Iterable[Result], measures: Sequence[str] | None = None) -> Table:
     """A table of results.
 
     Args:
         results: at most one for each system, benchmark and split; rows and columns come in their order.
         measures: which to show; all that any result has, by default.
-        decimals: of our numbers, and at most of published ones.
-        times: what the scores are multiplied by.
 
     Raises:
         InputError: no results, or two numbers for one cell: give their systems other names.
@@ -207,7 +216,7 @@ def build_table(
                 differences.append(f"published: {result.source}")
             marks = (notes.setdefault("; ".join(differences), len(notes) + 1),) if differences else ()
             numbers = [
-                number_text(number, times=times, decimals=decimals)
+                number_text(number, decimals=2)
                 for number in (result.scores[column.measure], *result.intervals.get(column.measure, ()))
             ]
             if result.published:

@@ -60,7 +60,7 @@ class LimRankFirstStage:
             raise InputError("give either index_path or retriever")
         self.index_path = index_path
         self.retriever = retriever
-        self.top_k = check_k(top_k)
+        self.top_k = check_k(top_k, "top_k")
         self._lazy: Lazy[Searcher] = Lazy()
 
     def warm_up(self) -> None:
@@ -94,7 +94,9 @@ class LimRankFirstStage:
         )
 
     def _program(self, query: str, top_k: int | None) -> driver.Addressed[list[list[Passage]]]:
-        return self._searcher().searches([Query(query)], self.top_k if top_k is None else check_k(top_k))
+        return self._searcher().searches(
+            [Query(query)], self.top_k if top_k is None else check_k(top_k, "top_k")
+        )
 
 
 @component

@@ -74,7 +74,7 @@ class HybridRetriever:
             raise InputError(f"got {len(weights)} weights for {len(self.parts)} retrievers")
         fuse = Fuse("rrf", tuple(weights), rrf_k)  # the recipe's formula, and its checks of weights and k
         self.weights, self.rrf_k = fuse.weights or (1.0,) * len(self.parts), fuse.k
-        self.depth = check_k(depth)
+        self.depth = check_k(depth, "depth")
         self._places: Mapping[str, int] | None = None
 
     @classmethod

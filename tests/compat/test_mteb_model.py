@@ -17,7 +17,7 @@ from mteb._evaluators.retrieval_metrics import evaluate_p_mrr_change
 from mteb.abstasks import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import CrossEncoderProtocol
-from scripts import reranker
+from scripts import reranker, unit
 
 from limrank_evals.measures import measure
 from limrank_evals.mteb import MtebReranker
@@ -25,6 +25,7 @@ from limrank_evals.pmrr import changed_documents
 from limrank_evals.predictions import write_predictions
 from limrank_evals.runs import RunLines, arranged, cut, read_run_lines, run_lines_of
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
+from limrank_plugins.backends.scripted import ScriptedFailure
 from limrank_plugins.io import write_run
 
 WORDS = ["acid", "milk", "bread", "yeast", "light", "water", "iron", "moist", "air", "valley", "river"]
@@ -243,6 +244,35 @@ def test_results_of_other_settings_or_candidates_are_not_found_in_the_cache(tmp_
     assert run(MtebReranker(reranker("limrank", reasoning="none"))) == 0
     assert run(MtebReranker(reranker("limrank"))) > 0
     assert run(MtebReranker(reranker("limrank", reasoning="none"), first_stage="bm25s@100")) > 0
+
+
+def test_a_result_with_failures_is_not_kept(tmp_path: Path):
+    cache, ill = mteb.ResultCache(cache_path=tmp_path), True
+
+    def read(prompt: Any) -> tuple[float, float]:
+        if ill and unit(prompt.text) < 0.2:
+            raise ScriptedFailure("no answer")
+        return (6 * unit(prompt.text), 3.0)
+
+    def run() -> Any:
+        backend = ScriptedBackend(read_labels=read)
+        model = MtebReranker(Reranker("limrank", backend=backend, reasoning="none"))
+        return mteb.evaluate(
+            model,
+            TinyReranking(),
+            cache=cache,
+            raise_error=False,
+            show_progress_bar=False,
+            co2_tracker=False,
+        )
+
+    failed = run()
+    assert failed.task_results == []
+    assert "documents could not be judged" in failed.exceptions[0].exception
+    assert not list(tmp_path.rglob("*.json"))
+    ill = False
+    assert len(run().task_results) == 1
+    assert list(tmp_path.rglob("TinyReranking.json"))
 
 
 def test_a_query_without_candidates_counts_as_nothing():

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from limrank_evals.exclusion import count_excluded, read_excluded
 from limrank_evals.judgements import read_judgements
-from limrank_evals.loaders import load_folder, load_questions
+from limrank_evals.loaders.multiple_choice import load_questions
 from limrank_evals.runs import RunLine, RunLines, arranged, read_run_lines, tied
 from limrank_evals.scoring import score
+from limrank_evals.tasks.beir import load_folder
 from limrank_plugins.cli import build_app
 from limrank_plugins.files import read_lines
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from limrank_evals import loaders
+from limrank_evals.loaders import multiple_choice
 from limrank_evals.stats import paired
 from limrank_evals.tasks import load_task, task_names
 from limrank_plugins.cli import build_app
@@ -56,7 +57,8 @@ def test_every_benchmark_has_its_row_with_its_options():
 
 
 def test_the_page_says_what_the_code_has():
-    for name in re.findall(r"`(load_\w+)`", PAGE):
-        assert hasattr(loaders, name)
-    assert {name for name in loaders.__all__ if name.startswith("load_")} <= set(re.findall(r"`(\w+)`", PAGE))
+    modules = [import_module(load_task(name).load.__module__) for name in task_names()]
+    names = {name for module in (*modules, multiple_choice) for name in vars(module)}
+    loads = {name for name in names if name.startswith("load_")}
+    assert loads == set(re.findall(r"`(load_\w+)`", PAGE))
     assert f"up to {paired.EXACT} queries that differ, else {paired.RESAMPLES:,} drawn" in PAGE

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from limrank_evals import guarded_folders
-from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA, job_name
+from limrank_evals.questions.question_job import job_name
+from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA
 from limrank_plugins import Store
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job

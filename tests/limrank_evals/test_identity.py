@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from limrank_evals.identity import SETTINGS, Identity, Result, read_result, write_result
+from limrank_evals.identity import SETTINGS, Identity, Result
 from limrank_evals.published import published
 from limrank_evals.tables import build_table
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json, write_json
 
 HERE = Identity("BRIGHT", "biology", first_stage="bm25s", queries="original", depth=100, qrels="original")
 OURS = Result("limrank", HERE, {"nDCG@10": 0.25, "R@5": 1 / 3}, {"nDCG@10": (0.2, 0.3)}, {"judged": 103})
@@ -21,8 +22,8 @@ OURS = Result("limrank", HERE, {"nDCG@10": 0.25, "R@5": 1 / 3}, {"nDCG@10": (0.2
 
 def test_there_and_back(tmp_path: Path):
     path = tmp_path / "result.json"
-    write_result(path, OURS)
-    assert read_result(path) == OURS
+    write_json(path, OURS.as_json())
+    assert Result.from_json(read_json(path)) == OURS
     assert OURS.identity.version == __version__
     assert not OURS.published
 
@@ -37,12 +38,14 @@ def test_the_setting_is_everything_that_makes_numbers_comparable():
 
 BAD = {
     "schema": {"schema": "limrank result 0"},
-    "not whole": {"identity": {"benchmark": "x", "surprise": 1}},
+    "there is no field 'identity.surprise'": {"identity": {"benchmark": "x", "surprise": 1}},
     "name of its benchmark": {"identity": {"benchmark": ""}},
     "depth of a result's identity must be a whole number >= 1": {"identity": {"benchmark": "x", "depth": 0}},
-    "identity must be a whole number >= 1, but got True": {"identity": {"benchmark": "x", "depth": True}},
-    "split of a result's identity must be a text, but got 3": {"identity": {"benchmark": "x", "split": 3}},
-    "must be a finite number, but got 'high'": {"scores": {"nDCG@10": "high"}},
+    "identity.depth: Input should be a valid integer, but got True": {
+        "identity": {"benchmark": "x", "depth": True}
+    },
+    "identity.split: Input should be a valid string, but got 3": {"identity": {"benchmark": "x", "split": 3}},
+    "scores.nDCG@10: Input should be a valid number, but got 'high'": {"scores": {"nDCG@10": "high"}},
     "intervals of what was not scored": {"intervals": {"P@1": [0, 1]}},
     "name of its system": {"system": ""},
 }
@@ -53,7 +56,7 @@ def test_bad_results_are_named(tmp_path: Path, message: str):
     path = tmp_path / "result.json"
     path.write_text(json.dumps({**OURS.as_json(), **BAD[message]}))
     with pytest.raises(InputError, match=message) as caught:
-        read_result(path)
+        Result.from_json(read_json(path), str(path))
     assert str(path) in str(caught.value)
 
 
@@ -62,7 +65,7 @@ def test_what_is_no_json_or_not_whole(tmp_path: Path):
     for text in ("", "{", "[]", '{"schema": "limrank result 1"}'):
         path.write_text(text)
         with pytest.raises(InputError, match=re.escape(str(path))):
-            read_result(path)
+            Result.from_json(read_json(path), str(path))
 
 
 def test_numbers_of_another_setting_are_never_unmarked():

@@ -26,7 +26,8 @@ from limrank_evals.predictions import write_predictions
 from limrank_evals.runs import arranged, read_run_lines, run_lines_of
 from limrank_plugins import Document, Query, Reranker, ScriptedBackend
 from limrank_plugins.backends.scripted import ScriptedFailure
-from limrank_plugins.errors import InputError, MissingExtra
+from limrank_plugins.errors import BackendError, InputError, MissingExtra
+from limrank_plugins.store import Store
 
 TASK = SimpleNamespace(name="Tiny")
 Pair = tuple[dict[str, Any], dict[str, Any]]
@@ -127,13 +128,38 @@ def test_a_failure_keeps_its_place_and_is_counted():
         return (6 * unit(prompt.text), 3.0)
 
     backend = ScriptedBackend(read_labels=read)
-    made = MtebReranker(Reranker("limrank", backend=backend, reasoning="none"))
+    made = MtebReranker(Reranker("limrank", backend=backend, reasoning="none"), allow_failures=True)
     pairs = [(query(1), document(d)) for d in (0, 1, 2)]
     scores = predicted(made, pairs)
     assert scores[1] == 2.0  # the second of three
     assert made.failures == 1
     (record,) = made.records["Tiny", "default", "test"]
     assert record["failures"] == [{"id": "d1", "reason": "no answer"}]
+
+
+def test_a_failure_leaves_mteb_nothing_to_keep_and_is_asked_again_alone(tmp_path: Path):
+    asked: list[str] = []
+    ill = True
+
+    def read(prompt: Any) -> tuple[float, float]:
+        asked.append(prompt.text)
+        if ill and "passage 1 " in prompt.text:
+            raise ScriptedFailure("no answer")
+        return (6 * unit(prompt.text), 3.0)
+
+    pairs = [(query(1), document(d)) for d in (0, 1, 2)]
+    with Store(tmp_path / "store.sqlite") as store:
+        backend = ScriptedBackend(read_labels=read)
+        backend.stored = True  # as what a server is asked is
+        made = MtebReranker(Reranker("limrank", backend=backend, reasoning="none", store=store))
+        with pytest.raises(BackendError, match=r"1 documents could not be judged; .*'d1': no answer"):
+            predicted(made, pairs)
+        assert made.failures == 1
+        ill = False
+        asked.clear()
+        assert sorted(predicted(made, pairs)) == [1.0, 2.0, 3.0]
+        assert len(asked) == 1
+        assert made.failures == 0
 
 
 def test_a_document_that_is_there_twice_has_one_place():

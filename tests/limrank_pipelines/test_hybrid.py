@@ -148,7 +148,7 @@ def test_a_folder_that_is_not_whole_or_no_hybrid_index(tmp_path: Path):
         ({"weights": [0.0, 0.0]}, "weights"),
         ({"weights": [-1.0, 2.0]}, "weights"),
         ({"rrf_k": -1}, "k must"),
-        ({"depth": 0}, "k must"),
+        ({"depth": 0}, "depth must"),
     ],
 )
 def test_values_that_cannot_be_used_are_named(options: dict[str, Any], named: str):

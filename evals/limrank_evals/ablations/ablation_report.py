@@ -130,21 +130,13 @@ class AblationReport:
         ]
         return Grid(_HEADS, rows, self.notes(), left=2)
 
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown, its notes below."""
-        return self.table.markdown()
-
-    def latex(self) -> str:
-        """The table for LaTeX with booktabs, its notes below."""
-        return self.table.latex(grouped=True)
-
     def write(self, folder: Path) -> None:
         """Write `report.json`, `table.md`, `table.tex` and `arms.svg`; nothing where no arm is finished."""
         if not self.arms:
             return
         write_json(folder / REPORT, self.as_json())
-        write_whole(folder / MARKDOWN, self.markdown().encode("utf-8"))
-        write_whole(folder / LATEX, self.latex().encode("utf-8"))
+        write_whole(folder / MARKDOWN, self.table.markdown().encode("utf-8"))
+        write_whole(folder / LATEX, self.table.latex(grouped=True).encode("utf-8"))
         write_whole(folder / SVG, draw_arms(self.ablation, self.panels[0], self._rows()).encode("utf-8"))
 
     def _rows(self) -> dict[str, int]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from limrank_evals.ablations.arm_evaluation import ArmEvaluator
 from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.pools import ROWS, Pool
-from limrank_evals.guarded_folders import SETTINGS, STORE, differences, keep_settings, working_in
+from limrank_evals.guarded_folders import SETTINGS, STORE, differences, keep_settings, plain, working_in
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts
@@ -145,7 +144,7 @@ def _exported(setup: ArmSetup, run: Path) -> bool:
 
     if not (run / "final" / CARD).is_file() or not (run / "report.json").is_file():
         return False
-    before, now = _record(run / "plan.json")["plan"], _plain(setup.plan.as_json())
+    before, now = _record(run / "plan.json")["plan"], plain(setup.plan.as_json())
     if before != now:
         raise InputError(f"{run} was trained by another plan: {'; '.join(differences(before, now))}")
     return True
@@ -159,7 +158,7 @@ def _finished(setup: ArmSetup, place: Path) -> bool:
     """
     if not (place / ARM).is_file():
         return False
-    before, now = _record(place / ARM), _plain(_identity(setup))
+    before, now = _record(place / ARM), plain(_identity(setup))
     before.pop(FILE_SHA256, None)
     if before != now:
         raise InputError(
@@ -198,8 +197,3 @@ def _record(file: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{file} is not an ablation's: expected a JSON object, but got {str(record)[:80]}")
     return record
-
-
-def _plain(value: Any) -> Any:
-    """A value as it comes back out of a JSON file."""
-    return json.loads(json.dumps(value))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
 from limrank_plugins.backends import OPTIONS_OF_FILES
 from limrank_plugins.checks import options_of_file
-from limrank_plugins.configuration import checked
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_run
 
 if TYPE_CHECKING:
     from limrank_evals.splits import Split
-    from limrank_plugins.data import Document, Query
     from limrank_plugins.store import Store
 
 RANKINGS = "rankings.jsonl"
@@ -75,15 +74,6 @@ class Evaluation:
         return asdict(self)
 
 
-def load_evaluation(values: Mapping[str, Any]) -> Evaluation:
-    """An evaluation from a table of settings.
-
-    Raises:
-        InputError: a setting that is unknown or of another type, or an argument that the card decides.
-    """
-    return checked(Evaluation, evaluation_settings(values), "evaluate")
-
-
 def evaluation_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """The table as the dataclass takes it: a single split or measure may stand without its list.
 
@@ -131,10 +121,8 @@ class ArmEvaluator:
         for name in self._splits:
             split = self._split(name)
             stage = open_first_stage(split, self.evaluation.first_stage)
-            digest = hashlib.sha256(stage.digest.encode("ascii"))
-            for piece in _content(split):
-                digest.update(json.dumps(piece).encode("ascii") + b"\n")
-            digests[name] = digest.hexdigest()
+            pieces = [stage.digest, split.judgements_digest, split.instruction, split.queries]
+            digests[name] = hashlib.sha256(json.dumps(pieces).encode("ascii")).hexdigest()
         return digests
 
     def evaluate(self, model: Path, folder: Path) -> dict[str, Any]:
@@ -166,9 +154,7 @@ class ArmEvaluator:
                     instruct=e.instruct and "instruction" not in e.reranker,
                     store=self.store,
                     batch=self.batch,
-                    level=e.level,
-                    resamples=e.resamples,
-                    seed=e.seed,
+                    resampling=Resampling(e.level, e.resamples, e.seed),
                 )
                 if not outcome.gated:
                     write_run(folder / name / RANKINGS, outcome.records)
@@ -209,21 +195,7 @@ class ArmEvaluator:
         if self._held is None or self._held[0] != name:
             task, source, options = self._task
             self._held = None
-            self._held = (name, task.load(name, source, **options))
+            stage = self.evaluation.first_stage
+            split = task.load_split(name, source, strict=True, first_stage=stage, **options)
+            self._held = (name, split)
         return self._held[1]
-
-
-def _content(split: Split) -> Iterator[Any]:
-    benchmark = split.benchmark
-    candidates = sorted(benchmark.candidates.items())
-    yield [benchmark.name, split.queries, candidates, split.instruction, benchmark.changed]
-    for query in (*benchmark.queries, *split.searched):
-        yield [query.id, query.text, query.instruction, *_image_digests(query)]
-    for document in benchmark.documents:
-        yield [document.id, document.title, document.text, *_image_digests(document)]
-    for name, grades in sorted(benchmark.qrels.items()):
-        yield [name, sorted(grades.items()), sorted(benchmark.excluded.get(name, ()))]
-
-
-def _image_digests(of: Query | Document) -> list[str]:
-    return [hashlib.sha256(image.data).hexdigest() for image in of.images]

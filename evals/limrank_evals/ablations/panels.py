@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limrank_evals.ablations.arm_evaluation import Evaluation
-from limrank_evals.comparison import Comparison, Resampling, holm
+from limrank_evals.comparison import Comparison, Resampling, compare_values, holm
 from limrank_evals.stats import Interval
 from limrank_plugins.errors import InputError
 
@@ -88,7 +88,7 @@ def _scores(
     resampling = Resampling(settings.level, settings.resamples, settings.seed)
     main = values.get(reference)
     comparisons = {
-        name: resampling.compare(main, of)
+        name: compare_values(main, of, resampling)
         for name, of in values.items()
         if main is not None and name != reference
     }

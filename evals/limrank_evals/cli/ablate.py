@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
+from limrank_evals.cli.printing import show_grid
+from limrank_evals.tables import Grid
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 
 if TYPE_CHECKING:
-    from limrank_evals.ablations.ablation_report import AblationReport
     from limrank_evals.ablations.arm_setup import ArmSetup
-
-
-def register(evaluation: typer.Typer) -> None:
-    """Add it to `limrank eval`."""
-    evaluation.command("ablate")(ablate)
 
 
 @reports_errors
@@ -136,7 +131,7 @@ def ablate(
     if as_json:
         common.emit(report.as_json())
     else:
-        _show(report)
+        common.tell(report.table.markdown(), end="")
         finished = f"{len(report.arms)} of {len(chosen.arms)} arms are finished"
         common.say(f"{finished}; {output} holds table and report")
     failures = {name: arm.scores["failures"] for name, arm in report.arms.items() if arm.scores["failures"]}
@@ -151,27 +146,21 @@ def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:
     if as_json:
         common.emit({"arms": [arm.as_json() for arm in arms.values()]})
         return
-    console = common.Terminal()
-    console.width = max(console.width, 120)
-    table = Table("arm", "rows", "from", "labels", "steps", "without", "contains", box=None, padding=(0, 1))
-    for arm in arms.values():
-        facts = arm.as_json()
-        counts = facts["counts"]
-        table.add_row(
-            facts["arm"],
-            f"{facts['rows']:,}",
-            _counted(counts["pool"]),
-            _counted(counts["label"]),
-            f"{facts['epochs']:g} epochs" if facts["steps"] is None else f"{facts['steps']:,}",
-            ", ".join(facts["without"]),
-            ", ".join(facts["contains"]),
+    rows = []
+    for facts in (arm.as_json() for arm in arms.values()):
+        rows.append(
+            [
+                facts["arm"],
+                f"{facts['rows']:,}",
+                _counted(facts["counts"]["pool"]),
+                _counted(facts["counts"]["label"]),
+                f"{facts['epochs']:g} epochs" if facts["steps"] is None else f"{facts['steps']:,}",
+                ", ".join(facts["without"]),
+                ", ".join(facts["contains"]),
+            ]
         )
-    console.print(table)
+    show_grid(Grid(("arm", "rows", "from", "labels", "steps", "without", "contains"), rows))
 
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or '?'} {number:,}" for name, number in counts.items())
-
-
-def _show(report: AblationReport) -> None:
-    common.tell(report.markdown(), end="")

@@ -1,14 +1,13 @@
 """`limrank eval NAME`: a benchmark from its source to a report, one command for each.
 
 All commands are one function with one list of options. `BenchmarkCommand` adds what only one benchmark
-has: its source, its own options (`limrank_evals.cli.benchmark_options`) and its defaults.
+has: its source, its own options (what its `load` takes) and its defaults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,7 +16,6 @@ from typer.core import TyperCommand
 
 from limrank_evals.benchmark_evaluation import evaluate_splits
 from limrank_evals.cli import split_tables
-from limrank_evals.cli.benchmark_options import OWN_OPTIONS
 from limrank_evals.evaluation.evaluation_folder import prepare_folder
 from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
@@ -37,25 +35,6 @@ NONE, BENCHMARKS = "none", "benchmark"
 INSTRUCTED = ("limrank", "rank1")
 
 
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """The options that every benchmark has beside `RerankerOptions`."""
-
-    source: str
-    split: list[str] | None
-    first_stage: str
-    k: int
-    output: Path | None
-    ties: str
-    no_rerank: bool
-    measure: list[str] | None
-    batch: int
-    store: Path | None
-    fresh: bool
-    not_strict: bool
-    as_json: bool
-
-
 class BenchmarkCommand(TyperCommand):
     """The command of the benchmark it is named for; `ctx.obj` holds the values of what only that one has."""
 
@@ -67,11 +46,13 @@ class BenchmarkCommand(TyperCommand):
                 parameter.default = task.first_stage
             elif parameter.name == "k":
                 parameter.default = task.depth
-        own = _parameters(_hub if task.source else _folder)
+        made = {parameter.name: parameter for parameter in _parameters(task.load)}
+        own = [*_parameters(_hub if task.source else _folder), *(made[o.name] for o in task.options())]
         if task.source:
             own[0].default = task.source
-        if task.name in OWN_OPTIONS:
-            own += _parameters(OWN_OPTIONS[task.name])
+        for parameter in own[1:]:
+            parameter.help = task.helps[parameter.name]
+            parameter.show_default = parameter.default not in (None, "")
         self.params[:0] = own
         self._own = [parameter.name for parameter in own]
 
@@ -81,7 +62,7 @@ class BenchmarkCommand(TyperCommand):
         return super().invoke(ctx)
 
 
-def _parameters(function: Callable[..., None]) -> list[Any]:
+def _parameters(function: Callable[..., Any]) -> list[Any]:
     """The options and arguments that typer makes of a function's parameters."""
     app = typer.Typer(add_completion=False)
     app.command()(function)
@@ -180,73 +161,61 @@ def benchmark(
 ) -> None:
     """Evaluate the splits asked for and write the folder."""
     own: dict[str, Any] = dict(ctx.obj)
-    options = BenchmarkOptions(
-        own.pop("source"), split, first_stage, k, output, ties, no_rerank, measure, batch, store, fresh,
-        not_strict, as_json,
-    )  # fmt: skip
-    reranker_options = RerankerOptions(
-        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
-    )  # fmt: skip
-    run_benchmark(load_task(ctx.info_name or ""), options, reranker_options, own)
-
-
-def run_benchmark(
-    task: Task, options: BenchmarkOptions, reranker_options: RerankerOptions, own: dict[str, Any]
-) -> None:
-    """Evaluate the splits asked for and write the folder; `own` are the benchmark's own options."""
-    instruction = reranker_options.instruction
-    splits = task.choose_splits(options.split or [], options.source, own)
-    folder = options.output if options.output is not None else Path(f"eval-{task.name}")
+    source, task = own.pop("source"), load_task(ctx.info_name or "")
+    splits = task.choose_splits(split or [], source, own)
+    folder = output if output is not None else Path(f"eval-{task.name}")
     evaluations: list[SplitEvaluation] = []
     with ExitStack() as held:
         held.enter_context(working_in(folder))
-        prepare_folder(folder, fresh=options.fresh)
-        store = held.enter_context(
-            open_store_at(options.store if options.store is not None else folder / STORE, fresh=options.fresh)
+        prepare_folder(folder, fresh=fresh)
+        answers = held.enter_context(
+            open_store_at(store if store is not None else folder / STORE, fresh=fresh)
         )
-        if instruction in (NONE, BENCHMARKS):
-            reranker_options = replace(reranker_options, instruction=None)
-        reranker = None if options.no_rerank else reranker_options.reranker(store)
-        if reranker is not None:
+        reranker = None
+        if not no_rerank:
+            reranker = RerankerOptions(
+                recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens,
+                None if instruction in (NONE, BENCHMARKS) else instruction, device, dtype, option, template,
+            ).reranker(answers)  # fmt: skip
             held.callback(reranker.close)
         finished = evaluate_splits(
             task,
             splits,
-            options.source,
+            source,
             folder,
-            store=store,
+            store=answers,
             reranker=reranker,
             options=own,
-            first_stage=options.first_stage,
-            depth=options.k,
-            ties=cast(TieRule, options.ties),  # `arranged` refuses any other
-            measures=options.measure,
+            first_stage=first_stage,
+            depth=k,
+            ties=cast(TieRule, ties),  # `arranged` refuses any other
+            measures=measure,
             instruct=reranker is not None and _instructs(instruction, reranker),
-            batch=options.batch,
-            seed=reranker_options.seed,
-            strict=not options.not_strict,
+            batch=batch,
+            seed=seed,
+            strict=not not_strict,
             say=common.say,
             progress=held.enter_context(common.progress_bars()),
         )
-        for split, evaluation in finished:
-            if not options.as_json:
-                split_tables.show(evaluation, split.averages)
+        for loaded, evaluation in finished:
+            if not as_json:
+                split_tables.show(evaluation, loaded.averages)
             evaluations.append(slim(evaluation))
         write_reports(folder, evaluations)
-    if options.as_json:
+    means = averages(evaluations)
+    if as_json:
         common.emit(
             {
                 "benchmark": task.name,
                 "output": str(folder),
-                "means": [mean.as_json() for mean in averages(evaluations)],
-                "splits": {each.benchmark.split: split_tables.as_json(each) for each in evaluations},
+                "means": [mean.as_json() for mean in means],
+                "splits": {each.benchmark.split: each.as_json() for each in evaluations},
                 "schema": SCHEMA,
             }
         )
     else:
         if len(evaluations) > 1:
-            split_tables.show_means(averages(evaluations))
+            split_tables.show_means(means)
         common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
     failures = sum(evaluation.failures for evaluation in evaluations)
     if failures:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from limrank_evals.cli import options
-from limrank_evals.comparison import Comparison
+from limrank_evals.cli.printing import difference_cells, show_grid
+from limrank_evals.comparison import Comparison, Resampling
 from limrank_evals.comparison import compare as compared
 from limrank_evals.scoring import RunScorer
 from limrank_evals.stats.intervals import RESAMPLES
+from limrank_evals.tables import Grid, value_text
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 
@@ -38,23 +39,24 @@ def compare(
     """Compare two runs: differences with intervals, paired tests, queries won, tied and lost."""
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
-    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    resampling = Resampling(level, resamples, seed)
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, resampling)
     scores = [scorer.score(run) for run in (first, second)]
     notes = [
         f"{run}: {note}" for run, s in zip((first, second), scores, strict=True) for note in s.warnings()
     ]
-    found = compared(scores[0].measured, scores[1].measured, level=level, resamples=resamples, seed=seed)
+    comparisons = compared(scores[0].measured, scores[1].measured, resampling)
     notes += [
-        f"{name}: {len(one.left_out)} queries have a value in one run only and are left out"
-        for name, one in found.items()
-        if one.left_out
+        f"{name}: {len(comparison.left_out)} queries have a value in one run only and are left out"
+        for name, comparison in comparisons.items()
+        if comparison.left_out
     ]
     for note in notes:
         common.say(f"note: {note}")
     if as_json:
         common.emit(
             {
-                "measures": {name: one.as_json(worst) for name, one in found.items()},
+                "measures": {name: comparison.as_json(worst) for name, comparison in comparisons.items()},
                 "counts": {"first": scores[0].counts(), "second": scores[1].counts()},
                 "settings": {"first": str(first), "second": str(second), **scorer.settings()},
                 "warnings": notes,
@@ -62,31 +64,19 @@ def compare(
             }
         )
         return
-    _show(found, level, worst)
+    _show(comparisons, level, worst)
 
 
-def _show(found: dict[str, Comparison], level: float, worst: int) -> None:
-    console = common.Terminal()
-    console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
+def _show(comparisons: dict[str, Comparison], level: float, worst: int) -> None:
     heads = ("measure", "first", "second", "difference", f"{level:.0%} interval", "p (rand.)", "p (t)")
-    table = Table(*heads, "won/tied/lost", box=None, padding=(0, 1))
-    for name, one in found.items():
-        table.add_row(
-            name,
-            f"{one.first:.4f}",
-            f"{one.second:.4f}",
-            f"{one.difference:+.4f}",
-            options.shown(one.interval, signed=True),
-            _p(one.randomisation_p),
-            _p(one.t_p),
-            "/".join(map(str, one.record)),
-        )
-    console.print(table)
-    for name, one in found.items():
-        for change in one.regressions(worst):
+    rows = []
+    for name, c in comparisons.items():
+        means = value_text(c.first), value_text(c.second), value_text(c.difference, signed=True)
+        interval, p, record = difference_cells(c)
+        rows.append([name, *means, interval, p, value_text(c.t_p), record])
+    console = common.Terminal()
+    show_grid(Grid((*heads, "won/tied/lost"), rows), console)
+    for name, comparison in comparisons.items():
+        for change in comparison.regressions(worst):
             values = f"{change.difference:+.4f}  ({change.first:.4f} → {change.second:.4f})"
             console.print(f"{name}  {values}  {change.query}", soft_wrap=True)
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.measure import Measurement
-from rich.table import Table
-
+from limrank_evals.cli.printing import show_grid
 from limrank_evals.errors import Analysis
+from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
 
 _BUDGET = {
@@ -20,219 +20,210 @@ _BUDGET = {
     "first_stage": "first stage",
     "gained_over_first_stage": "gained over the first stage",
 }
+_FAILURES = {
+    "not_found": "none among the candidates",
+    "buried": "ranked too low",
+    "without_results": "nothing ranked",
+}
+_OTHER_RUN = ("against the other run", "other", "this", "difference", "interval", "p", "less/as/more")
 
 
-def show(found: Analysis, worst: int) -> None:
+def show(analysis: Analysis, worst: int) -> None:
     """Print it."""
-    told = found.as_json(worst)
+    record = analysis.as_json(worst)
     console = common.Terminal()
-    _budget(console, told)
-    _failing(console, told)
-    _few(console, told)
-    if told["confusion"] is not None:
-        _confusion(console, told["confusion"])
-    if told["false_claims"] is not None and told["false_claims"]["queries"]:
-        _false_claims(console, told["false_claims"], told["top"])
-    _marks(console, told)
-    if told["against"] is not None:
-        _against(console, told["against"], told["measure"])
+    _budget(console, record)
+    _failing(console, record)
+    _few(console, record)
+    if record["confusion"] is not None:
+        _confusion(console, record["confusion"])
+    if record["false_claims"] is not None and record["false_claims"]["queries"]:
+        _false_claims(console, record["false_claims"], record["top"])
+    if record["ties"] is not None:
+        _lines(console, _ties(record["ties"]))
+    if record["mishaps"] is not None:
+        _lines(console, _mishaps(record["mishaps"]))
+    if record["against"] is not None:
+        console.print()
+        show_grid(Grid(_OTHER_RUN, list(_against(record["against"], record["measure"]))), console)
 
 
-def _budget(console: common.Terminal, told: dict[str, Any]) -> None:
-    table = _table("error budget", told["measure"], "interval")
-    for name, words in _BUDGET.items():
-        if name in told["budget"]:
-            table.add_row(words, *_mean(told["budget"][name], signed=name.startswith("gained")))
-    _print(console, table)
-    for case in told["budget"]["cases"]:
+def _budget(console: common.Terminal, record: dict[str, Any]) -> None:
+    budget = record["budget"]
+    rows = [
+        [words, *_mean(budget[name], signed=name.startswith("gained"))]
+        for name, words in _BUDGET.items()
+        if name in budget
+    ]
+    show_grid(Grid(("error budget", record["measure"], "interval"), rows), console)
+    for case in budget["cases"]:
         best = case["best_relevant_rank"]
-        line = f"{case['achieved']:.4f} of {case['ceiling']:.4f}  {case['query']}"
         there = f"the best at {best}" if best else "none of them ranked"
-        note = f"{case['relevant']} relevant, {there}"
-        console.print(f"misordered  {line}  ({note})", soft_wrap=True)
+        values = f"{value_text(case['achieved'])} of {value_text(case['ceiling'])}"
+        note = f"({case['relevant']} relevant, {there})"
+        console.print(f"misordered  {values}  {case['query']}  {note}", soft_wrap=True)
     console.print()
 
 
-def _failing(console: common.Terminal, told: dict[str, Any]) -> None:
-    one = told["failing"]
-    table = _table(f"no relevant document in the first {one['top']}", "queries", "of these", "interval")
-    for name, words in (
-        ("not_found", "none among the candidates"),
-        ("buried", "ranked too low"),
-        ("without_results", "nothing ranked"),
-    ):
-        share = one["of_failures"][name]
-        table.add_row(words, str(one[name]), _number(share["share"]), _interval(share["interval"]))
-    _print(console, table)
-    dropped = one["dropped"]
+def _failing(console: common.Terminal, record: dict[str, Any]) -> None:
+    failing, shares = record["failing"], record["failing"]["of_failures"]
+    rows = [
+        [words, str(failing[name]), value_text(shares[name]["share"]), ends_text(shares[name]["interval"])]
+        for name, words in _FAILURES.items()
+    ]
+    heads = (f"no relevant document in the first {failing['top']}", "queries", "of these", "interval")
+    show_grid(Grid(heads, rows), console)
+    dropped = failing["dropped"]
     more = "" if dropped is None else f"; {dropped} of those ranked too low were at the first stage's top"
-    console.print(f"{one['answered']} of {one['queries']} queries are answered{more}", style="dim")
-    for case in one["cases"]["buried"]:
+    console.print(f"{failing['answered']} of {failing['queries']} queries are answered{more}", style="dim")
+    for case in failing["cases"]["buried"]:
         place = "not ranked" if case["rank"] is None else f"at {case['rank']}"
         before = "" if case["first_rank"] is None else f", first stage at {case['first_rank']}"
         console.print(f"buried  {case['query']}  {case['document']} {place}{before}", soft_wrap=True)
     for outcome, words in (("not_found", "not found"), ("without_results", "nothing ranked")):
-        if one["cases"][outcome]:
-            console.print(f"{words}  {'  '.join(one['cases'][outcome])}", soft_wrap=True)
+        if failing["cases"][outcome]:
+            console.print(f"{words}  {'  '.join(failing['cases'][outcome])}", soft_wrap=True)
     console.print()
 
 
-def _few(console: common.Terminal, told: dict[str, Any]) -> None:
-    one = told["by_relevant"]
-    heads = ("queries", told["measure"], "interval", "first stage", "difference", "p", "ceiling")
-    table = _table("relevant", *heads, "not found", "too low")
-    for row in one["bins"]:
+def _few(console: common.Terminal, record: dict[str, Any]) -> None:
+    by_relevant = record["by_relevant"]
+    rows = []
+    for row in by_relevant["bins"]:
         beside = row["against_first_stage"]
-        table.add_row(
-            row["relevant"],
-            str(row["queries"]),
-            *_mean(row["achieved"]),
-            _mean(row["first_stage"])[0],
-            "–" if beside is None else f"{beside['difference']:+.4f}",
-            "–" if beside is None else _number(beside["p"]["randomisation"]),
-            _mean(row["ceiling"])[0],
-            str(row["not_found"]),
-            str(row["buried"]),
+        rows.append(
+            [
+                row["relevant"],
+                str(row["queries"]),
+                *_mean(row["achieved"]),
+                _mean(row["first_stage"])[0],
+                None if beside is None else value_text(beside["difference"], signed=True),
+                None if beside is None else value_text(beside["p"]["randomisation"]),
+                _mean(row["ceiling"])[0],
+                str(row["not_found"]),
+                str(row["buried"]),
+            ]
         )
-    _print(console, table)
-    for name, trend in one["trend"].items():
-        words = name.replace("_", " ")
+    heads = (
+        "relevant",
+        "queries",
+        record["measure"],
+        "interval",
+        "first stage",
+        "difference",
+        "p",
+        "ceiling",
+    )
+    show_grid(Grid((*heads, "not found", "too low"), rows), console)
+    for name, trend in by_relevant["trend"].items():
         value = "–" if trend is None else f"rho {trend['rho']:+.3f}, p {trend['p']:.4f}"
-        console.print(f"{words} with the number of relevant documents: {value}", style="dim")
+        about = f"{name.replace('_', ' ')} with the number of relevant documents: {value}"
+        console.print(about, style="dim")
     console.print()
 
 
-def _confusion(console: common.Terminal, one: dict[str, Any]) -> None:
+def _confusion(console: common.Terminal, confusion: dict[str, Any]) -> None:
     for title, name in (("confusion", "sorts"), ("negatives", "negatives"), ("kinds", "matrix")):
-        rows = one[name]
-        if not rows or (name == "matrix" and len(rows) <= len(one["sorts"])):
+        relations = confusion[name]
+        if not relations or (name == "matrix" and len(relations) <= len(confusion["sorts"])):
             continue
-        heads = ("better", "queries", "pairs", "confused", "interval", "equal", "gap", "first")
-        table = _table(f"{title}: worse", *heads)
-        for row in rows:
-            table.add_row(
+        rows = [
+            [
                 row["worse"],
                 row["better"],
                 str(row["queries"]),
                 str(row["pairs"]),
                 *_mean(row["rate"]),
-                "–" if row["tied"] is None else str(row["tied"]),
+                None if row["tied"] is None else str(row["tied"]),
                 _mean(row["gap"], signed=True)[0],
                 str(row["worse_is_first"]["queries"]),
-            )
-        _print(console, table)
-    for case in one["cases"]:
+            ]
+            for row in relations
+        ]
+        heads = ("better", "queries", "pairs", "confused", "interval", "equal", "gap", "first")
+        show_grid(Grid((f"{title}: worse", *heads), rows), console)
+    for case in confusion["cases"]:
         sides = [
-            f"{side['document']} ({side['kind']}) at {side['rank']}" + _score(side["score"])
+            f"{side['document']} ({side['kind']}) at {side['rank']}{_score(side['score'])}"
             for side in (case["worse"], case["better"])
         ]
         console.print(f"confused  {case['query']}  {' above '.join(sides)}", soft_wrap=True)
     console.print()
 
 
-def _false_claims(console: common.Terminal, one: dict[str, Any], top: int) -> None:
-    table = _table("false claims", "queries", "of", "interval")
-    for name, words in (
-        ("at_top", f"in the first {top}"),
-        ("first", "in the first place"),
-        ("above_relevant", f"in the first {top}, above all relevant"),
-    ):
-        row = one["of_queries"][name]
-        table.add_row(words, str(row["queries"]), str(one["queries"]), _interval(row["interval"]))
-    _print(console, table)
-    for case in one["cases"]:
-        line = f"false claim  {case['query']}  {case['document']} at {case['rank']}{_score(case['score'])}"
+def _false_claims(console: common.Terminal, claims: dict[str, Any], top: int) -> None:
+    titles = {
+        "at_top": f"in the first {top}",
+        "first": "in the first place",
+        "above_relevant": f"in the first {top}, above all relevant",
+    }
+    counts = {name: claims["of_queries"][name] for name in titles}
+    rows = [
+        [titles[name], str(row["queries"]), str(claims["queries"]), ends_text(row["interval"])]
+        for name, row in counts.items()
+    ]
+    show_grid(Grid(("false claims", "queries", "of", "interval"), rows), console)
+    for case in claims["cases"]:
+        place = f"{case['document']} at {case['rank']}{_score(case['score'])}"
+        console.print(f"false claim  {case['query']}  {place}", soft_wrap=True)
+    console.print()
+
+
+def _ties(ties: dict[str, Any]) -> Iterable[str]:
+    yield (
+        f"{ties['tied']} of {ties['scored']} scores are shared; {ties['relevant_below']} relevant documents "
+        f"stand below another one of equal score ({ties['queries_below']} queries)"
+    )
+    if (saturated := ties["saturated"]) is not None:
+        yield (
+            f"{saturated['relevant_low']} relevant documents have a probability next to 0, "
+            f"{saturated['others_high']} others one next to 1"
+        )
+    for case in ties["cases"]:
+        place = f"{case['document']} at {case['rank']} below {case['below']} at {case['below_rank']}"
+        yield f"tied  {case['query']}  {place}{_score(case['score'])}"
+
+
+def _mishaps(mishaps: dict[str, Any]) -> Iterable[str]:
+    failures, cut = mishaps["failures"], mishaps["cut"]
+    yield (
+        f"{failures['documents']} documents failed ({failures['relevant']} relevant); "
+        f"{cut['documents']} were not read whole ({cut['relevant']} relevant, "
+        f"{cut['relevant_below_top']} of them below the top)"
+    )
+    for case in failures["cases"]:
+        yield f"failed  {case['query']}  {case['document']}: {case['reason']}"
+
+
+def _against(against: dict[str, Any], measure: str) -> Iterable[list[str]]:
+    names = ("lost", "tied", "won")
+    yield [measure, *_difference(against["measure"], names)]
+    for row in against["confusion"]:
+        names = ("less_confused", "as_confused", "more_confused")
+        yield [f"{row['worse']} above {row['better']}", *_difference(row, names)]
+
+
+def _difference(row: dict[str, Any], counts: Sequence[str]) -> list[str]:
+    return [
+        value_text(row["first"]),
+        value_text(row["second"]),
+        value_text(row["difference"], signed=True),
+        ends_text(row["interval"], signed=True),
+        value_text(row["p"]["randomisation"]),
+        "/".join(str(row["queries"][name]) for name in counts),
+    ]
+
+
+def _lines(console: common.Terminal, lines: Iterable[str]) -> None:
+    for line in lines:
         console.print(line, soft_wrap=True)
-    console.print()
 
 
-def _marks(console: common.Terminal, told: dict[str, Any]) -> None:
-    if (one := told["ties"]) is not None:
-        console.print(
-            f"{one['tied']} of {one['scored']} scores are shared; {one['relevant_below']} relevant documents "
-            f"stand below another one of equal score ({one['queries_below']} queries)",
-            soft_wrap=True,
-        )
-        if (ends := one["saturated"]) is not None:
-            console.print(
-                f"{ends['relevant_low']} relevant documents have a probability next to 0, "
-                f"{ends['others_high']} others one next to 1",
-                soft_wrap=True,
-            )
-        for case in one["cases"]:
-            line = f"{case['query']}  {case['document']} at {case['rank']} below {case['below']} at"
-            console.print(f"tied  {line} {case['below_rank']}{_score(case['score'])}", soft_wrap=True)
-    if (one := told["mishaps"]) is not None:
-        failures, cut = one["failures"], one["cut"]
-        console.print(
-            f"{failures['documents']} documents failed ({failures['relevant']} relevant); "
-            f"{cut['documents']} were not read whole ({cut['relevant']} relevant, "
-            f"{cut['relevant_below_top']} of them below the top)",
-            soft_wrap=True,
-        )
-        for case in failures["cases"]:
-            console.print(f"failed  {case['query']}  {case['document']}: {case['reason']}", soft_wrap=True)
-
-
-def _against(console: common.Terminal, one: dict[str, Any], measure: str) -> None:
-    console.print()
-    table = _table("against the other run", "other", "this", "difference", "interval", "p", "less/as/more")
-    beside = one["measure"]
-    record = beside["queries"]
-    table.add_row(
-        measure,
-        f"{beside['first']:.4f}",
-        f"{beside['second']:.4f}",
-        f"{beside['difference']:+.4f}",
-        _interval(beside["interval"], signed=True),
-        _number(beside["p"]["randomisation"]),
-        f"{record['lost']}/{record['tied']}/{record['won']}",
-    )
-    for row in one["confusion"]:
-        record = row["queries"]
-        table.add_row(
-            f"{row['worse']} above {row['better']}",
-            f"{row['first']:.4f}",
-            f"{row['second']:.4f}",
-            f"{row['difference']:+.4f}",
-            _interval(row["interval"], signed=True),
-            _number(row["p"]["randomisation"]),
-            f"{record['less_confused']}/{record['as_confused']}/{record['more_confused']}",
-        )
-    _print(console, table)
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=None, padding=(0, 1))
-    for head in heads:
-        table.add_column(head, no_wrap=True)
-    return table
-
-
-def _print(console: common.Terminal, table: Table) -> None:
-    # A table narrower than its cells would lose its numbers, and kinds have long names.
-    console.width = max(
-        console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum
-    )
-    console.print(table)
-
-
-def _mean(value: dict[str, Any] | None, *, signed: bool = False) -> tuple[str, str]:
+def _mean(value: dict[str, Any] | None, *, signed: bool = False) -> tuple[str | None, str | None]:
     if value is None:
-        return "–", "–"
-    number = f"{value['mean']:+.4f}" if signed else f"{value['mean']:.4f}"
-    return number, _interval(value["interval"], signed=signed)
-
-
-def _interval(ends: list[float] | None, *, signed: bool = False) -> str:
-    if ends is None:
-        return "–"
-    return " … ".join(f"{end:+.4f}" if signed else f"{end:.4f}" for end in ends)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+        return None, None
+    return value_text(value["mean"], signed=signed), ends_text(value["interval"], signed=signed)
 
 
 def _score(value: float | None) -> str:
-    return "" if value is None else f" [{value:.4f}]"
+    return "" if value is None else f" [{value_text(value)}]"

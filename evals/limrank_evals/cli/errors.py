@@ -13,14 +13,9 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 
 if TYPE_CHECKING:
-    from limrank_evals.errors import Analysis, DetailedRun, Kinds
+    from limrank_evals.errors import DetailedRun, Kinds
     from limrank_evals.judgements import Qrels
     from limrank_evals.runs import Ranked, TieRule
-
-
-def register(evaluation: typer.Typer) -> None:
-    """Add the command."""
-    evaluation.command("errors")(errors)
 
 
 @reports_errors
@@ -87,33 +82,29 @@ def errors(
     as_json: common.AsJson = False,
 ) -> None:
     """Error analysis: direct against indirect, few relevant passages, and what each mistake costs."""
+    from limrank_evals.cli.error_tables import show
+    from limrank_evals.comparison import Resampling
     from limrank_evals.errors import analyse, read_wishes
     from limrank_evals.errors.relevant_counts import parse_bins
-    from limrank_evals.exclusion import read_excluded
-    from limrank_evals.judgements import read_judgements
-    from limrank_evals.runs import arranged, read_run_lines
     from limrank_evals.scoring import RunScorer
 
     if worst < 0:
         raise InputError(f"--worst must be 0 or more, but is {worst}")
-    scorer = RunScorer(qrels, [measure], excluded, ties, first_stage, depth, level, resamples, seed)
-    judged = read_judgements(qrels)
-    first = arranged(read_run_lines(first_stage)) if first_stage else None
+    resampling = Resampling(level, resamples, seed)
+    scorer = RunScorer(qrels, [measure], excluded, ties, first_stage, depth, resampling)
     found = analyse(
-        _listing(run, ties, first),
-        judged,
-        first=first,
-        kinds=_kinds(kinds, direct_grade, judged),
+        _listing(run, ties, scorer.first),
+        scorer.judgements,
+        first=scorer.first,
+        kinds=_kinds(kinds, direct_grade, scorer.judgements),
         wishes=read_wishes(wants) if wants else None,
-        against=_listing(against, ties, first) if against else None,
+        against=_listing(against, ties, scorer.first) if against else None,
         name=measure,
         top=top,
         bins=parse_bins(bins),
-        excluded=read_excluded(excluded) if excluded else None,
+        excluded=scorer.exclusions,
         depth=depth,
-        level=level,
-        resamples=resamples,
-        seed=seed,
+        resampling=resampling,
     )
     for warning in found.warnings:
         common.say(f"note: {warning}")
@@ -129,7 +120,7 @@ def errors(
         }
         common.emit({**found.as_json(worst, explanations=explanations), "settings": settings})
         return
-    _show(found, worst)
+    show(found, worst)
 
 
 def _listing(run: Path, ties: str, first: Ranked | None) -> DetailedRun:
@@ -147,9 +138,3 @@ def _kinds(path: Path | None, direct_grade: int | None, judged: Qrels) -> Kinds 
     if path is not None:
         return read_kinds(path, judged)
     return None if direct_grade is None else kinds_from_grades(judged, direct_grade)
-
-
-def _show(found: Analysis, worst: int) -> None:
-    from limrank_evals.cli.error_tables import show
-
-    show(found, worst)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from limrank_evals.measures import DEFAULT_MEASURES
-from limrank_evals.stats import Interval
 
 Judgements = Annotated[
     Path, typer.Option("--qrels", "-q", help="Judgements: TREC (4 columns) or BEIR's .tsv; .gz too.")
@@ -49,11 +48,3 @@ Depth = Annotated[
 Level = Annotated[float, typer.Option(help="Of the intervals.")]
 Resamples = Annotated[int, typer.Option(help="Of the bootstrap and the randomisation test.")]
 Seed = Annotated[int, typer.Option(help="Of the resampling.")]
-
-
-def shown(interval: Interval | None, *, signed: bool = False) -> str:
-    """An interval for people."""
-    if interval is None:
-        return "–"
-    low, high = (f"{end:+.4f}" if signed else f"{end:.4f}" for end in interval)
-    return f"{low} … {high}"

@@ -1,47 +1,119 @@
-"""`limrank eval gpqa`, `limrank eval questions`: multiple choice closed book, with search, with reranking."""
+"""`limrank eval gpqa`, `limrank eval questions`: multiple choice closed book, with search, with reranking.
+
+Both are one function with one list of options; each has one option that the other lacks.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from typer.core import TyperCommand
 
-from limrank_evals.cli import question_options as options
-from limrank_evals.cli.question_run import evaluate
+from limrank_evals.cli.printing import show_grid
 from limrank_evals.loaders.multiple_choice import load_gpqa, load_questions
+from limrank_evals.questions.answer_judge import Judge
+from limrank_evals.questions.choice_reader import ChoiceReader
+from limrank_evals.questions.conditions import CLOSED_BOOK, RERANK, chosen_conditions
 from limrank_evals.questions.gating import Gate
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation
+from limrank_evals.questions.question_job import CorpusSearch, evaluate_questions
 from limrank_evals.questions.question_tables import accuracy_table, difference_table
 from limrank_evals.questions.questions_report import report
+from limrank_pipelines import RagPipeline, Rewriter
+from limrank_pipelines.ask_command import first_stage
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.errors import InputError
+
+GPQA, QUESTIONS = "gpqa", "questions"
+_HELP = {
+    GPQA: "GPQA diamond (gpqa_diamond.csv) closed book, with passages, with reranked ones; no text is shown.",
+    QUESTIONS: "Any multiple choice (.jsonl, .parquet) closed book, with passages, with reranked ones.",
+}
+_LACKS = {GPQA: "gated", QUESTIONS: "any_count"}
+_Arguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An argument of that model's backend as key=value, for example "
+        "base_url=http://localhost:8000/v1; repeat for more.",
+        show_default=False,
+    ),
+]
+
+
+class QuestionCommand(TyperCommand):
+    """The command of this name, without the option that only the other one has."""
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.params = [parameter for parameter in self.params if parameter.name != _LACKS[name or ""]]
 
 
 def register(evaluation: typer.Typer) -> None:
     """Add both commands."""
-    evaluation.command("gpqa")(gpqa)
-    evaluation.command("questions")(questions)
+    for name, about in _HELP.items():
+        evaluation.command(name, cls=QuestionCommand, help=about)(ask)
 
 
 @reports_errors
-def gpqa(
-    file: options.File,
-    reader: options.Reader,
-    reader_backend: options.ReaderBackend = "transformers",
-    reader_option: options.Arguments = None,
-    reader_template: options.ReaderTemplate = "choices",
-    reader_samples: options.ReaderSamples = 1,
-    max_tokens: options.MaxTokens = 2048,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = 1.0,
-    corpus: options.Corpus = None,
-    condition: options.Condition = None,
-    retriever: options.Retriever = "bm25s",
+def ask(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The questions.")],
+    reader: Annotated[
+        str,
+        typer.Option(help="Folder, hub name or served name of an instruction-tuned model that answers."),
+    ],
+    reader_backend: Annotated[
+        str, typer.Option(help="How to run the reader: transformers, vllm, openai.")
+    ] = "transformers",
+    reader_option: _Arguments = None,
+    reader_template: Annotated[
+        str,
+        typer.Option(
+            help="How it is asked: choices, limrank (the published evaluation's template), completion (for "
+            "base models), or the path of a .toml file."
+        ),
+    ] = "choices",
+    reader_samples: Annotated[int, typer.Option(help="Answers drawn for each question.")] = 1,
+    max_tokens: Annotated[
+        int, typer.Option(help="Budget of an answer, the reasoning before it included.")
+    ] = 2048,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Of the reader; default: 0 for one sample, 0.7 for several.", show_default=False),
+    ] = None,
+    top_p: Annotated[float, typer.Option(help="Of the reader's sampling.")] = 1.0,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            "--corpus", "-c", help="As for `limrank search`. Without one: closed book.", show_default=False
+        ),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="closed-book, retrieve or rerank; repeat for more. Default: all that can be.",
+            show_default=False,
+        ),
+    ] = None,
+    retriever: Annotated[
+        str, typer.Option(help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +.")
+    ] = "bm25s",
     k: common.Depth = 100,
-    top_n: options.TopN = 10,
-    with_options: options.WithOptions = False,
-    rewrite: options.Rewrite = None,
+    top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 10,
+    with_options: Annotated[
+        bool, typer.Option("--with-options", help="Search and rerank with the options' texts, too.")
+    ] = False,
+    rewrite: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the reader's model rewrite the question for the search: reasoning, hyde, keywords.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
     backend: reranking.Backend = None,
@@ -55,105 +127,111 @@ def gpqa(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
-    judge_model: options.JudgeModel = None,
-    judge_backend: options.JudgeBackend = "openai",
-    judge_option: options.Arguments = None,
-    output: options.Output = None,
-    fresh: options.Fresh = False,
-    limit: options.Limit = None,
-    batch: options.Batch = 8,
-    store: options.StorePath = None,
-    domain: options.Domain = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(help="A model that says of every answer whether it is right.", show_default=False),
+    ] = None,
+    judge_backend: Annotated[str, typer.Option(help="How to run the judge.")] = "openai",
+    judge_option: _Arguments = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The evaluation's folder; default: eval-NAME.", show_default=False
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what the folder holds.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many questions.", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Answers asked for in lockstep and committed together.")] = 8,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Where models' answers are kept; default: in the folder.", show_default=False),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(help="The field with a question's domain, for rows of its own.", show_default=False),
+    ] = None,
     any_count: Annotated[
         bool, typer.Option("--any-count", help="Another number of questions than 198 will do.")
     ] = False,
-    show_gated: options.ShowGated = False,
-    as_json: common.AsJson = False,
-) -> None:
-    """GPQA diamond (gpqa_diamond.csv) closed book, with passages, with reranked ones; no text is shown."""
-    chosen = options.QuestionOptions(
-        options.ReaderOptions(
-            reader, reader_backend, reader_option, reader_template, reader_samples, max_tokens, temperature,
-            top_p,
-        ),
-        options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
-        reranking.RerankerOptions(
-            recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
-            device, dtype, option, template,
-        ),
-        options.JudgeOptions(judge_model, judge_backend, judge_option),
-        options.RunOptions(output, fresh, limit, batch, store),
-    )  # fmt: skip
-    loaded = load_gpqa(file, strict=not any_count, domain=domain)
-    gate = _gate(closed=not show_gated)
-    folder = output if output is not None else Path("eval-gpqa")
-    # Named as its published numbers are.
-    _show(evaluate(chosen, ("GPQA-diamond RAG", "diamond"), loaded, folder, gate), folder, as_json=as_json)
-
-
-@reports_errors
-def questions(
-    file: options.File,
-    reader: options.Reader,
-    reader_backend: options.ReaderBackend = "transformers",
-    reader_option: options.Arguments = None,
-    reader_template: options.ReaderTemplate = "choices",
-    reader_samples: options.ReaderSamples = 1,
-    max_tokens: options.MaxTokens = 2048,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = 1.0,
-    corpus: options.Corpus = None,
-    condition: options.Condition = None,
-    retriever: options.Retriever = "bm25s",
-    k: common.Depth = 100,
-    top_n: options.TopN = 10,
-    with_options: options.WithOptions = False,
-    rewrite: options.Rewrite = None,
-    recipe: reranking.Recipe = None,
-    model: reranking.Model = None,
-    backend: reranking.Backend = None,
-    reasoning: reranking.Reasoning = None,
-    budget: reranking.Budget = None,
-    samples: reranking.Samples = 1,
-    seed: reranking.Seed = 0,
-    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
-    instruction: common.Instruction = None,
-    device: common.Device = None,
-    dtype: common.Dtype = None,
-    option: reranking.Options = None,
-    template: reranking.Template = None,
-    judge_model: options.JudgeModel = None,
-    judge_backend: options.JudgeBackend = "openai",
-    judge_option: options.Arguments = None,
-    output: options.Output = None,
-    fresh: options.Fresh = False,
-    limit: options.Limit = None,
-    batch: options.Batch = 8,
-    store: options.StorePath = None,
-    domain: options.Domain = None,
     gated: Annotated[bool, typer.Option("--gated", help="The set's texts must not be shown.")] = False,
-    show_gated: options.ShowGated = False,
+    show_gated: Annotated[
+        bool, typer.Option("--show-gated", help="Show and keep the texts of a gated set all the same.")
+    ] = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Any multiple choice (.jsonl, .parquet) closed book, with passages, with reranked ones."""
-    chosen = options.QuestionOptions(
-        options.ReaderOptions(
-            reader, reader_backend, reader_option, reader_template, reader_samples, max_tokens, temperature,
-            top_p,
-        ),
-        options.SearchOptions(corpus, condition, retriever, k, top_n, with_options, rewrite),
-        reranking.RerankerOptions(
-            recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
-            device, dtype, option, template,
-        ),
-        options.JudgeOptions(judge_model, judge_backend, judge_option),
-        options.RunOptions(output, fresh, limit, batch, store),
-    )  # fmt: skip
-    loaded = load_questions(file, gated=gated, domain=domain)
-    gate = _gate(closed=gated and not show_gated)
-    folder = output if output is not None else Path("eval-questions")
-    named = (file.name.partition(".")[0], "")
-    _show(evaluate(chosen, named, loaded, folder, gate), folder, as_json=as_json)
+    """Ask the questions as wanted, and write the evaluation's folder."""
+    name = ctx.info_name or ""
+    if name == GPQA:  # named as its published numbers are
+        questions, named = (
+            load_gpqa(file, strict=not any_count, domain=domain),
+            ("GPQA-diamond RAG", "diamond"),
+        )
+    else:
+        questions = load_questions(file, gated=gated, domain=domain)
+        named = (file.name.partition(".")[0], "")
+    if limit is not None:
+        whole_number("--limit", limit, least=1)
+    whole_number("--batch", batch, least=1)
+    gate = _gate(closed=(gated or name == GPQA) and not show_gated)
+    conditions = chosen_conditions(condition or [], corpus=corpus is not None)
+    index = None
+    if corpus is not None and any(name != CLOSED_BOOK for name in conditions):
+        index = first_stage(corpus, retriever)
+    elif rewrite is not None:
+        raise InputError("--rewrite is for a search, and no condition here searches: name a --corpus")
+    if judge_option and judge_model is None:
+        raise InputError("--judge-option needs a judge: name one with --judge-model")
+    folder = output if output is not None else Path(f"eval-{name}")
+    with ExitStack() as held:
+        answering = ChoiceReader(
+            reader,
+            reader_backend,
+            template=reader_template,
+            samples=reader_samples,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            **common.parse_options(reader_option, "--reader-option"),
+        )
+        held.callback(answering.close)
+        judge = search = None
+        if judge_model is not None:
+            arguments = common.parse_options(judge_option, "--judge-option")
+            judge = Judge(judge_model, judge_backend, **arguments)
+            held.callback(judge.close)
+        if index is not None and corpus is not None:
+            options = reranking.RerankerOptions(
+                recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
+                device, dtype, option, template,
+            )  # fmt: skip
+            pipeline = RagPipeline(
+                index,
+                rewriter=None if rewrite is None else Rewriter(rewrite, backend=answering.backend, seed=seed),
+                reranker=options.reranker(None) if RERANK in conditions else None,
+                k=k,
+                top_n=top_n,
+            )
+            held.callback(pipeline.close)
+            search = CorpusSearch(corpus, retriever, pipeline, with_options, rewrite or "")
+        evaluation = evaluate_questions(
+            named,
+            questions[:limit],
+            conditions,
+            answering,
+            folder,
+            gate=gate,
+            search=search,
+            judge=judge,
+            seed=seed,
+            batch=batch,
+            store=store,
+            fresh=fresh,
+            progress=held.enter_context(common.progress_bars()),
+        )
+    _show(evaluation, folder, as_json=as_json)
 
 
 def _gate(*, closed: bool) -> Gate:
@@ -165,27 +243,18 @@ def _gate(*, closed: bool) -> Gate:
     return Gate(closed)
 
 
-def _show(found: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
-    for warning in found.warnings:
+def _show(evaluation: QuestionsEvaluation, folder: Path, *, as_json: bool) -> None:
+    for warning in evaluation.warnings:
         common.say(f"note: {warning}")
     if as_json:
-        common.emit({**report(found, questions=False), "output": str(folder)})
+        common.emit({**report(evaluation, questions=False), "output": str(folder)})
     else:
-        _show_tables(found, folder)
-    if found.failures:
+        show_grid(accuracy_table(evaluation))
+        if evaluation.differences:
+            show_grid(difference_table(evaluation))
+        common.say(f"more in {folder / 'report.html'}")
+    if evaluation.failures:
         common.end_with_failures(
-            f"{found.failures} answers and searches failed; the numbers are not final: the same command asks "
-            f"again for what failed"
+            f"{evaluation.failures} answers and searches failed; the numbers are not final: the same command "
+            f"asks again for what failed"
         )
-
-
-def _show_tables(found: QuestionsEvaluation, folder: Path) -> None:
-    console = common.Terminal()
-    console.width = max(console.width, 110)  # a table narrower than that would lose its numbers
-    grids = [accuracy_table(found), *([difference_table(found)] if found.differences else [])]
-    for grid in grids:
-        table = Table(*grid.heads, box=None, padding=(0, 1))
-        for row in grid.texts():
-            table.add_row(*row)
-        console.print(table)
-    common.say(f"more in {folder / 'report.html'}")

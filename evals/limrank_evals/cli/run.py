@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from limrank_evals.cli import options
+from limrank_evals.cli.printing import show_grid
+from limrank_evals.comparison import Resampling
 from limrank_evals.scoring import RunScorer, RunScores
 from limrank_evals.stats.intervals import RESAMPLES
+from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common, reports_errors
 
 SCHEMA = "limrank eval run 1"
@@ -34,7 +36,8 @@ def run(
     as_json: common.AsJson = False,
 ) -> None:
     """Score a run. Means are over all judged queries; one without results counts as 0."""
-    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, level, resamples, seed)
+    resampling = Resampling(level, resamples, seed)
+    scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, resampling)
     scored = scorer.score(run)
     for warning in scored.warnings():
         common.say(f"note: {warning}")
@@ -61,10 +64,9 @@ def record(scored: RunScores, settings: dict[str, Any], *, per_query: bool = Fal
 
 def _show(scored: RunScores, level: float, per_query: bool) -> None:
     console = common.Terminal()
-    table = Table("measure", "mean", f"{level:.0%} interval", box=None, padding=(0, 2))
-    for name, mean in scored.measured.means.items():
-        table.add_row(name, f"{mean:.4f}", options.shown(scored.intervals[name]))
-    console.print(table)
+    means = scored.measured.means.items()
+    rows = [[name, value_text(mean), ends_text(scored.intervals[name])] for name, mean in means]
+    show_grid(Grid(("measure", "mean", f"{level:.0%} interval"), rows), console)
     counts = scored.counts()
     told = [f"over {counts['judged']} judged queries", f"ties by {scored.ties}"]
     if counts["excluded_removed"]:

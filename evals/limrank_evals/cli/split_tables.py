@@ -1,56 +1,48 @@
-"""How `limrank eval NAME` shows a split on the terminal and to machines."""
+"""How `limrank eval NAME` shows a split on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from rich.table import Table
-
-from limrank_evals.cli import options
+from limrank_evals.cli.printing import difference_cells, show_grid
 from limrank_evals.comparison import compare_values
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
 from limrank_evals.splits import Average
+from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
 
+_ALONE = ("measure", "first stage", "95% interval")
+_COMPARED = ("measure", "first stage", "reranked", "difference", "95% interval", "p (rand.)", "won/tied/lost")
 
-def show(found: SplitEvaluation, averages: Sequence[Average]) -> None:
+
+def show(evaluation: SplitEvaluation, averages: Sequence[Average]) -> None:
     """One table: the first stage beside the reranker, and how sure the difference is."""
     by_name = {average.name: average for average in averages}
     console = common.Terminal()
-    console.width = max(console.width, 130)  # a table narrower than that would lose its numbers
-    benchmark = found.benchmark
+    benchmark = evaluation.benchmark
     console.print(f"\n{benchmark.name} {benchmark.split}".rstrip(), style="bold")
-    firsts = [result for result in found.results if not result.identity.recipe]
-    others = [result for result in found.results if result.identity.recipe]
-    heads: tuple[str, ...] = ("measure", "first stage", "95% interval")
-    if others:
-        heads = (
-            "measure",
-            "first stage",
-            "reranked",
-            "difference",
-            "95% interval",
-            "p (rand.)",
-            "won/tied/lost",
-        )
-    table = Table(*heads, box=None, padding=(0, 1))
+    firsts = [result for result in evaluation.results if not result.identity.recipe]
+    others = [result for result in evaluation.results if result.identity.recipe]
+    rows = []
     for place, first in enumerate(firsts):
-        for measure in first.scores:
+        for measure, score in first.scores.items():
+            row = [_label(evaluation, first, measure), value_text(score)]
             if others:
+                other = others[place].scores[measure]
                 average = by_name[first.identity.averaging]
-                table.add_row(*_compared(found, average, first, others[place], measure))
+                row += [value_text(other), *_difference(evaluation, average, measure, other - score)]
             else:
-                table.add_row(_label(found, first, measure), *_alone(first, measure))
-    console.print(table)
-    identity = found.results[-1].identity
+                row.append(ends_text(first.intervals.get(measure)))
+            rows.append(row)
+    show_grid(Grid(_COMPARED if others else _ALONE, rows), console)
+    identity = evaluation.results[-1].identity
     about = [
         f"first stage {identity.first_stage}",
         f"queries {identity.queries}",
         f"depth {identity.depth}",
         f"instructions {identity.prompts}" if others else "nothing reranked",
-        f"{found.first.counts()['judged']} judged queries",
+        f"{evaluation.first.counts()['judged']} judged queries",
     ]
     console.print("; ".join(about), style="dim", soft_wrap=True)
 
@@ -59,54 +51,29 @@ def show_means(means: Sequence[Result]) -> None:
     """One line for every system and measure: its mean over the splits, each of which counts the same."""
     console = common.Terminal()
     for mean in means:
-        scores = "  ".join(f"{measure} {score:.4f}" for measure, score in mean.scores.items())
+        scores = "  ".join(f"{measure} {value_text(score)}" for measure, score in mean.scores.items())
         about = f"{mean.identity.benchmark} {mean.identity.split}, {mean.system}"
         if mean.identity.averaging:
             about += f", {mean.identity.averaging}"
         console.print(f"{about}: {scores}", soft_wrap=True)
 
 
-def as_json(found: SplitEvaluation) -> dict[str, Any]:
-    """A split for machines: means by measure, first stage and reranked, and all else beside them."""
-    return {
-        "first": dict(found.first.measured.means),
-        "reranked": None if found.reranked is None else dict(found.reranked.measured.means),
-        "comparisons": {name: one.as_json(0) for name, one in found.comparisons.items()},
-        "results": [result.as_json() for result in found.results],
-        "failures": found.failures,
-        "warnings": list(found.warnings),
-    }
-
-
-def _label(found: SplitEvaluation, result: Result, measure: str) -> str:
+def _label(evaluation: SplitEvaluation, result: Result, measure: str) -> str:
     """The measure, with what it is averaged over where there are several ways."""
-    several = len({one.identity.averaging for one in found.results}) > 1
+    several = len({other.identity.averaging for other in evaluation.results}) > 1
     return f"{measure} ({result.identity.averaging})" if several else measure
 
 
-def _alone(result: Result, measure: str) -> tuple[str, str]:
-    ends = result.intervals.get(measure)
-    return f"{result.scores[measure]:.4f}", "–" if ends is None else f"{ends[0]:.4f} … {ends[1]:.4f}"
-
-
-def _compared(
-    found: SplitEvaluation, average: Average, first: Result, other: Result, measure: str
-) -> tuple[str, ...]:
-    values = first.scores[measure], other.scores[measure]
-    row = (
-        _label(found, first, measure),
-        *(f"{value:.4f}" for value in values),
-        f"{values[1] - values[0]:+.4f}",
-    )
+def _difference(evaluation: SplitEvaluation, average: Average, measure: str, difference: float) -> list[str]:
+    shown = value_text(difference, signed=True)
     if average.over:  # a mean of means has no queries to be compared by
-        return (*row, "", "", "")
-    one = found.comparisons[measure]
+        return [shown, "", "", ""]
+    comparison = evaluation.comparisons[measure]
     if average.group:
-        group = found.benchmark.groups[average.group]
-        pairs = {change.query: change for change in one.changes if change.query in group}
-        one = compare_values(
-            {query: change.first for query, change in pairs.items()},
-            {query: change.second for query, change in pairs.items()},
+        group = evaluation.benchmark.groups[average.group]
+        pairs = [change for change in comparison.changes if change.query in group]
+        comparison = compare_values(
+            {change.query: change.first for change in pairs},
+            {change.query: change.second for change in pairs},
         )
-    p = "–" if one.randomisation_p is None else f"{one.randomisation_p:.4f}"
-    return (*row, options.shown(one.interval, signed=True), p, "/".join(map(str, one.record)))
+    return [shown, *difference_cells(comparison)]

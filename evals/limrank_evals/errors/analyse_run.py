@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from limrank_evals.comparison import Resampling
+from limrank_evals.comparison import USUAL, Resampling, compare_values
 from limrank_evals.errors.analysis import Analysis, RunComparison
 from limrank_evals.errors.budget import budget_of
 from limrank_evals.errors.candidates import Candidates, candidates_of
@@ -22,7 +22,6 @@ from limrank_evals.exclusion import check_judgements, count_excluded
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import coverage, measure, parse_measure
 from limrank_evals.runs import Ranked
-from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
 
@@ -40,14 +39,12 @@ def analyse(
     bins: Sequence[Bin] | None = None,
     excluded: Mapping[str, Collection[str]] | None = None,
     depth: int | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resampling: Resampling = USUAL,
 ) -> Analysis:
     """Analyse the errors of a run.
 
     Args:
-        listing: `limrank_evals.errors.detailed_run.read_listing` or `detailed_run_of`.
+        listing: `limrank_evals.errors.detailed_run.read_detailed_run` or `detailed_run_of`.
         qrels: grades by query and document; above 0 is relevant.
         first: the first stage's order; without it the run's own documents are taken for the candidates.
         kinds: `limrank_evals.errors.kinds.read_kinds` or `kinds_from_grades`.
@@ -59,9 +56,7 @@ def analyse(
         excluded: documents that must not count, by query; they go before every cut.
         depth: how many documents were reranked: so many of the run are looked at, and so many of the
             first stage's are the candidates. Default: all of the run, and see `candidates_of`.
-        level: of the intervals.
-        resamples: of the bootstrap, the randomisation test and the test of trend.
-        seed: of all three.
+        resampling: how intervals and tests are made, the test of trend included.
 
     Raises:
         InputError: a value that cannot be used, files that do not belong together, or a measure
@@ -76,7 +71,7 @@ def analyse(
     whole_number("top", top, least=1)
     removed = count_excluded(listing.ranked, excluded or {})
     run = listing.only(excluded or {}, depth)
-    ranked, resampling = run.ranked, Resampling(level, resamples, seed)
+    ranked = run.ranked
     covered = coverage(ranked, qrels)
     for what, other in (("first stage", first), ("other run", None if against is None else against.lists)):
         if other is not None and not any(query in qrels for query in other):
@@ -196,7 +191,7 @@ def _against(
     resampling: Resampling,
 ) -> RunComparison:
     values = [measure(run.ranked, qrels, [name]).per_query[name] for run in (first, second)]
-    compared = resampling.compare(*values)
+    compared = compare_values(values[0], values[1], resampling)
     if not kinds:
         return RunComparison(compared)
     return RunComparison(compared, *contrasts_of(first, second, kinds, wishes, resampling))

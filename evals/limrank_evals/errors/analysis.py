@@ -1,4 +1,4 @@
-"""The error analysis of a run, put together for people and for machines; `analysing` makes it."""
+"""The error analysis of a run, put together for people and for machines; `analyse_run` makes it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ run would have with the documents of every score in the best and the worst order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,9 @@ class ErrorBudget:
         """What the order of a query's candidates costs it."""
         return self.ceiling[query] - self.achieved[query]
 
-    def parts(self) -> dict[str, list[float]]:
-        """Every number and every loss, by query, under the name it has in the JSON."""
-        queries = list(self.achieved)
+    def parts(self, queries: Collection[str] | None = None) -> dict[str, list[float]]:
+        """Every number and every loss of these queries, or of all, under the name it has in the JSON."""
+        queries = list(self.achieved if queries is None else queries)
 
         def values(of: Mapping[str, float], less: Mapping[str, float] | None = None) -> list[float]:
             return [of[q] - (0.0 if less is None else less[q]) for q in queries]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limrank_evals.comparison import Change, Comparison, Resampling
+from limrank_evals.comparison import Change, Comparison, Resampling, compare_values
 from limrank_evals.errors.confusion import Confusion, Relation, confusion_of
 from limrank_evals.errors.detailed_run import DetailedRun
 from limrank_evals.errors.kinds import Wish
@@ -85,7 +85,7 @@ def contrasts_of(
     counted = [confusion_of(run.lists, kinds, wishes, both) for run in (first, second)]
     hits = []
     for old, new in zip(*(_relations(confusion) for confusion in counted), strict=True):
-        hits.append(Contrast(old.worse, old.better, resampling.compare(old.rates, new.rates)))
+        hits.append(Contrast(old.worse, old.better, compare_values(old.rates, new.rates, resampling)))
     return tuple(hits), left_out
 
 

@@ -91,7 +91,7 @@ class DetailedRun:
 def read_detailed_run(
     path: str | os.PathLike[str], ties: TieRule = "trec_eval", first_stage: Ranked | None = None
 ) -> DetailedRun:
-    """A run from any file that `limrank_evals.runs.read_rows` reads.
+    """A run from any file that `limrank_evals.runs.read_run_lines` reads.
 
     Args:
         path: of a `.jsonl` file the order is its own.

@@ -20,7 +20,7 @@ from limrank_evals.comparison import ends
 from limrank_evals.errors.candidates import Candidates
 from limrank_evals.judgements import Qrels, relevant
 from limrank_evals.runs import Ranked
-from limrank_evals.stats import Interval, wilson
+from limrank_evals.stats import wilson
 
 OUTCOMES = ("answered", "without_results", "not_found", "buried")
 
@@ -69,17 +69,13 @@ class QueryFailures:
         """How many queries were not answered."""
         return len(self.outcomes) - len(self.named("answered"))
 
-    def share(self, outcome: str, level: float) -> tuple[float | None, Interval | None]:
-        """The share of an outcome among the failures, with Wilson's interval; None where nothing failed."""
-        count, total = len(self.named(outcome)), self.failures
-        return (count / total if total else None), wilson(count, total, level=level)
-
     def as_json(self, level: float, most: int = 10) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
-        shares = {}
+        total, shares = self.failures, {}
         for outcome in OUTCOMES[1:]:
-            share, interval = self.share(outcome, level)
-            shares[outcome] = {"share": share, "interval": ends(interval)}
+            count = len(self.named(outcome))
+            interval = ends(wilson(count, total, level=level))
+            shares[outcome] = {"share": count / total if total else None, "interval": interval}
         return {
             "top": self.top,
             "queries": len(self.outcomes),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from limrank_evals.comparison import Resampling
+from limrank_evals.comparison import Resampling, compare_values
 from limrank_evals.errors.budget import ErrorBudget
 from limrank_evals.errors.query_failures import OUTCOMES, QueryFailures
 from limrank_evals.errors.trend import Trend, spearman
@@ -20,6 +20,8 @@ from limrank_evals.judgements import Qrels, relevant
 from limrank_plugins.errors import InputError
 
 DEFAULT_BINS = "1,2,3-5,6-10,11-"
+_MEANS = ("achieved", "ceiling", "lost_by_ordering", "first_stage")
+_TRENDS = ("achieved", "lost_by_ordering", "first_stage", "gained_over_first_stage")
 
 
 class Bin(NamedTuple):
@@ -84,18 +86,11 @@ class RelevantCounts:
         Of the measure (`achieved`), of what ordering lost (`lost_by_ordering`) and, with a first stage, of
         its own measure (`first_stage`) and what the reranker added (`gained_over_first_stage`).
         """
-        queries = list(self.relevant)
-        counts = [self.relevant[query] for query in queries]
-        values = {
-            "achieved": [budget.achieved[query] for query in queries],
-            "lost_by_ordering": [budget.lost_by_ordering(query) for query in queries],
-        }
-        if budget.first is not None:
-            values["first_stage"] = [budget.first[query] for query in queries]
-            values["gained_over_first_stage"] = [budget.achieved[q] - budget.first[q] for q in queries]
+        parts, counts = budget.parts(self.relevant), list(self.relevant.values())
         return {
-            name: spearman(counts, numbers, resamples=resampling.resamples, seed=resampling.seed)
-            for name, numbers in values.items()
+            name: spearman(counts, parts[name], resamples=resampling.resamples, seed=resampling.seed)
+            for name in _TRENDS
+            if name in parts
         }
 
     def as_json(self, budget: ErrorBudget, failing: QueryFailures, resampling: Resampling) -> dict[str, Any]:
@@ -124,30 +119,24 @@ def relevant_counts_of(qrels: Qrels, bins: Sequence[Bin]) -> RelevantCounts:
 def _row(
     bin_: Bin, queries: Sequence[str], budget: ErrorBudget, failing: QueryFailures, resampling: Resampling
 ) -> dict[str, Any]:
-    def mean(values: list[float]) -> dict[str, Any] | None:
-        result = resampling.mean(values)
-        return None if result is None else result.as_json()
-
+    parts = budget.parts(queries)
+    means = {name: resampling.mean(parts.get(name, ())) for name in _MEANS}
     outcomes = [failing.outcomes[query] for query in queries]
     row: dict[str, Any] = {
         "relevant": bin_.label,
         "low": bin_.low,
         "high": bin_.high,
         "queries": len(queries),
-        "achieved": mean([budget.achieved[query] for query in queries]),
-        "ceiling": mean([budget.ceiling[query] for query in queries]),
-        "lost_by_ordering": mean([budget.lost_by_ordering(query) for query in queries]),
+        **{name: None if mean is None else mean.as_json() for name, mean in means.items()},
         **{outcome: outcomes.count(outcome) for outcome in OUTCOMES},
         "dropped": None if failing.dropped is None else len(set(failing.dropped) & set(queries)),
-        "first_stage": None,
         "against_first_stage": None,
     }
-    if budget.first is not None:
-        row["first_stage"] = mean([budget.first[query] for query in queries])
     if budget.first is not None and queries:
-        comparison = resampling.compare(
+        comparison = compare_values(
             {query: budget.first[query] for query in queries},
             {query: budget.achieved[query] for query in queries},
+            resampling,
         )
         row["against_first_stage"] = {**comparison.tests_json(), **comparison.record._asdict()}
     return row

@@ -10,13 +10,20 @@ the same bytes. Files are written whole or not at all.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
-from limrank_evals.guarded_folders import SETTINGS, claim, differences, read_settings, refuse, start_over
+from limrank_evals.guarded_folders import (
+    SETTINGS,
+    claim,
+    differences,
+    plain,
+    read_settings,
+    refuse,
+    start_over,
+)
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_whole
@@ -51,7 +58,7 @@ class EvaluationFolder:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._settings = json.loads(json.dumps({"schema": SCHEMA, **settings, "splits": {}}))
+        self._settings = plain({"schema": SCHEMA, **settings, "splits": {}})
         if (folder / SETTINGS).is_file():
             there = _read(folder)
             refuse(folder, differences(_common(there), _common(self._settings)))
@@ -64,7 +71,7 @@ class EvaluationFolder:
             InputError: it was made of something else.
         """
         known = self._settings["splits"].get(split, {})
-        differing = differences(known, json.loads(json.dumps(facts))) if known else []
+        differing = differences(known, plain(facts)) if known else []
         refuse(self.folder, [f"{split}: {difference}" for difference in differing])
 
     def write(self, split: str, facts: Mapping[str, Any], evaluated: SplitEvaluation) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.comparison import Resampling, compare
+from limrank_evals.comparison import USUAL, Resampling, compare
 from limrank_evals.evaluation.first_stages import FirstStage, open_first_stage
 from limrank_evals.evaluation.results import results_of
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
@@ -21,10 +21,9 @@ from limrank_evals.evaluation.systems import NO_PROMPTS, describe
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.measures import parse_measure
 from limrank_evals.pmrr import NAME as P_MRR
-from limrank_evals.runs import RunLine, RunLines, TieRule
+from limrank_evals.runs import RunLines, TieRule, run_lines_in_order
 from limrank_evals.scoring import RunScores, score
 from limrank_evals.splits import Split
-from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -45,9 +44,7 @@ def evaluate(
     instruct: bool = False,
     store: Store | None = None,
     batch: int = 1,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resampling: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> SplitEvaluation:
     """Rank and score a split.
@@ -63,9 +60,7 @@ def evaluate(
             reranker without an instruction of its own.
         store: keeps what was found and ranked: a call that was killed goes on where it was.
         batch: queries that are ranked in lockstep and kept together.
-        level: of the intervals.
-        resamples: of the bootstrap and of the randomisation test.
-        seed: of both.
+        resampling: how intervals and tests are made.
         progress: called with (finished, all) queries of the reranking.
 
     Raises:
@@ -101,7 +96,6 @@ def evaluate(
         else open_first_stage(split, first_stage, ties=ties, store=store)
     )
     rows, unknown = _asked_for(stage.find(depth), benchmark)
-    resampling = Resampling(level, resamples, seed)
 
     def scored(rows: RunLines, ties: TieRule, depth: int | None = None) -> RunScores:
         return score(
@@ -113,7 +107,7 @@ def evaluate(
             depth=depth,
             changed=benchmark.changed,
             own=split.own,
-            **asdict(resampling),
+            resampling=resampling,
         )
 
     first = scored(rows, stage.ties, depth)
@@ -146,7 +140,8 @@ def evaluate(
             store = held.enter_context(Store(Path(folder) / "store.sqlite"))
         records, _ = rank_all(reranker, queries, candidates, store, batch=batch, progress=progress)
     _whole(records, candidates)
-    reranked = scored(_rows(records), "rank")
+    lists = {r["query_id"]: run_lines_in_order([hit["id"] for hit in r["hits"]]) for r in records}
+    reranked = scored(lists, "rank")
     failures = sum(len(record["failures"]) for record in records)
     empty = sum(not record["hits"] for record in records)
     if failures:
@@ -164,7 +159,7 @@ def evaluate(
         first,
         reranked,
         tuple(records),
-        compare(first.measured, reranked.measured, **asdict(resampling)),
+        compare(first.measured, reranked.measured, resampling),
         tuple(results),
         failures,
         tuple(dict.fromkeys(warnings)),
@@ -238,16 +233,6 @@ def _wrapped(query: Query, instruction: str) -> Query:
 
 
 # ---- the reranker's side --------------------------------------------------------------------------
-
-
-def _rows(records: Sequence[Mapping[str, Any]]) -> RunLines:
-    return {
-        record["query_id"]: [
-            RunLine(hit["id"], float(len(record["hits"]) - place), place + 1.0)
-            for place, hit in enumerate(record["hits"])
-        ]
-        for record in records
-    }
 
 
 def _whole(records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[Document]]) -> None:

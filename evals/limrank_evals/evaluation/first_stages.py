@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limrank_evals.retriever_specs import names_retriever, retriever_spec
-from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines
+from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines, run_lines_in_order
 from limrank_evals.split_files import MARK, run_file
 from limrank_evals.splits import GIVEN, Split
 from limrank_plugins.data import Document, Query
@@ -78,7 +78,7 @@ def _given(split: Split) -> FirstStage:
     }
     name = split.lists if benchmark.are_ranked else f"{split.lists}, in no order"
     digest = _digest([name, json.dumps(lists), *_content(split)])
-    rows = {query: _in_order(candidates_of_query) for query, candidates_of_query in lists.items()}
+    rows = {query: run_lines_in_order(candidates_of_query) for query, candidates_of_query in lists.items()}
     return FirstStage(name, "rank", digest, lambda depth: rows, scored=False)
 
 
@@ -139,10 +139,6 @@ def _within(
 
 def _scored(documents: Iterable[Document]) -> list[RunLine]:
     return [RunLine(d.id or "", d.prior or 0.0, place) for place, d in enumerate(documents, start=1)]
-
-
-def _in_order(documents: list[str]) -> list[RunLine]:
-    return [RunLine(d, float(len(documents) - place), place + 1) for place, d in enumerate(documents)]
 
 
 def _shuffled(documents: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from limrank_evals.evaluation.systems import System
 from limrank_evals.identity import Identity, Result
 from limrank_evals.scoring import RunScores
 from limrank_evals.splits import Average, Split
-from limrank_evals.stats import Interval, bootstrap, bootstrap_of_means
+from limrank_evals.stats import Interval, bootstrap_of_means
 
 
 def results_of(
@@ -78,7 +78,7 @@ def _split_up(split: Split, values: Mapping[str, float], average: Average) -> li
 def _interval(split_up: Sequence[Sequence[float]], resampling: Resampling) -> Interval | None:
     """The bootstrap's, queries drawn anew within every group."""
     if len(split_up) == 1:
-        return bootstrap(split_up[0], **asdict(resampling))
+        return resampling.interval(split_up[0])
     return bootstrap_of_means(split_up, **asdict(resampling))
 
 

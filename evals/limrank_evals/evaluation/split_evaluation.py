@@ -51,3 +51,14 @@ class SplitEvaluation:
     def last(self) -> RunScores:
         """The reranker's scores where there is one, else the first stage's."""
         return self.first if self.reranked is None else self.reranked
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: means by measure, first stage and reranked, and all else beside them."""
+        return {
+            "first": dict(self.first.measured.means),
+            "reranked": None if self.reranked is None else dict(self.reranked.measured.means),
+            "comparisons": {name: comparison.as_json(0) for name, comparison in self.comparisons.items()},
+            "results": [result.as_json() for result in self.results],
+            "failures": self.failures,
+            "warnings": list(self.warnings),
+        }

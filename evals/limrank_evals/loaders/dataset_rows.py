@@ -7,12 +7,15 @@ what a hub repository downloads to. Nothing is downloaded for a source that is a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from limrank_evals.judgements import Qrels
+from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.files import json_rows
+from limrank_plugins.io import add_judgement
 
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz")
 
@@ -70,6 +73,37 @@ def field(row: dict[str, Any], name: str, where: str, kind: type | tuple[type, .
     if not isinstance(value, kind) or isinstance(value, bool):
         raise InputError(f"{where}: {name!r} cannot be {value!r}; the fields are {sorted(row)}")
     return value
+
+
+def identifier(row: dict[str, Any], where: str, *names: str) -> str:
+    """The id of a row, text or a number: the first of these fields that it has, or else the last."""
+    name = next((name for name in names if name in row), names[-1])
+    return str(field(row, name, where, (str, int)))
+
+
+def mteb_queries(source: str | os.PathLike[str], split: str, where: str) -> dict[str, str]:
+    """The texts of the queries in a repository of mteb's layout, by id."""
+    rows = dataset_rows(source, "queries", split)
+    return {identifier(row, where, "_id", "id"): field(row, "text", where) for row in rows}
+
+
+def mteb_documents(source: str | os.PathLike[str], split: str, where: str) -> tuple[Document, ...]:
+    """The documents in a repository of mteb's layout."""
+    return tuple(
+        Document(field(row, "text", where), identifier(row, where, "_id", "id"), row.get("title") or "")
+        for row in dataset_rows(source, "corpus", split)
+    )
+
+
+def judged(
+    rows: Iterable[tuple[str, dict[str, Any]]], query: str = "query-id", document: str = "corpus-id"
+) -> Qrels:
+    """Judgements from rows and their places; the grade is their `score`, the ids are in these fields."""
+    qrels: Qrels = {}
+    for where, row in rows:
+        grade = field(row, "score", where, (int, float, str))
+        add_judgement(qrels, identifier(row, where, query), identifier(row, where, document), grade, where)
+    return qrels
 
 
 def file_rows(

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
-from limrank_evals.comparison import Comparison, Resampling
+from limrank_evals.comparison import USUAL, Comparison, Resampling, compare_values
 from limrank_evals.questions.answering import AnswerRecord
 from limrank_evals.stats import Interval, mcnemar, wilson
-from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.errors import InputError
 
 
@@ -146,34 +145,31 @@ class Difference:
 
 
 def score_all(
-    answers: Iterable[AnswerRecord], domains: dict[str, str], *, seed: int = 0, level: float = 0.95
+    answers: Iterable[AnswerRecord], domains: dict[str, str], resampling: Resampling = USUAL
 ) -> list[Score]:
     """Score the answers, condition by condition, in their order.
 
     Args:
         answers: by condition, question and sample, as `answer_all` gives them.
         domains: of questions, by id; "" for none.
-        seed: of the bootstrap.
-        level: of the intervals.
+        resampling: how intervals are made.
 
     Raises:
         InputError: a question has another number of answers than the others.
     """
     return [
-        _score(condition, list(inside), domains, Resampling(level, seed=seed))
+        _score(condition, list(inside), domains, resampling)
         for condition, inside in groupby(answers, key=lambda answer: answer.condition)
     ]
 
 
-def differences(
-    scores: Sequence[Score], *, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95
-) -> list[Difference]:
+def differences(scores: Sequence[Score], resampling: Resampling = USUAL) -> list[Difference]:
     """Every pair of conditions, the simpler one first.
 
     Raises:
         InputError: two were not asked the same questions.
     """
-    return [_difference(a, b, Resampling(level, resamples, seed)) for a, b in combinations(scores, 2)]
+    return [_difference(a, b, resampling) for a, b in combinations(scores, 2)]
 
 
 def _score(
@@ -253,7 +249,7 @@ def _difference(a: Score, b: Score, resampling: Resampling) -> Difference:
         tuple(y.question for x, y in pairs if y.right and not x.right),
         tuple(y.question for x, y in pairs if x.right and not y.right),
         mcnemar([t.right for t in a.tallies], [t.right for t in b.tallies]),
-        resampling.compare(
-            {t.question: t.share for t in a.tallies}, {t.question: t.share for t in b.tallies}
+        compare_values(
+            {t.question: t.share for t in a.tallies}, {t.question: t.share for t in b.tallies}, resampling
         ),
     )

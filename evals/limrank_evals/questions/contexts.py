@@ -30,6 +30,7 @@ class Context:
         unjudged: how many of them the reranker could not judge; they keep the first stage's place.
         unwritten: the query could not be rewritten, so the question itself was searched with.
         outage: nothing could be judged at all.
+        reason: of the first failure; "" for none.
 
     A context with a failure (unjudged, unwritten) is not kept: a later run asks again.
     """
@@ -41,6 +42,7 @@ class Context:
     unjudged: int = 0
     unwritten: bool = False
     outage: bool = False
+    reason: str = ""
 
     @property
     def failed(self) -> bool:
@@ -99,7 +101,7 @@ def find_contexts(
     def work(part: Sequence[MultipleChoice]) -> list[Context]:
         queries = [searched_with(question, options=options, seed=seed) for question in part]
         answers = gate.run("searching and reranking", lambda: pipeline.ask_many(queries))
-        return [_context(answer, pipeline.top_n) for answer in answers]
+        return [_context(answer, pipeline.top_n, gate) for answer in answers]
 
     contexts = run_batches(
         job,
@@ -114,15 +116,19 @@ def find_contexts(
     return {context.question: context for context in contexts}
 
 
-def _context(answer: Answer, top_n: int) -> Context:
-    ranking = answer.ranking
-    unjudged = 0 if ranking is None else len(ranking.failures)
+def _context(answer: Answer, top_n: int, gate: Gate) -> Context:
+    ranking, rewritten = answer.ranking, answer.rewritten
+    unwritten = None if rewritten is None else rewritten.failure
+    failures = [] if ranking is None else [failure.reason for failure in ranking.failures]
+    unjudged = len(failures)
+    reason = unwritten or next(iter(failures), None)
     return Context(
         answer.query.id,
         tuple(document.id or "" for document in answer.candidates[:top_n]),
         None if ranking is None else tuple(ranking.ids),
         len(answer.candidates),
         unjudged,
-        answer.rewritten is not None and answer.rewritten.failure is not None,
+        unwritten is not None,
         bool(answer.candidates) and unjudged == len(answer.candidates),
+        "" if reason is None else gate.reason(reason),
     )

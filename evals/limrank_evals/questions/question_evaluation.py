@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.identity import Identity, Result
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.accuracy import Difference, Score, differences, score_all
@@ -19,47 +20,24 @@ _MANY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What the numbers are of, in words for tables; "" or None for what there is none of.
+class Setup(Identity):
+    """What the numbers of the fullest condition are of, in words for tables.
 
     Attributes:
-        benchmark, split: what a table calls the set.
-        reader: the model that answers.
-        prompts: how it is asked: the template, how many passages, how many samples.
-        first_stage: what found the passages.
-        queries: what was searched with.
-        depth: how many passages were reranked.
-        recipe, model, backend: the reranker.
+        reader: the model that answers; `prompts` says how it is asked.
     """
 
-    benchmark: str
-    split: str
-    reader: str
-    prompts: str
-    first_stage: str = ""
-    queries: str = ""
-    depth: int | None = None
-    recipe: str = ""
-    model: str = ""
-    backend: str = ""
+    reader: str = ""
 
     def identity(self, condition: str) -> Identity:
         """Of the numbers of one condition: what it does not have is left out."""
-        prompts = f"{self.prompts}, read by {self.reader}"
+        known = {field.name: getattr(self, field.name) for field in fields(Identity)}
+        known["prompts"] = f"{self.prompts}, read by {self.reader}"
         if condition == CLOSED_BOOK:
-            return Identity(self.benchmark, self.split, prompts=prompts)
-        reranked = condition == RERANK
-        return Identity(
-            self.benchmark,
-            self.split,
-            first_stage=self.first_stage,
-            queries=self.queries,
-            depth=self.depth if reranked else None,
-            prompts=prompts,
-            recipe=self.recipe if reranked else "",
-            model=self.model if reranked else "",
-            backend=self.backend if reranked else "",
-        )
+            known |= {"first_stage": "", "queries": ""}
+        if condition != RERANK:
+            known |= {"depth": None, "recipe": "", "model": "", "backend": ""}
+        return Identity(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +93,15 @@ def evaluate_answers(
     Raises:
         InputError: the answers are not to these questions, as many to each.
     """
-    scores = score_all(answers, {question.id: question.domain for question in questions}, seed=seed)
+    resampling = Resampling(seed=seed)
+    scores = score_all(answers, {question.id: question.domain for question in questions}, resampling)
     return QuestionsEvaluation(
         setup,
         settings,
         tuple(questions),
         tuple(answers),
         tuple(scores),
-        tuple(differences(scores, seed=seed)),
+        tuple(differences(scores, resampling)),
         tuple(_result(score, setup) for score in scores),
         (
             *_about_contexts(scores, contexts or {}),
@@ -162,9 +141,10 @@ def _about(score: Score) -> list[str]:
     name, total = CONDITIONS[score.condition], len(score.tallies) * score.samples
     warnings = []
     if score.failed:
+        reasons = (answer.failure for tally in score.tallies for answer in tally.samples if answer.failure)
         warnings.append(
             f"{name}: {score.failed} of {total} answers never came and count as wrong; the same command "
-            f"asks for them again"
+            f"asks for them again. The first: {next(reasons, 'no reason is known')}"
         )
     if score.unanswered > _MANY * total:
         warnings.append(

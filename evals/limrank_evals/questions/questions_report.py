@@ -1,4 +1,4 @@
-"""An evaluation by questions as JSON, numbers with their settings and question by question; and its files."""
+"""The files of an evaluation by questions: JSON, tables, and a page with every question."""
 
 from __future__ import annotations
 
@@ -10,24 +10,58 @@ from typing import Any
 from limrank_evals.comparison import ends
 from limrank_evals.questions.accuracy import Difference, Score, Share, Tally
 from limrank_evals.questions.answering import AnswerRecord
+from limrank_evals.questions.conditions import CONDITIONS
 from limrank_evals.questions.question_evaluation import QuestionsEvaluation
-from limrank_evals.questions.questions_folder import SCHEMA
+from limrank_evals.questions.question_tables import (
+    accuracy_table,
+    difference_table,
+    domain_table,
+    latex,
+    markdown,
+    published_table,
+    title,
+)
+from limrank_evals.reporting.frame import render_page
 from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.segments import clean_text
 
+OUTPUTS = ("answers.jsonl", "result.json", "report.json", "report.html", "table.md", "table.tex")
+SCHEMA = "limrank eval questions 1"
 _OUTCOMES = ("lost", "wrong", "changed", "won", "right")
 
 
 def write_reports(folder: Path, evaluation: QuestionsEvaluation) -> None:
     """Write answers, results, report (JSON, HTML) and tables (Markdown, LaTeX), each all or nothing."""
-    from limrank_evals.questions.question_tables import latex, markdown
-    from limrank_evals.questions.questions_page import questions_page
-
     write_json_lines(folder / "answers.jsonl", (asdict(answer) for answer in evaluation.answers))
     write_json(folder / "result.json", [result.as_json() for result in evaluation.results])
     write_json(folder / "report.json", report(evaluation))
     for name, make in (("table.md", markdown), ("table.tex", latex), ("report.html", questions_page)):
         write_whole(folder / name, clean_text(make(evaluation)).encode("utf-8"))
+
+
+def questions_page(evaluation: QuestionsEvaluation) -> str:
+    """One HTML page that needs nothing else and runs nothing; whatever a text holds, it is shown as text."""
+    published, setup = published_table(evaluation), evaluation.setup
+    shown_gated = not evaluation.gate.closed and any(question.gated for question in evaluation.questions)
+    return render_page(
+        "questions.html.jinja",
+        title=title(evaluation),
+        reader=f"{setup.reader}; {setup.prompts}",
+        gated_shown=shown_gated,
+        accuracy=accuracy_table(evaluation),
+        published=published and published.grid,
+        pairs=difference_table(evaluation),
+        changes=[
+            (f"{CONDITIONS[d.first]} → {CONDITIONS[d.second]}", d.won, d.lost) for d in evaluation.differences
+        ],
+        judges=[(CONDITIONS[score.condition], score.judge) for score in evaluation.scores if score.judge],
+        domains=domain_table(evaluation),
+        letters=[(CONDITIONS[score.condition], score.letters) for score in evaluation.scores],
+        questions=question_rows(evaluation),
+        conditions=CONDITIONS,
+        warnings=[[("", warning)] for warning in evaluation.warnings],
+        settings={name: "–" if value is None else value for name, value in evaluation.settings.items()},
+    )
 
 
 def report(evaluation: QuestionsEvaluation, *, questions: bool = True) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ```python
 from limrank_evals.reporting import write_reports
 
-write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluation.split_evaluation.Evaluated
+write_reports("eval-bright", evaluated)  # a list of limrank_evals.evaluation.split_evaluation.SplitEvaluation
 ```
 """
 

@@ -29,7 +29,7 @@ class Gain:
     record: WinTieLoss
 
 
-def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -> Gain | None:
+def gain(evaluated: Sequence[SplitEvaluation], measure: str) -> Gain | None:
     """The mean over splits of what reranking changed; None where a split was not compared by `measure`."""
     comparisons = [split.comparisons.get(measure) for split in evaluated]
     parts = [comparison for comparison in comparisons if comparison is not None]
@@ -43,9 +43,7 @@ def gain(evaluated: Sequence[SplitEvaluation], measure: str, *, seed: int = 0) -
         sum(part.difference for part in parts) / len(parts),
         parts[0].interval
         if len(parts) == 1
-        else bootstrap_of_means(
-            [[change.difference for change in part.changes] for part in parts], seed=seed
-        ),
+        else bootstrap_of_means([[change.difference for change in part.changes] for part in parts]),
         WinTieLoss(*map(sum, zip(*(part.record for part in parts), strict=True))),
     )
 

@@ -11,7 +11,7 @@ from limrank_evals.pmrr import CHANGED
 from limrank_evals.reporting import facts, plots
 from limrank_evals.reporting.frame import render_page
 from limrank_evals.reporting.headline import Headline
-from limrank_evals.reporting.payload import BUDGET, LISTED, named, page_payload
+from limrank_evals.reporting.payload import LISTED, named, page_payload
 from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.texts import clean
 
@@ -24,7 +24,6 @@ def report_html(
     tables: Sequence[Headline],
     *,
     show_gated: bool = False,
-    budget: int = BUDGET,
 ) -> str:
     """The page.
 
@@ -33,12 +32,11 @@ def report_html(
         queries: of each of them, see `limrank_evals.reporting.queries`.
         tables: to open with, see `limrank_evals.reporting.headline`.
         show_gated: show the texts of gated sets instead of hashes.
-        budget: how many characters all documents' texts and numbers may take, see `page_payload`.
     """
     gated = [named(split) for split in evaluated if split.gated]
     first, second = facts.systems(evaluated)
     same, differing = facts.settings(evaluated)
-    data = page_payload(evaluated, queries, show_gated=show_gated, budget=budget)
+    data = page_payload(evaluated, queries, show_gated=show_gated)
     benchmarks = list(dict.fromkeys(split.benchmark.name for split in evaluated))
     counts = [f"{sum(map(len, queries)):,} queries"]
     counts += [f"{len(evaluated)} splits"] if len(evaluated) > 1 else []

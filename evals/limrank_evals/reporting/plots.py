@@ -20,11 +20,11 @@ from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked
 from limrank_evals.reporting.texts import clean
 from limrank_evals.stats import Interval
+from limrank_evals.stats.paired import WITHIN
 
 # Beyond so many queries the bars of a plot are thinner than a pixel, and one outline says the same.
 MOST_BARS = 700
 _BINS = 20
-_WITHIN = 1e-9
 
 
 def differences(name: str, rows: Sequence[tuple[str, float, Interval | None]], measure: str) -> Markup:
@@ -207,7 +207,7 @@ def _shares(places: Sequence[int]) -> list[float]:
 
 def kind_of(difference: float) -> str:
     """`up`, `down` or `same`, as the style sheet colours them."""
-    return "up" if difference > _WITHIN else "down" if difference < -_WITHIN else "same"
+    return "up" if difference > WITHIN else "down" if difference < -WITHIN else "same"
 
 
 def kind_apart(difference: float, interval: Interval | None) -> str:

@@ -8,7 +8,7 @@ extra needs nothing more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
@@ -180,7 +180,7 @@ def standalone(title: str, plots: Sequence[Plot]) -> str:
     return f"{drawing}\n"
 
 
-def linear(label: str, low: float, high: float, *, form: Callable[[float], str] | None = None) -> Axis:
+def linear(label: str, low: float, high: float) -> Axis:
     """An axis with four to eight round ticks; its ends are moved outwards to hold both values."""
     span = high - low or 1.0
     step = 10 ** math.floor(math.log10(span / 4))
@@ -188,8 +188,7 @@ def linear(label: str, low: float, high: float, *, form: Callable[[float], str] 
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    shown = form or (lambda value: f"{value:.{decimals}f}".replace("-", "−"))
-    ticks = [(i * step, shown(i * step)) for i in range(first, last + 1)]
+    ticks = [(i * step, f"{i * step:.{decimals}f}".replace("-", "−")) for i in range(first, last + 1)]
     return Axis(label, first * step, last * step, ticks)
 
 

@@ -13,6 +13,8 @@ from limrank_plugins.errors import InputError, require
 
 # Up to this many differences every pattern of signs is tried (8,192 of them) instead of a sample.
 EXACT = 13
+# What differs by less is a rounding.
+WITHIN = 1e-9
 
 
 class WinTieLoss(NamedTuple):
@@ -23,10 +25,10 @@ class WinTieLoss(NamedTuple):
     lost: int
 
 
-def won_tied_lost(differences: Collection[float], *, within: float = 1e-9) -> WinTieLoss:
-    """Count differences above, around and below 0; those within `within` of it are ties."""
-    won = sum(difference > within for difference in differences)
-    lost = sum(difference < -within for difference in differences)
+def won_tied_lost(differences: Collection[float]) -> WinTieLoss:
+    """Count differences above, around and below 0; those within 1e-9 of it are ties."""
+    won = sum(difference > WITHIN for difference in differences)
+    lost = sum(difference < -WITHIN for difference in differences)
     return WinTieLoss(won, len(differences) - won - lost, lost)
 
 

@@ -1,11 +1,146 @@
-"""BEIR (arXiv 2104.08663): see `limrank_evals.loaders.beir`."""
+"""Any folder of corpus, queries and judgements: BEIR's layout, and TREC's qrels in its place; BEIR itself.
+
+BEIR (arXiv 2104.08663) unpacks to folders of that layout; the hub has its sets as `mteb/<set>` with the
+configurations `corpus`, `queries` and `default` (the judgements).
+"""
 
 from __future__ import annotations
 
-from limrank_evals.loaders.beir import BEIR_SETS, load_beir
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from limrank_evals.exclusion import read_excluded
+from limrank_evals.judgements import read_judgements
+from limrank_evals.loaders.benchmark import Benchmark, check_count
+from limrank_evals.loaders.dataset_rows import dataset_rows, judged, mteb_documents, mteb_queries
+from limrank_evals.loaders.repository import repository_file
 from limrank_evals.splits import Split
 from limrank_evals.tasks.task import Task
+from limrank_plugins.data import Query
+from limrank_plugins.errors import InputError
+from limrank_plugins.io import read_documents, read_queries
 from limrank_plugins.prompts import instructions
+
+
+class BeirSet(NamedTuple):
+    """A set of BEIR: its published counts, which judgements are measured, where the hub has it.
+
+    `own`: its queries are documents of the corpus, which must not count as found for themselves.
+    """
+
+    queries: int
+    documents: int
+    repository: str
+    split: str = "test"
+    own: bool = False
+
+
+# Table 1 of the paper; those that anyone may download.
+BEIR_SETS = {
+    "trec-covid": BeirSet(50, 171_332, "mteb/trec-covid"),
+    "nfcorpus": BeirSet(323, 3_633, "mteb/nfcorpus"),
+    "nq": BeirSet(3_452, 2_681_468, "mteb/nq"),
+    "hotpotqa": BeirSet(7_405, 5_233_329, "mteb/hotpotqa"),
+    "fiqa": BeirSet(648, 57_638, "mteb/fiqa"),
+    "arguana": BeirSet(1_406, 8_674, "mteb/arguana", own=True),
+    "webis-touche2020": BeirSet(49, 382_545, "mteb/touche2020"),
+    "quora": BeirSet(10_000, 522_931, "mteb/quora", own=True),
+    "dbpedia-entity": BeirSet(400, 4_635_922, "mteb/dbpedia"),
+    "scidocs": BeirSet(1_000, 25_657, "mteb/scidocs"),
+    "fever": BeirSet(6_666, 5_416_568, "mteb/fever"),
+    "climate-fever": BeirSet(1_535, 5_416_593, "mteb/climate-fever"),
+    "scifact": BeirSet(300, 5_183, "mteb/scifact"),
+    "msmarco": BeirSet(6_980, 8_841_823, "mteb/msmarco", "dev"),
+}
+
+
+def load_beir(name: str, source: str | os.PathLike[str] | None = None, *, strict: bool = True) -> Benchmark:
+    """Load a set of BEIR; a query that is a document, too (ArguAna, Quora), is excluded for itself.
+
+    Args:
+        name: one of `BEIR_SETS`.
+        source: a folder that holds the set's folder, or that folder; another repository of mteb's layout;
+            None for `mteb/<set>` on the hub.
+        strict: a count that is not the published one is an error, not a warning.
+
+    Raises:
+        InputError: an unknown set, a file is missing, wrong rows or counts.
+        BackendError: the hub cannot be read.
+    """
+    if name not in BEIR_SETS:
+        raise InputError(f"BEIR has no set {name!r} that can be loaded; known are {', '.join(BEIR_SETS)}")
+    known = BEIR_SETS[name]
+    place = None if source is None else Path(source)
+    if place is not None and place.is_dir():
+        inside = place / name
+        benchmark = load_folder(inside if inside.is_dir() else place, known.split, name="BEIR")
+    else:
+        benchmark = _from_hub(str(source or known.repository), known.split, f"BEIR {name}")
+    where = f"BEIR {name}"
+    warnings = check_count(f"{where}, queries", len(benchmark.queries), known.queries, strict=strict)
+    warnings += check_count(f"{where}, documents", len(benchmark.documents), known.documents, strict=strict)
+    excluded = {query: set(documents) for query, documents in benchmark.excluded.items()}
+    if known.own:
+        ids = {document.id for document in benchmark.documents}
+        for query in benchmark.queries:
+            if query.id in ids:
+                excluded.setdefault(query.id, set()).add(query.id)
+    return replace(
+        benchmark,
+        name="BEIR",
+        split=name,
+        excluded={query: frozenset(documents) for query, documents in excluded.items()},
+        licence="the set's own, see https://github.com/beir-cellar/beir",
+        variant=known.split,
+        warnings=(*benchmark.warnings, *warnings),
+    )
+
+
+def _from_hub(source: str, split: str, where: str) -> Benchmark:
+    qrels = judged((where, row) for row in dataset_rows(source, "default", split))
+    texts = mteb_queries(source, "queries", where)
+    queries = tuple(Query(text, name) for name, text in texts.items() if name in qrels)
+    return Benchmark("BEIR", split, queries, mteb_documents(source, "corpus", where), qrels)
+
+
+def load_folder(
+    folder: str | os.PathLike[str], split: str = "test", *, name: str = "", judged_only: bool = True
+) -> Benchmark:
+    """Load `corpus.jsonl`, `queries.jsonl` (or `.tsv`) and `qrels/<split>.tsv` or `qrels.trec`; `.gz` too.
+
+    Args:
+        folder: where they are; `excluded.txt` beside them is read, too.
+        split: which of `qrels/`; a folder with one `qrels.trec` has one split, of any name.
+        name: of the benchmark; the folder's, by default.
+        judged_only: leave out queries without judgements, as BEIR means them (other splits' queries
+            are in the same file).
+
+    Raises:
+        InputError: a file is missing, or what is in it is wrong.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise InputError(f"there is no folder {str(folder)!r}")
+    corpus = repository_file(place, "corpus.jsonl")
+    queries_file = repository_file(place, "queries.jsonl", "queries.tsv")
+    qrels_file = repository_file(
+        place, f"qrels/{split}.tsv", f"qrels/{split}.trec", "qrels.trec", "qrels.txt", "qrels.tsv"
+    )
+    qrels = read_judgements(qrels_file)
+    queries = read_queries(queries_file)
+    out = [file for file in (place / "excluded.txt", place / "excluded.txt.gz") if file.is_file()]
+    return Benchmark(
+        name or place.resolve().name,
+        split,
+        tuple(query for query in queries if query.id in qrels or not judged_only),
+        tuple(read_documents(corpus)),
+        qrels,
+        {query: frozenset(documents) for query, documents in read_excluded(out[0]).items()} if out else {},
+        variant=qrels_file.name,
+    )
+
 
 HUB = "mteb/<set>"
 MEASURES = ("nDCG@10", "R@100", "RR@10")

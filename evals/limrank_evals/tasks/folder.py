@@ -1,4 +1,4 @@
-"""Any folder of corpus, queries and judgements: see `limrank_evals.loaders.beir`."""
+"""Any folder of corpus, queries and judgements: see `limrank_evals.tasks.beir`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.loaders.beir import load_folder
 from limrank_evals.splits import Split
+from limrank_evals.tasks.beir import load_folder
 from limrank_evals.tasks.task import Task
 from limrank_plugins.errors import InputError
 
@@ -50,4 +50,5 @@ TASK = Task(
     about="excluded.txt beside them (lines 'query document') names documents that must not count.",
     load=load,
     find=find,
+    helps={"name": "What results call it; default: the folder's name."},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_evals.splits import DEPTH, Split
@@ -12,8 +12,9 @@ from limrank_plugins.errors import InputError
 
 Load = Callable[..., Split]
 """`load(split, source, *, strict=True, **options) -> Split`: makes a split ready. Its keyword-only
-parameters are the benchmark's own options, described in `limrank_evals.cli.benchmark_options`; but `strict`
-and `first_stage` (for benchmarks too large to be read but for a run's documents) are every command's."""
+parameters are the benchmark's own options, described in `Task.helps`; but `strict` and `first_stage` (for
+benchmarks too large to be read but for a run's documents) are every command's."""
+IMAGES = "Show the images, too; all are in memory at once."
 _COMMON = ("strict", "first_stage")
 
 
@@ -32,6 +33,7 @@ class Task:
             it cannot be known, and they must be named.
         first_stage: as `Split.first_stage`, for `--help`.
         depth: as `Split.depth`, for `--help`.
+        helps: what `--help` says of each of the benchmark's own options, by name.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Task:
     find: Callable[[str, Mapping[str, Any]], tuple[str, ...]] | None = None
     first_stage: str = "bm25s"
     depth: int = DEPTH
+    helps: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> list[inspect.Parameter]:
         """The benchmark's own options."""

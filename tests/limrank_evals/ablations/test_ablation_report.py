@@ -16,7 +16,7 @@ from limrank_evals.ablations.ablation_report import AblationReport, ArmResult
 from limrank_evals.ablations.arm_evaluation import Evaluation
 from limrank_evals.ablations.arms import Ablation, Arm
 from limrank_evals.ablations.panels import FIRST_STAGE, compare_arms
-from limrank_evals.comparison import compare_values, holm
+from limrank_evals.comparison import Resampling, compare_values, holm
 from limrank_plugins.errors import InputError
 
 FEW = Evaluation(resamples=200)
@@ -37,7 +37,9 @@ def test_every_arm_is_compared_with_the_reference():
     assert [line.arm for line in panel.scores] == [FIRST_STAGE, "a", "b", "c"]
     by_name = {line.arm: line for line in panel.scores}
     assert by_name["b"].comparison is by_name[FIRST_STAGE].comparison is None
-    expected = compare_values(arms["b"]["test"]["nDCG@10"], arms["c"]["test"]["nDCG@10"], resamples=200)
+    expected = compare_values(
+        arms["b"]["test"]["nDCG@10"], arms["c"]["test"]["nDCG@10"], Resampling(resamples=200)
+    )
     assert by_name["c"].comparison == expected
     raw = [by_name[name].comparison.randomisation_p for name in "ac"]
     assert [by_name[name].holm_p for name in "ac"] == holm(raw)
@@ -144,7 +146,7 @@ def test_a_report_says_what_its_numbers_are_of(tmp_path: Path):
 
 
 def test_latex_is_escaped_and_ruled():
-    text = report(steps="equal").latex()
+    text = report(steps="equal").table.latex(grouped=True)
     assert "nDCG@10 & full & 100 & 10 &" in text
     assert text.count("\\midrule") == 2
     assert "no\\_expert & 100 & 12" in text

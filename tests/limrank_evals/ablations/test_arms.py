@@ -10,7 +10,7 @@ import pytest
 from synthetic_rows import row, rows, rows_file
 
 from limrank_evals.ablations import ablation_names, load_ablation
-from limrank_evals.ablations.arm_evaluation import load_evaluation
+from limrank_evals.ablations.arm_evaluation import Evaluation
 from limrank_evals.ablations.arm_setup import set_up_arms
 from limrank_evals.ablations.arms import Arm
 from limrank_evals.ablations.components import keeping, plan_changes
@@ -61,7 +61,7 @@ def test_toml_and_what_is_given_besides(tmp_path: Path):
     made = load_ablation(written(tmp_path, toml, "mine.toml"), given)
     assert made.data == {"one": "1", "two": "2"}
     assert made.changes == {"seed": 1, "dev": 0.0}
-    assert made.evaluation == load_evaluation({"source": "x", "depth": 5})
+    assert made.evaluation == Evaluation(source="x", depth=5)
     assert (made.seed, made.reference, made.steps) == (9, "a", "epochs")
 
 

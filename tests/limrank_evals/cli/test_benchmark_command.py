@@ -18,11 +18,12 @@ import benchmark_folders as made
 import pytest
 import typer
 from click.testing import Result
-from servers import Call, LoopbackServer, completion
+from servers import INTERRUPTIBLE, Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_evals import evaluate
 from limrank_evals.cli.benchmark_command import register
+from limrank_evals.comparison import Resampling
 from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_run_lines
@@ -220,8 +221,14 @@ def test_the_options_reach_the_evaluation(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("limrank_evals.benchmark_evaluation.evaluate", watched)
     folder("--seed", "7", "--k", "3", "--batch", "2", "-m", "RR", "-m", "p-MRR", code=2)
-    given = {name: seen[name] for name in ("seed", "depth", "batch", "measures", "instruct")}
-    assert given == {"seed": 7, "depth": 3, "batch": 2, "measures": ("RR", "p-MRR"), "instruct": False}
+    given = {name: seen[name] for name in ("resampling", "depth", "batch", "measures", "instruct")}
+    assert given == {
+        "resampling": Resampling(seed=7),
+        "depth": 3,
+        "batch": 2,
+        "measures": ("RR", "p-MRR"),
+        "instruct": False,
+    }
     assert seen["reranker"].settings.seed == 7
 
 
@@ -428,13 +435,33 @@ class Model:
 
 
 def process(place: Path, server: LoopbackServer, output: str) -> subprocess.Popen[bytes]:
-    program = str(Path(sys.executable).with_name("limrank"))
+    program = [sys.executable, "-c", INTERRUPTIBLE]
     arguments = [
         *("eval", "folder", "set", "--first-stage", "first.run", "-o", output, "--recipe", "limrank"),
         *("--model", "m", "--backend", "openai", "--reasoning", "none"),
         *("--option", f"base_url={server.url}", "--option", "api=completions", "--option", "server=vllm"),
     ]
-    return subprocess.Popen([program, *arguments], cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen([*program, *arguments], cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_an_interrupted_run_says_so_and_keeps_what_is_finished(place: Path):
+    model = Model()
+    with LoopbackServer(model) as server:
+        model.server = server
+        stopped = process(place, server, "out")
+        server.wait_for(lambda s: any("beta passage" in call.prompt for call in s.calls))
+        stopped.send_signal(signal.SIGINT)
+        _, told = stopped.communicate(timeout=60)
+        server.open()
+        first = Counter(model.answered)
+        _, errors = process(place, server, "out").communicate(timeout=60)
+    assert stopped.returncode == 130
+    assert b"limrank: interrupted; what was finished is kept" in told
+    assert b"Traceback" not in told
+    alpha = [prompt for prompt in model.answered if "alpha passage" in prompt]
+    assert len(alpha) == 4
+    assert all(model.answered[prompt] == first[prompt] == 1 for prompt in alpha)
+    assert (place / "out" / "report.html").is_file(), errors.decode()
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(place: Path):

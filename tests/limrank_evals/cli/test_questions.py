@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from quizzes import CORPUS, QUESTIONS, option
-from servers import Answer, Call, LoopbackServer, chat
+from servers import INTERRUPTIBLE, Answer, Call, LoopbackServer, chat
 from typer.testing import CliRunner
 
 from limrank_plugins.cli import build_app
@@ -216,6 +216,91 @@ def test_killed_at_every_call(tmp_path: Path, corpus: Path, quiz: Path):
     kill(tmp_path, corpus, quiz, 11)
 
 
+def test_interrupted_it_says_so_and_goes_on(tmp_path: Path, quiz: Path):
+    held = True
+
+    def waiting(call: Call) -> Any:
+        async def never() -> Any:
+            await server.gate.wait()
+
+        return never() if held and call.number >= 2 else knowing(call)
+
+    with LoopbackServer(waiting) as server:
+        arguments = ["questions", quiz, *served(server), "--batch", 1]
+        line, options = command(tmp_path, *arguments)
+        line = [sys.executable, "-c", INTERRUPTIBLE, *line[1:]]
+        started = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, **options)
+        server.wait_for(lambda s: s.served > 2)
+        started.send_signal(signal.SIGINT)
+        _, told = started.communicate(timeout=60)
+        held = False
+        before = calls(server)
+        run(tmp_path, *arguments)
+        assert calls(server) - before == 1, "two were answered before"
+    assert started.returncode == 130
+    assert "limrank: interrupted; what was finished is kept" in told
+    assert "Traceback" not in told
+
+
+# ---- failures ------------------------------------------------------------------------------------
+
+
+def failing(ill: Callable[[Call], bool]) -> Callable[[Call], Any]:
+    """A reader that answers, but for calls that its server refuses."""
+    return lambda call: Answer({"error": {"message": "no"}}, status=400) if ill(call) else knowing(call)
+
+
+def test_where_no_answer_came_nothing_is_reported_and_the_same_command_asks_again(tmp_path: Path, quiz: Path):
+    ill = True
+    with LoopbackServer(failing(lambda _: ill)) as server:
+        arguments = ["questions", quiz, *served(server)]
+        done = process(tmp_path, *arguments, code=1)
+        assert sorted(file.name for file in (tmp_path / "eval-questions").iterdir()) == [
+            "settings.json",
+            "store.sqlite",
+        ]
+        ill, before = False, calls(server)
+        run(tmp_path, *arguments)
+        assert calls(server) - before == 3
+    assert "none of the 3 answers came (closed book), so there is nothing to report" in done.stderr
+    assert "The same command asks again" in done.stderr
+    assert "accuracy" not in done.stdout
+
+
+def test_one_failed_answer_is_counted_and_asked_again_alone(tmp_path: Path, quiz: Path):
+    ill = True
+    with LoopbackServer(failing(lambda call: ill and QUESTIONS[0].question in call.prompt)) as server:
+        arguments = ["questions", quiz, *served(server), "--json"]
+        done = run(tmp_path, *arguments, code=1)
+        ill, before = False, calls(server)
+        run(tmp_path, *arguments)
+        assert calls(server) - before == 1
+    assert json.loads(done.stdout)["conditions"]["closed-book"]["failed"] == 1
+    assert "the same command asks again for what failed" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["reranker", "rewriter"])
+def test_what_no_model_reranked_or_rewrote_is_not_reported(
+    tmp_path: Path, corpus: Path, quiz: Path, part: str
+):
+    with (
+        LoopbackServer(knowing) as server,
+        LoopbackServer(lambda _: Answer({"error": {"message": "no"}}, status=400)) as down,
+    ):
+        arguments = ["questions", quiz, "--corpus", corpus, "--top-n", 1]
+        if part == "reranker":
+            arguments += ["--recipe", "rankgpt", "--model", "m", "--backend", "openai", *served(server)]
+            arguments += ["--option", f"base_url={down.url}", "--option", "max_retries=0"]
+        else:
+            arguments += ["--recipe", "prior", "--rewrite", "hyde", *served(down)]
+        done = run(tmp_path, *arguments, code=1)
+        assert calls(server) == 0, "the reader is not asked for what would not be reported"
+    # q3 has one candidate, about which a listwise recipe asks nothing.
+    what = "2 questions' passages could be judged" if part == "reranker" else "3 queries could be rewritten"
+    assert f"none of the {what}" in done.stderr
+    assert not (tmp_path / "eval-questions" / "report.json").exists()
+
+
 # ---- gated ----------------------------------------------------------------------------------------
 
 
@@ -275,8 +360,8 @@ def test_gated_texts_are_nowhere(tmp_path: Path, corpus: Path, secret: Path):
     assert "gated:" not in shown.stderr
 
 
-@pytest.mark.parametrize(("status", "fatal"), [(400, False), (401, True)])
-def test_gated_texts_are_in_no_failure(tmp_path: Path, corpus: Path, secret: Path, status: int, fatal: bool):
+@pytest.mark.parametrize("status", [400, 401])
+def test_gated_texts_are_in_no_failure(tmp_path: Path, corpus: Path, secret: Path, status: int):
     """A server that quotes the question in its error: once for each request, once for all of them."""
     with LoopbackServer(lambda call: Answer({"error": {"message": call.prompt}}, status=status)) as server:
         done = run(tmp_path, *gated(server, secret, corpus), "--condition", "closed-book", code=2)
@@ -299,10 +384,21 @@ def test_gated_texts_are_in_no_failure(tmp_path: Path, corpus: Path, secret: Pat
         f.read_bytes() for f in (tmp_path / "cache").rglob("*") if f.is_file()
     )
     assert "Traceback" not in done.stderr
-    told = done.stderr if fatal else (tmp_path / "eval-gpqa" / "answers.jsonl").read_text()
-    assert f"HTTP {status}" in told
-    said = loud.stderr if fatal else (tmp_path / "loud" / "answers.jsonl").read_text()
-    assert CANARY in said, "the check can fail"
+    assert f"HTTP {status}" in done.stderr
+    assert CANARY in loud.stderr, "the check can fail"
+
+
+def test_gated_texts_are_in_no_failure_of_one_answer(tmp_path: Path, corpus: Path, secret: Path):
+    def partly(call: Call) -> Any:
+        refused = QUESTIONS[0].question in call.prompt
+        return Answer({"error": {"message": call.prompt}}, status=400) if refused else echo(call)
+
+    with LoopbackServer(partly) as server:
+        done = run(tmp_path, *gated(server, secret, corpus), code=1)
+        run(tmp_path, *gated(server, secret, corpus), "--show-gated", "-o", "loud", code=1)
+    assert CANARY.encode() not in everything(tmp_path / "eval-gpqa", done)
+    assert "HTTP 400" in (tmp_path / "eval-gpqa" / "answers.jsonl").read_text()
+    assert CANARY in (tmp_path / "loud" / "answers.jsonl").read_text(), "the check can fail"
 
 
 def test_a_gated_file_that_cannot_be_read_is_not_quoted(tmp_path: Path):
@@ -326,8 +422,8 @@ def test_a_gated_file_that_cannot_be_read_is_not_quoted(tmp_path: Path):
         (["--reader-backend", "nonsense"], "nonsense"),
         (["--reader-template", "nonsense"], "choices, limrank, completion"),
         (["--reader-samples", 0], "samples"),
-        (["--limit", 0], "--limit must be > 0"),
-        (["--batch", 0], "--batch must be > 0"),
+        (["--limit", 0], "--limit must be a whole number >= 1"),
+        (["--batch", 0], "--batch must be a whole number >= 1"),
         (["--corpus", "none"], "there is no corpus 'none'"),
         (["--judge-option", "a=b"], "--judge-option needs a judge"),
         (["--rewrite", "hyde"], "--rewrite is for a search"),

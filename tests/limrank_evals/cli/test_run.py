@@ -70,6 +70,15 @@ def test_the_json_maps_measures_to_numbers(files: tuple[Path, Path]):
     assert set(found) == {"RR", "nDCG@10", "intervals", "counts", "settings", "warnings", "schema"}
 
 
+def test_a_run_with_failures_says_so(tmp_path: Path, files: tuple[Path, Path]):
+    hits = [{"id": "gold", "failure": "HTTP 500"}, {"id": "other", "score": 0.5}]
+    row = {"query_id": "q1", "hits": hits, "failures": [{"id": "gold", "reason": "HTTP 500"}]}
+    run = put(tmp_path / "part.jsonl", json.dumps(row))
+    assert "1 documents of the run could not be judged" in limrank("run", run, "-q", files[1]).stderr
+    compared = limrank("compare", run, files[0], "-q", files[1]).stderr
+    assert f"{run}: 1 documents of the run could not be judged" in compared
+
+
 def test_by_default_the_usual_measures_and_a_table(files: tuple[Path, Path]):
     run, qrels = files
     assert set(DEFAULT_MEASURES) < set(json.loads(limrank("run", run, "-q", qrels, "--json").stdout))
@@ -77,6 +86,7 @@ def test_by_default_the_usual_measures_and_a_table(files: tuple[Path, Path]):
     assert "0.1111" in shown
     assert "over 3 judged queries; ties by trec_eval" in shown
     assert "RR\tq1\t0.3333" in shown
+    assert "-0.0000" not in shown, "an interval's end that is a rounding below 0 is 0"
 
 
 def test_packed_and_shuffled_files_score_the_same(files: tuple[Path, Path], tmp_path: Path):

@@ -10,7 +10,7 @@ from error_lists import DIRECT, OUTDATED, SUPPORTING, grades, kinds, listing, sc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limrank_evals.comparison import compare
+from limrank_evals.comparison import Resampling, compare
 from limrank_evals.errors import analyse, analyse_evaluated
 from limrank_evals.errors.query_failures import OUTCOMES
 from limrank_evals.errors.relevant_counts import parse_bins
@@ -29,7 +29,7 @@ LISTS = {
     "q3": [("d", 0.8), ("i", 0.4)],
 }
 KINDS = {"q1": {"d": DIRECT, "i": SUPPORTING, "n": OUTDATED}, "q3": {"d": DIRECT, "i": SUPPORTING}}
-QUICK = {"resamples": 100}
+QUICK = {"resampling": Resampling(resamples=100)}
 
 
 def test_everything_together():
@@ -189,13 +189,13 @@ def split(records: list[dict]) -> SplitEvaluation:
         QRELS,
         ["RR@1"],
         excluded=benchmark.excluded,
-        resamples=20,
+        resampling=Resampling(resamples=20),
     )
     if not records:
         return SplitEvaluation(benchmark, ("RR@1",), first, None, (), {}, ())
     run = run_lines_of({r["query_id"]: {h["id"]: -i for i, h in enumerate(r["hits"])} for r in records})
-    again = score(run, QRELS, ["RR@1"], excluded=benchmark.excluded, resamples=20)
-    compared = compare(first.measured, again.measured, resamples=20)
+    again = score(run, QRELS, ["RR@1"], excluded=benchmark.excluded, resampling=Resampling(resamples=20))
+    compared = compare(first.measured, again.measured, resampling=Resampling(resamples=20))
     result = Result("toy", Identity("toy"), {"RR@1": 0.5})
     return SplitEvaluation(benchmark, ("RR@1",), first, again, records, compared, (result,))
 
@@ -219,7 +219,7 @@ def test_whatever_the_files_say_it_is_told_or_named(lists, other, first, qrels, 
             listing(lists, score_kind="probability"),
             qrels,
             against=listing(other) if other else None,
-            resamples=10,
+            resampling=Resampling(resamples=10),
             **options,
         )
     except InputError:
@@ -238,7 +238,7 @@ def test_whatever_the_files_say_it_is_told_or_named(lists, other, first, qrels, 
         listing(dict(reversed(lists.items())), score_kind="probability"),
         dict(reversed(qrels.items())),
         against=listing(other) if other else None,
-        resamples=10,
+        resampling=Resampling(resamples=10),
         **options,
     )
     assert again.as_json() == told, "the order of queries changes nothing"

@@ -136,7 +136,9 @@ def test_a_run_that_fails_queries_with_few_relevant_documents():
     first_bin = relevant_counts_of(qrels, parse_bins("1")).bins[0][1]
     assert few["against_first_stage"]["interval"] == list(
         compare_values(
-            {q: budget.first[q] for q in first_bin}, {q: budget.achieved[q] for q in first_bin}, resamples=200
+            {q: budget.first[q] for q in first_bin},
+            {q: budget.achieved[q] for q in first_bin},
+            Resampling(resamples=200),
         ).interval
     )
 

@@ -14,6 +14,7 @@ import benchmark_folders as made
 import pytest
 
 from limrank_evals import Split, evaluate, load_task, tasks
+from limrank_evals.comparison import Resampling
 from limrank_evals.evaluation import evaluator
 from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.pmrr import p_mrr
@@ -21,7 +22,7 @@ from limrank_plugins import Document, Query, Reranker, ScriptedBackend, Scripted
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import Prompt
 
-FEW = {"resamples": 50}
+FEW = {"resampling": Resampling(resamples=50)}
 
 
 def knowing(**scripts: Any) -> ScriptedBackend:

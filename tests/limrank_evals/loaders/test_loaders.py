@@ -11,16 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from limrank_evals.loaders import (
-    BRIGHT_TASKS,
-    Benchmark,
-    load_bright,
-    load_folder,
-    load_followir,
-    load_litsearch,
-)
+from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.loaders.dataset_rows import dataset_rows
 from limrank_evals.pmrr import changed_documents
+from limrank_evals.tasks.beir import load_folder
+from limrank_evals.tasks.bright import BRIGHT_TASKS, load_bright
+from limrank_evals.tasks.followir import load_followir
+from limrank_evals.tasks.litsearch import load_litsearch
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from limrank_evals.loaders import MultipleChoice, load_gpqa, load_questions
+from limrank_evals.loaders.multiple_choice import MultipleChoice, load_gpqa, load_questions
 from limrank_plugins.errors import InputError
 
 ROW = {"_id": "q1", "question": "Which?", "choices": ["one", "two", "three"], "answer": "B", "module": "m"}

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from benchmark_layouts import put_table, put_text
 
-from limrank_evals.loaders import Benchmark
+from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.loaders.dataset_rows import file_rows
 from limrank_evals.loaders.repository import repository_file
 from limrank_plugins.data import Document, Query

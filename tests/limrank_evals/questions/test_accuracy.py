@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from limrank_evals.comparison import Resampling
 from limrank_evals.questions.accuracy import differences, score_all
 from limrank_evals.questions.answering import AnswerRecord
 from limrank_evals.stats import bootstrap, mcnemar, wilson
@@ -64,7 +65,9 @@ def test_one_sample_is_its_own_majority():
 
 def test_several_samples():
     rows = {"q1": "BBB", "q2": "BBA", "q3": "AAB", "q4": "---"}
-    (score,) = score_all([one for q, row in rows.items() for one in given("rerank", q, row)], {}, seed=3)
+    (score,) = score_all(
+        [one for q, row in rows.items() for one in given("rerank", q, row)], {}, Resampling(seed=3)
+    )
     shares = [row.count("B") / 3 for row in rows.values()]
     assert score.mean == pytest.approx(sum(shares) / 4)
     assert score.mean_interval == bootstrap(shares, seed=3), "samples of a question are not independent"
@@ -90,7 +93,7 @@ def test_differences_against_counting():
     luck = random.Random(4)
     rows = {c: {f"q{i}": luck.choice("AB") for i in range(40)} for c in ("closed-book", "retrieve", "rerank")}
     scores = score_all([one for c, row in rows.items() for q, x in row.items() for one in given(c, q, x)], {})
-    found = differences(scores, resamples=200)
+    found = differences(scores, Resampling(resamples=200))
     assert [(d.first, d.second) for d in found] == [
         ("closed-book", "retrieve"),
         ("closed-book", "rerank"),

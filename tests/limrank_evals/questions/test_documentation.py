@@ -11,8 +11,7 @@ import pytest
 import typer.main
 from quiz_reports import made
 
-from limrank_evals.questions.questions_folder import OUTPUTS, SCHEMA
-from limrank_evals.questions.questions_report import report
+from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA, report
 from limrank_evals.questions.reader_templates import READER_TEMPLATES
 from limrank_plugins.cli import build_app
 

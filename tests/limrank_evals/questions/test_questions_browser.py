@@ -9,7 +9,7 @@ import pytest
 from browsers import POOR_CONTRAST, chromium, needs_chromium
 from quiz_reports import made
 
-from limrank_evals.questions.questions_page import questions_page
+from limrank_evals.questions.questions_report import questions_page
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 

@@ -17,8 +17,7 @@ from limrank_evals.identity import Result
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions import AnswerRecord, Context, Gate, evaluate_answers
 from limrank_evals.questions.question_tables import markdown
-from limrank_evals.questions.questions_page import questions_page
-from limrank_evals.questions.questions_report import question_rows, report, write_reports
+from limrank_evals.questions.questions_report import question_rows, questions_page, report, write_reports
 
 
 def test_numbers_are_the_same_everywhere(tmp_path: Path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evaluations import bright, evaluation, large, sample_evaluation
 
-from limrank_evals.comparison import compare_values
+from limrank_evals.comparison import Resampling, compare_values
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.averages import averages, gain
 from limrank_evals.reporting.headline import headlines
@@ -45,7 +45,7 @@ def test_the_interval_is_as_wide_as_theory_says():
     spreads, parts = (0.1, 0.3), []
     for spread in spreads:
         values = {str(n): float(v) for n, v in enumerate(dice.normal(0, spread, 400))}
-        comparison = compare_values(dict.fromkeys(values, 0.0), values, resamples=100)
+        comparison = compare_values(dict.fromkeys(values, 0.0), values, Resampling(resamples=100))
         parts.append(replace(one, comparisons={"nDCG@10": comparison}))
     found = gain(parts, "nDCG@10")
     assert found is not None

@@ -11,10 +11,11 @@ import pytest
 from benchmark_layouts import as_base64, png, put_lines, put_table, put_text
 
 from limrank_evals import evaluate, load_task
+from limrank_evals.comparison import Resampling
 from limrank_plugins import Reranker
 from limrank_plugins.errors import InputError
 
-FEW = {"resamples": 50}
+FEW = {"resampling": Resampling(resamples=50)}
 
 
 def scores(found: Any, system: int = 0) -> dict[str, float]:

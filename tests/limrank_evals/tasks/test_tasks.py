@@ -8,8 +8,8 @@ import benchmark_folders as made
 import pytest
 
 from limrank_evals import load_task
-from limrank_evals.loaders.beir import BEIR_SETS, load_beir
 from limrank_evals.tasks import task_names
+from limrank_evals.tasks.beir import BEIR_SETS, load_beir
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructions
 

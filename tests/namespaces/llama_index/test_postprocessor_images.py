@@ -58,6 +58,7 @@ def test_images_of_nodes_are_shown(tmp_path: Path) -> None:
         (ImageNode(text="x", id_="odd", image=base64.b64encode(b"BM no").decode()), "must be PNG"),
         (ImageNode(text="x", id_="odd", image="no base64!"), "base64 cannot be read"),
         (Node(id_="odd", image_resource=MediaResource(data=b"BM no")), "must be PNG"),
+        (Node(id_="odd", video_resource=MediaResource(data=b"film")), "neither sound nor video is read"),
     ],
 )
 @pytest.mark.parametrize("path", ["sync", "async"])

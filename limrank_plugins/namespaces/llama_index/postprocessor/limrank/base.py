@@ -313,15 +313,14 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             try:
                 images = conversion.images_of(node.node)
             except InputError as error:
-                unreadable = f"the image cannot be used: {error}"
+                unreadable = str(error)
             documents.append(
                 Document(
                     text=node.node.get_content(metadata_mode=self.metadata_mode),
                     id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
                     images=images,
-                    # Where a file lies, which its metadata may say, is no caption.
-                    captioned=bool(node.node.get_content(metadata_mode=MetadataMode.NONE).strip()),
+                    captioned=conversion.has_text(node.node),
                     unreadable=unreadable,
                 )
             )

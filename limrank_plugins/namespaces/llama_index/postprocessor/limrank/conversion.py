@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
-from llama_index.core.schema import BaseNode, ImageNode, Node
+from llama_index.core.schema import BaseNode, ImageNode, MetadataMode, Node
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
@@ -29,7 +29,8 @@ def images_of(node: BaseNode) -> tuple[Image, ...]:
     Nothing is fetched from the network.
 
     Raises:
-        InputError: it is no PNG, JPEG, GIF or WebP, its file cannot be read, or there is only an address.
+        InputError: it is no PNG, JPEG, GIF or WebP, its file cannot be read, or there is only an address; or
+            the node is nothing but sound or video.
     """
     path: object
     url: object
@@ -39,14 +40,24 @@ def images_of(node: BaseNode) -> tuple[Image, ...]:
     elif isinstance(node, Node) and node.image_resource is not None:
         resource = node.image_resource
         encoded, path, url = resource.data, resource.path, resource.url
+    elif isinstance(node, Node) and (node.audio_resource or node.video_resource) and not has_text(node):
+        raise InputError("the node has no text, and neither sound nor video is read")
     else:
         return ()
-    if encoded:
-        text = encoded.decode("ascii", "replace") if isinstance(encoded, bytes) else encoded
-        return (Image.from_text(text),)
-    if path:
-        return (Image.open(str(path)),)
-    return (Image.from_text(str(url)),) if url else ()
+    try:
+        if encoded:
+            text = encoded.decode("ascii", "replace") if isinstance(encoded, bytes) else encoded
+            return (Image.from_text(text),)
+        if path:
+            return (Image.open(str(path)),)
+        return (Image.from_text(str(url)),) if url else ()
+    except InputError as error:
+        raise InputError(f"the image cannot be used: {error}") from error
+
+
+def has_text(node: BaseNode) -> bool:
+    """Whether the node has a text of its own: where a file lies, which its metadata may say, is none."""
+    return bool(node.get_content(metadata_mode=MetadataMode.NONE).strip())
 
 
 def brace_text(template: Template) -> str | None:

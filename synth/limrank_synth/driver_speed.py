@@ -1,6 +1,6 @@
 """How many calls a second the synthesizer's jobs handle, when nobody has to be waited for.
 
-    python -m limrank_evals.bench.synth_driver
+    python -m limrank_synth.driver_speed
 
 Two ways: against a backend in the same process, which leaves the pool and its ledger; and against a
 server on loopback in a process of its own, which adds HTTP and the openai SDK. JSON goes to stdout, a

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from benchmark_layouts import png, put_lines, put_text
 
-from limrank_evals.loaders import MBEIR_TASKS, load_mbeir, mbeir
 from limrank_evals.measures import measure, parse_measure
+from limrank_evals.tasks import mbeir
+from limrank_evals.tasks.mbeir import MBEIR_TASKS, load_mbeir
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.images import Image

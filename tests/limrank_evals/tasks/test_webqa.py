@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from benchmark_layouts import as_base64, png, put_text
 
-from limrank_evals.loaders import WEBQA_SPLITS, load_webqa
+from limrank_evals.tasks.webqa import WEBQA_SPLITS, load_webqa
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image

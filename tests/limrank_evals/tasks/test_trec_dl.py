@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from benchmark_layouts import put_lines, put_text
 
-from limrank_evals.loaders import TREC_DL, load_trec_dl
-from limrank_evals.loaders.trec_dl import TREC_DL_MEASURES
 from limrank_evals.measures import measure, parse_measure
+from limrank_evals.tasks.trec_dl import TREC_DL, TREC_DL_MEASURES, load_trec_dl
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 

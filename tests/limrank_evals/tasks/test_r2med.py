@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from benchmark_layouts import put_lines, put_table
 
-from limrank_evals.loaders import R2MED_TASKS, load_r2med
+from limrank_evals.tasks.r2med import R2MED_TASKS, load_r2med
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError, InputError
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from benchmark_layouts import put_lines, put_text
 
-from limrank_evals.loaders import load_rankify
 from limrank_evals.measures import measure
+from limrank_evals.tasks.rankify import load_rankify
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError
 

@@ -1,1 +1,0 @@
-"""Measurements of the toolkit itself; `make bench` runs them."""
