@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full bench test-compat clean
+.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full zoo bench test-compat clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ proof: $(VENV)/.test  ## A tiny model learns to rerank in a small world, every a
 proof-full: $(VENV)/.test  ## The same with five seeds and intervals; half an hour or more
 	@$(BIN)/python -m limrank_training.world.proof --seeds 5 --folder build/proof-full \
 		--output docs/results/proof-full.json --plot docs/results/proof-full.png
+
+zoo: $(VENV)/.test  ## What each recipe is worth on a model: make zoo MODEL=smollm2 DATA="samples folder"
+	@$(BIN)/limrank eval zoo --model "$(MODEL)" $(if $(filter-out file undefined,$(origin DATA)),$(DATA)) $(ZOO)
 
 test-processors: $(VENV)/.test  ## The numeric parts under other instruction sets, threads and roundings
 	@for setting in "ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2" \

@@ -125,9 +125,9 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
     """
     for capability in recipe.needs(settings):
         if not isinstance(backend, capability):
-            having = [name for name in backend_names() if _has(backend_class(name), capability)]
+            having = [name for name in backend_names() if has_capability(backend_class(name), capability)]
             raise CapabilityError(
-                f"recipe {recipe.name!r} needs a backend that {_verb(capability)}, which "
+                f"recipe {recipe.name!r} needs a backend that {says(capability)}, which "
                 f"{backend.name!r} cannot be asked; these can: {', '.join(having) or 'none'}"
             )
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
@@ -142,10 +142,12 @@ def check_on_failure(on_failure: str) -> str:
     return on_failure
 
 
-def _verb(capability: type[Any]) -> str:
+def says(capability: type[Any]) -> str:
+    """What a backend with this capability can do, for messages."""
     return (capability.__doc__ or capability.__name__).split(".")[0].lower()
 
 
-def _has(kind: type[Any], capability: type[Any]) -> bool:
+def has_capability(kind: type[Any], capability: type[Any]) -> bool:
+    """Whether backends of this class can be asked this."""
     methods = [name for name in vars(capability) if not name.startswith("_")]
     return all(hasattr(kind, name) for name in methods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import ablate, benchmark_command, compare, errors, questions, run
+from limrank_evals.cli import ablate, benchmark_command, compare, errors, questions, run, zoo
 
 
 def register(app: typer.Typer) -> None:
@@ -16,4 +16,5 @@ def register(app: typer.Typer) -> None:
     questions.register(evaluation)
     benchmark_command.register(evaluation)
     evaluation.command("ablate")(ablate.ablate)
+    evaluation.command("zoo")(zoo.zoo)
     app.add_typer(evaluation, name="eval")

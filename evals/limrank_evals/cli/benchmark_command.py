@@ -19,6 +19,7 @@ from limrank_evals.cli import split_tables
 from limrank_evals.evaluation.evaluation_folder import prepare_folder
 from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
+from limrank_evals.evaluation.systems import INSTRUCTED, instructs_by_default
 from limrank_evals.guarded_folders import STORE, working_in
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
@@ -31,8 +32,6 @@ from limrank_plugins.reranker import Reranker
 
 SCHEMA = "limrank eval benchmark 1"
 NONE, BENCHMARKS = "none", "benchmark"
-# Published with such instructions around the queries; every other recipe is asked plainly unless told.
-INSTRUCTED = ("limrank", "rank1")
 
 
 class BenchmarkCommand(TyperCommand):
@@ -228,5 +227,5 @@ def benchmark(
 def _instructs(instruction: str | None, reranker: Reranker) -> bool:
     """Whether the benchmark's own instructions are used."""
     if instruction is None:
-        return reranker.recipe.name.partition(":")[0] in INSTRUCTED
+        return instructs_by_default(reranker.recipe.name)
     return instruction == BENCHMARKS

@@ -10,6 +10,13 @@ from limrank_plugins.prompts import instructions
 from limrank_plugins.reranker import Reranker
 
 NO_PROMPTS = "none"
+# Published with a benchmark's instructions around the queries; all others are asked plainly unless told.
+INSTRUCTED = ("limrank", "rank1")
+
+
+def instructs_by_default(recipe: str) -> bool:
+    """Whether a recipe of this name is asked with a benchmark's own instructions where nobody decides."""
+    return recipe.partition(":")[0] in INSTRUCTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,10 @@ class Plot:
         place = {"cx": self.at_x(x), "cy": self.at_y(y), "r": radius}
         self.marks.append(tag("circle", tag("title", text), class_=kind, **place, **more))
 
+    def words(self, left: float, base: float, text: str) -> None:
+        """Text that begins at a place in the units of the viewBox."""
+        self.marks.append(tag("text", text, x=left, y=base))
+
     def steps(self, values: Sequence[float], kind: str) -> None:
         """Bars from 0 that touch, one for each unit of the x axis, as one outline."""
         points = [

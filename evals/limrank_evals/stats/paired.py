@@ -85,7 +85,7 @@ def t_test(differences: Collection[float]) -> float | None:
     values = _finite(differences)
     if len(values) < 2:
         return None
-    if values.min() == values.max():  # no spread: the statistic is 0 / 0 or infinite
+    if np.ptp(values) <= 1e-14 * np.abs(values).max():  # no spread but roundings: 0 / 0, or infinite
         return 1.0 if values[0] == 0 else 0.0
     stats = require("scipy.stats", "evals", "the t-test")
     return float(stats.ttest_1samp(values, 0.0).pvalue)

@@ -102,6 +102,7 @@ def test_too_little_to_say():
     assert t_test([0.5]) is None
     assert t_test([0.0, 0.0]) == 1.0
     assert t_test([0.5, 0.5]) == 0.0
+    assert t_test([0.3 - 0.7, 0.1 - 0.5]) == 0.0  # equal but for rounding
 
 
 def test_p_values_of_no_difference_are_uniform():

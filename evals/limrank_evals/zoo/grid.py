@@ -1,0 +1,243 @@
+"""The grid of a zoo: its cells, worked on one after another; those that are finished are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from limrank_evals.evaluation.evaluation_folder import prepare_folder
+from limrank_evals.guarded_folders import SETTINGS, STORE, keep_settings, read_settings, start_over
+from limrank_evals.zoo.cell import CELL, KEYS, MEASURE
+from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
+from limrank_evals.zoo.collections import Collection, file_name
+from limrank_evals.zoo.process import run_cell
+from limrank_evals.zoo.served import Thinks, last_part, reasoning_of, why_not
+from limrank_plugins import __version__
+from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
+from limrank_plugins.backends.local.sources import checked_source
+from limrank_plugins.backends.remote.addresses import check_written
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json_object
+from limrank_plugins.recipes import load_recipe, recipe_names
+
+SCHEMA = "limrank zoo 1"
+FIRST_STAGE, MINI = "first stage", "mini"
+OUTPUTS = ("zoo.json", "table.md", "plot.svg")
+
+
+@dataclass(frozen=True, slots=True)
+class Zoo:
+    """What is measured, and how.
+
+    Attributes:
+        model: as `Reranker` takes it.
+        collections: where.
+        recipes: which; () for all that the model can serve.
+        backend: runs the model.
+        reasoning: of the recipes that can reason.
+        queries: how many judged queries of each collection, from the first; None: all.
+        depth: how many candidates of each query.
+        first_stage: finds them.
+        dtype: of the model's weights, where its backend can be told.
+        seed: of all that is drawn.
+        max_reasoning_tokens: None: each recipe's own.
+        options: more arguments of the backend.
+    """
+
+    model: str
+    collections: tuple[Collection, ...]
+    recipes: tuple[str, ...] = ()
+    backend: str = "transformers"
+    reasoning: Thinks = "none"
+    queries: int | None = None
+    depth: int = 20
+    first_stage: str = "bm25s"
+    dtype: str = "bfloat16"
+    seed: int = 0
+    max_reasoning_tokens: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def chosen(self) -> tuple[list[str], dict[str, str]]:
+        """The recipes to be run, and why each of the others is not, by name.
+
+        Raises:
+            InputError: a recipe that was named cannot be served by the model, or there is none.
+        """
+        reasons = {
+            name: why_not(load_recipe(name), self.backend, self.reasoning)
+            for name in self.recipes or recipe_names()
+            if name != MINI
+        }
+        left_out = {name: reason for name, reason in reasons.items() if reason}
+        if self.recipes and left_out:
+            name, reason = next(iter(left_out.items()))
+            raise InputError(f"recipe {name!r} cannot be run on {self.model}: {reason}")
+        return [name for name, reason in reasons.items() if not reason], left_out
+
+    def reranker(self, recipe: str) -> dict[str, Any]:
+        """The arguments of `Reranker` for a recipe; `mini` has a model of its own."""
+        made = load_recipe(recipe)
+        if recipe == MINI:
+            return {"recipe": MINI, "model": made.model, "backend": made.backend, "seed": self.seed}
+        return {
+            "recipe": recipe,
+            "model": self.model,
+            "backend": self.backend,
+            "reasoning": reasoning_of(last_part(made), self.reasoning),
+            "seed": self.seed,
+            "max_reasoning_tokens": self.max_reasoning_tokens,
+            "dtype": self.dtype,
+            **self.options,
+        }
+
+    def settings(self, weights: str) -> dict[str, Any]:
+        """What all numbers of a folder have in common; collections and recipes may come one by one."""
+        return {
+            "model": self.model,
+            "weights": weights,
+            "backend": self.backend,
+            "reasoning": self.reasoning,
+            "queries": self.queries,
+            "depth": self.depth,
+            "first_stage": self.first_stage,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "max_reasoning_tokens": self.max_reasoning_tokens,
+            "options": {name: value for name, value in self.options.items() if name not in KEYS},
+            "measure": MEASURE,
+            "version": __version__,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CellOutcome:
+    """A cell: what it found, or why there is nothing; `recipe` is `FIRST_STAGE` where nothing is reranked."""
+
+    collection: str
+    recipe: str
+    record: Mapping[str, Any] | None
+    failed: str = ""
+
+
+def work_off(
+    zoo: Zoo,
+    recipes: Sequence[str],
+    folder: Path,
+    *,
+    say: Callable[[str], object] = lambda _: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[CellOutcome]:
+    """Work on every cell that is not finished; `begin` comes first.
+
+    Args:
+        zoo: what is measured.
+        recipes: see `Zoo.chosen`; `mini` stands before them.
+        folder: where the cells' folders are.
+        say: gets a sentence before each cell that is worked on.
+        progress: gets a cell's name, how many queries are ranked, and how many there are.
+
+    Raises:
+        InputError: a collection's files are not those that its cells were measured on.
+    """
+    outcomes = []
+    for collection in zoo.collections:
+        place, source = folder / collection.label, collection.digest()
+        broken = ""
+        for recipe in (FIRST_STAGE, MINI, *recipes):
+            cell = place / file_name(recipe)
+            record = read_cell(cell)
+            _same_source(collection, record, source)
+            failed = broken
+            if not broken and (record is None or not record["final"]):
+                say(f"{collection.label}, {recipe}")
+                order = {
+                    "folder": str(cell),
+                    "store": str(place / STORE),
+                    "collection": asdict(collection),
+                    "source": source,
+                    "queries": zoo.queries,
+                    "first_stage": zoo.first_stage,
+                    "depth": zoo.depth,
+                    "seed": zoo.seed,
+                    "reranker": None if recipe == FIRST_STAGE else zoo.reranker(recipe),
+                }
+                name = f"{collection.label}, {recipe}"
+                failed = run_cell(order, lambda done, of, name=name: progress(name, done, of))  # type: ignore[misc]
+                record = read_cell(cell)
+            if recipe == FIRST_STAGE and failed:
+                broken = f"the first stage failed: {failed}"
+            outcomes.append(CellOutcome(collection.label, recipe, None if failed else record, failed))
+    return outcomes
+
+
+def begin(zoo: Zoo, folder: Path, *, fresh: bool = False) -> dict[str, Any]:
+    """Make the folder this zoo's, or see that it is; hold it with `working_in`. Returns its settings.
+
+    Raises:
+        InputError: it holds a zoo with other settings, there is no such model, or an address holds a key.
+    """
+    if isinstance(address := zoo.options.get("base_url"), str):
+        check_written(address)
+    begun = (folder / SETTINGS).is_file()
+    if begun and fresh:
+        read_settings(folder, SCHEMA)  # what is of another kind is not ours to remove
+        _remove_cells(folder)
+        start_over(folder, OUTPUTS)
+        begun = False
+    kept = read_settings(folder, SCHEMA) if begun else {}
+    settings = zoo.settings(_weights(zoo, kept))
+    keep_settings(folder, SCHEMA, settings)
+    return settings
+
+
+def read_cell(folder: Path) -> dict[str, Any] | None:
+    """What a cell found; None where it is not finished.
+
+    Raises:
+        InputError: the file is damaged, or of another version.
+    """
+    if not (folder / CELL).is_file():
+        return None
+    record = read_json_object(folder / CELL)
+    if record.get("schema") != CELL_SCHEMA:
+        raise InputError(f"{folder / CELL} is no cell of this version of the zoo: start over with --fresh")
+    return record
+
+
+def _weights(zoo: Zoo, kept: Mapping[str, Any]) -> str:
+    """A fingerprint of a local model; the one that was kept where the model is no longer there."""
+    if zoo.backend == "openai":
+        return ""
+    if kept.get("model") == zoo.model and kept.get("weights") and not Path(zoo.model).expanduser().exists():
+        return str(kept["weights"])
+    place = Path(checked_source(zoo.model))
+    if place.is_dir():
+        return folder_fingerprint(place)
+    return file_fingerprint(place) if place.is_file() else ""
+
+
+def _same_source(collection: Collection, record: Mapping[str, Any] | None, source: str) -> None:
+    if record is not None and record["source"] != source:
+        raise InputError(
+            f"the files of {collection.label} are not those that were measured before: put them back, name "
+            f"another --output, or start over with --fresh"
+        )
+
+
+def _remove_cells(folder: Path) -> None:
+    """Take away what cells wrote, and nothing else."""
+    for settings in folder.glob(f"*/*/{SETTINGS}"):
+        (settings.parent / CELL).unlink(missing_ok=True)
+        prepare_folder(settings.parent, fresh=True)
+        _remove_if_empty(settings.parent)
+    for place in folder.iterdir():
+        for kept in place.glob(f"{STORE}*") if place.is_dir() else ():
+            kept.unlink()
+        _remove_if_empty(place)
+
+
+def _remove_if_empty(place: Path) -> None:
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()

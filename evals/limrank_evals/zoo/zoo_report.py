@@ -1,0 +1,273 @@
+"""What the cells of a zoo found, put together: comparisons, JSON, tables. Nothing is computed but tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from limrank_evals.comparison import Comparison, Mean, Resampling, compare_values
+from limrank_evals.reporting.texts import clean
+from limrank_evals.tables import Cell, Grid, interval_text, number_text
+from limrank_evals.zoo.cell import MEASURE
+from limrank_evals.zoo.grid import FIRST_STAGE, MINI, OUTPUTS, SCHEMA, CellOutcome
+from limrank_evals.zoo.quality_plot import draw_zoo
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import write_json, write_whole
+from limrank_plugins.segments import clean_text
+
+HEADS = (
+    "recipe", f"{MEASURE} (95%)", "− first stage (p)", "− mini (p)", "failed", "repaired", "abstained",
+    "tokens read", "written", "CPU s", "peak MiB",
+)  # fmt: skip
+_BELOW = (
+    f"{MEASURE} times 100 with its bootstrap interval; differences with the p-value of the paired "
+    f"randomisation test. Failed: documents that could not be judged, of all; they keep their first-stage "
+    f"places. Repaired: malformed replies. Abstained: groups that no document was chosen of. Tokens and CPU "
+    f"seconds are for each query: tokens read as if nothing were shared, seconds of ranking alone, on all "
+    f"cores together. Peak memory is that of the recipe's own process."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell as it is shown.
+
+    Attributes:
+        outcome: what it is of, and why it failed.
+        quality: None where nothing was judged.
+        against: its comparison with the first stage and with `mini`, by name, as far as both have numbers.
+    """
+
+    outcome: CellOutcome
+    quality: Mean | None = None
+    against: Mapping[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called: the recipe, and its reasoning where that is not the recipe's own."""
+        record = self.outcome.record
+        return self.outcome.recipe if record is None or self.is_first else str(record["system"])
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was reranked."""
+        return self.outcome.recipe == FIRST_STAGE
+
+    @property
+    def why(self) -> str:
+        """Why it failed, judged nothing, or did not judge a document."""
+        record = self.outcome.record
+        return clean(self.outcome.failed or str((record or {}).get("why") or ""))
+
+    def per_query(self, *names: str) -> float | None:
+        """The sum of some of its costs, for a query; None where they are not known."""
+        record = self.outcome.record
+        if record is None or not record.get("cost") or not record["queries"]:
+            return None
+        return float(sum(record["cost"][name] for name in names)) / float(record["queries"])
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens read and written for a query."""
+        return self.per_query("prompt_tokens", "generated_tokens")
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        record = self.outcome.record or {}
+        return {
+            "recipe": self.outcome.recipe,
+            "system": self.name,
+            "failed": self.outcome.failed or None,
+            "why": self.why or None,
+            MEASURE: None if self.quality is None else self.quality.as_json(),
+            "against": {name: one.as_json(0) for name, one in self.against.items()},
+            **{name: record.get(name) for name in ("documents", "failures", "repairs", "queries")},
+            "cost": record.get("cost"),
+            "peak_bytes": record.get("peak_bytes"),
+            "identity": record.get("identity"),
+            "values": record.get("values"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ZooReport:
+    """All rows by collection, the first stage's first, then `mini`, then the others, best first.
+
+    Attributes:
+        settings: what all numbers have in common.
+        left_out: why a recipe was not run, by name.
+        rows: by collection.
+    """
+
+    settings: Mapping[str, Any]
+    left_out: Mapping[str, str]
+    rows: Mapping[str, Sequence[Row]]
+
+    def by_reason(self) -> dict[str, list[str]]:
+        """The recipes that were left out, by the reason."""
+        found: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            found.setdefault(reason, []).append(name)
+        return found
+
+    def failed(self) -> list[str]:
+        """What has no number, or none that is final, a sentence each."""
+        told = []
+        for collection, rows in self.rows.items():
+            for row in rows:
+                record, name = row.outcome.record, f"{collection}, {row.outcome.recipe}"
+                if row.outcome.failed:
+                    told.append(f"{name} failed: {row.outcome.failed}")
+                elif record is not None and record["values"] is None:
+                    told.append(f"{name} has no number: {row.why}")
+                elif record is not None and not record["final"]:
+                    told.append(f"{name}: {record['failures']} documents could not be judged: {row.why}")
+        return told
+
+    def grid(self, collection: str) -> Grid:
+        """The table of a collection."""
+        notes: list[str] = []
+
+        def noted(text: str, why: str) -> Cell:
+            if not why:
+                return Cell(text)
+            if why not in notes:
+                notes.append(why)
+            return Cell(text, None, (notes.index(why) + 1,))
+
+        cells = [_cells(row, noted) for row in self.rows[collection]]
+        return Grid(HEADS, cells, [self._setting(collection)], notes)
+
+    def markdown(self) -> str:
+        """All tables, and what was left out."""
+        parts = [f"## {collection}\n\n{self.grid(collection).markdown()}" for collection in self.rows]
+        left_out = [f"- {', '.join(names)}: {reason}" for reason, names in self.by_reason().items()]
+        if left_out:
+            parts.append("## Not run on this model\n\n" + "\n".join(left_out) + "\n")
+        return f"# {self.settings['model']}\n\n{_BELOW}\n\n" + "\n".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        collections = {name: [row.as_json() for row in rows] for name, rows in self.rows.items()}
+        return {
+            "schema": SCHEMA,
+            "settings": self.settings,
+            "left_out": dict(self.left_out),
+            "collections": collections,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write JSON, tables and plot; equal cells make equal bytes."""
+        values, table, plot = (folder / name for name in OUTPUTS)
+        write_json(values, self.as_json())
+        write_whole(table, clean_text(self.markdown()).encode("utf-8"))
+        write_whole(plot, clean_text(draw_zoo(self.settings["model"], self.rows)).encode("utf-8"))
+
+    def _setting(self, collection: str) -> str:
+        s = self.settings
+        records = [row.outcome.record for row in self.rows[collection] if row.outcome.record]
+        counts = {record["queries"] for record in records if "queries" in record}
+        many = " or ".join(map(str, sorted(counts))) or "no"
+        queries = f"the first {many} judged queries" if s["queries"] is not None else f"all {many} queries"
+        return (
+            f"{queries}, {s['depth']} candidates each by {s['first_stage']}; {s['model']} on {s['backend']}, "
+            f"{s['dtype']}, reasoning {s['reasoning']}, seed {s['seed']}; mini in float32."
+        )
+
+
+def report(
+    outcomes: Sequence[CellOutcome],
+    settings: Mapping[str, Any],
+    left_out: Mapping[str, str],
+    *,
+    named: bool = False,
+) -> ZooReport:
+    """Compare the cells of each collection with its first stage and `mini`.
+
+    Args:
+        outcomes: of all cells.
+        settings: what all numbers have in common.
+        left_out: why a recipe was not run, by name.
+        named: the recipes were asked for by name: what the model turned out not to serve is a row without a
+            number. Otherwise it is left out like the others.
+
+    Raises:
+        InputError: the cells of a collection are of different texts or judgements.
+    """
+    resampling = Resampling(seed=settings["seed"])
+    rows: dict[str, list[Row]] = {}
+    if not named:
+        refused = {o.recipe: str(o.record["why"]) for o in outcomes if o.record and o.record.get("unserved")}
+        left_out = {
+            **left_out,
+            **{recipe: f"this model cannot be asked: {why}" for recipe, why in refused.items()},
+        }
+        outcomes = [outcome for outcome in outcomes if outcome.recipe not in refused]
+    for collection in dict.fromkeys(outcome.collection for outcome in outcomes):
+        inside = [outcome for outcome in outcomes if outcome.collection == collection]
+        _same_texts(collection, inside)
+        values = {o.recipe: o.record["values"] for o in inside if o.record and o.record["values"]}
+        made = []
+        for outcome in inside:
+            own = values.get(outcome.recipe)
+            others = [] if outcome.recipe == FIRST_STAGE else [FIRST_STAGE, MINI]
+            against = {
+                other: compare_values(values[other], own, resampling)
+                for other in others
+                if own and other in values and other != outcome.recipe
+            }
+            made.append(Row(outcome, resampling.mean(list(own.values())) if own else None, against))
+        rows[collection] = made[:2] + sorted(made[2:], key=_best_first)
+    return ZooReport(settings, left_out, rows)
+
+
+def _best_first(row: Row) -> tuple[float, str]:
+    return (1.0 if row.quality is None else -row.quality.mean, row.outcome.recipe)
+
+
+def _same_texts(collection: str, outcomes: Sequence[CellOutcome]) -> None:
+    made_of = [outcome.record["made of"] for outcome in outcomes if outcome.record]
+    known = [facts for facts in made_of if facts is not None]
+    if any(facts != known[0] for facts in known):
+        raise InputError(
+            f"the cells of {collection} were measured on different texts or judgements: start over with "
+            f"--fresh"
+        )
+
+
+def _cells(row: Row, noted: Any) -> list[str | Cell | None]:
+    record = row.outcome.record
+    name = row.name
+    if record is None or record.get("unserved"):
+        return [name, noted("–" if record else "failed", row.why), *[None] * (len(HEADS) - 2)]
+    number: str | Cell = noted("–", row.why)
+    if row.quality is not None:
+        interval = row.quality.interval
+        number = Cell(f"{number_text(row.quality.mean)} ({interval_text(interval)})")
+    peak = f"{record['peak_bytes'] / 2**20:,.0f}" if record["peak_bytes"] else None
+    if row.is_first:
+        return [name, number, *[None] * (len(HEADS) - 3), peak]
+    failures, documents = record["failures"], record["documents"]
+    cost = record["cost"]
+    return [
+        name,
+        number,
+        _difference(row.against.get(FIRST_STAGE)),
+        _difference(row.against.get(MINI)),
+        noted(f"{failures:,} of {documents:,}", row.why) if failures else "0",
+        f"{record['repairs']:,}",
+        f"{cost['abstentions']:,}",
+        f"{row.per_query('prompt_tokens'):,.0f}",
+        f"{row.per_query('generated_tokens'):,.0f}",
+        f"{row.per_query('cpu_seconds'):,.2f}",
+        peak,
+    ]
+
+
+def _difference(one: Comparison | None) -> str | None:
+    if one is None:
+        return None
+    p = "–" if one.randomisation_p is None else f"{one.randomisation_p:.3f}"
+    return f"{number_text(one.difference, signed=True)} ({p})"
