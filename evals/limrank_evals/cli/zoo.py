@@ -111,7 +111,7 @@ def zoo(
         _show(made)
         common.say(f"table, JSON and plot: {folder}")
     if failed := made.failed():
-        common.end_with_failures("\n".join([f"{len(failed)} cells have no final number", *failed, _ENDING]))
+        common.end_with_failures("\n".join(["not every cell has a final number", *failed, _ENDING]))
 
 
 def _show(made: ZooReport) -> None:

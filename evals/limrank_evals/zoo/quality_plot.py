@@ -53,7 +53,7 @@ def _plot(number: int, collection: str, rows: Sequence[Row]) -> Plot | None:
             low, high = (100 * end for end in quality.interval)
             plot.line(tokens, low, tokens, high, f"whisker {kind}")
         plot.dot(tokens, 100 * quality.mean, 4.5, kind, f"{row.name}: {100 * quality.mean:.1f}")
-        _name(plot, row.name, tokens, 100 * quality.mean, taken)
+        _name(plot, row.outcome.recipe, tokens, 100 * quality.mean, taken)
     return plot
 
 

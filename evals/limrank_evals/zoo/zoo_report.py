@@ -113,18 +113,14 @@ class ZooReport:
         return found
 
     def failed(self) -> list[str]:
-        """What has no number, or none that is final, a sentence each."""
-        told = []
+        """What has no number, or none that is final, a sentence for each reason."""
+        found: dict[str, list[str]] = {}
         for collection, rows in self.rows.items():
             for row in rows:
-                record, name = row.outcome.record, f"{collection}, {row.outcome.recipe}"
-                if row.outcome.failed:
-                    told.append(f"{name} failed: {row.outcome.failed}")
-                elif record is not None and record["values"] is None:
-                    told.append(f"{name} has no number: {row.why}")
-                elif record is not None and not record["final"]:
-                    told.append(f"{name}: {record['failures']} documents could not be judged: {row.why}")
-        return told
+                record = row.outcome.record
+                if record is None or record["values"] is None or not record["final"]:
+                    found.setdefault(row.why, []).append(f"{collection} {row.outcome.recipe}")
+        return [f"{', '.join(names)}: {why}" for why, names in found.items()]
 
     def grid(self, collection: str) -> Grid:
         """The table of a collection."""
@@ -163,7 +159,8 @@ class ZooReport:
         values, table, plot = (folder / name for name in OUTPUTS)
         write_json(values, self.as_json())
         write_whole(table, clean_text(self.markdown()).encode("utf-8"))
-        write_whole(plot, clean_text(draw_zoo(self.settings["model"], self.rows)).encode("utf-8"))
+        title = f"{self.settings['model']}, reasoning {self.settings['reasoning']}"
+        write_whole(plot, clean_text(draw_zoo(title, self.rows)).encode("utf-8"))
 
     def _setting(self, collection: str) -> str:
         s = self.settings

@@ -120,7 +120,7 @@ def test_what_judged_nothing_has_no_number(zoo: Zoo):
     assert row["failures"] == row["documents"] == QUERIES * DEPTH
     assert row["why"].startswith("judged nothing: ")
     assert row["cost"]["generated_tokens"] > 0
-    assert "samples, rankgpt has no number: judged nothing" in zoo.done[0]
+    assert "samples rankgpt: judged nothing: " in zoo.done[0]
 
 
 def test_each_cell_has_a_peak_of_its_own(zoo: Zoo):
@@ -141,7 +141,7 @@ def test_the_second_run_loads_nothing_and_writes_the_same(zoo: Zoo):
         assert "rankgpt" in out
         failing, worked_on = zoo.run("--recipe", "icr", code=1)
         assert worked_on == ["samples, icr"]
-        assert "samples, icr failed: " in failing
+        assert "samples icr: model " in failing
         assert zoo.report()["icr"]["failed"]
         assert "icr" not in zoo.cells
     finally:
