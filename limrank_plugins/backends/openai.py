@@ -40,6 +40,7 @@ from limrank_plugins.backends.remote.replies import (
     ending,
     labels_in,
     reasoning_of,
+    spellings,
     text_of,
     tokens_of,
     usage_of,
@@ -317,8 +318,8 @@ class OpenAIBackend:
             f"the server gives no log-probabilities: label probabilities are estimated from {self._draws} "
             f"sampled answers each, in steps of {1 / (self._draws + 1):.2f} (draws={self._draws})"
         )
-        names = [label.text.strip().casefold() for label in sent.labels]
-        counts = [0] * len(names)
+        accepted = spellings(sent.labels)
+        counts = [0] * len(accepted)
         for draw in range(self._draws):
             # A chat model may write a blank or a mark first; a completion's next token is the verdict.
             budget = 4 if sent.is_chat else 1
@@ -328,8 +329,11 @@ class OpenAIBackend:
                 cost = replace(cost, prompt_tokens=0, shared_tokens=0)
             usage = usage + cost
             first = re.findall(r"\w+", text_of(choice).casefold())[:1]
-            counts = [count + (first == [name]) for count, name in zip(counts, names, strict=True)]
+            counts = [
+                n + any(word in words for word in first) for n, words in zip(counts, accepted, strict=True)
+            ]
         if not any(counts):
+            names = [label.text.strip() for label in sent.labels]
             return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)
         total = math.log(sum(counts) + 0.5 * len(counts))
         return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)

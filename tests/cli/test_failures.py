@@ -57,7 +57,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def limrank(work: Path, server: LoopbackServer, *arguments: object, code: int = 0) -> Any:
-    model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "m"]
+    model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "limrank"]
     model += ["--option", f"base_url={server.url}", "--option", "max_retries=0"]
     done = subprocess.run(
         [str(Path(sys.executable).with_name("limrank")), *map(str, arguments), *model],
@@ -180,7 +180,7 @@ def test_a_search_with_failures_shows_what_it_has_and_says_so(work: Path):
 
 def test_a_backend_that_the_default_recipe_cannot_use_wants_a_recipe(work: Path):
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *RERANK, "--backend", "openai", "--model", "m"],
+        [str(Path(sys.executable).with_name("limrank")), *RERANK, "--backend", "openai", "--model", "limrank"],
         capture_output=True,
         text=True,
         cwd=work,

@@ -161,22 +161,33 @@ def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool
     Args:
         tokens: what the server gave.
         labels: by their ids where both sides have them, else by their exact text.
-        loosely: for chat models, whose answer begins without the template's space: case and
-            surrounding blanks do not count, and the probabilities of all spellings are added up.
+        loosely: for chat models, whose answer begins without the template's space: see `spellings`;
+            the probabilities of all spellings are added up.
     """
+    accepted = spellings(labels)
     logprobs: list[float | None] = []
-    for label in labels:
-        matching = [token.logprob for token in tokens if _is(token, label, loosely)]
+    for label, words in zip(labels, accepted, strict=True):
+        matching = [token.logprob for token in tokens if _is(token, label, words if loosely else None)]
         logprobs.append(_log_sum(matching) if matching else None)
     return logprobs
 
 
-def _is(token: Token, label: Label, loosely: bool) -> bool:
+def spellings(labels: Sequence[Label]) -> list[frozenset[str]]:
+    """What a chat model may write for each label: blanks and case do not count, and yes is as good as true.
+
+    A word that is itself a label stands for that label alone.
+    """
+    words = [label.text.strip().casefold() for label in labels]
+    return [frozenset({word, *({_MEANS_THE_SAME.get(word, word)} - set(words))}) for word in words]
+
+
+_MEANS_THE_SAME = {"yes": "true", "true": "yes", "no": "false", "false": "no"}
+
+
+def _is(token: Token, label: Label, words: frozenset[str] | None) -> bool:
     if token.id is not None and label.id is not None:
         return token.id == label.id
-    if loosely:
-        return token.text.strip().casefold() == label.text.strip().casefold()
-    return token.text == label.text
+    return token.text == label.text if words is None else token.text.strip().casefold() in words
 
 
 def _log_sum(values: Sequence[float]) -> float:
