@@ -7,15 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import benchmark_folders as made
 import chats
 import pytest
+from servers import Answer, Call, LoopbackServer, completion
+from typer.testing import CliRunner
 
 from limrank_evals import Benchmark, Split, evaluate
 from limrank_plugins import Reranker, samples
+from limrank_plugins.cli import build_app
 
 QUERIES, DEPTH = 3, 5
 OPTIONS = ("--queries", str(QUERIES), "--depth", str(DEPTH), "--dtype", "float32")
@@ -68,19 +73,19 @@ RECIPES = ("--recipe", "qlm", "--recipe", "first", "--recipe", "rankgpt")
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    made = Zoo(tmp_path_factory.mktemp("zoo"))
-    chats.build(made.place / "model")
-    process = made.start(*RECIPES)
+    begun = Zoo(tmp_path_factory.mktemp("zoo"))
+    chats.build(begun.place / "model")
+    process = begun.start(*RECIPES)
     assert process.stderr is not None
     for line in process.stderr:
-        made.killed += line
+        begun.killed += line
         if line.strip() == "samples, first":
             os.kill(process.pid, signal.SIGKILL)
             break
     process.communicate()  # to the end of stderr: the cell's process, which has the same, is gone, too
-    made.kept = made.cells
-    made.done = made.run(*RECIPES, code=1)
-    return made
+    begun.kept = begun.cells
+    begun.done = begun.run(*RECIPES, code=1)
+    return begun
 
 
 def test_a_killed_zoo_goes_on(zoo: Zoo):
@@ -161,3 +166,59 @@ def test_other_settings_and_other_weights_are_refused(zoo: Zoo):
         assert "weights is" in zoo.run(code=2)[0]
     finally:
         config.write_text(text)
+
+
+# ---- a served model ---------------------------------------------------------------------------------
+
+
+def test_what_a_served_model_failed_at_is_asked_again_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    made.beir(tmp_path / "set")
+    sick = True
+    answered: Counter[str] = Counter()
+
+    def script(call: Call) -> Any:
+        if sick and "b1" in call.prompt:
+            return Answer({"error": {"message": "this passage is too much for me"}}, 400)
+        answered[call.prompt] += 1
+        good = "good" in call.prompt
+        return completion({" true": -0.1, " false": -2.4} if good else {" true": -2.4, " false": -0.1})
+
+    with LoopbackServer(script) as server:
+        words = [
+            *("eval", "zoo", "set", "--model", "m", "--backend", "openai", "--recipe", "limrank"),
+            *("--option", f"base_url={server.url}", "--option", "api=completions", "--option", "server=vllm"),
+            *("--option", "api_key=sk-secret-1234", "-o", "out", "--depth", "4"),
+        ]
+        ill = CliRunner().invoke(build_app(), words)
+        assert ill.exit_code == 1, ill.output
+        assert "set limrank: " in ill.output
+        assert "too much for me" in ill.output
+        [before] = [row for row in rows(tmp_path) if row["recipe"] == "limrank"]
+        assert before["failures"] == 1
+        sick = False
+        first = Counter(answered)
+        well = CliRunner().invoke(build_app(), words)
+        assert well.exit_code == 0, well.output
+        assert all("b1" in prompt for prompt in answered - first)
+        asked = server.served
+        assert CliRunner().invoke(build_app(), words).exit_code == 0
+        assert server.served == asked
+        (tmp_path / "out" / "set" / "notes.txt").write_text("not the zoo's")
+        assert CliRunner().invoke(build_app(), [*words, "--fresh"]).exit_code == 0
+        assert server.served == asked + len(answered)
+        assert (tmp_path / "out" / "set" / "notes.txt").is_file()
+    [after] = [row for row in rows(tmp_path) if row["recipe"] == "limrank"]
+    assert after["failures"] == 0
+    assert after["nDCG@10"]["mean"] == pytest.approx(1.0)
+    assert set(answered.values()) == {2}  # once, and once more with --fresh
+    assert after["cost"]["prompt_tokens"] == 7 * len(answered)
+    written = [file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not any(b"sk-secret" in content for content in written)
+
+
+def rows(place: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((place / "out" / "zoo.json").read_text())["collections"]["set"]
+    return found
