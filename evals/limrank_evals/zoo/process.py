@@ -50,5 +50,5 @@ def run_cell(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> 
     if failed or code == 0:
         return failed
     if code < 0:
-        return f"its process was ended by signal {-code} ({signal.Signals(-code).name}): not enough memory?"
+        return f"its process was ended by signal {-code} ({signal.strsignal(-code)}): not enough memory?"
     return f"its process ended with code {code}; what it said stands above"
