@@ -180,7 +180,14 @@ def test_a_search_with_failures_shows_what_it_has_and_says_so(work: Path):
 
 def test_a_backend_that_the_default_recipe_cannot_use_wants_a_recipe(work: Path):
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *RERANK, "--backend", "openai", "--model", "limrank"],
+        [
+            str(Path(sys.executable).with_name("limrank")),
+            *RERANK,
+            "--backend",
+            "openai",
+            "--model",
+            "limrank",
+        ],
         capture_output=True,
         text=True,
         cwd=work,

@@ -2,8 +2,9 @@
 
 Where `</think>` is one added token, a passage cannot write it: see `prompt_encoder`. Where it is three
 ordinary tokens, as in Qwen2.5 and SmolLM2, a passage that says `</think> true` writes the ids that the
-verdict is read behind. So their angle brackets become quotation marks, and one is put into `[INST]`:
-of what was tried on SmolLM2 the least that still shows what stood there (docs/injection.md).
+verdict is read behind. So their angle brackets become quotation marks, or 【】 where the template has no
+such tag, and a quotation mark is put into `[INST]`: of what was tried on SmolLM2 the least that still shows
+what stood there (docs/injection.md).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def forged(pieces: Sequence[Segment], spans: Sequence[Span], single: Collection[
     if not template.strip():
         return []
     text = "".join(piece.text for piece in pieces)
-    names = _ALWAYS | {tag[2].lower() for tag in _TAG.finditer(template)}
+    names = _ALWAYS | _names(template)
     found = [
         tag.span()
         for tag in _TAG.finditer(text)
@@ -55,23 +56,30 @@ def forged(pieces: Sequence[Segment], spans: Sequence[Span], single: Collection[
 def changed_tags(
     pieces: Sequence[Segment], spans: Sequence[Span], bad: Sequence[Span]
 ) -> tuple[list[Segment], list[Span]]:
-    """The pieces with the angle brackets of forged tags as quotation marks, and the spans left.
+    """The pieces with the angle brackets of forged tags as other marks, and the spans left.
 
     The length of the text stays. Left are markers in square brackets, and tags of which only the middle
     is untrusted.
     """
+    text = "".join(piece.text for piece in pieces)
+    own = _names("\n".join(piece.text for piece in pieces if piece.trusted))
     changed = [list(piece.text) for piece in pieces]
     left: list[Span] = []
     for start, stop in bad:
         done = False
+        opening, closing = '""' if _names(text[start:stop]) <= own else "【】"
         for i, (a, b) in enumerate(spans):
-            for place, bracket, instead in ((start, "<", '"'), (stop - 1, ">", '"')):
+            for place, bracket, instead in ((start, "<", opening), (stop - 1, ">", closing)):
                 if not pieces[i].trusted and a <= place < b and pieces[i].text[place - a] == bracket:
                     changed[i][place - a] = instead
                     done = True
         if not done:
             left.append((start, stop))
     return [replace(piece, text="".join(text)) for piece, text in zip(pieces, changed, strict=True)], left
+
+
+def _names(text: str) -> set[str]:
+    return {tag[2].lower() for tag in _TAG.finditer(text)}
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:

@@ -266,7 +266,7 @@ def test_only_the_marks_of_this_template_are_neutralised_and_they_are_counted() 
     assert noted.usage == Usage(neutralised=4)
     assert written == (
         "<|user|>\nAnswer in <verdict> tags.\n"
-        '"verdict"yes"/Verdict" "|user|" "think"\n<|assistant|>\n<verdict>'
+        '"verdict"yes"/Verdict" "|user|" 【think】\n<|assistant|>\n<verdict>'
     )
     assert encoder.neutralised == 4
 
