@@ -311,15 +311,23 @@ def _remove(part: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_output(output: Path, *inputs: str | os.PathLike[str] | None) -> None:
-    """Raise an `InputError` where a file to be written is one that is read.
+def check_output(
+    output: Path, *inputs: str | os.PathLike[str] | None, store: str | os.PathLike[str] | None = None
+) -> None:
+    """Raise an `InputError` where a file to be written is one that is read, the store, or no file to replace.
 
     Args:
         output: what will be written; it need not be there.
         inputs: what is read; None and what is not there count for nothing.
+        store: a reply store, which keeps files with further endings beside it.
     """
+    stored = [Path(f"{store}{end}").resolve() for end in ("", "-wal", "-shm")] if store is not None else []
+    if output.resolve() in stored:
+        raise InputError(f"the output {output} is where the store {store} keeps replies: choose another file")
     if not output.exists():
         return
+    if not (output.is_file() or output.is_dir()):
+        raise InputError(f"the output {output} is a pipe or a device, which would be replaced: name a file")
     for given in inputs:
         if given is None or not (source := Path(given)).exists():
             continue

@@ -62,7 +62,7 @@ def rerank(
     check_cut(top_n, None)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
-    check_output(output, queries, run, *corpus_files(corpus))
+    check_output(output, queries, run, *corpus_files(corpus), store=store)
     searched = read_queries(queries)
     if run is None:
         candidates = common.open_index(corpus, retriever).search_many(searched, k)

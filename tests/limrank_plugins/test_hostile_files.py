@@ -188,6 +188,18 @@ def test_an_output_is_no_input(tmp_path: Path):
     check_output(file, tmp_path / "other")
 
 
+def test_an_output_is_no_store_and_no_device(tmp_path: Path):
+    store = tmp_path / "replies"
+    for name in ("replies", "replies-wal", "./replies-shm"):
+        with pytest.raises(InputError, match="keeps replies: choose another file"):
+            check_output(tmp_path / name, store=store)
+    check_output(tmp_path / "replies.trec", store=store)
+    os.mkfifo(tmp_path / "pipe")
+    for output in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(InputError, match="a pipe or a device, which would be replaced"):
+            check_output(output)
+
+
 @pytest.mark.parametrize("name", ["-q", "-c", "--run"])
 def test_a_run_does_not_overwrite_what_it_is_made_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
