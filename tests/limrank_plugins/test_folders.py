@@ -7,11 +7,12 @@ import random
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from limrank_plugins import folders
 from limrank_plugins.errors import InputError
-from limrank_plugins.folders import check_files, read_manifest_file, write_manifest
+from limrank_plugins.folders import check_files, read_array, read_manifest_file, write_manifest
 
 
 @pytest.fixture
@@ -70,3 +71,12 @@ def test_a_manifest_that_cannot_be_is_one_sentence(manifest: Path, text: str):
         check_files(manifest, read_manifest_file(manifest))
     assert str(manifest.parent) in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("size", [10**14, 10**30, 7])
+def test_an_array_whose_header_claims_more_than_its_file_holds_is_corrupt(tmp_path: Path, size: int):
+    file = tmp_path / "a.npy"
+    np.save(file, np.zeros(3))
+    file.write_bytes(file.read_bytes().replace(b"(3,), }" + b" " * 30, f"({size},), }}".encode().ljust(37)))
+    with pytest.raises(InputError, match="corrupt"):
+        read_array(file, np.float64, (None,))

@@ -70,7 +70,7 @@ async def test_a_threshold_of_zero_is_a_threshold(scripted):
     assert ranker(score_threshold=0.0).score_threshold == 0.0
 
 
-@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), "x", True])
 def test_a_threshold_must_be_a_number(scripted, threshold):
     with pytest.raises(ValueError, match="score_threshold must be a finite number"):
         ranker(score_threshold=threshold)

@@ -306,8 +306,9 @@ class LimRankRanker(Copies):
     def _checked_threshold(self, threshold: float | None) -> float | None:
         if threshold is None:
             return None
-        if not math.isfinite(threshold):
-            raise ValueError(f"score_threshold must be a finite number, but got {threshold}")
+        is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+        if not (is_number and math.isfinite(threshold)):
+            raise ValueError(f"score_threshold must be a finite number, but got {threshold!r}")
         if not self._recipe.comparable:
             raise ValueError(
                 f"score_threshold={threshold} has no meaning here: scores of recipe {self.recipe!r} are not "
