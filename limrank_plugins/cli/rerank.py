@@ -83,6 +83,7 @@ def rerank(
     write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
     empty = sum(not record["hits"] for record in records)
     cut_queries = sum(record.get("query_cut_tokens", 0) > 0 for record in records)
+    cut_documents = sum(hit.get("cut_tokens", 0) > 0 for record in records for hit in record["hits"])
     report: dict[str, Any] = {
         "output": str(output),
         "queries": len(records),
@@ -91,6 +92,7 @@ def rerank(
         "without_candidates": empty,
         "failures": failures,
         "cut_queries": cut_queries,
+        "cut_documents": cut_documents,
     }
     if as_json:
         common.emit(report)
@@ -98,7 +100,12 @@ def rerank(
         common.say(
             f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
             + (f"; {empty} had no candidates" if empty else "")
-            + (f"; {cut_queries} were longer than the model reads" if cut_queries else "")
+            + (f"; {cut_queries} queries were longer than the model reads" if cut_queries else "")
+            + (
+                f"; {cut_documents} of the documents were longer than the model reads"
+                if cut_documents
+                else ""
+            )
         )
     if failed:
         queries_failed = sum(bool(record["failures"]) for record in records)

@@ -124,6 +124,20 @@ def test_rerank_searches_first_and_writes_a_run(
     assert again["resumed"] == 3
 
 
+def test_rerank_says_of_which_texts_only_a_part_was_read(cache: Path, tmp_path: Path):
+    words = " ".join(f"bread{i}" for i in range(300))
+    (tmp_path / "c.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": f"d{i}", "text": f"yeast {text}"}) + "\n" for i, text in enumerate(["", words])
+        )
+    )
+    (tmp_path / "q.jsonl").write_text(json.dumps({"_id": "q", "text": "yeast"}) + "\n")
+    command = ("rerank", "-q", tmp_path / "q.jsonl", "-c", tmp_path / "c.jsonl", "-o", tmp_path / "o.trec")
+    assert "; 1 of the documents were longer than the model reads" in limrank(cache, *command).stderr
+    told = json.loads(limrank(cache, *command, "--json").stdout)
+    assert (told["cut_documents"], told["cut_queries"]) == (1, 0)
+
+
 def test_rerank_takes_a_run_and_cuts(cache: Path, small: tuple[Path, Path], tmp_path: Path):
     from limrank_plugins.io import read_run
 
