@@ -47,8 +47,10 @@ class Silent(Telling):
         return super().generate(requests, lambda position, reply: None)
 
 
+# A shell's background job ignores SIGINT, and so would what it starts: here Ctrl-C is what it is in a terminal.
 CHILD = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = sys.argv[4:]
 from test_in_thread import REQUESTS, Silent, Telling
 from limrank_plugins.backends.metered import Metered, Price
