@@ -47,7 +47,7 @@ class Silent(Telling):
         return super().generate(requests, lambda position, reply: None)
 
 
-# A shell's background job ignores SIGINT, and so would what it starts: here Ctrl-C is what it is in a terminal.
+# A shell's background job ignores SIGINT, and so would what it starts: here Ctrl-C is what it is.
 CHILD = """
 import asyncio, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
