@@ -89,7 +89,7 @@ def test_a_score_file_as_bright_and_mteb_write_them(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not JSON"),
+        ("{", "not a whole JSON file"),
         ("[]", "no score file"),
         ('{"q": ["a"]}', "no score file"),
         ('{"q": {"a": "1"}}', "no score file"),

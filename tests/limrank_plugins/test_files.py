@@ -19,7 +19,7 @@ def test_json(tmp_path: Path):
     packed.write_bytes(gzip.compress(b"[1]"))
     assert read_json(packed) == [1]
     file.write_text('{"a": 1')
-    with pytest.raises(InputError, match=r"x\.json is not a whole JSON file: Expecting"):
+    with pytest.raises(InputError, match=r"x\.json is not a whole JSON file \(Expecting"):
         read_json(file)
     with pytest.raises(InputError, match="there is no file"):
         read_json(tmp_path / "none.json")

@@ -25,7 +25,6 @@ from limrank_evals.zoo.collections import Collection
 from limrank_evals.zoo.costs import SUMS, CostedReranker, Costs, Unserved, peak_bytes, unserved
 from limrank_plugins.arguments import named_backend, takes
 from limrank_plugins.backends.protocols import Backend, Closes
-from limrank_plugins.cli.terminal import guard
 from limrank_plugins.errors import BackendError, LimRankError
 from limrank_plugins.failure_log import told_by_caller
 from limrank_plugins.files import read_json_object, write_json
@@ -180,6 +179,8 @@ def main() -> int:
     """Do what stdin says."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no message
+    from limrank_plugins.cli.terminal import guard  # only in a process of its own: it loads typer
+
     guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it is interrupted, too, and ends it
 

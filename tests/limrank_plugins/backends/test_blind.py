@@ -29,7 +29,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("recipe", ["limrank", "qlm", "icr"])
 def test_a_language_model_marks_the_document(language_model: Path, recipe: str):
-    settings: dict[str, Any] = {"reasoning": "none"} if recipe == "limrank" else {}
+    settings: dict[str, Any] = {"reasoning": "none", "template": recipe} if recipe == "limrank" else {}
     made = Reranker(recipe, str(language_model), "transformers", device="cpu", **settings)
     found = made.rank("why", DOCUMENTS)
     assert [failure.id for failure in found.failures] == ["b"]

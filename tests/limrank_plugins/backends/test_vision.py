@@ -292,7 +292,8 @@ def test_a_damaged_image_fails_alone(backend: VisionBackend):
 def test_a_list_of_damaged_images_fails_and_is_not_raised(made: dict[str, VisionBackend]):
     page = Document("page", id="p", images=[Image(b"\x89PNG\r\n\x1a\n" + b"damage")])
     for recipe in ("limrank", "mm-r5"):
-        (hit,) = Reranker(recipe, backend=made["llava"], reasoning="none").rank("why", [page])
+        asked = Reranker(recipe, backend=made["llava"], reasoning="none", template=recipe)
+        (hit,) = asked.rank("why", [page])
         assert "image 1" in (hit.failure or ""), recipe
 
 

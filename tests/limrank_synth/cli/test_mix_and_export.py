@@ -96,7 +96,10 @@ def test_every_layout_is_written(tmp_path: Path, layout: str) -> None:
         (["export", "rows.jsonl", "--format", "csv", "-o", "x"], "there is no format 'csv'"),
         (["export", "rows.jsonl", "--format", "trl", "-o", "."], "holds something that is no export"),
         (["export", "none.jsonl", "--format", "trl", "-o", "x"], "there is no file"),
-        (["export", "rows.jsonl", "--format", "trl", "-o", "x", "--report", "no.json"], "cannot be read"),
+        (
+            ["export", "rows.jsonl", "--format", "trl", "-o", "x", "--report", "no.json"],
+            "there is no file 'no.json'",
+        ),
         (["export", "rows.jsonl", "--format", "listwise", "-o", "x", "--size", "1"], "from 2 to 100"),
     ],
 )

@@ -177,7 +177,7 @@ def test_the_guidelines_are_the_runs_own(run: Path, tmp_path: Path):
     report.write_text(json.dumps({"settings": {"guidelines": str(own)}}))
     assert guidelines_of(source, None).meaning["direct"].startswith("says it all")
     report.write_text("[]")
-    with pytest.raises(InputError, match="no report of a run"):
+    with pytest.raises(InputError, match=r"must hold a JSON object.*name the --guidelines"):
         guidelines_of(source, None)
     assert guidelines_of(source, own).meaning["direct"].startswith("says it all")
 
