@@ -4,7 +4,7 @@ The template is run with a private mark in the place of every segment, so that n
 collection wrote goes through it, and the segments stay apart: the template's own characters are
 trusted, what stands between them keeps its own flags.
 
-A picture becomes the placeholder that the template writes for it, which is the template's, so trusted.
+An image becomes the placeholder that the template writes for it, which is the template's, so trusted.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def as_completion(prompt: Prompt, tokenizer: Any, placeholder: str = "") -> Prom
     gets the system's words at the start of the user's message.
 
     Args:
-        prompt: the chat; a raw completion is given back as it is, but for its pictures.
+        prompt: the chat; a raw completion is given back as it is, but for its images.
         tokenizer: the tokenizer, or the processor of a model that can see.
-        placeholder: what stands for a picture in the processor's texts; empty for models that
-            cannot see. Templates that put all pictures first (LLaVA's) are made to leave them where
+        placeholder: what stands for an image in the processor's texts; empty for models that
+            cannot see. Templates that put all images first (LLaVA's) are made to leave them where
             they are.
 
     Raises:
@@ -51,7 +51,7 @@ def as_completion(prompt: Prompt, tokenizer: Any, placeholder: str = "") -> Prom
     wanted = [str(i) if s.image is None else placeholder for i, s in enumerate(prompt.segments)]
     text = _written(prompt, tokenizer, _parts(prompt, marks, None) if placeholder else _texts(prompt, marks))
     if prompt.images and _reading_order(text, placeholder) != wanted:
-        image_text = picture_wording(tokenizer, placeholder)
+        image_text = image_wording(tokenizer, placeholder)
         text = _written(prompt, tokenizer, _parts(prompt, marks, image_text))
     order = _reading_order(text, placeholder if prompt.images else "")
     if order != wanted:
@@ -66,8 +66,8 @@ def has_chat_template(tokenizer: Any) -> bool:
     return getattr(tokenizer, "chat_template", None) is not None
 
 
-def picture_wording(processor: Any, placeholder: str) -> str:
-    """What the chat template writes for one picture: the placeholder and what belongs to it.
+def image_wording(processor: Any, placeholder: str) -> str:
+    """What the chat template writes for one image: the placeholder and what belongs to it.
 
     `<image>` and a line break in LLaVA; start and end marks around the placeholder in Qwen2-VL.
     """
@@ -80,13 +80,13 @@ def picture_wording(processor: Any, placeholder: str) -> str:
             for parts in ([{"type": "image"}, mark], [mark])
         )
     except Exception as error:  # templates raise what they like
-        raise BackendError(f"the chat template cannot write a picture: {error}") from error
+        raise BackendError(f"the chat template cannot write an image: {error}") from error
     image_text = seen.removeprefix(plain)
     return image_text if seen.startswith(plain) and image_text.count(placeholder) == 1 else placeholder
 
 
 def _raw(prompt: Prompt, processor: Any, placeholder: str) -> Prompt:
-    image_text = picture_wording(processor, placeholder)
+    image_text = image_wording(processor, placeholder)
     return Prompt(
         tuple(Segment(image_text, shared=s.shared) if s.image is not None else s for s in prompt.segments)
     )
@@ -101,7 +101,7 @@ def _texts(prompt: Prompt, marks: Sequence[str | None]) -> list[dict[str, Any]]:
 
 
 def _parts(prompt: Prompt, marks: Sequence[str | None], image_text: str | None) -> list[dict[str, Any]]:
-    """Messages of parts; with a wording, pictures are that text rather than parts of their own."""
+    """Messages of parts; with a wording, images are that text rather than parts of their own."""
     written, messages = iter(marks), []
     for role, segments in prompt.messages():
         parts: list[dict[str, str]] = []

@@ -15,19 +15,19 @@ from limrank_plugins.data import Usage
 
 
 @dataclass
-class Noted:
+class UsageSum:
     """What was noted so far."""
 
     usage: Usage = Usage()
 
 
-_NOTED: ContextVar[Noted | None] = ContextVar("limrank_noted", default=None)
+_NOTED: ContextVar[UsageSum | None] = ContextVar("limrank_noted", default=None)
 
 
 @contextmanager
-def counting() -> Iterator[Noted]:
+def counting() -> Iterator[UsageSum]:
     """Count what is noted in this thread or task until the block ends."""
-    noted = Noted()
+    noted = UsageSum()
     token = _NOTED.set(noted)
     try:
         yield noted

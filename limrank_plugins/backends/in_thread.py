@@ -12,11 +12,11 @@ from typing import Any
 from limrank_plugins.backends.protocols import Arrived, Reply, Request, ask, tells_of_replies
 
 
-class _Stopped(BaseException):
+class _NobodyWaits(BaseException):
     """Nobody waits for the rest of the batch. No `Exception`, or it would be taken for a failed reply."""
 
 
-class _Told:
+class _Relay:
     """Hands on what arrives, and stops the backend behind it once nobody waits. Safe for threads."""
 
     def __init__(self, arrived: Arrived, stop: threading.Event) -> None:
@@ -26,7 +26,7 @@ class _Told:
     def __call__(self, position: int, reply: Reply) -> None:
         self._arrived(position, reply)
         if self._stop.is_set() and not getattr(self._own, "inside", False):
-            raise _Stopped
+            raise _NobodyWaits
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -38,7 +38,7 @@ class _Told:
             finally:
                 self._own.inside = False
         if self._stop.is_set():
-            raise _Stopped
+            raise _NobodyWaits
 
 
 async def ask_in_thread(method: Callable[..., Any], requests: Sequence[Request], arrived: Arrived) -> Any:
@@ -60,7 +60,7 @@ async def ask_in_thread(method: Callable[..., Any], requests: Sequence[Request],
     def work() -> None:
         outcome: tuple[Any, BaseException | None]
         try:
-            outcome = context.run(ask, method, requests, _Told(arrived, stop)), None
+            outcome = context.run(ask, method, requests, _Relay(arrived, stop)), None
         except BaseException as error:  # noqa: BLE001 - the caller raises it again
             outcome = None, error
         with suppress(RuntimeError):  # the loop was closed: nobody waits

@@ -33,7 +33,7 @@ from limrank_plugins.retrievers import (
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, check_words, library
 from limrank_plugins.retrievers.folder import (
-    Shared,
+    ImmutableIndex,
     corrupt,
     new_folder,
     read_array,
@@ -46,7 +46,7 @@ from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighti
 _INDEX = "bm25s"
 
 
-class BM25sRetriever(Shared):
+class BM25sRetriever(ImmutableIndex):
     """See `Retriever`. Make one with `build` or `load`.
 
     What the library does otherwise, and this does not: it raises for `k` above the corpus size and

@@ -23,7 +23,7 @@ from limrank_plugins.errors import BackendError, CapabilityError, InputError
 from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, with_scores
 from limrank_plugins.retrievers.encoders import backend_of_file, packed, unpacked
 from limrank_plugins.retrievers.folder import (
-    Shared,
+    ImmutableIndex,
     new_folder,
     read_array,
     read_corpus,
@@ -38,7 +38,7 @@ _SEARCHED_AT_ONCE = 65_536
 Vectors = npt.NDArray[np.float32]
 
 
-class DenseRetriever(Shared):
+class DenseRetriever(ImmutableIndex):
     """See `Retriever`. Make one with `build` or `load`. Every document has a score: nothing is dropped.
 
     The backend must be a plain (not async) one that `Encodes`; it is yours to close unless it was

@@ -56,7 +56,7 @@ def backend_of_file(folder: str | os.PathLike[str], name: Any, arguments: dict[s
     return backend
 
 
-class _Packed(NamedTuple):
+class _EncoderArguments(NamedTuple):
     """What makes an encoder again, in the place of one in a pickle."""
 
     name: str
@@ -71,7 +71,7 @@ def packed(backend: Backend) -> Any:
     """
     arguments = getattr(backend, "arguments", None)
     if backend.name in ENCODERS and isinstance(arguments, dict):
-        return _Packed(backend.name, arguments)
+        return _EncoderArguments(backend.name, arguments)
     try:
         pickle.dumps(backend)
     except Exception as error:
@@ -84,7 +84,7 @@ def packed(backend: Backend) -> Any:
 
 def unpacked(backend: Any) -> Backend:
     """The backend that `packed` stands for: made again, or itself."""
-    if isinstance(backend, _Packed):
+    if isinstance(backend, _EncoderArguments):
         backend = backend_class(backend.name)(**backend.arguments)
     made: Backend = backend
     return made

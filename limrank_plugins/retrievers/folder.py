@@ -42,7 +42,7 @@ __all__ = [
     "MANIFEST",
     "OFFSETS",
     "Manifest",
-    "Shared",
+    "ImmutableIndex",
     "corrupt",
     "new_folder",
     "read_array",
@@ -68,7 +68,7 @@ class Manifest:
     parameters: Mapping[str, Any]
 
 
-class Shared:
+class ImmutableIndex:
     """A retriever that is its own copy, as an index never changes.
 
     Attributes:

@@ -29,7 +29,7 @@ from limrank_plugins.retrievers import (
     query_text,
     with_scores,
 )
-from limrank_plugins.retrievers.folder import Shared, corrupt, new_folder, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import ImmutableIndex, corrupt, new_folder, read_corpus, read_manifest
 from limrank_plugins.retrievers.java import java_class
 
 _INDEX = "lucene"
@@ -37,7 +37,7 @@ _INDEX = "lucene"
 _MAX_TERMS = 1 << 20
 
 
-class LuceneRetriever(Shared):
+class LuceneRetriever(ImmutableIndex):
     """See `Retriever`. Make one with `build` or `load`; the first use in a process starts Java.
 
     It can be pickled once it is in a folder, which is then opened again. A process forked from one in which

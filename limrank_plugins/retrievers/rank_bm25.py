@@ -31,13 +31,13 @@ from limrank_plugins.retrievers import (
     with_scores,
 )
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
-from limrank_plugins.retrievers.folder import Shared, corrupt, new_folder, read_corpus, read_manifest
+from limrank_plugins.retrievers.folder import ImmutableIndex, corrupt, new_folder, read_corpus, read_manifest
 
 _IDFS = ("lucene", "okapi")
 _NEARLY_0 = 1e-300
 
 
-class RankBM25Retriever(Shared):
+class RankBM25Retriever(ImmutableIndex):
     """See `Retriever`. Make one with `build` or `load`.
 
     What the library does otherwise, and this does not: it reads a plain string as a list of letters,
