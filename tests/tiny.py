@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -131,9 +132,13 @@ TOKENIZERS = {
 
 
 @cache
-def tokenizer(name: str = "qwen") -> Any:
-    """A tokenizer by name, made once. Do not change it."""
+def _tokenizer(name: str) -> Any:
     return TOKENIZERS[name]()
+
+
+def tokenizer(name: str = "qwen") -> Any:
+    """A tokenizer by name, trained once. Each caller gets its own: a chat template set here stays here."""
+    return copy.deepcopy(_tokenizer(name))
 
 
 # ---- models -------------------------------------------------------------------------------------
