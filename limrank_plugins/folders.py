@@ -9,6 +9,7 @@ to its last, so that opening the largest index takes a fraction of a second long
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -136,6 +137,29 @@ def read_array(
     if array.dtype != np.dtype(dtype) or not fits:
         raise corrupt(file, f"it holds {array.dtype} of shape {array.shape}")
     return array
+
+
+def check_numbers(
+    file: Path, array: np.ndarray[Any, Any], *, least: float = 0, most: float = math.inf
+) -> None:
+    """Raise an `InputError` for an array that holds NaN, an infinity or a number out of bounds.
+
+    A mapped file of more than 32 MiB is not read through for this: whoever computes with it looks at what
+    comes out.
+
+    Args:
+        file: the npy file, for the message.
+        array: what it holds.
+        least: the lower bound, included.
+        most: the upper bound, included.
+    """
+    if isinstance(array, np.memmap) and array.nbytes > _WHOLE:
+        return
+    lowest, highest = (array.min(), array.max()) if array.size else (least, least)
+    if not (least <= lowest and highest <= most and math.isfinite(lowest) and math.isfinite(highest)):
+        wanted = "finite" if least == -math.inf else f">= {least:g}"
+        wanted += f" and <= {most:g}" if most < math.inf else ""
+        raise corrupt(file, f"its numbers must be {wanted}, but are from {lowest:g} to {highest:g}")
 
 
 def _check_replaceable(target: Path, ours: Collection[str]) -> None:

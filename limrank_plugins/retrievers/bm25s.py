@@ -11,6 +11,7 @@ weighted by BM25 as well: `limrank_plugins.retrievers.query_weighting`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from limrank_plugins.retrievers import (
 from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, check_words, library
 from limrank_plugins.retrievers.folder import (
     ImmutableIndex,
+    check_numbers,
     corrupt,
     new_folder,
     read_array,
@@ -44,6 +46,7 @@ from limrank_plugins.retrievers.lucene_analysis import LuceneAnalyzer
 from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighting, weighted_scores
 
 _INDEX = "bm25s"
+_WEIGHTS, _PLACES, _STARTS = (f"{name}.csc.index.npy" for name in ("data", "indices", "indptr"))
 
 
 class BM25sRetriever(ImmutableIndex):
@@ -141,6 +144,7 @@ class BM25sRetriever(ImmutableIndex):
         try:
             parameters = manifest.parameters
             k1, b, empty = float(parameters["k1"]), float(parameters["b"]), bool(parameters["empty"])
+            check_bm25(k1, b)
             lucene = parameters.get("analysis") == "lucene"
             analyzer: Analyzer | LuceneAnalyzer = (
                 LuceneAnalyzer()
@@ -150,13 +154,15 @@ class BM25sRetriever(ImmutableIndex):
             # Indexes of before have neither, and count.
             weighting = parameters.get("query_weighting", "count")
             average = float(parameters.get("average_length", 0))
-            if weighting not in WEIGHTINGS or (weighting == "bm25" and not empty and not average > 0):
+            if weighting not in WEIGHTINGS or (
+                weighting == "bm25" and not empty and not 0 < average < math.inf
+            ):
                 raise ValueError(f"query_weighting {weighting!r} with an average length of {average}")
             index = None if empty else library().BM25.load(place, mmap=mmap, show_progress=False)
         except (OSError, EOFError, *DAMAGE) as error:
             raise corrupt(place, error) from error
         if index is not None:
-            _check(place, index, manifest.count, mapped=mmap)
+            _check(place, index, manifest.count)
         made = cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
         made.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
         return made
@@ -186,9 +192,19 @@ class BM25sRetriever(ImmutableIndex):
         return [self.search(query, k) for query in queries]
 
     def _scores(self, numbers: list[int]) -> Any:
+        if self.opened is not None:
+            self._check_postings(Path(self.opened[0]) / _INDEX, numbers)
         if self.query_weighting == "count":
             return self._index.get_scores_from_ids(numbers)
         return weighted_scores(self._index.scores, numbers, len(self._corpus), self._average, self.k1, self.b)
+
+    def _check_postings(self, place: Path, numbers: Iterable[int]) -> None:
+        """What stays on disk was not read when it was opened: what is scored with is looked at now."""
+        matrix = self._index.scores
+        for number in set(numbers):
+            postings = slice(int(matrix["indptr"][number]), int(matrix["indptr"][number + 1]))
+            check_numbers(place / _WEIGHTS, np.asarray(matrix["data"][postings]))
+            check_numbers(place / _PLACES, np.asarray(matrix["indices"][postings]), most=len(self) - 1)
 
     def __len__(self) -> int:
         return len(self._corpus)
@@ -206,15 +222,14 @@ def _analyzer(
     return LuceneAnalyzer()
 
 
-def _check(place: Path, index: Any, count: int, *, mapped: bool) -> None:
+def _check(place: Path, index: Any, count: int) -> None:
     """The library reads what it finds; a wrong array would score, but wrongly."""
     terms = len(index.vocab_dict)
-    starts = read_array(place / "indptr.csc.index.npy", index.scores["indptr"].dtype, (terms + 1,))
+    starts = read_array(place / _STARTS, index.scores["indptr"].dtype, (terms + 1,))
     size = len(index.scores["data"])
     sound = index.scores["num_docs"] == count and int(starts[0]) == 0 and int(starts[-1]) == size
     sound = sound and len(index.scores["indices"]) == size and not (np.diff(starts) < 0).any()
-    if sound and not mapped and size:
-        indices = index.scores["indices"]
-        sound = int(indices.min()) >= 0 and int(indices.max()) < count
     if not sound:
         raise corrupt(place, "its files do not fit each other")
+    check_numbers(place / _WEIGHTS, index.scores["data"])
+    check_numbers(place / _PLACES, index.scores["indices"], most=count - 1)

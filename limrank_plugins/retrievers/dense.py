@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, wit
 from limrank_plugins.retrievers.encoders import backend_of_file, packed, unpacked
 from limrank_plugins.retrievers.folder import (
     ImmutableIndex,
+    check_numbers,
+    corrupt,
     new_folder,
     read_array,
     read_corpus,
@@ -131,6 +134,7 @@ class DenseRetriever(ImmutableIndex):
         manifest = read_manifest(folder, cls.name)
         corpus = read_corpus(folder, manifest.count, lazily=mmap)
         vectors = read_array(Path(folder) / _VECTORS, np.float32, (manifest.count, None), mapped=mmap)
+        check_numbers(Path(folder) / _VECTORS, vectors, least=-math.inf)
         arguments, identity = manifest.parameters.get("encoder"), manifest.parameters.get("identity")
         owns = backend is None
         if backend is None:
@@ -213,7 +217,14 @@ class DenseRetriever(ImmutableIndex):
             )
         if not np.isfinite(point).all():
             raise InputError(f"the vector holds a number that is not finite: {point!r}")
-        return with_scores(self._corpus, best(self._scores(point), depth))
+        scores = self._scores(point)
+        if not np.isfinite(scores).all():
+            if self.opened is not None and not np.isfinite(self._vectors).all():
+                raise corrupt(Path(self.opened[0]) / _VECTORS, "its numbers must be finite")
+            raise InputError(
+                f"the vector is too long for scores that are finite (up to {np.abs(point).max():g}): scale it"
+            )
+        return with_scores(self._corpus, best(scores, depth))
 
     def document_vectors(self, ids: Iterable[str]) -> Vectors:
         """The stored vectors of these documents, in their order: shape (ids, dimensions), rows of length 1.

@@ -25,6 +25,7 @@ from limrank_plugins.files import DAMAGE
 from limrank_plugins.folders import (
     AGAIN,
     check_files,
+    check_numbers,
     corrupt,
     manifest_fields,
     read_array,
@@ -43,6 +44,7 @@ __all__ = [
     "OFFSETS",
     "Manifest",
     "ImmutableIndex",
+    "check_numbers",
     "corrupt",
     "new_folder",
     "read_array",

@@ -109,6 +109,7 @@ class LuceneRetriever(ImmutableIndex):
         corpus = read_corpus(folder, manifest.count, lazily=mmap)
         try:
             k1, b = float(manifest.parameters["k1"]), float(manifest.parameters["b"])
+            check_bm25(k1, b)
         except DAMAGE as error:
             raise corrupt(folder, error) from error
         made = cls(corpus, Path(folder) / _INDEX, k1=k1, b=b)

@@ -109,6 +109,7 @@ class RankBM25Retriever(ImmutableIndex):
         try:
             analyzer = Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
             k1, b, idf = float(parameters["k1"]), float(parameters["b"]), str(parameters["idf"])
+            check_bm25(k1, b)
         except DAMAGE as error:
             raise corrupt(folder, error) from error
         return cls(read_corpus(folder, manifest.count), analyzer, k1=k1, b=b, idf=idf)

@@ -126,8 +126,9 @@ class HybridRetriever:
             settings: dict[str, Any] = {
                 "weights": [float(weight) for weight in body["weights"]],
                 "rrf_k": int(body["rrf_k"]),
-                "depth": int(body["depth"]),
+                "depth": check_k(body["depth"], "depth"),
             }
+            Fuse("rrf", tuple(settings["weights"]), settings["rrf_k"])
             order = None if body["order"] is None else [str(identifier) for identifier in body["order"]]
         if version != _FORMAT:
             raise InputError(f"{file} has format {version!r}, but this limrank reads {_FORMAT}: {AGAIN}")

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -289,6 +290,24 @@ def test_a_cached_index_with_other_bytes_of_the_same_size_is_built_again(
     with pytest.warns(UserWarning, match=r"documents\.jsonl is corrupt .*; it is built anew"):
         assert [d.text for d in open_index(corpus, "bm25s").search("milk")] == ["sour milk"]
     assert b"sour" in file.read_bytes()
+
+
+def test_a_cached_index_with_numbers_that_none_holds_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "c.jsonl").write_text('{"_id": "d", "text": "sour milk"}\n')
+    corpus = str(tmp_path / "c.jsonl")
+    open_index(corpus, "bm25s")
+    (folder,) = (tmp_path / "cache" / "indexes").iterdir()
+    body = read_json(folder / "manifest.json")
+    del body["checksums"]  # as earlier versions wrote it
+    (folder / "manifest.json").write_text(json.dumps(body))
+    weights = folder / "bm25s" / "data.csc.index.npy"
+    np.save(weights, np.full_like(np.load(weights), np.nan))
+    with pytest.warns(UserWarning, match=r"data\.csc\.index\.npy is corrupt .*; it is built anew"):
+        assert [d.id for d in open_index(corpus, "bm25s").search("milk")] == ["d"]
+    assert np.isfinite(np.load(weights)).all()
 
 
 def test_equal_bytes_under_another_name_or_kind_are_another_corpus(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,6 +18,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, MissingExtra
 
 RELEASED = "ielab/TILDEv2-TILDE200-exp"
+_DAMAGED = Failed("its weights in the index are damaged: build the index again (limrank expand)")
 
 
 class TILDEv2Backend:
@@ -100,7 +102,8 @@ class TILDEv2Backend:
                     tokens = self._terms.query(query)
                     by_place = [(i, rows[requests[i].passage]) for i in positions]
                     for i, score, cut in weights.scores(tokens, by_place):
-                        replies[i] = Numbers((float(score),), Usage(), cut)
+                        is_sound = math.isfinite(score) and cut >= 0
+                        replies[i] = Numbers((float(score),), Usage(), cut) if is_sound else _DAMAGED
         return replies.in_order()
 
     def close(self) -> None:

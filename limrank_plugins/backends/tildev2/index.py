@@ -24,12 +24,13 @@ from limrank_plugins.backends.tildev2.model import TILDEv2
 from limrank_plugins.backends.tildev2.quantise import check_bits, largest_code, quantised
 from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.backends.tildev2.terms import Terms
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError, MissingExtra
 from limrank_plugins.folders import (
     AGAIN,
     check_files,
+    check_numbers,
     corrupt,
     manifest_fields,
     read_array,
@@ -169,6 +170,9 @@ class TILDEv2Index:
         cut = read_array(place / "cut.npy", np.int32, (count,), mapped=mmap)
         if indptr[0] != 0 or indptr[-1] != entries or (np.diff(indptr) < 0).any():
             raise corrupt(place / "indptr.npy", f"its rows must begin at 0, grow and end at {entries}")
+        check_numbers(place / "indices.npy", indices)
+        check_numbers(place / "values.npy", values)
+        check_numbers(place / "cut.npy", cut)
         if (keys[1:, 0] < keys[:-1, 0]).any():
             raise corrupt(place / "keys.npy", "the passages' hashes must ascend")
         try:
@@ -244,7 +248,8 @@ def _manifest(place: Path) -> tuple[int, int, dict[str, Any]]:
         kind, version, about = body["kind"], body["format"], dict(body["about"])
         count, entries = (whole_number(name, body[name], least=0) for name in ("count", "entries"))
         largest_code(about["bits"])
-        float(about["step"] if about["bits"] is not None else 0), str(about["digest"])
+        finite_number("step", about["step"] if about["bits"] is not None else 0, least=0)
+        str(about["digest"])
     if kind != _KIND or version != _FORMAT:
         raise InputError(
             f"{place} holds {kind!r}, format {version!r}; this reads {_KIND!r}, {_FORMAT}: {AGAIN}"

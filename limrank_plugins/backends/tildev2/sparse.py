@@ -50,6 +50,7 @@ class Sparse:
         places = np.minimum(np.searchsorted(tokens, there), len(tokens) - 1)
         hits = np.flatnonzero(tokens[places] == there)
         weights = self.values[entries[hits]].astype(np.float64)
+        weights[~(weights >= 0)] = np.nan  # damaged on disk; no sum with them may look sound
         if self.step is not None:
             weights *= self.step
         owners = np.repeat(np.arange(len(at)), lengths)[hits]

@@ -18,7 +18,7 @@ import pytest
 from bm25_reference import PASSAGES, WORDS, corpora, questions
 from hypothesis import HealthCheck, given, settings
 
-from limrank_plugins import Document, ScriptedBackend
+from limrank_plugins import Document, ScriptedBackend, folders
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import Retriever, build_retriever, folder, load_retriever, retriever_names
 from limrank_plugins.retrievers.bm25s import BM25sRetriever
@@ -196,7 +196,7 @@ def test_arrays_that_do_not_fit_each_other(tmp_path: Path) -> None:
     indices = np.load(file)
     indices[0] = 10_000
     np.save(file, indices)
-    with pytest.raises(InputError, match="do not fit each other"):
+    with pytest.raises(InputError, match=r"indices\.csc\.index\.npy is corrupt .*build the index again"):
         BM25sRetriever.load(tmp_path / "i")
     offsets = tmp_path / "i" / folder.OFFSETS
     wrong = np.load(offsets)
@@ -204,6 +204,69 @@ def test_arrays_that_do_not_fit_each_other(tmp_path: Path) -> None:
     np.save(offsets, wrong)
     with pytest.raises(InputError, match="offsets must grow"):
         BM25sRetriever.load(tmp_path / "i")
+
+
+WRONG_NUMBERS = [
+    *[("bm25s", "data.csc.index.npy", value) for value in (np.nan, np.inf, -np.inf, -1.0)],
+    *[("bm25s", "indices.csc.index.npy", value) for value in (-1, len(PASSAGES))],
+    *[("dense", "vectors.npy", value) for value in (np.nan, np.inf, -np.inf)],
+]
+
+
+def with_wrong_number(place: Path, kind: str, name: str, value: float, at: int) -> dict[str, Any]:
+    """Saves an index with one number of it replaced, its manifest renewed, and how it is opened."""
+    backend = ScriptedBackend(encode=counts, identity="counts")
+    options = {"backend": backend} if kind == "dense" else {}
+    build_retriever(kind, PASSAGES, **options).save(place)
+    without_checksums(place)
+    file = next(place.rglob(name))
+    array = np.load(file)
+    array.flat[at] = value
+    np.save(file, array)
+    return options
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG_NUMBERS)
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_number_that_no_index_holds_is_refused(
+    tmp_path: Path, kind: str, name: str, value: float, mmap: bool, at: int
+) -> None:
+    options = with_wrong_number(tmp_path / "i", kind, name, value, at)
+    with pytest.raises(InputError, match=rf"{name} is corrupt \(its numbers must be .*build the index again"):
+        load_retriever(tmp_path / "i", mmap=mmap, **options)
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG_NUMBERS)
+def test_what_stays_on_disk_is_looked_at_when_it_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, value: float
+) -> None:
+    options = with_wrong_number(tmp_path / "i", kind, name, value, 0)
+    monkeypatch.setattr(folders, "_WHOLE", 0)
+    loaded = load_retriever(tmp_path / "i", mmap=True, **options)
+    with pytest.raises(InputError, match=rf"{name} is corrupt \(its numbers must be .*build the index again"):
+        loaded.search(" ".join(PASSAGES))
+
+
+def test_a_vector_whose_scores_overflow_is_not_the_indexs_fault(tmp_path: Path) -> None:
+    backend = ScriptedBackend(encode=counts, identity="counts")
+    dense = DenseRetriever.build(PASSAGES, backend=backend)
+    with pytest.raises(InputError, match="too long for scores that are finite"):
+        dense.search_vector(np.full(len(WORDS) + 1, 3e38, dtype=np.float32))
+
+
+@pytest.mark.parametrize("parameter", ["k1", "b"])
+@pytest.mark.parametrize("kind", ["bm25s", "rank_bm25"])
+def test_a_parameter_that_is_no_number_is_a_damaged_manifest(
+    tmp_path: Path, kind: str, parameter: str
+) -> None:
+    build_retriever(kind, PASSAGES).save(tmp_path / "i")
+    file = tmp_path / "i" / folder.MANIFEST
+    body = json.loads(file.read_bytes())
+    body["parameters"][parameter] = float("nan")
+    file.write_text(json.dumps(body))
+    with pytest.raises(InputError, match=f"{parameter} must be .*nan.*build the index again"):
+        load_retriever(tmp_path / "i")
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

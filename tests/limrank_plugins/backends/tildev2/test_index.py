@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import QUERY, TEXTS, tilde, tildev2
 
-from limrank_plugins import Document
+from limrank_plugins import Document, folders
 from limrank_plugins.backends.local.encoder_inputs import as_tensors
+from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
 from limrank_plugins.backends.tildev2 import Expansion, TILDEv2, TILDEv2Index
+from limrank_plugins.backends.tildev2.backend import TILDEv2Backend
 from limrank_plugins.backends.tildev2.quantise import quantised
 from limrank_plugins.backends.tildev2.sparse import Sparse, sparse, stacked
 from limrank_plugins.errors import BackendError, InputError
@@ -295,6 +297,59 @@ def test_arrays_that_do_not_fit_each_other(saved: Path, index: TILDEv2Index) -> 
     np.save(saved / "keys.npy", index.keys[::-1])
     with pytest.raises(InputError, match="the passages' hashes must ascend"):
         TILDEv2Index.load(saved)
+
+
+def put(saved: Path, name: str, array: np.ndarray[Any, Any]) -> None:
+    """Replaces an array of an index, as earlier versions wrote it, without checksums."""
+    body = json.loads((saved / "manifest.json").read_text())
+    body.pop("checksums", None)
+    (saved / "manifest.json").write_text(json.dumps(body))
+    np.save(saved / f"{name}.npy", array)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("values", np.nan), ("values", np.inf), ("values", -1), ("indices", -1), ("cut", -1)]
+)
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_number_that_no_index_holds_is_refused(saved: Path, name: str, value: float, mmap: bool) -> None:
+    wrong = np.load(saved / f"{name}.npy")
+    wrong[-1] = value
+    put(saved, name, wrong)
+    with pytest.raises(InputError, match=rf"{name}\.npy is corrupt \(its numbers must be .*build the index"):
+        TILDEv2Index.load(saved, mmap=mmap)
+
+
+@pytest.mark.parametrize("step", [float("nan"), float("inf"), -1.0])
+def test_a_step_that_is_no_weight_is_refused(model: TILDEv2, tmp_path: Path, step: float) -> None:
+    TILDEv2Index.build(TEXTS, model, bits=8).save(tmp_path / "i")
+    file = tmp_path / "i" / "manifest.json"
+    body = json.loads(file.read_text())
+    body["about"]["step"] = step
+    file.write_text(json.dumps(body))
+    with pytest.raises(InputError, match=r"manifest\.json is corrupt \(step must be .*build the index again"):
+        TILDEv2Index.load(tmp_path / "i")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1])
+def test_damage_that_stays_on_disk_fails_the_documents_it_is_in(
+    saved: Path, index: TILDEv2Index, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    damaged = 2
+    wrong = np.array(index.rows.values)
+    wrong[index.rows.indptr[damaged] : index.rows.indptr[damaged + 1]] = value
+    put(saved, "values", wrong)
+    monkeypatch.setattr(folders, "_WHOLE", 0)
+    loaded = TILDEv2Index.load(saved)
+    text = next(text for text in TEXTS if index.find([text]) == [damaged])
+    requests = [ScorePair(text, passage) for passage in TEXTS]
+    replies = TILDEv2Backend(index=loaded).score_pairs(requests)
+    for passage, reply in zip(TEXTS, replies, strict=True):
+        if index.find([passage]) == [damaged]:
+            assert isinstance(reply, Failed)
+            assert "build the index again" in reply.reason
+        else:
+            assert isinstance(reply, Numbers)
+            assert list(reply.values) == scores(index, text, [passage])
 
 
 def test_a_folder_that_is_no_index(saved: Path, tmp_path: Path) -> None:
