@@ -8,7 +8,7 @@ NUMERIC := $(addprefix tests/limrank_plugins/, test_contract_models.py backends/
 	backends/test_cross_encoder.py backends/test_seq2seq.py backends/test_transformers.py backends/test_vision.py \
 	backends/test_live.py backends/gliclass/test_backend.py backends/local/test_document_attention.py \
 	backends/local/test_continuations.py backends/local/test_forward.py recipes/test_icr.py recipes/test_mini.py) \
-	$(addprefix tests/limrank_training/, test_sft.py test_first.py encoders/test_cross_encoder.py) \
+	$(addprefix tests/limrank_training/, test_sft.py encoders/test_cross_encoder.py) \
 	tests/namespaces/llama_index/test_docs.py tests/namespaces/haystack/test_docs.py
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
