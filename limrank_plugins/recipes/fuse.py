@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.recipes._options import part_names
 from limrank_plugins.recipes._wrapped import wrapped
-from limrank_plugins.wrappers.fuse import Fuse
+from limrank_plugins.wrappers.fuse import Fuse, FusionMethod
 
 
 def recipe(
     parts: str = "prior+mini",
-    method: Literal["rrf", "minmax"] = "rrf",
+    method: FusionMethod = "rrf",
     weights: str | float = "",
     k: int = 60,
 ) -> Recipe:
@@ -21,7 +19,8 @@ def recipe(
 
     Args:
         parts: recipes with `+` between; `prior` is the first stage itself.
-        method: `"rrf"` fuses ranks, `"minmax"` scores.
+        method: `"rrf"` fuses ranks; `"minmax"` scores between 0 and 1, `"zscore"` scores of mean 0 and
+            standard deviation 1 within the list.
         weights: numbers with `+` between, one for each part; default: 1 each.
         k: of the reciprocal ranks.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from scripted_parts import QUERY, Part, finished, numbers, told
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.verdicts import ranked
-from limrank_plugins.wrappers.fuse import Fuse
+from limrank_plugins.wrappers.fuse import Fuse, z_scores
 
 finite = st.one_of(
     st.sampled_from([0.0, 0.1, 0.5, 1.0, -3.0]),
@@ -73,6 +74,31 @@ def test_scores_on_one_scale(table: tuple):
         assert 0 <= verdict.score <= sum(weights) * (1 + 1e-12)
 
 
+@given(tables(st.sampled_from([0.0, 0.1, 0.5, 1.0, -3.0, 7.25, 1e6])))
+def test_scores_in_standard_deviations(table: tuple):
+    rows, weights = table
+    expected = [0.0] * len(rows[0])
+    for row, weight in zip(rows, weights, strict=True):
+        known = [score for score in row if score is not None]
+        spread = np.std(known) if len(set(known)) > 1 else 0.0
+        for i, score in enumerate(row):
+            if score is not None and spread:
+                expected[i] += weight * (score - np.mean(known)) / spread
+    for i, verdict in enumerate(fused(rows, Fuse("zscore", tuple(weights)))):
+        if any(row[i] is None for row in rows):
+            assert verdict.failure == f"no answer about {i}"
+        else:
+            assert verdict.score == pytest.approx(expected[i], rel=1e-9, abs=1e-9)
+
+
+def test_standard_deviations_of_the_largest_and_the_smallest_numbers():
+    assert z_scores([-1.7e308, 1.7e308]) == [-1.0, 1.0]
+    assert z_scores([0.0, 5e-324]) == [-1.0, 1.0]
+    assert z_scores([0.1, 0.1, 0.1]) == [0.0, 0.0, 0.0]
+    assert z_scores([3.0]) == [0.0]
+    assert z_scores([]) == []
+
+
 def test_neither_the_largest_nor_the_smallest_numbers_are_lost():
     most = 1.7e308
     scores = [j.score for j in fused([[-most, 0.0, most], [5e-324, 0.0, 0.0]], Fuse("minmax"))]
@@ -104,8 +130,9 @@ def test_a_part_without_scores_gives_ranks():
     outcome = finished(Fuse(weights=(1.0, 3.0))(QUERY, numbers(3), [scored.rank, backwards.rank]))
     assert ranked(outcome.verdicts) == [2, 1, 0]
     assert outcome.verdicts[0].score == pytest.approx(1 / 61 + 3 / 63)
-    with pytest.raises(InputError, match="'part' gives no scores"):
-        Fuse("minmax").of([scored, backwards])
+    for method in ("minmax", "zscore"):
+        with pytest.raises(InputError, match="'part' gives no scores"):
+            Fuse(method).of([scored, backwards])
 
 
 def test_the_cost_of_all_and_the_last_thought_are_kept():
