@@ -64,7 +64,7 @@ test-processors: $(VENV)/.test  ## The numeric parts under other instruction set
 		"LIMRANK_ROUNDING=1 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Haswell"; do \
 		for threads in 1 2; do \
 			echo "== $$setting, $$threads threads"; \
-			env $$setting OMP_NUM_THREADS=$$threads LIMRANK_THREADS=$$threads $(BIN)/python -m pytest \
+			env $$setting OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$$threads LIMRANK_THREADS=$$threads $(BIN)/python -m pytest \
 				-n $$((3 - threads)) --dist loadfile -m "not soak and not data" $(NUMERIC) || exit 1; \
 		done; \
 	done
