@@ -11,7 +11,8 @@ from limrank_plugins.backends.protocols import Backend, ChecksLabels
 from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query
 from limrank_plugins.errors import CapabilityError, InputError
-from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.prompts import Template
+from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
 from limrank_plugins.recipes import Part, Recipe, load_recipe
 
@@ -132,7 +133,7 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
             )
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
         backend.check_labels(template.labels, template.close)
-    instructed(Query("check"), settings.instruction)
+    asked(Query("check"), settings.instruction, template)
 
 
 def check_on_failure(on_failure: str) -> str:

@@ -7,8 +7,11 @@ from typing import Any, Protocol, TypeVar
 
 from limrank_plugins.arguments import serves
 from limrank_plugins.backends.protocols import Backend
+from limrank_plugins.data import Query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError, LimRankError, MissingExtra
-from limrank_plugins.recipes import Part, Recipe
+from limrank_plugins.prompts import instructed
+from limrank_plugins.prompts.tasks import is_task
+from limrank_plugins.recipes import Part, Recipe, load_recipe
 
 
 class HoldsBackend(Protocol):
@@ -38,6 +41,9 @@ def build_parts(
     Raises:
         LimRankError: one that cannot be made; it is named, and what was loaded for the others is released.
     """
+    instruction = last["instruction"]
+    if is_task(instruction) and not _takes_task(recipe, last["template"]):
+        instructed(Query("check"), instruction)  # says what they take instead
     *parts, last_part = recipe.parts
     backend = last["backend"]
     reasoning = last["reasoning"] or last_part.reasoning
@@ -58,10 +64,26 @@ def build_parts(
 
 
 def _build(build: Callable[..., R], recipe: Recipe, part: Part, arguments: Mapping[str, Any]) -> R:
-    """One of them, named where it cannot be made; the whole recipe, thinking or not, needs no name."""
+    """One of them, named where it cannot be made; the whole recipe, thinking or not, needs no name.
+
+    A task is said to the parts that have a place for it.
+    """
+    made_of = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
+    if is_task(arguments["instruction"]) and not _takes_task(made_of, arguments.get("template")):
+        arguments = {**arguments, "instruction": None}
     try:
         return build(part.recipe, **arguments)
     except (InputError, CapabilityError, BackendError, MissingExtra) as error:
         if isinstance(part.recipe, Recipe):
             raise
         raise type(error)(f"{part.recipe!r}, a part of recipe {recipe.name!r}: {error}") from error
+
+
+def _takes_task(recipe: Recipe, template: str | None) -> bool:
+    """Whether a recipe, asking with this template, has a place for the task, or a part of it has one."""
+    if recipe.parts:
+        named = [None] * (len(recipe.parts) - 1) + [template]
+        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
+        return any(_takes_task(part, name) for part, name in zip(parts, named, strict=True))
+    asking = recipe.load_template(template)
+    return asking is not None and bool(asking.task)

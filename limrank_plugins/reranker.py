@@ -58,7 +58,8 @@ class Reranker:
         top_p: nucleus of the sampling; default 0.95.
         max_reasoning_tokens: budget of the reasoning; then it is closed by force. Default: the recipe's.
         cut_to_sentence: reasoning ended by the budget is cut back to its last sentence end.
-        instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
+        instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`; for a recipe whose
+            prompt has a place for the task (`qwen3-reranker`) a sentence that says it.
         on_failure: `"mark"` keeps a document that could not be judged at its input position, with
             its reason, and logs a warning for every ranking that has such; `"raise"` raises
             `RankingFailed`.

@@ -1,4 +1,4 @@
-"""Write a tiny Qwen2 or Llama (as tests/tiny.py builds it) as a GGUF file: python write_gguf.py FOLDER FILE.
+"""Write a tiny Qwen or Llama (as tests/tiny.py builds it) as a GGUF file: python write_gguf.py FOLDER FILE.
 
 Runs where the `gguf` package is, which needs neither torch nor transformers.
 """
@@ -18,6 +18,8 @@ NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "self_attn.o_proj": "attn_output",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
@@ -68,7 +70,7 @@ def write(
     template: str | None = None,
     edit: Callable[[gguf.GGUFWriter], None] | None = None,
 ) -> Path:
-    """Write a folder of a Qwen2 or Llama as a GGUF file.
+    """Write a folder of a Qwen2, Qwen3 or Llama as a GGUF file.
 
     Args:
         folder: as `save_pretrained` wrote it, in float32.
@@ -95,6 +97,9 @@ def write(
     writer.add_rope_freq_base(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
     if architecture == "llama":
         writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+    if architecture == "qwen3":
+        writer.add_key_length(config["head_dim"])
+        writer.add_value_length(config["head_dim"])
     if tokenizer:
         add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config, pre)
     if template is not None:

@@ -33,7 +33,10 @@ __all__ = [
 
 Instruction = Annotated[
     str | None,
-    typer.Option(help="A benchmark's instruction by name, or text with {{ query }}.", show_default=False),
+    typer.Option(
+        help="A benchmark's instruction by name, or text with {{ query }}; for qwen3-reranker, the task.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]

@@ -6,6 +6,7 @@ A template file holds:
               with {{ labels }} and whatever else the recipe's readout gives it). A document's images
               stand right before it, or where {{ image }} (in a loop, images[loop.index0]) is;
               {{ pictures }} is how many each document has
+    task      what is wanted of the model, where nobody says otherwise; the prompt has {{ task }} then
     chat      true: the prompt is a user's message in the model's own chat template, not a raw completion
     system    the system's message of a chat; empty for none
     prefill   how the assistant's answer begins
@@ -48,7 +49,7 @@ from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _ENGINE = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 # A private-use character pair: a template cannot hold it by accident, and untrusted text never gets here.
-_MARK = re.compile("\ue000(query|(?:document|image):\\d+)\ue001")
+_MARK = re.compile("\ue000(query|task|(?:document|image):\\d+)\ue001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Template:
     no_think: str = ""
     source: str = ""
     passage: PassageLayout = PLAIN
+    task: str = ""
 
     @property
     def digest(self) -> str:
@@ -83,8 +85,10 @@ class Template:
             self.stop,
             self.close,
             self.no_think,
-            # Left out where a passage is as it is: cards from before there was a choice stay valid.
+            # Left out where a passage is as it is, and there is no task: cards from before there was a choice
+            # stay valid.
             *(written if written != [PLAIN.titled, PLAIN.white_space] else []),
+            *([self.task] if self.task else []),
         ]
         return hashlib.sha256(json.dumps(texts).encode("ascii")).hexdigest()
 
@@ -95,6 +99,7 @@ class Template:
         *,
         query_images: Sequence[Image] = (),
         images: Sequence[Sequence[Image]] = (),
+        task: str = "",
         **names: object,
     ) -> Prompt:
         """The prompt for a query and its documents, as segments.
@@ -105,6 +110,7 @@ class Template:
             query_images: shown right before the query, where it stands first.
             images: for each document, shown right before it, or where the template puts them; empty for
                 none at all.
+            task: what is wanted; never trusted. Default: the template's own.
             names: further names for the template (labels, priors, …). They are trusted: numbers and
                 the package's own strings only, nothing a user or a collection wrote.
 
@@ -116,6 +122,8 @@ class Template:
         counts = [len(images[i]) if images else 0 for i in range(len(documents))]
         values: dict[str, object] = {**names, "query": "\ue000query\ue001", "documents": marks}
         values |= {"images": places, "pictures": counts}
+        if self.task:
+            values["task"] = "\ue000task\ue001"
         if len(marks) == 1:
             values |= {"document": marks[0], "image": places[0]}
         try:
@@ -136,6 +144,9 @@ class Template:
                 segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
                 query_images = ()
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
+            elif piece == "task":
+                text = clean_text(task or self.task)
+                segments.append(Segment(text, trusted=False, shared=shared, role=role))
             else:
                 shared = False
                 kind, _, number = piece.partition(":")
@@ -181,7 +192,7 @@ def parse_template(name: str, text: str) -> Template:
         InputError: not TOML, no `prompt`, or a field that is not known.
     """
     fields = parse_toml(text, f"prompt template {name!r}")
-    texts = {"prompt", "system", "prefill", "labels", "stop", "close", "no_think", "source"}
+    texts = {"prompt", "system", "prefill", "labels", "stop", "close", "no_think", "source", "task"}
     known = texts | {"chat", "passage"}
     unknown = sorted(set(fields) - known)
     if unknown or "prompt" not in fields:

@@ -32,7 +32,8 @@ class Settings:
         max_reasoning_tokens: the reasoning's budget, at least 1 (8,192 as in the paper; a backend lowers it
             to half its context where that is less).
         cut_to_sentence: reasoning ended by the budget loses its unfinished last sentence (Rank1).
-        instruction: a benchmark's instruction by name, or a text that holds `{{ query }}`.
+        instruction: a benchmark's instruction by name, or a text that holds `{{ query }}`; for a template
+            with a place for the task, a sentence that says it.
 
     Raises:
         InputError: a value out of bounds; it is named.

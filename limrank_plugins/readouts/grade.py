@@ -134,7 +134,7 @@ def expected_grade(logits: Sequence[float]) -> float | None:
 
 
 def _prompts(
-    query: Query, documents: Sequence[Document], template: Template, settings: Settings, **names: object
+    query: Query, documents: Sequence[Document], template: Template, settings: Settings, **names: Any
 ) -> list[Prompt]:
     """One prompt per document; neither it nor the query can write a tag or end its own place."""
     text = _neutral(instructed(query, settings.instruction))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.prompts import Template, instructed
@@ -19,7 +20,7 @@ def group_prompt(
     template: Template,
     settings: Settings,
     labels: Labels,
-    **names: object,
+    **names: Any,
 ) -> Prompt:
     """The prompt about these documents, in this order; neither they nor the query can write a label.
 

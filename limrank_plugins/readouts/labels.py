@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from limrank_plugins.errors import InputError
@@ -18,7 +19,13 @@ from limrank_plugins.errors import InputError
 TAGS = ("think", "answer", "score")
 """The tags that any recipe's model writes, and no passage may."""
 
-TAG = re.compile(rf"<\s{{0,3}}(/?)\s{{0,3}}({'|'.join(TAGS)})\s{{0,3}}>", re.IGNORECASE)
+
+@cache
+def _tag(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<\s{{0,3}}(/?)\s{{0,3}}({'|'.join(names)})\s{{0,3}}>", re.IGNORECASE)
+
+
+TAG = _tag(TAGS)
 """One of them, opening or closing."""
 
 # Runs of digits are bounded: int() raises above 4,300, and no group has a million documents.
@@ -128,9 +135,14 @@ def _bracketed_heading(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2] or ' '}({match[3]})"
 
 
-def without_tags(text: str) -> str:
-    """The text without anything that reads as one of the tags: round brackets instead."""
-    return TAG.sub(r"(\1\2)", text)
+def without_tags(text: str, more: tuple[str, ...] = ()) -> str:
+    """The text without anything that reads as one of the tags: round brackets instead.
+
+    Args:
+        text: what anybody may have written.
+        more: further tags, of a prompt that puts its parts behind such.
+    """
+    return _tag(TAGS + more).sub(r"(\1\2)", text)
 
 
 NUMERIC = Labels("numeric")

@@ -25,8 +25,10 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
-from limrank_plugins.prompts import Intent, Template, instructed, intended
+from limrank_plugins.prompts import Intent, Template, intended
+from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_plugins.verdicts import Scores
@@ -38,10 +40,13 @@ class YesNo:
 
     Attributes:
         intent: what the query wants, written behind it; `"either"` writes nothing: the trained prompt.
+        frame: the tags that the template puts before its parts. None of the texts can write one, nor a tag
+            around reasoning: their angle brackets become round ones. Empty: the texts stay as they are.
     """
 
     comparable: bool = True
     intent: Intent = "either"
+    frame: tuple[str, ...] = ()
     permutes: ClassVar[bool] = False
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
@@ -54,19 +59,23 @@ class YesNo:
         """Judge each document; see `Readout.ask`."""
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
-        text = intended(instructed(query, settings.instruction), self.intent)
+        text, task = asked(query, settings.instruction, template)
         prompts = [
             template.render(
-                text,
-                [template.passage.written(document)],
+                self._neutral(intended(text, self.intent)),
+                [self._neutral(template.passage.written(document))],
                 query_images=query.images,
                 images=[document.images],
+                task=self._neutral(task),
             )
             for document in documents
         ]
         if settings.reasoning == "none":
             return Scores(tuple((yield from _read(prompts, template))))
         return Scores(tuple((yield from _reason(prompts, template, settings))))
+
+    def _neutral(self, text: str) -> str:
+        return without_tags(text, self.frame) if self.frame else text
 
 
 def probability(logits: Sequence[float]) -> float | None:

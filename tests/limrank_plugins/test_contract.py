@@ -55,6 +55,7 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("icr:calibrate=no,order=best-first,task=question", {}),
     ("icr", {"samples": 3}),
     ("qlm:reduce=sum", {}),
+    ("qwen3-reranker", {"instruction": "Given a claim, find what supports, or refutes, it"}),
     ("cross-encoder:activation=sigmoid", {}),
     ("gliclass:activation=none", {}),
     ("gliclass:mode=joint", {}),

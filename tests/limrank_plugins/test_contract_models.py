@@ -88,7 +88,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if backend not in made:
             with pytest.MonkeyPatch.context() as patch:
                 # Labels that are to be one token each must be known as words.
-                known = [f": {letters}", "\nYes", "\nNo", "\nTrue", "\nFalse", ": Yes No True False"] * 60
+                words = "\nYes\nNo\nTrue\nFalse\nyes\nno"
+                known = [f": {letters}", words, ": Yes No True False"] * 60
                 patch.setattr(tiny, "CORPUS", [*tiny.CORPUS, *known])
                 made[backend] = MODELS[backend](tmp_path_factory.mktemp("models") / backend)
         return made[backend]

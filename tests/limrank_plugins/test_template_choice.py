@@ -130,7 +130,13 @@ def test_every_recipe_asks_any_model_in_a_chat_or_reads_no_answer():
         recipe = load_recipe(name)
         if recipe.template is not None and not load_template(recipe.template).chat:
             raw[name] = recipe.chat_template
-    assert raw == {"limrank": "limrank-chat", "rank1": "limrank-chat", "monot5": "limrank-chat", "qlm": None}
+    assert raw == {
+        "limrank": "limrank-chat",
+        "rank1": "limrank-chat",
+        "monot5": "limrank-chat",
+        "qlm": None,
+        "qwen3-reranker": "qwen3-reranker-chat",
+    }
     for name in recipe_names():
         recipe = load_recipe(name)
         if recipe.chat_template is not None:

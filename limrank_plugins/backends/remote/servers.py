@@ -24,6 +24,7 @@ class Server:
         extras: fields sent with every request, for what its defaults would spoil.
         names_ids: fields that make it name the tokens of its log-probabilities by their ids.
         continues: fields that make the chat API continue an answer that the prompt has begun.
+        unthinking: fields that make its chat template open the answer with an empty block of reasoning.
         draws: fields without which it does not sample, whatever the temperature.
         budget: what the chat API calls the number of tokens to write.
         insist: how it is made to give label log-probabilities outside the top: "ids" (vLLM's
@@ -38,6 +39,7 @@ class Server:
     extras: Mapping[str, Any] = field(default_factory=dict)
     names_ids: Mapping[str, Any] = field(default_factory=dict)
     continues: Mapping[str, Any] = field(default_factory=dict)
+    unthinking: Mapping[str, Any] = field(default_factory=dict)
     draws: Mapping[str, Any] = field(default_factory=dict)
     budget: str = "max_tokens"
     insist: str = "bias"
@@ -45,6 +47,9 @@ class Server:
 
 # Markers such as </think> must be in the text, or a stop string is never seen.
 _SHOW_MARKERS = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
+
+UNTHINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+"""What Qwen3's own chat template opens the answer with an empty block of reasoning for."""
 
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -61,8 +66,8 @@ SERVERS = {
             continues=_CONTINUE,
             insist="ids",
         ),
-        Server("sglang", frozenset({"sglang"}), takes_ids=True, extras=_SHOW_MARKERS),
-        Server("llama.cpp", frozenset({"llamacpp"}), takes_ids=True, top=100),
+        Server("sglang", frozenset({"sglang"}), takes_ids=True, extras=_SHOW_MARKERS, unthinking=UNTHINKING),
+        Server("llama.cpp", frozenset({"llamacpp"}), takes_ids=True, top=100, unthinking=UNTHINKING),
         Server("llama-cpp-python", frozenset({"me"}), top=100),
         Server("ollama", frozenset({"library"}), chat=True),
         # It cannot be recognised: it names the authors of the models in its cache.

@@ -170,7 +170,7 @@ class Wire:
                     "a document or the query has an image, which the completions API cannot carry: leave out "
                     "api='completions', so that it goes to the chat API"
                 )
-            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)), seen=True)
+            return Sent(self._messages(prompt), tuple(map(Label, labels)), seen=True)
         if encoder is not None and server.takes_ids and not self.is_chat:
             try:
                 encoded = encoder.encode(prompt)
@@ -183,8 +183,16 @@ class Wire:
         if encoder is not None:
             prompt, cut = encoder.limited(prompt)
         if self.is_chat or prompt.is_chat:
-            return Sent(messages(prompt, self._broken, self.server), tuple(map(Label, labels)), cut)
+            return Sent(self._messages(prompt), tuple(map(Label, labels)), cut)
         return Sent({"prompt": self._broken(prompt)}, self._named(labels, prompt.segments[-1].text), cut)
+
+    def _messages(self, prompt: Prompt) -> Json:
+        arguments = self._body.get("chat_template_kwargs")
+        server = self.server
+        if isinstance(arguments, Mapping) and arguments.get("enable_thinking") is False:
+            # The caller knows that the server's chat template obeys it.
+            server = replace(server, unthinking={"chat_template_kwargs": arguments})
+        return messages(prompt, self._broken, server)
 
     def _broken(self, prompt: Prompt) -> str:
         text, broken = break_markers(prompt, self._pattern)

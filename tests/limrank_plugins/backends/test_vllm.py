@@ -174,6 +174,19 @@ def test_the_scores_are_those_of_transformers_in_one_batch(folder: Path):
     assert there.usage.shared_tokens == 15
 
 
+def test_qwen3_reranker_is_asked_with_its_own_frame(tmp_path: Path):
+    tokens = tiny.qwen_tokenizer(words="yes\nno\nyes\nno")
+    place = tiny.build(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", tokens=tokens, max_position_embeddings=2048)
+    here = Reranker("qwen3-reranker", backend=TransformersBackend(str(place))).rank("why", TEXTS)
+    LLM.batches.clear()
+    there = Reranker("qwen3-reranker", backend=VLLMBackend(str(place))).rank("why", TEXTS)
+    assert {h.id: h.score for h in there} == pytest.approx({h.id: h.score for h in here}, abs=1e-6)
+    assert there.failures == ()
+    (prompts, _, _), *_ = LLM.batches
+    end = tokens("<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", add_special_tokens=False)
+    assert all(prompt["prompt_token_ids"][-len(end["input_ids"]) :] == end["input_ids"] for prompt in prompts)
+
+
 def test_what_the_engine_is_made_with(folder: Path):
     made = VLLMBackend(str(folder), tensor_parallel=4, dtype="float16", gpu_memory_utilization=0.5)
     (given,) = LLM.made

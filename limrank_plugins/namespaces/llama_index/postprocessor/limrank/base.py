@@ -145,7 +145,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         True, description="Cut reasoning that was closed by force back to its last sentence end."
     )
     instruction: str | None = Field(
-        None, description="A benchmark's instruction by name, or a text that holds {{ query }}."
+        None,
+        description="A benchmark's instruction by name, or a text that holds {{ query }}; for recipe "
+        "qwen3-reranker a sentence that says the task.",
     )
     template: str | None = Field(
         None, description="Another prompt template: a name, or the path of a .toml file."

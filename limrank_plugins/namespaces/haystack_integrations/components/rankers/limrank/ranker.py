@@ -122,7 +122,8 @@ class LimRankRanker(Copies):
             top_p: nucleus of the sampling.
             max_reasoning_tokens: longest reasoning, which is then closed by force; None: the recipe's.
             cut_to_sentence: reasoning that was closed by force loses its unfinished sentence.
-            instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`.
+            instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`; for recipe
+                `qwen3-reranker` a sentence that says the task.
             template: another prompt template: a name, or the path of a `.toml` file.
             explanation_meta_field: write the model's reasoning into this field of the documents' meta.
                 Default: it is only in the output `meta`, so that no later prompt shows it unasked.
