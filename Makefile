@@ -34,8 +34,9 @@ check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check-data: $(VENV)/.data  ## Quality figures on real collections: make check-data DATA=folder
-	LIMRANK_DATA="$(abspath $(DATA))" $(BIN)/python -m pytest -m "data or lucene" --no-skips
+check-data: $(VENV)/.data $(VENV)/.vocabularies  ## Quality figures on real collections: make check-data DATA=folder
+	LIMRANK_DATA="$(abspath $(DATA))" LIMRANK_VOCABULARIES="$(abspath $(VENV))/vocabularies" \
+		$(BIN)/python -m pytest -m "data or lucene" --no-skips
 
 test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install chromium chromium-driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --no-skips
@@ -102,4 +103,9 @@ $(VENV)/.soak: $(VENV)/.test
 $(VENV)/.data: $(VENV)/.test
 	@echo "installing pyserini (once; a few minutes)"
 	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,synth,training,evals,pyserini,dev]'
+	@touch $@
+
+$(VENV)/.vocabularies: $(BIN)/python tests/vocabularies.py
+	@echo "fetching the real tokenizers of Qwen and Llama (once; 77 MB)"
+	@$(BIN)/python tests/vocabularies.py $(VENV)/vocabularies
 	@touch $@

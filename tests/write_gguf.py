@@ -68,6 +68,7 @@ def write(
     pre: str = "qwen2",
     tokenizer: bool = True,
     template: str | None = None,
+    begun: bool | None = False,
     edit: Callable[[gguf.GGUFWriter], None] | None = None,
 ) -> Path:
     """Write a folder of a Qwen2, Qwen3 or Llama as a GGUF file.
@@ -79,6 +80,7 @@ def write(
         pre: how texts are split, as llama.cpp calls it.
         tokenizer: whether to write it, too.
         template: a chat template.
+        begun: whether the file says that a text begins with <|endoftext|>; None: it says nothing of it.
         edit: adds what a test needs.
     """
     config = json.loads((folder / "config.json").read_text())
@@ -101,7 +103,7 @@ def write(
         writer.add_key_length(config["head_dim"])
         writer.add_value_length(config["head_dim"])
     if tokenizer:
-        add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config, pre)
+        add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config, pre, begun)
     if template is not None:
         writer.add_chat_template(template)
     quantised = getattr(gguf.GGMLQuantizationType, kind)
@@ -124,7 +126,9 @@ def write(
     return target
 
 
-def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: dict, config: dict, pre: str) -> None:
+def add_tokenizer(
+    writer: gguf.GGUFWriter, tokenizer: dict, config: dict, pre: str, begun: bool | None
+) -> None:
     added = {entry["id"]: entry for entry in tokenizer["added_tokens"]}
     names = {number: token for token, number in tokenizer["model"]["vocab"].items()}
     names |= {number: entry["content"] for number, entry in added.items()}
@@ -146,7 +150,9 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: dict, config: dict, pre: s
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     writer.add_eos_token_id(next(n for n, e in added.items() if e["content"] == "<|im_end|>"))
     writer.add_pad_token_id(next(n for n, e in added.items() if e["content"] == "<|endoftext|>"))
-    writer.add_add_bos_token(False)
+    writer.add_bos_token_id(next(n for n, e in added.items() if e["content"] == "<|endoftext|>"))
+    if begun is not None:
+        writer.add_add_bos_token(begun)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,21 @@ from limrank_plugins.backends.local.gguf_speed import quick_gguf
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
 
 _ONLY_FOLDERS = ("quantization_config", "output_loading_info", "revision", "trust_remote_code")
-_LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+_LLAMA3_POSITIONS = {
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
 # Byte-level vocabularies that were learned with every digit apart, which transformers does not know of.
 _DIGITS_APART = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 # Qwen's tokenizers compose characters (NFC) first, of which a file says nothing.
 _COMPOSED = frozenset({"qwen2", "qwen35", "deepseek-r1-qwen"})
+# What llama.cpp knows by a tokenizer's name, and files leave unsaid: which byte-level ones begin a text with
+# BOS, and which take a whole word that is a token, whatever merges make of it.
+_LLAMA3 = frozenset({"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "lfm2"})
+_BEGUN = _LLAMA3 | {"tekken", "chameleon"}
+_WHOLE_WORDS = _LLAMA3 | {"tekken", "gpt-4o", "llama4"}
+_ADDS_BOS = "tokenizer.ggml.add_bos_token"
 _F32 = 0
 _NAME = "model.gguf"
 
@@ -116,7 +126,7 @@ def _config(header: GGUFHeader, file: Path, source: dict[str, str]) -> Any:
         )
     factors = header.tensors.get("rope_freqs.weight")
     if factors is not None:
-        scaled = {"rope_type": "llama3", "factor": float(max(_floats(file, factors))), **_LLAMA3}
+        scaled = {"rope_type": "llama3", "factor": float(max(_floats(file, factors))), **_LLAMA3_POSITIONS}
         if getattr(config, "rope_parameters", None) is not None:
             config.rope_parameters = {**config.rope_parameters, **scaled}
         else:
@@ -154,8 +164,27 @@ def _tokenizer(
             f"transformers cannot read from a GGUF file ({one_sentence(error)}): give the model's folder, or "
             f"serve the file with llama.cpp"
         ) from error
+    put_right(tokenizer, header.metadata)
+    for record in (tokenizer.init_kwargs, vars(tokenizer)):  # saved with it, where it would mislead
+        for name in ("vocab_file", "gguf_file"):
+            record.pop(name, None)
+    tokenizer.name_or_path = named
+    return tokenizer
+
+
+def put_right(tokenizer: Any, metadata: dict[str, Any]) -> None:
+    """Make a tokenizer what llama.cpp makes of it by its name, where `transformers` does not know the name.
+
+    Args:
+        tokenizer: a fast one that `transformers` made of a GGUF file.
+        metadata: the file's.
+    """
     tokenizers = require("tokenizers", "transformers", "loading a model")
-    rule, engine = header.metadata.get("tokenizer.ggml.pre"), tokenizer.backend_tokenizer
+    rule, engine = metadata.get("tokenizer.ggml.pre"), tokenizer.backend_tokenizer
+    if rule in _BEGUN and _ADDS_BOS not in metadata:
+        tokenizer.add_bos_token = True
+    if rule in _WHOLE_WORDS:
+        engine.model.ignore_merges = True
     if rule in _COMPOSED and engine.normalizer is None:
         engine.normalizer = tokenizers.normalizers.NFC()
     if rule in _DIGITS_APART:
@@ -163,11 +192,6 @@ def _tokenizer(
         engine.pre_tokenizer = splits.Sequence(
             [splits.Digits(individual_digits=True), splits.ByteLevel(add_prefix_space=False)]
         )
-    for record in (tokenizer.init_kwargs, vars(tokenizer)):  # saved with it, where it would mislead
-        for name in ("vocab_file", "gguf_file"):
-            record.pop(name, None)
-    tokenizer.name_or_path = named
-    return tokenizer
 
 
 def _floats(file: Path, tensor: GGUFTensor) -> Any:

@@ -22,6 +22,7 @@ from write_gguf import write
 from limrank_plugins.backends.local import fingerprint
 from limrank_plugins.backends.local.gguf_speed import quick_gguf
 from limrank_plugins.backends.local.loading import model_name, pretrained
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError
 
@@ -220,6 +221,19 @@ def test_texts_are_split_at_every_digit_where_the_file_says_so(tmp_path: Path) -
     )
     assert all(named(text).input_ids == tokens(text).input_ids for text in TEXTS)
     assert unnamed(TEXTS[0]).input_ids != tokens(TEXTS[0]).input_ids, "else the test shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("pre", "begun", "prefix"),
+    [("llama-bpe", None, 1), ("llama-bpe", False, 0), ("qwen2", None, 0), ("qwen2", True, 1)],
+)
+def test_texts_are_begun_and_split_as_llama_cpp_does(
+    qwen: Path, tmp_path: Path, pre: str, begun: bool | None, prefix: int
+) -> None:
+    """Llama 3's files need not say that a text begins with BOS, and never say that whole words come first."""
+    tokenizer = pretrained("AutoTokenizer", str(write(qwen, tmp_path / "x.gguf", pre=pre, begun=begun)))
+    assert len(PromptEncoder(tokenizer).prefix) == prefix
+    assert tokenizer.backend_tokenizer.model.ignore_merges == (pre == "llama-bpe")
 
 
 def test_positions_are_turned_by_the_factors_of_llama_3(tmp_path: Path) -> None:
