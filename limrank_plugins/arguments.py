@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from limrank_plugins.backends import backend_class, backend_names
@@ -46,6 +47,13 @@ def settings_for(recipe: Recipe, reasoning: Thinking | None, **knobs: Any) -> Se
                 "give a temperature > 0"
             )
     return settings
+
+
+def with_budget_of(template: Template | None, settings: Settings) -> Settings:
+    """The settings with the reasoning's budget that the template brings, if it brings one."""
+    if template is None or template.max_reasoning_tokens is None:
+        return settings
+    return replace(settings, max_reasoning_tokens=template.max_reasoning_tokens)
 
 
 def backend_for(

@@ -11,7 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from limrank_plugins import driver
-from limrank_plugins.arguments import Thinking, backend_for, check_backend, check_on_failure, settings_for
+from limrank_plugins.arguments import (
+    Thinking,
+    backend_for,
+    check_backend,
+    check_on_failure,
+    settings_for,
+    with_budget_of,
+)
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.card import card_arguments, check_card, read_card
@@ -56,7 +63,8 @@ class Reranker:
         seed: of the sampling; default 0.
         temperature: default 0 for one sample, 0.7 for several.
         top_p: nucleus of the sampling; default 0.95.
-        max_reasoning_tokens: budget of the reasoning; then it is closed by force. Default: the recipe's.
+        max_reasoning_tokens: budget of the reasoning; then it is closed by force. Default: the
+            template's, as `limrank-chat` has one, or else the recipe's.
         cut_to_sentence: reasoning ended by the budget is cut back to its last sentence end.
         instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`; for a recipe whose
             prompt has a place for the task (`qwen3-reranker`) a sentence that says it.
@@ -140,6 +148,8 @@ class Reranker:
         self.backend = backend_for(chosen, backend, model, options)
         choice = choose_template(chosen, template, self.backend)
         self.template, self.template_reason = choice.template, choice.reason
+        if max_reasoning_tokens is None:
+            self.settings = with_budget_of(self.template, self.settings)
         if choice.is_guess:
             warn_once(f"recipe {chosen.name!r} asks with {choice.reason}")
         check_backend(chosen, self.settings, self.template, self.backend)

@@ -12,16 +12,20 @@ from limrank_plugins.cli import common
 from limrank_plugins.cli.reranking import told_reranker
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.prompts import Template
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 
 MARKS = {2: "direct", 1: "indirect", 0: "not"}
 _MODEL = "smollm2"
 _BUDGET = 100
-_HONESTLY = (
+_MEASURED = (
+    "a relevant passage of this collection stands above another one in 61 of 100 cases, without any "
+    "reasoning in 72, by guessing in 50."
+)
+_SMOLLM2 = (
     "SmolLM2-135M-Instruct is fifty times smaller than LIMRANK-7B. It writes English about a passage, but "
-    "says much the same of good and bad ones: by such verdicts a relevant passage of this collection stands "
-    "above another one in 61 of 100 cases, without any reasoning in 72, by guessing in 50."
+    f"says much the same of good and bad ones: by such verdicts {_MEASURED}"
 )
 
 
@@ -57,13 +61,14 @@ def demo_reasoning(queries: int, recipe: str | None, model: str | None, *, as_js
             console.print(f"{document.text}\n", style="dim")
             with listening(_show):
                 verdicts.append(_verdict(reranker, query, document, grade))
-            common.tell(f"\n→ {_in_words(verdicts[-1])}")
+            cut = f" … (ended after {_BUDGET} tokens)" if verdicts[-1]["ended_by_force"] else ""
+            common.tell(f"{cut}\n→ {_in_words(verdicts[-1], reranker.template)}")
     if as_json:
         common.emit({"recipe": chosen.name, "model": named, "verdicts": verdicts})
         return
     console.print(f"\n{_summary(verdicts)}")
-    if named == _MODEL:
-        console.print(_HONESTLY)
+    if reranker.template is not None and reranker.template.name == chosen.chat_template:
+        console.print(_honestly(named))
 
 
 def _show(request: Generate, piece: str) -> None:
@@ -81,8 +86,20 @@ def _passages(query: Query) -> Iterator[tuple[Document, int]]:
                 break
 
 
+def _honestly(model: str) -> str:
+    """What the verdicts of a model are worth that was not trained to give them."""
+    if model == _MODEL or "smollm2-135m" in model.lower():
+        return _SMOLLM2
+    return (
+        f"Nothing says that {model} was trained for this. By such verdicts of the smallest one, SmolLM2 "
+        f"with 135 million parameters, {_MEASURED} "
+        f"How good this one is: limrank eval zoo samples --model {model}"
+    )
+
+
 def _verdict(reranker: Reranker, query: Query, document: Document, grade: int) -> dict[str, Any]:
-    hit = reranker.rank(query, [document]).hits[0]
+    ranking = reranker.rank(query, [document])
+    hit = ranking.hits[0]
     return {
         "query": query.id,
         "document": document.id,
@@ -90,13 +107,15 @@ def _verdict(reranker: Reranker, query: Query, document: Document, grade: int) -
         "score": hit.score,
         "failure": hit.failure,
         "reasoning": hit.explanation,
+        "ended_by_force": ranking.usage.generated_tokens >= _BUDGET,
     }
 
 
-def _in_words(verdict: dict[str, Any]) -> str:
+def _in_words(verdict: dict[str, Any], template: Template | None) -> str:
     if verdict["score"] is None:
         return f"no verdict: {verdict['failure']}"
-    return f"{'relevant' if verdict['score'] >= 0.5 else 'not relevant'}: P(true) = {verdict['score']:.3f}"
+    label = template.labels[0].strip() if template is not None else "true"
+    return f"{'relevant' if verdict['score'] >= 0.5 else 'not relevant'}: P({label}) = {verdict['score']:.3f}"
 
 
 def _summary(verdicts: list[dict[str, Any]]) -> str:

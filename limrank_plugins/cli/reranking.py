@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from limrank_plugins.backends import backend_class
+from limrank_plugins.backends.protocols import Generate
+from limrank_plugins.backends.streaming import listening
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
@@ -39,7 +43,10 @@ Budget = Annotated[
 Samples = Annotated[int, typer.Option(help="Reasonings per passage, averaged.")]
 Seed = Annotated[int, typer.Option(help="Of the sampling.")]
 MaxReasoningTokens = Annotated[
-    int | None, typer.Option(help="Budget of the reasoning; default: the recipe's.", show_default=False)
+    int | None,
+    typer.Option(
+        help="Budget of the reasoning; default: the template's or the recipe's.", show_default=False
+    ),
 ]
 Template = Annotated[
     str | None,
@@ -125,3 +132,28 @@ def told_reranker(**arguments: Any) -> Reranker:
     if reranker.template_reason:
         common.say(f"prompt: {reranker.template_reason}")
     return reranker
+
+
+@contextmanager
+def reasoning_shown(reranker: Reranker, documents: int) -> Iterator[None]:
+    """While each document is reasoned about on this machine, a bar on stderr grows with the tokens written.
+
+    Args:
+        reranker: asked within the block; where it does not reason about each document, nothing is shown.
+        documents: how many it will be given.
+    """
+    settings = reranker.settings
+    if settings.reasoning != "full" or reranker.recipe.wrapper is not None or reranker.recipe.permutes:
+        yield
+        return
+    most = documents * settings.samples * settings.max_reasoning_tokens
+    with common.progress_bars() as show:
+        written = 0
+
+        def heard(_request: Generate, _piece: str) -> None:
+            nonlocal written
+            written += 1
+            show("reasoning, tokens of at most", written, most)
+
+        with listening(heard):
+            yield

@@ -19,6 +19,9 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 
+_SHOWN = 240
+"""Characters of a reasoning."""
+
 
 @reports_errors
 def search(
@@ -74,7 +77,8 @@ def search(
         reranker = options.reranker(opened)
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
-        ranking = reranker.rank(searched, candidates, top_n=top_n)
+        with reranking.reasoning_shown(reranker, len(candidates)):
+            ranking = reranker.rank(searched, candidates, top_n=top_n)
     if as_json:
         record = ranking_record(ranking)
         for hit, entry in zip(ranking, record["hits"], strict=True):
@@ -112,9 +116,15 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         passage = f"{title} · {text[:120]}{'…' if len(text) > 120 else ''}"
         table.add_row(*cells, passage, style=style)
         if hit.explanation:
-            reasoning = " ".join(hit.explanation.split())
-            table.add_row(*[""] * len(cells), f"  reasoning: {reasoning[-240:]}", style="dim")
+            table.add_row(*[""] * len(cells), f"  reasoning: {_end_of(hit.explanation)}", style="dim")
     common.Terminal().print(table)
+
+
+def _end_of(reasoning: str) -> str:
+    """The last words of a reasoning, which lead to the verdict; "…" stands for what is not there."""
+    text = " ".join(reasoning.split())
+    begun = text if len(text) <= _SHOWN else f"… {text[-_SHOWN:].partition(' ')[2]}"
+    return begun if begun.endswith((".", "!", "?", '"', ")")) else f"{begun} …"
 
 
 def summary(ranking: Ranking, candidates: int, seconds: float) -> str:

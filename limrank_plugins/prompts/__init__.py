@@ -14,6 +14,8 @@ A template file holds:
     close     what is written after a reasoning that had to be ended, right before the verdict
     no_think  what is written instead of any reasoning, right before the verdict
     labels    the verdicts, the relevant one first; each one token in its place
+    max_reasoning_tokens
+              the reasoning's budget where the caller names none; without it, the recipe's
     passage   a table: how a document is written. titled (what stands for one with a title, with
               {{ title }} and {{ text }}), white_space (keep, trim, or single: every run of it one space),
               limit ("300 words", "512 tokens"): the most of it that is read
@@ -40,6 +42,7 @@ from typing import Literal
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from limrank_plugins.checks import whole_number
 from limrank_plugins.configuration import parse_toml
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
@@ -68,12 +71,13 @@ class Template:
     source: str = ""
     passage: PassageLayout = PLAIN
     task: str = ""
+    max_reasoning_tokens: int | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 of the template's text: equal digests ask a model in equal bytes about short passages.
 
-        Neither comments nor how much of a passage is read are part of it.
+        Neither comments nor how much of a passage is read or of a reasoning written are part of it.
         """
         written = [self.passage.titled, self.passage.white_space]
         texts = [
@@ -193,13 +197,15 @@ def parse_template(name: str, text: str) -> Template:
     """
     fields = parse_toml(text, f"prompt template {name!r}")
     texts = {"prompt", "system", "prefill", "labels", "stop", "close", "no_think", "source", "task"}
-    known = texts | {"chat", "passage"}
+    known = texts | {"chat", "passage", "max_reasoning_tokens"}
     unknown = sorted(set(fields) - known)
     if unknown or "prompt" not in fields:
         problem = f"has unknown fields {unknown}" if unknown else "has no field 'prompt'"
         raise InputError(f"prompt template {name!r} {problem}; known fields: {sorted(known)}")
     for several in ("labels", "stop"):
         fields[several] = tuple(fields.get(several, ()))
+    if "max_reasoning_tokens" in fields:
+        whole_number(f"max_reasoning_tokens of {name!r}", fields["max_reasoning_tokens"], least=1)
     fields["passage"] = parse_layout(name, fields.get("passage", {}))
     return Template(name=name, **fields)
 

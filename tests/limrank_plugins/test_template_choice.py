@@ -192,6 +192,15 @@ def test_a_checkpoint_with_a_chat_template_still_gets_the_trained_bytes(tmp_path
         ]
 
 
+def test_a_chat_has_a_budget_of_its_own(talker: Path):
+    """Small models come to no end by themselves: 4,096 tokens a passage would take hours."""
+    assert Reranker("limrank", str(talker)).settings.max_reasoning_tokens == 128
+    assert Reranker("limrank", str(talker), max_reasoning_tokens=9).settings.max_reasoning_tokens == 9
+    assert Reranker("limrank", str(talker), template="limrank").settings.max_reasoning_tokens == 8192
+    auto = Reranker("limrank", str(talker), reasoning="auto")
+    assert [part.settings.max_reasoning_tokens for part in auto.parts] == [128, 128]
+
+
 def test_an_answer_that_came_by_itself_and_one_that_was_forced():
     """The reasoning ends where the model begins its answer; where it does not, the answer is begun for it."""
     asked: list[str] = []
