@@ -21,6 +21,8 @@ from limrank_plugins.backends.local.gguf_header import GGUFHeader, GGUFTensor, r
 from limrank_plugins.backends.local.gguf_speed import quick_gguf
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
 
+OTHER_KIND = "Unrecognized configuration class"
+"""How transformers says that a class loads no models of this kind."""
 _ONLY_FOLDERS = ("quantization_config", "output_loading_info", "revision", "trust_remote_code")
 _LLAMA3_POSITIONS = {
     "low_freq_factor": 1.0,
@@ -73,6 +75,8 @@ def pretrained_gguf(kind: Any, file: Path, named: str, **options: Any) -> Any:
         except ImportError:
             raise
         except Exception as error:
+            if OTHER_KIND in str(error):
+                raise
             raise BackendError(
                 f"{file} and what transformers makes of its metadata do not fit ({one_sentence(error)}): "
                 f"download it again, give the model's folder, or serve the file with llama.cpp"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
-from limrank_plugins.backends.local.gguf_loading import pretrained_gguf
+from limrank_plugins.backends.local.gguf_loading import OTHER_KIND, pretrained_gguf
 from limrank_plugins.backends.local.lora import base_of, is_adapter, with_adapter
 from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.sources import checked_source, gguf_file, is_gguf
@@ -44,16 +44,19 @@ class LoadedModel:
 
 
 class _Kind(NamedTuple):
-    """What `transformers` loads a kind of model with, and what to call it."""
+    """What `transformers` loads a kind of model with, what to call it, and where other kinds run."""
 
     loader: str
     noun: str
+    others: str
 
 
+_T5 = "T5 and its like run on backend 'seq2seq'"
+_TEXTS = "a causal language model runs on backend 'transformers' (--backend transformers)"
 _KINDS = {
-    "transformers": _Kind("AutoModelForCausalLM", "causal language model"),
-    "vision": _Kind("AutoModelForImageTextToText", "vision-language model"),
-    "seq2seq": _Kind("AutoModelForSeq2SeqLM", "sequence-to-sequence model"),
+    "transformers": _Kind("AutoModelForCausalLM", "causal language model", _T5),
+    "vision": _Kind("AutoModelForImageTextToText", "vision-language model", _TEXTS),
+    "seq2seq": _Kind("AutoModelForSeq2SeqLM", "sequence-to-sequence model", _TEXTS),
 }
 
 
@@ -95,10 +98,15 @@ def load(
             tokenizer = pretrained("AutoTokenizer", added)
         else:
             tokenizer = pretrained("AutoTokenizer", source, **common)
-        loader, noun = _KINDS[kind]
-        network, report = pretrained(
-            loader, source, dtype=place.dtype, output_loading_info=True, **common, **attention
-        )
+        loader, noun, others = _KINDS[kind]
+        try:
+            network, report = pretrained(
+                loader, source, dtype=place.dtype, output_loading_info=True, **common, **attention
+            )
+        except ValueError as error:
+            if OTHER_KIND not in str(error):
+                raise
+            raise BackendError(f"model {model!r} is no {noun}: {others}") from error
         if report.get("missing_keys"):
             missing = sorted(report["missing_keys"])
             raise BackendError(
@@ -209,7 +217,7 @@ def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> 
     if not gguf and is_gguf(source):
         raise InputError(
             f"model {model!r} is a GGUF file, from which language models are read, not encoders or models "
-            f"that see: give a folder or a hub name"
+            f"that see: give a folder or a hub name; a language model reads texts on backend 'transformers'"
         )
     with loading_errors(asked_for or model), no_progress_bar(), _no_report():
         yield source

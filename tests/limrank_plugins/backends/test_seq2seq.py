@@ -239,7 +239,9 @@ def test_what_cannot_be_used_is_named(home: Path, t5: Seq2SeqBackend) -> None:
     with pytest.raises(BackendError, match="no chat template"):
         t5.read_labels([ReadLabels(chat, ("true", "false"))])
     causal = tiny.build(home / "causal")
-    with pytest.raises(BackendError, match="cannot be loaded"):
+    with pytest.raises(
+        BackendError, match="is no sequence-to-sequence model: a causal language model runs on"
+    ):
         Seq2SeqBackend(str(causal))
 
 

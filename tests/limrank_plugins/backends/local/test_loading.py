@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_seq2seq
 from plain import ask, chances
 from safetensors.torch import load_file, save_file
+from write_gguf import write
 
 from limrank_plugins.backends.local import fingerprint
+from limrank_plugins.backends.seq2seq import Seq2SeqBackend
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
 
@@ -78,6 +81,17 @@ def test_missing_weights_are_never_made_up(home: Path, qwen: Path, tmp_path: Pat
         BackendError, match=r"no causal language model: it has no weights for lm_head\.weight"
     ):
         TransformersBackend(str(folder))
+
+
+def test_a_model_of_another_kind_is_told_where_it_runs(qwen: Path, tmp_path: Path) -> None:
+    causal = r"is no sequence-to-sequence model: a causal language model runs on backend 'transformers'"
+    for model in (qwen, write(qwen, tmp_path / "tiny.gguf")):
+        with pytest.raises(BackendError, match=causal) as caught:
+            Seq2SeqBackend(str(model))
+        assert str(model) in str(caught.value)
+    t5 = tiny_seq2seq.build(tmp_path / "t5")
+    with pytest.raises(BackendError, match="is no causal language model: T5 and its like run on backend"):
+        TransformersBackend(str(t5))
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
