@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from limrank_plugins.data import Document, Query
@@ -41,7 +41,7 @@ def rank_all(
         A `ranking_record` for each query, and how many queries were ranked now.
 
     Raises:
-        BackendError: not one document of any query could be judged: such rankings are the first stage's.
+        BackendError: documents failed, and not one was judged: such rankings are the first stage's.
     """
     job = Job(store, "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest())
     items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
@@ -69,13 +69,28 @@ def rank_all(
     return ranked, len(open_queries)
 
 
+def judged_documents(records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[Document]]) -> int:
+    """How many documents were judged; one alone, of which no order can be asked, was not without a score.
+
+    Args:
+        records: a `ranking_record` of each query, perhaps cut to its first hits.
+        candidates: all documents of each query.
+    """
+    judged = 0
+    for record, documents in zip(records, candidates, strict=True):
+        failed = len(record["failures"])
+        if len(documents) > 1 or failed or any(hit["score"] is not None for hit in record["hits"]):
+            judged += len(documents) - failed
+    return judged
+
+
 def _refuse_unjudged(records: Sequence[dict[str, Any]], candidates: Sequence[Sequence[Document]]) -> None:
     """What judged nothing must not be taken for a system's rankings."""
-    documents, failed = sum(map(len, candidates)), [f for record in records for f in record["failures"]]
-    if documents and len(failed) == documents:
+    failed = [failure for record in records for failure in record["failures"]]
+    if failed and not judged_documents(records, candidates):
         raise BackendError(
-            f"none of the {documents:,} documents could be judged, so there is no ranking to write; the "
-            f"first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same command asks again"
+            f"none of the {sum(map(len, candidates)):,} documents could be judged, so there is no ranking to "
+            f"write; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same command asks again"
         )
 
 

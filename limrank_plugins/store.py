@@ -319,6 +319,41 @@ class Store:
 
     # ---- housekeeping ---------------------------------------------------------------------------
 
+    def is_empty(self) -> bool:
+        """Whether it holds neither answers nor items of jobs."""
+        with self._reporting("store"), self._lock:
+            held = self._db.execute("SELECT EXISTS (SELECT 1 FROM answers) + EXISTS (SELECT 1 FROM journal)")
+            return not held.fetchone()[0]
+
+    def absorb(self, other: Path) -> None:
+        """Take over all that another store's file holds, or nothing; it wins where both hold the same.
+
+        Raises:
+            LimRankError: a file cannot be read or written.
+        """
+        with self._reporting("store"), self._lock:
+            self._db.execute("ATTACH DATABASE ? AS other", (os.fspath(other),))
+            try:
+                with self._transaction():
+                    self._db.execute(
+                        "UPDATE totals SET value = value "
+                        "+ (SELECT ifnull(sum(length(key) + length(value)), 0) FROM other.answers) "
+                        "- (SELECT ifnull(sum(length(key) + length(value)), 0) FROM main.answers "
+                        "WHERE key IN (SELECT key FROM other.answers)) WHERE name = 'bytes'"
+                    )
+                    self._db.execute(
+                        "INSERT INTO main.answers SELECT * FROM other.answers WHERE true "
+                        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, used = excluded.used"
+                    )
+                    self._db.execute(
+                        "INSERT INTO main.journal SELECT * FROM other.journal WHERE true "
+                        "ON CONFLICT (job, item) DO UPDATE "
+                        "SET value = excluded.value, computed = computed + excluded.computed"
+                    )
+                    self._evict()
+            finally:
+                self._db.execute("DETACH DATABASE other")
+
     def close(self) -> None:
         """Close the file. May be called twice."""
         with self._lock:

@@ -22,6 +22,39 @@ from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
 
+def deciding(
+    task: Task,
+    source: str,
+    *,
+    reranker: Reranker | None = None,
+    options: Mapping[str, Any] | None = None,
+    first_stage: str,
+    depth: int,
+    ties: TieRule = "trec_eval",
+    measures: Sequence[str] | None = None,
+    instruct: bool = False,
+    seed: int = 0,
+    strict: bool = True,
+) -> dict[str, Any]:
+    """What makes it this evaluation, whatever its splits, as JSON; the arguments are `evaluate_splits`'s."""
+    # Where files lie is not among the settings: what is in them is, split by split.
+    return {
+        "benchmark": task.name,
+        "source": "a folder" if Path(source).is_dir() else source,
+        "options": {name: str(value) for name, value in (options or {}).items()},
+        "strict": strict,
+        "first_stage": first_stage if names_retriever(first_stage) else "runs",
+        "ties": ties,
+        "depth": depth,
+        "measures": measures,
+        "version": __version__,
+        "resampling seed": seed,
+        "recipe": None if reranker is None else reranker.recipe.name,
+        "reranker": None if reranker is None else reranker.identity,
+        "benchmark's instructions": instruct,
+    }
+
+
 def evaluate_splits(
     task: Task,
     splits: Sequence[str],
@@ -48,7 +81,7 @@ def evaluate_splits(
         task: the benchmark.
         splits: `task.choose_splits`.
         source: the hub's repository or a folder.
-        folder: where to; `prepare_folder` it first.
+        folder: where to; hold it with `guarded_folders.working_in`.
         store: keeps what was found and ranked.
         reranker: None scores the first stage alone.
         options: the benchmark's own.
@@ -71,24 +104,21 @@ def evaluate_splits(
             "ties must be trec_eval or rank, but got 'first-stage': what is reranked is ordered so anyway"
         )
     options = options or {}
-    # Where files lie is not among the settings: what is in them is, split by split.
     output = EvaluationFolder(
         folder,
-        {
-            "benchmark": task.name,
-            "source": "a folder" if Path(source).is_dir() else source,
-            "options": {name: str(value) for name, value in options.items()},
-            "strict": strict,
-            "first_stage": first_stage if names_retriever(first_stage) else "runs",
-            "ties": ties,
-            "depth": depth,
-            "measures": measures,
-            "version": __version__,
-            "resampling seed": seed,
-            "recipe": None if reranker is None else reranker.recipe.name,
-            "reranker": None if reranker is None else reranker.identity,
-            "benchmark's instructions": instruct,
-        },
+        deciding(
+            task,
+            source,
+            reranker=reranker,
+            options=options,
+            first_stage=first_stage,
+            depth=depth,
+            ties=ties,
+            measures=measures,
+            instruct=instruct,
+            seed=seed,
+            strict=strict,
+        ),
     )
     for name in splits:
         split = task.load_split(name, source, strict=strict, first_stage=first_stage, **options)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.begun_anew import NEW
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import LOCK, alone_in, read_json, write_json
 
@@ -30,30 +31,20 @@ def working_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def open_folder(
-    folder: Path,
-    schema: str,
-    settings: Mapping[str, Any],
-    *,
-    outputs: Iterable[str] = (),
-    fresh: bool = False,
-) -> None:
-    """Make the folder this evaluation's own: new, begun with the same settings, or emptied by `fresh`.
+def evaluation_files(folder: Path, schema: str, outputs: Iterable[str]) -> list[Path]:
+    """The files of an evaluation of one kind in a folder; see `begun_anew.working_on`.
 
     Args:
         folder: where.
         schema: the kind and version of the evaluation.
-        settings: what its numbers depend on, as JSON.
-        outputs: the files that `fresh` takes away beside the store and the settings.
-        fresh: start over.
+        outputs: its files beside the store and the settings.
 
     Raises:
-        InputError: it is a file, holds other files, or an evaluation with other settings, which are named.
+        InputError: its settings are of another kind: its files are not ours to replace.
     """
-    if claim(folder) and fresh:
-        read_settings(folder, schema)  # what is of another kind is not ours to remove
-        start_over(folder, outputs)
-    keep_settings(folder, schema, settings)
+    if (folder / SETTINGS).is_file():
+        read_settings(folder, schema)
+    return files_of(folder, outputs)
 
 
 def claim(folder: Path) -> bool:
@@ -68,7 +59,7 @@ def claim(folder: Path) -> bool:
     if (folder / SETTINGS).is_file():
         return True
     # An evaluation that was refused before it had settings leaves nothing but its store.
-    others = [file.name for file in folder.iterdir() if not file.name.startswith((STORE, LOCK))]
+    others = [file.name for file in folder.iterdir() if not file.name.startswith((STORE, LOCK, NEW))]
     if others:
         raise InputError(f"{folder} holds other files ({min(others)}) and no {SETTINGS}: name another folder")
     return False
@@ -128,11 +119,7 @@ def refuse(folder: Path, differing: Sequence[str]) -> None:
         )
 
 
-def start_over(folder: Path, names: Iterable[str]) -> None:
-    """Take these files, the store and the settings away, and nothing else.
-
-    The settings go last: what is killed on the way still belongs to them.
-    """
+def files_of(folder: Path, names: Iterable[str]) -> list[Path]:
+    """These files of an evaluation, its store and its settings."""
     stored = (f"{STORE}{ending}" for ending in ("", "-wal", "-shm", ".guard"))
-    for name in (*names, *stored, SETTINGS):
-        (folder / name).unlink(missing_ok=True)
+    return [file for name in (*names, *stored, SETTINGS) if (file := folder / name).is_file()]

@@ -52,8 +52,12 @@ Fresh = Annotated[
     bool,
     typer.Option(
         "--fresh",
-        help="Ask everything anew: replies and finished work of before are not used, and are replaced.",
+        help="Begin anew. The result of before stays until the new one is finished; a new one that was not "
+        "is gone on with by the same command without --fresh.",
     ),
+]
+AskAnew = Annotated[
+    bool, typer.Option("--fresh", help="Ask everything anew; replies of before are not used, and replaced.")
 ]
 
 

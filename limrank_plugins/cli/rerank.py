@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
@@ -16,6 +17,7 @@ from limrank_plugins.files import check_output
 from limrank_plugins.io import check_trec_ids, read_queries, write_run
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
+from limrank_plugins.store import default_store_path
 
 
 @reports_errors
@@ -53,7 +55,8 @@ def rerank(
     """Rerank the candidates of every query. After a kill, finished queries are not computed again.
 
     Where documents could not be judged, the run is written, its tag ends in -incomplete, and the exit code
-    is 1: the same command asks for what is missing. Where none could be judged, nothing is written.
+    is 1: the same command asks for what is missing. Where none could be judged, nothing is written. One that
+    was begun anew never replaces a run of before as long as documents could not be judged.
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
@@ -72,15 +75,27 @@ def rerank(
         # Before hours of work, not after.
         check_trec_ids((query.id for query in searched), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
-    with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
-        reranker = options.reranker(opened)
-        records, computed = rank_all(
-            reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
-        )
-    cut = [record | {"hits": record["hits"][:top_n]} for record in records]
-    failed = [failure for record in records for failure in record["failures"]]
-    failures = len(failed)
-    write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
+    reranker = options.reranker(None)
+    same = {
+        "reranker": reranker.identity,
+        "searched": [str(queries), corpus, retriever if run is None else str(run)],
+        "k": k,
+        "top_n": top_n,
+    }
+    with working_on(output, same, fresh=fresh, say=common.say) as work:
+        opened = work.store(store if store is not None else default_store_path())
+        with opened, common.progress_bars() as show:
+            reranker.store = opened
+            records, computed = rank_all(
+                reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
+            )
+        cut = [record | {"hits": record["hits"][:top_n]} for record in records]
+        failed = [failure for record in records for failure in record["failures"]]
+        failures = len(failed)
+        if failed and work.is_anew and work.has_earlier:
+            output = work.place / output.name
+        write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
+        work.end(is_finished=not failed)
     empty = sum(not record["hits"] for record in records)
     cut_queries = sum(record.get("query_cut_tokens", 0) > 0 for record in records)
     cut_documents = sum(hit.get("cut_tokens", 0) > 0 for record in records for hit in record["hits"])

@@ -56,7 +56,7 @@ def search(
         ),
     ] = False,
     store: common.StorePath = None,
-    fresh: common.Fresh = False,
+    fresh: common.AskAnew = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Search a corpus and rerank what is found. The index is built once and kept."""

@@ -79,7 +79,7 @@ def ask(
     k: common.Depth = 100,
     top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 5,
     store: common.StorePath = None,
-    fresh: common.Fresh = False,
+    fresh: common.AskAnew = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Answer a question from a corpus, with the passages the answer rests on."""

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from limrank_plugins.begun_anew import NEW
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import (
@@ -40,11 +41,12 @@ from limrank_plugins.files import (
     write_whole,
 )
 from limrank_plugins.io import ranking_record
+from limrank_plugins.ranking_job import judged_documents
 from limrank_plugins.reranker import Reranker
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
-_OURS = re.compile(r"part-[0-9]{5,}(\.incomplete)?\.jsonl")
+_OURS = re.compile(r"part-[0-9]{5,}(\.incomplete)?\.jsonl|bulk\.json")
 _SECRET = ("api_key", "token")
 
 Job = tuple[Query, list[Document]]
@@ -131,8 +133,9 @@ class Worker:
             for ranking in self.reranker.rank_many(part, top_n=self.plan.top_n):
                 records[ranking.query.id] = ranking_record(ranking)
         failed = [failure for record in records.values() for failure in record["failures"]]
-        judged = sum(len(documents) for _, documents in jobs) - len(failed)
-        lines = [json_line(records[query.id]) for query, _ in jobs]
+        ranked = [records[query.id] for query, _ in jobs]
+        judged = judged_documents(ranked, [documents for _, documents in jobs])
+        lines = map(json_line, ranked)
         file = incomplete if failed else self.plan.folder / partition.name
         if judged or not failed:
             write_whole(file, "".join(lines).encode("utf-8", "backslashreplace"))
@@ -260,8 +263,6 @@ def missing_partitions(
     jobs_digest: str,
     size: int,
     settings: Mapping[str, Any],
-    *,
-    fresh: bool = False,
 ) -> list[Partition]:
     """The partitions whose files are not there yet, or incomplete; the folder is made, with its `bulk.json`.
 
@@ -271,23 +272,12 @@ def missing_partitions(
         jobs_digest: of the file of jobs.
         size: jobs in a partition.
         settings: whatever else decides the result, JSON-able; keys and tokens in it do not count.
-        fresh: take the partitions away that an earlier job left in the folder, and begin anew.
 
     Raises:
         InputError: the folder holds something else, or the output of another job.
     """
-    deciding = {key: value for key, value in settings.items() if key not in _SECRET}
-    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True, default=repr).encode()).hexdigest()
-    body = {
-        "format": _FORMAT,
-        "jobs": jobs_digest,
-        "settings": digest,
-        "size": size,
-        "partitions": len(parts),
-    }
+    body = deciding(parts, jobs_digest, size, settings)
     file = folder / MANIFEST
-    if fresh and file.is_file():
-        _remove_partitions(folder)
     if file.is_file():
         before = read_json_object(file, fix="begin anew with --fresh")
         differs = [name for name in body if before.get(name) != body[name]]
@@ -307,16 +297,28 @@ def missing_partitions(
     return left
 
 
+def deciding(
+    parts: Sequence[Partition], jobs_digest: str, size: int, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What makes it this job; the arguments are those of `missing_partitions`."""
+    known = {key: value for key, value in settings.items() if key not in _SECRET}
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=repr).encode()).hexdigest()
+    return {
+        "format": _FORMAT,
+        "jobs": jobs_digest,
+        "settings": digest,
+        "size": size,
+        "partitions": len(parts),
+    }
+
+
+def partition_files(folder: Path) -> list[Path]:
+    """What a job has written into its folder; see `begun_anew.working_on`."""
+    return [file for file in folder.iterdir() if _OURS.fullmatch(file.name) and file.is_file()]
+
+
 def _holds_others(folder: Path) -> bool:
-    return any(not name.startswith(LOCK) for name in os.listdir(folder))
-
-
-def _remove_partitions(folder: Path) -> None:
-    """Take away what a job wrote, and nothing else; what says whose it is goes last."""
-    for file in folder.iterdir():
-        if _OURS.fullmatch(file.name):
-            file.unlink()
-    (folder / MANIFEST).unlink()
+    return any(not name.startswith((LOCK, NEW)) for name in os.listdir(folder))
 
 
 def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionResult]:

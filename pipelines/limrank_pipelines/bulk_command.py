@@ -10,12 +10,15 @@ import typer
 
 from limrank_pipelines.bulk import (
     BulkPlan,
+    deciding,
     missing_partitions,
+    partition_files,
     partitions,
     work_alone,
     working_in,
     write_jobs,
 )
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
 from limrank_plugins.corpus import run_candidates
@@ -88,23 +91,31 @@ def bulk(
     with working_in(output):
         source = _jobs(jobs, queries, corpus, run, k, output)
         parts, digest = partitions(source, size)
-        left = missing_partitions(output, parts, digest, size, settings, fresh=fresh)
-        plan = BulkPlan(source.resolve(), output.resolve(), partial(told_reranker, **arguments), batch, top_n)
-        if workers:
-            from limrank_pipelines.bulk_ray import work_on_ray
+        same = deciding(parts, digest, size, settings)
+        with working_on(output, same, partition_files, fresh=fresh, say=common.say) as work:
+            left = missing_partitions(work.place, parts, digest, size, settings)
+            plan = BulkPlan(
+                source.resolve(), work.place.resolve(), partial(told_reranker, **arguments), batch, top_n
+            )
+            if workers:
+                from limrank_pipelines.bulk_ray import work_on_ray
 
-            work = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
-        else:
-            work = work_alone(plan, left)
-        ranked = failures = 0
-        reason = ""
-        for number, done in enumerate(work, start=1):
-            ranked, failures = ranked + done.queries, failures + done.failures
-            reason = reason or done.reason
-            failed = f", {done.failures} documents failed" if done.failures else ""
-            if done.failures and not done.judged:
-                failed = ", not one document could be judged: not written"
-            common.say(f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})")
+                done_now = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
+            else:
+                done_now = work_alone(plan, left)
+            ranked = failures = 0
+            reason = ""
+            for number, done in enumerate(done_now, start=1):
+                ranked, failures = ranked + done.queries, failures + done.failures
+                reason = reason or done.reason
+                failed = f", {done.failures} documents failed" if done.failures else ""
+                if done.failures and not done.judged:
+                    failed = ", not one document could be judged: not written"
+                common.say(
+                    f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})"
+                )
+            work.end(is_finished=not failures)
+    output = work.place
     report = {
         "output": str(output),
         "partitions": len(parts),

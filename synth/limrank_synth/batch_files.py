@@ -129,9 +129,16 @@ def write_batch(
 
 
 def read_batch(
-    path: Path, store: Store, ledger: Ledger, settings: SynthSettings
+    path: Path, store: Store, ledger: Ledger, settings: SynthSettings, begun: Store | None = None
 ) -> tuple[int, dict[str, str]]:
     """Store the results of a batch file, and what each has cost; one that was read before changes nothing.
+
+    Args:
+        path: the file.
+        store: keeps the replies.
+        ledger: keeps what they cost.
+        settings: as the batch was written with.
+        begun: keeps the replies, too: of a run that was begun anew and is not finished.
 
     Returns:
         How many replies were stored, and by key why the others could not be; those are asked again.
@@ -161,7 +168,8 @@ def read_batch(
                 ledger.note_failure(key, name, role.model, reply.reason)
                 failed[key] = reply.reason
         elif is_asked:
-            store.put_many([(item, pack_reply(reply))])
+            for kept in filter(None, (store, begun)):
+                kept.put_many([(item, pack_reply(reply))])
             stored += 1
         if cost > 0 or not isinstance(reply, Failed):
             usable = not isinstance(reply, Failed)

@@ -27,6 +27,11 @@ from limrank_synth.synthetic_documents import (
     synthesise_documents,
 )
 
+FILES = (
+    "corpus.jsonl", "queries.jsonl", *(f"{name}.jsonl" for name in SPLITS),
+    *(f"qrels/{name}.tsv" for name in SPLITS), REJECTED, REPORT,
+)  # fmt: skip
+
 
 def make_documents(
     queries: Sequence[Seed],
@@ -39,6 +44,7 @@ def make_documents(
     fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> JobResult[QueryAnswers]:
     """Have every query answered, and write the collection; started again, it goes on where it was.
 
@@ -49,9 +55,10 @@ def make_documents(
         samples: answers to each query.
         per_positive: negatives for each positive.
         how: see `synthetic_documents.negatives`.
-        fresh: ask everything anew; see `run_job`.
+        fresh: begin anew; see `run_job`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
+        say: gets a sentence about what was begun anew.
 
     Raises:
         InputError: an id twice or one that no TREC file can hold, a senseless number, or what `run_job`
@@ -71,9 +78,11 @@ def make_documents(
         settings,
         folder,
         identity=identity,
+        files=FILES,
         fresh=fresh,
         backends=backends,
         on_progress=on_progress,
+        say=say,
     ) as job:
         collection = collect(job.results)
         report = {
@@ -82,11 +91,11 @@ def make_documents(
             "documents": len(collection.documents),
             "duplicates": collection.duplicates,
             "rejected": len(collection.rejections),
-            "splits": write_collection(collection, folder, per_positive, how, settings.seed),
+            "splits": write_collection(collection, job.work.place, per_positive, how, settings.seed),
             **job.report,
         }
-        write_rejections(folder / REJECTED, collection.rejections)
-        write_json(folder / REPORT, report)
+        write_rejections(job.work.place / REJECTED, collection.rejections)
+        write_json(job.work.place / REPORT, report)
     return replace(job, report=report)
 
 

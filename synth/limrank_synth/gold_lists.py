@@ -102,6 +102,7 @@ def make_lists(
     fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> JobResult[OrderedList | Rejection]:
     """Have the reasoner order every query's rows; started again, it goes on where it was.
 
@@ -114,9 +115,10 @@ def make_lists(
         folder: made if it is not there.
         seed: as for the export.
         size: likewise.
-        fresh: ask everything anew; see `run_job`.
+        fresh: begin anew; see `run_job`.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
+        say: gets a sentence about what was begun anew.
 
     Raises:
         InputError: what `run_job` raises.
@@ -133,16 +135,18 @@ def make_lists(
         settings,
         folder,
         identity=identity,
+        files=(LISTS, REJECTED, REPORT),
         fresh=fresh,
         backends=backends,
         on_progress=on_progress,
+        say=say,
     ) as job:
         lists = [result for result in job.results if isinstance(result, OrderedList)]
         rejections = [result for result in job.results if isinstance(result, Rejection)]
         report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **job.report}
-        write_lists(folder / LISTS, lists)
-        write_rejections(folder / REJECTED, rejections)
-        write_json(folder / REPORT, report)
+        write_lists(job.work.place / LISTS, lists)
+        write_rejections(job.work.place / REJECTED, rejections)
+        write_json(job.work.place / REPORT, report)
     return replace(job, report=report)
 
 

@@ -38,24 +38,23 @@ class RunIdentity:
     settings: Mapping[str, Any]
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    def claim(self, folder: Path, *, fresh: bool = False) -> None:
-        """Write it into the folder; hold the folder meanwhile.
-
-        Args:
-            folder: the run's.
-            fresh: whatever run was there before is given up.
-
-        Raises:
-            InputError: the folder is another run's; what differs is named.
-        """
-        file = folder / RUN
-        here = {
+    def as_json(self) -> dict[str, Any]:
+        """What the folder holds of it."""
+        return {
             "command": self.command,
             "settings": json.loads(json.dumps(dict(self.settings))),
             "counts": dict(self.counts),
             "items": {_digest(item): item[:80] for item in self.items},
         }
-        if file.is_file() and not fresh:
+
+    def claim(self, folder: Path) -> None:
+        """Write it into the run's folder; hold the folder meanwhile.
+
+        Raises:
+            InputError: the folder is another run's; what differs is named.
+        """
+        file, here = folder / RUN, self.as_json()
+        if file.is_file():
             there = read_json_object(file, fix=_FRESH)
             if there == here:
                 return

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
+from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import alone_in
-from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
@@ -20,12 +21,12 @@ from limrank_plugins.store import Store
 from limrank_synth.role_requests import RoleProgram
 from limrank_synth.roles import Roles
 from limrank_synth.run_files import LEDGER
-from limrank_synth.run_identity import RunIdentity
+from limrank_synth.run_identity import RUN, RunIdentity
 from limrank_synth.settings import SynthSettings
 
 T = TypeVar("T")
 
-_ALL = 1 << 62
+ALL = 1 << 62
 """Bytes: a ledger's replies are paid for and never evicted."""
 
 
@@ -65,12 +66,14 @@ class JobResult(Generic[T]):
         results: of those that were finished, in the programs' order.
         unfinished: by id, why a program lacks a reply; another run goes on with it.
         unasked: requests without a reply, by key, where nobody was asked.
+        work: `work.place` is where the results are written, and where they are in the end.
         report: of the calls, for `report.json`; its `cost` is None where a price is not known.
     """
 
     results: list[T]
     unfinished: dict[str, str]
     unasked: dict[str, To]
+    work: Workplace
     report: dict[str, Any]
 
 
@@ -82,7 +85,7 @@ def open_ledger(folder: Path) -> Iterator[tuple[Store, Ledger]]:
         InputError: another process works in the folder, or its ledger is of an earlier version.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder), Store(folder / LEDGER, max_bytes=_ALL) as store:
+    with alone_in(folder), Store(folder / LEDGER, max_bytes=ALL) as store:
         if any(store.each("synth answers")):
             raise InputError(
                 f"{folder / LEDGER} was begun by an earlier version, whose replies this one cannot use and "
@@ -99,10 +102,12 @@ def run_job(
     folder: Path,
     *,
     identity: RunIdentity | None = None,
+    files: Sequence[str] = (),
     offline: bool = False,
     fresh: bool = False,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
     passages: Callable[[T], tuple[int, int]] = lambda result: (0, 0),
 ) -> Iterator[JobResult[T]]:
     """Run programs in a folder, and hold the folder until the block that writes their results ends.
@@ -115,10 +120,12 @@ def run_job(
         settings: roles and limits.
         folder: of the ledger; made if it is not there.
         identity: what makes the folder this run's; None: whoever comes may go on in it.
+        files: names of the results' files in the folder; those of a run of before are replaced.
         offline: ask nobody; requests without a reply are collected in `unasked`.
-        fresh: ask everything anew; new replies replace those of before, which stay in the bill.
+        fresh: begin anew; see `begun_anew`. What replies of before have cost stays in the bill.
         backends: see `Roles`.
         on_progress: told of every change; called on the event loop, so it must be quick.
+        say: gets a sentence about what was begun anew.
         passages: of a result, how many passages were judged and how many were wanted.
 
     Raises:
@@ -127,9 +134,13 @@ def run_job(
     """
     check_unique(list(ids), "id")
     with open_ledger(folder) as (store, ledger), ExitStack() as held:
+        own = partial(_results, names=(*files, RUN))
+        same = {} if identity is None else identity.as_json()
+        work = held.enter_context(working_on(folder, same, own, fresh=fresh, say=say))
         if identity is not None:
-            identity.claim(folder, fresh=fresh)
-        replies = held.enter_context(FreshStore(folder / LEDGER, max_bytes=_ALL)) if fresh else store
+            identity.claim(work.place)
+        replies = work.store(folder / LEDGER, max_bytes=ALL) if work.is_anew else store
+        held.callback(replies.close)
         roles = Roles(settings, ledger, backends, offline=offline)
         progress = JobProgress(len(programs), cost=ledger.spent, priced=not settings.unpriced)
 
@@ -174,7 +185,15 @@ def run_job(
             "settings": settings.as_json(),
         }
         results = [pool.results[position] for position in sorted(pool.results)]
-        yield JobResult(results, unfinished, pool.unasked, report)
+        yield JobResult(results, unfinished, pool.unasked, work, report)
+        if replies is not store:
+            replies.close()
+        work.end(is_finished=not unfinished)
+
+
+def _results(folder: Path, names: Sequence[str]) -> list[Path]:
+    """A run's files in its folder; none in one that no run of this version was begun in."""
+    return [file for name in names if (folder / RUN).is_file() and (file := folder / name).is_file()]
 
 
 def _addressed(

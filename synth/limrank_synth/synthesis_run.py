@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.protocols import Backend
+from limrank_plugins.begun_anew import place_of
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_json, write_json
@@ -42,6 +43,7 @@ class Synthesis:
         report: numbers for people and programs; see `report.json` in `docs/synthesis.md`.
         unasked: requests without a reply, by key, where nobody was asked.
         unfinished: seeds that lack a reply, by id, with the reason.
+        place: where the files are: the folder, unless something that was begun anew is unfinished.
         stopped: why the run ended early, or None.
     """
 
@@ -51,6 +53,7 @@ class Synthesis:
     unasked: dict[str, To]
     unfinished: dict[str, str]
     stopped: str | None
+    place: Path
 
 
 def synthesise_all(
@@ -65,6 +68,7 @@ def synthesise_all(
     guidelines: Guidelines | None = None,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> Synthesis:
     """Run it, and write `rows.jsonl`, `rejected.jsonl` and `report.json` into the folder.
 
@@ -77,11 +81,12 @@ def synthesise_all(
         settings: see there.
         folder: holds the ledger and the results; made if it is not there.
         offline: ask nobody; `unasked` holds what would have been asked.
-        fresh: ask everything anew; see `run_job`.
+        fresh: begin anew; see `run_job`.
         filters: applied to all rows in this order.
         guidelines: default: the shipped ones, or those the settings name.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
+        say: gets a sentence about what was begun anew.
 
     Raises:
         InputError: no personas, seeds with one id, a file that cannot be read, another process in the
@@ -92,8 +97,6 @@ def synthesise_all(
     ids = [seed.id for seed in seeds]
     check_unique(ids, "seed id")
     check_personas(personas)
-    if not fresh and not (folder / RUN).is_file():
-        _refuse_another_run(folder, seeds, settings)
     known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
     wanted = settings.passages * len(settings.kinds)
     shapes = settings.as_json()
@@ -103,19 +106,25 @@ def synthesise_all(
         tuple(seed.text for seed in seeds),
         {name: shapes[name] for name in _SHAPES} | {"personas": digest_of(p.text for p in personas)},
     )
+    place = place_of(folder, identity.as_json(), fresh=fresh)
+    if not fresh and not (place / RUN).is_file():
+        _refuse_another_run(place, seeds, settings)
     with run_job(
         [synthesise(seed, personas, settings, known) for seed in seeds],
         ids,
         settings,
         folder,
         identity=identity,
+        files=(ROWS, REJECTED, REPORT),
         offline=offline,
         fresh=fresh,
         backends=backends,
         on_progress=on_progress,
+        say=say,
         passages=lambda result: (len(result.rows), wanted),
     ) as job:
-        for part in (part for name in (ROWS, REJECTED, REPORT) for part in folder.glob(f".{name}.*")):
+        place = job.work.place
+        for part in (part for name in (ROWS, REJECTED, REPORT) for part in place.glob(f".{name}.*")):
             part.unlink()  # half a file of a process that was killed
         judged = [row for result in job.results for row in result.rows]
         kept, counts = apply_filters(judged, filters)
@@ -133,10 +142,11 @@ def synthesise_all(
             "unusable": _unusable(job.results),
             **job.report,
         }
-        write_rows(folder / ROWS, kept.kept)
-        write_rejections(folder / REJECTED, rejections)
-        write_json(folder / REPORT, report)
-    return Synthesis(kept.kept, rejections, report, job.unasked, job.unfinished, job.report["stopped"])
+        write_rows(place / ROWS, kept.kept)
+        write_rejections(place / REJECTED, rejections)
+        write_json(place / REPORT, report)
+    stopped = job.report["stopped"]
+    return Synthesis(kept.kept, rejections, report, job.unasked, job.unfinished, stopped, job.work.place)
 
 
 def dry_run(

@@ -10,70 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Answer, Call, LoopbackServer, chat, toy
+from servers import Answer, Call, LoopbackServer, toy
+from small_jobs import BULK, EVAL, RERANK, Sick, limrank, work
 
 pytest.importorskip("openai", reason="needs pip install 'limrank[openai]'")
 
-CORPUS = {
-    "sour": "Acid makes the casein of milk clump.",
-    "yeast": "Yeast eats sugar and lifts the dough of bread.",
-    "knife": "A bread knife has teeth, milk has none.",
-}
-QUERIES = {"q1": "why does milk turn sour", "q2": "why does bread rise"}
+__all__ = ["work"]  # the fixture
 
-
-class Sick:
-    """The toy model, which answers 500 to every prompt that holds one of these words."""
-
-    def __init__(self, *words: str) -> None:
-        self.words = words
-
-    def __call__(self, call: Call) -> Any:
-        if any(word in call.prompt for word in self.words):
-            return Answer({"error": {"message": "the model fell over"}}, status=500)
-        return chat(None, "Acid does it [1].") if "messages" in call.body else toy(call)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    for name, rows in (("corpus", CORPUS), ("queries", QUERIES)):
-        lines = [json.dumps({"_id": i, "text": text}) + "\n" for i, text in rows.items()]
-        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
-    (tmp_path / "qrels.txt").write_text("q1 0 sour 1\nq2 0 yeast 1\n")
-    jobs = [
-        {
-            "query_id": query,
-            "query": text,
-            "passages": [{"id": i, "text": passage} for i, passage in CORPUS.items()],
-        }
-        for query, text in QUERIES.items()
-    ]
-    (tmp_path / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
-    benchmark = tmp_path / "benchmark"
-    benchmark.mkdir()
-    for name in ("corpus.jsonl", "queries.jsonl", "qrels.txt"):
-        (benchmark / name).write_bytes((tmp_path / name).read_bytes())
-    return tmp_path
-
-
-def limrank(work: Path, server: LoopbackServer, *arguments: object, code: int = 0) -> Any:
-    model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "limrank"]
-    model += ["--option", f"base_url={server.url}", "--option", "max_retries=0"]
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments), *model],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done
-
-
-RERANK = ("rerank", "-q", "queries.jsonl", "-c", "corpus.jsonl", "-o", "run.trec")
-EVAL = ("eval", "folder", "benchmark", "-o", "out")
-BULK = ("bulk", "--jobs", "jobs.jsonl", "-o", "bulk")
 WRITTEN = {RERANK: "run.trec", EVAL: "out/report.json", BULK: "bulk/part-00000.jsonl"}
 
 

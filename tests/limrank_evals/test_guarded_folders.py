@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from limrank_evals import guarded_folders
+from limrank_evals.guarded_folders import claim, evaluation_files, keep_settings
 from limrank_evals.questions.question_job import job_name
 from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA
 from limrank_plugins import Store
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job
 
-open_folder = partial(guarded_folders.open_folder, schema=SCHEMA, outputs=OUTPUTS)
 SETTINGS = {"depth": 100, "conditions": ["closed-book"], "judge": None}
+
+
+def files(folder: Path) -> list[Path]:
+    return evaluation_files(folder, SCHEMA, OUTPUTS)
+
+
+def open_folder(folder: Path, settings: dict[str, Any], fresh: bool = False) -> None:
+    claim(folder)
+    with working_on(folder, settings, files, fresh=fresh) as work:
+        keep_settings(work.place, SCHEMA, settings)
+        work.end(is_finished=True)
 
 
 def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path):

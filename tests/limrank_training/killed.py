@@ -62,14 +62,6 @@ def doom(place: str, number: int) -> None:
         state.save_to_json = counted(number, begun, state.save_to_json)
     elif place == "unmarked":  # all is written, the mark is not
         checkpoints.write_whole = counted(number, lambda *_: die(), checkpoints.write_whole)
-    elif place == "discarding":  # what another run left is being removed
-
-        def discard(folder: Path, keep: Path | None) -> None:
-            first = min(p for p in folder.glob("checkpoint-*"))
-            (first / checkpoints.MARK).unlink()
-            die()
-
-        checkpoints.discard_newer = counted(number, discard, checkpoints.discard_newer)
     elif place == "marked":
         original = checkpoints.write_whole
         left = [number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,16 +114,30 @@ def test_a_run_killed_twice(place: Runs):
     same_training(weights(place, "twice"), weights(place, "whole"), 1e-2)
 
 
-@pytest.mark.soak
-def test_a_fresh_start_that_dies_takes_no_half_for_a_whole(place: Runs):
-    run = place / "fresh" / "checkpoints"
-    assert place.limrank("fresh", ("marked", 2)) == -signal.SIGKILL
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoint-2", "checkpoint-4"]
-    assert place.limrank("fresh", ("discarding", 1), "--fresh") == -signal.SIGKILL
-    assert not is_whole(run / "checkpoint-2")
-    assert is_whole(run / "checkpoint-4")
+def test_a_fresh_start_that_dies_leaves_the_run_of_before_and_is_gone_on_with(place: Runs):
+    run = place / "fresh"
+    shutil.copytree(place / "whole", run)
+    (run / "notes.txt").write_text("mine")
+    before = files(run)
+    new = run / ".limrank-fresh"
+    assert place.limrank("fresh", ("marked", 2), "--fresh") == -signal.SIGKILL
+    assert {name: held for name, held in files(run).items() if name.parts[0] != new.name} == before
+    assert sorted(p.name for p in (new / "checkpoints").iterdir()) == ["checkpoint-2", "checkpoint-4"]
+    assert place.limrank("fresh", ("tensors", 1), "--fresh") == -signal.SIGKILL, "it starts over again"
+    assert last_checkpoint(new / "checkpoints") is None
+    assert place.limrank("fresh", ("marked", 1)) == -signal.SIGKILL
     assert place.limrank("fresh") == 0
+    assert not new.exists()
+    after = files(run)
+    assert {n for n in after if "tensorboard" not in n.parts} == {
+        n for n in before if "tensorboard" not in n.parts
+    }
+    assert not any("tensorboard" in n.parts and n in before for n in after)
     same_training(weights(place, "fresh"), weights(place, "whole"), 1e-2)
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_what_is_whole(tmp_path: Path):

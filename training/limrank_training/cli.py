@@ -42,7 +42,7 @@ def train(
     show_example: Annotated[
         bool, typer.Option("--show-example", help="Print the first example as it will be learned.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever the folder holds.")] = False,
+    fresh: common.Fresh = False,
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="Write the adapter, no merged weights.")
     ] = False,
@@ -86,7 +86,7 @@ def train(
     if is_main():
         _before(chosen, data, estimate(chosen, data.report["train"]))
     watched = dev_queries(chosen, rows) if chosen.watch is not None else []
-    trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only, watched=watched)
+    trained = run(chosen, data, output, fresh=fresh, merge=not adapter_only, watched=watched, say=common.say)
     if not is_main():
         return
     report = read_json_object(output / "report.json")

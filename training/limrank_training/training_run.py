@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.sources import is_gguf
+from limrank_plugins.begun_anew import place_of, working_on
+from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import alone_in, read_json_object, write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint
-from limrank_training.curves import draw_curves
+from limrank_training.curves import PAGE, PNG, draw_curves
 from limrank_training.dev_ranking import MEASURE, DevQuery, best_step, is_spread, restore, watcher
 from limrank_training.estimate import held_precision, model_class
 from limrank_training.history import HISTORY, journal, read_history
@@ -40,6 +42,7 @@ def train(
     callbacks: Sequence[Any] = (),
     log_every: int = 10,
     watched: Sequence[DevQuery] = (),
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> TrainingResult:
     """Train, log and export.
 
@@ -50,20 +53,23 @@ def train(
         plan: see there.
         data: what `prepare` made of the rows.
         folder: where to; a run of the same plan that is there is gone on with.
-        fresh: begin anew, whatever is there.
+        fresh: begin anew; the run that is there stays until the new one is finished, see `begun_anew`.
         merge: also write merged weights.
         callbacks: of `transformers`.
         log_every: steps between two entries of the history.
         watched: kept-out queries that are ranked at every checkpoint, as the plan's table `watch` says.
+        say: gets a sentence about what was begun anew.
 
     Raises:
         InputError: the folder holds a run of another plan or other data, or another process works in it.
     """
     with ExitStack() as held:
+        identity = {"plan": plan.as_json(), "data": data.report}
         if is_main():
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone_in(folder))
-        identity = {"plan": plan.as_json(), "data": data.report}
+            work = held.enter_context(working_on(folder, identity, training_files, fresh=fresh, say=say))
+        folder = place_of(folder, identity, fresh=fresh)
         _check_run(folder, identity, fresh)
         objective = OBJECTIVES[plan.objective]
         model = objective.function("load")(plan, data.tokenizer)
@@ -96,7 +102,23 @@ def train(
             export(trained.model, data.tokenizer, plan, folder / ADAPTER, merge=False, facts=facts)
         if merge:
             export(trained.model, data.tokenizer, plan, folder / FINAL, facts=facts)
+        work.end(is_finished=True)
         return trained
+
+
+def training_files(folder: Path) -> list[Path]:
+    """What a run has written into its folder; see `begun_anew.working_on`.
+
+    A checkpoint and an export are folders of their own, whose files are the run's.
+    """
+    whole = [place for place in (folder / CHECKPOINTS).glob("checkpoint-*") if place.is_dir()]
+    whole += [place for name in (ADAPTER, FINAL) if ((place := folder / name) / CARD).is_file()]
+    files = [file for place in whole for file in place.rglob("*") if not file.is_dir()]
+    files += (folder / BOARD).glob("events.out.tfevents.*")
+    return [
+        *files,
+        *(file for name in (HISTORY, PNG, PAGE, REPORT, PLAN) if (file := folder / name).is_file()),
+    ]
 
 
 def _whole(plan: Plan, data: TrainingData, folder: Path) -> Any:

@@ -20,6 +20,7 @@ from limrank_plugins.files import write_json, write_whole
 
 SCHEMA = "limrank eval ablate report 1"
 REPORT, MARKDOWN, LATEX = "report.json", "table.md", "table.tex"
+OUTPUTS = (REPORT, MARKDOWN, LATEX, SVG)
 _HEADS = ("measure", "arm", "rows", "steps", "score", "difference", "p", "won/tied/lost")
 _STEPS = {
     "epochs": "Every arm was trained for its plan's epochs: fewer rows are fewer steps.",

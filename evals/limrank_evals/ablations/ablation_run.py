@@ -17,21 +17,27 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limrank_evals.ablations.ablation_report import AblationReport, ArmResult
-from limrank_evals.ablations.arm_evaluation import ArmEvaluator
+from limrank_evals.ablations.ablation_report import OUTPUTS, AblationReport, ArmResult
+from limrank_evals.ablations.arm_evaluation import RANKINGS, ArmEvaluator
 from limrank_evals.ablations.arm_setup import ArmSetup, lines_drawn, set_up_arms
 from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.pools import ROWS, Pool
-from limrank_evals.guarded_folders import SETTINGS, STORE, differences, keep_settings, plain, working_in
+from limrank_evals.guarded_folders import (
+    STORE,
+    differences,
+    evaluation_files,
+    keep_settings,
+    plain,
+    working_in,
+)
 from limrank_plugins import __version__
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts
-from limrank_plugins.fresh_store import open_store_at
 
 if TYPE_CHECKING:
     from limrank_training.plans import Plan
@@ -57,7 +63,7 @@ def ablate(
         ablation: see there; it must say what is evaluated on.
         folder: where to; an ablation of the same settings that is there is gone on with.
         only: names of arms, to leave the others for later or for other machines.
-        fresh: start these arms over.
+        fresh: begin these arms anew, or all of them and the ablation with them; see `begun_anew`.
         device: where models are evaluated; training finds its own.
         batch: queries ranked in lockstep.
         say: told what happens, a line each.
@@ -69,21 +75,35 @@ def ablate(
         raise InputError("the ablation names no benchmark to evaluate its arms on: give one, and its source")
     chosen = [ablation.arm(name).name for name in only] or [arm.name for arm in ablation.arms]
     arms, pools = set_up_arms(ablation)
+    evaluator = ArmEvaluator(ablation.evaluation, device=device, batch=batch)
     with working_in(folder):
-        if fresh:
-            _remove(folder, only)
-        with open_store_at(folder / STORE, fresh=fresh) as store:
-            evaluator = ArmEvaluator(ablation.evaluation, store, device=device, batch=batch)
-            _guard(folder, evaluator)
+        settings = _settings(evaluator)
+        same = settings | {"arms": {name: _identity(setup) for name, setup in arms.items()}}
+        with working_on(folder, same, ablation_files, fresh=fresh and not only, say=say) as work:
+            # What makes an arm is told by the arm; the settings are what all of them are measured with.
+            keep_settings(work.place, SCHEMA, settings)
+            places = {name: work.place / "arms" / name for name in arms}
             for name in chosen:
-                _run(arms[name], pools, folder / "arms" / name, evaluator, say=say)
-        finished = {
-            name: ArmResult(setup.as_json(), _record(folder / "arms" / name / SCORES))
-            for name, setup in arms.items()
-            if _finished(setup, folder / "arms" / name)
-        }
-        report = AblationReport(ablation, finished)
-        report.write(folder)
+                place = places[name]
+                place.mkdir(parents=True, exist_ok=True)
+                one = _identity(arms[name])
+                with working_on(place, one, arm_files, fresh=fresh and bool(only), say=say) as arm:
+                    with arm.store(work.place / STORE) as store:
+                        evaluator.store = store
+                        _run(arms[name], pools, arm.place, evaluator, say=say)
+                    arm.end(is_finished=not _record(arm.place / SCORES).get("failures"))
+                    places[name] = arm.place
+            finished = {
+                name: ArmResult(setup.as_json(), _record(places[name] / SCORES))
+                for name, setup in arms.items()
+                if _finished(setup, places[name])
+            }
+            report = AblationReport(ablation, finished)
+            # A report of arms that wait beside those of before would be of neither.
+            if all(place.parent == work.place / "arms" for place in places.values()):
+                report.write(work.place)
+            failed = any(arm.scores.get("failures") for arm in finished.values())
+            work.end(is_finished=len(finished) == len(arms) and not failed)
     return report
 
 
@@ -177,19 +197,28 @@ def _identity(setup: ArmSetup) -> dict[str, Any]:
     }
 
 
-def _remove(folder: Path, only: Sequence[str]) -> None:
-    """Take away finished and begun arms: these, or all of them and then the settings."""
-    for place in [folder / "arms" / name for name in only] or [folder / "arms"]:
-        if place.is_dir():
-            shutil.rmtree(place)
-    if not only:
-        (folder / SETTINGS).unlink(missing_ok=True)
+def ablation_files(folder: Path) -> list[Path]:
+    """What an ablation has written into its folder; see `begun_anew.working_on`.
+
+    Raises:
+        InputError: the folder is another kind of evaluation's.
+    """
+    arms = [file for arm in (folder / "arms").glob(f"*/{ARM}") for file in arm_files(arm.parent)]
+    return [*arms, *evaluation_files(folder, SCHEMA, OUTPUTS)]
 
 
-def _guard(folder: Path, evaluator: ArmEvaluator) -> None:
-    """What makes an arm is told by the arm; here is what all of them are measured with."""
-    settings = {"evaluation": evaluator.evaluation.as_json(), "texts": evaluator.texts}
-    keep_settings(folder, SCHEMA, {"version": __version__, **settings})
+def arm_files(place: Path) -> list[Path]:
+    """What an arm's folder holds of the arm."""
+    from limrank_training.training_run import training_files
+
+    own = [file for name in (ROWS, SCORES, ARM) if (file := place / name).is_file()]
+    rankings = (place / EVALUATION).glob(f"*/{RANKINGS}")
+    return [*training_files(place / RUN), *rankings, *own]
+
+
+def _settings(evaluator: ArmEvaluator) -> dict[str, Any]:
+    measured = {"evaluation": evaluator.evaluation.as_json(), "texts": evaluator.texts}
+    return {"version": __version__, **measured}
 
 
 def _record(file: Path) -> dict[str, Any]:

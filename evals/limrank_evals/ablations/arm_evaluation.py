@@ -91,13 +91,18 @@ class ArmEvaluator:
 
     Args:
         evaluation: see there.
-        store: keeps what was found and ranked, so that a killed evaluation goes on.
+        store: keeps what was found and ranked, so that a killed evaluation goes on; may be set later.
         device: where the models run; None: the backend's own choice.
         batch: queries ranked in lockstep.
     """
 
     def __init__(
-        self, evaluation: Evaluation, store: Store, *, device: str | None = None, batch: int = 1
+        self,
+        evaluation: Evaluation,
+        store: Store | None = None,
+        *,
+        device: str | None = None,
+        batch: int = 1,
     ) -> None:
         self.evaluation, self.store = evaluation, store
         self.device, self.batch = device, batch

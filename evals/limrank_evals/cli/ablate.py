@@ -82,9 +82,7 @@ def ablate(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Show arms, counts and steps; write and train nothing.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over: all arms, or those named by --only.")
-    ] = False,
+    fresh: common.Fresh = False,
     device: common.Device = None,
     batch: Annotated[int, typer.Option(help="Queries ranked in lockstep.")] = 1,
     as_json: common.AsJson = False,

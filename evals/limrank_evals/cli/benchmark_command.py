@@ -14,9 +14,9 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from limrank_evals.benchmark_evaluation import evaluate_splits
+from limrank_evals.benchmark_evaluation import deciding, evaluate_splits
 from limrank_evals.cli import split_tables
-from limrank_evals.evaluation.evaluation_folder import prepare_folder
+from limrank_evals.evaluation.evaluation_folder import split_files
 from limrank_evals.evaluation.evaluator import slim
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.evaluation.systems import INSTRUCTED, instructs_by_default
@@ -25,10 +25,11 @@ from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
 from limrank_evals.runs import TieRule
 from limrank_evals.tasks import Task, load_task, task_names
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.fresh_store import open_store_at
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.store import Store
 
 SCHEMA = "limrank eval benchmark 1"
 NONE, BENCHMARKS = "none", "benchmark"
@@ -151,7 +152,7 @@ def benchmark(
         Path | None,
         typer.Option(help="Where answers and journals are kept; default: in the folder.", show_default=False),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start the folder's evaluation over.")] = False,
+    fresh: common.Fresh = False,
     not_strict: Annotated[
         bool,
         typer.Option("--not-strict", help="Measure a set that has other counts than the published one."),
@@ -166,41 +167,51 @@ def benchmark(
     evaluations: list[SplitEvaluation] = []
     with ExitStack() as held:
         held.enter_context(working_in(folder))
-        prepare_folder(folder, fresh=fresh)
-        answers = held.enter_context(
-            open_store_at(store if store is not None else folder / STORE, fresh=fresh)
-        )
         reranker = None
         if not no_rerank:
             reranker = RerankerOptions(
                 recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens,
                 None if instruction in (NONE, BENCHMARKS) else instruction, device, dtype, option, template,
-            ).reranker(answers)  # fmt: skip
+            ).reranker(None)  # fmt: skip
             held.callback(reranker.close)
-        finished = evaluate_splits(
-            task,
-            splits,
-            source,
-            folder,
-            store=answers,
-            reranker=reranker,
-            options=own,
-            first_stage=first_stage,
-            depth=k,
-            ties=cast(TieRule, ties),  # `arranged` refuses any other
-            measures=measure,
-            instruct=reranker is not None and _instructs(instruction, reranker),
-            batch=batch,
-            seed=seed,
-            strict=not not_strict,
-            say=common.say,
-            progress=held.enter_context(common.progress_bars()),
-        )
-        for loaded, evaluation in finished:
-            if not as_json:
-                split_tables.show(evaluation, loaded.averages)
-            evaluations.append(slim(evaluation))
-        write_reports(folder, evaluations)
+        asked: dict[str, Any] = {
+            "reranker": reranker,
+            "options": own,
+            "first_stage": first_stage,
+            "depth": k,
+            "ties": cast(TieRule, ties),  # `arranged` refuses any other
+            "measures": measure,
+            "instruct": reranker is not None and _instructs(instruction, reranker),
+            "seed": seed,
+            "strict": not not_strict,
+        }
+        same = {**deciding(task, source, **asked), "splits": splits}
+        work = held.enter_context(working_on(folder, same, split_files, fresh=fresh, say=common.say))
+        with (
+            Store(work.place / STORE) if store is None else work.store(store) as answers,
+            common.progress_bars() as progress,
+        ):
+            if reranker is not None:
+                reranker.store = answers
+            finished = evaluate_splits(
+                task,
+                splits,
+                source,
+                work.place,
+                store=answers,
+                batch=batch,
+                say=common.say,
+                progress=progress,
+                **asked,
+            )
+            for loaded, evaluation in finished:
+                if not as_json:
+                    split_tables.show(evaluation, loaded.averages)
+                evaluations.append(slim(evaluation))
+        write_reports(work.place, evaluations)
+        failures = sum(evaluation.failures for evaluation in evaluations)
+        work.end(is_finished=not failures)
+        folder = work.place
     means = averages(evaluations)
     if as_json:
         common.emit(
@@ -216,7 +227,6 @@ def benchmark(
         if len(evaluations) > 1:
             split_tables.show_means(means)
         common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
-    failures = sum(evaluation.failures for evaluation in evaluations)
     if failures:
         common.end_with_failures(
             f"{failures} documents could not be judged; the numbers are not final: the same command asks "

@@ -139,7 +139,7 @@ def ask(
             "--output", "-o", help="The evaluation's folder; default: eval-NAME.", show_default=False
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what the folder holds.")] = False,
+    fresh: common.Fresh = False,
     limit: Annotated[
         int | None, typer.Option(help="Only the first so many questions.", show_default=False)
     ] = None,
@@ -216,7 +216,7 @@ def ask(
             )
             held.callback(pipeline.close)
             search = CorpusSearch(corpus, retriever, pipeline, with_options, rewrite or "")
-        evaluation = evaluate_questions(
+        evaluation, place = evaluate_questions(
             named,
             questions[:limit],
             conditions,
@@ -229,9 +229,10 @@ def ask(
             batch=batch,
             store=store,
             fresh=fresh,
+            say=common.say,
             progress=held.enter_context(common.progress_bars()),
         )
-    _show(evaluation, folder, as_json=as_json)
+    _show(evaluation, place, as_json=as_json)
 
 
 def _gate(*, closed: bool) -> Gate:

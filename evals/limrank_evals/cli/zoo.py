@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from limrank_plugins.backends import backend_names
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.errors import InputError
@@ -60,7 +61,7 @@ def zoo(
         Path | None,
         typer.Option("--output", "-o", help="Folder of the zoo; default: zoo-MODEL.", show_default=False),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start the folder's zoo over.")] = False,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Measure what each recipe is worth on a model, and what it costs, beside the first stage and mini.
@@ -77,9 +78,9 @@ def zoo(
         whole_number("--queries", queries, least=1)
     if max_reasoning_tokens is not None:
         whole_number("--max-reasoning-tokens", max_reasoning_tokens, least=1)
-    from limrank_evals.guarded_folders import working_in
+    from limrank_evals.guarded_folders import keep_settings, working_in
     from limrank_evals.zoo.collections import SAMPLES, file_name, find_collections
-    from limrank_evals.zoo.grid import Zoo, begin, work_off
+    from limrank_evals.zoo.grid import SCHEMA, Zoo, settings_in, work_off, zoo_files
     from limrank_evals.zoo.zoo_report import report
 
     options = common.parse_options(option, "--option") | ({} if device is None else {"device": device})
@@ -100,11 +101,15 @@ def zoo(
     recipes, left_out = asked.chosen()
     folder = output if output is not None else Path(f"zoo-{file_name(Path(model).name)}")
     with working_in(folder):
-        settings = begin(asked, folder, fresh=fresh)
-        with common.progress_bars() as progress:
-            outcomes = work_off(asked, recipes, folder, say=common.say, progress=progress)
-        made = report(outcomes, settings, left_out, named=bool(recipe))
-        made.write(folder)
+        settings = settings_in(asked, folder)
+        with working_on(folder, settings, zoo_files, fresh=fresh, say=common.say) as work:
+            keep_settings(work.place, SCHEMA, settings)
+            with common.progress_bars() as progress:
+                outcomes = work_off(asked, recipes, work.place, say=common.say, progress=progress)
+            made = report(outcomes, settings, left_out, named=bool(recipe))
+            made.write(work.place)
+            work.end(is_finished=not made.failed())
+    folder = work.place
     if as_json:
         common.emit(made.as_json())
     else:

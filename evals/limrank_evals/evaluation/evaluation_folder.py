@@ -10,19 +10,18 @@ the same bytes. Files are written whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.guarded_folders import (
     SETTINGS,
-    claim,
     differences,
+    files_of,
     plain,
     read_settings,
     refuse,
-    start_over,
 )
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
@@ -34,19 +33,22 @@ FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qre
 _REPORTS = ("report.html", "report.json", "table.md", "table.tex")
 
 
-def prepare_folder(folder: Path, *, fresh: bool = False) -> None:
-    """Make the folder of an evaluation, or see that it is one; `fresh` removes what one left there.
+def split_files(folder: Path) -> list[Path]:
+    """What an evaluation has written into its folder; see `begun_anew.working_on`.
 
     Raises:
-        InputError: it is a file, or holds other files.
+        InputError: the folder is another kind of evaluation's.
     """
-    there = claim(folder)
-    if fresh:
-        _remove(folder, _read(folder)["splits"] if there else {})
+    splits = _read(folder)["splits"] if (folder / SETTINGS).is_file() else {}
+    # A name that was tampered with leads nowhere else.
+    places = [place for split in splits if (place := folder / split).parent == folder and place.is_dir()]
+    names = (FIRST_STAGE, "first-stage.jsonl", RANKINGS, QRELS, "qrels.tsv", RESULT)
+    written = [file for place in places for name in names if (file := place / name).is_file()]
+    return [*written, *files_of(folder, _REPORTS)]
 
 
 class EvaluationFolder:
-    """A folder of an evaluation, there already or new; `prepare` it first.
+    """A folder of an evaluation, there already or new; hold it with `working_in`.
 
     Args:
         folder: where.
@@ -108,18 +110,6 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _common(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "splits"}
-
-
-def _remove(folder: Path, splits: Iterable[str]) -> None:
-    """Take away what an evaluation writes, and nothing else; the settings last."""
-    for split in splits:
-        place = folder / split
-        if place.parent == folder and place.is_dir():  # a name that was tampered with leads nowhere else
-            for name in (FIRST_STAGE, "first-stage.jsonl", RANKINGS, QRELS, "qrels.tsv", RESULT):
-                (place / name).unlink(missing_ok=True)
-            if not any(place.iterdir()):
-                place.rmdir()
-    start_over(folder, _REPORTS)
 
 
 def _fits(evaluated: SplitEvaluation) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from limrank_evals.evaluation.systems import describe
-from limrank_evals.guarded_folders import STORE, open_folder, working_in
+from limrank_evals.guarded_folders import STORE, evaluation_files, keep_settings, working_in
 from limrank_evals.loaders.multiple_choice import MultipleChoice, hashed
 from limrank_evals.questions.answer_judge import Judge
 from limrank_evals.questions.answering import answer_all
@@ -23,11 +23,12 @@ from limrank_evals.questions.question_evaluation import QuestionsEvaluation, Set
 from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA, write_reports
 from limrank_pipelines import RagPipeline
 from limrank_plugins import __version__
+from limrank_plugins.begun_anew import working_on
 from limrank_plugins.corpus import corpus_fingerprint, read_corpus
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError
-from limrank_plugins.fresh_store import open_store_at
 from limrank_plugins.jobs import Job
+from limrank_plugins.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def evaluate_questions(
     batch: int = 8,
     store: Path | None = None,
     fresh: bool = False,
+    say: Callable[[str], object] = lambda sentence: None,
     progress: Progress = lambda stage, done, total: None,
-) -> QuestionsEvaluation:
+) -> tuple[QuestionsEvaluation, Path]:
     """Ask the questions, and write the files of the evaluation into the folder.
 
     Args:
@@ -96,21 +98,28 @@ def evaluate_questions(
         seed: of the options' order in a search, and of the bootstrap.
         batch: how many answers are asked for in lockstep and committed together.
         store: keeps the models' answers, unless the gate is closed; default: the folder's.
-        fresh: start over what the folder holds.
+        fresh: begin anew; see `begun_anew`.
+        say: gets a sentence about that.
         progress: told after every batch.
+
+    Returns:
+        The evaluation, and where its files are: the folder, unless something failed that was begun anew.
 
     Raises:
         InputError: a folder that holds another evaluation, or a corpus that has changed meanwhile.
         BackendError: of one condition nothing was answered, rewritten or reranked: no report is written.
     """
     settings = _settings(named, questions, conditions, reader, gate, search, judge, seed)
-    with ExitStack() as held:
-        held.enter_context(working_in(folder))
-        open_folder(folder, SCHEMA, settings, outputs=OUTPUTS, fresh=fresh)
+    with (
+        working_in(folder),
+        working_on(folder, settings, question_files, fresh=fresh, say=say) as work,
+        ExitStack() as held,
+    ):
+        keep_settings(work.place, SCHEMA, settings)
         # The journal lies in the folder; models' answers do, too, unless told otherwise or gated.
-        kept = held.enter_context(open_store_at(folder / STORE))
+        kept = held.enter_context(Store(work.place / STORE))
         if not gate.closed:
-            answers_store = kept if store is None else held.enter_context(open_store_at(store, fresh=fresh))
+            answers_store = kept if store is None else held.enter_context(work.store(store))
             pipeline = (search.pipeline.rewriter, search.pipeline.reranker) if search else ()
             for part in (reader, judge, *pipeline):
                 if part is not None:
@@ -146,8 +155,19 @@ def evaluate_questions(
             contexts=contexts,
             seed=seed,
         )
-        write_reports(folder, evaluation)
-    return evaluation
+        write_reports(work.place, evaluation)
+        held.close()
+        work.end(is_finished=not evaluation.failures)
+    return evaluation, work.place
+
+
+def question_files(folder: Path) -> list[Path]:
+    """What an evaluation by questions has written into its folder; see `begun_anew.working_on`.
+
+    Raises:
+        InputError: the folder is another kind of evaluation's.
+    """
+    return evaluation_files(folder, SCHEMA, OUTPUTS)
 
 
 def _refuse_failed(could: str, failures: Iterable[str | bool | None]) -> None:

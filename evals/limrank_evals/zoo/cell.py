@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.benchmark_evaluation import evaluate_splits
-from limrank_evals.evaluation.evaluation_folder import prepare_folder
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.evaluation.systems import instructs_by_default
-from limrank_evals.guarded_folders import SETTINGS
+from limrank_evals.guarded_folders import SETTINGS, claim
 from limrank_evals.zoo.collections import Collection
 from limrank_evals.zoo.costs import SUMS, CostedReranker, Costs, Unserved, peak_bytes, unserved
 from limrank_plugins.arguments import named_backend, takes
@@ -50,7 +49,7 @@ def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None
         LimRankError: what loading, searching and ranking raise.
     """
     folder, asked = Path(order["folder"]), order["reranker"]
-    prepare_folder(folder)
+    claim(folder)
     with Store(order["store"]) as store:
         record = (
             _evaluated(order, None, progress, store) if asked is None else _ranked(order, progress, store)
@@ -165,7 +164,9 @@ def _judged_nothing(costs: Costs) -> dict[str, Any]:
     """What was spent on a cell all of whose documents failed; {} where that is not what happened."""
     ids = list(costs.job)
     records = costs.of(ids)
-    documents, failures = (sum(record[name] for record in records) for name in ("documents", "failures"))
+    # One document alone is no order: listwise recipes ask nothing about it.
+    asked = [record for record in records if record["documents"] > 1 or record["failures"]]
+    documents, failures = (sum(record[name] for record in asked) for name in ("documents", "failures"))
     if not documents or failures < documents:
         return {}
     why = f"judged nothing: {records[0]['reason']}"

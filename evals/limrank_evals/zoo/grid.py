@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limrank_evals.evaluation.evaluation_folder import prepare_folder
-from limrank_evals.guarded_folders import SETTINGS, STORE, keep_settings, read_settings, start_over
+from limrank_evals.evaluation.evaluation_folder import split_files
+from limrank_evals.guarded_folders import SETTINGS, STORE, evaluation_files, read_settings
 from limrank_evals.zoo.cell import CELL, KEYS, MEASURE
 from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
 from limrank_evals.zoo.collections import Collection, file_name
@@ -129,7 +129,7 @@ def work_off(
     say: Callable[[str], object] = lambda _: None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[CellOutcome]:
-    """Work on every cell that is not finished; `begin` comes first.
+    """Work on every cell that is not finished.
 
     Args:
         zoo: what is measured.
@@ -172,24 +172,31 @@ def work_off(
     return outcomes
 
 
-def begin(zoo: Zoo, folder: Path, *, fresh: bool = False) -> dict[str, Any]:
-    """Make the folder this zoo's, or see that it is; hold it with `working_in`. Returns its settings.
+def settings_in(zoo: Zoo, folder: Path) -> dict[str, Any]:
+    """The zoo's settings; where its model is no longer on this machine, as the folder knows it.
 
     Raises:
-        InputError: it holds a zoo with other settings, there is no such model, or an address holds a key.
+        InputError: there is no such model, or an address holds a key.
     """
     if isinstance(address := zoo.options.get("base_url"), str):
         check_written(address)
-    begun = (folder / SETTINGS).is_file()
-    if begun and fresh:
-        read_settings(folder, SCHEMA)  # what is of another kind is not ours to remove
-        _remove_cells(folder)
-        start_over(folder, OUTPUTS)
-        begun = False
-    kept = read_settings(folder, SCHEMA) if begun else {}
-    settings = zoo.settings(_weights(zoo, kept))
-    keep_settings(folder, SCHEMA, settings)
-    return settings
+    kept = read_settings(folder, SCHEMA) if (folder / SETTINGS).is_file() else {}
+    return zoo.settings(_weights(zoo, kept))
+
+
+def zoo_files(folder: Path) -> list[Path]:
+    """What a zoo has written into its folder; see `begun_anew.working_on`.
+
+    Raises:
+        InputError: the folder, or one in it, is another kind of evaluation's.
+    """
+    files = evaluation_files(folder, SCHEMA, OUTPUTS)
+    cells = [settings.parent for settings in folder.glob(f"[!.]*/*/{SETTINGS}")]
+    for cell in cells:
+        files += [*split_files(cell), *(kept for kept in [cell / CELL] if kept.is_file())]
+    for place in {cell.parent for cell in cells}:
+        files += place.glob(f"{STORE}*")
+    return files
 
 
 def read_cell(folder: Path) -> dict[str, Any] | None:
@@ -224,20 +231,3 @@ def _same_source(collection: Collection, record: Mapping[str, Any] | None, sourc
             f"the files of {collection.label} are not those that were measured before: put them back, name "
             f"another --output, or start over with --fresh"
         )
-
-
-def _remove_cells(folder: Path) -> None:
-    """Take away what cells wrote, and nothing else."""
-    for settings in folder.glob(f"*/*/{SETTINGS}"):
-        (settings.parent / CELL).unlink(missing_ok=True)
-        prepare_folder(settings.parent, fresh=True)
-        _remove_if_empty(settings.parent)
-    for place in folder.iterdir():
-        for kept in place.glob(f"{STORE}*") if place.is_dir() else ():
-            kept.unlink()
-        _remove_if_empty(place)
-
-
-def _remove_if_empty(place: Path) -> None:
-    if place.is_dir() and not any(place.iterdir()):
-        place.rmdir()

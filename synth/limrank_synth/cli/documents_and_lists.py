@@ -10,7 +10,6 @@ import typer
 from limrank_plugins.cli import common, reports_errors
 from limrank_synth.cli.run_seeds import (
     Config,
-    Fresh,
     Model,
     PriceIn,
     PriceOut,
@@ -47,7 +46,7 @@ def documents(
     max_cost: MaxCost = None,
     concurrency: Concurrency = None,
     seed: Seed = None,
-    fresh: Fresh = False,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Make a collection of the writer's answers (ChatGPT-RetrievalQA), split by query, with negatives."""
@@ -66,12 +65,14 @@ def documents(
             how=cast(Any, how),
             fresh=fresh,
             on_progress=on_progress,
+            say=common.say,
         )
     report = job.report
     _report(
         job,
-        f"{report['answered']} of {report['queries']} queries: {report['documents']} documents in {output} "
-        f"({report['duplicates']} duplicates), {report['rejected']} rejected, {in_dollars(report['cost'])}",
+        f"{report['answered']} of {report['queries']} queries: {report['documents']} documents in "
+        f"{job.work.place} ({report['duplicates']} duplicates), {report['rejected']} rejected, "
+        f"{in_dollars(report['cost'])}",
         as_json,
     )
 
@@ -89,7 +90,7 @@ def lists(
     max_cost: MaxCost = None,
     concurrency: Concurrency = None,
     seed: Seed = None,
-    fresh: Fresh = False,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Have the reasoner order every query's passages (ReasonRank), for `export --format listwise --lists`."""
@@ -105,11 +106,12 @@ def lists(
             size=size,
             fresh=fresh,
             on_progress=on_progress,
+            say=common.say,
         )
     report = job.report
     _report(
         job,
-        f"{report['lists']} of {report['queries']} queries in {output / LISTS}, "
+        f"{report['lists']} of {report['queries']} queries in {job.work.place / LISTS}, "
         f"{report['rejected']} rejected, {in_dollars(report['cost'])}",
         as_json,
     )

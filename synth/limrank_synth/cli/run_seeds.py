@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from limrank_plugins.begun_anew import replies_begun
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
@@ -18,7 +19,7 @@ from limrank_synth.filters.usual import usual_filters
 from limrank_synth.settings import ROLES, Role, SynthSettings, read_settings
 from limrank_synth.stages.personas import read_personas
 from limrank_synth.stages.seeds import MS_MARCO, drawn, read_seeds
-from limrank_synth.synth_job import JobProgress, open_ledger
+from limrank_synth.synth_job import ALL, JobProgress, open_ledger
 from limrank_synth.synthesis_run import Synthesis, dry_run, synthesise_all
 
 Config = Annotated[
@@ -45,12 +46,6 @@ PriceIn = Annotated[
 PriceOut = Annotated[
     list[str] | None,
     typer.Option("--price-out", help="The same for a million written tokens.", show_default=False),
-]
-Fresh = Annotated[
-    bool,
-    typer.Option(
-        "--fresh", help="Ask everything anew. Replies of before are replaced, and stay in the costs."
-    ),
 ]
 
 
@@ -102,7 +97,7 @@ def run(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Show first prompts and an estimate; ask nobody.")
     ] = False,
-    fresh: Fresh = False,
+    fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Make training rows out of seed queries."""
@@ -127,13 +122,14 @@ def run(
             fresh=fresh,
             filters=usual_filters(settings, evaluation or []),
             on_progress=on_progress,
+            say=common.say,
         )
     batch = None
     if batch_out is not None:
         with open_ledger(output) as (_, ledger):
             again = batch_again or fresh
             batch = write_batch(batch_out, synthesis.unasked, settings, ledger, again=again)
-    _report(synthesis, output, batch, as_json)
+    _report(synthesis, synthesis.place, batch, as_json)
     if synthesis.unfinished and batch_out is None:
         raise typer.Exit(1)
 
@@ -171,8 +167,10 @@ def batch_in(
 ) -> None:
     """Commit the results of a batch; then run again for the next round."""
     settings = settings_of(config, model)
-    with open_ledger(output) as (store, ledger):
-        committed, failed = read_batch(results, store, ledger, settings)
+    with open_ledger(output) as (store, ledger), ExitStack() as held:
+        if (begun := replies_begun(output, max_bytes=ALL)) is not None:
+            held.enter_context(begun)
+        committed, failed = read_batch(results, store, ledger, settings, begun)
     if as_json:
         common.emit({"committed": committed, "failed": failed})
         return

@@ -286,7 +286,8 @@ def test_fresh_starts_over_what_is_named(place: Path, again: Path):
         if name.startswith("arms/full"):
             assert after[name] == value
     assert (again / "arms" / "half" / "rows.jsonl").read_bytes().count(b"\n") == 8
-    # All of them, with other settings: nothing of the old ones stays.
+    assert not list(again.rglob("*limrank-fresh*"))
+    # All of them, with other settings: the old ones stay until the new ones are finished.
     judged: list[Path] = []
 
     def stops(self: ArmEvaluator, model: Path, folder: Path) -> Any:
@@ -298,8 +299,14 @@ def test_fresh_starts_over_what_is_named(place: Path, again: Path):
         with pytest.raises(KeyboardInterrupt):
             ablate(ablation(place, "{full: {total: 8}}", evaluate={"depth": 2}), again, fresh=True)
     assert len(judged) == 1
-    assert not (again / "arms" / "half").exists()
-    assert not (again / "arms" / "full" / "scores.json").exists()
+    new = again / ".limrank-fresh"
+    assert {name: value for name, value in tree(again).items() if not name.startswith(new.name)} == after
+    assert json.loads((new / "settings.json").read_text())["evaluation"]["depth"] == 2
+    assert judged == [new / "arms" / "full" / "evaluation"]
+    report = ablate(ablation(place, "{full: {total: 8}}", evaluate={"depth": 2}), again)
+    assert report.missing == []
+    assert not new.exists()
+    assert not (again / "arms" / "half").exists(), "nothing of the old ones stays"
     assert json.loads((again / "settings.json").read_text())["evaluation"]["depth"] == 2
 
 
