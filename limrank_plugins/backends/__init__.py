@@ -19,6 +19,7 @@ _BACKENDS = {
     "gliclass": ("limrank_plugins.backends.gliclass", "GLiClassBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
+    "llama-cpp": ("limrank_plugins.backends.llama_cpp", "LlamaCppBackend"),
 }
 
 OPTIONS_OF_FILES = frozenset(
@@ -32,6 +33,8 @@ OPTIONS_OF_FILES = frozenset(
         # how vLLM is dimensioned
         "enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "kv_cache_dtype",
         "max_num_batched_tokens", "max_num_seqs", "quantization", "swap_space", "tensor_parallel",
+        # how llama.cpp runs a file
+        "gpu_layers", "grammar", "threads",
     }
 )  # fmt: skip
 """Arguments of backends that settings in a file may give: none that makes a model run code."""

@@ -50,6 +50,21 @@ class ReadLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenOrder:
+    """The form of a text that is an order: `[2] > [1] > [3]`, every label once.
+
+    Attributes:
+        labels: what the documents are called, brackets included.
+        behind: what the order comes behind, such as `"</think>"`; empty: it begins at once.
+        opening: what is written between that and the order, such as `"<answer>"`.
+    """
+
+    labels: tuple[str, ...]
+    behind: str = ""
+    opening: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Generate:
     """Write on. Answered by a `Generated`.
 
@@ -64,6 +79,8 @@ class Generate:
             server may answer otherwise all the same, it asks again.
         labels: if writing ended at `stop`, the labels to read at the very next position, so that
             a verdict costs no second prompt. Empty: read nothing.
+        order: the form of what is to be written, for backends that can hold a model to it. It follows from
+            the prompt, so it is no part of what a reply is stored under.
     """
 
     method: ClassVar[str] = "generate"
@@ -75,6 +92,7 @@ class Generate:
     seed: int = 0
     sample: int = 0
     labels: tuple[str, ...] = ()
+    order: WrittenOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)

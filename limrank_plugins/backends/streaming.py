@@ -1,6 +1,7 @@
 """A text as it is written: who listens hears every piece of it before the reply is complete.
 
-Backends on this machine that write with `transformers` tell; a reply out of a store is told by nobody.
+Backends on this machine that write with `transformers` or llama.cpp tell; a reply out of a store is told by
+nobody.
 
 Example:
     >>> from limrank_plugins.backends.streaming import listening

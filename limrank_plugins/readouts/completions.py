@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from limrank_plugins.backends.protocols import Failed, Generate, Generated, Program, Reply, Request
+from limrank_plugins.backends.protocols import (
+    Failed,
+    Generate,
+    Generated,
+    Program,
+    Reply,
+    Request,
+    WrittenOrder,
+)
 from limrank_plugins.data import Usage
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
@@ -36,7 +44,12 @@ class Completion:
 
 
 def complete(
-    prompts: Sequence[Prompt], template: Template, settings: Settings, answer_tokens: int, draws: int = 0
+    prompts: Sequence[Prompt],
+    template: Template,
+    settings: Settings,
+    answer_tokens: int,
+    draws: int = 0,
+    order: WrittenOrder | None = None,
 ) -> Program[list[Completion]]:
     """Let the model complete each prompt, with reasoning or without.
 
@@ -52,6 +65,7 @@ def complete(
         draws: completions of each prompt, drawn at random where there are several, and returned one
             prompt after the other. 0: one each, the prompts being the samples (permutations of a group),
             which differ without any drawing.
+        order: the form of the answer where the reasoning is over, if it is an order.
     """
     if draws:
         samples = [sample for _ in prompts for sample in range(draws)]
@@ -62,6 +76,7 @@ def complete(
         temperature = settings.temperature if settings.temperature is not None else 0.0
     full = settings.reasoning == "full"
     start = "" if full else template.no_think
+    answer = replace(order, behind="", opening="") if order is not None else None
     budget = answer_tokens + (settings.max_reasoning_tokens if full else 0)
     replies = yield [
         _generate(
@@ -71,6 +86,7 @@ def complete(
             budget,
             temperature,
             sample,
+            order if full else answer,
         )
         for sample, prompt in zip(samples, prompts, strict=True)
     ]
@@ -91,6 +107,7 @@ def complete(
                 answer_tokens,
                 temperature,
                 samples[i],
+                answer,
             )
             for i, text in unfinished
         ]
@@ -122,7 +139,13 @@ def _missing(cut_off: bool, budget: int, full: bool) -> str:
 
 
 def _generate(
-    prompt: Prompt, template: Template, settings: Settings, budget: int, temperature: float, sample: int
+    prompt: Prompt,
+    template: Template,
+    settings: Settings,
+    budget: int,
+    temperature: float,
+    sample: int,
+    order: WrittenOrder | None,
 ) -> Request:
     return Generate(
         prompt,
@@ -132,6 +155,7 @@ def _generate(
         top_p=settings.top_p,
         seed=settings.seed,
         sample=sample,
+        order=order,
     )
 
 

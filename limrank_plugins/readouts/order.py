@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from limrank_plugins.backends.protocols import Generates, Program
+from limrank_plugins.backends.protocols import Generates, Program, WrittenOrder
 from limrank_plugins.data import Document, Query, Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template
@@ -62,7 +62,9 @@ class GenerateOrder:
             prompts.append(group_prompt(query, shown, template, settings, self.labels, **priors))
         size = len(documents)
         # A label of two digits and what separates it from the next is six tokens at most.
-        completions = yield from complete(prompts, template, settings, answer_tokens=6 * size + 32)
+        completions = yield from complete(
+            prompts, template, settings, answer_tokens=6 * size + 32, order=self._form(size)
+        )
         usage = sum((completion.usage for completion in completions), Usage())
         repairs, places = 0, [0] * size
         usable: list[Completion] = []
@@ -95,3 +97,9 @@ class GenerateOrder:
             cut_tokens=cut,
             usage=usage,
         )
+
+    def _form(self, size: int) -> WrittenOrder | None:
+        """What a model may be held to; None for a list such as `[2, 1]`."""
+        if self.labels.kind == "plain":
+            return None
+        return WrittenOrder(self.labels.shown(size), "</think>", "<answer>" if self.tagged else "")

@@ -11,7 +11,7 @@ from limrank_plugins.recipes import Recipe, load_recipe
 
 Thinks = Literal["full", "none"]
 # A recipe that is made for the first of them is asked of any of them that has what it needs.
-_CAUSAL, _IN_ITS_PLACE = "transformers", ("openai", "vllm", "seq2seq", "vision")
+_CAUSAL, _IN_ITS_PLACE = "transformers", ("openai", "vllm", "llama-cpp", "seq2seq", "vision")
 
 
 def why_not(recipe: Recipe, backend: str, reasoning: Thinks) -> str:

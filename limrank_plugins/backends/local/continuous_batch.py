@@ -103,6 +103,10 @@ class Draft:
             else:
                 self.fail(f"the label logits are not finite: {list(logits)}")
 
+    def complete(self, encoder: PromptEncoder) -> None:
+        """Take what is written as all there is."""
+        self._done(encoder.decode(self.written), "end")
+
     def fail(self, reason: str) -> None:
         """Give up this draft alone."""
         self.reply = Failed(reason, self._usage)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-_WORTHWHILE = 8
+WORTHWHILE = 8
 """Common tokens below which a separate pass over them costs more than it saves."""
 
 
@@ -31,8 +31,8 @@ def grouped(rows: Iterable[tuple[str, list[int], T]], share: bool) -> list[Group
         by_text.setdefault(text, []).append((ids, row))
     groups: list[Group[T]] = []
     for members in by_text.values():
-        prefix = _common([ids for ids, _ in members]) if share and len(members) > 1 else []
-        if len(prefix) >= _WORTHWHILE:
+        prefix = common([ids for ids, _ in members]) if share and len(members) > 1 else []
+        if len(prefix) >= WORTHWHILE:
             groups.append(Group(prefix, [row for _, row in members]))
         else:
             alone += [row for _, row in members]
@@ -48,7 +48,7 @@ def split(rows: Iterable[tuple[int, list[int], T]]) -> list[Group[T]]:
     groups: dict[tuple[int, ...], list[T]] = {}
     for shared, ids, row in rows:
         head = min(shared, len(ids) - 1)
-        groups.setdefault(tuple(ids[:head]) if head >= _WORTHWHILE else (), []).append(row)
+        groups.setdefault(tuple(ids[:head]) if head >= WORTHWHILE else (), []).append(row)
     return [Group(list(prefix), members) for prefix, members in groups.items()]
 
 
@@ -73,7 +73,8 @@ def in_batches(lengths: Sequence[int], head: int, budget: int, slack: float) -> 
     return batches
 
 
-def _common(prompts: Sequence[list[int]]) -> list[int]:
+def common(prompts: Sequence[list[int]]) -> list[int]:
+    """What all of them begin with, at least one token of each left out."""
     low, high = min(prompts), max(prompts)  # what these two share, all between them share
     shared = 0
     while shared < min(len(low), len(high)) and low[shared] == high[shared]:

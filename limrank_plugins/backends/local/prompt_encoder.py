@@ -12,11 +12,9 @@ write the very ids that the template writes. Those marks are neutralised visibly
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
@@ -24,8 +22,9 @@ from limrank_plugins.backends.chat import as_completion, has_chat_template
 from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.local.tags import changed_tags, forged
 from limrank_plugins.backends.local.truncation import EncodedPrompt, Span, inside
+from limrank_plugins.backends.local.vocabulary import FastVocabulary, Vocabulary
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _REPAIRS = 4
@@ -43,33 +42,21 @@ class PromptEncoder:
             documents and reasoning so far, each time they were encoded.
 
     Args:
-        tokenizer: a fast tokenizer of the `transformers` library. It is copied, never changed.
+        tokenizer: a fast tokenizer of the `transformers` library, which is copied, never changed; or any
+            other vocabulary.
 
     Raises:
         BackendError: the tokenizer is not a fast one, so characters cannot be traced to tokens.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        engine = getattr(tokenizer, "backend_tokenizer", None)
-        if engine is None or not hasattr(engine, "to_str"):
-            raise BackendError(
-                f"{type(tokenizer).__name__} is a slow tokenizer, which cannot say which characters a token "
-                f"stands for: convert it to a tokenizer.json (AutoTokenizer with use_fast=True) first"
-            )
-        self._tokenizer = tokenizer
-        self._state = json.loads(engine.to_str())
-        # A post-processor adds special tokens (here: `prefix`) and hides a token's spaces from its offsets.
-        self._state |= {"truncation": None, "padding": None, "post_processor": None}
-        self._engine = _engine(self._state)
-        added = self._engine.get_added_tokens_decoder()
-        self._added = frozenset(added)
-        self._single = frozenset(entry.content.strip().lower() for entry in added.values())
+        known = isinstance(tokenizer, Vocabulary)
+        self._vocabulary: Vocabulary = tokenizer if known else FastVocabulary(tokenizer)
+        self._tokenizer = self._vocabulary.chat
         self._lock = threading.Lock()
         self.neutralised = 0
-        # A run of whitespace added as one ordinary token is vocabulary: it can impersonate nothing.
-        named = {token for token, entry in added.items() if entry.special or entry.content.strip()}
-        self.markers = frozenset((named | set(tokenizer.all_special_ids)) - _unknown(tokenizer))
-        self.prefix = _prefix(tokenizer)
+        self.markers = self._vocabulary.markers
+        self.prefix = self._vocabulary.prefix
 
     @property
     def chats(self) -> bool:
@@ -116,8 +103,7 @@ class PromptEncoder:
             if s.text or s.cuttable
         ]
         pieces = self._without_forged(pieces)
-        encoding = self._engine.encode("".join(piece.text for piece in pieces), add_special_tokens=False)
-        ids, offsets = encoding.ids, encoding.offsets
+        ids, offsets = self._vocabulary.encode("".join(piece.text for piece in pieces))
         if apart or self._offences(ids, offsets, pieces):
             ids, offsets, pieces = self._apart(pieces)
         head = len(prefix)
@@ -160,7 +146,7 @@ class PromptEncoder:
         """The prompt for a server that is given text, each document cut to its most; and tokens left out."""
         if all(segment.most is None for segment in prompt.segments):
             return prompt, 0
-        offsets = self._engine.encode(prompt.text, add_special_tokens=False).offsets
+        _, offsets = self._vocabulary.encode(prompt.text)
         segments: list[Segment] = []
         cut = 0
         for segment, span in zip(prompt.segments, _spans(prompt.segments), strict=True):
@@ -175,7 +161,7 @@ class PromptEncoder:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, markers included, nothing tidied up."""
-        return str(self._engine.decode(list(ids), skip_special_tokens=False))
+        return self._vocabulary.decode(ids)
 
     def label_ids(self, labels: Sequence[str], after: str) -> list[int]:
         """The one token each label is when it follows the text `after`.
@@ -191,7 +177,7 @@ class PromptEncoder:
             contexts = (after,) if after[-1:].isalnum() else (after, *_APART)
             rest = next(filter(None, (self._following(label, text) for text in contexts)), [])
             if len(rest) != 1:
-                whole = self._engine.encode(after + label, add_special_tokens=False).tokens
+                whole = self._vocabulary.names(self._vocabulary.encode(after + label)[0])
                 raise InputError(
                     f"the label {label!r} is not one token after {after[-40:]!r} but becomes "
                     f"{whole[-max(1, len(rest)) :]}: choose labels that are single tokens, or a template "
@@ -208,23 +194,14 @@ class PromptEncoder:
 
     def _following(self, label: str, after: str) -> list[int] | None:
         """The label's tokens behind the text; None where a token holds something of both."""
-        before = self._engine.encode(after, add_special_tokens=False).ids
-        whole = self._engine.encode(after + label, add_special_tokens=False).ids
+        before = self._vocabulary.encode(after)[0]
+        whole = self._vocabulary.encode(after + label)[0]
         return list(whole[len(before) :]) if whole[: len(before)] == before else None
-
-    @cached_property
-    def _bare(self) -> Any:
-        return _engine(self._state | {"added_tokens": []})
-
-    @cached_property
-    def _bare_inner(self) -> Any:
-        # For runs that do not begin the text: "prepend a space to the first word" is not for them.
-        return _engine(_never_first(self._state | {"added_tokens": []}))
 
     def _without_forged(self, pieces: list[Segment]) -> list[Segment]:
         """The pieces, without what untrusted text wrote of the template's marks that are no single token."""
         for _ in range(_REPAIRS):
-            bad = forged(pieces, _spans(pieces), self._single)
+            bad = forged(pieces, _spans(pieces), self._vocabulary.single)
             if not bad:
                 break
             with self._lock:
@@ -272,56 +249,22 @@ class PromptEncoder:
         markers: list[tuple[Span, int]] = []
         # Each stretch of the template on its own: a passage must not be able to hide a marker of it either.
         for start, stop in _trusted(pieces):
-            encoding = self._engine.encode(text[start:stop], add_special_tokens=False)
-            for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True):
-                if token in self._added and b > a:
+            for token, (a, b) in zip(*self._vocabulary.encode(text[start:stop]), strict=True):
+                if token in self._vocabulary.added and b > a:
                     markers.append(((start + a, start + b), token))
         ids: list[int] = []
         offsets: list[Span] = []
         at = 0
         for (start, stop), token in [*markers, ((len(text), len(text)), -1)]:
             if start > at:
-                engine = self._bare if at == 0 else self._bare_inner
-                run = engine.encode(text[at:start], add_special_tokens=False)
-                ids += run.ids
-                offsets += [(at + a, at + b) for a, b in run.offsets]
+                run, places = self._vocabulary.encode_bare(text[at:start], first=at == 0)
+                ids += run
+                offsets += [(at + a, at + b) for a, b in places]
             if stop > start:
                 ids.append(token)
                 offsets.append((start, stop))
             at = stop
         return ids, offsets
-
-
-def _engine(state: dict[str, Any]) -> Any:
-    tokenizers = require("tokenizers", "transformers", "PromptEncoder")
-    return tokenizers.Tokenizer.from_str(json.dumps(state))
-
-
-def _never_first(state: Any) -> Any:
-    if isinstance(state, dict):
-        changed = {key: _never_first(value) for key, value in state.items() if key != "model"}
-        if changed.get("prepend_scheme") == "first":
-            changed["prepend_scheme"] = "never"
-        return changed | ({"model": state["model"]} if "model" in state else {})
-    return [_never_first(entry) for entry in state] if isinstance(state, list) else state
-
-
-def _unknown(tokenizer: Any) -> set[int]:
-    """The id of unknown words, which any text may become, unless the same id also ends or pads a text."""
-    unknown = getattr(tokenizer, "unk_token_id", None)
-    roles = ("bos", "eos", "pad", "sep", "cls", "mask")
-    others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
-    return set() if unknown is None or unknown in others else {unknown}
-
-
-def _prefix(tokenizer: Any) -> tuple[int, ...]:
-    """What the tokenizer puts before a text by default. What it puts after one would end the completion."""
-    whole = list(tokenizer("a")["input_ids"])
-    text = list(tokenizer("a", add_special_tokens=False)["input_ids"])
-    for start in range(len(whole) - len(text) + 1):
-        if whole[start : start + len(text)] == text:
-            return tuple(whole[:start])
-    return ()
 
 
 def _spans(pieces: Sequence[Segment]) -> list[Span]:
