@@ -5,15 +5,20 @@ from __future__ import annotations
 import ctypes
 import re
 import weakref
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
+from unicodedata import combining, is_normalized, normalize
 
 from limrank_plugins.backends.llama_cpp.chat_template import GGUFChat
 from limrank_plugins.backends.llama_cpp.loading import load_model
+from limrank_plugins.backends.local.gguf_loading import COMPOSED
 from limrank_plugins.backends.local.truncation import Span
 from limrank_plugins.errors import BackendError
+
+Encoded = tuple[list[int], list[Span]]
+"""Tokens, and the characters of each."""
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16
 """Attributes of a token (`llama_token_attr`)."""
@@ -63,14 +68,40 @@ class LlamaVocabulary:
         defined = {texts[n] for n in self.added if kinds[n] & _USER_DEFINED and len(texts[n]) > 1}
         longest_first = sorted(defined, key=len, reverse=True)
         self._defined = re.compile("|".join(map(re.escape, longest_first))) if defined else None
+        self._composes = self._told(model, b"tokenizer.ggml.pre") in COMPOSED
         self._puts_a_space = b"".join(self.pieces[n] for n in self._tokens("a", special=False)) == b" a"
 
-    def encode(self, text: str) -> tuple[list[int], list[Span]]:
+    def encode(self, text: str) -> Encoded:
         """As `Vocabulary` says."""
-        return self._traced(text, self._tokens(text, special=True))
+        return self._of_composed(text, lambda read: self._traced(read, self._tokens(read, special=True)))
 
-    def encode_bare(self, text: str, *, first: bool) -> tuple[list[int], list[Span]]:
+    def encode_bare(self, text: str, *, first: bool) -> Encoded:
         """As `Vocabulary` says: a marker's characters are encoded in two pieces."""
+        return self._of_composed(text, lambda read: self._without_markers(read, first))
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """As `Vocabulary` says."""
+        return [self._llama.llama_vocab_get_text(self._vocab, n).decode("utf-8", "replace") for n in ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """As `Vocabulary` says."""
+        return b"".join(self.pieces[number] for number in ids).decode("utf-8", "replace")
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _of_composed(self, text: str, encode: Callable[[str], Encoded]) -> Encoded:
+        """Encode a text in composed characters (NFC) where the model's own tokenizer does so."""
+        if not self._composes or is_normalized("NFC", text):
+            return encode(text)
+        clusters = _clusters(text)
+        composed = [normalize("NFC", cluster) for cluster in clusters]
+        ends = list(accumulate(map(len, clusters)))
+        owner = [number for number, piece in enumerate(composed) for _ in piece]
+        begins = [ends[number] - len(clusters[number]) for number in owner] + [len(text)]
+        ids, offsets = encode("".join(composed))
+        return ids, [(begins[a], ends[owner[b - 1]] if b > a else begins[a]) for a, b in offsets]
+
+    def _without_markers(self, text: str, first: bool) -> Encoded:
         found = self._defined.finditer(text) if self._defined is not None else ()
         cuts = [0, *(match.start() + 1 for match in found), len(text)]
         ids: list[int] = []
@@ -82,15 +113,10 @@ class LlamaVocabulary:
             offsets += [(start + a, start + b) for a, b in places]
         return ids, offsets
 
-    def names(self, ids: Sequence[int]) -> list[str]:
-        """As `Vocabulary` says."""
-        return [self._llama.llama_vocab_get_text(self._vocab, n).decode("utf-8", "replace") for n in ids]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """As `Vocabulary` says."""
-        return b"".join(self.pieces[number] for number in ids).decode("utf-8", "replace")
-
-    # ---- inside ---------------------------------------------------------------------------------
+    def _told(self, model: Any, key: bytes) -> str:
+        held = ctypes.create_string_buffer(64)
+        self._llama.llama_model_meta_val_str(model, key, held, len(held))
+        return held.value.decode("utf-8", "replace")
 
     def _piece(self, number: int) -> bytes:
         size = 64
@@ -113,10 +139,10 @@ class LlamaVocabulary:
                 raise BackendError(f"llama.cpp cannot make tokens of a text of {len(raw):,} bytes")
             size = -count
 
-    def _plain(self, text: str) -> tuple[list[int], list[Span]]:
+    def _plain(self, text: str) -> Encoded:
         return self._traced(text, self._tokens(text, special=False))
 
-    def _inner(self, text: str) -> tuple[list[int], list[Span]]:
+    def _inner(self, text: str) -> Encoded:
         """Without the space that is put before the first word: behind a line break, which is left out."""
         ids, offsets = self._plain(f"\n{text}")
         if any(start < 1 < stop for start, stop in offsets):
@@ -124,7 +150,7 @@ class LlamaVocabulary:
         kept = [i for i, (_, stop) in enumerate(offsets) if stop > 1]
         return [ids[i] for i in kept], [(offsets[i][0] - 1, offsets[i][1] - 1) for i in kept]
 
-    def _traced(self, text: str, ids: list[int]) -> tuple[list[int], list[Span]]:
+    def _traced(self, text: str, ids: list[int]) -> Encoded:
         raw = text.encode()
         spans: list[Span] = []
         at = 0
@@ -150,3 +176,18 @@ class LlamaVocabulary:
                     f"backend='transformers'"
                 )
             at += 1
+
+
+def _clusters(text: str) -> list[str]:
+    """The text in pieces that are composed each for itself."""
+    found: list[str] = []
+    for character in text:
+        alone = normalize("NFC", character)
+        if found and (
+            combining(character)
+            or normalize("NFC", found[-1] + character) != normalize("NFC", found[-1]) + alone
+        ):
+            found[-1] += character
+        else:
+            found.append(character)
+    return found

@@ -31,8 +31,8 @@ _LLAMA3_POSITIONS = {
 }
 # Byte-level vocabularies that were learned with every digit apart, which transformers does not know of.
 _DIGITS_APART = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
-# Qwen's tokenizers compose characters (NFC) first, of which a file says nothing.
-_COMPOSED = frozenset({"qwen2", "qwen35", "deepseek-r1-qwen"})
+COMPOSED = frozenset({"qwen2", "qwen35", "deepseek-r1-qwen"})
+"""Qwen's tokenizers compose characters (NFC) first, of which a file says nothing, and llama.cpp does not."""
 # What llama.cpp knows by a tokenizer's name, and files leave unsaid: which byte-level ones begin a text with
 # BOS, and which take a whole word that is a token, whatever merges make of it.
 _LLAMA3 = frozenset({"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "lfm2"})
@@ -189,7 +189,7 @@ def put_right(tokenizer: Any, metadata: dict[str, Any]) -> None:
         tokenizer.add_bos_token = True
     if rule in _WHOLE_WORDS:
         engine.model.ignore_merges = True
-    if rule in _COMPOSED and engine.normalizer is None:
+    if rule in COMPOSED and engine.normalizer is None:
         engine.normalizer = tokenizers.normalizers.NFC()
     if rule in _DIGITS_APART:
         splits = tokenizers.pre_tokenizers
