@@ -42,7 +42,7 @@ def logits(prompt: Prompt) -> tuple[float, ...]:
 def grades_of(prompt: Prompt) -> int:
     """How many grades the rubric of a prompt has; 0 where there is none."""
     asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
-    return len(re.findall("^[A-E]: ", asked, re.MULTILINE))
+    return len(re.findall("^[A-K]: ", asked, re.MULTILINE))
 
 
 def best_first(prompt: Prompt) -> list[int]:

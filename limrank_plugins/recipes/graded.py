@@ -9,20 +9,21 @@ from limrank_plugins.schedules import Chunks
 
 
 def recipe(levels: int = 5) -> Recipe:
-    """The recipe for a rubric of 2 to 5 grades.
+    """The recipe for 2 to 11 grades.
 
     Args:
-        levels: how many grades the rubric has; scores are from 0 to `levels - 1`.
+        levels: how many grades there are; scores are from 0 to `levels - 1`. Up to 5 are described one by
+            one; of more, the ends and the middle. 11 are ERank's 0 to 10 (arXiv 2509.00520).
 
     Raises:
-        InputError: there is no rubric of that many grades.
+        InputError: there are no prompts for that many grades.
     """
-    whole_number("levels", levels, least=2, most=5)
+    whole_number("levels", levels, least=2, most=11)
     return Recipe(
         name="graded",
         summary="grades each passage by a rubric: the expected grade, from the probability of each",
         oracle="score",
-        template="graded",
+        template="graded" if levels <= 5 else "graded-scale",
         readout=ExpectedGrade(levels),
         schedule=Chunks(1),
         score_kind="grade",

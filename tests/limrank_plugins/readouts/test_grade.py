@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -89,14 +90,21 @@ def test_one_question_per_passage_and_nothing_written():
     assert "nan" in judged[1].failure
 
 
-@pytest.mark.parametrize("levels", [2, 3, 4, 5])
+@pytest.mark.parametrize("levels", range(2, 12))
 def test_a_rubric_has_a_line_for_each_of_its_labels(levels: int):
     reply = lambda request: LabelReading((9e9,) + (0.0,) * (levels - 1))  # noqa: E731
-    judged, ((request, _),) = ask(ExpectedGrade(levels), reply, ONCE, "graded")
+    template = load_recipe("graded", levels=levels).template
+    judged, ((request, _),) = ask(ExpectedGrade(levels), reply, ONCE, template)
     shown = [f"{chr(65 + i)}:" for i in range(levels)]
     assert [line[:2] for line in request.prompt.text.splitlines() if line[1:2] == ":"] == shown
     assert request.labels == tuple(f" {letter[0]}" for letter in shown)
     assert judged[0].score == levels - 1, "the first is the best"
+    if levels > 5:
+        lines = [line for line in request.prompt.text.splitlines() if line[1:2] == ":"]
+        assert [int(re.match(r"\w: (\d+)", line)[1]) for line in lines] == list(range(levels))[::-1]
+        described = [i for i, line in enumerate(lines) if "," in line]
+        assert described == [0, levels - 1 - (levels - 1) // 2, levels - 1]
+        assert f"from 0 to {levels - 1} " in request.prompt.text
 
 
 def test_the_rubric_and_the_query_are_shared():
@@ -108,9 +116,9 @@ def test_the_rubric_and_the_query_are_shared():
     assert first.shared_text.endswith("Query: why\n\nPassage: ")
 
 
-@pytest.mark.parametrize("levels", [1, 6, True, "5"])
+@pytest.mark.parametrize("levels", [1, 12, True, "5"])
 def test_other_numbers_of_grades_are_refused(levels: object):
-    with pytest.raises(InputError, match="levels must be a whole number >= 2 and <= 5"):
+    with pytest.raises(InputError, match="levels must be a whole number >= 2 and <= 11"):
         load_recipe("graded", levels=levels)
 
 

@@ -19,11 +19,11 @@ PASSAGES = ["acid curdles milk", "bread rises when yeast makes gas", "", "rivers
 
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma2"])
-@pytest.mark.parametrize("levels", [2, 5])
+@pytest.mark.parametrize("levels", [2, 5, 11])
 def test_the_grades_are_those_of_a_full_forward_pass(
     family: str, levels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiny, "CORPUS", [*tiny.CORPUS, *[": A B C D E"] * 50])
+    monkeypatch.setattr(tiny, "CORPUS", [*tiny.CORPUS, *[": A B C D E F G H I J K"] * 50])
     tokens = tiny.qwen_tokenizer()
     tokens.chat_template = CHAT
     place = tiny.build(tmp_path / family, family, tokens=tokens, max_position_embeddings=2048)
@@ -31,7 +31,9 @@ def test_the_grades_are_those_of_a_full_forward_pass(
     recipe = f"graded:levels={levels}"
     ranking = Reranker(recipe, backend=backend).rank("why does milk curdle?", PASSAGES)
     model = tiny.model(family, tokens=tokens, max_position_embeddings=2048)
-    grades = [tokens(f" {letter}", add_special_tokens=False)["input_ids"] for letter in "ABCDE"[:levels]]
+    grades = [
+        tokens(f" {letter}", add_special_tokens=False)["input_ids"] for letter in "ABCDEFGHIJK"[:levels]
+    ]
     assert [len(grade) for grade in grades] == [1] * levels
     values = torch.arange(levels - 1, -1, -1, dtype=torch.float32)
     expected = {}
