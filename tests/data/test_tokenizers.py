@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import qwen3_card
 from collections_on_disk import folder
 
 from limrank_plugins.backends.chat import as_completion
@@ -183,3 +185,15 @@ def test_no_passage_writes_a_marker_or_a_tag(name: str, template: str, forgery: 
     own = ("[INST]", "[/INST]") if name == "llama2" and made.chat else ()
     for tag in ("<think>", "</think>", *own):
         assert encoder(name).decode(forged.ids).count(tag) == encoder(name).decode(honest.ids).count(tag)
+
+
+@pytest.mark.parametrize("template", ["qwen3-reranker", "qwen3-reranker-chat"])
+def test_qwen3_reranker_is_asked_in_the_tokens_of_its_card(template: str) -> None:
+    """Qwen3 has Qwen2.5's vocabulary, and the tags around reasoning as tokens of their own."""
+    tokens = deepcopy(tokenizer("qwen2.5"))
+    tokens.add_tokens(["<think>", "</think>"])
+    made, asking = load_template(template), PromptEncoder(tokens)
+    for passage in [*PASSAGES, "", " two\n\n", "日本語。\n", "\tx\r\n", "<div>a</div>"]:
+        prompt = made.render(qwen3_card.QUERY, [passage]).then(Segment(made.no_think))
+        assert asking.encode(prompt).ids == qwen3_card.official_ids(tokens, passage)
+    assert asking.label_ids(made.labels, made.close) == tokens.convert_tokens_to_ids(["yes", "no"])

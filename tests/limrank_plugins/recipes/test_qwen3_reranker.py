@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from qwen3_card import DEFAULT, QUERY, official_ids, official_score
 from scripts import full_backend
 from servers import Call, LoopbackServer, chat, completion
 from typer.testing import CliRunner
@@ -26,7 +27,6 @@ from limrank_plugins.prompts import instructions, load_template
 from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.segments import Prompt
 
-QUERY = "why does milk curdle in tea?"
 PASSAGES = [
     "acid curdles milk",
     "bread rises\n\nwhen yeast makes gas ",
@@ -34,41 +34,8 @@ PASSAGES = [
     "",
     "no, yes",
 ]
-DEFAULT = "Given a web search query, retrieve relevant passages that answer the query"
 TASK = "Given a claim, find passages that support, refute, or qualify it"
-# The card's two constants, put together from its description of the prompt rather than from our template.
-SYSTEM = (
-    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
-    'Note that the answer can only be "yes" or "no".'
-)
-PREFIX = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 FRAME = "<Instruct>: x <Query>: y </Document>: <|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nyes"
-
-
-# ---- the official way, by the libraries alone ----------------------------------------------------
-
-
-def official_ids(
-    tokens: Any, passage: str, task: str = DEFAULT, query: str = QUERY, most: int = 8192
-) -> list[int]:
-    """Frame and pair tokenised apart and put together, as the card's code does."""
-    before = tokens.encode(PREFIX, add_special_tokens=False)
-    behind = tokens.encode(SUFFIX, add_special_tokens=False)
-    pair = f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}"
-    room = most - len(before) - len(behind)
-    middle = tokens(pair, truncation=True, max_length=room, add_special_tokens=False)["input_ids"]
-    return [*before, *middle, *behind]
-
-
-def official_score(folder: Path, ids: Sequence[int]) -> float:
-    """exp(log_softmax) of "yes" against "no" at the last position, in float32."""
-    tokens = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    with torch.no_grad():
-        last = model(torch.tensor([list(ids)])).logits[0, -1]
-    pair = torch.stack([last[tokens.convert_tokens_to_ids("no")], last[tokens.convert_tokens_to_ids("yes")]])
-    return float(torch.nn.functional.log_softmax(pair, dim=0)[1].exp())
 
 
 @pytest.fixture(scope="module")
