@@ -92,7 +92,7 @@ class VLLMBackend:
         if is_gguf(model):
             raise InputError(
                 f"model {model!r} is a GGUF file, which VLLMBackend does not run: use "
-                f"backend='transformers', or serve the file with llama.cpp and use backend='openai'"
+                f"backend='transformers' or backend='llama-cpp'"
             )
         common = {"revision": revision, "trust_remote_code": trust_remote_code}
         folder = Path(adapter) if adapter is not None else None

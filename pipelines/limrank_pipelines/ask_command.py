@@ -33,7 +33,7 @@ def ask(
         ),
     ] = None,
     reader_backend: Annotated[
-        str, typer.Option(help="How to run the reader: transformers, vllm, openai.")
+        str, typer.Option(help="How to run the reader: transformers, llama-cpp, vllm, openai.")
     ] = "transformers",
     reader_option: Annotated[
         list[str] | None,

@@ -48,7 +48,7 @@ class Role:
     Attributes:
         model: its name at the address; of a local model, its folder, hub name or GGUF file.
         backend: who runs it: `"openai"` (any OpenAI-compatible server), or a local one such as
-            `"transformers"` or `"vllm"`.
+            `"transformers"`, `"llama-cpp"` or `"vllm"`.
         base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.
         api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones; None where

@@ -67,7 +67,7 @@ def ask(
         typer.Option(help="Folder, hub name or served name of an instruction-tuned model that answers."),
     ],
     reader_backend: Annotated[
-        str, typer.Option(help="How to run the reader: transformers, vllm, openai.")
+        str, typer.Option(help="How to run the reader: transformers, llama-cpp, vllm, openai.")
     ] = "transformers",
     reader_option: _Arguments = None,
     reader_template: Annotated[

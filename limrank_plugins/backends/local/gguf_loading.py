@@ -79,7 +79,7 @@ def pretrained_gguf(kind: Any, file: Path, named: str, **options: Any) -> Any:
                 raise
             raise BackendError(
                 f"{file} and what transformers makes of its metadata do not fit ({one_sentence(error)}): "
-                f"download it again, give the model's folder, or serve the file with llama.cpp"
+                f"download it again, give the model's folder, or use backend='llama-cpp'"
             ) from error
     _check_bias(file, header, model)
     _check_positions(file, header, model)
@@ -120,13 +120,13 @@ def _config(header: GGUFHeader, file: Path, source: dict[str, str]) -> Any:
         raise BackendError(
             f"{file} holds a model of the architecture {header.architecture!r}, which transformers "
             f"{transformers.__version__} cannot read from a GGUF file ({one_sentence(error)}): give the "
-            f"model's folder, or serve the file with llama.cpp"
+            f"model's folder, or use backend='llama-cpp'"
         ) from error
     scaling = str(header.metadata.get(f"{header.architecture}.rope.scaling.type", "none"))
     if scaling != "none" and header.metadata.get(f"{header.architecture}.rope.scaling.factor", 1.0) != 1.0:
         raise BackendError(
             f"{file} scales its positions ({scaling}), which transformers does not read from a GGUF file: "
-            f"give the model's folder, or serve the file with llama.cpp"
+            f"give the model's folder, or use backend='llama-cpp'"
         )
     factors = header.tensors.get("rope_freqs.weight")
     if factors is not None:
@@ -166,7 +166,7 @@ def _tokenizer(
         raise BackendError(
             f"{file} has a tokenizer of the kind {header.metadata.get('tokenizer.ggml.model')!r}, which "
             f"transformers cannot read from a GGUF file ({one_sentence(error)}): give the model's folder, or "
-            f"serve the file with llama.cpp"
+            f"use backend='llama-cpp'"
         ) from error
     put_right(tokenizer, header.metadata)
     for record in (tokenizer.init_kwargs, vars(tokenizer)):  # saved with it, where it would mislead
@@ -221,7 +221,7 @@ def _check_positions(file: Path, header: GGUFHeader, model: Any) -> None:
             return
     raise BackendError(
         f"{file} turns its positions by factors that transformers does not know: give the "
-        f"model's folder, or serve the file with llama.cpp"
+        f"model's folder, or use backend='llama-cpp'"
     )
 
 
@@ -231,5 +231,5 @@ def _check_bias(file: Path, header: GGUFHeader, model: Any) -> None:
     if left and not any(name.endswith("bias") for name, _ in model.named_parameters()):
         raise BackendError(
             f"{file} has {len(left)} biases ({left[0]}, …), which transformers would leave out: give the "
-            f"model's folder, or serve the file with llama.cpp"
+            f"model's folder, or use backend='llama-cpp'"
         )

@@ -44,7 +44,8 @@ SERVED = [name for name in recipe_names() if not why_not(load_recipe(name), "lla
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    words = "Yes No yes no A B C D E F G H I J K L M N O P Q R S T U V W X Y Z [A] [B] 0 1 2 3 4 5\nyes\nno\nyes\nno"
+    words = "Yes No yes no A B C D E F G H I J K L M N O P Q R S T U V W X Y Z [A] [B] 0 1 2 3 4 5"
+    words += "\nyes\nno" * 2
     folder = tmp_path_factory.mktemp("models") / "qwen"
     tokens = tiny.qwen_tokenizer(words=words)
     tiny.build(folder, intermediate_size=64, tokens=tokens, max_position_embeddings=4096)

@@ -111,7 +111,7 @@ def test_an_architecture_that_transformers_cannot_read(folder: Path, tmp_path: P
     file.write_bytes(made.replace(b"qwen2", b"qwenX"))
     text = message_of(file)
     assert f"{file} holds a model of the architecture 'qwenX', which transformers" in text
-    assert "give the model's folder, or serve the file with llama.cpp" in text
+    assert "give the model's folder, or use backend='llama-cpp'" in text
 
 
 def test_a_tokenizer_that_transformers_cannot_read(folder: Path, tmp_path: Path) -> None:
