@@ -71,7 +71,7 @@ def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:
                 "%r: %s",
                 len(ranking.failures),
                 given,
-                ranking.query.id,
+                ranking.query.id or ranking.query.text,
                 ranking.failures[0].id,
                 ranking.failures[0].reason,
             )

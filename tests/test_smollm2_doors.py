@@ -133,8 +133,8 @@ def check_documents(found: dict[str, Any], expected: Ranking) -> None:
     assert explanations == said_in(expected)
 
 
-def scores_of(ranking: Ranking) -> Any:
-    return pytest.approx({hit.id: hit.score for hit in ranking}, abs=1e-6)
+def scores_of(ranking: Ranking, within: float = 1e-6) -> Any:
+    return pytest.approx({hit.id: hit.score for hit in ranking}, abs=within)
 
 
 def failures_of(ranking: Ranking) -> dict[str, str]:
@@ -225,7 +225,8 @@ def test_a_process_of_its_own(backend: TransformersBackend, home: Path) -> None:
     expected = Reranker("limrank", backend=backend, max_reasoning_tokens=TOKENS).rank(
         QUERY, [Document(document.text, id=document.id) for document in found]
     )
-    assert {hit["id"]: hit["score"] for hit in hits} == scores_of(expected)
+    # Another process may add up in another number of threads; no word was near to being another one.
+    assert {hit["id"]: hit["score"] for hit in hits} == scores_of(expected, within=1e-4)
     assert {hit["id"]: hit["explanation"] for hit in hits} == said_in(expected)
     assert len(hits) > 1
     assert "prompt: template 'limrank-chat'" in done.stderr

@@ -30,8 +30,8 @@ def test_one_warning_for_every_ranking_with_failures(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         reranker().rank_many([("one", ["good", "bad", "bad too"]), ("two", ["good"]), ("three", ["bad"])])
     assert [record.name for record in caplog.records] == ["limrank_plugins.failure_log"] * 2
-    assert "2 of 3 documents" in caplog.text
-    assert "1 of 1 documents" in caplog.text
+    assert "2 of 3 documents of query 'one'" in caplog.text
+    assert "1 of 1 documents of query 'three'" in caplog.text
     assert "is no key" in caplog.text
 
 
