@@ -15,11 +15,20 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 
 ScoreKind = Literal[
-    "probability", "similarity", "grade", "logit", "likelihood", "attention", "prior", "fused", "rank"
+    "probability",
+    "similarity",
+    "grade",
+    "logit",
+    "likelihood",
+    "attention",
+    "prior",
+    "relevance",
+    "fused",
+    "rank",
 ]
 """What a score is: P(relevant), a similarity (of vectors or of terms), an expected grade, a raw logit, the
-mean log-likelihood of the query, attention paid to the document, the first stage's own score, several
-scores made one, or derived from the rank."""
+mean log-likelihood of the query, attention paid to the document, the first stage's own score, whatever a
+service calls relevance, several scores made one, or derived from the rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class Usage:
         cached: requests answered without asking: from the store, or as a repetition within the list.
         seconds: model time, a batch's wall time shared out equally over its requests.
         cost: dollars, where the backend knows its price.
+        searches: search units that a reranking service charged.
         uncertain: tries without a usable reply that a server may have charged for all the same.
         neutralised: markers such as `</think>` in queries and passages that were made ordinary text, each
             time a model read them.
@@ -118,6 +128,7 @@ class Usage:
     cost: float = 0.0
     uncertain: int = 0
     neutralised: int = 0
+    searches: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -130,6 +141,7 @@ class Usage:
             self.cost + other.cost,
             self.uncertain + other.uncertain,
             self.neutralised + other.neutralised,
+            self.searches + other.searches,
         )
 
 

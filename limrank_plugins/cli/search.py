@@ -137,6 +137,10 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     ]
     if usage.generated_tokens:
         parts.append(f"{usage.generated_tokens:,} tokens of reasoning")
+    if usage.searches:
+        parts.append(f"{usage.searches:g} search units{'' if usage.cost else ' of unknown price'}")
+    if usage.cost:
+        parts.append(f"${usage.cost:.4f}")
     cut = sum(hit.cut_tokens > 0 for hit in ranking)
     if cut:
         parts.append(f"{cut} of those shown were longer than the model reads")

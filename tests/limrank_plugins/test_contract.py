@@ -62,6 +62,8 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("gliclass:activation=none", {}),
     ("gliclass:mode=joint", {}),
     ("gliclass:mode=joint", {"samples": 3}),
+    ("rerank-api:scores=probability", {}),
+    ("rerank-api:mode=list", {}),
     ("mm-r5", {"reasoning": "none"}),
     ("mm-r5:window=3,stride=1", {"samples": 3}),
 ]
@@ -73,6 +75,7 @@ JOINT = {
     "icr",
     "icr:calibrate=no,order=best-first,task=question",
     "gliclass:mode=joint",
+    "rerank-api:mode=list",
 }
 # Made of others: what their parts fail at, and how, is tested with the wrappers.
 WRAPPED = {name for name, _ in WAYS if load_recipe(name).parts}

@@ -84,7 +84,8 @@ def check_written(address: str) -> None:
     if any(name.lower() not in _HARMLESS for name, _ in parse_qsl(query, keep_blank_values=True)):
         raise InputError(
             "base_url has more than a version behind its '?', which would be written down like a key: leave "
-            "it out, and set the environment variable OPENAI_BASE_URL to the whole address"
+            "it out, and set the environment variable OPENAI_BASE_URL (for backend 'rerank-api' "
+            "RERANK_BASE_URL) to the whole address"
         )
 
 

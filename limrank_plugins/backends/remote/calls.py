@@ -82,6 +82,7 @@ class Calls(Generic[Client]):
         timeout: seconds for one attempt, from sending to the last byte.
         max_wait: seconds between attempts at most, whatever `Retry-After` says.
         secrets: strings that must not appear in any message, replaced by `***`.
+        key_name: the environment variable that the key is read from, for messages.
         on_fault: told the kind of everything that goes wrong with an attempt, whether or not another
             one succeeds; see `faults.kind_of`.
         sleep, clock, now: for tests: asynchronous wait, monotonic seconds, seconds since 1970.
@@ -101,6 +102,7 @@ class Calls(Generic[Client]):
         timeout: float = 600.0,
         max_wait: float = 60.0,
         secrets: Sequence[str] = (),
+        key_name: str = "OPENAI_API_KEY",
         on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -119,6 +121,7 @@ class Calls(Generic[Client]):
         self._timeout = timeout
         self._max_wait = max_wait
         self._secrets = tuple(secrets)
+        self._key_name = key_name
         self._on_fault = on_fault
         self._sleep, self._clock, self._now = sleep, clock, now
         self._lock = threading.Lock()
@@ -232,7 +235,7 @@ class Calls(Generic[Client]):
             await self._sleep(wait)
 
     def _failure(self, error: BaseException, attempts: int, first: bool) -> CallFailed:
-        status, advice = status_of(error), hopeless(error)
+        status, advice = status_of(error), hopeless(error, self._key_name)
         if advice is None and first and is_unreachable(error):
             advice = unreachable(error)
         reason, complaint = self._reason(error, attempts), complaint_of(error)

@@ -1,13 +1,14 @@
-"""The HTTP client below the openai SDK: replies bounded in size, redirects kept to one server.
+"""The HTTP client below the openai SDK and beside it: replies bounded in size, redirects kept to one server.
 
 The SDK stands on httpx (2.x) or httpx2 (3.x). Both offer hooks that see a request before it is sent
-and a response before its body is read; nothing else of them is used.
+and a response before its body is read; nothing else of them is used but plain requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -39,46 +40,94 @@ def openai_calls(address: Address, key: str | None, *, timeout: float, **limits:
         MissingExtra: the openai SDK is not installed.
     """
     sdk = require("openai", "openai", "OpenAIBackend")
+    library = _checked_library(sdk, address)
+    secrets = [*([key] if key else []), *address.secrets]
+
+    def make() -> Any:
+        http_client = sdk.DefaultAsyncHttpxClient(**_http_options(library, address, timeout))
+        return sdk.AsyncOpenAI(
+            api_key=key or "none",
+            base_url=address.base,
+            timeout=http_client.timeout,
+            max_retries=0,
+            http_client=http_client,
+        )
+
+    return Calls(_told(make, library, secrets), timeout=timeout, secrets=secrets, **limits)
+
+
+def http_calls(address: Address, key: str | None, *, timeout: float, **limits: Any) -> Calls[Any]:
+    """Calls of servers that are no OpenAI: plain HTTP, into which nothing of OpenAI's environment goes.
+
+    Their client is for `post_json`; arguments and errors are those of `openai_calls`.
+    """
+    library = _checked_library(require("openai", "openai", "RerankAPIBackend"), address)
+    secrets = [*([key] if key else []), *address.secrets]
+
+    def make() -> Any:
+        return library.AsyncClient(**_http_options(library, address, timeout, key))
+
+    return Calls(_told(make, library, secrets), timeout=timeout, secrets=secrets, **limits)
+
+
+async def post_json(client: Any, url: str, body: dict[str, Any]) -> Any:
+    """The response to a JSON body.
+
+    Raises:
+        HTTPStatusError: the library's, with what the server wrote as its message.
+    """
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    response = await client.post(url, content=json.dumps(body).encode("ascii"), headers=headers)
+    if not response.is_success:
+        kind = _library_of(type(client)).HTTPStatusError
+        raise kind(response.text, request=response.request, response=response)
+    return response
+
+
+def _checked_library(sdk: Any, address: Address) -> Any:
+    """The HTTP library of the SDK, once it is known to take the address and the environment's proxies."""
     check_environment()
-    library = _http_library(sdk)
+    library = _library_of(sdk.DefaultAsyncHttpxClient)
     try:
         library.URL(address.base)
     except (library.InvalidURL, ValueError, TypeError) as error:
         raise InputError(f"base_url {address.base!r} is no address: {error}") from None
-    patience = sdk.Timeout(timeout, connect=min(10.0, timeout))
-    secrets = [*([key] if key else []), *address.secrets]
+    return library
 
-    def make() -> Any:
+
+def _http_options(library: Any, address: Address, timeout: float, key: str | None = None) -> dict[str, Any]:
+    return {
+        "timeout": library.Timeout(timeout, connect=min(10.0, timeout)),
+        "follow_redirects": True,
+        "event_hooks": {"request": [_sends(address, key)], "response": [_receives(library)]},
+    }
+
+
+def _told(make: Callable[[], Any], library: Any, secrets: list[str]) -> Callable[[], Any]:
+    """The maker, whose own errors are told without secrets."""
+
+    def made() -> Any:
         try:
-            client = sdk.DefaultAsyncHttpxClient(
-                timeout=patience,
-                follow_redirects=True,
-                event_hooks={"request": [_sends(address)], "response": [_receives(library)]},
-            )
-            return sdk.AsyncOpenAI(
-                api_key=key or "none",
-                base_url=address.base,
-                timeout=patience,
-                max_retries=0,
-                http_client=client,
-            )
+            return make()
         except (ImportError, OSError, TypeError, ValueError, library.InvalidURL) as error:
             what = brief(redacted(str(error), secrets))
         raise CallFailed(
             f"no client can be made, see the environment's proxies and SSL files: {what}", fatal=True
         )
 
-    return Calls(make, timeout=timeout, secrets=secrets, **limits)
+    return made
 
 
-def _http_library(sdk: Any) -> Any:
-    names = [kind.__module__.partition(".")[0] for kind in sdk.DefaultAsyncHttpxClient.__mro__]
+def _library_of(client: type[Any]) -> Any:
+    names = [kind.__module__.partition(".")[0] for kind in client.__mro__]
     return importlib.import_module(next(name for name in names if name in ("httpx", "httpx2")))
 
 
-def _sends(address: Address) -> Callable[[Any], Any]:
+def _sends(address: Address, key: str | None = None) -> Callable[[Any], Any]:
     async def hook(request: Any) -> None:
         request.headers["accept-encoding"] = _ENCODINGS
+        if key is not None:
+            request.headers["authorization"] = f"Bearer {key}"
         if address.query:
             # Below the library's own log, which shows the whole URL of every request.
             path, _, own = request.url.raw_path.partition(b"?")

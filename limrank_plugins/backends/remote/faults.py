@@ -172,15 +172,20 @@ def unreachable(error: BaseException) -> str:
     return f"no server can be reached: start it, or correct {where}"
 
 
-def hopeless(error: BaseException) -> str | None:
-    """What to do about an HTTP status that would come for every request; None for any other."""
+def hopeless(error: BaseException, key: str = "OPENAI_API_KEY") -> str | None:
+    """What to do about an HTTP status that would come for every request; None for any other.
+
+    Args:
+        error: of the call.
+        key: the environment variable that the key is read from.
+    """
     status = status_of(error)
     if status is None:
         return None
     if status == 407:
         return "the proxy wants a login: set HTTP_PROXY or HTTPS_PROXY to http://user:password@host:port"
     if status in (401, 403):
-        return "check the key: api_key or OPENAI_API_KEY"
+        return f"check the key: api_key or {key}"
     complaint = complaint_of(error)
     if status == 402 or (status == 429 and _SPENT.search(f"{complaint.code} {complaint.message}")):
         return "the quota or the balance is spent: raise it at the provider, or give another api_key"

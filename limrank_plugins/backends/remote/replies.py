@@ -37,8 +37,20 @@ def parse(content: str) -> dict[str, Any]:
     Raises:
         CallFailed: it is none.
     """
+    body = parse_json(content)
+    if not isinstance(body, dict):
+        raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
+    return body
+
+
+def parse_json(content: str) -> Any:
+    """The answer as whatever JSON it is.
+
+    Raises:
+        CallFailed: it is none.
+    """
     try:
-        body = json.loads(content)
+        return json.loads(content)
     except RecursionError:
         raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
     except ValueError:  # numbers of thousands of digits too
@@ -47,9 +59,6 @@ def parse(content: str) -> dict[str, Any]:
         raise CallFailed(
             f"the server's reply is not JSON: {brief(content[:200], 80)!r}{advice}", 200
         ) from None
-    if not isinstance(body, dict):
-        raise CallFailed(f"the server's reply is not a JSON object but {type(body).__name__}", 200)
-    return body
 
 
 def choice_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -61,13 +70,13 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         error = body.get("error") or body.get("detail") or sorted(body)
-        shown = brief(error, 200) if isinstance(error, str) else _shown(error)
+        shown = brief(error, 200) if isinstance(error, str) else show_value(error)
         raise CallFailed(f"the server's reply holds no choice but: {shown}", 200)
     first = [choice for choice in choices if choice.get("index", 0) == 0]
     chosen: dict[str, Any] = first[0] if first else choices[0]
     error = body.get("error") or chosen.get("error")
     if error or chosen.get("finish_reason") == "error":
-        shown = brief(error, 200) if isinstance(error, str) else _shown(error)
+        shown = brief(error, 200) if isinstance(error, str) else show_value(error)
         raise CallFailed(f"the server writes that it failed: {shown}", 200)
     if chosen.get("finish_reason") == "content_filter":
         raise CallFailed("the server's content filter withheld the answer", 200)
@@ -85,7 +94,7 @@ def text_of(choice: dict[str, Any]) -> str:
     if text is None and isinstance(message, dict):
         text = ""  # a chat model that said nothing, or only thought
     if not isinstance(text, str):
-        raise CallFailed(f"the server's reply holds no text but {_shown(text)}", 200)
+        raise CallFailed(f"the server's reply holds no text but {show_value(text)}", 200)
     return clean_text(text)
 
 
@@ -117,7 +126,9 @@ def tokens_of(choice: dict[str, Any]) -> list[Token]:
         # The chat shape, which llama.cpp's server uses for completions too.
         others = content[0].get("top_logprobs") or []
         if not isinstance(others, list):
-            raise CallFailed(f"the server's reply holds no list of likely tokens but {_shown(others)}", 200)
+            raise CallFailed(
+                f"the server's reply holds no list of likely tokens but {show_value(others)}", 200
+            )
         entries = [entry for entry in [*others, content[0]] if isinstance(entry, dict)]
         named = [(entry.get("token"), entry) for entry in entries]
         tokens = [
@@ -137,7 +148,7 @@ def _token(text: str, number: Any, logprob: Any) -> Token:
         logprob = -math.inf  # JSON has no -Infinity
     if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not logprob <= 1e-3:
         raise CallFailed(
-            f"the server's log-probability of {text[:80]!r} is {_shown(logprob)}, which is none", 200
+            f"the server's log-probability of {text[:80]!r} is {show_value(logprob)}, which is none", 200
         )
     digits = text.removeprefix("token_id:")
     if digits != text and digits.isdecimal() and len(digits) <= _DIGITS:
@@ -147,7 +158,7 @@ def _token(text: str, number: Any, logprob: Any) -> Token:
     return Token(text, number if known else None, -math.inf if logprob < _LEAST else float(logprob))
 
 
-def _shown(value: object) -> str:
+def show_value(value: object) -> str:
     """Something of a reply that should not be there, for a message."""
     try:
         return brief(repr(value), 200)

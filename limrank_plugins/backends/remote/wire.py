@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
+from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.data import Usage
@@ -99,7 +99,7 @@ class Wire:
         without: Collection[str] = (),
         budget: str | None = None,
     ) -> None:
-        self._calls, self._model, self._encoder, self._who = calls, model, encoder, who
+        self._calls, self._model, self._encoder = calls, model, encoder
         markers = [encoder.decode([number]) for number in encoder.markers] if encoder is not None else None
         self._pattern = marker_pattern(markers, tags=True)
         self._server: Server | None = SERVERS[server] if server != "auto" else None
@@ -110,7 +110,7 @@ class Wire:
         self._no_completions = False
         self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
-        self._notes: dict[str, bool] = {}  # what to warn of, and whether that was done
+        self._notes = Notes(who)
         self._lock = threading.Lock()
         self.context = context
         self.broken_markers = 0
@@ -395,8 +395,7 @@ class Wire:
 
     def say(self, what: str) -> None:
         """Remember something the user should know; `each` warns of it, once."""
-        with self._lock:
-            self._notes.setdefault(what, False)
+        self._notes.say(what)
 
     def _report(self) -> None:
         if self.broken_markers:
@@ -406,12 +405,7 @@ class Wire:
             )
         if self._no_completions:
             self.say("the server has no /completions for this model: prompts are sent as one user message")
-        with self._lock:
-            fresh = [what for what, said in self._notes.items() if not said]
-            self._notes |= dict.fromkeys(fresh, True)
-        # Here and not where it is noticed: a warning turned into an error must not fail one document.
-        for what in fresh:
-            warnings.warn(f"{self._who}: {what}", UserWarning, stacklevel=2)
+        self._notes.warn()
 
 
 def _other_budget(name: str) -> str | None:

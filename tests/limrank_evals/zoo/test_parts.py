@@ -27,6 +27,7 @@ LEFT_OUT = {
     "fuse": "backend encoder",
     "cross-encoder": "backend cross-encoder",
     "gliclass": "backend gliclass",
+    "rerank-api": "backend rerank-api",
     "tildev2": "backend tildev2",
     "monot5": "backend seq2seq",
     "mm-embed": "images",

@@ -6,15 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
-from servers import LoopbackServer, toy
+from rerank_servers import cohere_like
+from servers import Call, LoopbackServer, toy
 
 PAGE = Path(__file__).parents[3] / "docs" / "served-models.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
+def both(call: Call) -> object:
+    return cohere_like(call) if call.path.endswith("/rerank") else toy(call)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
-    with LoopbackServer(toy) as server:
+    with LoopbackServer(both) as server:
         assert "http://localhost:8000/v1" in example
         exec(compile(example.replace("http://localhost:8000/v1", server.url), str(PAGE), "exec"), {})
         assert "['" in capsys.readouterr().out
@@ -22,4 +27,4 @@ def test_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3

@@ -1,0 +1,227 @@
+"""What the servers of rerankers take and give: one request shape, and where each differs from it.
+
+A request holds a query and documents; the answer names each document by its place in the request and gives it
+a score. Read from the servers' sources, the providers' SDKs and their documentation in November 2026;
+`docs/served-models.md` says what was exercised. All of them take the key as a bearer token.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from limrank_plugins.backends.remote.addresses import Address, check_key, parse_address, place
+from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.replies import show_value
+from limrank_plugins.checks import is_finite
+from limrank_plugins.data import Usage
+from limrank_plugins.errors import InputError
+
+_KEY, _ADDRESS = "RERANK_API_KEY", "RERANK_BASE_URL"
+_DEFAULT = "cohere"
+_MOST = 1 << 40  # tokens or search units of one call; more is no count
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of server.
+
+    Attributes:
+        name: what `RerankAPIBackend(dialect=…)` calls it.
+        base: the address of the hosted service; empty for a server of one's own.
+        keys: environment variables that hold the key of the hosted service.
+        path: what is appended to `base_url`.
+        documents: the field that holds the documents.
+        top: the field that says how many results to return; empty where all of them always are.
+        names_model: the request says which model.
+        most: documents in one call at most; None where no limit is known.
+        fields: sent with every request.
+    """
+
+    name: str
+    base: str = ""
+    keys: tuple[str, ...] = ()
+    path: str = "rerank"
+    documents: str = "documents"
+    top: str = "top_n"
+    names_model: bool = True
+    most: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def request(self, model: str, query: str, passages: Sequence[str]) -> dict[str, Any]:
+        """The body that asks for the scores of all of these passages."""
+        named = {"model": model} if self.names_model else {}
+        top = {self.top: len(passages)} if self.top else {}
+        return {**named, "query": query, self.documents: list(passages), **top, **self.fields}
+
+    def is_service(self, address: Address) -> bool:
+        """Whether this is the address of the hosted service."""
+        return bool(self.base) and place(self.base) == place(address.base)
+
+
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect("cohere", "https://api.cohere.com/v2", ("CO_API_KEY", "COHERE_API_KEY"), most=1000),
+        Dialect("jina", "https://api.jina.ai/v1", ("JINA_API_KEY",), fields={"return_documents": False}),
+        Dialect("voyage", "https://api.voyageai.com/v1", ("VOYAGE_API_KEY",), top="top_k", most=1000),
+        Dialect(
+            "mixedbread", "https://api.mixedbread.com/v1", ("MXBAI_API_KEY",),
+            path="reranking", documents="input", top="top_k", fields={"return_input": False},
+        ),
+        Dialect("tei", documents="texts", top="", names_model=False, most=32),
+        Dialect("vllm"),
+        Dialect("sglang", fields={"return_documents": False}),
+        Dialect("infinity", most=2048),
+        Dialect("llama-server"),
+        Dialect("xinference"),
+        Dialect("litellm"),
+    )
+}  # fmt: skip
+
+
+def find_server(base_url: str | None, dialect: str) -> tuple[Address, Dialect]:
+    """The server's address, without the path that is appended to it, and its dialect.
+
+    Args:
+        base_url: what the caller gave; None: `RERANK_BASE_URL`, else the dialect's hosted service.
+        dialect: a name, or `"auto"`: the one whose hosted service this is, else that of Cohere and Jina.
+
+    Raises:
+        InputError: there is no such dialect, or no address.
+    """
+    if dialect != "auto" and dialect not in DIALECTS:
+        raise InputError(f"dialect must be 'auto' or one of {', '.join(DIALECTS)}, but got {dialect!r}")
+    given = base_url if base_url is not None else os.environ.get(_ADDRESS)
+    if given is None:
+        chosen = DIALECTS[dialect if dialect != "auto" else _DEFAULT]
+        if not chosen.base:
+            raise InputError(
+                f"dialect {dialect!r} is spoken by servers of your own: give base_url, such as "
+                f"'http://localhost:8080'"
+            )
+        return parse_address(chosen.base), chosen
+    address = parse_address(given)
+    hosted = [name for name, one in DIALECTS.items() if one.is_service(address)]
+    chosen = DIALECTS[dialect if dialect != "auto" else next(iter(hosted), _DEFAULT)]
+    parts = urlsplit(address.base)
+    path = parts.path.rstrip("/").removesuffix(f"/{chosen.path}")
+    base = urlunsplit(parts._replace(path=path))
+    if not path and chosen.is_service(address):
+        base = chosen.base
+    return address._replace(base=base), chosen
+
+
+def find_key(api_key: str | None, dialect: Dialect, address: Address) -> tuple[str | None, str]:
+    """The key, or None, and the variable to set it by. A provider's own key is for that provider only.
+
+    Raises:
+        InputError: it cannot be sent, or a hosted service lacks it.
+    """
+    hosted = dialect.is_service(address)
+    names = (*(dialect.keys if hosted else ()), _KEY)
+    name = next((name for name in names if os.environ.get(name)), names[0])
+    key = (api_key if api_key is not None else os.environ.get(name)) or None
+    if key is not None:
+        check_key(key, "api_key" if api_key is not None else name)
+    elif hosted:
+        raise InputError(
+            f"no API key: set {' or '.join(names)}, or give api_key, or the base_url of a server of your own"
+        )
+    return key, name
+
+
+# ---- answers ------------------------------------------------------------------------------------
+
+
+def scores_in(body: Any, count: int) -> list[float | str]:
+    """Each document's score by its place in the request, or why it has none.
+
+    Results come best first, so that each is put where its `index` says. An index that is no place of the
+    request, or that comes twice, makes the others doubtful too (a server may count from 1): nothing is
+    believed then.
+
+    Args:
+        body: the answer: a list of results, or an object that holds it as `results` or `data`.
+        count: documents of the request.
+
+    Raises:
+        CallFailed: there are no results, or they do not say which document each is of.
+    """
+    results = results_in(body)
+    found: dict[int, float | str] = {}
+    for result in results:
+        index = result.get("index")
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+            raise CallFailed(
+                f"the server gives a score to document {show_value(index)} of {count}, which are counted "
+                f"from 0: its scores cannot be told apart",
+                200,
+            )
+        if index in found:
+            raise CallFailed(
+                f"the server gives document {index} of {count} two scores: they cannot be told apart", 200
+            )
+        score = result.get("relevance_score", result.get("score"))
+        if isinstance(score, int | float) and not isinstance(score, bool) and is_finite(score):
+            found[index] = float(score)
+        else:
+            found[index] = f"the server's score is {show_value(score)}"
+    return [found.get(i, f"the server gives no score for document {i} of {count}") for i in range(count)]
+
+
+def results_in(body: Any) -> list[dict[str, Any]]:
+    """The results of an answer.
+
+    Raises:
+        CallFailed: there are none.
+    """
+    results = body
+    if isinstance(body, dict):
+        results = body["results"] if isinstance(body.get("results"), list) else body.get("data")
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise CallFailed(f"the server's reply holds no list of results but: {show_value(body)}", 200)
+    return results
+
+
+def charged_in(body: Any, headers: Mapping[str, str]) -> Usage:
+    """Tokens and search units as the server counted them; 0 where it does not say."""
+    usage, meta = _part(body, "usage"), _part(body, "meta")
+    billed, tokens = _part(meta, "billed_units"), _part(meta, "tokens")
+    counts = [
+        *(usage.get("total_tokens"), usage.get("prompt_tokens")),
+        *(tokens.get("input_tokens"), billed.get("input_tokens"), billed.get("total_tokens")),
+        headers.get("x-compute-tokens"),
+    ]
+    read = next((n for n in map(_count, counts) if n), 0.0)
+    if not read and isinstance(body, list):  # SGLang counts by document
+        read = math.fsum(_count(_part(result, "meta_info").get("prompt_tokens")) for result in body)
+    return Usage(
+        prompt_tokens=round(read),
+        shared_tokens=round(min(_count(meta.get("cached_tokens")), read)),
+        searches=_count(billed.get("search_units")),
+    )
+
+
+def warnings_in(body: Any) -> list[str]:
+    """What the server says went otherwise than asked, such as a document that it cut."""
+    said = _part(body, "meta").get("warnings")
+    return [text for text in said if isinstance(text, str)] if isinstance(said, list) else []
+
+
+def _part(holder: Any, name: str) -> dict[str, Any]:
+    part = holder.get(name) if isinstance(holder, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _count(value: object) -> float:
+    """A count, as a number or its digits; 0 for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 13:
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value):
+        return float(value) if 0 < value < _MOST else 0.0
+    return 0.0
