@@ -1,4 +1,4 @@
-"""A store for a job that is begun anew: `--fresh`."""
+"""A store for a query that is asked anew: `--fresh` of `search` and `ask`. Jobs: see `begun_anew`."""
 
 from __future__ import annotations
 
@@ -62,8 +62,3 @@ class FreshStore(Store):
         return {
             item: value for item, value in super().committed(job).items() if (job, item) in self._own_items
         }
-
-
-def open_store_at(path: str | os.PathLike[str], *, fresh: bool = False) -> Store:
-    """The store of a file; with `fresh` one that finds nothing of what was there before."""
-    return FreshStore(path) if fresh else Store(path)

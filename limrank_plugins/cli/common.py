@@ -22,7 +22,7 @@ from rich.progress import (
 from limrank_plugins import corpus as corpora
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
 from limrank_plugins.errors import InputError
-from limrank_plugins.fresh_store import open_store_at
+from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
 
@@ -92,7 +92,8 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 def open_store(path: Path | None, *, fresh: bool = False) -> Store:
     """The store named, or the user's; with `fresh` nothing is found that was there before."""
-    return open_store_at(path if path is not None else default_store_path(), fresh=fresh)
+    kind = FreshStore if fresh else Store
+    return kind(path if path is not None else default_store_path())
 
 
 def end_with_failures(message: str) -> NoReturn:

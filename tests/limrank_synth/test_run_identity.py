@@ -12,6 +12,7 @@ import pytest
 from synth_writer import Writer, seeds
 from synthetic_rows import rows
 
+from limrank_plugins.backends.protocols import Failed
 from limrank_plugins.errors import InputError
 from limrank_synth.collection import make_documents
 from limrank_synth.gold_lists import make_lists
@@ -70,6 +71,29 @@ def test_other_items_or_another_seed_are_refused(tmp_path: Path, make: Callable[
         make(folder, 3)
     make(folder, 2, seed=5, fresh=True)
     make(folder, 2, seed=5)
+
+
+@pytest.mark.parametrize("make", [documents, lists])
+def test_a_fresh_run_that_fails_leaves_the_finished_one(
+    tmp_path: Path, make: Callable[..., Writer], monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    before = files(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_reply", lambda self, request: Failed("the model fell over"))
+        make(tmp_path, fresh=True)
+    new = tmp_path / ".limrank-fresh"
+    assert {file: held for file, held in files(tmp_path).items() if new not in file.parents} == before
+    assert new.is_dir()
+    assert len(make(tmp_path).asked) > 0, "it goes on with the new one"
+    assert not new.exists()
+    assert make(tmp_path).asked == []
+    after = files(tmp_path)
+    assert after.keys() == before.keys()
+    assert all(after[file] == held for file, held in before.items() if file.name != "report.json")
+    bills = [json.loads(held[tmp_path / "report.json"])["calls"] for held in (before, after)]
+    assert all(bills[1][role]["calls"] == 2 * row["calls"] for role, row in bills[0].items())
 
 
 def test_nothing_is_asked_by_a_run_that_is_refused(tmp_path: Path):

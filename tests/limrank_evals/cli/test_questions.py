@@ -279,6 +279,37 @@ def test_one_failed_answer_is_counted_and_asked_again_alone(tmp_path: Path, quiz
     assert "the same command asks again for what failed" in done.stderr
 
 
+@pytest.mark.parametrize("which", ["all", "one"])
+@pytest.mark.parametrize("elsewhere", [(), ("--store", "mine.sqlite")], ids=["inside", "elsewhere"])
+def test_a_fresh_one_that_fails_leaves_the_finished_one(
+    tmp_path: Path, quiz: Path, which: str, elsewhere: tuple[str, ...]
+):
+    ill = False
+    folder = tmp_path / "eval-questions"
+
+    def written(beside: str = ".limrank-fresh") -> dict[Path, bytes]:
+        files = [file for file in folder.rglob("*") if file.is_file() and beside not in file.parts]
+        return {file: file.read_bytes() for file in files}
+
+    with LoopbackServer(
+        failing(lambda call: ill and (which == "all" or QUESTIONS[0].question in call.prompt))
+    ) as server:
+        arguments = ["questions", quiz, *served(server), *elsewhere]
+        run(tmp_path, *arguments)
+        (folder / "notes.txt").write_text("mine")
+        before = written()
+        ill = True
+        done = run(tmp_path, *arguments, "--fresh", code=1)
+        assert written() == before
+        assert f"the result of before stays in {folder.name}" in done.stderr
+        ill, asked = False, calls(server)
+        done = run(tmp_path, *arguments)
+        assert calls(server) - asked == {"all": 3, "one": 1}[which]
+        after = written("nothing")
+        assert after.keys() == before.keys()
+        assert all(after[file] == before[file] for file in after if "sqlite" not in file.name)
+
+
 @pytest.mark.parametrize("part", ["reranker", "rewriter"])
 def test_what_no_model_reranked_or_rewrote_is_not_reported(
     tmp_path: Path, corpus: Path, quiz: Path, part: str

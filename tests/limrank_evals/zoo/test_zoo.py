@@ -207,9 +207,14 @@ def test_what_a_served_model_failed_at_is_asked_again_and_nothing_else(
         assert CliRunner().invoke(build_app(), words).exit_code == 0
         assert server.served == asked
         (tmp_path / "out" / "set" / "notes.txt").write_text("not the zoo's")
-        assert CliRunner().invoke(build_app(), [*words, "--fresh"]).exit_code == 0
-        assert server.served == asked + len(answered)
-        assert (tmp_path / "out" / "set" / "notes.txt").is_file()
+        sick, kept = True, contents(tmp_path / "out")
+        ill = CliRunner().invoke(build_app(), [*words, "--fresh"])
+        assert ill.exit_code == 1, ill.output
+        assert kept.items() <= contents(tmp_path / "out").items()
+        assert server.served > asked
+        sick = False
+        assert CliRunner().invoke(build_app(), words).exit_code == 0
+        assert contents(tmp_path / "out").keys() == kept.keys()
     [after] = [row for row in rows(tmp_path) if row["recipe"] == "limrank"]
     assert after["failures"] == 0
     assert after["nDCG@10"]["mean"] == pytest.approx(1.0)
@@ -217,6 +222,10 @@ def test_what_a_served_model_failed_at_is_asked_again_and_nothing_else(
     assert after["cost"]["prompt_tokens"] == 7 * len(answered)
     written = [file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()]
     assert not any(b"sk-secret" in content for content in written)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
