@@ -33,7 +33,7 @@ class TransformersBackend:
 
     It reads labels, writes, says how likely a continuation is and shows its attention. On CPU every
     prompt is read on its own, whatever else is asked: float32 numbers are the same, but for rounding (1e-5
-    of their size).
+    of their size). Labels behind a text that it has just written go on from there.
 
     Args:
         model: a folder, a hub name, a GGUF file (`"path/file.gguf"`; on the hub `"org/name:file.gguf"`), the
@@ -50,7 +50,8 @@ class TransformersBackend:
             model's context. Documents are cut to fit.
         batch_tokens: prompt tokens computed at a time; default 4,096.
         cache_tokens: rows × (prompt + budget) held at a time while writing; default 65,536. A token
-            takes about 56 KiB in Qwen2.5-7B at 16 bits. One row is always written.
+            takes about 56 KiB in Qwen2.5-7B at 16 bits. One row is always written. Texts
+            behind which labels are still to be read are held within the same limit.
         share_prefix: compute instruction and query once per query rather than once per document.
         attn_implementation: `"sdpa"`, `"eager"`, `"flash_attention_2"`, …; default: the model's.
 
@@ -130,7 +131,7 @@ class TransformersBackend:
         backend = cls.__new__(cls)
         name = f"{cls.name}:live:{id(model):x}"
         loaded = LoadedModel(model, tokenizer, name, context_of(model, tokenizer))
-        backend._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix)
+        backend._begin(loaded, max_length, batch_tokens, cache_tokens, share_prefix, live=True)
         return backend
 
     def _begin(
@@ -141,6 +142,7 @@ class TransformersBackend:
         cache_tokens: int,
         share_prefix: bool,
         names: tuple[str, ...] = (),
+        live: bool = False,
     ) -> None:
         _checked(batch_tokens, cache_tokens)
         self._length = checked_length(max_length, loaded.context)
@@ -150,10 +152,15 @@ class TransformersBackend:
         self._labels = LabelTokens(self._encoder)
         self.facts = ModelFacts(names, self._encoder.chats)
         on_cpu = loaded.model.device.type == "cpu"
-        network = Network(loaded.model, slack=0.0 if on_cpu else 0.25, exact=on_cpu)
+        network = Network(
+            loaded.model,
+            slack=0.0 if on_cpu else 0.25,
+            exact=on_cpu,
+            written_tokens=0 if live else cache_tokens,
+        )
         self._share = share_prefix and network.shares
         self._ends = end_tokens(loaded.model, loaded.tokenizer)
-        self._cache_tokens, self._max_rows = cache_tokens, 16 if on_cpu else 256
+        self._cache_tokens, self._max_rows = cache_tokens, 64 if on_cpu else 256
         self._model = SharedModel(f"this {self.name} backend", network)
 
     def check_labels(self, labels: Sequence[str], after: str) -> None:

@@ -15,6 +15,7 @@ from limrank_plugins.backends.local.kv import KeysAndValues, joined
 from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_batches import Group, in_batches
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.written_texts import WrittenText
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, Reply
 from limrank_plugins.backends.streaming import ToldText, told_text
 from limrank_plugins.data import Usage
@@ -63,6 +64,11 @@ class Draft:
     def awaits(self) -> list[int] | None:
         """The labels to read at the next position, if it only waits for that."""
         return self.label_ids[self._stopped[1]] if self._stopped is not None else None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is done, but the labels behind it were not read."""
+        return bool(self.label_ids) and isinstance(self.reply, Generated) and self.reply.reading is None
 
     def uniform(self) -> float:
         """The next random number in [0, 1): depends on seed, sample and prompt, never on the batch."""
@@ -168,6 +174,7 @@ class ContinuousBatch:
 
     def finished(self, groups: Sequence[Group[Draft]]) -> Iterator[tuple[Draft, Reply]]:
         """Write until every draft of every group has its reply; each comes as it leaves the batch."""
+        self._net.written.give_way(0)
         waiting = deque((group, draft) for group in groups for draft in group.rows)
         prefixes: dict[int, KeysAndValues] = {}
         rows: list[Draft] = []
@@ -177,6 +184,8 @@ class ContinuousBatch:
             # Joining copies the whole cache, so newcomers come in parties, not one by one.
             if size and (size == len(waiting) or 4 * size >= len(rows)):
                 party = [waiting.popleft() for _ in range(size)]
+                longest = max(draft.reserve for draft in [*rows, *(draft for _, draft in party)])
+                self._net.written.give_way(self._cache_tokens - longest * (len(rows) + size))
                 parts = [] if past is None else [past]
                 for group in dict.fromkeys(group for group, _ in party):
                     drafts = [draft for of, draft in party if of is group]
@@ -191,6 +200,7 @@ class ContinuousBatch:
                 states = self._net.step(past, [draft.written[-1] for draft in rows])
                 kept = self._advance(rows, states)
                 if len(kept) < len(rows):
+                    self._keep(rows, past)
                     yield from _done(rows)
                     rows = [rows[i] for i in kept]
                     past = past.kept(kept) if kept else None
@@ -229,6 +239,7 @@ class ContinuousBatch:
                     draft.shared = (0 if fresh else head) if first else len(draft.ids)
                     fresh = fresh and not first
                 kept = self._advance(twins, states[row : row + 1].expand(len(twins), -1))
+                self._keep(twins, parts[row].forked(len(twins)))
                 begun += [(twins[k], parts[row].forked(1)) for k in kept]
         return begun
 
@@ -248,6 +259,13 @@ class ContinuousBatch:
                 else:
                     drafts[i].append(token, self._encoder, self._ends)
         return [i for i, draft in enumerate(drafts) if draft.reply is None]
+
+    def _keep(self, drafts: Sequence[Draft], past: KeysAndValues) -> None:
+        """Remember the rows of `past` whose draft is done without the labels that were asked for."""
+        for i, draft in enumerate(drafts):
+            if draft.is_unread and self._net.written.most:
+                ids = (draft.ids + draft.written)[: past.lengths[i]]
+                self._net.written.keep(WrittenText(len(draft.ids), ids, past.kept([i])))
 
 
 def _done(drafts: Sequence[Draft]) -> Iterator[tuple[Draft, Reply]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from limrank_plugins.backends.local.forward import PromptRow, forward_passes
+from limrank_plugins.backends.local.kv import KeysAndValues, joined
 from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.prompt_batches import in_batches
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import Replies, encode_to_fit, label_reply
 from limrank_plugins.data import Usage
@@ -62,17 +65,49 @@ def prepare(
 def read(
     network: Network, prompts: dict[int, LabelPrompt], replies: Replies, share: bool, budget: int
 ) -> None:
-    """Add the replies; see `forward_passes` for how they are computed."""
+    """Add the replies; see `forward_passes` for how they are computed.
+
+    What the model has just written is gone on from, up to rounding with the same result.
+    """
     # Rows of one batch must ask for equally many labels.
-    by_count: dict[int, list[PromptRow]] = {}
+    by_count: dict[int, dict[int, LabelPrompt]] = {}
     for key, prompt in prompts.items():
-        row = PromptRow(key, prompt.text, prompt.shared, prompt.ids, len(prompt.ids))
-        by_count.setdefault(len(prompt.labels), []).append(row)
-    for rows in by_count.values():
+        by_count.setdefault(len(prompt.labels), {})[key] = prompt
+    for counted in by_count.values():
+        pasts = {key: past for key, prompt in counted.items() if (past := network.written.take(prompt.ids))}
+        _read_on(network, {key: (counted[key], past) for key, past in pasts.items()}, replies, budget)
+        rows = [
+            PromptRow(key, prompt.text, prompt.shared, prompt.ids, len(prompt.ids))
+            for key, prompt in counted.items()
+            if key not in pasts
+        ]
         for batch in forward_passes(network, rows, share, budget):
             states, _ = network.last_states(batch.prefix, [row.ids[batch.head :] for row in batch.rows])
-            logits = network.label_logits(states, [prompts[row.key].labels for row in batch.rows])
-            with replies.together():
-                for number, (row, values) in enumerate(zip(batch.rows, logits, strict=True)):
-                    usage = Usage(prompt_tokens=row.size, shared_tokens=batch.shared(number))
-                    replies[row.key] = label_reply(values, usage, prompts[row.key].cut)
+            shared = {row.key: batch.shared(number) for number, row in enumerate(batch.rows)}
+            _reply(network, states, prompts, shared, replies)
+
+
+def _read_on(
+    network: Network, written: dict[int, tuple[LabelPrompt, KeysAndValues]], replies: Replies, budget: int
+) -> None:
+    """Read what follows on texts whose keys and values are there."""
+    keys = list(written)
+    tails = [prompt.ids[past.width :] for prompt, past in written.values()]
+    longest = max((past.width for _, past in written.values()), default=0)
+    slack = 1.0 if network.label_rows else 0.0
+    for batch in in_batches([len(tail) for tail in tails], longest, budget, slack):
+        batched = {keys[i]: written[keys[i]] for i in batch}
+        shared = {key: past.width for key, (_, past) in batched.items()}
+        states = network.append(joined([past for _, past in batched.values()]), [tails[i] for i in batch])
+        _reply(network, states, {key: prompt for key, (prompt, _) in batched.items()}, shared, replies)
+
+
+def _reply(
+    network: Network, states: Any, prompts: dict[int, LabelPrompt], shared: dict[int, int], replies: Replies
+) -> None:
+    """Reply to the requests of `shared`, which says how many tokens of each were not computed for it."""
+    logits = network.label_logits(states, [prompts[key].labels for key in shared])
+    with replies.together():
+        for (key, known), values in zip(shared.items(), logits, strict=True):
+            usage = Usage(prompt_tokens=len(prompts[key].ids), shared_tokens=known)
+            replies[key] = label_reply(values, usage, prompts[key].cut)

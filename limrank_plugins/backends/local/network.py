@@ -11,6 +11,7 @@ from typing import Any
 
 from limrank_plugins.backends.local import probe
 from limrank_plugins.backends.local.kv import KeysAndValues
+from limrank_plugins.backends.local.written_texts import WrittenTexts
 from limrank_plugins.errors import require
 
 _LOGITS = 1 << 24
@@ -27,19 +28,22 @@ class Network:
             documents run at 0.5 to 1.0 of the speed of one by one); a GPU wants fuller batches.
         exact: what is read (not written) is computed row by row and split where the prompt itself says,
             so that the same is computed whatever else is asked. On CPU that costs nothing worth having.
+        written_tokens: tokens held at most of texts that are read on from; 0 for a model that may change.
 
     Attributes:
         decoder: the model without its output matrix.
         label_rows: the model's logits are hidden state × output matrix, so label rows suffice.
             False for models that bend their logits (soft-capping, …): their own logits are read.
+        written: the texts it has written last, as far as labels may be asked for behind them.
         shares: keys and values are all the model remembers, so a prefix can be shared and a row
             continued. False for recurrent models.
     """
 
-    def __init__(self, model: Any, slack: float = 0.0, exact: bool = False) -> None:
+    def __init__(self, model: Any, slack: float = 0.0, exact: bool = False, written_tokens: int = 0) -> None:
         self._torch = require("torch", "transformers", "TransformersBackend")
         self._model = model
         self.exact = exact
+        self.written = WrittenTexts(written_tokens)
         embeddings = model.get_input_embeddings().weight
         self._device = embeddings.device
         self.decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
@@ -75,11 +79,7 @@ class Network:
         past = prefix.forked(len(tails)) if prefix is not None else None
         if past is None and keep:
             past = KeysAndValues(lengths=[0] * len(tails))
-        out = self._forward(rows, past)
-        index = self._torch.tensor([len(tail) - 1 for tail in tails], device=self._device)
-        # A model's own logits come for the last position alone.
-        last = index if self.label_rows else self._torch.zeros_like(index)
-        states = out[self._torch.arange(len(tails), device=self._device), last]
+        states = self._last(self._forward(rows, past), tails)
         if not keep or past is None:
             return states, []
         head = past.lengths[0]
@@ -102,14 +102,21 @@ class Network:
 
     def step(self, past: KeysAndValues, tokens: Sequence[int]) -> Any:
         """Append one token to every row of `past`, which grows, and return the states there."""
-        pads = self._torch.tensor(past.pads, device=self._device)
+        states = self.append(past, [[token] for token in tokens])
+        past.grow([1] * len(tokens))
+        return states
+
+    def append(self, past: KeysAndValues, tails: Sequence[Sequence[int]]) -> Any:
+        """Put a tail behind every row of `past`, which cannot be used again, and return the last states."""
+        rows = _level(tails)
         mask = positions = None
         if any(past.pads):
-            mask = self._torch.arange(past.width + 1, device=self._device) >= pads[:, None]
-            positions = self._torch.tensor(past.lengths, device=self._device)[:, None]
-        out = self._forward([[token] for token in tokens], past, mask, positions)
-        past.grow([1] * len(tokens))
-        return out[:, -1]
+            columns = self._torch.arange(past.width + len(rows[0]), device=self._device)
+            mask = columns >= self._torch.tensor(past.pads, device=self._device)[:, None]
+            positions = (
+                columns[: len(rows[0])] + self._torch.tensor(past.lengths, device=self._device)[:, None]
+            )
+        return self._last(self._forward(rows, past, mask, positions), tails)
 
     def label_logits(self, states: Any, ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """For each state the logits of its own token ids, in float32."""
@@ -140,6 +147,13 @@ class Network:
             chosen = logits.gather(1, index[start : start + size, None])[:, 0]
             values += (chosen - logits.logsumexp(dim=-1)).tolist()
         return values
+
+    def _last(self, out: Any, tails: Sequence[Sequence[int]]) -> Any:
+        """Of what was computed for levelled tails: what stands at each tail's own end."""
+        index = self._torch.tensor([len(tail) - 1 for tail in tails], device=self._device)
+        # A model's own logits come for the last position alone.
+        last = index if self.label_rows else self._torch.zeros_like(index)
+        return out[self._torch.arange(len(tails), device=self._device), last]
 
     def _forward(
         self,

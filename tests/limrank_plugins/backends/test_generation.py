@@ -13,7 +13,7 @@ import torch
 from plain import END, LABELS, TEMPLATE, Loop, check, eager_to_stop
 
 from limrank_plugins import Reranker
-from limrank_plugins.backends.protocols import Failed, Generate, Generated
+from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import InputError
 
@@ -149,6 +149,45 @@ def test_prefixes_are_shared_and_finished_rows_leave_at_once(qwen: Path) -> None
     decoding = [rows for rows, columns in seen if columns == 1]
     assert max(decoding) > 4
     assert decoding[-1] < max(decoding)
+
+
+def test_a_verdict_behind_ended_reasoning_reads_the_prompt_not_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = TransformersBackend(str(folder))
+    network = backend._model.held
+    forgetful = TransformersBackend.over(network._model, tiny.tokenizer())
+    readings: list[tuple[ReadLabels, LabelReading]] = []
+    passes: list[int] = []
+    read, forward = backend.read_labels, network._forward
+
+    def watched_forward(rows: list[list[int]], *rest: Any, **named: Any) -> Any:
+        passes.append(len(rows))
+        return forward(rows, *rest, **named)
+
+    def watched_read(requests: list[ReadLabels], *rest: Any) -> Any:
+        passes.clear()
+        replies = read(requests, *rest)
+        readings.extend(zip(requests, replies, strict=True))
+        return replies
+
+    monkeypatch.setattr(network, "_forward", watched_forward)
+    monkeypatch.setattr(backend, "read_labels", watched_read)
+    remembering, reading_again = (
+        Reranker("limrank", backend=of, max_reasoning_tokens=4).rank(QUERIES[0], PASSAGES)
+        for of in (backend, forgetful)
+    )
+    assert len(readings) > 1, "some reasoning was ended by force"
+    for request, reply in readings:
+        prompt = next(p for p in PROMPTS if request.prompt.segments[: len(p.segments)] == p.segments)
+        # All of it is there but for the seam, where other tokens may follow; the whole is not.
+        at_least = len(backend._encoder.encode(prompt).ids) - 4
+        assert at_least <= reply.usage.shared_tokens < reply.usage.prompt_tokens
+    assert sum(passes) == len(readings)
+    assert len(passes) < len(readings) or not network.label_rows
+    for hit, other in zip(remembering, reading_again, strict=True):
+        assert (hit.id, hit.explanation) == (other.id, other.explanation)
+        assert hit.score == pytest.approx(other.score, abs=1e-5)
 
 
 def test_samples_of_one_prompt_compute_it_once(qwen: Path) -> None:
