@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,29 +18,31 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
+from limrank_plugins.pipes import is_pipe, refuse_address, regular_file
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
 from limrank_plugins.store import cache_folder
 
 
 def corpus_files(corpus: str) -> list[Path]:
-    """The files a corpus is made of: a JSONL file, a folder in BEIR's layout, or a folder of texts.
+    """The files a corpus is made of: a JSONL file or pipe, a folder in BEIR's layout, or a folder of texts.
 
     `samples` is the collection that comes with the package, unless a file or folder here has that name.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(corpus)
+    path = Path(corpus).expanduser()
     if corpus == "samples" and not path.exists():
         from limrank_plugins import samples
 
         return [samples.corpus_path()]
-    if path.is_file():
+    if path.is_file() or is_pipe(path):
         return [path]
+    refuse_address(corpus, "the corpus")
     if not path.is_dir():
         raise InputError(
-            f"there is no corpus {corpus!r}: give a .jsonl file (_id, title, text), a folder that holds "
-            f"corpus.jsonl, a folder of .txt or .md files, or the word samples"
+            f"there is no corpus {corpus!r}: give a .jsonl file (_id, title, text) or a pipe of such lines, "
+            f"a folder that holds corpus.jsonl, a folder of .txt or .md files, or the word samples"
         )
     for name in ("corpus.jsonl", "corpus.jsonl.gz"):
         if (path / name).is_file():
@@ -53,6 +56,8 @@ def corpus_files(corpus: str) -> list[Path]:
 def read_corpus(corpus: str) -> Iterator[Document]:
     """The documents of a corpus; a text file is one document, named after its path.
 
+    Its title is the first heading of a Markdown file (`# Bread`), also kept in the text; else its name.
+
     Raises:
         InputError: there is no such corpus, or something is wrong with a line of it.
     """
@@ -61,7 +66,8 @@ def read_corpus(corpus: str) -> Iterator[Document]:
         base = _base(corpus, files)
         for file in files:
             text = "\n".join(line for _, line in read_lines(file))
-            yield Document(text=text, id=file.relative_to(base).as_posix(), title=file.stem)
+            title = (_heading(text) if file.suffix == ".md" else "") or file.stem
+            yield Document(text=text, id=file.relative_to(base).as_posix(), title=title)
     else:
         yield from read_documents(files[0])
 
@@ -105,7 +111,8 @@ def open_index(
 ) -> Retriever:
     """The index of a corpus: loaded if one with the corpus's fingerprint is there, else built and kept.
 
-    One that is damaged is built anew, with a warning.
+    One that is damaged is built anew, with a warning. A pipe is read once: unless a folder is named, its
+    index is not kept.
 
     Args:
         corpus: its name.
@@ -116,9 +123,9 @@ def open_index(
     Raises:
         InputError: there is no such corpus or retriever, or the corpus is empty.
     """
-    if folder is None:
+    if folder is None and not is_pipe(corpus):
         folder = index_folder(corpus, retriever)
-    if folder.is_dir():
+    if folder is not None and folder.is_dir():
         try:
             return load_retriever(folder)
         except InputError as error:
@@ -127,8 +134,8 @@ def open_index(
     if building is not None:
         building(len(documents))
     index = build_retriever(retriever, documents)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    index.save(folder)
+    if folder is not None:
+        index.save(folder)
     return index
 
 
@@ -142,11 +149,17 @@ def corpus_fingerprint(corpus: str) -> str:
 
     These are the bytes of its files and images, whether they are rows or texts, and the names of texts,
     which are their documents' ids and titles.
+
+    Raises:
+        InputError: there is no such corpus, or it is a pipe, which can be read only once.
     """
     digest = hashlib.sha256()
     files = corpus_files(corpus)
+    if is_pipe(files[0]):
+        regular_file(files[0], "corpus")
     are_texts = _is_text(files[0])
-    digest.update(b"texts\0" if are_texts else b"rows\0")
+    # Indexes of earlier versions hold the names of Markdown files as titles.
+    digest.update(b"texts with headings\0" if are_texts else b"rows\0")
     base = _base(corpus, files)
     for file in files:
         name = file.relative_to(base).as_posix() if are_texts else ""
@@ -160,7 +173,8 @@ def corpus_fingerprint(corpus: str) -> str:
 
 def _base(corpus: str, files: Sequence[Path]) -> Path:
     """What the ids of texts are relative to."""
-    return Path(corpus) if Path(corpus).is_dir() else files[0].parent
+    folder = Path(corpus).expanduser()
+    return folder if folder.is_dir() else files[0].parent
 
 
 def _images(file: Path) -> Iterator[Path]:
@@ -175,6 +189,17 @@ def _images(file: Path) -> Iterator[Path]:
                 continue
             names = row.get("images") if isinstance(row, dict) else None
             yield from (path for path in image_files(names, file, f"{file}, line {number}") if path.is_file())
+
+
+def _heading(markdown: str) -> str:
+    """The first heading; what is marked as code holds none."""
+    outside = _CODE.sub("", markdown)
+    found = _HEADING.search(outside)
+    return found[1] if found else ""
+
+
+_CODE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
 
 
 def _is_text(file: Path) -> bool:

@@ -7,14 +7,16 @@ there is removed by the next that writes the same name.
 
 from __future__ import annotations
 
+import errno
 import gzip
-import io
+import itertools
 import json
 import os
 import re
 import secrets
 import shutil
 import sqlite3
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
@@ -27,7 +29,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.segments import clean_text
+from limrank_plugins.pipes import is_pipe, opened, regular_file
+from limrank_plugins.segments import CONTROLS, clean_text
 
 LOCK = "lock.sqlite"
 MAX_LINE_BYTES = 256 << 20
@@ -44,17 +47,15 @@ _IN_WORK: set[str] = set()
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a UTF-8 text file, gzipped if its name ends in `.gz`; no blank ones.
+    """Numbered lines (from 1) of a UTF-8 text file or pipe, no blank ones; see `pipes.opened`.
 
     Raises:
-        InputError: no such file, not UTF-8, a line longer than `MAX_LINE_BYTES`, or a .gz that is cut short
-            or is none.
+        InputError: no such file, a folder, not UTF-8, a line longer than `MAX_LINE_BYTES`, or a .gz that is
+            cut short or is none.
     """
-    if not (path := Path(path)).is_file():
-        raise InputError(f"there is no file {str(path)!r}")
-    number = 0
+    path, number = Path(path), 0
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(raw) > MAX_LINE_BYTES:
@@ -73,13 +74,36 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path} is not a whole gzip file (broken after line {number}): {error}") from error
 
 
-def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def lines_and_kind(path: str | os.PathLike[str], is_json: bool) -> tuple[Iterator[tuple[int, str]], bool]:
+    """A file's lines, and whether they are JSON; of a pipe, which has no name, the first line tells.
+
+    Args:
+        path: the file.
+        is_json: what the name of a file says.
+
+    Raises:
+        InputError: as for `read_lines`.
+    """
+    lines = read_lines(path)
+    if not is_pipe(path):
+        return lines, is_json
+    first = list(itertools.islice(lines, 1))
+    return itertools.chain(first, lines), bool(first) and first[0][1].lstrip().startswith("{")
+
+
+def json_rows(
+    path: str | os.PathLike[str], lines: Iterable[tuple[int, str]] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a JSON-lines file, each with its place (`file, line 3`) for error messages.
+
+    Args:
+        path: the file.
+        lines: its lines, where they are being read already.
 
     Raises:
         InputError: as for `read_lines`, or a line that is not a JSON object.
     """
-    for number, line in read_lines(path):
+    for number, line in read_lines(path) if lines is None else lines:
         where = f"{path}, line {number}"
         row = parse_json(line, where)
         if not isinstance(row, dict):
@@ -101,11 +125,11 @@ def read_json(
         pairs: makes a value of each object's names and values; default: a dict.
 
     Raises:
-        InputError: as for `read_lines`, it is not JSON, or it is larger than `MAX_JSON_BYTES`.
+        InputError: as for `read_lines`, it is a pipe or not JSON, or it is larger than `MAX_JSON_BYTES`.
     """
     lines, size = [], 0
     try:
-        for _, line in read_lines(path):
+        for _, line in read_lines(regular_file(path)):
             lines.append(line)
             size += len(line)
             if size > MAX_JSON_BYTES:
@@ -159,11 +183,6 @@ def _reason(error: Exception) -> str:
     return "it holds a number of thousands of digits"
 
 
-def _opened(path: Path) -> Any:
-    # Buffered, because GzipFile's own lines are read in Python.
-    return io.BufferedReader(gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
-
-
 # ---- writing ------------------------------------------------------------------------------------
 
 
@@ -174,9 +193,11 @@ def json_line(record: Mapping[str, Any]) -> str:
         InputError: it is nested too deeply.
     """
     try:
-        return clean_text(json.dumps(record, ensure_ascii=False)) + "\n"
+        line = clean_text(json.dumps(record, ensure_ascii=False))
     except RecursionError as error:
         raise InputError("a record is nested too deeply for JSON: make it flatter") from error
+    # JSON lets those above U+007E stand, on which a terminal acts all the same.
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n"
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -233,13 +254,17 @@ def unfinished(target: Path) -> Iterator[Path]:
     What killed processes left of the same name is removed first.
     """
     remove_leftovers(target)
-    part = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    part = _part_of(target)
     _IN_WORK.add(part.name)
     try:
         yield part
     finally:
         _remove(part)
         _IN_WORK.discard(part.name)
+
+
+def _part_of(target: Path) -> Path:
+    return target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 @contextmanager
@@ -312,27 +337,69 @@ def _remove(part: Path) -> None:
 
 
 def check_output(
-    output: Path, *inputs: str | os.PathLike[str] | None, store: str | os.PathLike[str] | None = None
+    output: Path,
+    *inputs: str | os.PathLike[str] | None,
+    store: str | os.PathLike[str] | None = None,
+    folder: bool = False,
 ) -> None:
-    """Raise an `InputError` where a file to be written is one that is read, the store, or no file to replace.
+    """Raise an `InputError` for an output that could not be written once all the work is done.
+
+    Nothing is written or made for this.
 
     Args:
-        output: what will be written; it need not be there.
-        inputs: what is read; None and what is not there count for nothing.
+        output: what will be written; it need not be there, nor its folder.
+        inputs: what is read, which it must not be; None and what is not there count for nothing.
         store: a reply store, which keeps files with further endings beside it.
+        folder: whether a folder is written.
     """
     stored = [Path(f"{store}{end}").resolve() for end in ("", "-wal", "-shm")] if store is not None else []
-    if output.resolve() in stored:
+    if stored and output.resolve() in stored:
         raise InputError(f"the output {output} is where the store {store} keeps replies: choose another file")
-    if not output.exists():
-        return
-    if not (output.is_file() or output.is_dir()):
+    if is_pipe(output):
         raise InputError(f"the output {output} is a pipe or a device, which would be replaced: name a file")
+    mode = _mode_where_it_can_be_written(output)
+    if mode is None:
+        return
+    if stat.S_ISDIR(mode) != folder:
+        was, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise InputError(f"the output {output} is {was}: name {wanted}")
     for given in inputs:
         if given is None or not (source := Path(given)).exists():
             continue
         if output.samefile(source):
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write into, which may be there; an `InputError` where that cannot be."""
+    check_output(folder, folder=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _mode_where_it_can_be_written(output: Path) -> int | None:
+    """The mode of what is there; None where nothing is."""
+    absolute = Path(os.path.abspath(output))
+    try:
+        _mode(_part_of(absolute))  # the longest name of all
+        found = _mode(absolute)
+        above = next(parent for parent in absolute.parents if _mode(parent) is not None)
+        where = absolute if found is not None and stat.S_ISDIR(found) else above
+        if not stat.S_ISDIR(_mode(above) or 0):
+            raise NotADirectoryError(errno.ENOTDIR, f"{above} is no folder")
+        if not os.access(where, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise PermissionError(errno.EACCES, f"the folder {where} may not be written to")
+    except OSError as error:
+        raise InputError(f"the output {output} cannot be written: {error.strerror}; name another") from error
+    return found
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:  # what is above it, which is looked at, too
+        return None
 
 
 @contextmanager
@@ -345,47 +412,69 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or it cannot be opened.
     """
-    with _locked(folder) or _locked_file(folder):
+    busy = f"another process is working in {folder}: wait until it is done, or choose another folder"
+    with _locked(folder, os.O_RDONLY, busy) or _locked_database(folder / LOCK, busy):
         yield
 
 
-def _busy(folder: Path) -> InputError:
-    return InputError(
-        f"another process is working in {folder}: wait until it is done, or choose another folder"
-    )
+@contextmanager
+def alone_at(output: Path) -> Iterator[None]:
+    """Hold the name of a file that will be written; its folder is made.
+
+    What is locked is a file `.NAME.lock` beside it. It is gone at the end, but where SQLite's lock had to be
+    taken; one that a killed process left holds nobody up.
+
+    Raises:
+        InputError: another process holds it, or its folder cannot be made or written to.
+    """
+    busy = f"another process is writing {output}: wait until it is done, or choose another output"
+    lock = output.with_name(f".{output.name}.lock")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the output {output} cannot be written: {error}") from error
+    with _locked(lock, os.O_RDWR | os.O_CREAT, busy) or _locked_database(lock, busy):
+        yield
 
 
-def _locked(folder: Path) -> AbstractContextManager[object] | None:
-    """The folder, locked until the block ends; None where it cannot be."""
+def _locked(place: Path, flags: int, busy: str) -> AbstractContextManager[object] | None:
+    """The file or folder, locked until the block ends, when a file is removed; None where it cannot be."""
     if fcntl is None:
         return None
-    try:
-        place = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be opened: {error}") from error
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(place)
-        if isinstance(error, BlockingIOError):
-            raise _busy(folder) from error
-        return None
-    held = ExitStack()
-    held.callback(os.close, place)
-    return held
+    while True:
+        try:
+            opened = os.open(place, flags | os.O_NOFOLLOW * bool(flags & os.O_CREAT), 0o666)
+        except OSError as error:
+            raise InputError(f"{place} cannot be opened: {error}") from error
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(opened)
+            if isinstance(error, BlockingIOError):
+                raise InputError(busy) from error
+            return None
+        held = ExitStack()
+        held.callback(os.close, opened)
+        # Whoever held it may have just taken the file away; then it locks nobody out.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(opened), os.stat(place)):
+                if flags & os.O_CREAT:
+                    held.callback(place.unlink, missing_ok=True)
+                return held
+        held.close()
 
 
 @contextmanager
-def _locked_file(folder: Path) -> Iterator[None]:
+def _locked_database(file: Path, busy: str) -> Iterator[None]:
     try:
-        guard = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
+        guard = sqlite3.connect(file, timeout=0, isolation_level=None)
     except sqlite3.Error as error:
-        raise InputError(f"{folder} cannot be written to: {error}") from error
+        raise InputError(f"{file.parent} cannot be written to: {error}") from error
     with closing(guard):
         try:
             guard.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise _busy(folder) from error
-            raise InputError(f"{folder / LOCK} cannot be used: {error}") from error
+                raise InputError(busy) from error
+            raise InputError(f"{file} cannot be used: {error}") from error
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import is_pipe, refuse_address, shown_address
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -65,8 +66,9 @@ class Image:
             max_bytes: a larger file is refused.
 
         Raises:
-            InputError: there is no such file, it is no image, or too large.
+            InputError: there is no such file, it is an address, no image, or too large.
         """
+        refuse_address(os.fspath(path), "the image")
         shown = f"the image {os.fspath(path)!r}"
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
@@ -97,7 +99,7 @@ class Image:
         if not (comma and head.lower().startswith("data:") and head.lower().endswith(";base64")):
             if _ADDRESS.match(text):
                 raise InputError(
-                    f"{_shown(text)} is an address, which is not fetched: give the image's bytes"
+                    f"{shown_address(text)} is an address, which is not fetched: give the image's bytes"
                 )
             encoded = text
         try:
@@ -114,13 +116,6 @@ class Image:
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
-def _shown(address: str) -> str:
-    """An address without what may be a login or a key (a signature behind the `?`), and not too long."""
-    scheme, mark, rest = address.partition("?")[0].partition("#")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"[:120]
-
-
 def image_files(names: object, beside: str | os.PathLike[str], where: str) -> list[Path]:
     """The image files that a line of a JSONL file names, relative to its folder; they need not be there.
 
@@ -130,15 +125,17 @@ def image_files(names: object, beside: str | os.PathLike[str], where: str) -> li
         where: file and line, for messages.
 
     Raises:
-        InputError: it is no list of names, or one leads out of the file's folder, by itself or by a link, or
-            is none that a file can have, or names a folder, pipe or device.
+        InputError: it is no list of names, or one is an address (nothing is fetched), or leads out of the
+            file's folder, by itself or by a link, or is none that a file can have, or names a folder, pipe
+            or device.
     """
     if names is None:
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{where}: 'images' must be a list of file names, but is {str(names)[:80]}")
-    folder = Path(beside).parent
+    folder = Path() if is_pipe(beside) else Path(beside).parent
     for name in names:
+        refuse_address(name, f"{where}: the image")
         # Whoever wrote the collection must not choose which other images of this machine are shown.
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
             raise InputError(

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, Ranking, check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_lines, write_json_lines, write_whole
+from limrank_plugins.files import json_rows, lines_and_kind, read_lines, write_json_lines, write_whole
 from limrank_plugins.images import read_images
+from limrank_plugins.segments import CONTROLS
 
 _LONGEST_GRADE = 9
 _QRELS_HEADER = ("query-id", "corpus-id", "score")
@@ -50,11 +51,15 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
-    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`, `images`) or a `.tsv` (id and text)."""
+    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`, `images`) or a `.tsv` (id and text).
+
+    Of a pipe, the first line tells which of the two it is; so it does for runs.
+    """
     queries: list[Query] = []
     seen: set[str] = set()
-    if Path(path).name.removesuffix(".gz").endswith(".tsv"):
-        for number, line in read_lines(path):
+    lines, is_json = lines_and_kind(path, not _ends(path, ".tsv"))
+    if not is_json:
+        for number, line in lines:
             identifier, tab, text = line.partition("\t")
             where = f"{path}, line {number}"
             if not tab:
@@ -62,7 +67,7 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
             _no_repeat(identifier, seen, where, "query")
             queries.append(_query(where, text, identifier))
     else:
-        for where, row in json_rows(path):
+        for where, row in json_rows(path, lines):
             identifier = _identifier(row, where)
             _no_repeat(identifier, seen, where, "query")
             text, images = _text(row, "text", where), read_images(row.get("images"), path, where)
@@ -134,9 +139,10 @@ def add_judgement(
 
 def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, float, float]]:
     """A run's place, query, document, rank and score, in the file's order; raises like `read_run`."""
-    if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
+    lines, is_json = lines_and_kind(path, holds_json_lines(path))
+    if is_json:
         seen: set[str] = set()
-        for where, row in json_rows(path):
+        for where, row in json_rows(path, lines):
             hits = row.get("hits")
             if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
                 raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
@@ -147,7 +153,7 @@ def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, floa
                 # A hit's own score may be None (failed, or a method without scores): the order counts.
                 yield where, row["query_id"], hit["id"], position + 1.0, float(len(hits) - position)
         return
-    for number, line in read_lines(path):
+    for number, line in lines:
         where, columns = f"{path}, line {number}", line.split()
         if len(columns) != 6:
             raise InputError(
@@ -195,6 +201,10 @@ def _query(where: str, *parts: Any) -> Query:
         raise InputError(f"{where}: {error}") from error
 
 
+def _ends(path: str | os.PathLike[str], ending: str) -> bool:
+    return os.fspath(path).removesuffix(".gz").endswith(ending)
+
+
 # ---- writing ------------------------------------------------------------------------------------
 
 
@@ -223,13 +233,21 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
 
 
 def check_trec_ids(ids: Iterable[str], what: str) -> None:
-    """Raise an `InputError` for an identifier a TREC file cannot hold: empty, or with white space."""
+    """Raise an `InputError` for an identifier that no column of a TREC file can hold.
+
+    It is empty, or holds white space or a control character (which a terminal would act on).
+    """
     for identifier in ids:
-        if not identifier or identifier.split() != [identifier]:
+        if identifier.split() != [identifier] or CONTROLS.search(identifier):
             raise InputError(
-                f"{what} {identifier!r} is empty or holds white space, which a TREC file cannot: "
-                f"write .jsonl, or rename it"
+                f"{what} {identifier!r} is empty or holds white space or a control character, which a TREC "
+                f"file cannot: write .jsonl, or rename it"
             )
+
+
+def holds_json_lines(path: str | os.PathLike[str]) -> bool:
+    """Whether a run of this name holds a JSON record a line; any other is TREC's."""
+    return _ends(path, ".jsonl")
 
 
 def write_run(
@@ -242,12 +260,12 @@ def write_run(
     equal. White space in the tag becomes "-". `.gz` compresses either.
     """
     path = Path(path)
-    if path.name.removesuffix(".gz").endswith(".jsonl"):
+    if holds_json_lines(path):
         write_json_lines(path, records)
         return
     check_trec_ids((record["query_id"] for record in records), "query id")
     check_trec_ids((hit["id"] for record in records for hit in record["hits"]), "document id")
-    tag = "-".join(tag.split())  # a recipe's options may hold a space, a column may not
+    tag = "-".join(CONTROLS.sub(" ", tag).split())  # a recipe's options may hold a space, a column may not
     lines = [
         f"{record['query_id']} Q0 {hit['id']} {rank} {len(record['hits']) - rank + 1} {tag}\n"
         for record in records

@@ -6,6 +6,7 @@ cut, and encodes what is not trusted so that it can never become a special or ad
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -73,6 +74,10 @@ class Prompt:
         if self.is_chat:
             segments = tuple(replace(segment, role="assistant") for segment in segments)
         return Prompt(self.segments + segments)
+
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""What a terminal or a reader of columns could act on; line ends and tabs are among them."""
 
 
 def clean_text(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,19 +18,19 @@ from servers import Call, LoopbackServer, completion
 from limrank_pipelines.bulk import write_jobs
 from limrank_plugins import Document, Query, files
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import LOCK, alone_in
+from limrank_plugins.files import LOCK, alone_at, alone_in
 
 WITHOUT = """
 import os, sys
 from pathlib import Path
 from limrank_plugins import files
-from limrank_plugins.files import alone_in
+from limrank_plugins.files import alone_at, alone_in
 if "WITHOUT_FCNTL" in os.environ:
     files.fcntl = None
 """
 HOLD = f"""
 {WITHOUT}
-with alone_in(Path(sys.argv[1])):
+with globals()[sys.argv[2]](Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -65,7 +66,12 @@ def evaluation(place: Path) -> tuple[str, ...]:
     return "eval", "folder", "set", "--first-stage", "first.run"
 
 
-@pytest.mark.parametrize("prepare", [bulk, evaluation])
+def rerank(place: Path) -> tuple[str, ...]:
+    (place / "queries.jsonl").write_text('{"_id": "q", "text": "why does milk turn sour"}\n')
+    return "rerank", "-q", "queries.jsonl", "-c", "samples", "--k", "3", "--store", "store.sqlite"
+
+
+@pytest.mark.parametrize("prepare", [bulk, evaluation, rerank])
 def test_the_second_of_two_commands_is_refused(tmp_path: Path, prepare: Any):
     words = prepare(tmp_path)
     model = Model()
@@ -76,7 +82,8 @@ def test_the_second_of_two_commands_is_refused(tmp_path: Path, prepare: Any):
         server.wait_for(lambda s: bool(s.calls))
         second = subprocess.run(command(tmp_path, server, *words), **arguments, check=False)
         assert second.returncode == 2
-        assert b"another process is working in out: wait until it is done" in b" ".join(second.stderr.split())
+        told = b" ".join(second.stderr.split())
+        assert re.search(rb"another process is (working in|writing) out: wait until it is done", told)
         asked = len(server.calls)
         first.send_signal(signal.SIGKILL)
         first.communicate()
@@ -85,6 +92,28 @@ def test_the_second_of_two_commands_is_refused(tmp_path: Path, prepare: Any):
         assert third.returncode == 0, third.stderr.decode()
         assert len(server.calls) > asked
         assert not (tmp_path / "out" / LOCK).exists()
+        assert not (tmp_path / ".out.lock").exists(), "also that of the killed one"
+
+
+def test_two_that_share_a_store_and_no_output_both_end(tmp_path: Path):
+    """What one is being told is not waited for by the other; nothing is lost or told twice afterwards."""
+    words = rerank(tmp_path)
+    model = Model()
+    with LoopbackServer(model) as server:
+        model.server = server
+        both = []
+        for output in ("one.trec", "two.trec"):
+            line = [output if word == "out" else word for word in command(tmp_path, server, *words)]
+            both.append(subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE))
+        server.wait_for(lambda s: len(s.calls) >= 2)
+        server.open()
+        for process in both:
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors.decode()
+        assert (tmp_path / "one.trec").read_bytes() == (tmp_path / "two.trec").read_bytes()
+        asked = len(server.calls)
+        subprocess.run(command(tmp_path, server, *words), cwd=tmp_path, check=True, capture_output=True)
+        assert len(server.calls) == asked
 
 
 @pytest.fixture(params=["folder", "file in it"])
@@ -96,9 +125,40 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+@pytest.mark.parametrize("end", ["ends", "is killed"])
+def test_an_output_that_another_process_writes(tmp_path: Path, how: str, end: str):
+    output = tmp_path / "new" / "out.trec"
+    hold = [sys.executable, "-c", HOLD, str(output), "alone_at"]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        for _ in range(3):
+            with pytest.raises(InputError, match="another process is writing"), alone_at(output):
+                pass
+        with alone_at(output.with_name("another.trec")):
+            pass
+        if end == "is killed":
+            other.kill()
+        other.communicate()
+    with alone_at(output):
+        with pytest.raises(InputError, match="another process is writing"), alone_at(output):
+            pass
+        assert subprocess.run(hold, check=False, capture_output=True).returncode == 1
+    left = [] if how == "folder" else [".another.trec.lock", ".out.trec.lock"]
+    assert sorted(os.listdir(output.parent)) == left
+
+
+def test_a_lock_is_no_way_to_a_strangers_file(tmp_path: Path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".out.lock").symlink_to("mine")
+    with pytest.raises(InputError, match="cannot be opened"), alone_at(tmp_path / "out"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_a_folder_that_another_process_holds(tmp_path: Path, how: str):
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(tmp_path), "alone_in"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
@@ -109,11 +169,13 @@ def test_a_folder_that_another_process_holds(tmp_path: Path, how: str):
     with alone_in(tmp_path):
         with pytest.raises(InputError, match="another process is working in"), alone_in(tmp_path):
             pass
-        assert subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], check=False).returncode == 1
+        hold = [sys.executable, "-c", HOLD, str(tmp_path), "alone_in"]
+        assert subprocess.run(hold, check=False).returncode == 1
     assert os.listdir(tmp_path) == ([] if how == "folder" else [LOCK])
 
 
-def test_many_take_turns(tmp_path: Path, how: str):
+@pytest.mark.parametrize("alone", ["alone_in", "alone_at"])
+def test_many_take_turns(tmp_path: Path, how: str, alone: str):
     """Each counts one up in a file, which they could not without each other's turns."""
     count = f"""
 {WITHOUT}
@@ -122,7 +184,7 @@ folder, file = Path(sys.argv[1]), Path(sys.argv[2])
 done = 0
 while done < 40:
     try:
-        with alone_in(folder):
+        with {alone}(folder):
             file.write_text(str(int(file.read_text()) + 1))
             done += 1
     except InputError:

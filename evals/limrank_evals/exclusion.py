@@ -14,7 +14,7 @@ from typing import Any
 from limrank_evals.judgements import Qrels
 from limrank_evals.runs import Ranked
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_lines
+from limrank_plugins.files import json_rows, lines_and_kind
 
 Excluded = dict[str, set[str]]
 """For every query the documents that must not count."""
@@ -58,10 +58,11 @@ def read_excluded(path: str | os.PathLike[str]) -> Excluded:
         InputError: a line that is neither.
     """
     excluded: Excluded = {}
-    if os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
-        pairs = (_from_example(row, where) for where, row in json_rows(path))
+    lines, is_json = lines_and_kind(path, os.fspath(path).removesuffix(".gz").endswith(".jsonl"))
+    if is_json:
+        pairs = (_from_example(row, where) for where, row in json_rows(path, lines))
     else:
-        pairs = (_from_columns(line, f"{path}, line {number}") for number, line in read_lines(path))
+        pairs = (_from_columns(line, f"{path}, line {number}") for number, line in lines)
     for query, documents in pairs:
         excluded.setdefault(query, set()).update(without_nothing(documents))
     return excluded

@@ -14,7 +14,7 @@ from typing import Any
 
 from limrank_plugins.begun_anew import NEW
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import LOCK, alone_in, read_json, write_json
+from limrank_plugins.files import LOCK, alone_in, make_folder, read_json, write_json
 
 SETTINGS, STORE = "settings.json", "store.sqlite"
 
@@ -55,7 +55,7 @@ def claim(folder: Path) -> bool:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: name a folder for the evaluation")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (folder / SETTINGS).is_file():
         return True
     # An evaluation that was refused before it had settings leaves nothing but its store.

@@ -19,6 +19,7 @@ from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, me
 from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, failures_of, read_run_lines, tied
 from limrank_evals.stats import Interval
 from limrank_plugins import __version__
+from limrank_plugins.pipes import is_pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class RunScorer:
         """What the numbers depend on beside the run, as JSON."""
         return {
             "qrels": str(self.qrels),
-            "qrels_sha256": hashlib.sha256(self.qrels.read_bytes()).hexdigest(),
+            "qrels_sha256": None if is_pipe(self.qrels) else _sha256(self.qrels),
             "excluded": str(self.excluded) if self.excluded else None,
             "ties": self.ties,
             "first_stage": str(self.first_stage) if self.first_stage else None,
@@ -154,3 +155,7 @@ class RunScorer:
             **asdict(self.resampling),
             "version": __version__,
         }
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

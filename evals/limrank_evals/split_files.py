@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import is_pipe, regular_file
 
 MARK = "{split}"
 
@@ -49,6 +50,8 @@ def split_file(place: str | os.PathLike[str], split: str, names: Sequence[str], 
             raise InputError(f"{what}: there is no file {str(file)!r} ({MARK} stands for the split's name)")
         return SplitFile(file, path.name.replace(MARK, "*"))
     if not path.is_dir():
+        if is_pipe(path):
+            regular_file(path, f"run of {what}")
         if not path.is_file():
             raise InputError(f"{what}: there is no file or folder {str(path)!r}")
         return SplitFile(path, path.name)

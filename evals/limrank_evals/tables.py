@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from limrank_evals.identity import SETTINGS, Result
 from limrank_evals.stats import Interval
 from limrank_plugins.errors import InputError
+from limrank_plugins.segments import CONTROLS
 
 _LATEX = str.maketrans(
     {c: "\\" + c for c in "&%$#_{}"}
@@ -120,8 +121,8 @@ def _text(cell: str | Cell | None) -> str:
 
 def _tex(cell: str | Cell | None) -> str:
     if isinstance(cell, Cell):
-        return cell.text.translate(_LATEX) + _mark(*cell.notes)
-    return _text(cell).translate(_LATEX)
+        return _tex(cell.text) + _mark(*cell.notes)
+    return CONTROLS.sub("·", _text(cell)).translate(_LATEX)
 
 
 def _mark(*notes: int) -> str:
@@ -130,7 +131,7 @@ def _mark(*notes: int) -> str:
 
 def _plain(text: str) -> str:
     """One line of text that Markdown does not take for a tag."""
-    return " ".join(text.replace("<", "&lt;").split())
+    return CONTROLS.sub("·", " ".join(text.replace("<", "&lt;").split()))
 
 
 # ---- results ------------------------------------------------------------------------------------

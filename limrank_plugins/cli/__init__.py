@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -25,6 +28,7 @@ from limrank_plugins.secrecy import redacted, secrets_in
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PATHS = ("-o", "--output", "--store", "-q", "--queries", "-c", "--corpus", "--run", "--qrels", "--jobs")
 _OK, _FAILED, _BAD_INPUT = 0, 1, 2
 
 
@@ -47,10 +51,14 @@ class Commands(typer.core.TyperGroup):
         if not standalone_mode:
             return run()
         try:
+            _refuse_empty(sys.argv[1:] if args is None else args)
             code = run()
         except typer.Abort:
             say("limrank: interrupted")
             code = _FAILED
+        except InputError as error:
+            say(f"limrank: {error}")
+            code = _BAD_INPUT
         except Exception as error:
             # Usage errors, which repeat words of the command line; their class is click's or typer's copy.
             show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
@@ -68,6 +76,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            for name, value in kwargs.items():
+                kwargs[name] = _with_home(value)
             return command(*args, **kwargs)
         except LimRankError as error:
             message = str(error)
@@ -134,3 +144,20 @@ def _hidden(message: str, words: Sequence[str] | None = None) -> str:
     """The message without the keys that stand on the command line, rightly or mistyped."""
     secrets = secrets_in(sys.argv[1:] if words is None else words)
     return redacted(message, secrets | {repr(secret)[1:-1] for secret in secrets})
+
+
+def _with_home(value: Any) -> Any:
+    """A path with the home folder for its `~`: shells leave that of `--output=~/x` as it is."""
+    if isinstance(value, list):
+        return [_with_home(item) for item in value]
+    with suppress(RuntimeError):  # nobody of that name: a file may be called so
+        return value.expanduser() if isinstance(value, Path) else value
+    return value
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """An empty path would be the current folder; it comes of a shell's variable that is not set."""
+    for option, value in itertools.pairwise([*words, "-"]):
+        name, equals, rest = option.partition("=")
+        if name in _PATHS and not (rest if equals else value):
+            raise InputError(f"{name} is empty: name a file or a folder")

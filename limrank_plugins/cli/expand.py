@@ -12,6 +12,7 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.corpus import all_documents
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import check_output
 
 
 @reports_errors
@@ -44,6 +45,7 @@ def expand(
     # Before hours of work, not after.
     check_bits(bits)
     whole_number("--batch-size", batch_size, least=1)
+    check_output(output, folder=True)
     if output.exists():
         raise InputError(f"{output} is there already: remove it, or choose another folder")
     documents = all_documents(corpus)

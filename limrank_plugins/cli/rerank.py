@@ -13,8 +13,8 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import corpus_files, run_candidates
-from limrank_plugins.files import check_output
-from limrank_plugins.io import check_trec_ids, read_queries, write_run
+from limrank_plugins.files import alone_at, check_output
+from limrank_plugins.io import check_trec_ids, holds_json_lines, read_queries, write_run
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.store import default_store_path
@@ -71,7 +71,7 @@ def rerank(
         candidates = common.open_index(corpus, retriever).search_many(searched, k)
     else:
         candidates = run_candidates(run, searched, corpus, k)
-    if ".jsonl" not in output.name:
+    if not holds_json_lines(output):
         # Before hours of work, not after.
         check_trec_ids((query.id for query in searched), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
@@ -82,7 +82,7 @@ def rerank(
         "k": k,
         "top_n": top_n,
     }
-    with working_on(output, same, fresh=fresh, say=common.say) as work:
+    with alone_at(output), working_on(output, same, fresh=fresh, say=common.say) as work:
         opened = work.store(store if store is not None else default_store_path())
         with opened, common.progress_bars() as show:
             reranker.store = opened

@@ -36,7 +36,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 from jinja2 import StrictUndefined, TemplateError
@@ -47,6 +46,7 @@ from limrank_plugins.configuration import parse_toml
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
+from limrank_plugins.pipes import regular_file
 from limrank_plugins.prompts.passages import PLAIN, PassageLayout, parse_layout
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
@@ -220,9 +220,7 @@ def template_names() -> list[str]:
 def load_template(name: str) -> Template:
     """The template of this name, or at this path (a name that ends in `.toml`)."""
     if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(f"there is no prompt template file {name!r}")
+        path = regular_file(name, "prompt template file")
         return parse_template(path.stem, path.read_text(encoding="utf-8"))
     if name not in template_names():
         raise InputError(f"there is no prompt template {name!r}; there are: {', '.join(template_names())}")

@@ -17,6 +17,7 @@ from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.cli.search import show_ranking, summary
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.store import Store
 
 
@@ -135,6 +136,8 @@ def first_stage(corpus: str, named: str) -> Searches:
     names = named.split("+")
     if len(names) == 1:
         return common.open_index(corpus, named)
+    if is_pipe(corpus):
+        regular_file(corpus, "corpus")
     return HybridRetriever([common.open_index(corpus, name) for name in names])
 
 

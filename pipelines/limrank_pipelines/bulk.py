@@ -35,12 +35,14 @@ from limrank_plugins.files import (
     alone_in,
     json_line,
     json_rows,
+    make_folder,
     parse_json,
     read_json_object,
     write_parts,
     write_whole,
 )
 from limrank_plugins.io import ranking_record
+from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents
 from limrank_plugins.reranker import Reranker
 
@@ -206,8 +208,7 @@ def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
     Raises:
         InputError: no such file, a compressed one, one without jobs, a line that is no job, or a query twice.
     """
-    if not jobs.is_file():
-        raise InputError(f"there is no file {str(jobs)!r}")
+    regular_file(jobs, "file of jobs")
     if jobs.name.endswith(".gz"):
         raise InputError(f"{jobs} is compressed, but workers read parts of it: unpack it first")
     parts: list[Partition] = []
@@ -248,7 +249,7 @@ def working_in(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} is a file: choose a folder")
     if not (folder / MANIFEST).is_file() and folder.is_dir() and _holds_others(folder):
         raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with alone_in(folder):
             yield

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_json
+from limrank_plugins.files import check_output, write_json
 from limrank_plugins.folders import whole_folder
 from limrank_synth.dataset_card import CARD, PLOTS, CardContents, write_card
 from limrank_synth.exports import ExportCounts, ExportOptions, layout_names, load_layout
@@ -155,10 +155,9 @@ def our_files() -> set[str]:
 
 def check_folder(folder: Path) -> None:
     """Raise an `InputError` for a folder that holds anything but an export: hours of work may be in it."""
+    check_output(folder, folder=True)
     if not folder.exists():
         return
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file: an export is a folder")
     held = {file.name for file in folder.iterdir()}
     if held and (EXPORT not in held or not held <= our_files()):
         raise InputError(f"{folder} holds something that is no export: choose another folder")

@@ -8,12 +8,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
 from typing import cast
 
 from limrank_plugins.checks import finite_number
 from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import read_text
 from limrank_synth.records import DIFFICULTIES, INTENTS, KINDS, Difficulty, Kind, Target
 
 _WORDS = (*KINDS, "thought", "passage")
@@ -51,9 +51,9 @@ def load_guidelines(path: str | os.PathLike[str] | None = None) -> Guidelines:
     """
     where = "the shipped guidelines" if path is None else os.fspath(path)
     try:
-        file = resources.files(__package__).joinpath("guidelines.toml") if path is None else Path(path)
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        shipped = resources.files(__package__).joinpath("guidelines.toml")
+        text = shipped.read_text("utf-8") if path is None else read_text(path)
+    except InputError as error:
         raise InputError(f"{where}: the guidelines cannot be read: {error}") from error
     tables = checked(Guidelines, parse_toml(text, where), where)
     for table, names in (("domain", KINDS), ("words", _WORDS), ("meaning", tuple(INTENTS))):

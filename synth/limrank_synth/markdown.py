@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from limrank_plugins.segments import CONTROLS
+
 NOT_GIVEN = "(not given)"
 
 
@@ -29,5 +31,5 @@ def cell(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text on one line."""
-    return " ".join(text.split())
+    """A text on one line, without control characters."""
+    return CONTROLS.sub("·", " ".join(text.split()))

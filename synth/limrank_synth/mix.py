@@ -15,7 +15,15 @@ from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, json_line, read_json, write_json, write_parts, writing_whole
+from limrank_plugins.files import (
+    check_output,
+    json_line,
+    make_folder,
+    read_json,
+    write_json,
+    write_parts,
+    writing_whole,
+)
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder
@@ -138,7 +146,7 @@ def mix(
     for path in (*rank1, *(Path(path) / ROWS if Path(path).is_dir() else path for path in synthetic)):
         check_output(output / ROWS, path)
         check_output(output / REJECTED, path)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     pool = _Pool()
     sources_seen: dict[tuple[Source, ...], tuple[Source, ...]] = {}
     with Spool(output) as spool, writing_whole(output / REJECTED) as reject:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_lines
+from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_synth.pointwise_layout import OPENING, read_completion, template
 from limrank_synth.records import LabelledPassage, Rejection, Source
 from limrank_synth.stages.seeds import MS_MARCO
@@ -105,6 +106,8 @@ def _records(path: str) -> Iterator[tuple[str, Any]]:
         return _from_hub(path.removeprefix("hub:"))
     file = Path(path)
     bare = file.name.removesuffix(".gz")
+    if is_pipe(file):
+        regular_file(file)
     if not file.is_file():
         raise InputError(f"there is no file {path!r}; a dataset of the hub is hub:name[:split]")
     if bare.endswith(".parquet"):

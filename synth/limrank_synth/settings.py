@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from limrank_plugins.backends.metered import Price
 from limrank_plugins.checks import finite_number, options_of_file, whole_number
 from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import read_text
 from limrank_synth.records import INDIRECT, KINDS, NEGATIVE, Kind
 
 ROLES = ("writer", "reasoner", "judge", "second")
@@ -250,8 +250,8 @@ def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings
     """
     where = os.fspath(path)
     try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except InputError as error:
         raise InputError(f"{where}: the settings cannot be read: {error}") from error
     settings = checked(SynthSettings, {"roles": {}} | parse_toml(text, where), where)
     for name, role in settings.roles.items():

@@ -13,7 +13,7 @@ from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
 from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import alone_in
+from limrank_plugins.files import alone_in, make_folder
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
@@ -84,7 +84,7 @@ def open_ledger(folder: Path) -> Iterator[tuple[Store, Ledger]]:
     Raises:
         InputError: another process works in the folder, or its ledger is of an earlier version.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with alone_in(folder), Store(folder / LEDGER, max_bytes=ALL) as store:
         if any(store.each("synth answers")):
             raise InputError(

@@ -60,6 +60,12 @@ def test_documents_and_queries_bring_their_pictures(folder: Path):
         (["../two.gif"], "line 2: the image '../two.gif' must be in the folder"),
         (["pages/../../two.gif"], "must be in the folder"),
         (["/etc/two.gif"], "must be in the folder"),
+        (
+            ["https://me:pw@h/p.png?key=s"],
+            "line 2: the image 'https://h/p.png' is an address, which is not fet",
+        ),
+        (["s3://bucket/p.png"], "is an address, which is not fetched: download it, and name the file"),
+        (["data:image/png;base64,iVBORw0KGgo="], "is an address, which is not fetched: download it"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(folder: Path, images: object, match: str):

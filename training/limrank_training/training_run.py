@@ -14,7 +14,7 @@ from limrank_plugins.backends.local.sources import is_gguf
 from limrank_plugins.begun_anew import place_of, working_on
 from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import alone_in, read_json_object, write_whole
+from limrank_plugins.files import alone_in, make_folder, read_json_object, write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint
@@ -66,7 +66,7 @@ def train(
     with ExitStack() as held:
         identity = {"plan": plan.as_json(), "data": data.report}
         if is_main():
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             held.enter_context(alone_in(folder))
             work = held.enter_context(working_on(folder, identity, training_files, fresh=fresh, say=say))
         folder = place_of(folder, identity, fresh=fresh)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_lines
+from limrank_plugins.pipes import regular_file
 
 ROWS = "rows.jsonl"
 """What `limrank synth run` and `limrank synth mix` call the rows in their folders."""
@@ -72,7 +73,7 @@ def read_pool(name: str, path: str | os.PathLike[str]) -> Pool:
     Raises:
         InputError: there is no such file, a line is no JSON object, or there is none.
     """
-    file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
+    file = regular_file(Path(path) / ROWS if Path(path).is_dir() else path)
     rows: dict[bytes, TrainingRow] = {}
     repeated = 0
     for (number, line), (_, values) in zip(read_lines(file), json_rows(file), strict=True):

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_lines
+from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 
 Sort = Literal["direct", "indirect", "negative"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
@@ -57,10 +57,11 @@ def read_kinds(path: str | os.PathLike[str], qrels: Qrels | None = None) -> Kind
         InputError: an empty file, a line that is neither, another kind, or two kinds for one document.
     """
     kinds: Kinds = {}
-    as_json = os.fspath(path).removesuffix(".gz").endswith(".jsonl")
+    lines, is_json = lines_and_kind(path, os.fspath(path).removesuffix(".gz").endswith(".jsonl"))
+    entries = _json_kinds(path, lines) if is_json else _column_kinds(path, lines)
     alike: dict[bytes, list[str]] = {}
     texts: dict[tuple[str, str], bytes] = {}
-    for where, query, document, kind, passage in _json_kinds(path) if as_json else _column_kinds(path):
+    for where, query, document, kind, passage in entries:
         if passage is not None:
             texts[query, document] = digest = hashlib.sha256(
                 passage.encode("utf-8", "surrogatepass")
@@ -161,20 +162,21 @@ def _add(kinds: Kinds, query: str, document: str, kind: str, where: str) -> None
     known[document] = kind
 
 
+_Lines = Iterator[tuple[int, str]]
 _Entry = tuple[str, str, str, str, str | None]
 """Place in the file, query, document, kind, and the passage where it is known."""
 
 
-def _column_kinds(path: str | os.PathLike[str]) -> Iterator[_Entry]:
-    for number, line in read_lines(path):
+def _column_kinds(path: str | os.PathLike[str], lines: _Lines) -> Iterator[_Entry]:
+    for number, line in lines:
         where, columns = f"{path}, line {number}", line.split()
         if len(columns) != 3:
             raise InputError(f"{where}: expected query, document and kind, but got {line[:80]!r}")
         yield where, columns[0], columns[1], columns[2], None
 
 
-def _json_kinds(path: str | os.PathLike[str]) -> Iterator[_Entry]:
-    for where, row in json_rows(path):
+def _json_kinds(path: str | os.PathLike[str], lines: _Lines) -> Iterator[_Entry]:
+    for where, row in json_rows(path, lines):
         for names in (("query_id", "id", "intent", "passage"), ("query", "document", "kind")):
             if all(isinstance(row.get(name), str) for name in names):
                 query, document, kind, *passage = (row[name] for name in names)

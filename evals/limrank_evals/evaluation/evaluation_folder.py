@@ -27,6 +27,7 @@ from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_whole
 from limrank_plugins.io import check_trec_ids, write_run
+from limrank_plugins.segments import CONTROLS
 
 SCHEMA = "limrank evaluation 1"
 FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qrels.trec", "result.json"
@@ -134,5 +135,11 @@ def _judged(qrels: Qrels, in_columns: bool) -> bytes:
         lines = [f"{q} 0 {d} {grade}\n" for q, grades in qrels.items() for d, grade in grades.items()]
     else:
         lines = ["query-id\tcorpus-id\tscore\n"]
-        lines += [f"{q}\t{d}\t{grade}\n" for q, grades in qrels.items() for d, grade in grades.items()]
+        rows = [(q, d, grade) for q, grades in qrels.items() for d, grade in grades.items()]
+        lines += [f"{_column(q)}\t{_column(d)}\t{grade}\n" for q, d, grade in rows]
     return "".join(lines).encode("utf-8", "backslashreplace")
+
+
+def _column(identifier: str) -> str:
+    """The id with escapes for what would end a column or a line, or make a terminal act."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", identifier)

@@ -20,6 +20,7 @@ from limrank_evals.loaders.benchmark import check_count
 from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.pipes import is_pipe, regular_file
 
 GPQA_DIAMOND = 198
 _LONGEST_NAME = 80
@@ -86,8 +87,7 @@ def load_questions(
     Raises:
         InputError: a line that is no such question, an id twice, or no questions.
     """
-    if not Path(path).is_file():
-        raise InputError(f"there is no file {str(path)!r} of questions")
+    regular_file(path, "file of questions")
     if gated and domain == "question":
         raise InputError("domains of a gated set are shown, so its field 'question' cannot be one")
     try:
@@ -136,6 +136,8 @@ def load_gpqa(
     Raises:
         InputError: no such file (the message has the steps to get it), wrong columns or counts.
     """
+    if is_pipe(path):
+        regular_file(path)
     if not Path(path).is_file():
         raise InputError(
             f"there is no file {str(path)!r}. GPQA is gated: accept its terms on "

@@ -8,6 +8,7 @@ from pathlib import Path
 from limrank_plugins.backends.local.gguf_header import MAGIC
 from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_HUB, find_smollm2
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.pipes import is_pipe, regular_file
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?")
 _HUB_FILE = re.compile(rf"({_HUB_NAME.pattern}):(\w[\w./-]*\.gguf)", re.IGNORECASE)
@@ -30,6 +31,8 @@ def checked_source(model: str) -> str:
         return str(path)
     if _is_gguf(path):
         return str(path)
+    if is_pipe(path):
+        regular_file(path, "model")
     if path.exists() or not (_HUB_NAME.fullmatch(model) or _HUB_FILE.fullmatch(model)) or _names_gguf(model):
         what = "is a file" if path.exists() else "does not exist"
         raise InputError(

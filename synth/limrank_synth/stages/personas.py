@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import json_rows, read_lines
+from limrank_plugins.files import json_rows, lines_and_kind
 from limrank_synth.records import Persona, Source
 
 OURS = Source("limrank personas", "MIT", commercial=True)
@@ -54,10 +54,11 @@ def sample(personas: Sequence[Persona], rng: random.Random) -> Persona:
 
 
 def _from_file(path: str) -> list[str]:
-    if not path.removesuffix(".gz").endswith(".jsonl"):
-        return [line.strip() for _, line in read_lines(path)]
+    lines, is_json = lines_and_kind(path, path.removesuffix(".gz").endswith(".jsonl"))
+    if not is_json:
+        return [line.strip() for _, line in lines]
     texts = []
-    for where, row in json_rows(path):
+    for where, row in json_rows(path, lines):
         text = row.get("persona")
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{where}: expected a field 'persona' with a text")

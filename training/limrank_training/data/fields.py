@@ -10,6 +10,7 @@ from typing import Any
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
 from limrank_plugins.images import image_files
+from limrank_plugins.pipes import regular_file
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -19,7 +20,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any
         InputError: a line that holds none, or a file without lines.
     """
     is_empty = True
-    for where, row in json_rows(path):
+    for where, row in json_rows(regular_file(path)):  # a training reads its data several times
         is_empty = False
         yield where, row
     if is_empty:
