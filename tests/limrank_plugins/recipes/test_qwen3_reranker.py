@@ -45,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokens.chat_template = chats.CHAT
     place = tmp_path_factory.mktemp("models") / "Qwen3-Reranker-0.6B"
     # In a GGUF file of a Qwen3, transformers takes the width of a head for 128, as in all that are published.
-    return tiny.build(place, "qwen3", tokens=tokens, max_position_embeddings=4096, head_dim=128)
+    # llama.cpp's matrices have rows of a multiple of 32.
+    shape = {"max_position_embeddings": 4096, "head_dim": 128, "intermediate_size": 64}
+    return tiny.build(place, "qwen3", tokens=tokens, **shape)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,17 @@ def test_a_gguf_file_gives_the_same(folder: Path, expected: list[Any], tmp_path:
     made = Reranker("qwen3-reranker", str(file), device="cpu", dtype="float32")
     assert made.template == load_template("qwen3-reranker"), "the file has no chat template"
     assert scores(made) == expected
+
+
+def test_llama_cpp_gives_the_same(folder: Path, tokens: Any, tmp_path: Path):
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: tests/compat/run_llama_cpp installs it")
+    file = write(folder, tmp_path / "Qwen3-Reranker-0.6B-F32.gguf")
+    options = {"threads": 1, "kv_cache_dtype": "float32"}
+    made = Reranker("qwen3-reranker", str(file), "llama-cpp", instruction=TASK, **options)
+    assert made.template == load_template("qwen3-reranker")
+    expected = [official_score(folder, official_ids(tokens, passage, TASK)) for passage in PASSAGES]
+    assert scores(made) == pytest.approx(expected, abs=1e-5)
+    made.close()
 
 
 # ---- servers -------------------------------------------------------------------------------------
