@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from limrank_plugins import Document, Ranking, Reranker, Store, load_recipe, samples
+from limrank_plugins import Document, Ranking, Reranker, Store, load_recipe, recipe_names, samples
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.cli import build_app
@@ -30,7 +30,10 @@ TOKENS = 10
 """Of reasoning: what 135 million parameters say in more is not what is tested."""
 ONE_BY_ONE = ["limrank", "rank1", "monot5", "qwen3-reranker", "graded", "retro", "qlm", "ragvl", "mm-embed"]
 TOGETHER = ["icr", "first:mode=joint", "first", "rankgpt", "insertrank", "reasonrank", "rank-r1", "setwise"]
-TOGETHER += ["pairwise", "mm-r5", "cascade:first=prior,then=graded", "vote:of=setwise,times=2"]
+TOGETHER += ["pairwise", "refrank", "mm-r5", "cascade:first=prior,then=graded", "fuse:parts=prior+qlm"]
+TOGETHER += ["vote:of=setwise,times=2", "symmetrise:of=setwise"]
+OTHERS = {"mini", "cross-encoder", "gliclass", "tildev2", "prior"}
+"""Recipes that no chat model is asked for."""
 every = pytest.mark.parametrize("recipe", ONE_BY_ONE + TOGETHER)
 # What small models do: nothing that names a document, or no score. Nothing else may fail.
 NAMED = ("the model wrote no ", "the model's completion names no document", "the model spent its budget")
@@ -173,6 +176,11 @@ def in_haystack(store: Path | None = None, **shared: Any) -> Any:
     path = str(store) if store is not None else None
     made = LimRankRanker(**shared, device=ComponentDevice.from_str("cpu"), cache_path=path)
     return made.run(query=QUERY, documents=documents)
+
+
+def test_no_recipe_is_left_out() -> None:
+    sent = {recipe.partition(":")[0] for recipe in ONE_BY_ONE + TOGETHER}
+    assert sent == set(recipe_names()) - OTHERS
 
 
 @every
