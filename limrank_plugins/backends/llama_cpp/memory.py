@@ -104,8 +104,10 @@ class Memory:
         self._model.forget(best, length)
         of = self._held[best][1]
         self._held[best] = (size - len(of), of)
-        while not self._whole() <= self._model.cells and self._kept:
+        while self._kept and self._whole() > self._model.cells:
             self._drop_oldest()
+        if self._whole() > self._model.cells:  # the shared beginning is another query's
+            self._drop_prefix()
         return Begun(best, length, length)
 
     def _make_room(self, prefix: Sequence[int], size: int) -> None:
@@ -121,12 +123,15 @@ class Memory:
         """Whether it had to be computed."""
         if self._prefix == tuple(prefix):
             return False
-        self._model.forget(_PREFIX)
-        self._prefix = ()
+        self._drop_prefix()
         if prefix:
             self._model.read([Reading(_PREFIX, 0, prefix, 0)], lambda *_: None)
             self._prefix = tuple(prefix)
         return bool(prefix)
+
+    def _drop_prefix(self) -> None:
+        self._model.forget(_PREFIX)
+        self._prefix = ()
 
     def _drop_oldest(self) -> None:
         number = next(iter(self._kept))

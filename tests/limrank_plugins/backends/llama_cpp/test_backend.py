@@ -213,6 +213,23 @@ def test_more_texts_than_memory_holds_wait_their_turn(file: Path, here: LlamaCpp
     assert [r.text for r in small.generate(requests)] == [r.text for r in here.generate(requests)]  # type: ignore[union-attr]
 
 
+def test_memory_for_one_prompt_is_enough(file: Path) -> None:
+    """Two queries in turns, prompts that fill it, reasoning closed by force, and texts that are kept."""
+    plain: dict[str, Any] = {"threads": 1, "kv_cache_dtype": "float32", "max_length": 200}
+    tight, wide = LlamaCppBackend(str(file), **plain, cache_tokens=1), LlamaCppBackend(str(file), **plain)
+    settings: dict[str, Any] = {"template": "limrank", "max_reasoning_tokens": 40}
+    passages = [f"{word} milk curdles in tea" * 12 for word in ("warm", "old", "sour")]
+    asked = [(query, passages) for query in ("why " * 20, "how " * 22, "why " * 20)]
+    ours = Reranker("limrank", backend=tight, **settings)
+    theirs = Reranker("limrank", backend=wide, **settings)
+    for pair in asked:
+        mine, other = ours.rank(*pair), theirs.rank(*pair)
+        assert mine.failures == ()
+        scores = {hit.id: hit.score for hit in other}
+        assert {hit.id: hit.score for hit in mine} == pytest.approx(scores, abs=1e-4)
+    assert ours.rank_many(asked)[1].ids == theirs.rank_many(asked)[1].ids
+
+
 # ---- orders -------------------------------------------------------------------------------------
 
 
