@@ -85,6 +85,7 @@ def working_on(
     files: Files = lambda folder: (),
     *,
     fresh: bool = False,
+    label: str = "",
     say: Callable[[str], object] = lambda sentence: None,
 ) -> Iterator[Workplace]:
     """Yields where the job works, and leaves nothing of what was begun anew where nothing was done.
@@ -94,6 +95,7 @@ def working_on(
         settings: what makes it the same command, as JSON; no keys or tokens.
         files: those of a result in a folder.
         fresh: begin anew.
+        label: a file that only says whose the folder is: where it is all that was written, nothing was done.
         say: gets a sentence for people.
 
     Raises:
@@ -122,7 +124,7 @@ def working_on(
             yield work
         finally:
             if work.is_anew and new.is_dir():
-                if _is_untouched(new):
+                if _is_untouched(new, label):
                     _discard(new)
                 else:
                     before = f"; the result of before stays in {result}" if work.has_earlier else ""
@@ -158,9 +160,10 @@ def _identity(settings: Mapping[str, Any]) -> dict[str, str]:
     return {"settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()}
 
 
-def _is_untouched(new: Path) -> bool:
+def _is_untouched(new: Path, label: str) -> bool:
     """Whether nothing was written but stores that hold nothing."""
-    written = [file for file in new.rglob("*") if file.is_file() and file != new / _BEGUN]
+    own = (new / _BEGUN, new / label)
+    written = [file for file in new.rglob("*") if file.is_file() and file not in own]
     if not all(".sqlite" in file.name for file in written):
         return False
     with suppress(LimRankError, OSError):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from limrank_pipelines.bulk import (
+    MANIFEST,
     BulkPlan,
     deciding,
     missing_partitions,
@@ -92,7 +93,7 @@ def bulk(
         source = _jobs(jobs, queries, corpus, run, k, output)
         parts, digest = partitions(source, size)
         same = deciding(parts, digest, size, settings)
-        with working_on(output, same, partition_files, fresh=fresh, say=common.say) as work:
+        with working_on(output, same, partition_files, fresh=fresh, label=MANIFEST, say=common.say) as work:
             left = missing_partitions(work.place, parts, digest, size, settings)
             plan = BulkPlan(
                 source.resolve(), work.place.resolve(), partial(told_reranker, **arguments), batch, top_n
