@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from limrank_plugins.backends.in_thread import ask_in_thread
@@ -31,13 +32,14 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.lockstep import forgetting
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.reply_store import ReplyStore
 from limrank_plugins.reply_store import To as To  # driver.To is its public name
 from limrank_plugins.store import Store
 from limrank_plugins.ties import in_input_order
-from limrank_plugins.verdicts import Outcome
+from limrank_plugins.verdicts import GroupVerdict, Outcome
 
 T = TypeVar("T")
 
@@ -87,7 +89,10 @@ def judge(
         groups = next(plan)
         while True:
             asked = [
-                recipe.readout.ask(query, [documents[i] for i in group], template, settings)
+                forgetting(
+                    recipe.readout.ask(query, [documents[i] for i in group], template, settings),
+                    partial(_has_failure, len(group)),
+                )
                 for group in groups
             ]
             answers = yield from together(asked)
@@ -106,6 +111,10 @@ def judge(
                 replace(j, cut_tokens=j.cut_tokens + words) for j, words in zip(judged, cut, strict=True)
             ]
         return Outcome(tuple(judged), order)
+
+
+def _has_failure(size: int, answer: GroupVerdict) -> bool:
+    return any(verdict.failure is not None for verdict in answer.verdicts(size))
 
 
 def _merged(before: Verdict | None, now: Verdict) -> Verdict:

@@ -108,7 +108,7 @@ async def arun_pool(
 class _Pool(Generic[T]):
     def __init__(self, store: Store, offline: bool) -> None:
         self.outcome: PoolResult[T] = PoolResult()
-        self._replies = ReplyStore(store, keep_blank=True)
+        self._replies = ReplyStore(store)
         self._offline = offline
         self._under_way: dict[bytes, asyncio.Task[Reply]] = {}
         self._batches: dict[tuple[int, str], _Batch] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
-from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply, Request
+from limrank_plugins.backends.protocols import Backend, Failed, Forget, Reply, Request
 from limrank_plugins.files import DAMAGE
 from limrank_plugins.store import Store
 
@@ -31,7 +31,8 @@ class To:
     @cached_property
     def key(self) -> bytes:
         """What its reply is stored under."""
-        return request_key(self.backend.identity, self.request)
+        request = self.request.request if isinstance(self.request, Forget) else self.request
+        return request_key(self.backend.identity, request)
 
 
 class ReplyStore:
@@ -39,15 +40,19 @@ class ReplyStore:
 
     Args:
         store: where they are; None: nothing is found and nothing kept.
-        keep_blank: keep completions with nothing in them, too: for programs that ask again by
-            themselves, under another sample.
     """
 
-    def __init__(self, store: Store | None, *, keep_blank: bool = False) -> None:
-        self._store, self._keep_blank = store, keep_blank
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
 
     def find(self, requests: Sequence[To]) -> list[Reply | None]:
-        """The stored reply to each request, or None."""
+        """The stored reply to each request, or None. What is to be forgotten is, and that is its reply."""
+        forgotten = [request for request in requests if isinstance(request.request, Forget)]
+        if forgotten:
+            if self._store is not None:
+                self._store.drop_many([request.key for request in forgotten if request.is_stored])
+            found = iter(self.find([r for r in requests if not isinstance(r.request, Forget)]))
+            return [Failed("") if isinstance(r.request, Forget) else next(found) for r in requests]
         if self._store is None:
             return [None] * len(requests)
         keys = [request.key if request.is_stored else None for request in requests]
@@ -80,20 +85,14 @@ class ReplyStore:
         self._write([self._row(*pair) for position, pair in pairs if position not in kept])
 
     def _row(self, request: To, reply: Reply) -> tuple[bytes, bytes] | None:
-        """What is stored of a reply; a failure is never stored, nor a completion with nothing in it."""
-        if self._store is None or not request.is_stored or not self._is_kept(reply):
+        """What is stored of a reply; a failure is never stored."""
+        if self._store is None or not request.is_stored or isinstance(reply, Failed):
             return None
         return request.key, pack_reply(reply)
 
     def _write(self, rows: Sequence[tuple[bytes, bytes] | None]) -> None:
         if self._store is not None:
             self._store.put_many([row for row in rows if row is not None])
-
-    def _is_kept(self, reply: Reply) -> bool:
-        """Whether asking again could not give more."""
-        if isinstance(reply, Generated) and reply.finish != "stop" and reply.reading is None:
-            return self._keep_blank or bool(reply.text.strip() or reply.reasoning.strip())
-        return not isinstance(reply, Failed)
 
 
 class Keeper:

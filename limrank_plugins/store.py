@@ -244,6 +244,21 @@ class Store:
             self._db.execute("UPDATE totals SET value = value + ? WHERE name = 'bytes'", (added,))
             self._evict()
 
+    def drop_many(self, keys: Sequence[bytes]) -> None:
+        """Take values out, those that are there. A full or read-only disk is a warning: they stay."""
+        try:
+            with self._lock, self._mending(), self._transaction():
+                for key in keys:
+                    row = self._db.execute(
+                        "SELECT length(value) FROM answers WHERE key = ?", (key,)
+                    ).fetchone()
+                    if row is not None:
+                        self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+                        freed = len(key) + row[0]
+                        self._db.execute("UPDATE totals SET value = value - ? WHERE name = 'bytes'", (freed,))
+        except sqlite3.Error as error:
+            warnings.warn(f"answers are not taken out of {self.path}: {error}", UserWarning, stacklevel=2)
+
     def answer_bytes(self) -> int:
         """Bytes of keys and values held."""
         with self._reporting("answers"), self._lock:

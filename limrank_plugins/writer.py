@@ -25,6 +25,8 @@ from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.prompts import Template
+from limrank_plugins.readouts.lockstep import forgetting, together
+from limrank_plugins.readouts.usable import nothing_usable
 from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store
 
@@ -121,14 +123,30 @@ class Writer:
         """`run` for async code: nothing blocks the event loop."""
         return await driver.arun(driver.on(self._asked, program), self.store)
 
-    def write_many(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """One completion of each prompt, as `Generated` or `Failed`; all are asked in one batch."""
-        return self.run(self._each(prompts))
+    def write_many(self, prompts: Sequence[Prompt], *, may_abstain: bool = False) -> list[Generated | Failed]:
+        """One usable completion of each prompt, or `Failed`; all are asked in one batch; see `usable`."""
+        programs = [self._one(prompt, may_abstain) for prompt in prompts]
+        return self.run(together([forgetting(program, _is_failed) for program in programs]))
 
-    def _each(self, prompts: Sequence[Prompt]) -> Program[list[Reply]]:
-        if not prompts:
-            return []
-        return (yield [self.request(prompt) for prompt in prompts])
+    def _one(self, prompt: Prompt, may_abstain: bool) -> Program[Generated | Failed]:
+        (reply,) = yield [self.request(prompt)]
+        return self.usable(reply, may_abstain=may_abstain)
+
+    def usable(self, reply: Reply, *, may_abstain: bool = False) -> Generated | Failed:
+        """The completion; a `Failed` where none came, or one that holds nothing usable.
+
+        Args:
+            reply: to a request of this writer.
+            may_abstain: see `nothing_usable`, which is the rule.
+
+        Raises:
+            TypeError: it is another kind of reply, a defect of the backend.
+        """
+        reply = completion(reply)
+        if isinstance(reply, Failed):
+            return reply
+        nothing = nothing_usable(reply.text, reply.finish, budget=self.max_tokens, may_abstain=may_abstain)
+        return reply if nothing is None else Failed(nothing.reason, reply.usage)
 
     def close(self) -> None:
         """Release the model, if this writer loaded it. May be called twice."""
@@ -140,6 +158,10 @@ class Writer:
         """What must be equal for two completions of the same prompt to be equal."""
         sampling = (self.samples, self.seed, self.temperature, self.top_p, self.max_tokens)
         return repr((self.template.digest, sampling, self.backend.identity))
+
+
+def _is_failed(reply: Reply) -> bool:
+    return isinstance(reply, Failed)
 
 
 def completion(reply: Reply) -> Generated | Failed:

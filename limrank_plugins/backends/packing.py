@@ -15,6 +15,7 @@ from limrank_plugins.backends.protocols import (
     Classify,
     Embedded,
     Encode,
+    Forget,
     Generate,
     Generated,
     LabelReading,
@@ -47,6 +48,8 @@ def request_key(identity: str, request: Request) -> bytes:
 
 
 def _parts(request: Request) -> list[Any]:
+    if isinstance(request, Forget):
+        raise TypeError("what is to be forgotten has no key of its own, but its request's")
     if isinstance(request, Encode):
         images = [[_image(image) for image in request.images]] if request.images else []
         return [request.role, request.text, *images]

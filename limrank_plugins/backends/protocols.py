@@ -158,7 +158,18 @@ class Attend:
     prompts: tuple[Prompt, ...]
 
 
-Request = ReadLabels | Generate | Encode | ScorePair | Classify | Likelihood | Attend
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """No backend is asked this: the reply to a request came to nothing, so that no store may hold it.
+
+    Answered by a `Failed` that says nothing.
+    """
+
+    method: ClassVar[str] = "forget"
+    request: Request
+
+
+Request = ReadLabels | Generate | Encode | ScorePair | Classify | Likelihood | Attend | Forget
 
 
 # ---- replies ------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from limrank_plugins.backends.protocols import (
     Embedded,
     Encode,
     Failed,
+    Forget,
     Generate,
     Generated,
     LabelReading,
@@ -122,6 +123,8 @@ class ScriptedBackend:
                     return Numbers(_numbers(script(request.text, request.labels)))
                 case Likelihood():
                     return Numbers(_numbers(script(request.prompt, request.continuation)))
+                case Forget():
+                    raise TypeError("no backend is asked to forget")
                 case Attend():
                     shown = [script(prompt) for prompt in request.prompts]
                     return Attended(

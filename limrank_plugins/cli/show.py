@@ -12,7 +12,7 @@ from rich.table import Table
 from limrank_plugins.backends.chat import as_completion, has_chat_template
 from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.lora import base_of, is_adapter, names_of
-from limrank_plugins.backends.protocols import Attend, Classify, Encode, ModelFacts, ScorePair
+from limrank_plugins.backends.protocols import Attend, Classify, Encode, Forget, ModelFacts, ScorePair
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.data import Document, Query
@@ -119,7 +119,7 @@ def show_prompt(
     if choice.reason:
         common.say(f"prompt: {choice.reason}")
     request = next(chosen.readout.ask(Query(query), passages, choice.template, settings))[0]
-    if isinstance(request, Encode | ScorePair | Classify):
+    if isinstance(request, Encode | ScorePair | Classify | Forget):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
     prompt = request.prompts[0] if isinstance(request, Attend) else request.prompt
     if tokenizer is not None:

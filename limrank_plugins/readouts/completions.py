@@ -17,7 +17,8 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.data import Usage
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
-from limrank_plugins.readouts.parsing import cut_to_sentence, is_blank, joined_reasoning, split_reasoning
+from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning, split_reasoning
+from limrank_plugins.readouts.usable import is_blank, nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 
@@ -132,10 +133,12 @@ def complete(
 
 def _missing(cut_off: bool, budget: int, full: bool) -> str:
     """Why a completion holds no answer."""
+    nothing = nothing_usable("", "length" if cut_off else "end", budget=budget)
+    assert nothing is not None
     if not cut_off:
-        return "the model wrote no answer"
+        return nothing.reason
     advice = "raise max_reasoning_tokens" if full else "reasoning='full' gives room to a model that reasons"
-    return f"the model spent its budget of {budget} tokens before it wrote an answer: {advice}"
+    return f"{nothing.reason}: {advice}"
 
 
 def _generate(

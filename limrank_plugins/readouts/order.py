@@ -14,8 +14,9 @@ from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.completions import Completion, complete
 from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import NUMERIC, Labels
-from limrank_plugins.readouts.parsing import not_usable, parse_order
+from limrank_plugins.readouts.parsing import parse_order
 from limrank_plugins.readouts.priors import PriorLines
+from limrank_plugins.readouts.usable import names_nothing
 from limrank_plugins.segments import Prompt
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Order
@@ -75,7 +76,7 @@ class GenerateOrder:
                 continue
             reading = parse_order(completion.text, self.labels, order, tagged=self.tagged)
             if reading.empty:
-                failures.append(not_usable(completion.text))
+                failures.append(names_nothing(completion.text))
                 continue
             usable.append(completion)
             repairs += reading.repaired

@@ -15,16 +15,6 @@ from limrank_plugins.readouts.choice_text import chosen_in_words
 from limrank_plugins.readouts.labels import TAG, Labels
 from limrank_plugins.readouts.order_text import bracketed, is_ascending, names_in
 
-_REFUSAL = re.compile(
-    r"\s*(?:i['’]?m (?:very |so )?sorry\b|sorry, |i (?:can(?:no|['’])t|am unable to|won['’]t)\b|as an ai\b)",
-    re.IGNORECASE,
-)
-# What a model says that finds no document better than the others.
-_OTHER_LABEL = re.compile(r"\[\s{0,3}(?:[0-9]{1,4}|[A-Za-z])\s{0,3}\]")
-_NO_CHOICE = re.compile(
-    r"\b(?:none|neither|both|tied?|equal|equally|no (?:passage|document|image))\b", re.IGNORECASE
-)
-_SHOWN = 80
 # Digits of any other script, signs, exponents and words such as "nan" are no grade.
 _GRADE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
@@ -105,25 +95,6 @@ def answer_in(text: str) -> str | None:
     return text[start : next((tag.start() for tag in tags if tag.start() >= start), len(text))]
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a completion, after any reasoning, begins as models do when they refuse."""
-    return _REFUSAL.match(split_reasoning(text)[1].strip() or text) is not None
-
-
-def is_blank(text: str) -> bool:
-    """Whether there is nothing behind the reasoning, tags apart."""
-    return not TAG.sub("", split_reasoning(text)[1]).strip()
-
-
-def not_usable(text: str) -> str:
-    """Why no document could be read from a completion, as a failure's reason; its beginning is shown."""
-    if is_blank(text):
-        return "the model wrote no answer"
-    answer = " ".join(TAG.sub(" ", split_reasoning(text)[1]).split())
-    shown = answer if len(answer) <= _SHOWN else f"{answer[:_SHOWN]}…"
-    return f"the model's completion names no document: {shown!r}"
-
-
 def parse_order(
     text: str, labels: Labels, shown: int | Sequence[int], *, tagged: bool = False
 ) -> OrderReading:
@@ -186,24 +157,6 @@ def parse_choice(
         return ChoiceReading(position, repaired=not bare)
     in_words = None if positions else chosen_in_words(TAG.sub(" ", body), labels, size)
     return ChoiceReading(in_words, repaired=True)
-
-
-def is_abstention(text: str, labels: Labels) -> bool:
-    """Whether a completion that chooses nothing has considered the documents all the same.
-
-    It names one of them (two, or one that is not shown, by numbers where letters were asked for, or in a
-    place where it does not count), or says that none or both are meant.
-    A refusal or a text about anything else is no usable reply.
-    """
-    rest = split_reasoning(text)[1]
-    answer = answer_in(rest)
-    body = TAG.sub(" ", rest if answer is None else answer)
-    if is_refusal(body):
-        return False
-    rest = TAG.sub(" ", rest)
-    return (
-        labels.mentioned(rest) or _OTHER_LABEL.search(rest) is not None or _NO_CHOICE.search(body) is not None
-    )
 
 
 def parse_grade(text: str, most: float) -> GradeReading:

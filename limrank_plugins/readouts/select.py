@@ -17,8 +17,9 @@ from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, sho
 from limrank_plugins.readouts.label_scores import read_label_values
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.parsing import is_abstention, not_usable, parse_choice
+from limrank_plugins.readouts.parsing import parse_choice
 from limrank_plugins.readouts.released_choice import released_choice
+from limrank_plugins.readouts.usable import is_abstention, names_nothing
 from limrank_plugins.ties import best_first
 from limrank_plugins.verdicts import Choice
 
@@ -90,7 +91,7 @@ class GenerateSelect:
                     completion.text, self.labels, size, tagged=self.tagged, exact=self.exact
                 )
                 if reading.position is None and not is_abstention(completion.text, self.labels):
-                    failures.append(not_usable(completion.text))
+                    failures.append(names_nothing(completion.text))
                     continue
             repairs += reading.repaired
             choice = order[reading.position] if reading.position is not None else None

@@ -8,15 +8,15 @@ from typing import Any
 
 from limrank_pipelines.citations import neutral, read_citations
 from limrank_pipelines.templates import template_of
-from limrank_plugins.backends.protocols import Backend, Failed, Generate, Program, Reply
+from limrank_plugins.backends.protocols import Backend, Failed, Generate, Generated, Program
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query, Usage, as_documents, as_query
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts.labels import NUMERIC
-from limrank_plugins.readouts.lockstep import together
+from limrank_plugins.readouts.lockstep import forgetting, together
 from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.store import Store
-from limrank_plugins.writer import Writer, completion
+from limrank_plugins.writer import Writer
 
 ABSTENTION = "The passages do not say."
 """What a reader is told to write where the passages do not hold the answer; it needs no citation."""
@@ -161,18 +161,21 @@ class Reader(Writer):
     def _programs(
         self, jobs: Iterable[tuple[str | Query, Iterable[str | Document]]]
     ) -> list[Program[Reading]]:
-        return [self._program(as_query(query), as_documents(documents)) for query, documents in jobs]
+        return [
+            forgetting(self._program(as_query(query), as_documents(documents)), _is_unanswered)
+            for query, documents in jobs
+        ]
 
     def _program(self, query: Query, documents: Sequence[Document]) -> Program[Reading]:
         if not documents:
             return Reading(None, failure="there is no passage to read")
         (reply,) = yield [self._request(self.template, query, documents)]
-        first = _reading(reply, documents)
+        first = _reading(self.usable(reply, may_abstain=True), documents)
         if first.text is None or first.citations or first.abstained or not self.recite:
             return first
         shown = [*documents, Document(first.text)]
         (reply,) = yield [self._request(template_of("recite"), query, shown)]
-        second = _reading(reply, documents)
+        second = _reading(self.usable(reply, may_abstain=True), documents)
         better = second if second.citations or second.abstained else first
         return replace(
             better,
@@ -194,15 +197,16 @@ class Reader(Writer):
         return replace(self.request(prompt, self.sample), stop=template.stop)
 
 
-def _reading(reply: Reply, documents: Sequence[Document]) -> Reading:
-    reply = completion(reply)
+def _is_unanswered(reading: Reading) -> bool:
+    return reading.text is None
+
+
+def _reading(reply: Generated | Failed, documents: Sequence[Document]) -> Reading:
     if isinstance(reply, Failed):
         return Reading(None, failure=reply.reason, usage=reply.usage)
-    reasoning, answer = split_reasoning(reply.text)
-    cited = read_citations(answer.strip(), len(documents))
+    cited = read_citations(split_reasoning(reply.text)[1].strip(), len(documents))
     if not cited.text:
-        only_reasoning = reasoning is not None or reply.reasoning
-        failure = "the model wrote only reasoning" if only_reasoning else "the model wrote nothing"
+        failure = "the model wrote nothing but numbers of passages"
         return Reading(None, failure=failure, cut_tokens=reply.cut_tokens, usage=reply.usage)
     abstained = not cited.numbers and cited.text.rstrip(".").casefold() == ABSTENTION.rstrip(".").casefold()
     return Reading(

@@ -10,14 +10,10 @@ from limrank_plugins.backends.remote.markers import break_markers, marker_patter
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import TAG
 from limrank_plugins.readouts.parsing import cut_to_sentence, split_reasoning
+from limrank_plugins.readouts.usable import nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 _MARKERS = marker_pattern()
-_REFUSAL = re.compile(
-    r"(?:i['’]?m\s+(?:very\s+)?sorry|i\s+am\s+sorry|sorry\b|i\s+apologi[sz]e|as\s+an\s+ai\b"
-    r"|i\s+(?:can(?:no|['’])t|can\s+not|am\s+(?:un|not\s+)able\s+to|won['’]t)\s+\w+)",
-    re.IGNORECASE,
-)
 _HEADING = re.compile(r"^[^\n,;:]{0,60}:")
 _BULLET = re.compile(r"^(?:[-*•–]|\(?[0-9]{1,3}[.)])\s*")
 _LONGEST_TERM = 6
@@ -55,15 +51,10 @@ def answer_of(text: str) -> str:
     Raises:
         UnusableCompletion: nothing, the reasoning did not end, or the model refused.
     """
-    reasoning, answer = split_reasoning(text)
-    answer = answer.strip()
-    if not answer:
-        raise UnusableCompletion(
-            "the model wrote nothing" if reasoning is None else "the model wrote only reasoning"
-        )
-    if _REFUSAL.match(answer):
-        raise UnusableCompletion(f"the model refused: {answer[:80]!r}")
-    return answer
+    nothing = nothing_usable(text)
+    if nothing is not None:
+        raise UnusableCompletion(nothing.reason)
+    return split_reasoning(text)[1].strip()
 
 
 def harmless(text: str) -> str:

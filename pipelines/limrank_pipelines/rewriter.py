@@ -14,12 +14,13 @@ from limrank_pipelines.rewrite_methods import (
     rewrite_method,
 )
 from limrank_pipelines.templates import template_of
-from limrank_plugins.backends.protocols import Backend, Failed, Program, Reply
+from limrank_plugins.backends.protocols import Backend, Failed, Program
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Query, Usage, as_query
 from limrank_plugins.prompts import instructed
+from limrank_plugins.readouts.lockstep import forgetting, together
 from limrank_plugins.store import Store
-from limrank_plugins.writer import Writer, completion
+from limrank_plugins.writer import Writer
 
 
 def rewriter_names() -> list[str]:
@@ -148,20 +149,13 @@ class Rewriter(Writer):
     # ---- inside ---------------------------------------------------------------------------------
 
     def _program(self, queries: list[Query]) -> Program[list[Rewrite]]:
-        if not queries:
-            return []
-        samples = self.samples
-        prompts = [
-            self.template.render(instructed(query, None), [], query_images=query.images) for query in queries
-        ]
-        replies = yield [self.request(prompt, sample) for prompt in prompts for sample in range(samples)]
-        return [
-            self._rewrite(query, replies[i * samples : (i + 1) * samples]) for i, query in enumerate(queries)
-        ]
+        return together([forgetting(self._rewrite(query), _is_unwritten) for query in queries])
 
-    def _rewrite(self, query: Query, replies: list[Reply]) -> Rewrite:
+    def _rewrite(self, query: Query) -> Program[Rewrite]:
+        prompt = self.template.render(instructed(query, None), [], query_images=query.images)
+        replies = yield [self.request(prompt, sample) for sample in range(self.samples)]
         usage, passages, problems = Usage(), [], []
-        for reply in map(completion, replies):
+        for reply in map(self.usable, replies):
             usage = usage + reply.usage
             try:
                 if isinstance(reply, Failed):
@@ -174,3 +168,7 @@ class Rewriter(Writer):
         # Once more together: the end of one and the beginning of the next must not make a marker.
         text = " ".join([*[query.text] * self.repeat, harmless(" ".join(passages))])
         return Rewrite(query, replace(query, text=text), tuple(passages), None, len(problems), usage)
+
+
+def _is_unwritten(rewrite: Rewrite) -> bool:
+    return rewrite.failure is not None

@@ -12,7 +12,7 @@ from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.io import check_trec_ids
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import Seed
-from limrank_synth.run_files import REJECTED, REPORT, write_rejections
+from limrank_synth.run_files import REJECTED, REPORT, rejection_report, write_rejections
 from limrank_synth.run_identity import RunIdentity
 from limrank_synth.settings import SynthSettings
 from limrank_synth.synth_job import JobProgress, JobResult, run_job
@@ -90,7 +90,7 @@ def make_documents(
             "answered": len(collection.queries),
             "documents": len(collection.documents),
             "duplicates": collection.duplicates,
-            "rejected": len(collection.rejections),
+            **rejection_report(collection.rejections),
             "splits": write_collection(collection, job.work.place, per_positive, how, settings.seed),
             **job.report,
         }

@@ -28,7 +28,7 @@ from limrank_synth.role_requests import (
     insist,
     plain_text,
 )
-from limrank_synth.run_files import REJECTED, REPORT, write_rejections
+from limrank_synth.run_files import REJECTED, REPORT, rejection_report, write_rejections
 from limrank_synth.run_identity import RunIdentity
 from limrank_synth.settings import SynthSettings
 from limrank_synth.spool import by_query
@@ -89,7 +89,9 @@ def list_order(
     try:
         return (yield from insist(ask, read, attempts))
     except StageError as rejected:
-        return Rejection("listing", rows[0].query_id, str(rejected), rows[0].query)
+        return Rejection(
+            "listing", rows[0].query_id, str(rejected), rows[0].query, is_failure=rejected.is_failure
+        )
 
 
 def make_lists(
@@ -143,7 +145,7 @@ def make_lists(
     ) as job:
         lists = [result for result in job.results if isinstance(result, OrderedList)]
         rejections = [result for result in job.results if isinstance(result, Rejection)]
-        report = {"queries": len(groups), "lists": len(lists), "rejected": len(rejections), **job.report}
+        report = {"queries": len(groups), "lists": len(lists), **rejection_report(rejections), **job.report}
         write_lists(job.work.place / LISTS, lists)
         write_rejections(job.work.place / REJECTED, rejections)
         write_json(job.work.place / REPORT, report)

@@ -181,16 +181,18 @@ class LabelledPassage:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Something that was thrown away, and why.
+    """Something that was thrown away or never came, and why.
 
     Attributes:
         stage: the stage or filter that did it.
         item: the id of the query, passage or row.
         reason: one sentence.
         text: what was thrown away, shortened.
+        is_failure: nothing was thrown away: the model gave nothing usable, and the next run asks it again.
     """
 
     stage: str
     item: str
     reason: str
     text: str = ""
+    is_failure: bool = False

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from limrank_plugins.backends.protocols import Generated
-from limrank_plugins.readouts.parsing import is_refusal, split_reasoning
+from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.readouts.usable import nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 T = TypeVar("T")
@@ -47,17 +48,31 @@ class UnusableReply(Exception):
 
     Attributes:
         kind: what is wrong with it, for the counts.
+        is_nothing: it held nothing usable (`limrank_plugins.readouts.usable`).
     """
 
     def __init__(
-        self, reason: str, kind: Literal["malformed", "refused", "empty", "cut"] = "malformed"
+        self,
+        reason: str,
+        kind: Literal["malformed", "refused", "empty", "cut"] = "malformed",
+        *,
+        is_nothing: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.kind = kind
+        self.kind, self.is_nothing = kind, is_nothing
 
 
 class StageError(Exception):
-    """A stage gave up on an item; its message is the reason."""
+    """A stage gave up on an item; its message is the reason.
+
+    Attributes:
+        is_failure: a completion held nothing usable, so the same command asks again; else what was
+            written was rejected.
+    """
+
+    def __init__(self, reason: str, *, is_failure: bool = False) -> None:
+        super().__init__(reason)
+        self.is_failure = is_failure
 
 
 _FENCE = re.compile(r"```[a-zA-Z]*\s*(.*?)```", re.DOTALL)
@@ -71,6 +86,8 @@ def insist(
 ) -> RoleProgram[T]:
     """Ask until a completion can be read.
 
+    One with nothing usable that an earlier run got does not count: this run asks on.
+
     Args:
         ask: the request of an attempt, counted from 0.
         read: makes something of a reply, or raises `UnusableReply`.
@@ -80,9 +97,11 @@ def insist(
     Raises:
         StageError: none could be read; it says why the last one could not.
     """
-    problem = ""
-    for attempt in range(attempts):
+    problem, is_failure = "", False
+    attempt = counted = 0
+    while counted < attempts:
         (reply,) = yield [ask(attempt)]
+        attempt += 1
         try:
             # JSON can escape half a surrogate pair, which nothing after this could encode.
             clean = replace(reply, text=clean_text(reply.text), reasoning=clean_text(reply.reasoning))
@@ -91,24 +110,30 @@ def insist(
             problem = str(unread)
             if unusable is not None:
                 unusable[unread.kind] += 1
-    raise StageError(f"{problem} (asked {attempts} times)" if attempts > 1 else problem)
+            if not (unread.is_nothing and reply.usage.cached):
+                counted += 1
+                is_failure = is_failure or unread.is_nothing
+    problem = f"{problem} (asked {attempt} times)" if attempt > 1 else problem
+    raise StageError(problem, is_failure=is_failure)
+
+
+def check_usable(reply: Generated) -> None:
+    """Raise an `UnusableReply` for a completion with nothing usable in it."""
+    nothing = nothing_usable(reply.text, reply.finish)
+    if nothing is not None:
+        raise UnusableReply(nothing.reason, nothing.kind, is_nothing=True)
 
 
 def plain_text(reply: Generated) -> str:
     """The completion.
 
     Raises:
-        UnusableReply: it is empty, a refusal, or was cut off.
+        UnusableReply: it holds nothing usable, or was cut off.
     """
-    # First: a reasoning model that ran out of tokens while it reasoned has completed nothing.
+    check_usable(reply)
     if reply.finish == "length":
         raise UnusableReply("the answer was cut off at its budget of tokens", "cut")
-    text = reply.text.strip()
-    if not text:
-        raise UnusableReply("the answer is empty", "empty")
-    if is_refusal(text):
-        raise UnusableReply("the model refused", "refused")
-    return text
+    return reply.text.strip()
 
 
 def json_object(reply: Generated) -> dict[str, Any]:
@@ -118,8 +143,7 @@ def json_object(reply: Generated) -> dict[str, Any]:
         UnusableReply: there is none.
     """
     text = plain_text(reply)
-    # Reasoning may hold drafts of the object.
-    text = split_reasoning(text)[1] or text
+    text = split_reasoning(text)[1]  # reasoning may hold drafts of the object
     fenced = _FENCE.search(text)
     body = fenced[1] if fenced is not None else text
     start, end = body.find("{"), body.rfind("}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from typing import Any
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_json_lines
+from limrank_synth.filters import reasons
 from limrank_synth.records import LabelledPassage, Rejection
 
 ROWS, REJECTED, REPORT, LEDGER = "rows.jsonl", "rejected.jsonl", "report.json", "ledger.sqlite"
@@ -32,5 +33,24 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[LabelledPassage]:
 
 
 def write_rejections(path: str | os.PathLike[str], rejections: Sequence[Rejection]) -> None:
-    """What was thrown away, with its reasons; long texts are shortened to 2,000 characters."""
-    write_json_lines(path, (asdict(rejection) | {"text": rejection.text[:2000]} for rejection in rejections))
+    """What was thrown away, with its reasons; long texts are shortened to 2,000 characters.
+
+    What failed is not among it: it is asked again, and `rejection_report` says why.
+    """
+    kept = [rejection for rejection in rejections if not rejection.is_failure]
+    write_json_lines(
+        path,
+        ({"stage": r.stage, "item": r.item, "reason": r.reason, "text": r.text[:2000]} for r in kept),
+    )
+
+
+def rejection_report(rejections: Sequence[Rejection]) -> dict[str, Any]:
+    """For `report.json`: how many were rejected and for which reasons, and what failed, by item."""
+    rejected = [rejection for rejection in rejections if not rejection.is_failure]
+    failed = [rejection for rejection in rejections if rejection.is_failure]
+    return {
+        "rejected": len(rejected),
+        "reasons": reasons(rejected),
+        "failed": {rejection.item: f"{rejection.stage}: {rejection.reason}" for rejection in failed},
+        "failures": reasons(failed),
+    }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
 from limrank_plugins.begun_anew import Workplace, working_on
-from limrank_plugins.data import check_unique
+from limrank_plugins.data import Usage, check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import alone_in, make_folder
 from limrank_plugins.ledger import Ledger
@@ -159,7 +159,7 @@ def run_job(
 
         try:
             pool = run_pool(
-                [_addressed(program, roles, tell) for program in programs],
+                [_addressed(program, roles, tell, offline) for program in programs],
                 replies,
                 # Each program asks several requests at a time: more of them would only hold memory.
                 width=max(2, settings.concurrency),
@@ -197,9 +197,12 @@ def _results(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _addressed(
-    program: RoleProgram[T], roles: Roles, tell: Callable[[], None]
+    program: RoleProgram[T], roles: Roles, tell: Callable[[], None], offline: bool
 ) -> Generator[list[To], list[Reply], T]:
-    """The program with its requests put to the roles' backends."""
+    """The program with its requests put to the roles' backends.
+
+    Where nobody is asked, every stored completion is an attempt of this run: rounds of batches must end.
+    """
     try:
         requests = next(program)
         while True:
@@ -210,7 +213,7 @@ def _addressed(
                 if isinstance(reply, Failed):
                     raise Incomplete(f"{request.role}: {reply.reason}")
                 assert isinstance(reply, Generated)
-                completions.append(reply)
+                completions.append(replace(reply, usage=Usage()) if offline else reply)
             requests = program.send(completions)
     except StopIteration as finished:
         result: T = finished.value

@@ -91,7 +91,9 @@ def _query(
         descriptions = yield from describe(query, intents, guidelines, attempts, result.unusable[stage])
         result.count(stage, 0, len(descriptions))
     except StageError as rejected:
-        result.rejections.append(Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text))
+        result.rejections.append(
+            Rejection(stage, f"{seed.id}/{kind}", str(rejected), seed.text, is_failure=rejected.is_failure)
+        )
         return
     passages, lost = yield from write(
         query, intents, descriptions, guidelines, attempts, result.unusable["passages"]
@@ -115,7 +117,8 @@ def _judged(
     if lost:
         # One passage is one rejection, however many judges failed.
         why = "; ".join(rejection.reason for rejection in lost)
-        result.rejections.append(Rejection("judging", passage.id, why, passage.text))
+        is_failure = any(rejection.is_failure for rejection in lost)
+        result.rejections.append(Rejection("judging", passage.id, why, passage.text, is_failure=is_failure))
         return
     by_judge = [outcome for outcome in votes if not isinstance(outcome, Rejection)]
     first = by_judge[0]

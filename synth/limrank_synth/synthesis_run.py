@@ -15,14 +15,14 @@ from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_json, write_json
 from limrank_plugins.reply_store import To
-from limrank_synth.filters import Filter, apply_filters, reasons
+from limrank_synth.filters import Filter, apply_filters
 from limrank_synth.filters.agreement import judges_report
 from limrank_synth.filters.coverage import coverage_report
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
 from limrank_synth.role_requests import RoleRequest
 from limrank_synth.roles import most_cost
-from limrank_synth.run_files import REJECTED, REPORT, ROWS, write_rejections, write_rows
+from limrank_synth.run_files import REJECTED, REPORT, ROWS, rejection_report, write_rejections, write_rows
 from limrank_synth.run_identity import RUN, RunIdentity, digest_of
 from limrank_synth.settings import SynthSettings
 from limrank_synth.stages.personas import check_personas
@@ -134,9 +134,8 @@ def synthesise_all(
             "finished": len(job.results),
             "rows": len(kept.kept),
             "relevant": sum(row.relevant for row in kept.kept),
-            "rejected": len(rejections),
             "stages": _stages(job.results) | {name: _in_out(*pair) for name, pair in counts.items()},
-            "reasons": reasons(rejections),
+            **rejection_report(rejections),
             "judges": judges_report(judged),
             "coverage": coverage_report(kept.kept, known),
             "unusable": _unusable(job.results),

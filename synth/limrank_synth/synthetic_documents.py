@@ -215,8 +215,6 @@ def _answer(
 
     def read(reply: Generated) -> str:
         text = split_reasoning(plain_text(reply))[1].strip()
-        if not text:
-            raise UnusableReply("there is reasoning, but no answer", "empty")
         if _same(text) == _same(query.text):
             raise UnusableReply("the answer is the query")
         return text
@@ -224,7 +222,9 @@ def _answer(
     try:
         text = yield from insist(ask, read, settings.attempts)
     except StageError as rejected:
-        return Rejection("answers", f"{query.id}/{sample}", str(rejected), query.text)
+        return Rejection(
+            "answers", f"{query.id}/{sample}", str(rejected), query.text, is_failure=rejected.is_failure
+        )
     sources = (query.source, Source(f"model {model}", "terms of the model's provider"))
     return SyntheticAnswer(query.id, text, sample, model, sources)
 

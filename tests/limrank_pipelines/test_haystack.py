@@ -198,7 +198,7 @@ def test_no_answer_and_no_document():
     )
     outputs = ask(pipeline, QUESTION)
     assert (outputs["answer"], outputs["reader"]["answers"]) == (None, [])
-    assert outputs["reader"]["meta"]["failure"] == "the model wrote nothing"
+    assert outputs["reader"]["meta"]["failure"] == "the model wrote no answer"
     assert ask(pipeline, "zebra")["reader"]["meta"]["failure"] == "there is no passage to read"
     assert ask(build_pipeline(LimRankFirstStage(retriever=index())), QUESTION)["answer"] is None
 

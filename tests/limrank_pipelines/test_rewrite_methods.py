@@ -69,10 +69,10 @@ def test_terms(text: str, cut: bool, read: str):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "wrote nothing"),
-        (" \n", "wrote nothing"),
-        ("<think>It goes on and on", "only reasoning"),
-        ("<think>A thought.</think>  ", "only reasoning"),
+        ("", "wrote no answer"),
+        (" \n", "wrote no answer"),
+        ("<think>It goes on and on", "wrote no answer"),
+        ("<think>A thought.</think>  ", "wrote no answer"),
         ("I'm sorry, but I cannot help with that.", "refused"),
         ("I’m sorry", "refused"),
         ("<think>No.</think>\n\nI can't help you.", "refused"),

@@ -515,3 +515,38 @@ def test_a_closed_store_is_one_sentence(tmp_path: Path):
     for read in (store.answer_bytes, lambda: store.get_many([key("a")]), lambda: store.find("job", "item")):
         with pytest.raises(LimRankError, match="cannot be read or written"):
             read()
+
+
+def test_what_is_dropped_is_gone_and_no_longer_counted(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many([(key(i), b"x" * i) for i in range(5)])
+        store.drop_many([key(1), key(3), key("never there")])
+        assert sorted(store.get_many([key(i) for i in range(5)])) == sorted(key(i) for i in (0, 2, 4))
+    actual, believed = counted(tmp_path / "s.sqlite")
+    assert actual == believed > 0
+
+
+@pytest.mark.parametrize("text", ["", "I'm sorry, but I can't help with that.", "All about milk."])
+def test_a_completion_that_came_to_nothing_is_asked_again(tmp_path: Path, text: str):
+    with Store(tmp_path / "s.sqlite") as store:
+        for _ in range(2):
+            backend = full_backend(generate=lambda prompt: text)
+            ranking = Reranker("rankgpt", backend=backend, store=store).rank("q", TEXTS)
+            assert (len(ranking.failures), len(backend.requests)) == (len(TEXTS), 1)
+        backend = full_backend()
+        assert not Reranker("rankgpt", backend=backend, store=store).rank("q", TEXTS).failures
+        assert len(backend.requests) == 1
+
+
+def test_reasoning_that_was_paid_for_stays_where_its_verdict_never_came(tmp_path: Path):
+    def out(prompt: object) -> object:
+        raise ScriptedFailure("the server is down")
+
+    with Store(tmp_path / "s.sqlite") as store:
+        settings = {"store": store, "max_reasoning_tokens": 2}
+        backend = full_backend(read_labels=out)
+        ranking = Reranker("limrank", backend=backend, **settings).rank("q", TEXTS)
+        assert len(ranking.failures) == len(TEXTS)
+        backend = full_backend()
+        assert not Reranker("limrank", backend=backend, **settings).rank("q", TEXTS).failures
+        assert {request.method for request in backend.requests} == {"read_labels"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from synth_replies import reply
 
 from limrank_plugins.backends.protocols import Generated
+from limrank_plugins.data import Usage
 from limrank_synth.role_requests import (
     RoleRequest,
     StageError,
@@ -61,10 +63,33 @@ def test_insisting_asks_again_and_counts_what_was_wrong():
 
 
 def test_insisting_ends():
-    with pytest.raises(StageError, match=r"the answer is empty \(asked 3 times\)"):
+    with pytest.raises(StageError, match=r"the model wrote no answer \(asked 3 times\)"):
         drive(insist(ask, plain_text, 3), ["", " ", "\n"])
-    with pytest.raises(StageError, match=r"the answer is empty$"):
+    with pytest.raises(StageError, match=r"the model wrote no answer$"):
         drive(insist(ask, plain_text, 1), [""])
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_failure"),
+    [(["{", "["], False), (["", "{"], True), (["{", "I'm sorry, but no."], True)],
+)
+def test_what_was_written_is_rejected_and_what_held_nothing_failed(texts: list[str], is_failure: bool):
+    with pytest.raises(StageError) as found:
+        drive(insist(ask, json_object, 2), texts)
+    assert found.value.is_failure == is_failure
+
+
+def test_what_an_earlier_run_got_and_held_nothing_is_no_attempt_of_this_one():
+    def stored(text: str) -> Generated:
+        return replace(reply(text), usage=Usage(cached=1))
+
+    program = insist(ask, json_object, 2)
+    attempts = [next(program)[0].attempt]
+    for known in (stored(""), stored("I'm sorry, no."), stored("{")):
+        attempts.append(program.send([known])[0].attempt)
+    with pytest.raises(StopIteration) as found:
+        program.send([reply('{"a": 1}')])
+    assert (found.value.value, attempts) == ({"a": 1}, [0, 1, 2, 3])
 
 
 @given(ANSWERS, st.sampled_from(["stop", "length", "tool_calls"]))

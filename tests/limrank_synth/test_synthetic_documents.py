@@ -69,24 +69,36 @@ def test_answers_become_documents_with_their_provenance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("", "empty"),
-        (" \n", "empty"),
+        ("", "wrote no answer"),
+        (" \n", "wrote no answer"),
         ("I'm sorry, but I can't help with that.", "refused"),
         ("<think>Let me see.</think> ", "no answer"),
-        ("What does milk number 0  do", "is the query"),
     ],
 )
-def test_empty_answers_and_refusals_are_asked_for_again_and_then_named(
+def test_empty_answers_and_refusals_are_failures_that_the_next_run_asks_again(
     tmp_path: Path, said: str, reason: str
 ) -> None:
     writer = Writer(lambda query, request: said if query.endswith("number 0 do") else f"About {query}.")
     outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": writer})
-    assert (outcome.report["answered"], outcome.report["rejected"]) == (2, 1)
-    (rejected,) = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
-    assert rejected["item"] == "q0/0"
-    assert reason in rejected["reason"]
+    assert (outcome.report["answered"], outcome.report["rejected"]) == (2, 0)
+    assert list(outcome.report["failed"]) == ["q0/0"]
+    assert reason in outcome.report["failed"]["q0/0"]
     assert len(writer.asked) == 4  # twice for the first
     assert "q0" not in {one.id for one in read_queries(tmp_path / "queries.jsonl")}
+    writer = Writer(lambda query, request: f"About {query}.")
+    outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": writer})
+    assert (outcome.report["answered"], outcome.report["failed"]) == (3, {})
+    assert len(writer.asked) == 1, "what was there is not asked again"
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_rejected(tmp_path: Path) -> None:
+    said = "What does milk number 0  do"
+    writer = Writer(lambda query, request: said if query.endswith("number 0 do") else f"About {query}.")
+    outcome = make_documents(seeds(3), SETTINGS, tmp_path, backends={"writer": writer})
+    assert (outcome.report["answered"], outcome.report["rejected"], outcome.report["failed"]) == (2, 1, {})
+    (rejected,) = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
+    assert (rejected["item"], len(writer.asked)) == ("q0/0", 4)
+    assert "is the query" in rejected["reason"]
 
 
 def test_a_thought_before_an_answer_is_not_part_of_the_document(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from limrank_evals.answers.shuffling import OptionOrder
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import packaged, with_options
-from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
+from limrank_plugins.backends.protocols import Backend, Failed, Generated
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.parsing import split_reasoning
@@ -109,7 +109,8 @@ class Judge(Writer):
         """Judge each; all of them are put to the backend in one batch."""
         spoken = [split_reasoning(answer.text)[1].strip() for answer in answers]
         pairs = [(answer, words) for answer, words in zip(answers, spoken, strict=True) if words]
-        replies = iter(self.write_many([self._prompt(*pair) for pair in pairs]))
+        # "I cannot tell" is no verdict, but it is what the judge has to say.
+        replies = iter(self.write_many([self._prompt(*pair) for pair in pairs], may_abstain=True))
         return [_judge_reply(next(replies)) if words else JudgeReply("no") for words in spoken]
 
     def _prompt(self, answer: JudgeRequest, words: str) -> Prompt:
@@ -118,8 +119,7 @@ class Judge(Writer):
         return self.template.render(question, [without_tags(words)], letter=letter)
 
 
-def _judge_reply(reply: Reply) -> JudgeReply:
+def _judge_reply(reply: Generated | Failed) -> JudgeReply:
     if isinstance(reply, Failed):
         return JudgeReply("failed", reply.reason)
-    assert isinstance(reply, Generated)
     return JudgeReply(read_verdict(reply.text))

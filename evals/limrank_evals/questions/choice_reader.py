@@ -11,13 +11,14 @@ from limrank_evals.answers.shuffling import OptionOrder, shuffled
 from limrank_evals.loaders.multiple_choice import MultipleChoice
 from limrank_evals.questions.reader_templates import listed, reader_template, with_options
 from limrank_pipelines.citations import neutral
-from limrank_plugins.backends.protocols import Backend, Failed, Generated, Program, Reply
+from limrank_plugins.backends.protocols import Backend, Generated, Program
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Usage
 from limrank_plugins.readouts.labels import NUMERIC
+from limrank_plugins.readouts.lockstep import forgetting, together
 from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store
-from limrank_plugins.writer import Writer
+from limrank_plugins.writer import Writer, completion
 
 
 class ChoiceRequest(NamedTuple):
@@ -122,16 +123,27 @@ class ChoiceReader(Writer):
         orders = [
             shuffled(r.question.choices, r.question.id, sample=r.sample, seed=self.seed) for r in requests
         ]
-        replies = self.run(self._answers(requests, orders))
-        return [_choice(reply, order) for reply, order in zip(replies, orders, strict=True)]
+        programs = [self._answer(*pair) for pair in zip(requests, orders, strict=True)]
+        return self.run(together([forgetting(program, _is_unanswered) for program in programs]))
 
-    def _answers(
-        self, requests: Sequence[ChoiceRequest], orders: Sequence[OptionOrder]
-    ) -> Program[list[Reply]]:
-        if not requests:
-            return []
-        prompts = [self._prompt(*pair) for pair in zip(requests, orders, strict=True)]
-        return (yield [self.request(p, r.sample) for p, r in zip(prompts, requests, strict=True)])
+    def _answer(self, request: ChoiceRequest, order: OptionOrder) -> Program[ChoiceReply]:
+        (reply,) = yield [self.request(self._prompt(request, order), request.sample)]
+        reply = completion(reply)
+        letter = extract_choice(reply.text, order.choices) if isinstance(reply, Generated) else None
+        # Whatever stands before it: an option that was chosen is an answer.
+        known = self.usable(reply, may_abstain=True) if letter is None else reply
+        ended = reply.finish if isinstance(reply, Generated) else ""
+        if not isinstance(known, Generated):
+            return ChoiceReply(order, failure=known.reason, ended=ended, usage=known.usage)
+        return ChoiceReply(
+            order,
+            known.text,
+            letter,
+            order.original(letter),
+            ended=ended,
+            cut_tokens=known.cut_tokens,
+            usage=known.usage,
+        )
 
     def _prompt(self, request: ChoiceRequest, order: OptionOrder) -> Prompt:
         images = [document.images for document in request.passages]
@@ -144,17 +156,5 @@ class ChoiceReader(Writer):
         )
 
 
-def _choice(reply: Reply, order: OptionOrder) -> ChoiceReply:
-    if isinstance(reply, Failed):
-        return ChoiceReply(order, failure=reply.reason, usage=reply.usage)
-    assert isinstance(reply, Generated)
-    letter = extract_choice(reply.text, order.choices)
-    return ChoiceReply(
-        order,
-        reply.text,
-        letter,
-        order.original(letter),
-        ended=reply.finish,
-        cut_tokens=reply.cut_tokens,
-        usage=reply.usage,
-    )
+def _is_unanswered(reply: ChoiceReply) -> bool:
+    return reply.text is None

@@ -8,11 +8,13 @@ from typing import Annotated, Any, cast
 import typer
 
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.wording import number_of
 from limrank_synth.cli.run_seeds import (
     Config,
     Model,
     PriceIn,
     PriceOut,
+    end_unless_finished,
     in_dollars,
     job_bar,
     settings_of,
@@ -70,11 +72,13 @@ def documents(
     report = job.report
     _report(
         job,
-        f"{report['answered']} of {report['queries']} queries: {report['documents']} documents in "
-        f"{job.work.place} ({report['duplicates']} duplicates), {report['rejected']} rejected, "
+        f"{report['answered']} of {number_of(report['queries'], 'query')}: "
+        f"{number_of(report['documents'], 'document')} in {job.work.place} "
+        f"({number_of(report['duplicates'], 'duplicate')}), {report['rejected']} rejected, "
         f"{in_dollars(report['cost'])}",
         as_json,
     )
+    end_unless_finished(report, "document", report["documents"])
 
 
 @reports_errors
@@ -111,10 +115,11 @@ def lists(
     report = job.report
     _report(
         job,
-        f"{report['lists']} of {report['queries']} queries in {job.work.place / LISTS}, "
+        f"{report['lists']} of {number_of(report['queries'], 'query')} in {job.work.place / LISTS}, "
         f"{report['rejected']} rejected, {in_dollars(report['cost'])}",
         as_json,
     )
+    end_unless_finished(report, "list", report["lists"])
 
 
 def _report(job: JobResult[Any], line: str, as_json: bool) -> None:
@@ -122,8 +127,3 @@ def _report(job: JobResult[Any], line: str, as_json: bool) -> None:
         common.emit(job.report)
     else:
         common.say(line)
-        if job.unfinished:
-            name, why = next(iter(job.unfinished.items()))
-            common.say(f"{len(job.unfinished)} are unfinished ({name}: {why}); the same command goes on")
-    if job.unfinished:
-        raise typer.Exit(1)

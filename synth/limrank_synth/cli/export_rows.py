@@ -9,6 +9,7 @@ import typer
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.files import read_json_object
+from limrank_plugins.wording import number_of
 from limrank_synth.exporting import export as write_export
 from limrank_synth.exporting import export_images
 from limrank_synth.exports import ExportOptions, layout_names
@@ -69,7 +70,7 @@ def _tell(summary: dict[str, Any], output: Path, as_json: bool) -> None:
         common.emit(summary)
         return
     files = ", ".join(f"{number:,} in {name}" for name, number in summary["records"].items())
-    common.say(f"{summary['rows']:,} rows in {output}: {files}")
+    common.say(f"{number_of(summary['rows'], 'row')} in {output}: {files}")
     for reason, number in summary["left_out"].items():
         common.say(f"left out, {number:,}: {reason}")
 

@@ -9,6 +9,7 @@ import typer
 
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 from limrank_synth import mix as mixing
 
 
@@ -77,11 +78,12 @@ def mix(
     if as_json:
         common.emit(report)
         return
-    common.say(f"{report['rows']} rows in {output}, {report['relevant']} of them relevant")
+    common.say(f"{number_of(report['rows'], 'row')} in {output}, {report['relevant']:,} of them relevant")
     for part, facts in report["parts"].items():
         common.say(
-            f"{part}: {facts['taken']} of {facts['read']} rows; {facts['unreadable']} not readable, "
-            f"{facts['unusable']} not usable, {facts['duplicates'] + facts['duplicates_across']} duplicates "
+            f"{part}: {facts['taken']} of {number_of(facts['read'], 'row')}; {facts['unreadable']} not "
+            f"readable, {facts['unusable']} not usable, "
+            f"{facts['duplicates'] + facts['duplicates_across']} duplicates "
             f"({facts['duplicates_across']} across the parts), {facts['contradictory']} with two labels"
         )
     if report["non_commercial"] or report["not_known"]:

@@ -14,6 +14,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
+from limrank_plugins.wording import number_of
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage
 from limrank_synth.review.current_decisions import CurrentDecisions
@@ -101,7 +102,7 @@ def log_beside(rows: Path) -> Path:
 
 def _serve(session: ReviewSession, port: int, shown: int, total: int, log: Path, open_page: bool) -> None:
     with ReviewServer(session, port=port) as server:
-        common.say(f"{shown:,} of {total:,} rows; decisions go to {log}")
+        common.say(f"{shown:,} of {number_of(total, 'row')}; decisions go to {log}")
         common.say(f"review at {server.url} (Ctrl-C ends it)")
         if open_page and not webbrowser.open(server.url):
             common.say("no browser could be opened; open the address yourself")
@@ -148,7 +149,7 @@ def _apply(
         )
         return
     common.say(
-        f"{len(done.rows):,} rows in {output}: {len(done.rejections):,} rejected, "
+        f"{number_of(len(done.rows), 'row')} in {output}: {len(done.rejections):,} rejected, "
         f"{len(done.disputed):,} disputed ({resolution}), {done.unreviewed:,} unreviewed ({unreviewed})"
     )
 
@@ -190,7 +191,7 @@ def _summarise(rows: list[LabelledPassage], shown: list[LabelledPassage], log: P
     for pair in pairs:
         kappa = "not defined (only one answer was given)" if pair.kappa is None else f"{pair.kappa:.3f}"
         common.tell(
-            f"{pair.first} and {pair.second}: {pair.rows} rows in common, "
+            f"{pair.first} and {pair.second}: {number_of(pair.rows, 'row')} in common, "
             f"{pair.agreement:.1%} agree, Cohen's kappa {kappa}"
         )
     for row, decisions in at_odds.items():
@@ -205,7 +206,9 @@ def _standing(rows: list[LabelledPassage], log: Path) -> CurrentDecisions:
     for problem in journal.problems:
         common.say(problem)
     if standing.stale:
-        common.say(f"{len(standing.stale)} decisions are on rows that have changed or are gone: not counted")
+        common.say(
+            f"not counted: {number_of(len(standing.stale), 'decision')} on rows that have changed or are gone"
+        )
     return standing
 
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from limrank_plugins.begun_anew import replies_begun
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
 from limrank_synth.filters.usual import usual_filters
 from limrank_synth.settings import ROLES, Role, SynthSettings, read_settings
@@ -130,8 +131,8 @@ def run(
             again = batch_again or fresh
             batch = write_batch(batch_out, synthesis.unasked, settings, ledger, again=again)
     _report(synthesis, synthesis.place, batch, as_json)
-    if synthesis.unfinished and batch_out is None:
-        raise typer.Exit(1)
+    if not (batch_out is not None and synthesis.unasked):
+        end_unless_finished(synthesis.report, "row", synthesis.report["rows"])
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def job_bar(what: str, total: int | None) -> Iterator[Callable[[JobProgress], No
         def on_progress(progress: JobProgress) -> None:
             kept = f" · {progress.accepted:.0%} of passages kept" if progress.wanted else ""
             cost = f"${progress.cost:.2f}" if progress.priced else "cost unknown"
-            spent = f"{progress.asked} calls · {cost}{kept}"
+            spent = f"{number_of(progress.asked, 'call')} · {cost}{kept}"
             bars.update(bar, completed=progress.done, total=progress.total, spent=spent)
 
         yield on_progress
@@ -175,7 +176,7 @@ def batch_in(
         common.emit({"committed": committed, "failed": failed})
         return
     common.say(
-        f"{committed} replies committed"
+        f"{number_of(committed, 'reply')} committed"
         + (f", {len(failed)} failed; the first: {next(iter(failed.values()))}" if failed else "")
     )
 
@@ -269,7 +270,7 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
         )
     )
-    common.say(f"{plan['seeds']:,} seeds: {calls}; {cost}")
+    common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {cost}")
 
 
 def in_dollars(cost: float | None) -> str:
@@ -286,21 +287,50 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
         return
     report = synthesis.report
     common.say(
-        f"{report['finished']} of {report['seeds']} seeds: {report['rows']} rows in {output} "
-        f"({report['relevant']} relevant), {report['rejected']} rejected, {in_dollars(report['cost'])}"
+        f"{report['finished']} of {number_of(report['seeds'], 'seed')}: "
+        f"{number_of(report['rows'], 'row')} in {output} ({report['relevant']} relevant), "
+        f"{report['rejected']} rejected, {in_dollars(report['cost'])}"
     )
     if batch is not None:
-        where = f"{batch.asked} open requests in {', '.join(map(str, batch.files))}" if batch.files else ""
-        left = f"{batch.left} requests are beyond --max-cost" if batch.left else ""
+        where = (
+            f"{number_of(batch.asked, 'open request')} in {', '.join(map(str, batch.files))}"
+            if batch.files
+            else ""
+        )
+        left = f"beyond --max-cost: {number_of(batch.left, 'request')}" if batch.left else ""
         in_files = (
-            f"{batch.waiting} requests wait in files of before: commit their results and errors with "
-            f"`synth batch-in`, or write them once more with --batch-again"
+            f"in files of before: {number_of(batch.waiting, 'request')}; commit their results and "
+            f"errors with `synth batch-in`, or write them once more with --batch-again"
             if batch.waiting
             else ""
         )
         common.say("; ".join(filter(None, (where, left, in_files))) or "no request is open: the run is done")
-    elif synthesis.unfinished:
-        name, why = next(iter(synthesis.unfinished.items()))
-        common.say(
-            f"{len(synthesis.unfinished)} seeds are unfinished ({name}: {why}); the same command goes on"
-        )
+
+
+def end_unless_finished(report: Mapping[str, Any], what: str, made: int) -> None:
+    """End with the exit code of a failure where something is unfinished or failed, or nothing was made.
+
+    Args:
+        report: of the run.
+        what: it makes, as in `"row"`.
+        made: how many.
+    """
+    problems = []
+    unfinished, failed = report["unfinished"], report["failed"]
+    if unfinished:
+        name, why = next(iter(unfinished.items()))
+        problems.append(f"{number_of(len(unfinished), 'seed')} unfinished, as {name!r}: {why}")
+    if failed:
+        name, why = next(iter(failed.items()))
+        problems.append(f"{number_of(len(failed), 'item')} failed, as {name!r}: {why}")
+    again = "; the same command goes on" if unfinished or failed else ""
+    again += " and asks again for what failed" if failed else ""
+    if not made:
+        rejected = [
+            f"{sum(by_reason.values())} rejected by {stage} ({next(iter(by_reason))})"
+            for stage, by_reason in report["reasons"].items()
+        ]
+        problems.insert(0, f"not one {what} was accepted")
+        problems += rejected or ([] if failed or unfinished else [f"there was nothing to make a {what} of"])
+    if problems:
+        common.end_with_failures("; ".join(problems) + again)

@@ -12,7 +12,7 @@ from collections import Counter
 from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
-from limrank_plugins.readouts.parsing import is_refusal, split_reasoning
+from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQuery
 from limrank_synth.role_requests import (
     RoleProgram,
@@ -21,6 +21,7 @@ from limrank_synth.role_requests import (
     UnusableReply,
     chat_prompt,
     insist,
+    plain_text,
 )
 
 _VERDICT = re.compile(r"\W*(true|false)\W*", re.IGNORECASE)
@@ -51,7 +52,9 @@ def judge(
         programs = [_vote(query, passage, role, vote, attempts, unusable) for vote in range(votes)]
         return (yield from together(programs))
     except StageError as rejected:
-        return Rejection("judging", passage.id, f"{role}: {rejected}", passage.text)
+        return Rejection(
+            "judging", passage.id, f"{role}: {rejected}", passage.text, is_failure=rejected.is_failure
+        )
 
 
 def judging_prompt(query: str, passage: str) -> str:
@@ -66,18 +69,12 @@ def read_vote(reply: Generated) -> JudgeVote:
     reasoning apart from the verdict.
 
     Raises:
-        UnusableReply: no reasoning, no verdict, or more than a verdict after it.
+        UnusableReply: nothing usable, no reasoning, no verdict, or more than a verdict after it.
     """
-    if reply.finish == "length":
-        raise UnusableReply("the answer was cut off at its budget of tokens", "cut")
-    if not reply.text.strip():
-        raise UnusableReply("the answer is empty", "empty")
-    if is_refusal(reply.text):
-        raise UnusableReply("the judge refused", "refused")
-    reasoning, rest = split_reasoning(reply.text)
+    reasoning, rest = split_reasoning(plain_text(reply))
     if reply.reasoning.strip():
         reasoning = reply.reasoning
-    verdict = _VERDICT.fullmatch(rest.strip()) if rest.strip() else None
+    verdict = _VERDICT.fullmatch(rest.strip())
     if verdict is None:
         raise UnusableReply(f"the verdict is neither true nor false: {rest.strip()[:60]!r}")
     if reasoning is None or not reasoning.strip():

@@ -118,10 +118,10 @@ def _passage(
         return RoleRequest("writer", messages, attempt)
 
     def read(reply: Generated) -> str:
-        return split_reasoning(plain_text(reply))[1].strip() or plain_text(reply)
+        return split_reasoning(plain_text(reply))[1].strip()
 
     try:
         text = yield from insist(ask, read, attempts, unusable)
     except StageError as rejected:
-        return Rejection("passages", identifier, str(rejected), description)
+        return Rejection("passages", identifier, str(rejected), description, is_failure=rejected.is_failure)
     return WrittenPassage(identifier, text, intent, description)

@@ -29,9 +29,8 @@ def reason(
 
     def read(reply: Generated) -> str:
         # A reasoning model may put its first draft into <think>: what it says after it is the result.
-        text = plain_text(reply)
-        draft, rest = split_reasoning(text)
-        return rest.strip() or draft or text
+        draft, rest = split_reasoning(reply.text)
+        return plain_text(replace(reply, text=rest if rest.strip() else draft or ""))
 
     reasoning = yield from insist(ask, read, attempts, unusable)
     return replace(query, reasoning=reasoning)

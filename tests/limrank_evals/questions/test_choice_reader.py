@@ -103,9 +103,13 @@ def test_the_order_depends_on_question_sample_and_seed_alone():
     [
         ("I would say (B)", "B"),
         ("<think>Perhaps (A).</think> The answer is (C).", "C"),
-        ("<think>The answer is (C). But", None),
         ("It is A or B.", None),
-        ("", None),
+        ("I'm sorry, but I don't know.", None),
+        ("I cannot tell.", None),
+        ("I cannot say whether (B) is right.", None),
+        ("Unclear from the passages.", None),
+        ("I'm sorry, I misread it: the answer is (C).", "C"),
+        ("Acids make milk", None),
     ],
 )
 def test_what_was_chosen(text: str, letter: str | None):
@@ -113,6 +117,29 @@ def test_what_was_chosen(text: str, letter: str | None):
     assert said.said == letter
     assert said.choice == said.shown.original(letter)
     assert (said.text, said.failure) == (text, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the model wrote no answer"),
+        ("<think>The answer is (C). But", "the model wrote no answer"),
+        ("<think>Hm.</think>\n", "the model wrote no answer"),
+        ("I'm sorry, but I can't help with that.", "the model refused: \"I'm sorry, but I can't help"),
+        ("I cannot answer that.", "the model refused"),
+    ],
+)
+def test_a_completion_with_nothing_usable_is_a_failure(text: str, reason: str):
+    said = reader(lambda prompt: text).read_many([ChoiceRequest(QUESTION)])[0]
+    assert (said.text, said.said, said.choice) == (None, None, None)
+    assert said.failure.startswith(reason)
+
+
+def test_a_budget_spent_on_reasoning_is_a_failure():
+    text = "<think>" + "hm " * 50
+    said = reader(lambda prompt: text, max_tokens=20).read_many([ChoiceRequest(QUESTION)])[0]
+    assert (said.text, said.ended) == (None, "length")
+    assert said.failure == "the model spent its budget of 20 tokens before it wrote an answer"
 
 
 def test_a_failure_is_no_answer_and_the_others_stand():

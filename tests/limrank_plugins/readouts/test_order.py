@@ -107,7 +107,7 @@ def test_an_unfinished_thought_is_never_read_as_an_order():
         (" \n", "the model wrote no answer"),
         ("<think>[2] is best.</think>\n", "the model wrote no answer"),
         ("<think>[2] is best.", "the model wrote no answer"),
-        ("I cannot rank these.", "the model's completion names no document: 'I cannot rank these.'"),
+        ("I cannot rank these.", "the model refused: 'I cannot rank these.'"),
         ("[4] > [9]", "the model's completion names no document: '[4] > [9]'"),
         ("Of 3 passages, 2 are good", "names no document: 'Of 3 passages, 2 are good'"),
         ("tea " * 500, "tea …'"),

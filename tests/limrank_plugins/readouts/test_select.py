@@ -85,7 +85,7 @@ def test_anything_else_is_a_counted_abstention(text: str):
         ("", "the model wrote no answer"),
         ("<think><answer>[2]</answer></think>", "the model wrote no answer"),
         ("<think>Hm.</think> <answer> </answer>", "the model wrote no answer"),
-        ("<think>Hm.</think>I'm sorry, [2]", "the model's completion names no document: \"I'm sorry, [2]\""),
+        ("<think>Hm.</think>I'm sorry, [2]", 'the model refused: "I\'m sorry, [2]"'),
         ("Milk is white.", "the model's completion names no document: 'Milk is white.'"),
     ],
 )

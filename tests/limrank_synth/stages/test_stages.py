@@ -234,8 +234,9 @@ def test_verdicts(answer: Generated, verdict: JudgeVote):
         (reply("true"), "malformed"),
         (reply("<think></think> true"), "malformed"),
         (reply("<think>a</think> true or false"), "malformed"),
-        (reply("<think>a</think>"), "malformed"),
-        (reply("<think>a true"), "malformed"),
+        (reply("<think>a</think>"), "empty"),
+        (reply("<think>a true"), "empty"),
+        (reply("<think>a true", finish="length"), "cut"),
         (reply("<think>a</think> relevant"), "malformed"),
         (reply("<think>a</think> true", finish="length"), "cut"),
         (reply("", reasoning="a"), "empty"),
@@ -277,9 +278,14 @@ def test_one_bad_passage_does_not_take_the_others_with_it():
         lambda q: reply("" if "bad" in last_text(q) else "Text."),
     )
     assert [one.id for one in found] == ["s/expert/0"]
-    assert [(one.stage, one.item, one.reason) for one in lost] == [
-        ("passages", "s/expert/1", "the answer is empty (asked 2 times)")
+    assert [(one.stage, one.item, one.reason, one.is_failure) for one in lost] == [
+        ("passages", "s/expert/1", "the model wrote no answer (asked 2 times)", True)
     ]
+
+
+def test_reasoning_alone_is_no_passage():
+    found, (lost,) = drive(write(query(), [DIRECT], ["d"], KNOWN, 1), lambda q: reply("<think>how?</think>"))
+    assert (found, lost.is_failure) == ([], True)
 
 
 def test_what_is_to_be_written():
