@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -110,6 +111,26 @@ def check_device_for(recipe: Recipe, backend: str | None, device: object) -> Non
     name = backend if backend is not None else recipe.backend
     if not recipe.parts and not takes(name, "device"):
         raise InputError(f"backend {name!r} takes no device: leave it out, or name another backend")
+
+
+def check_made(recipe: Recipe, backend: str | None, options: Collection[str]) -> None:
+    """Check before anything is loaded that there is such a backend, and that it takes these options.
+
+    Args:
+        recipe: of one that is made of others, the last part's backend gets them.
+        backend: None for the recipe's.
+        options: their names.
+
+    Raises:
+        InputError: there is no such backend or option.
+    """
+    if backend is None and not options:
+        return
+    while recipe.parts:
+        last = recipe.parts[-1].recipe
+        recipe = load_recipe(last) if isinstance(last, str) else last
+    name = backend if backend is not None else recipe.backend
+    check_options(f"backend {name!r}", backend_class(name), "", **dict.fromkeys(options))
 
 
 def serves(part: Part, backend: Backend) -> bool:

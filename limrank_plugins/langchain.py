@@ -9,12 +9,13 @@ Example:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import Any, Self
 
 from limrank_plugins import data
-from limrank_plugins.arguments import check_device_for
+from limrank_plugins.arguments import check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.failure_log import remarks, told_by_caller
@@ -36,6 +37,8 @@ except ModuleNotFoundError as error:
 
 logger = logging.getLogger(__name__)
 
+_OWN = ("recipe", "model", "backend")
+_OF_RERANKER = inspect.signature(Reranker).parameters.keys()
 _METADATA = ("relevance_score", "limrank_explanation", "limrank_failure")
 _IMAGE_METADATA = ("image_base64", "image_url")  # the first is Unstructured's
 _IMAGE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")  # how PNG, JPEG, GIF and WebP begin
@@ -93,7 +96,11 @@ class LimRankCompressor(BaseDocumentCompressor):
             check_written(address)
         decided = sorted({"recipe", "model", "backend", "api_key", "options"} & self.model_fields_set)
         if self.reranker is None:
-            check_device_for(load_recipe(self.recipe), self.backend, self.options.get("device"))
+            recipe = load_recipe(self.recipe)
+            check_device_for(recipe, self.backend, self.options.get("device"))
+            if named := sorted(set(self.options) & set(_OWN)):
+                raise InputError(f"options: {named[0]} must be given as an argument of its own")
+            check_made(recipe, self.backend, self.options.keys() - _OF_RERANKER)
         elif decided:
             raise InputError(f"{', '.join(decided)}: the reranker that was passed has decided this already")
         return self

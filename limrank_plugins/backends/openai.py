@@ -12,7 +12,6 @@ import asyncio
 import json
 import math
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,6 +37,7 @@ from limrank_plugins.backends.remote.replies import (
     Token,
     choice_of,
     ending,
+    label_written,
     labels_in,
     reasoning_of,
     spellings,
@@ -328,10 +328,8 @@ class OpenAIBackend:
             if draw or asked is not None:  # the same prompt again, all of it known to the server already
                 cost = replace(cost, prompt_tokens=0, shared_tokens=0)
             usage = usage + cost
-            first = re.findall(r"\w+", text_of(choice).casefold())[:1]
-            counts = [
-                n + any(word in words for word in first) for n, words in zip(counts, accepted, strict=True)
-            ]
+            if (label := label_written(text_of(choice), accepted)) is not None:
+                counts[label] += 1
         if not any(counts):
             names = [label.text.strip() for label in sent.labels]
             return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)

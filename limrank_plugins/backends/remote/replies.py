@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -190,6 +191,26 @@ def spellings(labels: Sequence[Label]) -> list[frozenset[str]]:
     """
     words = [label.text.strip().casefold() for label in labels]
     return [frozenset({word, *({_MEANS_THE_SAME.get(word, word)} - set(words))}) for word in words]
+
+
+def label_written(text: str, accepted: Sequence[frozenset[str]]) -> int | None:
+    """Which label a text begins with, marks and blanks before it apart, by position; None for none.
+
+    A label need not be a word ("[1]", "yes!"); of two that fit, the one that begins first counts, then the
+    longer one. A word that goes on is another word.
+
+    Args:
+        text: what a chat model wrote.
+        accepted: `spellings` of each label.
+    """
+    best: tuple[int, int, int] | None = None
+    for position, words in enumerate(accepted):
+        for word in words:
+            goes_on = r"(?![^\W_])" if word[-1:].isalnum() else ""
+            match = re.match(rf"[\W_]*?({re.escape(word)}){goes_on}", text.casefold())
+            if word and match is not None:
+                best = min(best or (len(text) + 1, 0, 0), (match.start(1), -len(word), position))
+    return None if best is None else best[2]
 
 
 _MEANS_THE_SAME = {"yes": "true", "true": "yes", "no": "false", "false": "no"}

@@ -495,6 +495,31 @@ def test_draws_that_say_nothing_are_a_failure():
     assert found.reason == "none of 3 sampled answers was one of the labels ['true', 'false']"
 
 
+@pytest.mark.parametrize(
+    ("labels", "texts", "counts"),
+    [
+        (("[1]", "[2]"), ["[1]", " [2].", "**[1]**"], (2, 1)),
+        (("1", "[1]"), ["[1]", "1", "12"], (1, 1)),
+        (("yes", "yes!"), ["Yes!", "yes", "yes, sure"], (2, 1)),
+        (("yes", "no"), ["_Yes_", "Not at all", "no."], (1, 1)),
+        (("true", "false"), ["Truely", "Yes", "the false"], (1, 0)),
+        (("C++", "C"), ["C++", "c", "C+"], (1, 2)),
+    ],
+)
+def test_labels_that_are_no_words_are_read_from_sampled_texts(
+    labels: tuple[str, ...], texts: list[str], counts: tuple[int, ...]
+):
+    drawn = iter(["another", "a text", *texts])  # the first two show that the server samples
+
+    with LoopbackServer(lambda call: chat(None, next(drawn))) as server:
+        made = backend(server, draws=3, api="chat")
+        with pytest.warns(UserWarning, match="no log-prob"):
+            found = asyncio.run(made.read_labels([ReadLabels(prompt(), labels)]))[0]
+    assert isinstance(found, LabelReading), found
+    total = sum(counts) + 0.5 * len(counts)
+    assert found.logits == pytest.approx([math.log((n + 0.5) / total) for n in counts])
+
+
 def test_a_server_that_does_not_even_sample_gives_no_probability():
     with LoopbackServer(lambda call: completion({}, " true")) as server:
         found = read(backend(server), "p", "q")

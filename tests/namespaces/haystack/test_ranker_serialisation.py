@@ -280,3 +280,17 @@ def test_whatever_a_reranker_takes_can_be_given(scripted, monkeypatch):
         "haystack_integrations.components.rankers.limrank.ranker.Reranker", WithAnotherArgument
     )
     assert ranker(model_kwargs={"another": 7})._loaded().another == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"model_kwargs": {"adaptor": KEY}}, "backend 'transformers' has no such option: .*'adaptor'"),
+        ({"backend": "openai", "model_kwargs": {"dtype": "x"}}, "backend 'openai' has no such option"),
+        ({"backend": "opanai"}, "there is no backend 'opanai'"),
+    ],
+)
+def test_what_no_backend_takes_is_told_at_construction(wrong, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        LimRankRanker(**wrong)
+    assert KEY not in str(caught.value)

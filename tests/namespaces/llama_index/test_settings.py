@@ -147,6 +147,9 @@ def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_pat
         ({"recipe": "limrnk"}, r"no recipe 'limrnk'; there are: .*\blimrank\b"),
         ({"prompt": "{query}"}, r"\{document\} is missing"),
         ({"backend_options": {"api_key": "x"}}, "api_key must be given as an argument of its own"),
+        ({"backend_options": {"adaptor": "x"}}, "backend 'transformers' has no such option: .*'adaptor'"),
+        ({"backend": "openai", "backend_options": {"adapter": "x"}}, "backend 'openai' has no such option"),
+        ({"backend": "opanai"}, "there is no backend 'opanai'"),
         ({"base_url": f"http://me:{KEY}@host/v1"}, "give api_key"),
     ],
 )
@@ -298,4 +301,4 @@ def test_a_key_that_a_server_quotes_goes_no_further(
 
 def test_planted_key_would_be_found() -> None:
     # The checks above look for the key; this one shows that they could find it.
-    assert KEY in repr(LimRankRerank(backend_options={"headers": KEY}))
+    assert KEY in repr(LimRankRerank(backend="openai", backend_options={"body": {"user": KEY}}))

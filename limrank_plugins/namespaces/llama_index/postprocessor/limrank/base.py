@@ -31,7 +31,7 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMi
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.postprocessor.limrank import conversion
 
-from limrank_plugins.arguments import Thinking, check_device_for
+from limrank_plugins.arguments import Thinking, check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.data import Document, Hit, Ranking
 from limrank_plugins.errors import InputError
@@ -255,7 +255,10 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         """Check the recipe's name, or describe the ready reranker truthfully in the fields."""
         super().model_post_init(context)
         if self.reranker is None:
-            check_device_for(load_recipe(self.recipe), self.backend, self.device)
+            recipe = load_recipe(self.recipe)
+            check_device_for(recipe, self.backend, self.device)
+            taken = inspect.signature(Reranker).parameters.keys()
+            check_made(recipe, self.backend, self.backend_options.keys() - taken)
             return
         decided = sorted(self.model_fields_set & set(_DECIDED))
         if decided:

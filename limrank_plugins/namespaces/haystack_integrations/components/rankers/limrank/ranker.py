@@ -24,6 +24,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
 
 from limrank_plugins import Document as Candidate
 from limrank_plugins import Failure, Ranking, Recipe, Reranker, Store, load_recipe
+from limrank_plugins.arguments import check_made
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
@@ -165,6 +166,8 @@ class LimRankRanker(Copies):
         self.raise_on_failure = raise_on_failure
         own = arguments_of(self)
         check_model_kwargs(model_kwargs, {name: name for name in own} | _RENAMED)
+        taken = inspect.signature(Reranker).parameters.keys()
+        check_made(self._recipe, backend, (model_kwargs or {}).keys() - taken)
         self._lazy: Lazy[Reranker] = Lazy()
 
     def to_dict(self) -> dict[str, Any]:
