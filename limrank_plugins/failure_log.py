@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from limrank_plugins.data import Ranking
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,9 @@ def remarks(rankings: Sequence[Ranking]) -> list[str]:
     cut = [ranking for ranking in rankings if ranking.query_cut_tokens]
     if cut:
         tokens = max(ranking.query_cut_tokens for ranking in cut)
-        which = "the query was" if len(rankings) == 1 else f"{len(cut)} of {len(rankings)} queries were"
-        said.append(f"{which} longer than the model reads: the last {tokens} tokens were not read")
+        known = Unread(len(cut), of_queries=len(rankings)).sentences()[0]
+        which = "the query was longer than the model reads" if len(rankings) == 1 else known
+        said.append(f"{which}: the last {number_of(tokens, 'token')} were not read")
     neutralised = sum(ranking.usage.neutralised for ranking in rankings)
     if neutralised:
         said.append(

@@ -151,7 +151,7 @@ class Reranker:
         if max_reasoning_tokens is None:
             self.settings = with_budget_of(self.template, self.settings)
         if choice.is_guess:
-            warn_once(f"recipe {chosen.name!r} asks with {choice.reason}")
+            warn_once(f"recipe {chosen.name!r}: {choice.reason}")
         check_backend(chosen, self.settings, self.template, self.backend)
 
     @classmethod

@@ -68,14 +68,14 @@ def choose_template(
     if facts.chats:
         return TemplateChoice(
             chat,
-            f"template {chat.name!r}, a chat, as nothing says that {called} was trained with the recipe's "
-            f"own, which template={trained.name!r} asks with",
+            f"{called} is asked in a chat (template {chat.name!r}): nothing says that it was trained with "
+            f"the recipe's own prompt, which it would read with template={trained.name!r}",
             is_guess=True,
         )
     return TemplateChoice(
         trained,
-        f"template {trained.name!r}, a raw completion: {called} has no chat template, and nothing says that "
-        f"it was trained with this prompt; if it was not, expect nonsense",
+        f"{called} is asked to go on with the recipe's own prompt (template {trained.name!r}): it has no "
+        f"chat template. Nothing says that it was trained with this prompt; if it was not, expect nonsense",
         is_guess=True,
     )
 

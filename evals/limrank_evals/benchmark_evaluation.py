@@ -20,6 +20,7 @@ from limrank_plugins import __version__
 from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
+from limrank_plugins.wording import number_of
 
 
 def deciding(
@@ -124,8 +125,8 @@ def evaluate_splits(
         split = task.load_split(name, source, strict=strict, first_stage=first_stage, **options)
         benchmark = split.benchmark
         say(
-            f"{benchmark.name} {benchmark.split}: {len(benchmark.queries):,} queries, "
-            f"{len(benchmark.documents):,} documents ({benchmark.licence or 'licence not known'})"
+            f"{benchmark.name} {benchmark.split}: {number_of(len(benchmark.queries), 'query')}, "
+            f"{number_of(len(benchmark.documents), 'document')} ({benchmark.licence or 'licence not known'})"
         )
         stage = open_first_stage(split, first_stage, ties=ties, store=store)
         facts = {"texts and first stage": stage.digest, "judgements": split.judgements_digest}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -32,6 +33,10 @@ from limrank_plugins.errors import BackendError, InputError, MissingExtra
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
+
+logger = logging.getLogger(__name__)
 
 SplitKey = tuple[str, str, str]
 """Task, subset and split."""
@@ -114,18 +119,17 @@ class MtebReranker:
             BackendError: a document could not be judged, unless `allow_failures`.
         """
         queries: dict[str, Query] = {}
+        broken: dict[str, str] = {}
         candidates: dict[str, dict[str, Document]] = {}
         pairs: list[tuple[str, str]] = []
         query_rows, document_rows = _rows(inputs1, "query"), _rows(inputs2, "document")
         for (query, row), (document, content) in _together(query_rows, document_rows):
             if query not in queries:
-                queries[query] = _query(query, row)
+                queries[query], broken[query] = _query(query, row)
             known = candidates.setdefault(query, {})
             if document not in known:
                 prior = self._priors.get(query, {}).get(document)
-                known[document] = Document(
-                    _text(content), id=document, prior=prior, images=_images(content, document)
-                )
+                known[document] = _document(content, document, prior, broken[query])
             pairs.append((query, document))
         scores: dict[tuple[str, str], float] = {}
         records = []
@@ -140,12 +144,15 @@ class MtebReranker:
                 }
                 records.append(ranking_record(ranking))
         self.records[task_metadata.name, hf_subset, hf_split] = records
+        for sentence in Unread.in_records(records).sentences():
+            logger.warning("%s %s %s: %s", task_metadata.name, hf_subset, hf_split, sentence)
         failed = [failure for record in records for failure in record["failures"]]
         if failed and not self.allow_failures:
             raise BackendError(
-                f"{len(failed)} documents could not be judged; the first one, {failed[0]['id']!r}: "
-                f"{failed[0]['reason']}. mteb would keep such a result for good: evaluate again (a reranker "
-                f"with a store asks only for what failed), or give allow_failures=True"
+                f"{number_of(len(failed), 'document')} could not be judged; the first one, "
+                f"{failed[0]['id']!r}: {failed[0]['reason']}. mteb would keep such a result for good: "
+                f"evaluate again (a reranker with a store asks only for what failed), or give "
+                f"allow_failures=True"
             )
         return np.array([scores[pair] for pair in pairs], dtype=np.float64)
 
@@ -153,6 +160,11 @@ class MtebReranker:
     def failures(self) -> int:
         """Documents, over all that was ranked, that could not be judged; they keep their input position."""
         return sum(len(record["failures"]) for records in self.records.values() for record in records)
+
+    @property
+    def unread(self) -> Unread:
+        """How many queries and documents, over all that was ranked, were not read whole."""
+        return sum((Unread.in_records(records) for records in self.records.values()), Unread())
 
     @property
     def revision(self) -> str:
@@ -207,13 +219,28 @@ def _rows(batches: Iterable[Mapping[str, Any]], what: str) -> Iterator[tuple[str
             yield str(identifier), {name: column[number] for name, column in batch.items()}
 
 
-def _query(identifier: str, row: Mapping[str, Any]) -> Query:
-    images = _images(row, identifier)
+def _query(identifier: str, row: Mapping[str, Any]) -> tuple[Query, str]:
+    """The query, and why its image cannot be used; "" where it can."""
+    images, why = _readable_images(row, identifier)
     # A conversation comes with its instruction in front, as one text.
     if "conversation" in row:
-        return Query(_text(row), identifier, images=images)
-    text = row.get("query", row.get("text")) or ""
-    return Query(str(text), identifier, str(row.get("instruction") or ""), images)
+        return Query(_text(row) or why, identifier, images=images), why
+    text = row.get("query", row.get("text")) or why
+    return Query(str(text), identifier, str(row.get("instruction") or ""), images), why
+
+
+def _document(row: Mapping[str, Any], identifier: str, prior: float | None, broken: str) -> Document:
+    """The document, which fails where its image or its query's cannot be used (`broken` says why)."""
+    images, why = _readable_images(row, identifier)
+    return Document(_text(row), id=identifier, prior=prior, images=images, unreadable=broken or why)
+
+
+def _readable_images(row: Mapping[str, Any], identifier: str) -> tuple[tuple[Image, ...], str]:
+    """The images; or none, and why, where one cannot be read: that is no fault of the whole table."""
+    try:
+        return _images(row, identifier), ""
+    except _Broken as error:
+        return (), str(error)
 
 
 def _text(row: Mapping[str, Any]) -> str:
@@ -230,8 +257,15 @@ def _images(row: Mapping[str, Any], identifier: str) -> tuple[Image, ...]:
     if not hasattr(image, "save"):
         raise InputError(f"the image of {identifier!r} is no image of Pillow's, but {type(image).__name__}")
     held = io.BytesIO()
-    image.save(held, "PNG")
-    return (Image(held.getvalue()),)
+    try:
+        image.save(held, "PNG")
+        return (Image(held.getvalue()),)
+    except Exception as error:
+        raise _Broken(f"the image of {identifier!r} cannot be used: {error}") from error
+
+
+class _Broken(InputError):
+    """An image that cannot be read or is refused: a document's own fault, not its table's."""
 
 
 def _slug(name: str) -> str:

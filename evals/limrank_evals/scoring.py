@@ -20,6 +20,7 @@ from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, failure
 from limrank_evals.stats import Interval
 from limrank_plugins import __version__
 from limrank_plugins.pipes import is_pipe
+from limrank_plugins.wording import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class RunScores:
                 f"{self.tied} documents share their score with another; their order is {self.ties}'s"
             )
         if self.failures:
-            notes.append(f"{self.failures} documents of the run could not be judged: it is not finished")
+            notes.append(
+                f"{number_of(self.failures, 'document')} of the run could not be judged: it is not finished"
+            )
         return notes
 
 

@@ -25,6 +25,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
+from limrank_plugins.wording import number_of
 
 __all__ = [
     "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "StorePath", "Terminal", "TopN",
@@ -109,7 +110,7 @@ def open_index(corpus: str, retriever: str, *, folder: Path | None = None) -> Re
     """The index of a corpus, as `limrank_plugins.corpus.open_index`; says on stderr what is indexed."""
 
     def building(documents: int) -> None:
-        say(f"indexing {documents:,} documents with {retriever}")
+        say(f"indexing {number_of(documents, 'document')} with {retriever}")
 
     return corpora.open_index(corpus, retriever, folder=folder, building=building)
 

@@ -13,6 +13,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.corpus import all_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import check_output
+from limrank_plugins.wording import number_of
 
 
 @reports_errors
@@ -72,7 +73,9 @@ def expand(
     if as_json:
         common.emit(report)
         return
-    common.tell(f"{len(index):,} passages with {report['weights']:,} weights in {output}")
+    common.tell(
+        f"{number_of(len(index), 'passage')} with {number_of(len(index.rows.indices), 'weight')} in {output}"
+    )
     if cut:
         common.say(f"{cut:,} passages are longer than the {weighing.limit} tokens the model reads")
     common.say(f"use it with: limrank rerank --recipe tildev2 --option index={output} …")

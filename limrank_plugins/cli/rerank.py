@@ -18,6 +18,8 @@ from limrank_plugins.io import check_trec_ids, holds_json_lines, read_queries, w
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.store import default_store_path
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 
 @reports_errors
@@ -97,8 +99,7 @@ def rerank(
         write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
         work.end(is_finished=not failed)
     empty = sum(not record["hits"] for record in records)
-    cut_queries = sum(record.get("query_cut_tokens", 0) > 0 for record in records)
-    cut_documents = sum(hit.get("cut_tokens", 0) > 0 for record in records for hit in record["hits"])
+    unread = Unread.in_records(records)
     report: dict[str, Any] = {
         "output": str(output),
         "queries": len(records),
@@ -106,26 +107,22 @@ def rerank(
         "resumed": len(records) - computed,
         "without_candidates": empty,
         "failures": failures,
-        "cut_queries": cut_queries,
-        "cut_documents": cut_documents,
+        **unread.as_json(),
     }
     if as_json:
         common.emit(report)
     else:
-        common.say(
-            f"{len(records)} queries in {output}: {computed} ranked now, {report['resumed']} from the journal"
-            + (f"; {empty} had no candidates" if empty else "")
-            + (f"; {cut_queries} queries were longer than the model reads" if cut_queries else "")
-            + (
-                f"; {cut_documents} of the documents were longer than the model reads"
-                if cut_documents
-                else ""
-            )
-        )
+        parts = [
+            f"{number_of(len(records), 'query')} in {output}: {computed:,} ranked now, "
+            f"{report['resumed']:,} from the journal",
+            *([f"{empty:,} had no candidates"] if empty else []),
+            *unread.sentences(),
+        ]
+        common.say("; ".join(parts))
     if failed:
         queries_failed = sum(bool(record["failures"]) for record in records)
         common.end_with_failures(
-            f"{failures} documents of {queries_failed} queries could not be judged and keep their "
-            f"first-stage places; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same "
-            f"command asks again for what failed"
+            f"{number_of(failures, 'document')} of {number_of(queries_failed, 'query')} could not be judged "
+            f"and keep their first-stage places; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. "
+            f"The same command asks again for what failed"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from limrank_plugins.files import check_output
 from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 _SHOWN = 240
 """Characters of a reasoning."""
@@ -85,14 +88,16 @@ def search(
         for hit, entry in zip(ranking, record["hits"], strict=True):
             entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
             entry |= {"title": hit.document.title, "text": hit.document.text}
-        common.emit(record | {"query": query, "candidates": len(candidates)})
+        counts = {"candidates": len(candidates), **Unread.in_ranking(ranking).as_json()}
+        common.emit(record | {"query": query} | counts)
     else:
         show_ranking(ranking)
         common.say(summary(ranking, len(candidates), seconds))
     if ranking.failures:
         common.end_with_failures(
-            f"{len(ranking.failures)} of {len(candidates)} passages could not be judged and keep their "
-            f"first-stage places: {ranking.failures[0].reason}. The same command asks again for them"
+            f"{len(ranking.failures):,} of {number_of(len(candidates), 'passage')} could not be judged "
+            f"and keep their first-stage places: {ranking.failures[0].reason}. The same command asks again "
+            f"for them"
         )
 
 
@@ -132,22 +137,20 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     """One line about what it took."""
     usage = ranking.usage
     parts = [
-        f"{candidates} candidates in {seconds * 1000:.0f} ms",
+        f"{number_of(candidates, 'candidate')} in {seconds * 1000:.0f} ms",
         f"reranked in {usage.seconds:.2f} s",
-        f"{usage.calls} model calls, {usage.cached} replies from the store",
+        f"{number_of(usage.calls, 'model call')}, {number_of(usage.cached, 'reply')} from the store",
     ]
     if usage.generated_tokens:
-        parts.append(f"{usage.generated_tokens:,} tokens of reasoning")
+        parts.append(f"{number_of(usage.generated_tokens, 'token')} of reasoning")
     if usage.searches:
         parts.append(f"{usage.searches:g} search units{'' if usage.cost else ' of unknown price'}")
     if usage.cost:
         parts.append(f"${usage.cost:.4f}")
-    cut = sum(hit.cut_tokens > 0 for hit in ranking)
-    if cut:
-        parts.append(f"{cut} of those shown were longer than the model reads")
-    parts += remarks([ranking])
+    # What `remarks` says of the query says more.
+    parts += replace(Unread.in_ranking(ranking), queries=0).sentences() + remarks([ranking])
     if usage.uncertain:
-        parts.append(f"{usage.uncertain} tries brought no reply, but may be charged for")
+        parts.append(f"{number_of(usage.uncertain, 'try')} brought no reply, but may be charged for")
     if ranking.failures:
         parts.append(f"{len(ranking.failures)} could not be judged")
     return "; ".join(parts)
@@ -175,4 +178,4 @@ def index(
         common.emit(report | ({"cut_documents": cut} if cut else {}))
     else:
         cut_short = f", of which {cut:,} are longer than the encoder reads" if cut else ""
-        common.tell(f"{documents:,} documents in {where}{cut_short}")
+        common.tell(f"{number_of(documents, 'document')} in {where}{cut_short}")

@@ -63,8 +63,11 @@ def tell(text: object, *, end: str = "\n") -> None:
 
 
 def tell_exactly(text: str) -> None:
-    """Text on stdout to the byte where a file or a program reads it, and as `tell` does on a terminal."""
-    typer.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
+    """Text on stdout to the byte where a file or a program reads it; on a terminal as `tell` does."""
+    if sys.stdout.isatty():
+        tell(text, end="" if text.endswith("\n") else "\n")
+    else:
+        typer.echo(text, nl=False)
 
 
 def guard() -> None:

@@ -19,6 +19,8 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.store import Store
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 
 @reports_errors
@@ -150,6 +152,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         hit = hits.get(document.id or "")
         if hit is not None:
             record |= {"score": hit.score, "first_stage_rank": hit.index + 1, "failure": hit.failure}
+            record |= {"cut_tokens": hit.cut_tokens}
         return record | {"title": document.title, "text": document.text}
 
     cited = [citation.number for citation in answer.citations]
@@ -167,6 +170,9 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "recipe": None if answer.ranking is None else answer.ranking.recipe,
         "failures": [{"stage": failure.stage, "reason": failure.reason} for failure in answer.failures],
         "repairs": answer.repairs,
+        "query_cut_tokens": 0 if answer.ranking is None else answer.ranking.query_cut_tokens,
+        **(Unread() if answer.ranking is None else Unread.in_ranking(answer.ranking)).as_json(),
+        "reader_cut_tokens": answer.cut_tokens,
         "timings": dict(answer.timings),
         "usage": asdict(answer.usage),
     }
@@ -192,6 +198,10 @@ def _show(answer: Answer) -> None:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
         common.say(summary(answer.ranking, len(answer.candidates), answer.timings["retrieve"]))
+    if answer.cut_tokens:
+        common.say(
+            f"read: {number_of(answer.cut_tokens, 'token')} of the passages did not fit the reader's model"
+        )
     common.say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in answer.timings.items()))
 
 

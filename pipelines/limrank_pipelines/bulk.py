@@ -45,6 +45,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.unread import Unread
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
@@ -82,6 +83,7 @@ class PartitionResult(NamedTuple):
         failures: how many documents of the partition could not be judged.
         judged: how many could.
         reason: why the first one could not; "" where all could.
+        unread: what of its queries and of the documents that are written was not read.
     """
 
     number: int
@@ -89,6 +91,7 @@ class PartitionResult(NamedTuple):
     failures: int
     judged: int = 0
     reason: str = ""
+    unread: Unread = Unread()
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ class Worker:
         if not failed:
             incomplete.unlink(missing_ok=True)
         reason = f"{failed[0]['id']!r}: {failed[0]['reason']}" if failed else ""
-        return PartitionResult(partition.number, len(rest), len(failed), judged, reason)
+        unread = Unread.in_records(records.values())
+        return PartitionResult(partition.number, len(rest), len(failed), judged, reason, unread)
 
 
 def _finished_records(file: Path) -> dict[str, dict[str, Any]]:

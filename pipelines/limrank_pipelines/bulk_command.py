@@ -27,6 +27,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 
 @reports_errors
@@ -105,16 +107,15 @@ def bulk(
             else:
                 done_now = work_alone(plan, left)
             ranked = failures = 0
-            reason = ""
+            reason, unread = "", Unread()
             for number, done in enumerate(done_now, start=1):
                 ranked, failures = ranked + done.queries, failures + done.failures
-                reason = reason or done.reason
-                failed = f", {done.failures} documents failed" if done.failures else ""
+                reason, unread = reason or done.reason, unread + done.unread
+                failed = f", {number_of(done.failures, 'document')} failed" if done.failures else ""
                 if done.failures and not done.judged:
                     failed = ", not one document could be judged: not written"
-                common.say(
-                    f"partition {done.number}: {done.queries} queries{failed} ({number} of {len(left)})"
-                )
+                queries_done = number_of(done.queries, "query")
+                common.say(f"partition {done.number}: {queries_done}{failed} ({number} of {len(left)})")
             work.end(is_finished=not failures)
     output = work.place
     report = {
@@ -123,18 +124,21 @@ def bulk(
         "computed": len(left),
         "queries_computed": ranked,
         "failures_computed": failures,
+        "cut_queries_computed": unread.queries,
+        "cut_documents_computed": unread.documents,
     }
     if as_json:
         common.emit(report)
     else:
-        common.say(
-            f"{len(parts)} partitions in {output}: {len(left)} computed now ({ranked} queries), "
-            f"{len(parts) - len(left)} were there"
+        line = (
+            f"{number_of(len(parts), 'partition')} in {output}: {len(left):,} computed now "
+            f"({number_of(ranked, 'query')}), {len(parts) - len(left):,} were there"
         )
+        common.say("; ".join([line, *unread.sentences()]))
     if failures:
         common.end_with_failures(
-            f"{failures} documents could not be judged; the first one, {reason}. Their partitions are not "
-            f"finished: the same command asks again for their queries"
+            f"{number_of(failures, 'document')} could not be judged; the first one, {reason}. Their "
+            f"partitions are not finished: the same command asks again for their queries"
         )
 
 

@@ -43,6 +43,7 @@ class Answer:
         timings: seconds of each stage by `time.perf_counter`; of a batch, each question's equal share.
         usage: what the models cost, all stages together.
         repairs: completions that were repaired, all stages together.
+        cut_tokens: tokens of the passages that the reader did not read because they did not fit.
         failures: what went wrong and where; the pipeline went on as well as it could.
     """
 
@@ -57,6 +58,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     usage: Usage = Usage()
     repairs: int = 0
+    cut_tokens: int = 0
     failures: tuple[StageFailure, ...] = ()
 
 
@@ -275,5 +277,6 @@ def _answer(
         timings=dict(timings),
         usage=usage,
         repairs=repairs,
+        cut_tokens=0 if reading is None else reading.cut_tokens,
         failures=tuple(failures),
     )

@@ -43,7 +43,7 @@ def test_it_shows_what_is_written_and_the_verdict(talker: Path):
     assert shown.stdout.count("… (ended after 100 tokens)") == sum(ended)
     right = sum((verdict["score"] >= 0.5) == (verdict["judged"] != "not") for verdict in verdicts)
     assert f"{right} of 3 verdicts agree" in shown.stdout
-    assert "prompt: template 'limrank-chat'" in shown.stderr
+    assert "is asked in a chat (template 'limrank-chat')" in shown.stderr
     # A random model writes any character: none that a terminal acts on is left.
     assert all(character.isprintable() or character in "\n\t" for character in shown.stdout)
 

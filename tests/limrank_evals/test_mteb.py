@@ -224,6 +224,54 @@ def test_pictures_are_handed_on():
         predicted(made, [(query(1), document(1, video=[]))])
 
 
+def broken(kind: str) -> Any:
+    """An image that Pillow has opened and cannot read: cut off, or damaged inside."""
+    held = io.BytesIO()
+    Pillow.new("RGB", (64, 64), (250, 0, 0)).save(held, "PNG")
+    data = bytearray(held.getvalue())
+    data[50] ^= 255
+    return Pillow.open(io.BytesIO(bytes(data[:60]) if kind == "cut off" else bytes(data)))
+
+
+@pytest.mark.parametrize("kind", ["cut off", "damaged"])
+def test_a_broken_image_is_one_failed_document(kind: str):
+    picture = Pillow.new("RGB", (2, 3))
+    pairs = [
+        (query(1), document(1, image=picture)),
+        (query(1), document(2, image=broken(kind))),
+        (query(1), document(3, image=picture)),
+    ]
+    made = MtebReranker(reranker(), allow_failures=True, modalities=("text", "image"))
+    assert len(predicted(made, pairs)) == 3
+    (record,) = made.records["Tiny", "default", "test"]
+    ((failed),) = record["failures"]
+    assert failed["id"] == "d2"
+    assert "the image of 'd2' cannot be used: " in failed["reason"]
+    with pytest.raises(BackendError, match="1 document could not be judged"):
+        predicted(MtebReranker(reranker(), modalities=("text", "image")), pairs)
+
+
+def test_a_query_whose_image_is_broken_fails_alone():
+    picture = Pillow.new("RGB", (2, 3))
+    pairs = [
+        (query(1, image=broken("damaged"), text="", query=""), document(1)),
+        (query(2, image=picture), document(1)),
+    ]
+    made = MtebReranker(reranker(), allow_failures=True, modalities=("text", "image"))
+    predicted(made, pairs)
+    first, second = made.records["Tiny", "default", "test"]
+    assert [failed["reason"][:20] for failed in first["failures"]] == ["the image of 'q1' ca"]
+    assert second["failures"] == []
+
+
+def test_what_was_not_read_is_told(caplog: pytest.LogCaptureFixture):
+    words = " ".join(f"word{i}" for i in range(400))
+    made = MtebReranker(Reranker("mini"))
+    predicted(made, [(query(1), document(1)), (query(1), document(2, text=words))])
+    assert (made.unread.documents, made.unread.of_documents, made.unread.queries) == (1, 2, 0)
+    assert "1 of 2 documents was longer than the model reads" in caplog.text
+
+
 def test_what_cannot_be_put_together_is_an_error():
     made = MtebReranker(reranker())
     with pytest.raises(InputError, match="query of mteb's has no column 'id', only text"):

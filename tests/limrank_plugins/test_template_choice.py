@@ -325,7 +325,7 @@ def test_the_command_line_says_it(talker: Path, tmp_path: Path):
     command += ["--reasoning", "none", "--store", str(tmp_path / "store.db")]
     done = CliRunner().invoke(build_app(), command)
     assert done.exit_code == 0, done.output
-    assert done.stderr.count("prompt: template 'limrank-chat'") == 1
+    assert done.stderr.count("is asked in a chat (template 'limrank-chat')") == 1
     forced = CliRunner().invoke(build_app(), [*command, "--template", "limrank"])
     assert forced.exit_code == 0, forced.output
     assert "prompt:" not in forced.stderr

@@ -13,6 +13,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
+from limrank_plugins.wording import number_of
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names
 
@@ -57,6 +58,7 @@ def train(
         if not dry:
             raise InputError("what is to be learned? give --rows file.jsonl, or --dry-run to see the plan")
         _print({"plan": chosen.as_json()}, as_json)
+        common.say("what it needs depends on the data: give --rows file.jsonl, too")
         return
     from limrank_training.training_data import prepare
 
@@ -75,6 +77,8 @@ def train(
         }
         summary["needs"] = estimate(chosen, data.report["train"])
         _print(summary, as_json)
+        if not as_json:
+            _before(chosen, data, summary["needs"])
         return
     if output is None:
         raise InputError("where to? give --output folder")
@@ -94,16 +98,18 @@ def train(
         common.emit(report)
         return
     folders = [name for name in (ADAPTER, FINAL) if (output / name).is_dir()]
-    common.say(f"{trained.steps} steps; {output} holds the trained model in {' and '.join(folders)}")
+    common.say(
+        f"{number_of(trained.steps, 'step')}; {output} holds the trained model in {' and '.join(folders)}"
+    )
 
 
 def _before(plan: Plan, data: Any, needs: dict[str, Any] | None) -> None:
     """What was found before any weights are loaded, in a few lines."""
     size = data.report["train"]
-    longest = f"; the longest has {size['longest']} tokens" if size["longest"] else ""
+    longest = f"; the longest has {number_of(size['longest'], 'token')}" if size["longest"] else ""
     longest += f" of {size['cutoff']}" if "cutoff" in size else ""
     left = f", {size['dropped']} dropped" if size.get("dropped") else ""
-    common.say(f"{size['rows']} rows, {size['examples']} examples{left}{longest}")
+    common.say(f"{number_of(size['rows'], 'row')}, {number_of(size['examples'], 'example')}{left}{longest}")
     _say_repaired(data)
     if data.new_tokens and plan.lora is not None:
         trained = "are trained" if plan.lora.embeddings else "are not trained: lora.embeddings=true would"

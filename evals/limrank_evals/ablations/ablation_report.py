@@ -17,6 +17,8 @@ from limrank_evals.stats import Interval
 from limrank_evals.tables import Grid, interval_text, number_text
 from limrank_plugins import __version__
 from limrank_plugins.files import write_json, write_whole
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank eval ablate report 1"
 REPORT, MARKDOWN, LATEX = "report.json", "table.md", "table.tex"
@@ -93,7 +95,9 @@ class AblationReport:
             if arm.facts["taken_out"]:
                 notes.append(f"{name}: {arm.facts['taken_out']} rows were taken out and not replaced.")
             if arm.scores["failures"]:
-                notes.append(f"{name}: {arm.scores['failures']} documents could not be judged.")
+                notes.append(f"{name}: {number_of(arm.scores['failures'], 'document')} could not be judged.")
+            if not_read := Unread(**arm.scores.get("unread", {})).sentences():
+                notes.append(f"{name}: {'; '.join(not_read)}.")
         return notes
 
     def as_json(self) -> dict[str, Any]:

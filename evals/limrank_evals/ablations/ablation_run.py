@@ -38,6 +38,7 @@ from limrank_plugins import __version__
 from limrank_plugins.begun_anew import working_on
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json, write_json, write_parts
+from limrank_plugins.wording import number_of
 
 if TYPE_CHECKING:
     from limrank_training.plans import Plan
@@ -128,7 +129,7 @@ def _run(
     write_parts(place / ROWS, lines)
     run = place / RUN
     if not _exported(setup, run):
-        say(f"{name}: training on {len(setup.draw.rows):,} rows")
+        say(f"{name}: training on {number_of(len(setup.draw.rows), 'row')}")
         _train(setup.plan, place / ROWS, run)
     say(f"{name}: evaluating")
     scores = evaluator.evaluate(run / "final", place / EVALUATION)

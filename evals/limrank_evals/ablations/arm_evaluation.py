@@ -17,6 +17,7 @@ from limrank_plugins.backends import OPTIONS_OF_FILES
 from limrank_plugins.checks import options_of_file
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import write_run
+from limrank_plugins.unread import Unread
 
 if TYPE_CHECKING:
     from limrank_evals.splits import Split
@@ -139,7 +140,7 @@ class ArmEvaluator:
 
         Returns:
             As JSON: `values` and `first` (a number for every query, by split and measure, of the arm and of
-            the first stage), `results`, `failures`, `warnings`.
+            the first stage), `results`, `failures`, `warnings`, `unread`.
         """
         from limrank_evals.evaluation.evaluator import evaluate
         from limrank_plugins.reranker import Reranker
@@ -147,6 +148,7 @@ class ArmEvaluator:
         e = self.evaluation
         device = {} if self.device is None else {"device": self.device}
         record: dict[str, Any] = {"values": {}, "first": {}, "results": [], "failures": 0, "warnings": []}
+        unread = Unread()
         reranker = Reranker.from_pretrained(str(model), store=self.store, **{**e.reranker, **device})
         try:
             for name in self._splits:
@@ -167,10 +169,11 @@ class ArmEvaluator:
                     record[key][name] = {m: dict(of) for m, of in scored.measured.per_query.items()}
                 record["results"] += [result.as_json() for result in outcome.results]
                 record["failures"] += outcome.failures
+                unread += outcome.unread
                 record["warnings"] += [f"{name}: {warning}" for warning in outcome.warnings]
         finally:
             reranker.close()
-        return record
+        return {**record, "unread": asdict(unread)}
 
     @cached_property
     def _task(self) -> tuple[Any, str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.tables import Grid
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 
 if TYPE_CHECKING:
     from limrank_evals.ablations.arm_setup import ArmSetup
@@ -130,13 +131,13 @@ def ablate(
         common.emit(report.as_json())
     else:
         common.tell(report.table.markdown(), end="")
-        finished = f"{len(report.arms)} of {len(chosen.arms)} arms are finished"
+        finished = f"{len(report.arms)} of {number_of(len(chosen.arms), 'arm')} finished"
         common.say(f"{finished}; {output} holds table and report")
     failures = {name: arm.scores["failures"] for name, arm in report.arms.items() if arm.scores["failures"]}
     if failures:
         common.end_with_failures(
-            f"{sum(failures.values())} documents could not be judged in the arms {', '.join(failures)}; the "
-            f"same command asks again for them"
+            f"{number_of(sum(failures.values()), 'document')} could not be judged in the arms "
+            f"{', '.join(failures)}; the same command asks again for them"
         )
 
 
@@ -152,12 +153,18 @@ def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:
                 f"{facts['rows']:,}",
                 _counted(facts["counts"]["pool"]),
                 _counted(facts["counts"]["label"]),
-                f"{facts['epochs']:g} epochs" if facts["steps"] is None else f"{facts['steps']:,}",
+                f"{facts['epochs']:g} {'epoch' if facts['epochs'] == 1 else 'epochs'}"
+                if facts["steps"] is None
+                else f"{facts['steps']:,}",
                 ", ".join(facts["without"]),
                 ", ".join(facts["contains"]),
             ]
         )
     show_grid(Grid(("arm", "rows", "from", "labels", "steps", "without", "contains"), rows))
+
+
+def _epochs(number: float) -> str:
+    return f"{number:g} epoch{'' if number == 1 else 's'}"
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -30,6 +30,7 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
+from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank eval benchmark 1"
 NONE, BENCHMARKS = "none", "benchmark"
@@ -229,8 +230,8 @@ def benchmark(
         common.say(f"report: {folder / 'report.html'} (report.json, table.md, table.tex beside it)")
     if failures:
         common.end_with_failures(
-            f"{failures} documents could not be judged; the numbers are not final: the same command asks "
-            f"again for what failed"
+            f"{number_of(failures, 'document')} could not be judged; the numbers are not final: the same "
+            f"command asks again for what failed"
         )
 
 

@@ -9,6 +9,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.errors import Analysis
 from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
+from limrank_plugins.wording import number_of
 
 _BUDGET = {
     "ideal": "ideal: all judged documents by grade",
@@ -75,7 +76,9 @@ def _failing(console: common.Terminal, record: dict[str, Any]) -> None:
     show_grid(Grid(heads, rows), console)
     dropped = failing["dropped"]
     more = "" if dropped is None else f"; {dropped} of those ranked too low were at the first stage's top"
-    console.print(f"{failing['answered']} of {failing['queries']} queries are answered{more}", style="dim")
+    console.print(
+        f"{failing['answered']} of {number_of(failing['queries'], 'query')} answered{more}", style="dim"
+    )
     for case in failing["cases"]["buried"]:
         place = "not ranked" if case["rank"] is None else f"at {case['rank']}"
         before = "" if case["first_rank"] is None else f", first stage at {case['first_rank']}"
@@ -170,9 +173,10 @@ def _false_claims(console: common.Terminal, claims: dict[str, Any], top: int) ->
 
 
 def _ties(ties: dict[str, Any]) -> Iterable[str]:
+    below = number_of(ties["relevant_below"], "relevant document")
     yield (
-        f"{ties['tied']} of {ties['scored']} scores are shared; {ties['relevant_below']} relevant documents "
-        f"stand below another one of equal score ({ties['queries_below']} queries)"
+        f"{ties['tied']} of {number_of(ties['scored'], 'score')} shared; below another one of equal score: "
+        f"{below} ({number_of(ties['queries_below'], 'query')})"
     )
     if (saturated := ties["saturated"]) is not None:
         yield (
@@ -186,11 +190,10 @@ def _ties(ties: dict[str, Any]) -> Iterable[str]:
 
 def _mishaps(mishaps: dict[str, Any]) -> Iterable[str]:
     failures, cut = mishaps["failures"], mishaps["cut"]
-    yield (
-        f"{failures['documents']} documents failed ({failures['relevant']} relevant); "
-        f"{cut['documents']} were not read whole ({cut['relevant']} relevant, "
-        f"{cut['relevant_below_top']} of them below the top)"
-    )
+    yield f"{number_of(failures['documents'], 'document')} failed ({failures['relevant']} relevant)"
+    if mishaps["not_read"]:
+        below = f"{cut['relevant']} relevant, {cut['relevant_below_top']} of them below the top"
+        yield f"{'; '.join(mishaps['not_read'])} ({below})"
     for case in failures["cases"]:
         yield f"failed  {case['query']}  {case['document']}: {case['reason']}"
 

@@ -27,6 +27,7 @@ from limrank_pipelines.ask_command import first_stage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 
 GPQA, QUESTIONS = "gpqa", "questions"
 _HELP = {
@@ -256,6 +257,6 @@ def _show(evaluation: QuestionsEvaluation, folder: Path, *, as_json: bool) -> No
         common.say(f"more in {folder / 'report.html'}")
     if evaluation.failures:
         common.end_with_failures(
-            f"{evaluation.failures} answers and searches failed; the numbers are not final: the same command "
-            f"asks again for what failed"
+            f"{number_of(evaluation.failures, 'answer or search', 'answers and searches')} failed; the "
+            f"numbers are not final: the same command asks again for what failed"
         )

@@ -14,6 +14,7 @@ from limrank_evals.scoring import RunScorer, RunScores
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank eval run 1"
 
@@ -68,9 +69,9 @@ def _show(scored: RunScores, level: float, per_query: bool) -> None:
     rows = [[name, value_text(mean), ends_text(scored.intervals[name])] for name, mean in means]
     show_grid(Grid(("measure", "mean", f"{level:.0%} interval"), rows), console)
     counts = scored.counts()
-    told = [f"over {counts['judged']} judged queries", f"ties by {scored.ties}"]
+    told = [f"over {number_of(counts['judged'], 'judged query')}", f"ties by {scored.ties}"]
     if counts["excluded_removed"]:
-        told.append(f"{counts['excluded_removed']} excluded documents removed")
+        told.append(f"{number_of(counts['excluded_removed'], 'excluded document')} removed")
     console.print("; ".join(told), style="dim")
     if per_query:
         for name, values in scored.measured.per_query.items():

@@ -11,6 +11,7 @@ from limrank_evals.identity import Result
 from limrank_evals.splits import Average
 from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
+from limrank_plugins.wording import number_of
 
 _ALONE = ("measure", "first stage", "95% interval")
 _COMPARED = ("measure", "first stage", "reranked", "difference", "95% interval", "p (rand.)", "won/tied/lost")
@@ -42,7 +43,8 @@ def show(evaluation: SplitEvaluation, averages: Sequence[Average]) -> None:
         f"queries {identity.queries}",
         f"depth {identity.depth}",
         f"instructions {identity.prompts}" if others else "nothing reranked",
-        f"{evaluation.first.counts()['judged']} judged queries",
+        number_of(evaluation.first.counts()["judged"], "judged query"),
+        *evaluation.unread.sentences(),
     ]
     console.print("; ".join(about), style="dim", soft_wrap=True)
 

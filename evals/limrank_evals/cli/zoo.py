@@ -116,7 +116,11 @@ def zoo(
         _show(made)
         common.say(f"table, JSON and plot: {folder}")
     if failed := made.failed():
-        common.end_with_failures("\n".join(["not every cell has a final number", *failed, _ENDING]))
+        # People read why below the tables; with --json they do not.
+        reasons = [
+            f"{', '.join(names)}: {why}" if as_json else ", ".join(names) for why, names in failed.items()
+        ]
+        common.end_with_failures("\n".join(["not every cell has a final number", *reasons, _ENDING]))
 
 
 def _show(made: ZooReport) -> None:

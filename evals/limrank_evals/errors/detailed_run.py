@@ -49,6 +49,7 @@ class DetailedRun:
         score_kind: what a score is, for example `probability`; "" where that is not known.
         detailed: failures and cut documents are known; of a TREC file they are not.
         repairs: malformed answers that were repaired.
+        cut_queries: queries of which a part was not read.
     """
 
     lists: Mapping[str, tuple[RunHit, ...]]
@@ -56,6 +57,7 @@ class DetailedRun:
     score_kind: str = ""
     detailed: bool = False
     repairs: int = 0
+    cut_queries: frozenset[str] = frozenset()
 
     @property
     def ranked(self) -> Ranked:
@@ -130,7 +132,7 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
     lists: dict[str, tuple[RunHit, ...]] = {}
     dropped: dict[str, dict[str, str]] = {}
     kinds: set[str] = set()
-    repairs = 0
+    repairs, cut_queries = 0, set[str]()
     for record in records:
         query = record["query_id"]
         lists[query] = tuple(_listed(hit, rank, where) for rank, hit in enumerate(record["hits"], start=1))
@@ -139,7 +141,16 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
         dropped[query] = {document: why for document, why in failures.items() if document not in here}
         kinds.add(record.get("score_kind", ""))
         repairs += record.get("repairs", 0)
-    return DetailedRun(lists, dropped, kinds.pop() if len(kinds) == 1 else "", detailed=True, repairs=repairs)
+        if record.get("query_cut_tokens"):
+            cut_queries.add(query)
+    return DetailedRun(
+        lists,
+        dropped,
+        kinds.pop() if len(kinds) == 1 else "",
+        detailed=True,
+        repairs=repairs,
+        cut_queries=frozenset(cut_queries),
+    )
 
 
 def _listed(hit: Mapping[str, Any], rank: int, where: str) -> RunHit:

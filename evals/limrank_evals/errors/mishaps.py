@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_evals.comparison import ends
@@ -12,6 +12,7 @@ from limrank_evals.errors.detailed_run import DetailedRun
 from limrank_evals.errors.kinds import FALSE_CLAIM
 from limrank_evals.judgements import Qrels
 from limrank_evals.stats import wilson
+from limrank_plugins.unread import Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,13 @@ class Mishaps:
             list does not hold it any more) and whether it is relevant; relevant ones first.
         cuts: every document that was not read whole, likewise, with the tokens that were cut.
         repairs: malformed answers that were repaired, in the whole run.
+        unread: how many documents and queries were not read whole, of how many.
     """
 
     failures: tuple[Mapping[str, Any], ...]
     cuts: tuple[Mapping[str, Any], ...]
     repairs: int
+    unread: Unread = field(default_factory=Unread)
 
     def as_json(self, top: int, most: int = 10) -> dict[str, Any]:
         """For machines; see docs/errors.md."""
@@ -52,6 +55,8 @@ class Mishaps:
                 "cases": [dict(mishap) for mishap in lost[: max(0, most)]],
             },
             "repairs": self.repairs,
+            **self.unread.as_json(),
+            "not_read": self.unread.sentences(),
         }
 
 
@@ -78,7 +83,9 @@ def mishaps_of(listing: DetailedRun, qrels: Qrels) -> Mishaps | None:
             place = {"query": query, "document": document, "rank": None}
             failures.append({**place, "relevant": grades.get(document, 0) > 0, "reason": reason})
     failures.sort(key=lambda hit: not hit["relevant"])
-    return Mishaps(tuple(failures), tuple(cuts), listing.repairs)
+    documents = sum(len(listing.lists.get(query, ())) for query in qrels)
+    unread = Unread(len(listing.cut_queries & qrels.keys()), len(cuts), len(qrels), documents)
+    return Mishaps(tuple(failures), tuple(cuts), listing.repairs, unread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ from limrank_plugins.prompts import instructed
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 
 def evaluate(
@@ -144,13 +146,15 @@ def evaluate(
     reranked = scored(lists, "rank")
     failures = sum(len(record["failures"]) for record in records)
     empty = sum(not record["hits"] for record in records)
+    unread = Unread.in_records(records)
+    warnings += unread.sentences()
     if failures:
         warnings.append(
-            f"{failures} documents could not be judged: they keep their first-stage places, "
+            f"{number_of(failures, 'document')} could not be judged: they keep their first-stage places, "
             f"and the same command asks for them again"
         )
     if empty:
-        warnings.append(f"{empty} queries had no candidates to rerank: counted as 0")
+        warnings.append(f"{number_of(empty, 'query')} had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}
     results += results_of(split, reranked, setting, system, counts, resampling)
     return SplitEvaluation(
@@ -163,6 +167,7 @@ def evaluate(
         tuple(results),
         failures,
         tuple(dict.fromkeys(warnings)),
+        unread=unread,
     )
 
 

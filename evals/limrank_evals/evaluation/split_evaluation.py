@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_evals.comparison import Comparison
@@ -11,6 +11,7 @@ from limrank_evals.identity import Result
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.scoring import RunScores
 from limrank_plugins.errors import InputError
+from limrank_plugins.unread import Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class SplitEvaluation:
             where the benchmark has several ways to average.
         failures: documents that the reranker could not judge; they keep their first-stage places.
         warnings: what a reader must know beside the numbers, a sentence each.
+        unread: what of queries and documents the reranker's model did not read.
         gated: the texts of queries and documents are left out of everything that is written.
     """
 
@@ -42,6 +44,7 @@ class SplitEvaluation:
     failures: int = 0
     warnings: tuple[str, ...] = ()
     gated: bool = False
+    unread: Unread = field(default_factory=Unread)
 
     def __post_init__(self) -> None:
         if (self.reranked is None) != (not self.records):
@@ -60,5 +63,6 @@ class SplitEvaluation:
             "comparisons": {name: comparison.as_json(0) for name, comparison in self.comparisons.items()},
             "results": [result.as_json() for result in self.results],
             "failures": self.failures,
+            **self.unread.as_json(),
             "warnings": list(self.warnings),
         }

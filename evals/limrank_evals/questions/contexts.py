@@ -16,6 +16,7 @@ from limrank_evals.questions.reader_templates import with_options
 from limrank_pipelines.rag import Answer, RagPipeline
 from limrank_plugins.data import Query
 from limrank_plugins.jobs import Job
+from limrank_plugins.unread import Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Context:
         unwritten: the query could not be rewritten, so the question itself was searched with.
         outage: nothing could be judged at all.
         reason: of the first failure; "" for none.
+        cut_query: the reranker did not read the end of the query.
+        cut_documents: of the passages it hands on, how many it did not read whole.
 
     A context with a failure (unjudged, unwritten) is not kept: a later run asks again.
     """
@@ -43,6 +46,8 @@ class Context:
     unwritten: bool = False
     outage: bool = False
     reason: str = ""
+    cut_query: bool = False
+    cut_documents: int = 0
 
     @property
     def failed(self) -> bool:
@@ -122,6 +127,7 @@ def _context(answer: Answer, top_n: int, gate: Gate) -> Context:
     failures = [] if ranking is None else [failure.reason for failure in ranking.failures]
     unjudged = len(failures)
     reason = unwritten or next(iter(failures), None)
+    unread = Unread() if ranking is None else Unread.in_ranking(ranking)
     return Context(
         answer.query.id,
         tuple(document.id or "" for document in answer.candidates[:top_n]),
@@ -131,4 +137,6 @@ def _context(answer: Answer, top_n: int, gate: Gate) -> Context:
         unwritten is not None,
         bool(answer.candidates) and unjudged == len(answer.candidates),
         "" if reason is None else gate.reason(reason),
+        unread.queries > 0,
+        unread.documents,
     )

@@ -14,6 +14,8 @@ from limrank_evals.questions.answering import AnswerRecord
 from limrank_evals.questions.conditions import CLOSED_BOOK, CONDITIONS, RERANK
 from limrank_evals.questions.contexts import Context
 from limrank_evals.questions.gating import Gate
+from limrank_plugins.unread import Unread
+from limrank_plugins.wording import number_of
 
 # From this share on, answers without a choice say more about the reader's set-up than about its knowledge.
 _MANY = 0.1
@@ -177,11 +179,18 @@ def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) ->
             f"{unwritten} of {total} questions could not be rewritten and were searched with as they are"
         )
     if any(score.condition == RERANK for score in scores):
+        unread = Unread(
+            sum(context.cut_query for context in contexts.values()),
+            sum(context.cut_documents for context in contexts.values()),
+            total,
+            sum(len(context.reranked or ()) for context in contexts.values()),
+        )
+        warnings += [f"reranking: {sentence}" for sentence in unread.sentences()]
         unjudged = sum(context.unjudged for context in contexts.values())
         if unjudged:
             warnings.append(
-                f"{unjudged} passages could not be judged; they keep the first stage's place, and the same "
-                f"command asks for them again"
+                f"{number_of(unjudged, 'passage')} could not be judged; they keep the first stage's place, "
+                f"and the same command asks for them again"
             )
         outages = sum(context.outage for context in contexts.values())
         if outages:

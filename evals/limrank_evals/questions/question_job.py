@@ -29,6 +29,7 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError
 from limrank_plugins.jobs import Job
 from limrank_plugins.store import Store
+from limrank_plugins.wording import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def _settings(
 
 
 def _setup(named: tuple[str, str], reader: ChoiceReader, search: CorpusSearch | None) -> Setup:
-    samples = f"{reader.samples} sample{'s' if reader.samples > 1 else ''}"
+    samples = number_of(reader.samples, "sample")
     asked = f"{reader.template.name}, {samples} at temperature {reader.temperature:g}"
     if search is None:
         return Setup(*named, prompts=asked, reader=reader.model)
@@ -225,7 +226,7 @@ def _setup(named: tuple[str, str], reader: ChoiceReader, search: CorpusSearch | 
     return Setup(
         *named,
         reader=reader.model,
-        prompts=f"{asked}, {pipeline.top_n} passages",
+        prompts=f"{asked}, {number_of(pipeline.top_n, 'passage')}",
         first_stage=search.retriever,
         queries=f"{queries}, rewritten ({search.rewriting})" if search.rewriting else queries,
         depth=pipeline.k,

@@ -14,6 +14,7 @@ from limrank_evals.reporting.headline import Headline
 from limrank_evals.reporting.payload import LISTED, named, page_payload
 from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.texts import clean
+from limrank_plugins.wording import number_of
 
 _SCRIPTS = ("dom.js", "movement.js", "detail.js", "list.js")
 
@@ -38,7 +39,7 @@ def report_html(
     same, differing = facts.settings(evaluated)
     data = page_payload(evaluated, queries, show_gated=show_gated)
     benchmarks = list(dict.fromkeys(split.benchmark.name for split in evaluated))
-    counts = [f"{sum(map(len, queries)):,} queries"]
+    counts = [number_of(sum(map(len, queries)), "query")]
     counts += [f"{len(evaluated)} splits"] if len(evaluated) > 1 else []
     return render_page(
         "evaluation.html.jinja",

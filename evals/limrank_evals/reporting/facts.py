@@ -16,6 +16,7 @@ from limrank_evals.reporting.payload import named
 from limrank_evals.reporting.plots import kind_apart, kind_of
 from limrank_evals.reporting.svg import tag
 from limrank_evals.reporting.texts import clean
+from limrank_plugins.wording import number_of
 
 _NUMBER = re.compile(r"\d[\d.,]*")
 _NAMES = {
@@ -149,9 +150,9 @@ def about(split: SplitEvaluation) -> str:
         "without results": coverage.without_results,
         "without a relevant document": coverage.without_relevant,
     }
-    words = [f"{len(coverage.judged):,} judged queries"]
+    words = [number_of(len(coverage.judged), "judged query")]
     words += [f"{len(queries):,} {what}" for what, queries in kinds.items() if queries]
-    words += [f"{split.failures:,} failures"] if split.failures else []
+    words += [number_of(split.failures, "failure")] if split.failures else []
     return " · ".join(words)
 
 

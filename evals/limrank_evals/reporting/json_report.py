@@ -62,6 +62,7 @@ def _split(split: SplitEvaluation, rows: Sequence[QueryOutcome], show_gated: boo
         },
         "comparisons": {name: comparison.as_json() for name, comparison in split.comparisons.items()},
         "failures": split.failures,
+        **split.unread.as_json(),
         "queries": [_query(row, showing) for row in rows],
     }
 

@@ -8,11 +8,13 @@ what it found is in `cell.json` of its folder.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from limrank_evals.evaluation.systems import instructs_by_default
 from limrank_evals.guarded_folders import SETTINGS, claim
 from limrank_evals.zoo.collections import Collection
 from limrank_evals.zoo.costs import SUMS, CostedReranker, Costs, Unserved, peak_bytes, unserved
+from limrank_plugins import template_choice
 from limrank_plugins.arguments import named_backend, takes
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.errors import BackendError, LimRankError
@@ -82,7 +85,7 @@ def _ranked(order: Mapping[str, Any], progress: Callable[[int, int], None], stor
         with unserved():
             reranker = CostedReranker(recipe, backend=backend, store=kept, **asked)
         costs = reranker.keep_costs(store, adds=kept is not None)
-        return _evaluated(order, reranker, progress, store)
+        return {**_evaluated(order, reranker, progress, store), "prompt": reranker.template_reason}
     except Unserved as error:
         if _is_served(order["reranker"]):
             raise
@@ -149,6 +152,7 @@ def _found(found: SplitEvaluation) -> dict[str, Any]:
         "why": next((f["reason"] for record in found.records for f in record["failures"]), None),
         "repairs": sum(record["repairs"] for record in found.records),
         "documents": sum(len(record["hits"]) for record in found.records),
+        "unread": asdict(found.unread),
     }
 
 
@@ -183,6 +187,7 @@ def main() -> int:
     from limrank_plugins.cli.terminal import guard  # only in a process of its own: it loads typer
 
     guard()
+    logging.getLogger(template_choice.__name__).setLevel(logging.ERROR)  # the zoo says it, once for all cells
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it is interrupted, too, and ends it
 
     def tell(**message: Any) -> None:

@@ -142,6 +142,7 @@ def work_off(
         InputError: a collection's files are not those that its cells were measured on.
     """
     outcomes = []
+    said: set[str] = set()
     for collection in zoo.collections:
         place, source = folder / collection.label, collection.digest()
         broken = ""
@@ -166,6 +167,10 @@ def work_off(
                 name = f"{collection.label}, {recipe}"
                 failed = run_cell(order, lambda done, of, name=name: progress(name, done, of))  # type: ignore[misc]
                 record = read_cell(cell)
+                prompt = str((record or {}).get("prompt") or "")
+                if prompt and prompt not in said:
+                    say(f"prompt of {recipe}: {prompt}")
+                said.add(prompt)
             if recipe == FIRST_STAGE and failed:
                 broken = f"the first stage failed: {failed}"
             outcomes.append(CellOutcome(collection.label, recipe, None if failed else record, failed))

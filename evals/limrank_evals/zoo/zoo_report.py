@@ -16,6 +16,7 @@ from limrank_evals.zoo.quality_plot import draw_zoo
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import write_json, write_whole
 from limrank_plugins.segments import clean_text
+from limrank_plugins.unread import Unread
 
 HEADS = (
     "recipe", f"{MEASURE} (95%)", "− first stage (p)", "− mini (p)", "failed", "repaired", "abstained",
@@ -61,6 +62,11 @@ class Row:
         record = self.outcome.record
         return clean(self.outcome.failed or str((record or {}).get("why") or ""))
 
+    @property
+    def unread(self) -> Unread:
+        """What of queries and documents its model did not read; cells of before do not say."""
+        return Unread(**(self.outcome.record or {}).get("unread", {}))
+
     def per_query(self, *names: str) -> float | None:
         """The sum of some of its costs, for a query; None where they are not known."""
         record = self.outcome.record
@@ -84,6 +90,7 @@ class Row:
             MEASURE: None if self.quality is None else self.quality.as_json(),
             "against": {name: one.as_json(0) for name, one in self.against.items()},
             **{name: record.get(name) for name in ("documents", "failures", "repairs", "queries")},
+            **self.unread.as_json(),
             "cost": record.get("cost"),
             "peak_bytes": record.get("peak_bytes"),
             "identity": record.get("identity"),
@@ -112,15 +119,15 @@ class ZooReport:
             found.setdefault(reason, []).append(name)
         return found
 
-    def failed(self) -> list[str]:
-        """What has no number, or none that is final, a sentence for each reason."""
+    def failed(self) -> dict[str, list[str]]:
+        """What has no number, or none that is final, by the reason."""
         found: dict[str, list[str]] = {}
         for collection, rows in self.rows.items():
             for row in rows:
                 record = row.outcome.record
                 if record is None or record["values"] is None or not record["final"]:
                     found.setdefault(row.why, []).append(f"{collection} {row.outcome.recipe}")
-        return [f"{', '.join(names)}: {why}" for why, names in found.items()]
+        return found
 
     def grid(self, collection: str) -> Grid:
         """The table of a collection."""
@@ -242,7 +249,8 @@ def _cells(row: Row, noted: Any) -> list[str | Cell | None]:
     number: str | Cell = noted("–", row.why)
     if row.quality is not None:
         interval = row.quality.interval
-        number = Cell(f"{number_text(row.quality.mean)} ({interval_text(interval)})")
+        text = f"{number_text(row.quality.mean)} ({interval_text(interval)})"
+        number = noted(text, "; ".join(row.unread.sentences()))
     peak = f"{record['peak_bytes'] / 2**20:,.0f}" if record["peak_bytes"] else None
     if row.is_first:
         return [name, number, *[None] * (len(HEADS) - 3), peak]

@@ -145,7 +145,7 @@ def test_a_report_of_cells(tmp_path: Path):
         "it is T5's": ["monot5"],
         "this model cannot be asked: no chat template": ["odd"],
     }
-    assert made.failed() == ["set broken: it \ufffd[2J fell over"]
+    assert made.failed() == {"it \ufffd[2J fell over": ["set broken"]}
     better = next(row for row in made.rows["set"] if row.outcome.recipe == "better")
     assert better.tokens == 110
     assert better.against["mini"].difference == pytest.approx(0.2)
