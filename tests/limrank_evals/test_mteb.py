@@ -152,7 +152,7 @@ def test_a_failure_leaves_mteb_nothing_to_keep_and_is_asked_again_alone(tmp_path
         backend = ScriptedBackend(read_labels=read)
         backend.stored = True  # as what a server is asked is
         made = MtebReranker(Reranker("limrank", backend=backend, reasoning="none", store=store))
-        with pytest.raises(BackendError, match=r"1 documents could not be judged; .*'d1': no answer"):
+        with pytest.raises(BackendError, match=r"1 document could not be judged; .*'d1': no answer"):
             predicted(made, pairs)
         assert made.failures == 1
         ill = False
@@ -236,19 +236,19 @@ def broken(kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["cut off", "damaged"])
 def test_a_broken_image_is_one_failed_document(kind: str):
     picture = Pillow.new("RGB", (2, 3))
-    pairs = [
-        (query(1), document(1, image=picture)),
-        (query(1), document(2, image=broken(kind))),
-        (query(1), document(3, image=picture)),
-    ]
+
+    def pairs() -> list[Pair]:
+        images = (picture, broken(kind), picture)
+        return [(query(1), document(i, image=image)) for i, image in enumerate(images, start=1)]
+
     made = MtebReranker(reranker(), allow_failures=True, modalities=("text", "image"))
-    assert len(predicted(made, pairs)) == 3
+    assert len(predicted(made, pairs())) == 3
     (record,) = made.records["Tiny", "default", "test"]
     ((failed),) = record["failures"]
     assert failed["id"] == "d2"
     assert "the image of 'd2' cannot be used: " in failed["reason"]
     with pytest.raises(BackendError, match="1 document could not be judged"):
-        predicted(MtebReranker(reranker(), modalities=("text", "image")), pairs)
+        predicted(MtebReranker(reranker(), modalities=("text", "image")), pairs())
 
 
 def test_a_query_whose_image_is_broken_fails_alone():

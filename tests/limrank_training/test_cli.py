@@ -58,6 +58,16 @@ def test_a_dry_run_needs_neither_weights_nor_a_download(place: Path):
     assert "stand-in" in done.stderr
 
 
+def test_a_dry_run_says_what_the_run_needs(place: Path):
+    done = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "--dry-run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "8 rows, 8 examples; the longest has" in done.stderr
+    assert "needs about " in done.stderr
+    assert "hours on one GPU at 300 TFLOP/s" in done.stderr
+    without = limrank("train", "plan.yaml", "--dry-run", cwd=place)
+    assert "give --rows file.jsonl" in without.stderr
+
+
 def test_the_shown_prompt_is_that_of_inference(place: Path):
     shown = limrank("train", "plan.yaml", "--rows", "rows.jsonl", "--show-example", cwd=place)
     asks = ("--query", "why milk", "--document", "acid curdles milk")

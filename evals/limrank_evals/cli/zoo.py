@@ -116,15 +116,13 @@ def zoo(
         _show(made)
         common.say(f"table, JSON and plot: {folder}")
     if failed := made.failed():
-        # People read why below the tables; with --json they do not.
-        reasons = [
-            f"{', '.join(names)}: {why}" if as_json else ", ".join(names) for why, names in failed.items()
-        ]
+        reasons = [f"{', '.join(names)}: {why}" for why, names in failed.items()]
         common.end_with_failures("\n".join(["not every cell has a final number", *reasons, _ENDING]))
 
 
 def _show(made: ZooReport) -> None:
     console = common.Terminal()
+    failed = made.failed()
     console.width = max(console.width, 150)  # a table narrower than that would lose its numbers
     for collection in made.rows:
         grid = made.grid(collection)
@@ -138,7 +136,8 @@ def _show(made: ZooReport) -> None:
         for line in grid.below:
             console.print(line, style="dim", soft_wrap=True)
         for number, note in enumerate(grid.notes, start=1):
-            console.print(f"[{number}] {note}", style="dim", soft_wrap=True)
+            told = "said at the end" if note in failed else note
+            console.print(f"[{number}] {told}", style="dim", soft_wrap=True)
     if made.left_out:
         console.print("\nnot run on this model", style="bold")
         for reason, names in made.by_reason().items():

@@ -58,7 +58,7 @@ def test_a_dry_run_shows_arms_and_writes_nothing(place: Path, tmp_path: Path):
     code, shown, _ = limrank(str(place / "mine.yaml"), *data(place), "--dry-run", "--steps", "epochs")
     assert code == 0
     assert "rank1 20, synthetic 12" in shown
-    assert "1 epochs" in shown
+    assert "1 epoch" in shown
 
 
 def test_the_draw_is_a_matter_of_the_seed(place: Path):
@@ -96,7 +96,7 @@ def test_options_reach_the_evaluation_and_the_table_is_shown(place: Path, tmp_pa
     code, shown, said = limrank(*command)
     assert code == 0, said
     assert "| test nDCG@10 | two | 8 | 1 |" in shown
-    assert "2 of 2 arms are finished" in said
+    assert "2 of 2 arms finished" in said
     code, shown, said = limrank(*command, "--json")
     assert code == 0
     assert "one: finished before" in said

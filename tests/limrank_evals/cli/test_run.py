@@ -74,9 +74,9 @@ def test_a_run_with_failures_says_so(tmp_path: Path, files: tuple[Path, Path]):
     hits = [{"id": "gold", "failure": "HTTP 500"}, {"id": "other", "score": 0.5}]
     row = {"query_id": "q1", "hits": hits, "failures": [{"id": "gold", "reason": "HTTP 500"}]}
     run = put(tmp_path / "part.jsonl", json.dumps(row))
-    assert "1 documents of the run could not be judged" in limrank("run", run, "-q", files[1]).stderr
+    assert "1 document of the run could not be judged" in limrank("run", run, "-q", files[1]).stderr
     compared = limrank("compare", run, files[0], "-q", files[1]).stderr
-    assert f"{run}: 1 documents of the run could not be judged" in compared
+    assert f"{run}: 1 document of the run could not be judged" in compared
 
 
 def test_by_default_the_usual_measures_and_a_table(files: tuple[Path, Path]):

@@ -100,6 +100,9 @@ def test_failures_and_cuts():
             "cases": [{"query": "q", "document": "c", "rank": 3, "relevant": True, "cut_tokens": 5}],
         },
         "repairs": 2,
+        "cut_queries": 0,
+        "cut_documents": 2,
+        "not_read": ["2 of 3 documents were longer than the model reads"],
     }
     assert (
         mishaps_of(detailed_run_of(RECORDS), {"q": {"c": 2}}).as_json(top=3)["cut"]["relevant_below_top"] == 0

@@ -136,7 +136,7 @@ def test_a_torn_log_is_told(run: Path, tmp_path: Path):
         stream.write('{"id": "entry-99')
     done = review(run, "--apply", "-o", tmp_path / "reviewed.jsonl")
     assert "line 9 is cut short" in done.stderr
-    assert "1 decisions are on rows that have changed" in done.stderr
+    assert "not counted: 1 decision on rows that have changed" in done.stderr
 
 
 @pytest.mark.parametrize(

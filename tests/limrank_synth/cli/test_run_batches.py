@@ -71,9 +71,9 @@ def test_a_batch_is_within_the_budget(place: Workplace, tmp_path: Path):
     said = run(place, "--batch-out", tmp_path / "a.jsonl", "--max-cost", 0.01).output
     lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()
     assert 0 < len(lines) < 6
-    assert f"{6 - len(lines)} requests are beyond --max-cost" in said
+    assert f"beyond --max-cost: {6 - len(lines)} requests" in said
     again = run(place, "--batch-out", tmp_path / "b.jsonl", "--max-cost", 0.01).output
-    assert f"{len(lines)} requests wait in files of before" in again
+    assert f"in files of before: {len(lines)} requests" in again
     assert not (tmp_path / "b.jsonl").exists(), "what waits is held against the budget"
     whole = json.loads(run(place, "--batch-out", tmp_path / "c.jsonl", "--batch-again", "--json").stdout)
     assert (whole["wanted"], whole["waiting"]) == (6, 0)

@@ -44,7 +44,7 @@ OTHER = {
     "template": "limrank",
     "explanation_meta_field": "why",
     "cache_path": "answers.sqlite",
-    "model_kwargs": {"dtype": "bfloat16", "nested": {"a": [1, None]}},
+    "model_kwargs": {"dtype": "bfloat16", "adapter": {"a": [1, None]}},
     "raise_on_failure": True,
 }
 
