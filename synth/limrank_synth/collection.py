@@ -83,6 +83,7 @@ def make_documents(
         backends=backends,
         on_progress=on_progress,
         say=say,
+        rejections=lambda result: result.rejections,
     ) as job:
         collection = collect(job.results)
         report = {

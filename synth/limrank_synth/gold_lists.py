@@ -142,6 +142,7 @@ def make_lists(
         backends=backends,
         on_progress=on_progress,
         say=say,
+        rejections=lambda result: [result] if isinstance(result, Rejection) else [],
     ) as job:
         lists = [result for result in job.results if isinstance(result, OrderedList)]
         rejections = [result for result in job.results if isinstance(result, Rejection)]

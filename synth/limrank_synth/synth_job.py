@@ -18,6 +18,7 @@ from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
 from limrank_plugins.store import Store
+from limrank_synth.records import Rejection
 from limrank_synth.role_requests import RoleProgram
 from limrank_synth.roles import Roles
 from limrank_synth.run_files import LEDGER
@@ -109,6 +110,7 @@ def run_job(
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     say: Callable[[str], object] = lambda sentence: None,
     passages: Callable[[T], tuple[int, int]] = lambda result: (0, 0),
+    rejections: Callable[[T], Sequence[Rejection]] = lambda result: (),
 ) -> Iterator[JobResult[T]]:
     """Run programs in a folder, and hold the folder until the block that writes their results ends.
 
@@ -127,6 +129,7 @@ def run_job(
         on_progress: told of every change; called on the event loop, so it must be quick.
         say: gets a sentence about what was begun anew.
         passages: of a result, how many passages were judged and how many were wanted.
+        rejections: of a result; where one is a failure, the run is not finished.
 
     Raises:
         InputError: an id twice, another process in the folder, a ledger of an earlier version, or (unless
@@ -188,7 +191,8 @@ def run_job(
         yield JobResult(results, unfinished, pool.unasked, work, report)
         if replies is not store:
             replies.close()
-        work.end(is_finished=not unfinished)
+        failed = any(rejection.is_failure for result in results for rejection in rejections(result))
+        work.end(is_finished=not unfinished and not failed)
 
 
 def _results(folder: Path, names: Sequence[str]) -> list[Path]:

@@ -122,6 +122,7 @@ def synthesise_all(
         on_progress=on_progress,
         say=say,
         passages=lambda result: (len(result.rows), wanted),
+        rejections=lambda result: result.rejections,
     ) as job:
         place = job.work.place
         for part in (part for name in (ROWS, REJECTED, REPORT) for part in place.glob(f".{name}.*")):

@@ -214,3 +214,13 @@ def test_senseless_requests_are_refused(tmp_path: Path) -> None:
         make_documents([*seeds(1), *seeds(1)], SETTINGS, tmp_path, backends={"writer": writer})
     with pytest.raises(InputError, match="'random' or 'bm25'"):
         negatives(collection({"a": ["b"]}), 1, "hard")  # type: ignore[arg-type]
+
+
+def test_begun_anew_a_run_with_failures_replaces_nothing(tmp_path: Path) -> None:
+    writer = Writer(lambda query, request: f"About {query}.")
+    make_documents(seeds(2), SETTINGS, tmp_path, backends={"writer": writer})
+    before = (tmp_path / "corpus.jsonl").read_bytes()
+    refuses = Writer(lambda query, request: "I cannot help with that.")
+    outcome = make_documents(seeds(2), SETTINGS, tmp_path, backends={"writer": refuses}, fresh=True)
+    assert len(outcome.report["failed"]) == 2
+    assert (tmp_path / "corpus.jsonl").read_bytes() == before
