@@ -509,9 +509,11 @@ def test_draws_that_say_nothing_are_a_failure():
 def test_labels_that_are_no_words_are_read_from_sampled_texts(
     labels: tuple[str, ...], texts: list[str], counts: tuple[int, ...]
 ):
-    drawn = iter(["another", "a text", *texts])  # the first two show that the server samples
+    def draws(call: Call) -> Any:
+        is_draw = call.body["max_tokens"] == 4  # else it is looked whether the server samples at all
+        return chat(None, texts[call.body["seed"]] if is_draw else f"another text, {call.number}")
 
-    with LoopbackServer(lambda call: chat(None, next(drawn))) as server:
+    with LoopbackServer(draws) as server:
         made = backend(server, draws=3, api="chat")
         with pytest.warns(UserWarning, match="no log-prob"):
             found = asyncio.run(made.read_labels([ReadLabels(prompt(), labels)]))[0]
