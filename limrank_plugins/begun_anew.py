@@ -107,6 +107,8 @@ def working_on(
         raise InputError(f"{new} is no folder of ours: remove it, or choose another output")
     if (new / _FINISHED).exists():
         _put_in_place(result, files)
+    elif new.is_dir() and not (new / _BEGUN).exists():
+        _discard(new)  # what a kill left of a place that was being made or removed
     with ExitStack() as held:
         if fresh:
             list(files(result))  # what is another kind of result's is refused, and nothing is begun

@@ -232,8 +232,10 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 def writing_whole(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Yields a function that writes bytes; the file gets its name when the block ends without error.
 
-    A `.gz` has no name and no time in its header: equal content is an equal file.
+    Where a link has the name, the file it leads to is written. A `.gz` has no name and no time in its header:
+    equal content is an equal file.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as part:
         with part.open("xb") as stream, held(part):
@@ -355,9 +357,12 @@ def check_output(
     stored = [Path(f"{store}{end}").resolve() for end in ("", "-wal", "-shm")] if store is not None else []
     if stored and output.resolve() in stored:
         raise InputError(f"the output {output} is where the store {store} keeps replies: choose another file")
+    of_another = f"the output {output} is a pipe or a device, which would be replaced: name a file"
     if is_pipe(output):
-        raise InputError(f"the output {output} is a pipe or a device, which would be replaced: name a file")
+        raise InputError(of_another)
     mode = _mode_where_it_can_be_written(output)
+    if _belongs_to_the_system(output):
+        raise InputError(of_another)
     if mode is None:
         return
     if stat.S_ISDIR(mode) != folder:
@@ -368,6 +373,12 @@ def check_output(
             continue
         if output.samefile(source):
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
+
+
+def _belongs_to_the_system(output: Path) -> bool:
+    """Whether it is a device's or process's: /dev/stdout may lead to a file, which its opener writes."""
+    place = os.path.abspath(output)
+    return place.startswith(("/dev/", "/proc/", "/sys/")) and not place.startswith("/dev/shm/")
 
 
 def make_folder(folder: Path) -> None:

@@ -19,6 +19,9 @@ from limrank_plugins.files import json_rows, lines_and_kind, read_lines, write_j
 from limrank_plugins.images import read_images
 from limrank_plugins.segments import CONTROLS
 
+INCOMPLETE = "-incomplete"
+"""How the tag of a run ends in which documents could not be judged."""
+
 _LONGEST_GRADE = 9
 _QRELS_HEADER = ("query-id", "corpus-id", "score")
 

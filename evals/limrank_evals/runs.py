@@ -25,8 +25,9 @@ from limrank_evals.predictions import one_split
 from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_json
-from limrank_plugins.io import run_rows
+from limrank_plugins.files import json_rows, read_json, read_lines
+from limrank_plugins.io import INCOMPLETE, run_rows
+from limrank_plugins.pipes import is_pipe
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
@@ -130,6 +131,13 @@ def tied(rows: RunLines) -> int:
         for count in Counter(_single(row.score for row in lines)).values()
         if count > 1
     )
+
+
+def is_unfinished(path: str | os.PathLike[str]) -> bool:
+    """Whether a TREC run's tag says that documents of it could not be judged; a pipe is not asked."""
+    if is_pipe(path) or os.fspath(path).removesuffix(".gz").endswith((".json", ".jsonl")):
+        return False
+    return any(line.rstrip().endswith(INCOMPLETE) for _, line in read_lines(path))
 
 
 def failures_of(path: str | os.PathLike[str]) -> int:

@@ -16,7 +16,17 @@ from limrank_evals.comparison import USUAL, Resampling
 from limrank_evals.exclusion import Excluded, check_judgements, count_excluded, exclude, read_excluded
 from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
-from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, cut, failures_of, read_run_lines, tied
+from limrank_evals.runs import (
+    Ranked,
+    RunLines,
+    TieRule,
+    arranged,
+    cut,
+    failures_of,
+    is_unfinished,
+    read_run_lines,
+    tied,
+)
 from limrank_evals.stats import Interval
 from limrank_plugins import __version__
 from limrank_plugins.pipes import is_pipe
@@ -35,6 +45,7 @@ class RunScores:
         tied: how many of its documents share their score with another of their query.
         ties: the rule that put those in order.
         failures: how many documents a reranker could not judge, as far as the run says.
+        is_unfinished: whether a TREC run's tag says that there are some.
     """
 
     measured: Measurement
@@ -44,6 +55,7 @@ class RunScores:
     tied: int
     ties: TieRule
     failures: int = 0
+    is_unfinished: bool = False
 
     def counts(self) -> dict[str, int]:
         """Queries of each kind, excluded documents that were removed, tied documents."""
@@ -60,6 +72,8 @@ class RunScores:
             notes.append(
                 f"{number_of(self.failures, 'document')} of the run could not be judged: it is not finished"
             )
+        elif self.is_unfinished:
+            notes.append("the run is not finished, as its tag says: documents of it could not be judged")
         return notes
 
 
@@ -129,7 +143,7 @@ class RunScorer:
             depth=self.depth,
             resampling=self.resampling,
         )
-        return replace(scores, failures=failures_of(run))
+        return replace(scores, failures=failures_of(run), is_unfinished=is_unfinished(run))
 
     @cached_property
     def judgements(self) -> Qrels:

@@ -14,7 +14,7 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import corpus_files, run_candidates
 from limrank_plugins.files import alone_at, check_output
-from limrank_plugins.io import check_trec_ids, holds_json_lines, read_queries, write_run
+from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, read_queries, write_run
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.store import default_store_path
@@ -96,7 +96,7 @@ def rerank(
         failures = len(failed)
         if failed and work.is_anew and work.has_earlier:
             output = work.place / output.name
-        write_run(output, cut, tag=f"{reranker.recipe.name}-incomplete" if failed else reranker.recipe.name)
+        write_run(output, cut, tag=reranker.recipe.name + (INCOMPLETE if failed else ""))
         work.end(is_finished=not failed)
     empty = sum(not record["hits"] for record in records)
     unread = Unread.in_records(records)

@@ -14,7 +14,7 @@ import pytest
 from limrank_plugins.corpus import all_documents, corpus_fingerprint
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import check_output, json_line, make_folder
-from limrank_plugins.io import check_trec_ids, write_run
+from limrank_plugins.io import INCOMPLETE, check_trec_ids, write_run
 
 QUERIES = '{"_id": "q1", "text": "milk and acid"}\n'
 CORPUS = '{"_id": "d1", "text": "Acid curdles milk."}\n'
@@ -193,6 +193,44 @@ def test_an_id_that_would_break_a_trec_file_is_named_before_any_work(place: Path
     assert "\x1b" not in row
     record = json.loads(row)
     assert identifier == (record["query_id"] if what == "query" else record["hits"][0]["id"])
+
+
+@pytest.mark.parametrize("output", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/x"])
+def test_what_belongs_to_the_system_is_not_replaced(place: Path, output: str):
+    """/dev/stdout leads to a file here: a run in its place would be the end of /dev/stdout."""
+    with (place / "out.txt").open("w") as out:
+        words = ["rerank", "-q", "queries.jsonl", "-c", "corpus.jsonl", "--recipe", "prior", "-o", output]
+        done = subprocess.run(
+            [sys.executable, "-m", "limrank_plugins", *words],
+            cwd=place,
+            env=os.environ | {"LIMRANK_CACHE": str(place / "cache"), "COLUMNS": "999"},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"the output {output} is a pipe or a device" in done.stderr
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_link_leads_to_the_file_that_is_written(place: Path):
+    (place / "link.run").symlink_to("file")
+    (place / "new.run").symlink_to("not-there-yet")
+    for name in ("link.run", "new.run"):
+        write_run(place / name, [{"query_id": "q", "hits": [{"id": "d"}]}], tag="x")
+        assert (place / name).is_symlink()
+    assert (place / "file").read_text() == (place / "not-there-yet").read_text() == "q Q0 d 1 1 x\n"
+
+
+def test_an_unfinished_run_is_not_measured_without_a_word(place: Path):
+    record = {"query_id": "q1", "hits": [{"id": "d1"}]}
+    (place / "qrels.txt").write_text("q1 0 d1 1\n")
+    for tag, is_said in (("rankgpt", False), (f"rankgpt{INCOMPLETE}", True)):
+        write_run(place / "x.run", [record], tag=tag)
+        done = limrank(place, "eval", "run", "x.run", "--qrels", "qrels.txt", "-m", "nDCG@10")
+        assert done.returncode == 0, done.stderr
+        assert ("the run is not finished" in done.stderr) == is_said
 
 
 def test_a_tag_cannot_break_it_either(tmp_path: Path):

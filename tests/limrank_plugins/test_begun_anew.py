@@ -85,6 +85,17 @@ def test_where_there_is_none_of_before_an_unfinished_one_is_put_there(tmp_path: 
     assert tree(tmp_path, "nothing") == {"report.json": "half"}
 
 
+@pytest.mark.parametrize("left", [{}, {"report.json": "half"}])
+def test_what_a_kill_left_of_making_or_removing_the_place_goes(folder: Path, left: dict[str, str]):
+    (folder / NEW).mkdir()
+    write(folder / NEW, left)
+    said: list[str] = []
+    with working_on(folder, SETTINGS, ours, say=said.append) as work:
+        assert not work.is_anew
+    assert not (folder / NEW).exists()
+    assert said == []
+
+
 def test_nothing_done_leaves_nothing(folder: Path):
     before = tree(folder, "nothing")
     with (

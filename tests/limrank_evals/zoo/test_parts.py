@@ -10,6 +10,7 @@ import pytest
 from scripts import full_backend, reranker
 
 from limrank_evals.evaluation.systems import describe
+from limrank_evals.zoo.cell import _is_served
 from limrank_evals.zoo.collections import find_collections, first_queries
 from limrank_evals.zoo.costs import CostedReranker
 from limrank_evals.zoo.grid import FIRST_STAGE, CellOutcome
@@ -17,6 +18,7 @@ from limrank_evals.zoo.quality_plot import draw_zoo
 from limrank_evals.zoo.served import why_not
 from limrank_evals.zoo.zoo_report import report
 from limrank_plugins import load_recipe, recipe_names
+from limrank_plugins.backends import backend_names
 from limrank_plugins.errors import InputError
 from limrank_plugins.store import Store
 
@@ -49,6 +51,12 @@ def test_what_the_backend_cannot_answer_is_left_out():
     assert why_not(load_recipe("monot5"), "seq2seq", "none") == ""
     assert why_not(load_recipe("qlm"), "seq2seq", "none") == ""
     assert "write" in why_not(load_recipe("rankgpt"), "seq2seq", "none")
+
+
+def test_who_is_asked_again_after_a_failure():
+    served = {name for name in backend_names() if _is_served({"backend": name})}
+    assert served == {"openai", "rerank-api"}
+    assert not _is_served(None)
 
 
 def test_collections(tmp_path: Path):
