@@ -239,7 +239,7 @@ def _readable_images(row: Mapping[str, Any], identifier: str) -> tuple[tuple[Ima
     """The images; or none, and why, where one cannot be read: that is no fault of the whole table."""
     try:
         return _images(row, identifier), ""
-    except _Broken as error:
+    except _UnreadableImage as error:
         return (), str(error)
 
 
@@ -261,10 +261,10 @@ def _images(row: Mapping[str, Any], identifier: str) -> tuple[Image, ...]:
         image.save(held, "PNG")
         return (Image(held.getvalue()),)
     except Exception as error:
-        raise _Broken(f"the image of {identifier!r} cannot be used: {error}") from error
+        raise _UnreadableImage(f"the image of {identifier!r} cannot be used: {error}") from error
 
 
-class _Broken(InputError):
+class _UnreadableImage(InputError):
     """An image that cannot be read or is refused: a document's own fault, not its table's."""
 
 

@@ -144,7 +144,8 @@ def main() -> int:
         writer = replace(role, base_url=address)
         settings = SynthSettings({"writer": writer}, concurrency=options.concurrency)
         rates_of["loopback"] = measured(options.served, settings)
-    print(json.dumps({"goal": GOAL, "concurrency": options.concurrency, **rates_of}, indent=2))  # noqa: T201
+    report = json.dumps({"goal": GOAL, "concurrency": options.concurrency, **rates_of}, indent=2)
+    sys.stdout.write(f"{report}\n")
     fast = all(way["calls_per_second"] >= GOAL for way in rates_of.values())
     rates = ", ".join(f"{way['calls_per_second']:,.0f} calls/s {name}" for name, way in rates_of.items())
     sys.stderr.write(f"synth driver: {rates} ({'meets' if fast else 'misses'} the goal of {GOAL})\n")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from limrank_command import limrank
 from quizzes import CORPUS, QUESTIONS, option
 from servers import Call, LoopbackServer, chat
 from synth_command import Workplace
@@ -45,20 +43,6 @@ def work(tmp_path: Path) -> Path:
     ]
     write("quiz.jsonl", *rows)
     return tmp_path
-
-
-def limrank(work: Path, *arguments: object, code: int) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def served(server: LoopbackServer, prefix: str, named: str) -> list[object]:

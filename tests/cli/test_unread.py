@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from limrank_command import limrank
 
 LONG = " ".join(f"bread{i}" for i in range(300))
 DOCUMENTS, QUERIES = "1 of 2 documents was longer than the model reads", "1 of 1 query was longer"
@@ -28,19 +26,6 @@ def work(tmp_path: Path) -> Path:
     passages = [{"id": row["_id"], "text": row["text"]} for row in corpus]
     write("jobs.jsonl", {"query_id": "q", "query": f"yeast {LONG}", "passages": passages})
     return tmp_path
-
-
-def limrank(work: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
 
 
 @pytest.mark.parametrize("command", ["search", "ask"])

@@ -13,11 +13,11 @@ import transformers
 
 from limrank_plugins import Reranker
 from limrank_plugins.errors import InputError
+from limrank_training.added_tokens import add_tokens, fit_embeddings
 from limrank_training.model_export import export
 from limrank_training.plans import LoraSettings, OptimiserSettings, Plan
 from limrank_training.sft import fine_tune
 from limrank_training.training_data import prepare
-from limrank_training.vocabulary import add_tokens, fit_embeddings
 
 torch.set_num_threads(1)
 PLAN = Plan(

@@ -11,6 +11,7 @@ from limrank_plugins.backends.local.image_tokens import ImageTokenizer
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.readouts.grade import ExpectedGrade
 from limrank_plugins.recipes import Recipe, load_recipe
+from limrank_training.added_tokens import add_tokens
 from limrank_training.data.group_layout import GroupLayout
 from limrank_training.data.group_rows import read_graded, read_groups
 from limrank_training.data.passage_groups import PassageGroup
@@ -25,7 +26,6 @@ from limrank_training.training_data import (
     end_token,
     lay_out,
 )
-from limrank_training.vocabulary import add_tokens
 
 
 def prepare_groups(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:

@@ -7,12 +7,12 @@ from typing import Any
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.errors import InputError
+from limrank_training.added_tokens import add_tokens
 from limrank_training.data.passage_layout import PassageLayout
 from limrank_training.data.passage_rows import read_passage_rows
 from limrank_training.model_export import template_of
 from limrank_training.plans import Plan
 from limrank_training.training_data import TrainingData, base_tokenizer, end_token, lay_out
-from limrank_training.vocabulary import add_tokens
 
 
 def prepare_passages(plan: Plan, rows: str | os.PathLike[str], tokenizer: Any = None) -> TrainingData:

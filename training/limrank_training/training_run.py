@@ -16,6 +16,7 @@ from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import alone_in, make_folder, read_json_object, write_whole
 from limrank_training.adapters import with_adapters
+from limrank_training.added_tokens import fit_embeddings
 from limrank_training.board import BOARD, board
 from limrank_training.checkpoints import is_main, last_checkpoint
 from limrank_training.curves import PAGE, PNG, draw_curves
@@ -26,7 +27,6 @@ from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan
 from limrank_training.sft import TrainingResult
 from limrank_training.training_data import TrainingData
-from limrank_training.vocabulary import fit_embeddings
 
 CHECKPOINTS, FINAL, ADAPTER = "checkpoints", "final", "adapter"
 PLAN, REPORT = "plan.json", "report.json"

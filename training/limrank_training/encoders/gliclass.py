@@ -16,6 +16,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.classes import JointClasses, PassageClass
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.seeding import seeded
+from limrank_training.added_tokens import add_markers
 from limrank_training.data.query_passages import QueryPassages, read_query_passages
 from limrank_training.encoders.encoder_data import encoder_data, split_report
 from limrank_training.encoders.gliclass_module import LabelledText, gliclass_module, labelled_batch
@@ -25,7 +26,6 @@ from limrank_training.losses.multi_label import focal_bce
 from limrank_training.plans import Plan
 from limrank_training.sft import TrainingResult, fine_tune
 from limrank_training.training_data import TrainingData, base_tokenizer
-from limrank_training.vocabulary import add_markers
 
 if TYPE_CHECKING:
     from torch import Tensor
