@@ -18,7 +18,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning, split_reasoning
-from limrank_plugins.readouts.usable import is_blank, nothing_usable
+from limrank_plugins.readouts.usable import is_blank, no_reasoning, nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 
@@ -55,7 +55,8 @@ def complete(
     """Let the model complete each prompt, with reasoning or without.
 
     Without reasoning, the answer begins with the template's `no_think`. Reasoning that its budget
-    ended is closed with the template's `close`, where it has one, and the answer is asked for again.
+    ended is closed with the template's `close`, where it has one, and the answer is asked for again; nothing
+    is closed where there is no reasoning (`no_reasoning`).
     A completion without an answer is a failure.
 
     Args:
@@ -96,6 +97,13 @@ def complete(
     unfinished: list[tuple[int, str]] = []
     for i, reply in enumerate(replies):
         if full and template.close and isinstance(reply, Generated) and not completions[i].text:
+            # Its stop strings end the answer, not the reasoning: nobody closed that.
+            finish = "length" if reply.finish == "length" else "end"
+            nothing = no_reasoning(reply.reasoning, reply.text, finish, budget=budget)
+            if nothing is not None:
+                if nothing.kind == "refused":
+                    completions[i] = replace(completions[i], failure=nothing.reason)
+                continue
             written = joined_reasoning(reply.reasoning, reply.text) or ""
             unfinished.append((i, cut_to_sentence(written) if settings.cut_to_sentence else written))
     if unfinished:

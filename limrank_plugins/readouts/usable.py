@@ -4,6 +4,10 @@ Nothing usable is a completion without a text behind its reasoning (empty, or al
 reasoning), and a refusal: a text that begins as models do when they decline what they were asked. It is a
 failure: not committed, asked again by the same command, counted and told. Callers add what they cannot read.
 
+Where reasoning was asked for and a verdict is read behind it (`no_reasoning`), a model that wrote none, or
+refused there, has not come to a verdict: none is read by force. One that closed its reasoning at once, by
+itself, has gone on to its verdict.
+
 The line to an abstention: a model that is asked to choose or to answer, and says that it does not know, that
 it cannot be told, that several or none are meant, has answered. That is no failure, whatever word it begins
 with. A text that was cut off behind its reasoning, or that is about something else, holds something, too.
@@ -16,6 +20,7 @@ from typing import Literal, NamedTuple
 
 from limrank_plugins.readouts.labels import TAG, Labels
 from limrank_plugins.readouts.parsing import answer_in, split_reasoning
+from limrank_plugins.wording import number_of
 
 _REFUSAL = re.compile(
     r"\W{0,4}(?:i['’]?m (?:(?:very|so|really|truly) )?sorry\b|i am (?:(?:very|so|really|truly) )?sorry\b"
@@ -35,6 +40,15 @@ _UNDECIDED = re.compile(
 # What a model says that finds no document better than the others.
 _NO_CHOICE = re.compile(
     r"\b(?:none|neither|both|tied?|equal|equally|no (?:passage|document|image))\b", re.IGNORECASE
+)
+# What says something of what it was shown has considered it, whatever word it begins with.
+_CONSIDERED = re.compile(
+    r"(?<!whether )(?<!if )(?<!not )\b(?:the|this|that|these|both) "
+    r"(?:passage|document|text|image|page|article|query)s?(?: above| below| itself)?"
+    r"(?:,? \w+ly| also| only)? (?:is|are|was|were|does|do|don['’]t|doesn['’]t|has|have"
+    r"|gives?|provides?|contains?|mentions?|discuss(?:es)?|answers?|helps?|describes?|explains?|talks?"
+    r"|address(?:es)?|focus(?:es)?|asks?|wants?|says?|states?)\b",
+    re.IGNORECASE,
 )
 _OTHER_LABEL = re.compile(r"\[\s{0,3}(?:[0-9]{1,4}|[A-Za-z])\s{0,3}\]")
 _SHOWN = 80
@@ -61,10 +75,36 @@ def nothing_usable(
     if is_blank(text):
         if finish != "length":
             return NothingUsable("empty", "the model wrote no answer")
-        tokens = "" if budget is None else f" of {budget} tokens"
+        tokens = "" if budget is None else f" of {number_of(budget, 'token')}"
         return NothingUsable("cut", f"the model spent its budget{tokens} before it wrote an answer")
     if is_refusal(text) and not (may_abstain and is_undecided(text)):
         return NothingUsable("refused", f"the model refused: {_shown(text)}")
+    return None
+
+
+def no_reasoning(apart: str, text: str, finish: str, *, budget: int) -> NothingUsable | None:
+    """Why what was written before a verdict is no reasoning, or None where it is, or where none is missing.
+
+    Args:
+        apart: reasoning that a server returned apart from the text.
+        text: everything else that the model wrote.
+        finish: how it ended; `"stop"`: the model itself ended its reasoning, which may be empty then.
+        budget: tokens, for the sentence.
+    """
+    inside = TAG.sub("", text).strip()
+    if not inside and not apart.strip():
+        if finish == "stop":
+            return None
+        if finish == "length":
+            spent = (
+                f"the model spent its budget of {number_of(budget, 'token')} before it wrote any reasoning"
+            )
+            return NothingUsable("cut", f"{spent}: raise max_reasoning_tokens")
+        reason = "the model wrote no reasoning (reasoning='none' asks for its verdict alone)"
+        return NothingUsable("empty", reason)
+    last = text if inside else apart
+    if is_refusal(last) and not is_undecided(last) and not _CONSIDERED.search(_body(last)):
+        return NothingUsable("refused", f"the model refused: {_shown(last)}")
     return None
 
 
@@ -75,12 +115,12 @@ def is_blank(text: str) -> bool:
 
 def is_refusal(text: str) -> bool:
     """Whether a completion, after any reasoning, begins as models do when they refuse."""
-    return _REFUSAL.match(split_reasoning(text)[1].strip() or text.strip()) is not None
+    return _REFUSAL.match(_body(text)) is not None
 
 
 def is_undecided(text: str) -> bool:
     """Whether a completion says behind its reasoning that it cannot be told, or that nobody knows."""
-    return _UNDECIDED.search(split_reasoning(text)[1]) is not None
+    return _UNDECIDED.search(_body(text)) is not None
 
 
 def is_abstention(text: str, labels: Labels) -> bool:
@@ -107,6 +147,11 @@ def names_nothing(text: str) -> str:
     return nothing.reason if nothing else f"the model's completion names no document: {_shown(text)}"
 
 
+def _body(text: str) -> str:
+    """What stands behind the reasoning, tags apart; where nothing does, all of it."""
+    return TAG.sub(" ", split_reasoning(text)[1]).strip() or TAG.sub(" ", text).strip()
+
+
 def _shown(text: str) -> str:
-    answer = " ".join(TAG.sub(" ", split_reasoning(text)[1]).split())
+    answer = " ".join(_body(text).split())
     return repr(answer if len(answer) <= _SHOWN else f"{answer[:_SHOWN]}…")

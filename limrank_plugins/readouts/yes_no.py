@@ -30,6 +30,7 @@ from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning
+from limrank_plugins.readouts.usable import no_reasoning
 from limrank_plugins.segments import Prompt, Segment, clean_text
 from limrank_plugins.verdicts import Scores
 
@@ -118,7 +119,19 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
             samples[position] = label_verdict(reply)
             continue
         reasoning = _reasoning(reply, template, settings)
-        if reply.finish == "stop" and reply.reading is not None:
+        nothing = no_reasoning(
+            reply.reasoning, reply.text, reply.finish, budget=settings.max_reasoning_tokens
+        )
+        if nothing is not None:
+            read = Usage() if reply.reading is None else reply.reading.usage
+            samples[position] = Verdict(
+                None,
+                explanation=reasoning.strip() or None,
+                failure=nothing.reason,
+                cut_tokens=reply.cut_tokens,
+                usage=reply.usage + read,
+            )
+        elif reply.finish == "stop" and reply.reading is not None:
             verdict = label_verdict(reply.reading, reasoning.strip(), reply.usage)
             samples[position] = _with_cut(verdict, reply.cut_tokens)
         else:
@@ -157,11 +170,8 @@ def _closed(reply: Generated, reasoning: str, template: Template) -> tuple[Segme
     # The model's own words are no more to be trusted with special tokens than a passage.
     if reply.finish == "stop":
         return Segment(clean_text(reasoning), trusted=False), Segment(template.stop[0])
-    if template.chat:
-        end = template.close if reasoning else template.no_think
-        return Segment(clean_text(reasoning), trusted=False), Segment(end)
-    text = f"\n{clean_text(reasoning)}" if reasoning else ""
-    return Segment(text, trusted=False), Segment(template.close)
+    text = clean_text(reasoning)
+    return Segment(text if template.chat else f"\n{text}", trusted=False), Segment(template.close)
 
 
 def label_verdict(

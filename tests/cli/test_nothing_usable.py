@@ -71,6 +71,26 @@ def test_rerank(work: Path, kind: str):
         assert server.served > asked
 
 
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [("", "wrote no reasoning"), ("I'm sorry, but I can't help with that.", "refused: ")],
+)
+def test_what_thinks_first_has_no_verdict_behind_nothing(work: Path, written: str, reason: str):
+    """Its labels could be read all the same."""
+    says = [written]
+
+    def script(call: Call) -> Any:
+        return chat({" yes": -0.2, " no": -1.8}, " yes") if call.body.get("logprobs") else chat(None, says[0])
+
+    with LoopbackServer(script) as server:
+        command = ["rerank", "-q", "queries.jsonl", "-c", "corpus.jsonl", "-o", "run.jsonl", "--json"]
+        command += ["--recipe", "limrank", "--reasoning", "full", *served(server, "", "--model")]
+        assert reason in limrank(work, *command, code=1).stderr
+        assert not (work / "run.jsonl").exists()
+        says[0] = "It says what bread does."
+        assert json.loads(limrank(work, *command, code=0).stdout)["failures"] == 0
+
+
 @nothing
 def test_ask(work: Path, kind: str):
     script, reason = NOTHING[kind]

@@ -253,7 +253,7 @@ def ending(
     """The text without its stop string, why it ended, and the stop string where it is known.
 
     Not every server tells a stop string from the end of the answer; where it does not, and stop
-    strings were sent, the former is assumed.
+    strings were sent, the former is assumed of a text that is not empty.
 
     Args:
         choice: the server's.
@@ -273,6 +273,8 @@ def ending(
         if name in choice:
             reason = choice[name]
             return (text, "stop", reason) if reason in stops else (text, "end", None)
+    if not text.strip():  # nothing was written, as far as anybody can tell
+        return text, "end", None
     if reasoning_of(choice):  # what ends the reasoning stands in what was returned apart, not here
         return text, "end", None
     return text, "stop", stops[0] if len(stops) == 1 else None

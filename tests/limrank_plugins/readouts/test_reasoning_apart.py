@@ -76,3 +76,21 @@ def test_reasoning_that_its_budget_ended_is_closed_and_the_answer_asked_for(reci
     first, second = backend.requests
     assert isinstance(second, Generate)
     assert second.prompt.text == first.prompt.text + "So far. </think> <answer>"
+
+
+@pytest.mark.parametrize("recipe", ["reasonrank", "rank-r1"])
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Generated("", "end"), "wrote no answer"),
+        (Generated(" \n", "length"), "spent its budget"),
+        (Generated("I cannot assist with this.", "length"), "refused: 'I cannot"),
+        (Generated("", "end", reasoning="I cannot assist with this."), "refused: 'I cannot"),
+    ],
+)
+def test_no_answer_is_asked_for_behind_a_refusal_or_nothing(recipe: str, reply: Generated, reason: str):
+    backend = full_backend()
+    backend._one = lambda request: reply
+    ranking = Reranker(recipe, backend=backend).rank("why", DOCUMENTS)
+    assert [reason in failure.reason for failure in ranking.failures] == [True, True]
+    assert len(backend.requests) == 1

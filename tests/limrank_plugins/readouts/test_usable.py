@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limrank_plugins.readouts.usable import nothing_usable
+from limrank_plugins.readouts.usable import no_reasoning, nothing_usable
 
 REFUSALS = [
     "I'm sorry, but I can't help with that.",
@@ -71,3 +71,51 @@ def test_nothing_behind_the_reasoning_is_nothing(text: str):
 )
 def test_what_was_written_is_something(text: str):
     assert nothing_usable(text, "length") is None
+
+
+@pytest.mark.parametrize("text", ["", " \n", "<think>", "<think> </think>"])
+def test_only_a_model_that_closes_its_reasoning_may_leave_it_empty(text: str):
+    assert no_reasoning("", text, "stop", budget=8) is None
+    assert no_reasoning("Hm.", text, "end", budget=8) is None, "it came apart"
+    nothing = no_reasoning("", text, "end", budget=8)
+    assert nothing is not None
+    assert (nothing.kind, nothing.reason[:28]) == ("empty", "the model wrote no reasoning")
+    nothing = no_reasoning("", text, "length", budget=8)
+    assert nothing is not None
+    assert (nothing.kind, "budget of 8 tokens" in nothing.reason) == ("cut", True)
+
+
+@pytest.mark.parametrize("finish", ["stop", "end", "length"])
+@pytest.mark.parametrize(
+    ("apart", "text"),
+    [
+        ("", "I'm sorry, but I can't help with that."),
+        ("", "<think>I cannot assist with this request.</think>"),
+        ("I cannot assist with this request.", ""),
+        ("They ask me for a verdict.", "I'm sorry, but I can't help with that."),
+        ("", "<think>They ask me for a verdict.</think> I can't help with that."),
+        ("", "I'm unable to assist with deciding whether the passage is relevant."),
+    ],
+)
+def test_a_refusal_is_no_reasoning(apart: str, text: str, finish: str):
+    nothing = no_reasoning(apart, text, finish, budget=8)
+    assert nothing is not None
+    assert nothing.kind == "refused"
+    assert nothing.reason.startswith("the model refused: ")
+    assert nothing.reason.count("think") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Acid curdles milk.",
+        "I can't see how it answers the query.",
+        "I cannot tell whether it is meant.",
+        "I'm sorry, but the passage does not help.",
+        "I can't help but notice that this passage only mentions milk.",
+        "As an AI, I would say that the document above is about cheese.",
+        "<think>I cannot be rude.</think> The passage helps.",
+    ],
+)
+def test_what_says_something_of_the_passage_is_reasoning(text: str):
+    assert no_reasoning("", text, "end", budget=8) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.parsing import cut_to_sentence
 from limrank_plugins.readouts.yes_no import mean_verdict, probability
+from limrank_plugins.store import Store
 
 finite = st.floats(-80, 80)
 HEAD = "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
@@ -80,6 +82,52 @@ def test_a_thought_that_ended_without_a_reading_is_not_cut():
     ranking = Reranker("limrank", backend=backend).rank("why", ["a"])
     assert backend.requests[1].prompt.text.endswith("<think> No full stop</think>")
     assert ranking[0].explanation == "No full stop"
+
+
+@pytest.mark.parametrize("recipe", ["limrank", "rank1", "limrank:intent=direct"])
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("", "wrote no reasoning"),
+        (("", "\n"), "wrote no reasoning"),
+        ("I'm sorry, but I can't help with that.", "refused: \"I'm sorry, but"),
+        ("I'm sorry, but I can't help with that.</think> true", "refused: \"I'm sorry, but"),
+        (("I cannot do this.", "I cannot do this."), "refused: 'I cannot do this.'"),
+    ],
+)
+def test_no_verdict_is_read_behind_a_refusal_or_nothing(recipe: str, written: object, reason: str):
+    backend = full_backend(generate=lambda p: written)
+    hit = Reranker(recipe, backend=backend).rank("why", ["a"])[0]
+    assert [type(request) for request in backend.requests] == [Generate], "no label is asked for"
+    assert hit.score is None
+    assert reason in hit.failure
+
+
+def test_a_model_that_closes_its_reasoning_at_once_has_given_a_verdict():
+    backend = full_backend(generate=lambda p: "</think> true", read_labels=lambda p: (2.0, 0.0))
+    hit = Reranker("limrank", backend=backend).rank("why", ["a"])[0]
+    assert hit.score == pytest.approx(1 / (1 + math.exp(-2)))
+    assert not hit.explanation
+
+
+def test_a_sample_without_reasoning_is_left_out_and_the_request_asked_again(tmp_path: Path):
+    from limrank_plugins.backends.protocols import Generated, LabelReading
+
+    def one(request: Generate):
+        if request.sample == 1:
+            return Generated("I cannot do this.", "stop", LabelReading((9.0, 0.0)), Usage(generated_tokens=4))
+        return Generated("Hm.", "stop", LabelReading((0.0, 0.0)), Usage(generated_tokens=2))
+
+    backend = full_backend()
+    backend._one = one
+    with Store(tmp_path / "store.db") as store:
+        ranking = Reranker("limrank", backend=backend, samples=2, store=store).rank("why", ["a"])
+        assert (ranking[0].score, ranking.repairs, ranking.usage.generated_tokens) == (0.5, 1, 6)
+        single = Reranker("limrank", backend=backend, store=store, temperature=0.0)
+        backend._one = lambda request: Generated("", "end")
+        assert single.rank("why", ["b"]).failures
+        backend._one = one
+        assert not single.rank("why", ["b"]).failures, "no store holds what was no reasoning"
 
 
 def test_cutting_back_can_be_switched_off():
