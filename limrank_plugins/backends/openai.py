@@ -31,7 +31,7 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.backends.remote.addresses import check_key, parse_address
 from limrank_plugins.backends.remote.client import openai_calls
-from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.backends.remote.replies import (
     Label,
     Token,
@@ -51,6 +51,7 @@ from limrank_plugins.backends.remote.wire import Sent, Wire
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Segment
+from limrank_plugins.wording import number_of
 
 _HOSTED = "https://api.openai.com/v1"
 
@@ -264,7 +265,7 @@ class OpenAIBackend:
         body, choice = await wire.ask(sent, 1, **wire.reading(sent))
         usage, tokens = usage_of(body), tokens_of(choice)
         if not tokens:
-            return await self._draw(sent, usage)
+            return await self._draw(sent, usage, text_of(choice))
         logprobs = labels_in(tokens, sent.labels, loosely=sent.is_chat)
         values = within(logprobs, tokens, self._tolerance)
         if values is None and all(label.id is not None for label in sent.labels):
@@ -297,16 +298,20 @@ class OpenAIBackend:
         reading = verdict if isinstance(verdict, LabelReading) else None
         return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
-    async def _draw(self, sent: Sent, asked: Usage | None) -> Reply:
+    async def _draw(self, sent: Sent, asked: Usage | None, written: str = "?") -> Reply:
         """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities.
 
         Args:
             sent: the prompt.
             asked: what a call for them has cost; None where none was made.
+            written: what was written in that call.
         """
         usage = asked if asked is not None else Usage()
         if self._draws == 0:
-            return Failed("the server gives no log-probabilities, and draws=0 forbids sampling", usage)
+            cause = (
+                "the server gives no log-probabilities" if written.strip() else "the model wrote no answer"
+            )
+            return Failed(f"{cause}, and draws=0 forbids sampling", usage)
         if not await self._wire.samples():
             return Failed(
                 "the server gives no log-probabilities and does not sample: at temperature 1 it writes the "
@@ -314,15 +319,12 @@ class OpenAIBackend:
                 "server='transformers')",
                 usage,
             )
-        self._wire.say(
-            f"the server gives no log-probabilities: label probabilities are estimated from {self._draws} "
-            f"sampled answers each, in steps of {1 / (self._draws + 1):.2f} (draws={self._draws})"
-        )
         accepted = spellings(sent.labels)
         counts = [0] * len(accepted)
+        # A chat model may write a blank or a mark first; a completion's next token is the verdict.
+        budget = 4 if sent.is_chat else 1
+        others: list[tuple[str, str]] = []
         for draw in range(self._draws):
-            # A chat model may write a blank or a mark first; a completion's next token is the verdict.
-            budget = 4 if sent.is_chat else 1
             body, choice = await self._wire.ask(sent, budget, temperature=1.0, seed=draw)
             cost = usage_of(body)
             if draw or asked is not None:  # the same prompt again, all of it known to the server already
@@ -330,9 +332,16 @@ class OpenAIBackend:
             usage = usage + cost
             if (label := label_written(text_of(choice), accepted)) is not None:
                 counts[label] += 1
+            else:
+                others.append((text_of(choice), str(choice.get("finish_reason"))))
+        if any(counts) or any(text.strip() for text, _ in others):
+            self._wire.say(
+                f"the server gives no log-probabilities: label probabilities are estimated from "
+                f"{self._draws} sampled answers each, in steps of {1 / (self._draws + 1):.2f} "
+                f"(draws={self._draws})"
+            )
         if not any(counts):
-            names = [label.text.strip() for label in sent.labels]
-            return Failed(f"none of {self._draws} sampled answers was one of the labels {names}", usage)
+            return Failed(_no_label(others, sent.labels, budget), usage)
         total = math.log(sum(counts) + 0.5 * len(counts))
         return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)
 
@@ -357,6 +366,19 @@ def _generated(
     """The completion, and the stop string that ended it where that is known."""
     text, finish, stop = ending(choice, text_of(choice), request.stop, sent=stops_sent)
     return Generated(text, finish, usage=usage_of(body), reasoning=reasoning_of(choice)), stop
+
+
+def _no_label(answers: Sequence[tuple[str, str]], labels: Sequence[Label], budget: int) -> str:
+    """Why not one of the sampled answers, each with how it ended, is a label."""
+    number = number_of(len(answers), "sampled answer")
+    written = next((text for text, _ in answers if text.strip()), None)
+    if written is not None:
+        names = [label.text.strip() for label in labels]
+        return f"none of {number} was one of the labels {names}, but {brief(written, 80)!r}"
+    if any(finish == "length" for _, finish in answers):
+        spent = f"the model spent its budget of {number_of(budget, 'token')} before it wrote an answer"
+        return f"{spent}, in {number}"
+    return f"the model wrote no answer, in {number}"
 
 
 def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:

@@ -327,7 +327,10 @@ class Wire:
         return {"model": self._model} | prompt, fields | self._body
 
     async def samples(self) -> bool:
-        """Whether the server draws at all. Some ignore the temperature; found out once, by two texts."""
+        """Whether the server draws at all. Some ignore the temperature; found out once, by two texts.
+
+        From one that writes nothing it cannot be told: it may.
+        """
         if self._samples is None:
             words = "Write twenty random words:"
             prompt: Json = (
@@ -336,6 +339,8 @@ class Wire:
             texts = [
                 text_of((await self.ask(Sent(prompt), 24, temperature=1.0, seed=seed))[1]) for seed in (1, 2)
             ]
+            if not any(text.strip() for text in texts):
+                return True
             self._samples = texts[0] != texts[1]
         return self._samples
 

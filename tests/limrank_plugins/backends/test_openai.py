@@ -492,7 +492,27 @@ def test_draws_that_say_nothing_are_a_failure():
     with LoopbackServer(lambda call: completion({}, f"well, {call.number}")) as server:
         with pytest.warns(UserWarning, match="no log-prob"):
             found = read(backend(server, draws=3), "p")[0]
-    assert found.reason == "none of 3 sampled answers was one of the labels ['true', 'false']"
+    assert found.reason.startswith(
+        "none of 3 sampled answers was one of the labels ['true', 'false'], but 'well"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (chat(None, ""), "the model wrote no answer, in 3 sampled answers"),
+        (
+            chat(None, " ", "length"),
+            "spent its budget of 4 tokens before it wrote an answer, in 3 sampled answers",
+        ),
+    ],
+)
+def test_a_server_that_writes_nothing_is_not_said_to_lack_anything_else(reply: Any, reason: str):
+    with LoopbackServer(lambda call: reply) as server:
+        for draws, told in ((3, reason), (0, "the model wrote no answer, and draws=0 forbids sampling")):
+            found = read(backend(server, draws=draws, api="chat"), "p")[0]
+            assert isinstance(found, Failed)
+            assert found.reason.endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -617,6 +637,13 @@ def test_reasoning_end_to_end():
         ranking = reranker(server, reasoning="full").rank("why", TEXTS)
     assert {h.document.text: h.score for h in ranking} == pytest.approx({t: score(t) for t in TEXTS})
     assert {h.explanation for h in ranking} == {"Because."}
+
+
+def test_a_server_that_writes_no_reasoning_is_asked_for_no_verdict():
+    with LoopbackServer(lambda call: completion({}, "", "stop")) as server:
+        ranking = reranker(server, reasoning="full").rank("why", TEXTS[:2])
+        assert server.served == 2
+    assert {f.reason[:28] for f in ranking.failures} == {"the model wrote no reasoning"}
 
 
 # ---- loops, threads, limits ---------------------------------------------------------------------
