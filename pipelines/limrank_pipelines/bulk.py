@@ -45,7 +45,6 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.unread import Unread
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
@@ -83,7 +82,6 @@ class PartitionResult(NamedTuple):
         failures: how many documents of the partition could not be judged.
         judged: how many could.
         reason: why the first one could not; "" where all could.
-        unread: what of its queries and of the documents that are written was not read.
     """
 
     number: int
@@ -91,7 +89,6 @@ class PartitionResult(NamedTuple):
     failures: int
     judged: int = 0
     reason: str = ""
-    unread: Unread = Unread()
 
 
 @dataclass(frozen=True)
@@ -147,8 +144,7 @@ class Worker:
         if not failed:
             incomplete.unlink(missing_ok=True)
         reason = f"{failed[0]['id']!r}: {failed[0]['reason']}" if failed else ""
-        unread = Unread.in_records(records.values())
-        return PartitionResult(partition.number, len(rest), len(failed), judged, reason, unread)
+        return PartitionResult(partition.number, len(rest), len(failed), judged, reason)
 
 
 def _finished_records(file: Path) -> dict[str, dict[str, Any]]:
@@ -315,6 +311,15 @@ def deciding(
         "size": size,
         "partitions": len(parts),
     }
+
+
+def written_records(folder: Path, parts: Sequence[Partition]) -> Iterator[dict[str, Any]]:
+    """The records of all partitions that have been written, whether now or before."""
+    for partition in parts:
+        for name in (partition.name, partition.incomplete_name):
+            if (folder / name).is_file():
+                yield from (row for _, row in json_rows(folder / name))
+                break
 
 
 def partition_files(folder: Path) -> list[Path]:

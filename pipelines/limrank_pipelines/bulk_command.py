@@ -18,6 +18,7 @@ from limrank_pipelines.bulk import (
     work_alone,
     working_in,
     write_jobs,
+    written_records,
 )
 from limrank_plugins.begun_anew import working_on
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -107,15 +108,19 @@ def bulk(
             else:
                 done_now = work_alone(plan, left)
             ranked = failures = 0
-            reason, unread = "", Unread()
+            reason = ""
             for number, done in enumerate(done_now, start=1):
                 ranked, failures = ranked + done.queries, failures + done.failures
-                reason, unread = reason or done.reason, unread + done.unread
+                reason = reason or done.reason
                 failed = f", {number_of(done.failures, 'document')} failed" if done.failures else ""
                 if done.failures and not done.judged:
                     failed = ", not one document could be judged: not written"
                 queries_done = number_of(done.queries, "query")
                 common.say(f"partition {done.number}: {queries_done}{failed} ({number} of {len(left)})")
+            unread, empty = Unread(), 0
+            for record in written_records(work.place, parts):  # of all, computed now or before
+                unread += Unread.in_records([record])
+                empty += not record["hits"]
             work.end(is_finished=not failures)
     output = work.place
     report = {
@@ -124,17 +129,19 @@ def bulk(
         "computed": len(left),
         "queries_computed": ranked,
         "failures_computed": failures,
-        "cut_queries_computed": unread.queries,
-        "cut_documents_computed": unread.documents,
+        "without_candidates": empty,
+        **unread.as_json(),
     }
     if as_json:
         common.emit(report)
     else:
-        line = (
+        told = [
             f"{number_of(len(parts), 'partition')} in {output}: {len(left):,} computed now "
-            f"({number_of(ranked, 'query')}), {len(parts) - len(left):,} were there"
-        )
-        common.say("; ".join([line, *unread.sentences()]))
+            f"({number_of(ranked, 'query')}), {len(parts) - len(left):,} were there",
+            *([f"{number_of(empty, 'query')} had no candidates"] if empty else []),
+            *unread.sentences(),
+        ]
+        common.say("; ".join(told))
     if failures:
         common.end_with_failures(
             f"{number_of(failures, 'document')} could not be judged; the first one, {reason}. Their "

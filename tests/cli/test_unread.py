@@ -41,13 +41,17 @@ def test_search_and_ask(work: Path, command: str):
     assert [hit["id"] for hit in hits if hit["cut_tokens"]] == ["d1"]
 
 
-def test_bulk(work: Path):
-    arguments = ("bulk", "--jobs", "jobs.jsonl", "--recipe", "mini", "-o")
-    told = limrank(work, *arguments, "out").stderr
-    assert f"1 partition in out: 1 computed now (1 query), 0 were there; {QUERIES}" in told
-    assert DOCUMENTS in told
-    record = json.loads(limrank(work, *arguments, "other", "--json").stdout)
-    assert (record["cut_queries_computed"], record["cut_documents_computed"]) == (1, 1)
+def test_bulk_whether_computed_now_or_before(work: Path):
+    with (work / "jobs.jsonl").open("a") as jobs:
+        jobs.write(json.dumps({"query_id": "e", "query": "empty", "passages": []}) + "\n")
+    arguments = ("bulk", "--jobs", "jobs.jsonl", "--recipe", "mini", "--size", 1, "-o", "out")
+    told = f"1 query had no candidates; 1 of 2 queries was longer than the model reads; {DOCUMENTS}"
+    first = limrank(work, *arguments).stderr
+    assert f"2 partitions in out: 2 computed now (2 queries), 0 were there; {told}" in first
+    again = limrank(work, *arguments).stderr
+    assert f"2 partitions in out: 0 computed now (0 queries), 2 were there; {told}" in again
+    record = json.loads(limrank(work, *arguments, "--json").stdout)
+    assert (record["cut_queries"], record["cut_documents"], record["without_candidates"]) == (1, 1, 1)
 
 
 def test_an_evaluation(work: Path):

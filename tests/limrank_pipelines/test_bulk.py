@@ -28,7 +28,6 @@ from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record, read_run
-from limrank_plugins.unread import Unread
 
 
 def jobs_file(folder: Path, count: int = 7) -> Path:
@@ -81,7 +80,7 @@ def test_a_rerun_computes_what_is_missing_and_makes_the_same_files(tmp_path: Pat
     assert list(before) == [f"part-0000{i}.jsonl" for i in range(4)]
     assert done(jobs, tmp_path / "out", 2) == []
     (tmp_path / "out" / "part-00002.jsonl").unlink()
-    assert done(jobs, tmp_path / "out", 2) == [PartitionResult(2, 2, 0, judged=8, unread=Unread(0, 0, 2, 8))]
+    assert done(jobs, tmp_path / "out", 2) == [PartitionResult(2, 2, 0, judged=8)]
     assert files(tmp_path / "out") == before
 
 
@@ -222,8 +221,9 @@ def test_the_command(tmp_path: Path):
         "computed": 3,
         "queries_computed": 7,
         "failures_computed": 0,
-        "cut_queries_computed": 0,
-        "cut_documents_computed": 0,
+        "without_candidates": 0,
+        "cut_queries": 0,
+        "cut_documents": 0,
     }
     assert json.loads(bulk(tmp_path, *common).stdout)["computed"] == 0
     assert "differs in settings" in bulk(tmp_path, *common, "--top-n", 2, code=2).stderr

@@ -135,7 +135,7 @@ def work_off(
         zoo: what is measured.
         recipes: see `Zoo.chosen`; `mini` stands before them.
         folder: where the cells' folders are.
-        say: gets a sentence before each cell that is worked on.
+        say: gets a sentence before each cell that is worked on, and of each prompt that was chosen.
         progress: gets a cell's name, how many queries are ranked, and how many there are.
 
     Raises:
@@ -167,10 +167,10 @@ def work_off(
                 name = f"{collection.label}, {recipe}"
                 failed = run_cell(order, lambda done, of, name=name: progress(name, done, of))  # type: ignore[misc]
                 record = read_cell(cell)
-                prompt = str((record or {}).get("prompt") or "")
-                if prompt and prompt not in said:
-                    say(f"prompt of {recipe}: {prompt}")
-                said.add(prompt)
+            prompt = str((record or {}).get("prompt") or "")
+            if prompt and prompt not in said:
+                say(f"prompt of {recipe}: {prompt}")
+            said.add(prompt)
             if recipe == FIRST_STAGE and failed:
                 broken = f"the first stage failed: {failed}"
             outcomes.append(CellOutcome(collection.label, recipe, None if failed else record, failed))

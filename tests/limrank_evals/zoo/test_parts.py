@@ -10,10 +10,11 @@ import pytest
 from scripts import full_backend, reranker
 
 from limrank_evals.evaluation.systems import describe
+from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
 from limrank_evals.zoo.cell import _is_served
-from limrank_evals.zoo.collections import find_collections, first_queries
+from limrank_evals.zoo.collections import file_name, find_collections, first_queries
 from limrank_evals.zoo.costs import CostedReranker
-from limrank_evals.zoo.grid import FIRST_STAGE, CellOutcome
+from limrank_evals.zoo.grid import FIRST_STAGE, CellOutcome, Zoo, work_off
 from limrank_evals.zoo.quality_plot import draw_zoo
 from limrank_evals.zoo.served import why_not
 from limrank_evals.zoo.zoo_report import report
@@ -51,6 +52,19 @@ def test_what_the_backend_cannot_answer_is_left_out():
     assert why_not(load_recipe("monot5"), "seq2seq", "none") == ""
     assert why_not(load_recipe("qlm"), "seq2seq", "none") == ""
     assert "write" in why_not(load_recipe("rankgpt"), "seq2seq", "none")
+
+
+def test_prompts_of_finished_cells_are_said_again(tmp_path: Path):
+    (collection,) = find_collections(["samples"])
+    for name in (FIRST_STAGE, "mini", "limrank", "rank1", "first"):
+        prompt = "limrank-chat, as the model is another" if name in ("limrank", "rank1") else ""
+        record = {"schema": CELL_SCHEMA, "final": True, "source": collection.digest(), "prompt": prompt}
+        place = tmp_path / "samples" / file_name(name)
+        place.mkdir(parents=True)
+        (place / "cell.json").write_text(json.dumps(record))
+    said: list[str] = []
+    work_off(Zoo("m", (collection,)), ["limrank", "rank1", "first"], tmp_path, say=said.append)
+    assert said == ["prompt of limrank: limrank-chat, as the model is another"]
 
 
 def test_who_is_asked_again_after_a_failure():
