@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from limrank_plugins.backends import backend_class, backend_names
 from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.protocols import Backend, ChecksLabels
+from limrank_plugins.calibration import Calibration, as_calibration
 from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query
 from limrank_plugins.errors import CapabilityError, InputError
@@ -163,6 +164,35 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
         backend.check_labels(template.labels, template.close)
     asked(Query("check"), settings.instruction, template)
+
+
+def check_calibrates(recipe: Recipe) -> None:
+    """Raise an `InputError` for a recipe whose scores cannot be turned into probabilities."""
+    if recipe.score_kind == "rank":
+        raise InputError(f"recipe {recipe.name!r} cannot be calibrated: it gives an order and no scores")
+    if not recipe.comparable:
+        raise InputError(
+            f"recipe {recipe.name!r} cannot be calibrated: its scores are not comparable between queries"
+        )
+
+
+def calibration_for(recipe: Recipe, calibration: Any) -> Calibration | None:
+    """The calibration, read where it is a file; None where none is given.
+
+    Raises:
+        InputError: it cannot be read, was fitted for another recipe, or the recipe cannot have one.
+    """
+    if calibration is None:
+        return None
+    fitted = as_calibration(calibration)
+    check_calibrates(recipe)
+    if (fitted.recipe, fitted.score_kind) != (recipe.name, recipe.score_kind):
+        raise InputError(
+            f"the calibration was fitted for recipe {fitted.recipe!r} with scores of kind "
+            f"{fitted.score_kind!r}, but this is {recipe.name!r} with {recipe.score_kind!r}: run "
+            f"`limrank calibrate` for it"
+        )
+    return fitted
 
 
 def check_on_failure(on_failure: str) -> str:

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.calibration import Calibration
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_json
+from limrank_plugins.files import read_json, write_json
 from limrank_plugins.prompts import Template
 
 CARD = "limrank.json"
 
-_ARGUMENTS = ("recipe", "reasoning", "instruction", "max_reasoning_tokens")
+_ARGUMENTS = ("recipe", "reasoning", "instruction", "max_reasoning_tokens", "calibration")
 
 
 def read_card(path_or_name: str) -> dict[str, Any]:
@@ -49,6 +50,21 @@ def has_card(path_or_name: str) -> bool:
 def card_arguments(card: dict[str, Any]) -> dict[str, Any]:
     """Those entries of a card that are arguments of `Reranker`."""
     return {key: card[key] for key in _ARGUMENTS if key in card}
+
+
+def add_to_card(folder: str | Path, calibration: Calibration) -> None:
+    """Write a calibration into the card of a checkpoint's folder, for `Reranker.from_pretrained`.
+
+    Raises:
+        InputError: there is no card, or it is another recipe's.
+    """
+    card = read_card(str(folder))
+    if card["recipe"] != calibration.recipe:
+        raise InputError(
+            f"{folder} has the card of recipe {card['recipe']!r}, but the calibration is for "
+            f"{calibration.recipe!r}"
+        )
+    write_json(Path(folder) / CARD, card | {"calibration": calibration.as_json()})
 
 
 def check_card(card: dict[str, Any], template: Template | None, source: str) -> None:

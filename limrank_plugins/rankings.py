@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from limrank_plugins.calibration import Calibration
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
 from limrank_plugins.recipes import Recipe
@@ -17,12 +18,20 @@ def to_ranking(
     outcome: Outcome,
     top_n: int | None = None,
     threshold: float | None = None,
+    calibration: Calibration | None = None,
 ) -> Ranking:
-    """Arrange the judged documents; `threshold` filters, then `top_n` cuts."""
+    """Arrange the judged documents; `threshold` filters, then `top_n` cuts.
+
+    With a calibration, scores are probabilities and so is the threshold; documents with equal probabilities
+    stay in the order of their scores.
+    """
     verdicts = outcome.verdicts
+    if calibration is not None and threshold is not None:
+        threshold = calibration.least_score(threshold, (verdict.score for verdict in verdicts))
     order = outcome.best_first(threshold)
     reasons = [verdict.failure for verdict in outcome.with_reasons()]
     usage = sum((verdict.usage for verdict in verdicts), Usage())
+    kind = recipe.score_kind if calibration is None else "probability"
     hits = tuple(
         Hit(
             id=documents[i].id or "",
@@ -30,7 +39,7 @@ def to_ranking(
             index=i,
             rank=rank,
             # An order has no scores, even where it was made by comparing some: they are of different groups.
-            score=verdicts[i].score if outcome.order is None else None,
+            score=_shown(verdicts[i].score, calibration) if outcome.order is None else None,
             explanation=verdicts[i].explanation,
             failure=reasons[i],
             cut_tokens=verdicts[i].cut_tokens,
@@ -46,13 +55,17 @@ def to_ranking(
         query=query,
         hits=hits,
         recipe=recipe.name,
-        score_kind=recipe.score_kind if outcome.order is None else "rank",
+        score_kind=kind if outcome.order is None else "rank",
         comparable=recipe.comparable and outcome.order is None,
         usage=usage,
         failures=tuple(failed),
         repairs=sum(verdict.repairs for verdict in verdicts),
         query_cut_tokens=max((verdict.query_cut_tokens for verdict in verdicts), default=0),
     )
+
+
+def _shown(score: float | None, calibration: Calibration | None) -> float | None:
+    return score if score is None or calibration is None else calibration(score)
 
 
 def check_cut(top_n: int | None, threshold: float | None) -> None:

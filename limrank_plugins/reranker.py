@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import pickle
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +16,7 @@ from limrank_plugins import driver
 from limrank_plugins.arguments import (
     Thinking,
     backend_for,
+    calibration_for,
     check_backend,
     check_on_failure,
     settings_for,
@@ -21,7 +24,9 @@ from limrank_plugins.arguments import (
 )
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.backends.remote.addresses import check_written
+from limrank_plugins.calibration import Calibration
 from limrank_plugins.card import card_arguments, check_card, read_card
+from limrank_plugins.checks import finite_number
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed, one_sentence
@@ -75,6 +80,9 @@ class Reranker:
         template: another prompt template for the recipe: a name, or the path of a `.toml` file. Default: the
             recipe's own; where that is a raw completion, it is for weights that were trained with it, and
             other models are asked in a chat (`template_reason` says which it is, and why).
+        calibration: what `limrank calibrate` wrote (a file, or a `Calibration`): a score becomes the
+            probability that a document is relevant, and so does `threshold`; the order stays. One that was
+            fitted for another recipe is refused; another model, prompt or setting is a warning.
         options: passed to the backend's constructor where the backend is given by name
             (`device`, `dtype`, `adapter`, `revision`, `trust_remote_code`, `max_length`, …).
 
@@ -108,6 +116,7 @@ class Reranker:
         on_failure: str = "mark",
         store: Store | None = None,
         template: str | None = None,
+        calibration: str | os.PathLike[str] | Mapping[str, Any] | Calibration | None = None,
         **options: Any,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "options")}
@@ -131,6 +140,7 @@ class Reranker:
         }
         self.settings = settings_for(chosen, reasoning, **knobs)
         self.on_failure = check_on_failure(on_failure)
+        self.calibration = calibration_for(chosen, calibration)
         self.store = store
         self.parts: tuple[Reranker, ...] = ()
         self._owns_backend = self._owns_parts = False
@@ -142,6 +152,7 @@ class Reranker:
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
             self.template_reason: str = self.parts[-1].template_reason
+            self._warn_of_calibration()
             return
         chosen.load_template(template)  # a wrong name is refused before a model is loaded
         self._owns_backend = backend is None or isinstance(backend, str)
@@ -153,13 +164,14 @@ class Reranker:
         if choice.is_guess:
             warn_once(f"recipe {chosen.name!r}: {choice.reason}")
         check_backend(chosen, self.settings, self.template, self.backend)
+        self._warn_of_calibration()
 
     @classmethod
     def from_pretrained(cls, path_or_name: str, **overrides: Any) -> Reranker:
         """A reranker as the checkpoint's own card (`limrank.json`) describes it.
 
-        The card may hold `recipe`, `reasoning`, `instruction`, `max_reasoning_tokens`, `labels` and
-        `prompt_sha256`; the last two are compared with the recipe's template. `overrides` are
+        The card may hold `recipe`, `reasoning`, `instruction`, `max_reasoning_tokens`, `calibration`,
+        `labels` and `prompt_sha256`; the last two are compared with the recipe's template. `overrides` are
         arguments of `Reranker` and win over the card.
 
         Raises:
@@ -202,7 +214,7 @@ class Reranker:
             score_kind=kind,
         )
         self.settings, self.on_failure, self.store = parts[-1].settings, check_on_failure(on_failure), store
-        self.reasoning, self.budget = parts[-1].reasoning, None
+        self.reasoning, self.budget, self.calibration = parts[-1].reasoning, None, None
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
         self.template_reason = parts[-1].template_reason
         self._owns_backend = self._owns_parts = False
@@ -285,11 +297,22 @@ class Reranker:
         )
         reranker.template, reranker.template_reason = template, ""
         reranker._made_by = Reranker.with_template, (self, template), {}
+        reranker._warn_of_calibration()
         return reranker
 
     @property
     def identity(self) -> str:
         """What must be equal for two rankings of the same input to be equal."""
+        calibrated = [] if self.calibration is None else [self.calibration.digest]
+        return "|".join([self._uncalibrated, *calibrated])
+
+    @property
+    def made_for(self) -> str:
+        """Names the reranker, its calibration apart: what a calibration says it was fitted with."""
+        return hashlib.sha256(self._uncalibrated.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def _uncalibrated(self) -> str:
         prepare = self.recipe.prepare
         parts = [
             self.recipe.name,
@@ -352,6 +375,22 @@ class Reranker:
 
     # ---- inside ---------------------------------------------------------------------------------
 
+    @property
+    def calibration_doubt(self) -> str:
+        """A sentence where the calibration was fitted with another model, prompt or setting; else empty."""
+        fitted = self.calibration
+        if fitted is None or fitted.reranker == self.made_for:
+            return ""
+        with_what = f"{fitted.model}, or another prompt or setting" if fitted.model else "another reranker"
+        difference = f"was fitted with {with_what}, and is used with"
+        if not fitted.reranker:
+            difference = "does not say which reranker it was fitted with; it is used with"
+        return f"the calibration {difference} {self.backend.identity}: see whether it holds there"
+
+    def _warn_of_calibration(self) -> None:
+        if doubt := self.calibration_doubt:
+            warn_once(f"recipe {self.recipe.name!r}: {doubt}")
+
     def _prepare(
         self,
         jobs: Iterable[tuple[str | Query, Iterable[str | Document]]],
@@ -364,6 +403,8 @@ class Reranker:
                 f"threshold={threshold} has no meaning here: scores of recipe {self.recipe.name!r} are not "
                 f"comparable between lists; use top_n, or a recipe with comparable scores such as 'limrank'"
             )
+        if threshold is not None and self.calibration is not None:
+            finite_number("threshold is a probability here: it", threshold, least=0, most=1)
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]
 
     def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Addressed[list[Outcome]]:
@@ -390,7 +431,7 @@ class Reranker:
         threshold: float | None,
     ) -> list[Ranking]:
         rankings = [
-            to_ranking(self.recipe, query, documents, outcome, top_n, threshold)
+            to_ranking(self.recipe, query, documents, outcome, top_n, threshold, self.calibration)
             for (query, documents), outcome in zip(prepared, outcomes, strict=True)
         ]
         if self.on_failure == "raise":

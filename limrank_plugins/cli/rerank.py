@@ -46,6 +46,7 @@ def rerank(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
@@ -62,7 +63,7 @@ def rerank(
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
+        dtype, option, template, calibration,
     )  # fmt: skip
     check_cut(top_n, None)
     whole_number("--k", k, least=1)
@@ -91,7 +92,9 @@ def rerank(
             records, computed = rank_all(
                 reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
             )
-        cut = [record | {"hits": record["hits"][:top_n]} for record in records]
+        # What a calibration that is fitted to this run has to know of its scores.
+        made_by = {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
+        cut = [record | made_by | {"hits": record["hits"][:top_n]} for record in records]
         failed = [failure for record in records for failure in record["failures"]]
         failures = len(failed)
         if failed and work.is_anew and work.has_earlier:

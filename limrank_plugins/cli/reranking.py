@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -56,6 +57,10 @@ Template = Annotated[
         show_default=False,
     ),
 ]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="What `limrank calibrate` wrote: scores become probabilities.", show_default=False),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option(
@@ -93,6 +98,7 @@ class RerankerOptions:
     dtype: str | None
     option: list[str] | None
     template: str | None
+    calibration: Path | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.
@@ -106,7 +112,12 @@ class RerankerOptions:
                 f"--backend {backend} cannot run the default recipe, mini: name one that it can, such as "
                 f"--recipe limrank"
             )
-        named = {"device": self.device, "dtype": self.dtype, "template": self.template}
+        named = {
+            "device": self.device,
+            "dtype": self.dtype,
+            "template": self.template,
+            "calibration": None if self.calibration is None else str(self.calibration),
+        }
         return {
             "recipe": recipe_or_default(self.recipe),
             "model": self.model,
@@ -127,10 +138,12 @@ class RerankerOptions:
 
 
 def told_reranker(**arguments: Any) -> Reranker:
-    """The reranker; says on stderr which template it asks with, and why, where there was one to choose."""
+    """The reranker; says on stderr which template it asks with where it chose, and what to doubt."""
     reranker = Reranker(**arguments)
     if reranker.template_reason:
         common.say(f"prompt: {reranker.template_reason}")
+    if doubt := reranker.calibration_doubt:
+        common.say(f"note: {doubt}")
     return reranker
 
 

@@ -49,6 +49,7 @@ def search(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
@@ -66,7 +67,7 @@ def search(
     """Search a corpus and rerank what is found. The index is built once and kept."""
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
+        dtype, option, template, calibration,
     )  # fmt: skip
     searched = Query(query)
     index = common.open_index(corpus, retriever)

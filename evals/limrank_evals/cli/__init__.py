@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import ablate, benchmark_command, compare, errors, questions, run, zoo
+from limrank_evals.cli import ablate, benchmark_command, calibrate, compare, errors, questions, run, zoo
 
 
 def register(app: typer.Typer) -> None:
@@ -18,3 +18,4 @@ def register(app: typer.Typer) -> None:
     evaluation.command("ablate")(ablate.ablate)
     evaluation.command("zoo")(zoo.zoo)
     app.add_typer(evaluation, name="eval")
+    app.command("calibrate")(calibrate.calibrate)

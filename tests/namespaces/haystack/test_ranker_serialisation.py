@@ -42,6 +42,7 @@ OTHER = {
     "cut_to_sentence": False,
     "instruction": "Find {{ query }}",
     "template": "limrank",
+    "calibration": "calibration.json",
     "explanation_meta_field": "why",
     "cache_path": "answers.sqlite",
     "model_kwargs": {"dtype": "bfloat16", "adapter": {"a": [1, None]}},

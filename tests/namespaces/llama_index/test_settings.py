@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "cut_to_sentence": False,
     "instruction": "bright",
     "template": "limrank",
+    "calibration": "calibration.json",
     "on_failure": "raise",
     "device": "cpu",
     "dtype": "float32",
@@ -96,7 +97,8 @@ def test_whatever_a_reranker_takes_can_be_given(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]], tmp_path: Any) -> None:
-    arguments = OTHER | {"store": str(tmp_path / "s.sqlite"), "template": None, "api_key": KEY}
+    unread = {"template": None, "calibration": None}
+    arguments = OTHER | unread | {"store": str(tmp_path / "s.sqlite"), "api_key": KEY}
     rerank = LimRankRerank(**arguments)
     ready = rerank._ready()
     assert built == [

@@ -152,6 +152,10 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     template: str | None = Field(
         None, description="Another prompt template: a name, or the path of a .toml file."
     )
+    calibration: str | None = Field(
+        None,
+        description="File that `limrank calibrate` wrote: scores, and the threshold, become probabilities.",
+    )
     on_failure: Literal["mark", "raise"] = Field(
         "mark", description="'mark' keeps a node that could not be judged in its place; 'raise' raises."
     )

@@ -95,6 +95,7 @@ class LimRankRanker(Copies):
         cut_to_sentence: bool = True,
         instruction: str | None = None,
         template: str | None = None,
+        calibration: str | None = None,
         explanation_meta_field: str | None = None,
         cache_path: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
@@ -126,6 +127,8 @@ class LimRankRanker(Copies):
             instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`; for recipe
                 `qwen3-reranker` a sentence that says the task.
             template: another prompt template: a name, or the path of a `.toml` file.
+            calibration: file that `limrank calibrate` wrote: scores become probabilities, and so does
+                `score_threshold`.
             explanation_meta_field: write the model's reasoning into this field of the documents' meta.
                 Default: it is only in the output `meta`, so that no later prompt shows it unasked.
             cache_path: SQLite file of replies that need not be asked for again; processes may share it.
@@ -160,6 +163,7 @@ class LimRankRanker(Copies):
         self.cut_to_sentence = cut_to_sentence
         self.instruction = instruction
         self.template = template
+        self.calibration = calibration
         self.explanation_meta_field = explanation_meta_field
         self.cache_path = cache_path
         self.model_kwargs = model_kwargs
@@ -371,7 +375,7 @@ class LimRankRanker(Copies):
             failures,
             recipe=self.recipe,
             model=self.model if self.model is not None else self._recipe.model,
-            score_kind=self._recipe.score_kind,
+            score_kind=self._recipe.score_kind if self.calibration is None else "probability",
         )
 
 

@@ -1,0 +1,33 @@
+"""The reliability plot: how often documents with a probability are relevant, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from limrank_evals.calibration.reliability import Reliability
+from limrank_evals.reporting.svg import Plot, linear, standalone
+
+
+def draw_reliability(title: str, parts: Mapping[str, Reliability]) -> str:
+    """The SVG file, a plot for each part; on the diagonal, a probability is as often right as it says."""
+    return standalone(title, [_plot(number, name, part) for number, (name, part) in enumerate(parts.items())])
+
+
+def _plot(number: int, name: str, part: Reliability) -> Plot:
+    plot = Plot(
+        f"reliability-{number}",
+        f"Reliability {name}",
+        f"ECE {part.ece:.3f}, Brier {part.brier:.3f}; "
+        + "; ".join(f"{b.probability:.2f}: {b.relevant:.2f} of {b.documents:,}" for b in part.bins),
+        linear(f"probability {name}: ECE {part.ece:.3f}, Brier {part.brier:.3f}", 0.0, 1.0),
+        linear("share of relevant documents", 0.0, 1.0),
+    )
+    plot.line(0, 0, 1, 1, "zero")
+    for first, second in pairwise(part.bins):
+        plot.line(first.probability, first.relevant, second.probability, second.relevant, "curve")
+    most = max(b.documents for b in part.bins)
+    for b in part.bins:
+        text = f"{b.relevant:.1%} of {b.documents:,} documents at probability {b.probability:.3f}"
+        plot.dot(b.probability, b.relevant, 3 + 7 * (b.documents / most) ** 0.5, "up", text)
+    return plot

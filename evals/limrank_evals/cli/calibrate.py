@@ -1,0 +1,261 @@
+"""`limrank calibrate`: from judged queries to scores that are probabilities."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+
+from limrank_evals.calibration.fitting import FEW, Method, fit_curve
+from limrank_evals.calibration.judged_scores import JudgedScore, Parts, Unjudged, divide
+from limrank_evals.calibration.reliability import (
+    BINS,
+    PreciseThreshold,
+    Reliability,
+    as_they_are,
+    precise_threshold,
+    reliability,
+)
+from limrank_evals.calibration.reliability_plot import draw_reliability
+from limrank_evals.calibration.sources import Scored, rank_collection, read_scored
+from limrank_evals.cli import options
+from limrank_evals.cli.printing import show_grid
+from limrank_evals.tables import Grid, ends_text
+from limrank_plugins.arguments import check_calibrates
+from limrank_plugins.calibration import Calibration
+from limrank_plugins.card import add_to_card, read_card
+from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import check_output, write_whole
+from limrank_plugins.wording import number_of
+
+SCHEMA = "limrank calibrate 1"
+
+
+@reports_errors
+def calibrate(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="What `limrank rerank -o x.jsonl` wrote (with --qrels); or a collection to be ranked now: "
+            "samples, a folder with corpus, queries and judgements (or folder:split), benchmark:split."
+        ),
+    ],
+    qrels: Annotated[
+        Path | None,
+        typer.Option("--qrels", help="Judgements of a run: TREC, or BEIR's .tsv.", show_default=False),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="isotonic (any rising curve; many documents), platt (a logistic one; few).")
+    ] = "isotonic",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The calibration, JSON.")] = Path(
+        "calibration.json"
+    ),
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="The reliability plot, SVG; default: beside the output.", show_default=False),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkpoint's folder: the calibration goes into its limrank.json, too.", show_default=False
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Find the lowest threshold with this precision on held-out queries.", show_default=False
+        ),
+    ] = None,
+    held_out: Annotated[float, typer.Option(help="Share of the queries that is measured, not fitted.")] = 0.3,
+    grade: Annotated[int, typer.Option(help="The least grade that is relevant.")] = 1,
+    unjudged: Annotated[
+        str, typer.Option(help="What a document without a judgement counts as: irrelevant or left-out.")
+    ] = "irrelevant",
+    bins: Annotated[int, typer.Option(help="Of the calibration error.")] = BINS,
+    level: options.Level = 0.95,
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: Annotated[int, typer.Option(help="Of the choice of held-out queries, and of the sampling.")] = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
+    template: reranking.Template = None,
+    first_stage: Annotated[
+        str, typer.Option(help="What finds a collection's candidates, as in `limrank eval folder`.")
+    ] = "bm25s",
+    k: common.Depth = 100,
+    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
+    store: common.StorePath = None,
+    fresh: common.AskAnew = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Fit scores to judgements, so that a score is the probability that a document is relevant.
+
+    The curve is fitted on a part of the queries and measured on the others. `--calibration FILE` (of
+    `limrank rerank` and `search`) or `Reranker(…, calibration=FILE)` then applies it: the order stays, and a
+    threshold is a probability.
+    """
+    picture = plot if plot is not None else output.with_suffix(".svg")
+    named = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option, template,
+    )  # fmt: skip
+    run = Path(source)
+    is_run = run.is_file()
+    for file in (output, picture):
+        check_output(file, run if is_run else None, qrels)
+    _check_choices(method, unjudged, held_out, bins, precision)
+    if card is not None:
+        read_card(str(card))
+    as_unjudged = cast(Unjudged, unjudged)
+    if is_run:
+        if qrels is None:
+            raise InputError(f"{source} is a run: name its judgements with --qrels")
+        scored = read_scored(run, qrels, recipe, unjudged=as_unjudged, grade=grade)
+    else:
+        if qrels is not None:
+            raise InputError(f"--qrels belongs to a run, but {source!r} is no file")
+        with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
+            reranker = named.reranker(None)
+            check_calibrates(reranker.recipe)
+            if reranker.calibration is not None:
+                raise InputError("the reranker has a calibration already: leave it out to fit one")
+            reranker.store = opened
+            scored = rank_collection(
+                source,
+                reranker,
+                opened,
+                first_stage=first_stage,
+                depth=k,
+                batch=batch,
+                unjudged=as_unjudged,
+                grade=grade,
+                progress=partial(show, "reranking"),
+            )
+            reranker.close()
+    parts = divide(scored.judged, held_out, seed)
+    curve = fit_curve(parts.fitted, cast(Method, method))
+    measured = _measured(parts.held_out, scored.score_kind, curve, bins)
+    facts = _facts(parts, measured)
+    calibration = Calibration(curve, scored.recipe, scored.score_kind, scored.model, scored.reranker, facts)
+    cut, why = None, ""
+    if precision is not None:
+        try:
+            cut = precise_threshold(parts.held_out, curve, precision, level)
+        except InputError as error:  # none reaches it
+            why = str(error)
+    calibration.write(output)
+    write_whole(picture, draw_reliability("Reliability on held-out queries", measured).encode())
+    if card is not None:
+        add_to_card(card, calibration)
+    notes = [*scored.judged.notes(), *_doubts(parts, method, scored)]
+    for note in dict.fromkeys((*scored.notes, *notes)):
+        common.say(f"note: {note}")
+    if why:
+        common.say(f"note: {why}, on the held-out queries")
+    if as_json:
+        common.emit(
+            {
+                "output": str(output),
+                "plot": str(picture),
+                "method": method,
+                "recipe": scored.recipe,
+                **facts,
+                "unjudged": scored.judged.unjudged,
+                "failed": scored.judged.failed,
+                "queries_left_out": scored.judged.queries_left_out,
+                "threshold": None if cut is None else {**cut._asdict(), "interval": list(cut.interval)},
+                "warnings": notes,
+                "schema": SCHEMA,
+            }
+        )
+        return
+    _show(parts, measured, cut, precision, level)
+    common.say(f"{output} (plot: {picture})")
+
+
+def _check_choices(method: str, unjudged: str, held_out: float, bins: int, precision: float | None) -> None:
+    """Before hours of work, not after."""
+    for name, value, known in (("--method", method, Method), ("--unjudged", unjudged, Unjudged)):
+        if value not in get_args(known):
+            raise InputError(f"{name} must be one of {', '.join(get_args(known))}, but is {value!r}")
+    finite_number("--held-out", held_out, above=0, most=0.9)
+    whole_number("--bins", bins, least=1)
+    if precision is not None:
+        finite_number("--precision", precision, above=0, most=1)
+
+
+def _measured(
+    held_out: tuple[JudgedScore, ...], score_kind: str, curve: Any, bins: int
+) -> dict[str, Reliability]:
+    """The held-out probabilities, before (where scores can be read as such) and after."""
+    relevant = [score.relevant for score in held_out]
+    before = as_they_are(score_kind)
+    readings = {"before": before, "after": curve}
+    return {
+        name: reliability([read(score.score) for score in held_out], relevant, bins)
+        for name, read in readings.items()
+        if read is not None
+    }
+
+
+def _facts(parts: Parts, measured: dict[str, Reliability]) -> dict[str, float | None]:
+    facts: dict[str, float | None] = {}
+    for name, part in (("fitted", parts.fitted), ("held_out", parts.held_out)):
+        facts[f"{name}_queries"] = len({score.query for score in part})
+        facts[f"{name}_documents"] = len(part)
+        facts[f"{name}_relevant"] = sum(score.relevant for score in part)
+    for name in ("before", "after"):
+        of = measured.get(name)
+        facts[f"ece_{name}"] = None if of is None else of.ece
+        facts[f"brier_{name}"] = None if of is None else of.brier
+    return facts
+
+
+def _doubts(parts: Parts, method: str, scored: Scored) -> list[str]:
+    doubts = []
+    if method == "isotonic" and len(parts.fitted) < FEW:
+        doubts.append(
+            f"isotonic regression on {number_of(len(parts.fitted), 'document')} may fit chance: compare "
+            f"--method platt"
+        )
+    if not scored.reranker:
+        doubts.append("the run does not say which reranker made it, so its use elsewhere cannot be noticed")
+    return doubts
+
+
+def _show(
+    parts: Parts,
+    measured: dict[str, Reliability],
+    cut: PreciseThreshold | None,
+    precision: float | None,
+    level: float,
+) -> None:
+    rows = [[name, f"{of.ece:.4f}", f"{of.brier:.4f}"] for name, of in measured.items()]
+    if "before" not in measured:
+        rows.insert(0, ["before", "no probability", ""])
+    show_grid(Grid(("held-out queries", "ECE", "Brier"), rows))
+    for name, part in (("fitted on", parts.fitted), ("measured on", parts.held_out)):
+        relevant = sum(score.relevant for score in part)
+        queries = len({score.query for score in part})
+        common.tell(
+            f"{name} {number_of(queries, 'query')}: {number_of(len(part), 'document')}, {relevant:,} relevant"
+        )
+    if cut is not None:
+        common.tell(
+            f"threshold {cut.threshold:.6g}: precision {cut.precision:.4f} ({level:.0%} interval "
+            f"{ends_text(cut.interval)}) of {number_of(cut.kept, 'document')}, recall {cut.recall:.4f}"
+        )
+    elif precision is not None:
+        common.tell(f"threshold: none reaches precision {precision:g}")

@@ -1,0 +1,208 @@
+"""`limrank calibrate`: from files and collections to a file that `Reranker` and the commands apply."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limrank_command import limrank as installed
+from scripts import logits, unit
+from typer.testing import CliRunner, Result
+
+from limrank_evals.calibration.judged_scores import divide
+from limrank_evals.calibration.sources import read_scored
+from limrank_plugins import Reranker, ScriptedBackend, samples
+from limrank_plugins.calibration import as_calibration
+from limrank_plugins.cli import build_app
+
+pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'limrank[evals]'")
+
+QUERIES, DEPTH = 30, 20
+
+
+def limrank(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(build_app(), ["calibrate", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def write(folder: Path, relevant: Callable[[str, str, float], bool], **more: Any) -> tuple[Path, Path]:
+    """A run of scores from a script, and judgements of nine documents in ten."""
+    run, qrels = folder / "run.jsonl", folder / "qrels.trec"
+    rows, lines = [], []
+    for query in (f"q{i}" for i in range(QUERIES)):
+        hits = [{"id": f"d{i}", "score": unit(f"{query} {i}"), "failure": None} for i in range(DEPTH)]
+        rows.append(
+            {"query_id": query, "recipe": "limrank", "score_kind": "probability", "comparable": True}
+            | {"failures": [], "hits": sorted(hits, key=lambda hit: -hit["score"])}
+            | more
+        )
+        lines += [
+            f"{query} 0 {hit['id']} {int(relevant(query, hit['id'], hit['score']))}" for hit in hits[:-2]
+        ]
+    run.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    qrels.write_text("\n".join(lines))
+    return run, qrels
+
+
+def squared(query: str, document: str, score: float) -> bool:
+    return random.Random(query + document).random() < score**2
+
+
+def test_a_run_and_judgements_give_a_calibration(tmp_path: Path):
+    run, qrels = write(tmp_path, squared, reranker="f" * 64)
+    out = tmp_path / "c.json"
+    done = limrank(run, "--qrels", qrels, "-o", out, "--method", "platt", "--precision", 0.6, "--json")
+    found = json.loads(done.stdout)
+    fitted = as_calibration(out)
+    assert (fitted.recipe, fitted.method, fitted.reranker) == ("limrank", "platt", "f" * 64)
+    assert fitted.facts == {name: found[name] for name in fitted.facts}
+    assert (found["fitted_queries"], found["held_out_queries"]) == (21, 9)
+    assert found["fitted_documents"] + found["held_out_documents"] == QUERIES * DEPTH
+    assert found["unjudged"] == 2 * QUERIES
+    assert found["brier_after"] < found["brier_before"]
+    assert found["threshold"]["precision"] >= 0.6
+    low, high = found["threshold"]["interval"]
+    assert low < found["threshold"]["precision"] < high
+    assert "<svg" in (tmp_path / "c.svg").read_text()
+    assert set(json.loads(out.read_text())) == {
+        "format", "method", "recipe", "score_kind", "model", "reranker", "slope", "intercept", "facts",
+    }  # fmt: skip
+
+
+def test_what_is_held_out_is_not_fitted(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    held_out = {score.query for score in divide(read_scored(run, qrels, None).judged).held_out}
+
+    def fit(relevant: Callable[[str, str, float], bool]) -> tuple[Any, dict[str, Any]]:
+        write(tmp_path, relevant)
+        limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json")
+        calibration = as_calibration(tmp_path / "c.json")
+        return calibration.curve, dict(calibration.facts)
+
+    curve, facts = fit(squared)
+    turned = fit(lambda query, *more: squared(query, *more) != (query in held_out))
+    assert turned[0] == curve
+    assert turned[1]["brier_after"] != facts["brier_after"]
+    other = fit(lambda query, *more: squared(query, *more) and query != min(set(_queries()) - held_out))
+    assert other[0] != curve
+
+
+def _queries() -> list[str]:
+    return [f"q{i}" for i in range(QUERIES)]
+
+
+def test_what_people_read(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    done = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", "--precision", 1.0)
+    for said in (
+        "before", "after", "fitted on 21 queries: 420 documents", "measured on 9 queries: 180 documents",
+        "note: 60 documents without a judgement: counted as irrelevant", "regression on 420 documents",
+        "does not say which reranker made it", "c.svg",
+    ):  # fmt: skip
+        assert said in done.output
+    assert "threshold" in done.output
+    alone = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", "--unjudged", "left-out", "--json")
+    assert json.loads(alone.stdout)["threshold"] is None
+    assert json.loads(alone.stdout)["fitted_documents"] == 21 * (DEPTH - 2)
+
+
+def test_a_precision_that_nothing_reaches_is_said(tmp_path: Path):
+    run, qrels = write(tmp_path, lambda query, document, score: score > 0.5 and unit(document + query) < 0.3)
+    done = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", "--precision", 0.95)
+    assert "no threshold reaches precision 0.95: the most these scores give is" in done.output
+    assert "threshold: none reaches precision 0.95" in done.output
+    assert (tmp_path / "c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "said"),
+    [
+        ({}, ["--method", "beta"], "--method must be one of isotonic, platt"),
+        ({}, ["--held-out", "0.95"], "--held-out must be a number > 0 and <= 0.9"),
+        ({}, ["--held-out", "0.1"], "too few to fit on some and hold out 3"),
+        ({}, ["--precision", "90"], "--precision must be a number"),
+        ({}, ["--recipe", "rank1"], "is of recipe 'limrank', but --recipe is 'rank1'"),
+        ({}, ["--grade", "9"], "is relevant: a calibration needs both kinds"),
+        ({"comparable": False}, [], "'limrank' cannot be calibrated: its scores in"),
+        ({"calibrated": True}, [], "is calibrated already"),
+        ({"recipe": None}, [], "does not say which recipe"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    tmp_path: Path, more: dict[str, Any], arguments: list[str], said: str
+):
+    run, qrels = write(tmp_path, squared, **more)
+    done = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", *arguments, code=2)
+    assert said in done.output
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_ranks_are_no_scores(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    trec = tmp_path / "a.run"
+    trec.write_text("".join(f"q{i} Q0 d{j} {j + 1} {5 - j} x\n" for i in range(9) for j in range(5)))
+    done = limrank(trec, "--qrels", qrels, "--recipe", "limrank", "-o", tmp_path / "c.json", code=2)
+    assert "places alone" in done.output
+    done = limrank("samples", "--recipe", "prior", "-o", tmp_path / "c.json", code=2)
+    assert "'prior' cannot be calibrated: its scores are not comparable" in done.output
+    assert "name its judgements with --qrels" in limrank(run, code=2).output
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A model whose label logits grow with a passage's grade, and a little with chance."""
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    direct = {
+        document for grades in samples.qrels().values() for document, grade in grades.items() if grade > 0
+    }
+    titled = {d.passage for d in samples.documents() if d.id in direct}
+
+    class Built(ScriptedBackend):
+        def __init__(self, model: str = "", **options: Any) -> None:
+            super().__init__(read_labels=lambda p: (logits(p)[0] + 2 * any(t in p.text for t in titled), 3.0))
+
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Built)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_collection_is_ranked_and_the_calibration_applied(tmp_path: Path):
+    card, out = tmp_path / "limrank.json", tmp_path / "c.json"
+    card.write_text('{"recipe": "limrank", "reasoning": "none"}')
+    asked = ["--recipe", "limrank", "--reasoning", "none"]
+    limrank("samples", *asked, "--method", "platt", "--k", 20, "-o", out, "--card", tmp_path)
+    fitted = as_calibration(out)
+    reranker = Reranker("limrank", reasoning="none", calibration=out)
+    assert fitted.reranker == reranker.made_for
+    assert Reranker.from_pretrained(str(tmp_path)).calibration == fitted
+
+    queries = tmp_path / "q.jsonl"
+    queries.write_text(json.dumps({"_id": "q", "text": samples.queries()[0].text}) + "\n")
+    runs = {}
+    for name, more in (("plain", []), ("calibrated", ["--calibration", str(out)])):
+        run = tmp_path / f"{name}.jsonl"
+        command = ["rerank", "-q", queries, "-c", "samples", "-o", run, "--k", 10, *asked, *more]
+        done = CliRunner().invoke(build_app(), list(map(str, command)))
+        assert done.exit_code == 0, done.output
+        runs[name] = json.loads(run.read_text())
+    plain, calibrated = runs["plain"], runs["calibrated"]
+    assert [hit["id"] for hit in calibrated["hits"]] == [hit["id"] for hit in plain["hits"]]
+    assert [h["score"] for h in calibrated["hits"]] == [fitted(h["score"]) for h in plain["hits"]]
+    assert (plain["calibrated"], calibrated["calibrated"]) == (False, True)
+    assert "see whether it holds" not in done.output
+    command += ["--seed", 3]
+    done = CliRunner().invoke(build_app(), list(map(str, command)))
+    assert "note: the calibration was fitted with another reranker" in done.output
+    assert plain["reranker"] == calibrated["reranker"] == fitted.reranker
+
+
+def test_the_installed_command(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    done = installed(tmp_path, "calibrate", run, "--qrels", qrels, "--method", "platt", "--precision", 0.5)
+    assert "ECE" in done.stdout
+    assert as_calibration(tmp_path / "calibration.json").method == "platt"
+    assert (tmp_path / "calibration.svg").exists()
