@@ -19,6 +19,7 @@ _BACKENDS = {
     "gliclass": ("limrank_plugins.backends.gliclass", "GLiClassBackend"),
     "openai": ("limrank_plugins.backends.openai", "OpenAIBackend"),
     "rerank-api": ("limrank_plugins.backends.rerank_api", "RerankAPIBackend"),
+    "decisions": ("limrank_plugins.backends.decisions", "DecisionsBackend"),
     "vllm": ("limrank_plugins.backends.vllm", "VLLMBackend"),
     "llama-cpp": ("limrank_plugins.backends.llama_cpp", "LlamaCppBackend"),
 }
@@ -29,8 +30,9 @@ OPTIONS_OF_FILES = frozenset(
         "adapter", "batch_size", "batch_tokens", "cache_tokens", "device", "dtype", "max_length",
         "max_pixels", "merge_adapter", "passage_prompt", "query_prompt", "revision", "share_prefix",
         # how a server is asked
-        "api", "concurrency", "dialect", "draws", "max_retries", "requests_per_minute", "search_price",
-        "server", "timeout", "token_price", "tokenizer", "tolerance", "top_logprobs",
+        "api", "cached_price", "concurrency", "dialect", "draws", "max_retries", "prompt_cache_key",
+        "requests_per_minute", "search_price", "server", "timeout", "token_price", "tokenizer",
+        "tolerance", "top_logprobs",
         # how vLLM is dimensioned
         "enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "kv_cache_dtype",
         "max_num_batched_tokens", "max_num_seqs", "quantization", "swap_space", "tensor_parallel",

@@ -9,7 +9,7 @@ the reply is known: what arrived is stored at once, so a kill in the middle of a
 
 `backends/` holds the implementations; `ScriptedBackend` is the one for tests, yours and ours.
 
-A backend whose answers cost less than looking them up has a class attribute `stored = False`; no
+A backend whose answers cost less than looking them up has an attribute `stored = False`; no
 store keeps them then.
 """
 
@@ -42,11 +42,14 @@ class ReadLabels:
     Attributes:
         prompt: ends right before the label.
         labels: the label strings, each one token after the prompt, for example `(" true", " false")`.
+        ordered: the labels are the steps of a scale, the best first; for servers that are asked about a scale
+            in another way. It follows from the prompt, so it is no part of what a reply is stored under.
     """
 
     method: ClassVar[str] = "read_labels"
     prompt: Prompt
     labels: tuple[str, ...]
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

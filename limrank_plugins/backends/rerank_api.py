@@ -28,16 +28,17 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.backends.remote.client import http_calls, post_json
 from limrank_plugins.backends.remote.dialects import (
     DIALECTS,
+    KEY,
     charged_in,
-    find_key,
     find_server,
     scores_in,
     warnings_in,
 )
-from limrank_plugins.backends.remote.faults import CallFailed, brief, complaint_of, status_of
+from limrank_plugins.backends.remote.faults import OF_ONE, CallFailed, brief, complaint_of, status_of
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import parse_json
+from limrank_plugins.backends.remote.services import find_key
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -45,10 +46,6 @@ from limrank_plugins.segments import Prompt, Segment
 
 _TOGETHER = 100  # documents in one call; to Cohere that is one search unit
 _READS_LISTS = re.compile(r"jina-reranker-v3", re.I)
-# Complaints that one document among many may be the cause of.
-_OF_ONE = re.compile(
-    r"too (large|long|many|big)|exceed|maximum|at most|less than|longer than|empty|blank", re.I
-)
 _TOO_LONG = re.compile(r"too (large|long)|physical batch size", re.I)
 _MARKERS = marker_pattern()
 
@@ -109,7 +106,7 @@ class RerankAPIBackend:
                 finite_number(name, price, least=0)
         self.model = model
         address, self._dialect = find_server(base_url, dialect)
-        key, key_name = find_key(api_key, self._dialect, address)
+        key, key_name = find_key(api_key, self._dialect, address, KEY)
         if batch_size is not None:
             whole_number("batch_size", batch_size, least=1)
         self._most = batch_size if batch_size is not None else self._dialect.most
@@ -215,7 +212,7 @@ class RerankAPIBackend:
             except CallFailed as failure:
                 if failure.fatal:
                     raise
-                if halves and len(passages) > 1 and _OF_ONE.search(failure.complaint.message):
+                if halves and len(passages) > 1 and OF_ONE.search(failure.complaint.message):
                     middle = len(passages) // 2
                     return [
                         *await self._scored(query, passages[:middle]),
@@ -308,7 +305,7 @@ class RerankAPIBackend:
         """The failure; of a server that never gave a score, with what it may not have understood."""
         if self._answered or failure.status not in (400, 404, 405, 422):
             return failure
-        is_foreign = failure.status == 422 and not _OF_ONE.search(failure.complaint.message)
+        is_foreign = failure.status == 422 and not OF_ONE.search(failure.complaint.message)
         return CallFailed(
             f"{failure}; POST {self._url} was asked in the dialect {self._dialect.name!r}: correct base_url, "
             f"or give another dialect, of {', '.join(DIALECTS)}",

@@ -51,7 +51,8 @@ class ExpectedGrade:
         if template is None or len(template.labels) < self.levels:
             raise InputError(f"a template with {self.levels} labels is needed, the best grade first")
         prompts = _prompts(query, documents, template, settings, levels=self.levels)
-        replies = yield [ReadLabels(prompt, template.labels[: self.levels]) for prompt in prompts]
+        labels = template.labels[: self.levels]
+        replies = yield [ReadLabels(prompt, labels, ordered=True) for prompt in prompts]
         return Scores(tuple(label_verdict(reply, score_of=expected_grade) for reply in replies))
 
 

@@ -85,7 +85,7 @@ def check_written(address: str) -> None:
         raise InputError(
             "base_url has more than a version behind its '?', which would be written down like a key: leave "
             "it out, and set the environment variable OPENAI_BASE_URL (for backend 'rerank-api' "
-            "RERANK_BASE_URL) to the whole address"
+            "RERANK_BASE_URL, for 'decisions' DECISIONS_BASE_URL) to the whole address"
         )
 
 

@@ -8,33 +8,27 @@ a score. Read from the servers' sources, the providers' SDKs and their documenta
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from limrank_plugins.backends.remote.addresses import Address, check_key, parse_address, place
+from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
-from limrank_plugins.backends.remote.replies import show_value
+from limrank_plugins.backends.remote.replies import count_of, part_of, show_value
+from limrank_plugins.backends.remote.services import Service, find_service
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import InputError
 
-_KEY, _ADDRESS = "RERANK_API_KEY", "RERANK_BASE_URL"
+KEY = "RERANK_API_KEY"
+"""The environment variable with the key of a server that is no service of the table."""
 _DEFAULT = "cohere"
-_MOST = 1 << 40  # tokens or search units of one call; more is no count
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Service):
     """One kind of server.
 
     Attributes:
-        name: what `RerankAPIBackend(dialect=…)` calls it.
-        base: the address of the hosted service; empty for a server of one's own.
-        keys: environment variables that hold the key of the hosted service.
-        path: what is appended to `base_url`.
         documents: the field that holds the documents.
         top: the field that says how many results to return; empty where all of them always are.
         names_model: the request says which model.
@@ -42,9 +36,6 @@ class Dialect:
         fields: sent with every request.
     """
 
-    name: str
-    base: str = ""
-    keys: tuple[str, ...] = ()
     path: str = "rerank"
     documents: str = "documents"
     top: str = "top_n"
@@ -57,10 +48,6 @@ class Dialect:
         named = {"model": model} if self.names_model else {}
         top = {self.top: len(passages)} if self.top else {}
         return {**named, "query": query, self.documents: list(passages), **top, **self.fields}
-
-    def is_service(self, address: Address) -> bool:
-        """Whether this is the address of the hosted service."""
-        return bool(self.base) and place(self.base) == place(address.base)
 
 
 DIALECTS = {
@@ -85,54 +72,10 @@ DIALECTS = {
 
 
 def find_server(base_url: str | None, dialect: str) -> tuple[Address, Dialect]:
-    """The server's address, without the path that is appended to it, and its dialect.
-
-    Args:
-        base_url: what the caller gave; None: `RERANK_BASE_URL`, else the dialect's hosted service.
-        dialect: a name, or `"auto"`: the one whose hosted service this is, else that of Cohere and Jina.
-
-    Raises:
-        InputError: there is no such dialect, or no address.
-    """
-    if dialect != "auto" and dialect not in DIALECTS:
-        raise InputError(f"dialect must be 'auto' or one of {', '.join(DIALECTS)}, but got {dialect!r}")
-    given = base_url if base_url is not None else os.environ.get(_ADDRESS)
-    if given is None:
-        chosen = DIALECTS[dialect if dialect != "auto" else _DEFAULT]
-        if not chosen.base:
-            raise InputError(
-                f"dialect {dialect!r} is spoken by servers of your own: give base_url, such as "
-                f"'http://localhost:8080'"
-            )
-        return parse_address(chosen.base), chosen
-    address = parse_address(given)
-    hosted = [name for name, one in DIALECTS.items() if one.is_service(address)]
-    chosen = DIALECTS[dialect if dialect != "auto" else next(iter(hosted), _DEFAULT)]
-    parts = urlsplit(address.base)
-    path = parts.path.rstrip("/").removesuffix(f"/{chosen.path}")
-    base = urlunsplit(parts._replace(path=path))
-    if not path and chosen.is_service(address):
-        base = chosen.base
-    return address._replace(base=base), chosen
-
-
-def find_key(api_key: str | None, dialect: Dialect, address: Address) -> tuple[str | None, str]:
-    """The key, or None, and the variable to set it by. A provider's own key is for that provider only.
-
-    Raises:
-        InputError: it cannot be sent, or a hosted service lacks it.
-    """
-    hosted = dialect.is_service(address)
-    names = (*(dialect.keys if hosted else ()), _KEY)
-    name = next((name for name in names if os.environ.get(name)), names[0])
-    key = (api_key if api_key is not None else os.environ.get(name)) or None
-    if key is not None:
-        check_key(key, "api_key" if api_key is not None else name)
-    elif hosted:
-        raise InputError(
-            f"no API key: set {' or '.join(names)}, or give api_key, or the base_url of a server of your own"
-        )
-    return key, name
+    """The server's address and its dialect, as `find_service` finds them: by default Cohere's and Jina's."""
+    return find_service(
+        base_url, dialect, DIALECTS, variable="RERANK_BASE_URL", hosted=_DEFAULT, other=_DEFAULT
+    )
 
 
 # ---- answers ------------------------------------------------------------------------------------
@@ -190,38 +133,24 @@ def results_in(body: Any) -> list[dict[str, Any]]:
 
 def charged_in(body: Any, headers: Mapping[str, str]) -> Usage:
     """Tokens and search units as the server counted them; 0 where it does not say."""
-    usage, meta = _part(body, "usage"), _part(body, "meta")
-    billed, tokens = _part(meta, "billed_units"), _part(meta, "tokens")
+    usage, meta = part_of(body, "usage"), part_of(body, "meta")
+    billed, tokens = part_of(meta, "billed_units"), part_of(meta, "tokens")
     counts = [
         *(usage.get("total_tokens"), usage.get("prompt_tokens")),
         *(tokens.get("input_tokens"), billed.get("input_tokens"), billed.get("total_tokens")),
         headers.get("x-compute-tokens"),
     ]
-    read = next((n for n in map(_count, counts) if n), 0.0)
+    read = next((n for n in map(count_of, counts) if n), 0.0)
     if not read and isinstance(body, list):  # SGLang counts by document
-        read = math.fsum(_count(_part(result, "meta_info").get("prompt_tokens")) for result in body)
+        read = math.fsum(count_of(part_of(result, "meta_info").get("prompt_tokens")) for result in body)
     return Usage(
         prompt_tokens=round(read),
-        shared_tokens=round(min(_count(meta.get("cached_tokens")), read)),
-        searches=_count(billed.get("search_units")),
+        shared_tokens=round(min(count_of(meta.get("cached_tokens")), read)),
+        searches=count_of(billed.get("search_units")),
     )
 
 
 def warnings_in(body: Any) -> list[str]:
     """What the server says went otherwise than asked, such as a document that it cut."""
-    said = _part(body, "meta").get("warnings")
+    said = part_of(body, "meta").get("warnings")
     return [text for text in said if isinstance(text, str)] if isinstance(said, list) else []
-
-
-def _part(holder: Any, name: str) -> dict[str, Any]:
-    part = holder.get(name) if isinstance(holder, dict) else None
-    return part if isinstance(part, dict) else {}
-
-
-def _count(value: object) -> float:
-    """A count, as a number or its digits; 0 for anything else."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 13:
-        value = int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value):
-        return float(value) if 0 < value < _MOST else 0.0
-    return 0.0

@@ -35,6 +35,10 @@ _NO_MODEL = re.compile(
     r"not a valid model|(unknown|invalid|no such) model\b",
     re.I | re.S,
 )
+OF_ONE = re.compile(
+    r"too (large|long|many|big)|exceed|maximum|at most|less than|longer than|empty|blank", re.I
+)
+"""Complaints about a request that one text among many may be the cause of: its size, or that it is empty."""
 
 
 class Complaint(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.remote.faults import CallFailed, brief
+from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
 from limrank_plugins.segments import clean_text
 
@@ -44,14 +45,18 @@ def parse(content: str) -> dict[str, Any]:
     return body
 
 
-def parse_json(content: str) -> Any:
+def parse_json(content: str, *, unique: bool = False) -> Any:
     """The answer as whatever JSON it is.
+
+    Args:
+        content: the answer.
+        unique: an object that names a field twice is no answer: which of the two is meant is not known.
 
     Raises:
         CallFailed: it is none.
     """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
     except ValueError:  # numbers of thousands of digits too
@@ -60,6 +65,17 @@ def parse_json(content: str) -> Any:
         raise CallFailed(
             f"the server's reply is not JSON: {brief(content[:200], 80)!r}{advice}", 200
         ) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise CallFailed(
+            f"the server's reply names {brief(double, 80)!r} twice: they cannot be told apart", 200
+        )
+    return found
 
 
 def choice_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -292,3 +308,18 @@ def usage_of(body: dict[str, Any]) -> Usage:
         n if isinstance(n, int) and not isinstance(n, bool) and 0 < n < _MOST_TOKENS else 0 for n in counts
     )
     return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=written)
+
+
+def part_of(holder: Any, name: str) -> dict[str, Any]:
+    """The object that an object of a reply holds under a name; an empty one for anything else."""
+    part = holder.get(name) if isinstance(holder, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def count_of(value: object) -> float:
+    """A count, as a number or its digits; 0 for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 13:
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value):
+        return float(value) if 0 < value < _MOST_TOKENS else 0.0
+    return 0.0

@@ -69,7 +69,7 @@ def test_prompts_of_finished_cells_are_said_again(tmp_path: Path):
 
 def test_who_is_asked_again_after_a_failure():
     served = {name for name in backend_names() if _is_served({"backend": name})}
-    assert served == {"openai", "rerank-api"}
+    assert served == {"openai", "rerank-api", "decisions"}
     assert not _is_served(None)
 
 

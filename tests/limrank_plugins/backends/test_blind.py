@@ -18,7 +18,7 @@ GIF = Image(b"GIF89a" + b"image")
 DOCUMENTS = [Document("one", id="a"), Document("two", id="b", images=(GIF,)), Document("three", id="c")]
 # They cannot be loaded here (vllm), see, are asked otherwise below or in a file of their own (llama-cpp), or
 # make no difference (none).
-ELSEWHERE = {"vllm", "llama-cpp", "vision", "multimodal-encoder", "openai", "rerank-api", "none"}
+ELSEWHERE = {"vllm", "llama-cpp", "vision", "multimodal-encoder", "openai", "rerank-api", "decisions", "none"}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from decision_servers import system_one
 from rerank_servers import cohere_like
 from servers import Call, LoopbackServer, toy
 
@@ -13,13 +14,15 @@ PAGE = Path(__file__).parents[3] / "docs" / "served-models.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
-def both(call: Call) -> object:
+def any_server(call: Call) -> object:
+    if call.path.endswith("/systemone"):
+        return system_one(call)
     return cohere_like(call) if call.path.endswith("/rerank") else toy(call)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
-    with LoopbackServer(both) as server:
+    with LoopbackServer(any_server) as server:
         assert "http://localhost:8000/v1" in example
         exec(compile(example.replace("http://localhost:8000/v1", server.url), str(PAGE), "exec"), {})
         assert "['" in capsys.readouterr().out
@@ -27,4 +30,4 @@ def test_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
