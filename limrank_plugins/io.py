@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,19 @@ INCOMPLETE = "-incomplete"
 
 _LONGEST_GRADE = 9
 _QRELS_HEADER = ("query-id", "corpus-id", "score")
+
+
+@dataclass(slots=True)
+class RunState:
+    """What a run says of itself beside its lines.
+
+    Attributes:
+        failures: documents that a reranker could not judge; only JSON lines tell them.
+        is_unfinished: the tag of a TREC run says that there are some.
+    """
+
+    failures: int = 0
+    is_unfinished: bool = False
 
 
 class Candidate(NamedTuple):
@@ -140,8 +154,16 @@ def add_judgement(
     grades[query][document] = int(text)
 
 
-def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, float, float]]:
-    """A run's place, query, document, rank and score, in the file's order; raises like `read_run`."""
+def run_rows(
+    path: str | os.PathLike[str], state: RunState | None = None
+) -> Iterator[tuple[str, str, str, float, float]]:
+    """A run's place, query, document, rank and score, in the file's order; raises like `read_run`.
+
+    Args:
+        path: the file.
+        state: is told what the run says of itself; complete once all rows have been read.
+    """
+    state = RunState() if state is None else state
     lines, is_json = lines_and_kind(path, holds_json_lines(path))
     if is_json:
         seen: set[str] = set()
@@ -150,6 +172,8 @@ def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, floa
             if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
                 raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
             _no_repeat(row["query_id"], seen, where, "query")
+            failures = row.get("failures")
+            state.failures += len(failures) if isinstance(failures, list) else 0
             for position, hit in enumerate(hits):
                 if not isinstance(hit, dict) or not isinstance(hit.get("id"), str):
                     raise InputError(f"{where}: hit {position} has no 'id'")
@@ -163,6 +187,7 @@ def run_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, str, floa
                 f"{where}: a run line has 6 columns (query Q0 document rank score tag), but this "
                 f"has {len(columns)}: {line[:80]!r}"
             )
+        state.is_unfinished = state.is_unfinished or columns[5].endswith(INCOMPLETE)
         score, rank = _finite(columns[4], "score", where), _finite(columns[3], "rank", where)
         yield where, columns[0], columns[2], rank, score
 

@@ -25,9 +25,9 @@ from limrank_evals.predictions import one_split
 from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_json, read_lines
-from limrank_plugins.io import INCOMPLETE, run_rows
-from limrank_plugins.pipes import is_pipe
+from limrank_plugins.files import read_json
+from limrank_plugins.io import RunState, run_rows
+from limrank_plugins.wording import number_of
 
 TieRule = Literal["trec_eval", "rank", "first-stage"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
@@ -48,9 +48,23 @@ RunLines = dict[str, list[RunLine]]
 """For every query the lines of a run."""
 
 
+class RunFile(NamedTuple):
+    """A run from a file: its lines, and what it says of itself."""
+
+    rows: RunLines
+    state: RunState
+
+
 def read_run_lines(
     path: str | os.PathLike[str], *, subset: str | None = None, split: str | None = None
 ) -> RunLines:
+    """The lines of `read_run_file`, which says what is read and raised."""
+    return read_run_file(path, subset=subset, split=split).rows
+
+
+def read_run_file(
+    path: str | os.PathLike[str], *, subset: str | None = None, split: str | None = None
+) -> RunFile:
     """A run from a TREC file, from what `limrank rerank -o x.jsonl` writes, or from a score file.
 
     A score file is `.json`, `{query: {document: score}}`, as BRIGHT (`score.json`) and mteb
@@ -66,12 +80,13 @@ def read_run_lines(
             finite number, a document twice for one query. It names the line.
     """
     if os.fspath(path).removesuffix(".gz").endswith(".json"):
-        return _read_scores(path, subset, split)
+        return RunFile(_read_scores(path, subset, split), RunState())
     if subset is not None or split is not None:
         raise InputError(f"{path} has no subsets and splits: only mteb's predictions (.json) have")
     rows: RunLines = {}
+    state = RunState()
     seen: dict[str, set[str]] = {}
-    for where, query, document, rank, score in run_rows(path):
+    for where, query, document, rank, score in run_rows(path, state):
         known = seen.setdefault(query, set())
         if document in known:
             raise InputError(f"{where}: document {document!r} is there twice for query {query!r}")
@@ -79,7 +94,22 @@ def read_run_lines(
         rows.setdefault(query, []).append(RunLine(document, score, rank))
     if not rows:
         raise InputError(f"{path} is an empty run: it ranks no document")
-    return rows
+    return RunFile(rows, state)
+
+
+def unfinished(state: RunState, what: str = "run") -> list[str]:
+    """What a reader of numbers must know of a run that documents failed in, as a sentence.
+
+    Args:
+        state: of the run.
+        what: what it is called.
+    """
+    if state.failures:
+        failed = number_of(state.failures, "document")
+        return [f"{failed} of the {what} could not be judged: it is not finished"]
+    if state.is_unfinished:
+        return [f"the {what} is not finished, as its tag says: documents of it could not be judged"]
+    return []
 
 
 def run_lines_of(run: Mapping[str, Mapping[str, float]]) -> RunLines:
@@ -131,20 +161,6 @@ def tied(rows: RunLines) -> int:
         for count in Counter(_single(row.score for row in lines)).values()
         if count > 1
     )
-
-
-def is_unfinished(path: str | os.PathLike[str]) -> bool:
-    """Whether a TREC run's tag says that documents of it could not be judged; a pipe is not asked."""
-    if is_pipe(path) or os.fspath(path).removesuffix(".gz").endswith((".json", ".jsonl")):
-        return False
-    return any(line.rstrip().endswith(INCOMPLETE) for _, line in read_lines(path))
-
-
-def failures_of(path: str | os.PathLike[str]) -> int:
-    """How many documents the reranker of a run could not judge; only a `.jsonl` file says so."""
-    if not os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
-        return 0
-    return sum(len(row.get("failures") or ()) for _, row in json_rows(path))
 
 
 def cut(ranked: Mapping[str, Sequence[str]], depth: int) -> Ranked:

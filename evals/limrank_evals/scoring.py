@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -18,19 +18,19 @@ from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
 from limrank_evals.runs import (
     Ranked,
+    RunFile,
     RunLines,
     TieRule,
     arranged,
     cut,
-    failures_of,
-    is_unfinished,
-    read_run_lines,
+    read_run_file,
     tied,
+    unfinished,
 )
 from limrank_evals.stats import Interval
 from limrank_plugins import __version__
+from limrank_plugins.io import RunState
 from limrank_plugins.pipes import is_pipe
-from limrank_plugins.wording import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ class RunScores:
         removed: how many excluded documents the run held.
         tied: how many of its documents share their score with another of their query.
         ties: the rule that put those in order.
-        failures: how many documents a reranker could not judge, as far as the run says.
-        is_unfinished: whether a TREC run's tag says that there are some.
+        state: what the run says of itself.
     """
 
     measured: Measurement
@@ -54,8 +53,7 @@ class RunScores:
     removed: int
     tied: int
     ties: TieRule
-    failures: int = 0
-    is_unfinished: bool = False
+    state: RunState = field(default_factory=RunState)
 
     def counts(self) -> dict[str, int]:
         """Queries of each kind, excluded documents that were removed, tied documents."""
@@ -68,13 +66,7 @@ class RunScores:
             notes.append(
                 f"{self.tied} documents share their score with another; their order is {self.ties}'s"
             )
-        if self.failures:
-            notes.append(
-                f"{number_of(self.failures, 'document')} of the run could not be judged: it is not finished"
-            )
-        elif self.is_unfinished:
-            notes.append("the run is not finished, as its tag says: documents of it could not be judged")
-        return notes
+        return notes + unfinished(self.state)
 
 
 def score(
@@ -133,8 +125,9 @@ class RunScorer:
 
     def score(self, run: Path) -> RunScores:
         """Score one run; raises an `InputError` that names what is wrong with a file."""
+        rows, state = read_run_file(run)
         scores = score(
-            read_run_lines(run),
+            rows,
             self.judgements,
             self.measures or DEFAULT_MEASURES,
             excluded=self.exclusions,
@@ -143,7 +136,11 @@ class RunScorer:
             depth=self.depth,
             resampling=self.resampling,
         )
-        return replace(scores, failures=failures_of(run), is_unfinished=is_unfinished(run))
+        return replace(scores, state=state)
+
+    def warnings(self) -> list[str]:
+        """What a reader must know beside the numbers of all runs, a sentence each."""
+        return [] if self._first is None else unfinished(self._first.state, "first stage's run")
 
     @cached_property
     def judgements(self) -> Qrels:
@@ -158,7 +155,11 @@ class RunScorer:
     @cached_property
     def first(self) -> Ranked | None:
         """The first stage's order; None without its run."""
-        return None if self.first_stage is None else arranged(read_run_lines(self.first_stage))
+        return None if self._first is None else arranged(self._first.rows)
+
+    @cached_property
+    def _first(self) -> RunFile | None:
+        return None if self.first_stage is None else read_run_file(self.first_stage)
 
     def settings(self) -> dict[str, Any]:
         """What the numbers depend on beside the run, as JSON."""

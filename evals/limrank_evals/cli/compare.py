@@ -45,6 +45,7 @@ def compare(
     notes = [
         f"{run}: {note}" for run, s in zip((first, second), scores, strict=True) for note in s.warnings()
     ]
+    notes += scorer.warnings()
     comparisons = compared(scores[0].measured, scores[1].measured, resampling)
     notes += [
         f"{name}: {len(comparison.left_out)} queries have a value in one run only and are left out"

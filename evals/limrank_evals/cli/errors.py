@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -106,6 +107,7 @@ def errors(
         depth=depth,
         resampling=resampling,
     )
+    found = replace(found, warnings=(*found.warnings, *scorer.warnings()))
     for warning in found.warnings:
         common.say(f"note: {warning}")
     if as_json:

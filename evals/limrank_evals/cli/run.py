@@ -40,10 +40,12 @@ def run(
     resampling = Resampling(level, resamples, seed)
     scorer = RunScorer(qrels, measure, excluded, ties, first_stage, depth, resampling)
     scored = scorer.score(run)
-    for warning in scored.warnings():
+    warnings = scored.warnings() + scorer.warnings()
+    for warning in warnings:
         common.say(f"note: {warning}")
     if as_json:
-        common.emit(record(scored, {"run": str(run), **scorer.settings()}, per_query=per_query))
+        settings = {"run": str(run), **scorer.settings()}
+        common.emit(record(scored, settings, per_query=per_query) | {"warnings": warnings})
         return
     _show(scored, level, per_query)
 

@@ -21,7 +21,7 @@ from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.exclusion import check_judgements, count_excluded
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import coverage, measure, parse_measure
-from limrank_evals.runs import Ranked
+from limrank_evals.runs import Ranked, unfinished
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
 
@@ -79,7 +79,9 @@ def analyse(
     candidates = candidates_of(ranked, first, excluded or {}, depth)
     budget = budget_of(run, candidates.ranked, candidates.first, qrels, name)
     few = relevant_counts_of(qrels, bins if bins is not None else parse_bins(DEFAULT_BINS))
-    warnings = covered.warnings()
+    warnings = covered.warnings() + unfinished(listing.state)
+    if against is not None:
+        warnings += unfinished(against.state, "other run")
     warnings += _about(candidates)
     if few.outside:
         warnings.append(f"{len(few.outside)} queries with relevant documents are in no bin")

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, read_run_lines
+from limrank_evals.runs import Ranked, RunLines, TieRule, arranged, read_run_file
 from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
+from limrank_plugins.io import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class DetailedRun:
         detailed: failures and cut documents are known; of a TREC file they are not.
         repairs: malformed answers that were repaired.
         cut_queries: queries of which a part was not read.
+        state: what the file that it is from says of the run.
     """
 
     lists: Mapping[str, tuple[RunHit, ...]]
@@ -58,6 +60,7 @@ class DetailedRun:
     detailed: bool = False
     repairs: int = 0
     cut_queries: frozenset[str] = frozenset()
+    state: RunState = field(default_factory=RunState)
 
     @property
     def ranked(self) -> Ranked:
@@ -93,7 +96,7 @@ class DetailedRun:
 def read_detailed_run(
     path: str | os.PathLike[str], ties: TieRule = "trec_eval", first_stage: Ranked | None = None
 ) -> DetailedRun:
-    """A run from any file that `limrank_evals.runs.read_run_lines` reads.
+    """A run from any file that `limrank_evals.runs.read_run_file` reads.
 
     Args:
         path: of a `.jsonl` file the order is its own.
@@ -101,13 +104,13 @@ def read_detailed_run(
         first_stage: the first stage's order, for `ties="first-stage"`.
 
     Raises:
-        InputError: see `read_run_lines` and `arranged`; or a hit whose fields are not as they are written.
+        InputError: see `read_run_file` and `arranged`; or a hit whose fields are not as they are written.
     """
-    rows = read_run_lines(path)
+    rows, state = read_run_file(path)
     order = arranged(rows, ties, first_stage)
     if os.fspath(path).removesuffix(".gz").endswith(".jsonl"):
         return detailed_run_of((record for _, record in json_rows(path)), str(path))
-    return detailed_run_of_rows(rows, order)
+    return replace(detailed_run_of_rows(rows, order), state=state)
 
 
 def detailed_run_of_rows(rows: RunLines, order: Ranked) -> DetailedRun:
@@ -132,12 +135,13 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
     lists: dict[str, tuple[RunHit, ...]] = {}
     dropped: dict[str, dict[str, str]] = {}
     kinds: set[str] = set()
-    repairs, cut_queries = 0, set[str]()
+    repairs, cut_queries, state = 0, set[str](), RunState()
     for record in records:
         query = record["query_id"]
         lists[query] = tuple(_listed(hit, rank, where) for rank, hit in enumerate(record["hits"], start=1))
         here = {listed.document for listed in lists[query]}
         failures = _failures(record.get("failures", []), where)
+        state.failures += len(failures)
         dropped[query] = {document: why for document, why in failures.items() if document not in here}
         kinds.add(record.get("score_kind", ""))
         repairs += record.get("repairs", 0)
@@ -150,6 +154,7 @@ def detailed_run_of(records: Iterable[Mapping[str, Any]], where: str = "the reco
         detailed=True,
         repairs=repairs,
         cut_queries=frozenset(cut_queries),
+        state=state,
     )
 
 

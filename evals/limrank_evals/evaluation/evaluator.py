@@ -113,7 +113,7 @@ def evaluate(
         )
 
     first = scored(rows, stage.ties, depth)
-    warnings = [*benchmark.checked(), *unknown, *warnings, *first.warnings()]
+    warnings = [*benchmark.checked(), *unknown, *warnings, *first.warnings(), *stage.warnings]
     system = None if reranker is None else describe(reranker)
     around = NO_PROMPTS if system is None else system.prompts
     if instruct and split.instruction:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limrank_evals.retriever_specs import names_retriever, retriever_spec
-from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_lines, run_lines_in_order
+from limrank_evals.runs import RunLine, RunLines, TieRule, read_run_file, run_lines_in_order, unfinished
 from limrank_evals.split_files import MARK, run_file
 from limrank_evals.splits import GIVEN, Split
 from limrank_plugins.data import Document, Query
@@ -30,6 +30,7 @@ class FirstStage:
         digest: of the texts and of everything else that what it finds depends on.
         find: finds that many documents of every query.
         scored: its scores say something beside the order.
+        warnings: what a reader must know of it, a sentence each.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FirstStage:
     digest: str
     find: Callable[[int], RunLines]
     scored: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 def open_first_stage(
@@ -85,7 +87,9 @@ def _given(split: Split) -> FirstStage:
 def _read(split: Split, spec: str, ties: TieRule) -> FirstStage:
     file = run_file(spec, split.benchmark.split)
     digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(split)])
-    return FirstStage(file.name, ties, digest, lambda depth: read_run_lines(file.path))
+    run = read_run_file(file.path)
+    warnings = tuple(unfinished(run.state, "first stage's run"))
+    return FirstStage(file.name, ties, digest, lambda depth: run.rows, warnings=warnings)
 
 
 def _searching(split: Split, spec: str, store: Store | None) -> FirstStage:

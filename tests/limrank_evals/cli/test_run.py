@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -223,3 +224,59 @@ def test_scoring_imports_no_model_and_no_network_client(files: tuple[Path, Path]
     )
     assert json.loads(done.stdout)["R@5"] == pytest.approx(1 / 3)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+TAGGED = ["q1 Q0 self 1 9 rankgpt", "q1 Q0 gold 2 8 rankgpt-incomplete"]
+BY_TAG = " is not finished, as its tag says: documents of it could not be judged"
+FAILED = json.dumps(
+    {"query_id": "q1", "hits": [{"id": "self"}, {"id": "gold"}], "failures": [{"id": "self", "reason": "no"}]}
+)
+
+
+@pytest.mark.parametrize(("name", "lines"), [("x.run", TAGGED), ("x.jsonl", [FAILED])])
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("run x", "run"),
+        ("run a.run --first-stage x", "first stage's run"),
+        ("compare a.run x", "run"),
+        ("compare x a.run", "run"),
+        ("compare a.run a.run --first-stage x", "first stage's run"),
+        ("errors x", "run"),
+        ("errors a.run --against x", "other run"),
+        ("errors a.run --first-stage x", "first stage's run"),
+        ("folder . --no-rerank --first-stage x -o out", "first stage's run"),
+    ],
+)
+def test_a_run_that_is_not_finished_is_never_measured_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, what: str, name: str, lines: list[str]
+):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / name, *lines)
+    put(tmp_path / "a.run", "q1 Q0 gold 1 2 x", "q1 Q0 self 2 1 x")
+    put(tmp_path / "qrels.txt", "q1 0 gold 1", "q1 0 self 0")
+    put(tmp_path / "queries.jsonl", '{"_id": "q1", "text": "why"}')
+    put(tmp_path / "corpus.jsonl", '{"_id": "gold", "text": "a"}', '{"_id": "self", "text": "b"}')
+    words = [name if word == "x" else word for word in command.split()]
+    if "folder" not in words:
+        words += ["--qrels", "qrels.txt"]
+    if "--first-stage" in words and "errors" not in words and "folder" not in words:
+        words += ["--ties", "first-stage"]
+    told = BY_TAG if lines is TAGGED else ": it is not finished"
+    told = f"the {what}{told}" if lines is TAGGED else f"1 document of the {what} could not be judged{told}"
+    done = limrank(*words)
+    assert done.stderr.count(told) == 1, done.output
+    found = json.loads(limrank(*words, "--json").stdout)
+    warnings = found["splits"]["test"]["warnings"] if "folder" in words else found["warnings"]
+    assert [told in warning for warning in warnings].count(True) == 1
+
+
+def test_a_run_from_a_pipe_says_so_too(tmp_path: Path):
+    put(tmp_path / "qrels.txt", "q1 0 gold 1")
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        stream.write("".join(f"{line}\n" for line in TAGGED))
+    try:
+        assert BY_TAG in limrank("run", f"/dev/fd/{reading}", "--qrels", tmp_path / "qrels.txt").stderr
+    finally:
+        os.close(reading)
