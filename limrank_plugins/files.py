@@ -234,7 +234,12 @@ def writing_whole(path: Path) -> Iterator[Callable[[bytes], object]]:
 
     Where a link has the name, the file it leads to is written. A `.gz` has no name and no time in its header:
     equal content is an equal file.
+
+    Raises:
+        InputError: it is a pipe or a device.
     """
+    if is_pipe(path) or _belongs_to_the_system(path):
+        raise InputError(_OF_ANOTHER.format(path))
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as part:
@@ -357,12 +362,11 @@ def check_output(
     stored = [Path(f"{store}{end}").resolve() for end in ("", "-wal", "-shm")] if store is not None else []
     if stored and output.resolve() in stored:
         raise InputError(f"the output {output} is where the store {store} keeps replies: choose another file")
-    of_another = f"the output {output} is a pipe or a device, which would be replaced: name a file"
     if is_pipe(output):
-        raise InputError(of_another)
+        raise InputError(_OF_ANOTHER.format(output))
     mode = _mode_where_it_can_be_written(output)
     if _belongs_to_the_system(output):
-        raise InputError(of_another)
+        raise InputError(_OF_ANOTHER.format(output))
     if mode is None:
         return
     if stat.S_ISDIR(mode) != folder:
@@ -375,6 +379,9 @@ def check_output(
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
 
 
+_OF_ANOTHER = "the output {} is a pipe or a device, which would be replaced: name a file"
+
+
 def _belongs_to_the_system(output: Path) -> bool:
     """Whether it is a device's or process's: /dev/stdout may lead to a file, which its opener writes."""
     place = os.path.abspath(output)
@@ -384,7 +391,10 @@ def _belongs_to_the_system(output: Path) -> bool:
 def make_folder(folder: Path) -> None:
     """Make a folder to write into, which may be there; an `InputError` where that cannot be."""
     check_output(folder, folder=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(os.path.realpath(folder)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a full disk, a file system that takes no such name
+        raise InputError(f"the output {folder} cannot be written: {error.strerror}; name another") from error
 
 
 def _mode_where_it_can_be_written(output: Path) -> int | None:

@@ -12,6 +12,7 @@ from limrank_synth.filters import reasons
 from limrank_synth.records import LabelledPassage, Rejection
 
 ROWS, REJECTED, REPORT, LEDGER = "rows.jsonl", "rejected.jsonl", "report.json", "ledger.sqlite"
+RUN_FILES = (ROWS, REJECTED, REPORT)
 
 
 def write_rows(path: str | os.PathLike[str], rows: Iterable[LabelledPassage]) -> None:

@@ -22,7 +22,15 @@ from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
 from limrank_synth.role_requests import RoleRequest
 from limrank_synth.roles import most_cost
-from limrank_synth.run_files import REJECTED, REPORT, ROWS, rejection_report, write_rejections, write_rows
+from limrank_synth.run_files import (
+    REJECTED,
+    REPORT,
+    ROWS,
+    RUN_FILES,
+    rejection_report,
+    write_rejections,
+    write_rows,
+)
 from limrank_synth.run_identity import RUN, RunIdentity, digest_of
 from limrank_synth.settings import SynthSettings
 from limrank_synth.stages.personas import check_personas
@@ -115,7 +123,7 @@ def synthesise_all(
         settings,
         folder,
         identity=identity,
-        files=(ROWS, REJECTED, REPORT),
+        files=RUN_FILES,
         offline=offline,
         fresh=fresh,
         backends=backends,
@@ -125,7 +133,7 @@ def synthesise_all(
         rejections=lambda result: result.rejections,
     ) as job:
         place = job.work.place
-        for part in (part for name in (ROWS, REJECTED, REPORT) for part in place.glob(f".{name}.*")):
+        for part in (part for name in RUN_FILES for part in place.glob(f".{name}.*")):
             part.unlink()  # half a file of a process that was killed
         judged = [row for result in job.results for row in result.rows]
         kept, counts = apply_filters(judged, filters)

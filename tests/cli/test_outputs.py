@@ -140,6 +140,13 @@ def test_so_do_those_that_write_folders(place: Path, words: tuple[str, ...]):
     assert (place / "file").read_text() == "mine"
 
 
+def test_an_evaluation_into_the_systems_folders_ends_as_other_wrong_input_does(place: Path):
+    (place / "qrels.txt").write_text("q1 0 d1 1\n")
+    done = limrank(place, "eval", "folder", ".", "-o", "/proc/x")
+    assert done.returncode == 2
+    assert "the output /proc/x is a pipe or a device" in done.stderr
+
+
 def test_home_is_meant_where_the_shell_does_not_say_so(place: Path):
     (place / "home").mkdir()
     (place / "queries.jsonl").rename(place / "home" / "queries.jsonl")
@@ -213,6 +220,24 @@ def test_what_belongs_to_the_system_is_not_replaced(place: Path, output: str):
     assert done.returncode == 2
     assert f"the output {output} is a pipe or a device" in done.stderr
     assert Path("/dev/stdout").is_symlink() == before
+
+
+def test_a_link_to_no_folder_yet_leads_to_the_one_that_is_made(place: Path):
+    (place / "link").symlink_to("results")
+    make_folder(place / "link")
+    assert (place / "results").is_dir()
+    assert (place / "link").is_symlink()
+
+
+def test_nothing_that_is_written_replaces_a_pipe_or_a_device(place: Path):
+    os.mkfifo(place / "pipe")
+    (place / "link").symlink_to("pipe")
+    for output in (place / "pipe", place / "link", Path(os.devnull), Path("/dev/fd/1"), Path("/dev/new")):
+        with pytest.raises(InputError, match="is a pipe or a device, which would be replaced: name a file"):
+            write_run(output, [])
+    assert (place / "pipe").is_fifo()
+    assert Path(os.devnull).is_char_device()
+    assert not Path("/dev/new").exists()
 
 
 def test_a_link_leads_to_the_file_that_is_written(place: Path):

@@ -12,7 +12,7 @@ from limrank_plugins.backends.smollm_weights import SMOLLM2, find_smollm2
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json_object
+from limrank_plugins.files import check_output, read_json_object
 from limrank_plugins.wording import number_of
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names
@@ -53,6 +53,8 @@ def train(
     if plan == "list":
         _list(as_json)
         return
+    if output is not None:
+        check_output(output, folder=True)
     chosen = load_plan(plan, common.parse_options(change, "--set"))
     if rows is None:
         if not dry:

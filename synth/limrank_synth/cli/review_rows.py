@@ -13,7 +13,7 @@ import typer
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json_object
+from limrank_plugins.files import check_output, read_json_object
 from limrank_plugins.wording import number_of
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage
@@ -88,6 +88,7 @@ def review(
     if summary:
         _summarise(labelled, shown, where, as_json)
         return
+    check_output(where, source)
     session = ReviewSession(
         labelled, DecisionLog(where), guidelines_of(source, guidelines), shown=shown, reviewer=reviewer
     )
@@ -127,9 +128,13 @@ def _apply(
     if unreviewed not in ("drop", "keep"):
         raise InputError(f"--unreviewed is drop or keep, but got {unreviewed!r}")
     sources = {source.resolve(), log.resolve()}
+    if rejected is not None and rejected.resolve() == output.resolve():
+        raise InputError(f"--output and --rejected are both {output}: name two files")
     for file in (output, rejected):
         if file is not None and file.resolve() in sources:
             raise InputError(f"{file} is what is reviewed, or its log; neither is ever overwritten")
+        if file is not None:
+            check_output(file, source, log)
     if not log.is_file():
         raise InputError(f"there is no log {str(log)!r}: nothing was reviewed, or --log is elsewhere")
     standing = _standing(rows, log)

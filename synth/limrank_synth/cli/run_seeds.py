@@ -14,9 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from limrank_plugins.begun_anew import replies_begun
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import check_output
 from limrank_plugins.wording import number_of
 from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
 from limrank_synth.filters.usual import usual_filters
+from limrank_synth.run_files import LEDGER, RUN_FILES
 from limrank_synth.settings import ROLES, Role, SynthSettings, read_settings
 from limrank_synth.stages.personas import read_personas
 from limrank_synth.stages.seeds import MS_MARCO, drawn, read_seeds
@@ -107,6 +109,10 @@ def run(
     )
     if batch_again and batch_out is None:
         raise InputError("--batch-again says what --batch-out writes: give a file with --batch-out")
+    if batch_out is not None:
+        check_output(batch_out, seeds, config, personas, *(evaluation or []), store=output / LEDGER)
+        if batch_out.resolve() in {(output / name).resolve() for name in RUN_FILES}:
+            raise InputError(f"{batch_out} is a file of the run itself: name another with --batch-out")
     source = MS_MARCO if ms_marco else None
     chosen = drawn(read_seeds(seeds, source=source, column=column), limit, settings.seed)
     people = read_personas(personas)

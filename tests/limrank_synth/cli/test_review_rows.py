@@ -148,6 +148,8 @@ def test_a_torn_log_is_told(run: Path, tmp_path: Path):
         (["--apply", "-o", "rows.jsonl"], "neither is ever overwritten"),
         (["--apply", "-o", "review.jsonl"], "neither is ever overwritten"),
         (["--apply", "-o", "new.jsonl", "--rejected", "review.jsonl"], "neither is ever overwritten"),
+        (["--apply", "-o", "new.jsonl", "--rejected", "new.jsonl"], "are both"),
+        (["--log", "/dev/null"], "is a pipe or a device"),
         (["--apply", "-o", "new.jsonl", "--log", "no.jsonl"], "there is no log"),
         (["-o", "new.jsonl"], "belong to --apply"),
         (["--sample", "0"], "at least 1 row"),

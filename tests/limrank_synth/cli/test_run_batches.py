@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,25 @@ def test_a_batch_is_within_the_budget(place: Workplace, tmp_path: Path):
     whole = json.loads(run(place, "--batch-out", tmp_path / "c.jsonl", "--batch-again", "--json").stdout)
     assert (whole["wanted"], whole["waiting"]) == (6, 0)
     assert len((tmp_path / "c.jsonl").read_text("utf-8").splitlines()) == 6
+
+
+def test_a_batch_file_is_an_output_like_any_other(place: Workplace, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for output, told in (
+        (os.devnull, "is a pipe or a device, which would be replaced"),
+        ("/proc/x", "is a pipe or a device, which would be replaced"),
+        (tmp_path / "pipe", "is a pipe or a device, which would be replaced"),
+        (tmp_path, "is a folder: name a file"),
+        (place.folder / "seeds.tsv", "is read as an input"),
+        (place.output / "rows.jsonl", "is a file of the run itself"),
+        (place.output / "ledger.sqlite", "keeps replies"),
+    ):
+        assert told in run(place, "--batch-out", output, code=2).output
+        assert not place.output.exists(), "it is told before anything is done"
+    (tmp_path / "link.jsonl").symlink_to("elsewhere.jsonl")
+    run(place, "--batch-out", tmp_path / "link.jsonl")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert len((tmp_path / "elsewhere.jsonl").read_text("utf-8").splitlines()) == 6
 
 
 def test_writing_again_needs_a_file(place: Workplace):

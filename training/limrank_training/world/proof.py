@@ -23,7 +23,7 @@ import typer
 
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_json_object, write_whole
+from limrank_plugins.files import check_output, read_json_object, write_whole
 from limrank_training.world.base_model import make_base
 from limrank_training.world.language import make_world
 from limrank_training.world.proof_arms import ARMS, RECIPES, ProofScale, named, run_arm
@@ -157,6 +157,9 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="Draw the arms into this PNG.")] = None,
 ) -> None:
     """Train every arm of the small world and say what it learned."""
+    for file in (output, plot):
+        if file is not None:
+            check_output(file)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as spare:
         result = prove(range(seeds), arms or (), ProofScale(), folder or Path(spare), processes)
