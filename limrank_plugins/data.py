@@ -106,13 +106,14 @@ class Usage:
 
     Attributes:
         prompt_tokens: tokens of every prompt, as if each had been computed on its own.
-        shared_tokens: those of `prompt_tokens` that were not computed again, because another
-            document of the same query had them computed already.
+        shared_tokens: those of `prompt_tokens` that were not computed again: another document of the same
+            query had them computed already, or a server says that it had them in its cache.
         generated_tokens: tokens written by the model.
         calls: requests to the model.
         cached: requests answered without asking: from the store, or as a repetition within the list.
         seconds: model time, a batch's wall time shared out equally over its requests.
-        cost: dollars, where the backend knows its price.
+        cost: dollars of those calls whose price is known.
+        priced: how many calls that are; see `known_cost`.
         searches: search units that a reranking service charged.
         uncertain: tries without a usable reply that a server may have charged for all the same.
         neutralised: markers such as `</think>` in queries and passages that were made ordinary text, each
@@ -129,6 +130,12 @@ class Usage:
     uncertain: int = 0
     neutralised: int = 0
     searches: float = 0.0
+    priced: int = 0
+
+    @property
+    def known_cost(self) -> float | None:
+        """Dollars; None where the price of a call is not known. Replies from the store cost nothing."""
+        return self.cost if self.priced >= self.calls else None
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -142,6 +149,7 @@ class Usage:
             self.uncertain + other.uncertain,
             self.neutralised + other.neutralised,
             self.searches + other.searches,
+            self.priced + other.priced,
         )
 
 
@@ -253,6 +261,16 @@ class Ranking(Sequence[Hit]):
     def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
     def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
         return self.hits[index]
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars that the ranking cost.
+
+        None where the price of a call is not known, as for a model on this machine; never 0 for that. 0.0:
+        nothing was asked, or all replies were in the store. Tries that brought no answer are not in it:
+        see `Usage.uncertain`.
+        """
+        return self.usage.known_cost
 
     @property
     def ids(self) -> list[str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from limrank_plugins.backends.counting import UsageSum
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import BackendError
 from limrank_plugins.io import ranking_record
@@ -23,6 +24,7 @@ def rank_all(
     *,
     batch: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    spent: UsageSum | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Rank every query, committing each whose documents were all judged to the store's journal.
 
@@ -36,6 +38,7 @@ def rank_all(
         store: holds the journal.
         batch: queries ranked in lockstep and committed together.
         progress: called with (finished, all) queries at the start and after every batch.
+        spent: what the queries that are ranked now take is added to it.
 
     Returns:
         A `ranking_record` for each query, and how many queries were ranked now.
@@ -60,6 +63,8 @@ def rank_all(
         rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part])
         for i, ranking in zip(part, rankings, strict=True):
             records[i] = ranking_record(ranking)
+            if spent is not None:
+                spent.usage = spent.usage + ranking.usage
             if not ranking.failures:
                 job.commit(items[i], records[i])
         if progress is not None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from limrank_plugins import driver
 from limrank_plugins.arguments import named_backend
-from limrank_plugins.backends.metered import Metered, Price, Purse
+from limrank_plugins.backends.metered import Metered, Purse
 from limrank_plugins.backends.protocols import (
     Backend,
     Closes,
@@ -24,6 +24,7 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.ledger import Ledger
+from limrank_plugins.prices import Price
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts.lockstep import forgetting, together
 from limrank_plugins.readouts.usable import nothing_usable

@@ -32,9 +32,10 @@ from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.questions import Asked, as_asked, tokens_in, written
 from limrank_plugins.backends.remote.replies import parse_json
 from limrank_plugins.backends.remote.services import find_key
-from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Prompt, Segment
 
 _MARKERS = marker_pattern()
@@ -97,11 +98,6 @@ class DecisionsBackend:
         on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        for name, price in (("token_price", token_price), ("cached_price", cached_price)):
-            if price is not None:
-                finite_number(name, price, least=0)
-        if cached_price is not None and token_price is None:
-            raise InputError("cached_price needs token_price, the price of tokens that are not in the cache")
         whole_number("batch_size", batch_size, least=1)
         if max_length is not None:
             whole_number("max_length", max_length, least=2)
@@ -116,7 +112,7 @@ class DecisionsBackend:
             raise InputError(f"body must not hold {name!r}, which is written for every request")
         self._most = min(batch_size, decider.most or batch_size)
         self._alone = max_length if max_length is not None else decider.alone
-        self._prices = token_price, cached_price if cached_price is not None else token_price
+        self.price = price_of(address.base, model, token_price=token_price, cached_price=cached_price)
         self.stored = self._most == 1
         self.facts = ModelFacts((model,), chats=True, has_files=False)
         settings = [] if not body else [json.dumps(dict(body), sort_keys=True, default=str)]
@@ -256,9 +252,10 @@ class DecisionsBackend:
                 if len(group) > 1 and OF_ONE.search(f"{failure.complaint.message} {failure.complaint.code}"):
                     middle = len(group) // 2
                     return [*await self._asked(group[:middle]), *await self._asked(group[middle:])]
-                readings, charged = [str(failure)] * len(group), Usage()
+                readings = [str(failure)] * len(group)
+                charged = paid(self.price, Usage(), answered=False)
         usage, uncertain = charged + spent.usage, spent.usage.uncertain > 0
-        costs = [usage, *[Usage()] * (len(group) - 1)]
+        costs = [usage, *[Usage(priced=charged.priced)] * (len(group) - 1)]
         return [
             Failed(reading, cost, uncertain) if isinstance(reading, str) else LabelReading(reading, cost)
             for reading, cost in zip(readings, costs, strict=True)
@@ -294,13 +291,11 @@ class DecisionsBackend:
         return await post_json(client, self._url, request | self._body)
 
     def _priced(self, charged: Usage) -> Usage:
-        full, cached = self._prices
-        if charged.cost or full is None or cached is None:  # the server's own word is the better one
-            return charged
-        if full and not charged.prompt_tokens:
-            self._notes.say("the server does not say how many tokens it read: their cost is not known")
-        fresh = charged.prompt_tokens - charged.shared_tokens
-        return replace(charged, cost=(full * fresh + cached * charged.shared_tokens) / 1e6)
+        if charged.cost:  # the server's own word is the better one
+            return replace(charged, priced=1)
+        if self.price is not None and (what := self.price.uncounted(charged)):
+            self._notes.say(f"the server does not say how many {what} it read: their cost is not known")
+        return paid(self.price, charged)
 
     def _with_advice(self, failure: CallFailed) -> CallFailed:
         """The failure; of a server that never answered a question, with what it may not have understood."""

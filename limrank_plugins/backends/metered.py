@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.in_thread import ask_in_thread
@@ -27,6 +27,7 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.ledger import Ledger
+from limrank_plugins.prices import Price
 
 _FRAME = 256
 """Tokens that a server may put around a chat: markers, and the default system prompt of a model."""
@@ -34,27 +35,6 @@ _FRAME = 256
 
 class OverBudget(LimRankError, RuntimeError):
     """What is left does not pay for another call, and none is under way that could turn out cheaper."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars for a million tokens.
-
-    Attributes:
-        prompt: of a prompt.
-        completion: written by the model, reasoning included.
-    """
-
-    prompt: float = 0.0
-    completion: float = 0.0
-
-    def __post_init__(self) -> None:
-        finite_number("the price of a million prompt tokens", self.prompt, least=0)
-        finite_number("the price of a million written tokens", self.completion, least=0)
-
-    def cost(self, prompt_tokens: int, written_tokens: int) -> float:
-        """Dollars for that many tokens."""
-        return (prompt_tokens * self.prompt + written_tokens * self.completion) / 1e6
 
 
 def most_tokens(request: Generate) -> tuple[int, int]:
@@ -329,12 +309,14 @@ class Metered:
     def _settle(self, call: _OpenCall, reply: Reply, position: int, arrived: Arrived) -> Reply:
         usage = reply.usage
         tokens = usage.prompt_tokens + usage.generated_tokens
-        cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens)
+        cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens, usage.shared_tokens)
         uncertain = max(usage.uncertain, int(isinstance(reply, Failed) and reply.charged))
         # What nobody knows the cost of (a server may not say) is taken to be as dear as it can be.
         if tokens == 0 and not isinstance(reply, Failed):
             cost, tokens = call.cost, call.tokens
-        reply = replace(reply, usage=replace(usage, cost=cost))
+        # A price of nothing is one that nobody gave: what the backend itself knows stands.
+        known = self.price != Price()
+        reply = replace(reply, usage=replace(usage, cost=cost, priced=1) if known else usage)
         try:
             if not isinstance(reply, Failed):
                 arrived(position, reply)
@@ -343,7 +325,9 @@ class Metered:
                     self._ledger.note_failure(call.key, self.role, self.model, reply.reason)
                 if cost > 0 or not isinstance(reply, Failed):
                     usable = not isinstance(reply, Failed)
-                    self._ledger.pay(call.key, self.role, self.model, reply.usage, usable=usable)
+                    self._ledger.pay(
+                        call.key, self.role, self.model, replace(usage, cost=cost), usable=usable
+                    )
                 for _ in range(uncertain):
                     self._ledger.doubt(call.key, call.cost)
                 self._ledger.close(call.name)

@@ -50,6 +50,7 @@ from limrank_plugins.backends.remote.servers import SERVERS
 from limrank_plugins.backends.remote.wire import Sent, Wire
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Segment
 from limrank_plugins.wording import number_of
 
@@ -88,6 +89,9 @@ class OpenAIBackend:
             refuses by name is left out from then on by itself, and a warning says so.
         budget: what the server calls the number of tokens to write, `"max_tokens"` or
             `"max_completion_tokens"`; default: what this kind of server usually does.
+        token_price: dollars for a million tokens of prompts; default: the price table's (`prices.toml`).
+        cached_price: the same, of those that the server had in its cache; default `token_price`.
+        completion_price: dollars for a million tokens that it wrote.
         on_fault: told the kind of everything that goes wrong with a call, repaired or not:
             `"HTTP 429"`, `"timeout"`, `"connection"`, `"reply"` for one that cannot be read.
         sleep: for tests: how it waits between attempts.
@@ -124,6 +128,9 @@ class OpenAIBackend:
         body: Mapping[str, Any] | None = None,
         without: Sequence[str] = (),
         budget: str | None = None,
+        token_price: float | None = None,
+        cached_price: float | None = None,
+        completion_price: float | None = None,
         on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -141,6 +148,15 @@ class OpenAIBackend:
             base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)
         )
         key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")) or None
+        if (token_price is None) != (completion_price is None):
+            raise InputError("token_price and completion_price belong together: give both")
+        self.price = price_of(
+            address.base,
+            model,
+            token_price=token_price,
+            cached_price=cached_price,
+            completion_price=completion_price,
+        )
         if key is None and address.base == _HOSTED:
             raise InputError(
                 "no API key: set OPENAI_API_KEY, or give api_key, or the base_url of a server of your own"
@@ -181,6 +197,7 @@ class OpenAIBackend:
             body=body,
             without=without,
             budget=budget,
+            price=self.price,
         )
 
     def __repr__(self) -> str:
@@ -249,7 +266,8 @@ class OpenAIBackend:
             replies = await self._wire.each(jobs, arrived)
         except CallFailed as failure:
             if not failure.fatal:  # the server could not even be asked what it is
-                return [Failed(str(failure)) for _ in jobs]
+                nothing = paid(self.price, Usage(), answered=False)
+                return [Failed(str(failure), nothing) for _ in jobs]
             problem = BackendError(f"{self._who} cannot be used: {failure}")
         else:
             return [_failed(reply) if isinstance(reply, CallFailed) else reply for reply in replies]

@@ -39,9 +39,10 @@ from limrank_plugins.backends.remote.markers import break_markers, marker_patter
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import parse_json
 from limrank_plugins.backends.remote.services import find_key
-from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Prompt, Segment
 
 _TOGETHER = 100  # documents in one call; to Cohere that is one search unit
@@ -67,8 +68,9 @@ class RerankAPIBackend:
         concurrency, requests_per_minute, max_retries, timeout, on_fault, sleep: as in `OpenAIBackend`.
         body: further fields of every request, such as `{"truncate": True}` (TEI) or
             `{"max_tokens_per_doc": 2048}` (Cohere); they win over the dialect's own.
-        search_price: dollars for a search unit, where the server says how many it charged.
-        token_price: dollars for a million tokens.
+        search_price: dollars for a search unit, where the server says how many it charged; default: the price
+            table's (`prices.toml`).
+        token_price: dollars for a million tokens; default likewise.
 
     A call that is refused for its size, or for an empty document, is halved until the document that is to
     blame stands alone and fails alone. Markers such as `</think>` or `[SEP]` in queries and passages are
@@ -101,11 +103,9 @@ class RerankAPIBackend:
         on_fault: Callable[[str], None] = lambda kind: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        for name, price in (("search_price", search_price), ("token_price", token_price)):
-            if price is not None:
-                finite_number(name, price, least=0)
         self.model = model
         address, self._dialect = find_server(base_url, dialect)
+        self.price = price_of(address.base, model, search_price=search_price, token_price=token_price)
         key, key_name = find_key(api_key, self._dialect, address, KEY)
         if batch_size is not None:
             whole_number("batch_size", batch_size, least=1)
@@ -115,7 +115,6 @@ class RerankAPIBackend:
         written = self._dialect.request("", "", []).keys() - self._dialect.fields.keys()
         for name in sorted(written & self._body.keys()):
             raise InputError(f"body must not hold {name!r}, which is written for every request")
-        self._search_price, self._token_price = search_price, token_price
         settings = [] if not body else [json.dumps(self._body, sort_keys=True, default=str)]
         self.identity = "|".join([self.name, address.shown, self._dialect.name, model, revision, *settings])
         self._url = f"{address.base.rstrip('/')}/{self._dialect.path}"
@@ -218,9 +217,10 @@ class RerankAPIBackend:
                         *await self._scored(query, passages[:middle]),
                         *await self._scored(query, passages[middle:]),
                     ]
-                scores, charged = [str(failure)] * len(passages), Usage()
+                scores = [str(failure)] * len(passages)
+                charged = paid(self.price, Usage(), answered=False)
         usage, uncertain = charged + spent.usage, spent.usage.uncertain > 0
-        costs = [usage, *[Usage()] * (len(passages) - 1)]
+        costs = [usage, *[Usage(priced=charged.priced)] * (len(passages) - 1)]
         return [
             Failed(score, cost, uncertain) if isinstance(score, str) else Numbers((score,), cost)
             for score, cost in zip(scores, costs, strict=True)
@@ -266,7 +266,9 @@ class RerankAPIBackend:
         self._reached = self._answered = True
         for text in said:
             self._notes.say(f"the server warns: {brief(text)}")
-        return scores, replace(charged, cost=self._cost(charged))
+        if self.price is not None and (what := self.price.uncounted(charged)):
+            self._notes.say(f"the server does not say how many {what} it charged: their cost is not known")
+        return scores, paid(self.price, charged)
 
     async def _posted(self, client: Any, body: dict[str, Any]) -> Any:
         try:
@@ -285,19 +287,6 @@ class RerankAPIBackend:
         text, broken = break_markers(Prompt((Segment(text, trusted=False),)), _MARKERS)
         note(Usage(neutralised=broken))
         return text
-
-    def _cost(self, charged: Usage) -> float:
-        cost = 0.0
-        for price, units, what in (
-            (self._search_price, charged.searches, "search units"),
-            (self._token_price, charged.prompt_tokens / 1e6, "tokens"),
-        ):
-            if price and not units:
-                self._notes.say(
-                    f"the server does not say how many {what} it charged: their cost is not known"
-                )
-            cost += (price or 0.0) * units
-        return cost
 
     # ---- what is told ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.backends.counting import UsageSum
 from limrank_plugins.begun_anew import working_on
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -85,12 +86,19 @@ def rerank(
         "k": k,
         "top_n": top_n,
     }
+    spent = UsageSum()
     with alone_at(output), working_on(output, same, fresh=fresh, say=common.say) as work:
         opened = work.store(store if store is not None else default_store_path())
         with opened, common.progress_bars() as show:
             reranker.store = opened
             records, computed = rank_all(
-                reranker, searched, candidates, opened, batch=batch, progress=partial(show, "reranking")
+                reranker,
+                searched,
+                candidates,
+                opened,
+                batch=batch,
+                progress=partial(show, "reranking"),
+                spent=spent,
             )
         # What a calibration that is fitted to this run has to know of its scores.
         made_by = {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
@@ -111,6 +119,7 @@ def rerank(
         "without_candidates": empty,
         "failures": failures,
         **unread.as_json(),
+        **reranking.usage_report(spent.usage),
     }
     if as_json:
         common.emit(report)
@@ -120,6 +129,7 @@ def rerank(
             f"{report['resumed']:,} from the journal",
             *([f"{empty:,} had no candidates"] if empty else []),
             *unread.sentences(),
+            *reranking.cost_words(spent.usage, priced=computed > 0 and reranking.has_price(reranker)),
         ]
         common.say("; ".join(parts))
     if failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,9 @@ from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.streaming import listening
 from limrank_plugins.cli import common
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
+from limrank_plugins.prices import VARIABLE
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 
@@ -145,6 +147,31 @@ def told_reranker(**arguments: Any) -> Reranker:
     if doubt := reranker.calibration_doubt:
         common.say(f"note: {doubt}")
     return reranker
+
+
+def has_price(reranker: Reranker) -> bool:
+    """Whether what it asks could have a price: a model on this machine has none."""
+    return hasattr(reranker.backend, "price") or any(map(has_price, reranker.parts))
+
+
+def cost_words(usage: Usage, *, priced: bool) -> list[str]:
+    """What it cost, in a sentence; none where nothing has a price (`has_price`)."""
+    if not priced:
+        return []
+    if usage.known_cost is None:
+        known = f"${usage.cost:.4f} and calls" if usage.cost else "calls"
+        return [
+            f"cost not known: {known} of a model without a known price (give token_price and the like as "
+            f"--option, or a table in {VARIABLE})"
+        ]
+    if not usage.calls:
+        return ["$0: all replies were in the store" if usage.cached else "$0: nothing was asked"]
+    return [f"${usage.cost:.4f}"]
+
+
+def usage_report(usage: Usage) -> dict[str, Any]:
+    """What was asked and what it cost, as JSON; the cost is null where it is not known."""
+    return {"cost": usage.known_cost, "usage": asdict(usage)}
 
 
 @contextmanager

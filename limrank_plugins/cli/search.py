@@ -90,10 +90,11 @@ def search(
             entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
             entry |= {"title": hit.document.title, "text": hit.document.text}
         counts = {"candidates": len(candidates), **Unread.in_ranking(ranking).as_json()}
-        common.emit(record | {"query": query} | counts)
+        common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage))
     else:
         show_ranking(ranking)
-        common.say(summary(ranking, len(candidates), seconds))
+        priced = reranking.has_price(reranker)
+        common.say(summary(ranking, len(candidates), seconds, priced=priced))
     if ranking.failures:
         common.end_with_failures(
             f"{len(ranking.failures):,} of {number_of(len(candidates), 'passage')} could not be judged "
@@ -134,8 +135,8 @@ def _end_of(reasoning: str) -> str:
     return begun if begun.endswith((".", "!", "?", '"', ")")) else f"{begun} …"
 
 
-def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
-    """One line about what it took."""
+def summary(ranking: Ranking, candidates: int, seconds: float, *, priced: bool = False) -> str:
+    """One line about what it took; what it cost, too, where what was asked may have a price."""
     usage = ranking.usage
     parts = [
         f"{number_of(candidates, 'candidate')} in {seconds * 1000:.0f} ms",
@@ -144,10 +145,11 @@ def summary(ranking: Ranking, candidates: int, seconds: float) -> str:
     ]
     if usage.generated_tokens:
         parts.append(f"{number_of(usage.generated_tokens, 'token')} of reasoning")
-    if usage.searches:
-        parts.append(f"{usage.searches:g} search units{'' if usage.cost else ' of unknown price'}")
-    if usage.cost:
-        parts.append(f"${usage.cost:.4f}")
+    if usage.searches and usage.known_cost is None:
+        parts.append(f"{usage.searches:g} search units of unknown price")
+    else:
+        parts += [f"{usage.searches:g} search units"] if usage.searches else []
+        parts += reranking.cost_words(usage, priced=priced or usage.priced > 0)
     # What `remarks` says of the query says more.
     parts += replace(Unread.in_ranking(ranking), queries=0).sentences() + remarks([ranking])
     if usage.uncertain:

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from limrank_plugins.backends import OPTIONS_OF_FILES, backend_names
-from limrank_plugins.backends.metered import Price
 from limrank_plugins.checks import finite_number, options_of_file, whole_number
 from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import read_text
+from limrank_plugins.prices import Price
 from limrank_synth.records import INDIRECT, KINDS, NEGATIVE, Kind
 
 ROLES = ("writer", "reasoner", "judge", "second")

@@ -10,11 +10,12 @@ import pytest
 from scripts import full_backend
 
 from limrank_plugins import ScriptedBackend, Store
-from limrank_plugins.backends.metered import Metered, Price, Purse
+from limrank_plugins.backends.metered import Metered, Purse
 from limrank_plugins.backends.protocols import Failed, Generate
 from limrank_plugins.backends.scripted import AsyncScriptedBackend, ScriptedFailure
 from limrank_plugins.driver import Addressed
 from limrank_plugins.pool import Incomplete, arun_pool, run_pool
+from limrank_plugins.prices import Price
 from limrank_plugins.reply_store import To
 from limrank_plugins.segments import Prompt, Segment
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Answer, LoopbackServer
 
-from limrank_plugins.backends.metered import Price
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.files import alone_in
+from limrank_plugins.prices import Price
 from limrank_plugins.store import Store
 from limrank_synth.role_requests import RoleProgram, RoleRequest, chat_prompt
 from limrank_synth.settings import Role, SynthSettings

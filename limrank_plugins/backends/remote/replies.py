@@ -297,17 +297,28 @@ def ending(
 
 
 def usage_of(body: dict[str, Any]) -> Usage:
-    """Tokens as the server counted them; 0 where it does not say."""
+    """Tokens as the server counted them; 0 where it does not say.
+
+    What it had in its cache is `prompt_tokens_details.cached_tokens` with OpenAI, vLLM and SGLang,
+    `prompt_cache_hit_tokens` with DeepSeek, `cache_read_input_tokens` behind gateways to Anthropic.
+    """
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
     details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = (usage.get("prompt_tokens"), cached, usage.get("completion_tokens"))
-    prompt, shared, written = (
-        n if isinstance(n, int) and not isinstance(n, bool) and 0 < n < _MOST_TOKENS else 0 for n in counts
-    )
+    cached = [
+        details.get("cached_tokens") if isinstance(details, dict) else None,
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cache_read_input_tokens"),
+    ]
+    prompt, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    shared = min(max(map(_tokens, cached)), prompt)
     return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=written)
+
+
+def _tokens(count: object) -> int:
+    is_count = isinstance(count, int) and not isinstance(count, bool) and 0 < count < _MOST_TOKENS
+    return int(count) if is_count else 0  # type: ignore[call-overload]
 
 
 def part_of(holder: Any, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from limrank_plugins.backends.counting import counting, note
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
-from limrank_plugins.backends.protocols import Arrived, Reply
+from limrank_plugins.backends.protocols import Arrived, Failed, Reply
 from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
@@ -23,6 +23,7 @@ from limrank_plugins.backends.remote.replies import Label, choice_of, parse, tex
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
+from limrank_plugins.prices import Price, paid
 from limrank_plugins.segments import Prompt
 
 Json = dict[str, Any]
@@ -82,6 +83,7 @@ class Wire:
         body: further fields of every request; they win over our own.
         without: fields of our own that are left out of every request.
         budget: what the server calls the number of tokens to write; None for the usual name.
+        price: of its tokens; None where it is not known.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Wire:
         body: Mapping[str, Any] | None = None,
         without: Collection[str] = (),
         budget: str | None = None,
+        price: Price | None = None,
     ) -> None:
+        self._price = price
         self._calls, self._model, self._encoder = calls, model, encoder
         markers = [encoder.decode([number]) for number in encoder.markers] if encoder is not None else None
         self._pattern = marker_pattern(markers, tags=True)
@@ -386,9 +390,13 @@ class Wire:
                     except _Again:
                         reply = await jobs[position]()
                 except CallFailed as failure:
-                    failure.usage = spent.usage
+                    failure.usage = paid(self._price, spent.usage, answered=False)
                     raise
-            extra = Usage(uncertain=spent.usage.uncertain, neutralised=spent.usage.neutralised)
+            # Of all calls: a prompt that was sent twice is counted once, and paid for twice.
+            cost = paid(self._price, spent.usage, answered=not isinstance(reply, Failed))
+            extra = Usage(
+                uncertain=cost.uncertain, neutralised=cost.neutralised, cost=cost.cost, priced=cost.priced
+            )
             reply = replace(reply, usage=reply.usage + extra)
             if arrived is not None:
                 arrived(position, reply)

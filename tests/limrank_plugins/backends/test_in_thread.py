@@ -53,7 +53,8 @@ import asyncio, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = sys.argv[4:]
 from test_in_thread import REQUESTS, Silent, Telling
-from limrank_plugins.backends.metered import Metered, Price
+from limrank_plugins.backends.metered import Metered
+from limrank_plugins.prices import Price
 from limrank_plugins.driver import arun, on
 from limrank_plugins.store import Store
 

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from servers import Answer, LoopbackServer
 
 from limrank_plugins import ScriptedBackend, Store
-from limrank_plugins.backends.metered import Metered, OverBudget, Price, Purse, most_tokens
+from limrank_plugins.backends.metered import Metered, OverBudget, Purse, most_tokens
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.backends.protocols import Failed, Generate, Generated
 from limrank_plugins.backends.scripted import AsyncScriptedBackend
 from limrank_plugins.driver import run
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.ledger import Ledger
+from limrank_plugins.prices import Price
 from limrank_plugins.reply_store import To
 from limrank_plugins.segments import Prompt, Segment
 

@@ -344,6 +344,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             "repairs": ranking.repairs,
             "query_cut_tokens": ranking.query_cut_tokens,
             "usage": asdict(ranking.usage),
+            "cost": ranking.cost,
         }
         for remark in remarks([ranking]):
             logger.warning("%s", remark)

@@ -80,6 +80,7 @@ def report(
     return {
         **about,
         "usage": asdict(ranking.usage if ranking is not None else Usage()),
+        "cost": ranking.cost if ranking is not None else 0.0,
         "failures": [failure._asdict() for failure in failures],
         "repairs": ranking.repairs if ranking is not None else 0,
         "explanations": {hit.id: hit.explanation for hit in hits if hit.explanation is not None},
