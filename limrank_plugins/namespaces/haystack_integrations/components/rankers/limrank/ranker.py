@@ -256,10 +256,10 @@ class LimRankRanker(Copies):
 
         Returns:
             `documents`: new documents, best first, with `score` set (None: could not be judged).
-            `meta`: `recipe`, `model`, `score_kind`, `usage` (tokens, calls, seconds), `cost` (dollars, or None),
-            `failures` (a list of `id` and `reason`), `repairs`, and, by document id, `explanations`,
-            `retrieval_scores` and `cut_tokens` (of documents that did not fit), `query_cut_tokens` (of a query
-            that did not).
+            `meta`: `recipe`, `model`, `score_kind`, `usage` (tokens, calls, seconds), `cost` (dollars, or
+            None), `failures` (a list of `id` and `reason`), `repairs`, and, by document id, `explanations`,
+            `retrieval_scores` and `cut_tokens` (of documents that did not fit), `query_cut_tokens` (of a
+            query that did not).
 
         Raises:
             ValueError: a value that cannot be used.
