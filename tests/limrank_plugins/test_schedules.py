@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 import pytest
@@ -14,49 +13,16 @@ from limrank_plugins.schedules import (
     AllPairs,
     BubbleTopK,
     Chunks,
-    Group,
     HeapTopK,
     Once,
     ReleasedBubble,
     Schedule,
     SlidingWindow,
 )
-from limrank_plugins.verdicts import Choice, GroupVerdict, Order
+from limrank_plugins.verdicts import Order
+from plans import HOSTILE, best, drive, perfect_orderer, perfect_selector, relevance
 
-Model = Callable[[Group], GroupVerdict]
 counts = st.integers(0, 60)
-
-
-def drive(schedule: Schedule, count: int, model: Model) -> tuple[list[int] | None, list[Group]]:
-    """The final order, and every group asked about."""
-    asked: list[Group] = []
-    plan = schedule(count)
-    try:
-        groups = next(plan)
-        while True:
-            asked += groups
-            groups = plan.send([model(group) for group in groups])
-    except StopIteration as finished:
-        return finished.value, asked
-
-
-def perfect_orderer(better: list[int]) -> Model:
-    """`better[i]` is the relevance of document i."""
-    return lambda group: Order(tuple(sorted(range(len(group)), key=lambda i: -better[group[i]])))
-
-
-def perfect_selector(better: list[int]) -> Model:
-    return lambda group: Choice(max(range(len(group)), key=lambda i: better[group[i]]), len(group))
-
-
-def relevance(count: int, seed: int) -> list[int]:
-    numbers = list(range(count))
-    random.Random(seed).shuffle(numbers)
-    return numbers
-
-
-def best(better: list[int], k: int) -> list[int]:
-    return sorted(range(len(better)), key=lambda i: -better[i])[:k]
 
 
 @given(counts, st.integers(2, 25), st.data(), st.integers(1, 3), st.integers())
@@ -106,6 +72,22 @@ def test_bubble(count: int, window: int, top: int, seed: int):
     assert all(2 <= len(group) <= window for group in asked)
 
 
+@given(counts, st.integers(1, 12), st.integers())
+def test_windows_of_two_are_the_first_passes_of_a_bubble_sort(count: int, passes: int, seed: int):
+    """PRP-Sliding-K: neighbours are compared from the bottom of the list to its top, K times."""
+    better = relevance(count, seed)
+    schedule = BubbleTopK(2, passes)
+    order, asked = drive(schedule, count, perfect_selector(better))
+    sorting = list(range(count))
+    for done in range(min(passes, count - 1)):
+        for i in range(count - 2, done - 1, -1):
+            if better[sorting[i + 1]] > better[sorting[i]]:
+                sorting[i], sorting[i + 1] = sorting[i + 1], sorting[i]
+    assert order == sorting
+    assert order[:passes] == best(better, count)[:passes]
+    assert len(asked) <= schedule.calls(count)
+
+
 def test_the_case_the_released_bubble_gets_wrong():
     """Eight documents, two children, k = 7; run with the released optimised loop, which loses one."""
     order, _ = drive(BubbleTopK(3, 7), 8, perfect_selector(list(range(8))))
@@ -141,13 +123,6 @@ ALL = [
     BubbleTopK(4, 5),
     AllPairs(),
 ]
-HOSTILE: dict[str, Model] = {
-    "abstains": lambda group: Choice(None, len(group)),
-    "first": lambda group: Choice(0, len(group)),
-    "last": lambda group: Choice(len(group) - 1, len(group)),
-    "random": lambda group: Choice(random.Random(hash(group)).randrange(len(group)), len(group)),
-    "moody": lambda group: Choice(random.randrange(len(group)), len(group)),
-}
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
