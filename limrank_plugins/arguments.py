@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -12,11 +12,12 @@ from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.protocols import Backend, ChecksLabels
 from limrank_plugins.calibration import Calibration, as_calibration
 from limrank_plugins.checks import check_options
-from limrank_plugins.data import Query
+from limrank_plugins.data import Query, ScoreKind
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.prompts import Template
 from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
+from limrank_plugins.readouts.pairs import PairScore
 from limrank_plugins.recipes import Part, Recipe, load_recipe
 
 Thinking = Literal["full", "none", "auto"]
@@ -75,6 +76,36 @@ def backend_for(
         return backend
     name = backend if backend is not None else recipe.backend
     return named_backend(name, model if model is not None else recipe.model, options)
+
+
+def is_decided_by_model(recipe: Recipe) -> bool:
+    """Whether only the loaded model's configuration says what its scores are."""
+    return isinstance(recipe.readout, PairScore) and recipe.readout.activation == "model"
+
+
+def as_loaded(recipe: Recipe, backend: Backend) -> Recipe:
+    """The recipe with what only the loaded model's configuration says: whether its scores are probabilities.
+
+    Raises:
+        InputError: what it says is not known here.
+    """
+    if not isinstance(recipe.readout, PairScore) or not is_decided_by_model(recipe):
+        return recipe
+    readout = recipe.readout.of_backend(backend)
+    kind: ScoreKind = "probability" if readout.activation == "sigmoid" else "logit"
+    return replace(recipe, readout=readout, score_kind=kind)
+
+
+def as_built(recipe: Recipe, parts: Sequence[Recipe]) -> Recipe:
+    """A recipe made of others, with the kind of score that its loaded parts turn out to have."""
+    declared = [
+        load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe for part in recipe.parts
+    ]
+    kinds = [part.score_kind for part in parts]
+    if recipe.wrapper is None or kinds == [part.score_kind for part in declared]:
+        return recipe
+    wrapper = recipe.wrapper.of(parts)
+    return replace(recipe, wrapper=wrapper, score_kind=wrapper.score_kind)
 
 
 def named_backend(name: str, model: str, options: dict[str, Any]) -> Backend:
@@ -186,7 +217,8 @@ def calibration_for(recipe: Recipe, calibration: Any) -> Calibration | None:
         return None
     fitted = as_calibration(calibration)
     check_calibrates(recipe)
-    if (fitted.recipe, fitted.score_kind) != (recipe.name, recipe.score_kind):
+    kind = fitted.score_kind if is_decided_by_model(recipe) else recipe.score_kind
+    if (fitted.recipe, fitted.score_kind) != (recipe.name, kind):
         raise InputError(
             f"the calibration was fitted for recipe {fitted.recipe!r} with scores of kind "
             f"{fitted.score_kind!r}, but this is {recipe.name!r} with {recipe.score_kind!r}: run "

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from limrank_plugins import driver
 from limrank_plugins.arguments import (
     Thinking,
+    as_built,
+    as_loaded,
     backend_for,
     calibration_for,
     check_backend,
@@ -149,6 +151,7 @@ class Reranker:
             last["reasoning"] = None if reasoning == "auto" else reasoning
             others = {"seed": seed, "instruction": instruction}
             self.parts, self._owns_parts = build_parts(Reranker, chosen, last, others), True
+            self.recipe = as_built(chosen, [part.recipe for part in self.parts])
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
             self.template_reason: str = self.parts[-1].template_reason
@@ -157,6 +160,8 @@ class Reranker:
         chosen.load_template(template)  # a wrong name is refused before a model is loaded
         self._owns_backend = backend is None or isinstance(backend, str)
         self.backend = backend_for(chosen, backend, model, options)
+        self.recipe = chosen = as_loaded(chosen, self.backend)
+        self.calibration = calibration_for(chosen, self.calibration)  # whose kind of score is known now
         choice = choose_template(chosen, template, self.backend)
         self.template, self.template_reason = choice.template, choice.reason
         if max_reasoning_tokens is None:

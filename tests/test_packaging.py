@@ -59,12 +59,12 @@ def test_an_editable_install_copies_nothing(tmp_path: Path):
     assert str(ROOT / "limrank_plugins" / "namespaces") in zipfile.ZipFile(wheel).read(names[0]).decode()
 
 
-def test_all_is_every_extra_but_vllm_and_those_that_compile():
-    """vllm breaks a CPU torch; llama-cpp and smollm's package make pip compile llama.cpp."""
+def test_all_is_every_extra_but_those_that_compile_or_want_other_libraries():
+    """vllm breaks a CPU torch; llama-cpp and smollm compile llama.cpp; two want an old transformers."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(everything.removeprefix("limrank[").removesuffix("]").split(","))
-    assert named == set(extras) - {"all", "vllm", "llama-cpp", "smollm"}
+    assert named == set(extras) - {"all", "vllm", "llama-cpp", "smollm", "onnx", "openvino"}
 
 
 def test_the_base_install_is_light():

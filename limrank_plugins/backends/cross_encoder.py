@@ -1,5 +1,9 @@
 """Cross-encoders through sentence-transformers: query and passage are read together, one number comes out.
 
+Whatever its `CrossEncoder` loads: a classifier on an encoder or a decoder, a language model whose answer is
+read (LogitScore), a pooled encoder with layers behind it. The library runs the model; the tokens are made
+here, so that no marker out of a text is one, and only passages are cut.
+
 On a CPU every pair is computed on its own: its score does not depend on what else was asked, and a padded
 batch is no faster there. On a GPU rows are padded, and a score is that of the pair alone up to rounding:
 1e-5 in float32, two to three digits in bfloat16.
@@ -7,28 +11,29 @@ batch is no faster there. On a GPU rows are padded, and a score is that of the p
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from limrank_plugins.backends.local.encoder_inputs import (
-    EncoderInput,
-    PairEncoder,
-    as_tensors,
-    in_turn,
-    longest,
-)
+from limrank_plugins.backends.local.encoder_inputs import EncoderInput, as_tensors, in_turn, longest
+from limrank_plugins.backends.local.last_token import LastToken
 from limrank_plugins.backends.local.loading import loading, model_name, refuse_own_modules
-from limrank_plugins.backends.local.placement import placement
+from limrank_plugins.backends.local.pair_rows import TemplateRows, pair_rows
+from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Arrived, Failed, Numbers, Reply, ScorePair
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, require
+from limrank_plugins.errors import BackendError, InputError, require
 
 _WHY = "CrossEncoderBackend"
+Runtime = Literal["torch", "onnx", "openvino"]
+_MODULES = {"onnx": "optimum.onnxruntime", "openvino": "optimum.intel.openvino"}
+_ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "none"}
 
 
 class CrossEncoderBackend:
@@ -42,13 +47,24 @@ class CrossEncoderBackend:
         trust_remote_code: run Python code that comes with the model. Default: no.
         batch_size: most pairs in one forward pass on a GPU, at least 1; default 32.
         max_length: most tokens of query and passage together; default: what the model was made for.
+        prompt: what the model is told with every pair; default: what its own configuration says, if
+            anything. `""` tells it nothing.
+        prompt_name: one of the prompts in the model's configuration, by name.
+        runtime: `"torch"`, or `"onnx"` or `"openvino"`, which also run files of 8 bits on a CPU.
+        file_name: the model's file for one of those two, as in `"onnx/model_qint8_avx512_vnni.onnx"`;
+            default: `model.onnx` or `openvino_model.xml`, made on the spot where it is missing.
+        provider: of ONNX Runtime; default: `CPUExecutionProvider`, or `CUDAExecutionProvider` on a GPU.
 
     The end of a passage that does not fit is left out and reported as `cut_tokens`; the query is never
     cut: one that fills the model alone is a failure. A logit that is not finite is a failure, too.
 
+    Attributes:
+        activation: what the model's configuration makes of a logit: `"none"`, `"sigmoid"`, or another
+            function's name.
+
     Raises:
         InputError: a value that cannot be used.
-        MissingExtra: sentence-transformers is not installed.
+        MissingExtra: sentence-transformers, or what `runtime` needs, is not installed.
         BackendError: the model cannot be loaded, or is no cross-encoder with one output.
     """
 
@@ -65,33 +81,54 @@ class CrossEncoderBackend:
         trust_remote_code: bool = False,
         batch_size: int = 32,
         max_length: int | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        runtime: Runtime = "torch",
+        file_name: str | None = None,
+        provider: str | None = None,
     ) -> None:
         whole_number("batch_size", batch_size, least=1)
         if max_length is not None:
             whole_number("max_length", max_length, least=1)
+        _check_runtime(runtime, dtype, file_name, provider)
         self.model = model
         self.batch_size = batch_size
         self._torch = require("torch", "mini", _WHY)
         library = require("sentence_transformers", "mini", _WHY)
         self._place = placement(device, dtype, "mini", _WHY)
+        if runtime in _MODULES:
+            require(_MODULES[runtime], runtime, f"runtime={runtime!r}")
         with loading(model) as source:
             refuse_own_modules(source, trust_remote_code)
+            _check_file(source, file_name)
             loaded = library.CrossEncoder(
                 source,
                 device=str(self._place.device),
                 revision=revision,
                 trust_remote_code=trust_remote_code,
-                model_kwargs={"dtype": self._place.dtype},
+                backend=runtime,
+                model_kwargs=_model_options(runtime, self._place, file_name, provider),
             )
-            _check(model, loaded)
+            saved = library.util.is_sentence_transformer_model(source, revision=revision)
+            _check(model, loaded, saved=saved)
+        self.activation = _ACTIVATIONS.get(
+            type(loaded.activation_fn).__name__, type(loaded.activation_fn).__name__
+        )
         self._model = SharedModel(f"the cross-encoder {model!r}", loaded.eval())
         self._tokenizer = loaded.tokenizer
-        self._pairs = PairEncoder(self._tokenizer)
-        self._last = _LastToken.of(loaded, self._tokenizer)
-        read = getattr(loaded, "max_seq_length", None) or getattr(loaded, "max_length", None)
-        self._limit = longest(loaded.config, self._tokenizer, read, max_length)
+        self._last = LastToken.of(loaded, self._tokenizer)
+        self._alone = self._place.on_cpu or runtime != "torch"
+        self._limit = _limit(loaded, max_length)
+        told = _prompt(loaded, prompt, prompt_name)
+        self._rows, self._beside = pair_rows(model, loaded, self._limit, told)
+        self._placed = _is_placed(loaded[0])
         named = model_name(source, revision, loaded, recursive=True)
-        self.identity = f"{self.name}:{named}:{self._place.precision}:{self._limit}"
+        how = self._place.precision if runtime == "torch" else f"{runtime}:{file_name or 'model'}"
+        self.identity = f"{self.name}:{named}:{how}:{self._limit}"
+        if isinstance(self._rows, TemplateRows):
+            self.identity += ":template"
+        if told:
+            self.identity += f":{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def score_pairs(self, requests: Sequence[ScorePair], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with the pair's logit, or `Failed`; see `ScoresPairs`."""
@@ -105,105 +142,118 @@ class CrossEncoderBackend:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _scored(self, loaded: Any, requests: Sequence[ScorePair], replies: Replies) -> list[Reply]:
-        queries: dict[str, list[int]] = {}
         rows: list[tuple[int, EncoderInput]] = []
         for position, request in enumerate(requests):
-            if request.query not in queries:
-                queries[request.query] = self._pairs.ids(request.query)
-            query = queries[request.query]
-            row = self._pairs.pair(query, self._pairs.ids(request.passage), self._limit)
-            if row is None:
-                replies[position] = Failed(
-                    f"the query has {len(query)} tokens, which leave no room for a passage in the "
-                    f"{self._limit} that {self.model} reads: shorten the query or the instruction"
-                )
-            else:
-                rows.append((position, row))
+            try:
+                rows.append((position, self._rows.row(request.query, request.passage)))
+            except InputError as error:
+                replies[position] = Failed(str(error))
         lengths = [len(row.ids) for _, row in rows]
         with self._torch.inference_mode():
-            for batch in in_turn(lengths, self.batch_size, alone=self._place.on_cpu):
-                chosen = [rows[i][1] for i in batch]
-                if self._last is not None:
-                    logits = self._last.logits(
-                        self._torch, loaded, chosen, self._tokenizer, self._place.device
-                    )
-                else:
-                    features = as_tensors(self._torch, chosen, self._tokenizer, self._place.device)
-                    logits = _logits(loaded, features).float().reshape(-1).tolist()
+            for batch in in_turn(lengths, self.batch_size, alone=self._alone):
+                logits = self._logits(loaded, [rows[i][1] for i in batch])
                 with replies.together():
                     for i, logit in zip(batch, logits, strict=True):
                         position, row = rows[i]
                         replies[position] = _reply(logit, row)
         return replies.in_order()
 
-
-@dataclass(frozen=True, slots=True)
-class _LastToken:
-    """Reads the score of a decoder, which stands at a row's last token, without looking for its padding.
-
-    The library takes the last token that is not the padding of the model's config, which need not be what
-    the tokenizer pads with, may be the end of a text, and may not be there at all. Here the place is that
-    of the row alone, whatever it is padded with; on the right, so that positions are those of the row alone.
-
-    Attributes:
-        head: the layer that makes scores of states, of every token.
-        pad: the token that a row alone is not read at; None where the config names none.
-    """
-
-    head: Any
-    pad: int | None
-
-    @classmethod
-    def of(cls, loaded: Any, tokenizer: Any) -> _LastToken | None:
-        """None for a model that is no decoder: its score is made of one state of the row."""
-        for module in loaded.modules():
-            if type(module).__name__.endswith("ForSequenceClassification") and hasattr(module, "score"):
-                config = module.config.get_text_config()
-                pad = config.pad_token_id
-                if pad is None:  # or the library refuses rows together
-                    config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-                return cls(module.score, pad)
-        return None
-
-    def logits(
-        self, torch: Any, loaded: Any, rows: Sequence[EncoderInput], tokenizer: Any, device: Any
-    ) -> list[float]:
-        """Each row's score."""
-        found: list[Any] = []
-        hook = self.head.register_forward_hook(lambda _module, _inputs, output: found.append(output))
-        try:
-            _logits(loaded, as_tensors(torch, rows, tokenizer, device, side="right"))
-        finally:
-            hook.remove()
-        places = torch.tensor([self._place(row.ids) for row in rows], device=device)
-        scores = found[-1][torch.arange(len(rows), device=device), places]
-        values: list[float] = scores.float().reshape(-1).tolist()
+    def _logits(self, loaded: Any, rows: Sequence[EncoderInput]) -> list[float]:
+        side = None if self._last is None else "right"
+        features = as_tensors(self._torch, rows, self._tokenizer, self._place.device, side) | self._beside
+        if self._placed:
+            features["position_ids"] = (features["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        if self._last is not None:
+            return self._last.logits(self._torch, lambda: loaded(features), rows)
+        values: list[float] = loaded(features)["scores"].float().reshape(-1).tolist()
         return values
 
-    def _place(self, ids: Sequence[int]) -> int:
-        return max((i for i, token in enumerate(ids) if token != self.pad), default=0)
+
+def _check_runtime(runtime: str, dtype: object, file_name: object, provider: object) -> None:
+    if runtime not in get_args(Runtime):
+        raise InputError(f"runtime must be 'torch', 'onnx' or 'openvino', but got {runtime!r}")
+    if runtime == "torch" and file_name is not None:
+        raise InputError(f"file_name={file_name!r} is for runtime='onnx' and 'openvino': leave it out")
+    if runtime != "onnx" and provider is not None:
+        raise InputError(f"provider={provider!r} is for runtime='onnx': leave it out")
+    if runtime != "torch" and dtype is not None:
+        raise InputError(
+            f"dtype={dtype!r} is for runtime='torch': with runtime={runtime!r} the file decides, which "
+            f"file_name= names"
+        )
 
 
-def _logits(loaded: Any, features: dict[str, Any]) -> Any:
-    if hasattr(loaded, "preprocess"):  # sentence-transformers 6
-        return loaded(features)["scores"]
-    return loaded.model(**features).logits
+def _check_file(source: str, file_name: str | None) -> None:
+    """A file that is missing must not become another one that the library makes in its place."""
+    folder = Path(source).expanduser()
+    if file_name is not None and folder.is_dir() and not (folder / file_name).is_file():
+        there = [
+            str(path.relative_to(folder))
+            for path in sorted([*folder.rglob("*.onnx"), *folder.rglob("*.xml")])
+        ]
+        raise InputError(f"{source} has no file {file_name!r}; there are: {', '.join(there) or 'none'}")
 
 
-def _check(model: str, loaded: Any) -> None:
-    """One classifier with one output, made as such."""
+def _model_options(
+    runtime: str, place: Placement, file_name: str | None, provider: str | None
+) -> dict[str, Any]:
+    if runtime == "torch":
+        return {"dtype": place.dtype}
+    options: dict[str, Any] = {} if file_name is None else {"file_name": file_name}
+    if runtime == "onnx":
+        own = "CPUExecutionProvider" if place.on_cpu else "CUDAExecutionProvider"
+        options["provider"] = own if provider is None else provider
+    return options
+
+
+def _check(model: str, loaded: Any, *, saved: bool) -> None:
+    """One that was made as a cross-encoder, with one output; `saved`: by the library, modules and all."""
     architectures = getattr(loaded.config, "architectures", None) or ["ForSequenceClassification"]
-    modules = list(loaded.children())
-    if len(modules) != 1 or "ForSequenceClassification" not in architectures[0]:
+    task = getattr(loaded[0], "transformer_task", "sequence-classification")
+    if task == "sequence-classification" and "ForSequenceClassification" not in architectures[0]:
         raise BackendError(
-            f"{model} is no cross-encoder but a {architectures[0]} ({len(modules)} modules): its score would "
-            f"come from random weights or need another prompt; give a sequence classification model"
+            f"{model} is no cross-encoder but a {architectures[0]}: its score would come from random "
+            f"weights; give a sequence classification model, or a folder that a CrossEncoder wrote"
+        )
+    if task == "text-generation" and not saved:  # the library would read "yes" and "no" behind any prompt
+        raise BackendError(
+            f"{model} is no cross-encoder but a {architectures[0]} without modules.json, which says what is "
+            f"read from it: a language model is asked by a recipe with a prompt, such as qwen3-reranker"
         )
     if loaded.num_labels != 1:
         raise BackendError(
             f"{model} has {loaded.num_labels} outputs, and which of them is relevance is not known: give a "
             f"cross-encoder with one output, such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )
+
+
+def _limit(loaded: Any, max_length: int | None) -> int:
+    own = getattr(loaded[0], "processing_kwargs", {}).get("text", {}).get("max_length")
+    return longest(loaded.config, loaded.tokenizer, loaded.max_seq_length, own, max_length)
+
+
+def _prompt(loaded: Any, prompt: str | None, name: str | None) -> str:
+    """What the model is told with every pair: the caller's, the one that is named, or its default."""
+    if prompt is not None and name is not None:
+        raise InputError("give prompt or prompt_name, not both")
+    if prompt is not None:
+        return prompt
+    prompts: dict[str, str] = loaded.prompts or {}
+    if name is not None and name not in prompts:
+        raise InputError(
+            f"the model has no prompt named {name!r}; it has: {', '.join(sorted(prompts)) or 'none'}"
+        )
+    chosen = name if name is not None else loaded.default_prompt_name
+    return prompts.get(chosen) or "" if chosen is not None else ""
+
+
+def _is_placed(transformer: Any) -> bool:
+    """Whether rows are padded on the left, as for a language model, and it can be told their positions.
+
+    Else a row in a batch would begin at the position that its padding ends at.
+    """
+    is_read_last = transformer.transformer_task == "text-generation"
+    return is_read_last and "position_ids" in inspect.signature(transformer.model.forward).parameters
 
 
 def _reply(logit: float, row: EncoderInput) -> Numbers | Failed:

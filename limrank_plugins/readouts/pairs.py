@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from limrank_plugins.backends.protocols import Failed, Numbers, Program, Reply, ScorePair, ScoresPairs
+from limrank_plugins.backends.protocols import (
+    Backend,
+    Failed,
+    Numbers,
+    Program,
+    Reply,
+    ScorePair,
+    ScoresPairs,
+)
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
@@ -16,6 +24,7 @@ from limrank_plugins.segments import clean_text
 from limrank_plugins.verdicts import Scores
 
 Activation = Literal["none", "sigmoid"]
+Activations = Literal["none", "sigmoid", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +33,34 @@ class PairScore:
 
     Attributes:
         activation: `"none"` keeps the number; `"sigmoid"` makes a probability of a logit. Where
-            probabilities are equal because they are rounded to 1, the logit breaks the tie.
+            probabilities are equal because they are rounded to 1, the logit breaks the tie. `"model"` is
+            what the model's own configuration says, once it is loaded: see `of_backend`.
         comparable: whether the numbers of two queries may be compared. A pair's number never depends on
             the other documents; this says whether the model was trained to mean the same by it.
     """
 
-    activation: Activation = "none"
+    activation: Activations = "none"
     comparable: bool = True
     permutes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_activation(self.activation)
+        check_activation(self.activation, get_args(Activations))
+
+    def of_backend(self, backend: Backend) -> PairScore:
+        """This readout with the activation of the backend's model, where that decides; "none" if it has none.
+
+        Raises:
+            InputError: the model has one that is not known here.
+        """
+        if self.activation != "model":
+            return self
+        own = getattr(backend, "activation", "none")
+        if own not in get_args(Activation):
+            raise InputError(
+                f"the model's configuration makes scores of its numbers with {own}, which is not known here: "
+                f"give activation=none or activation=sigmoid, as in cross-encoder:activation=none"
+            )
+        return replace(self, activation="sigmoid" if own == "sigmoid" else "none")
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Scores of pairs."""
@@ -67,13 +93,14 @@ class PairScore:
             return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
             raise TypeError(f"a backend replied to a request for pair scores with {type(reply).__name__}")
-        return activated(reply.values[0], self.activation, reply)
+        return activated(reply.values[0], "sigmoid" if self.activation == "sigmoid" else "none", reply)
 
 
-def check_activation(activation: str) -> None:
-    """Raise an `InputError` for an activation that is none."""
-    if activation not in get_args(Activation):
-        raise InputError(f"activation must be 'none' or 'sigmoid', but got {activation!r}")
+def check_activation(activation: str, known: Sequence[str] = get_args(Activation)) -> None:
+    """Raise an `InputError` for an activation that is none of those known."""
+    if activation not in known:
+        *others, last = map(repr, known)
+        raise InputError(f"activation must be {', '.join(others)} or {last}, but got {activation!r}")
 
 
 def activated(value: float, activation: Activation, reply: Numbers) -> Verdict:

@@ -1,24 +1,25 @@
-"""Cross-encoders (arXiv 1901.04085): an encoder reads query and passage together and gives one number."""
+"""Cross-encoders (arXiv 1901.04085): a model reads query and passage together and gives one number."""
 
 from __future__ import annotations
 
 from limrank_plugins.data import ScoreKind
-from limrank_plugins.readouts.pairs import Activation, PairScore
+from limrank_plugins.readouts.pairs import Activations, PairScore
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.schedules import Chunks
 
 
-def recipe(activation: Activation = "none") -> Recipe:
+def recipe(activation: Activations = "model") -> Recipe:
     """The recipe with raw logits, or probabilities.
 
     Args:
         activation: `"none"` gives the logit; `"sigmoid"` P(relevant), for models that were trained with
-            binary cross-entropy. Both mean the same for every query, so thresholds can be used.
+            binary cross-entropy; `"model"` what the model's own configuration says, known once it is
+            loaded. Each means the same for every query, so thresholds can be used.
     """
     kind: ScoreKind = "probability" if activation == "sigmoid" else "logit"
     return Recipe(
         name="cross-encoder",
-        summary="the logit of a small encoder that reads query and passage together; fast on a CPU",
+        summary="the score of a small encoder that reads query and passage together; fast on a CPU",
         oracle="score",
         readout=PairScore(activation),
         schedule=Chunks(1),

@@ -43,13 +43,17 @@ class PairEncoder:
         self._single = _frame(tokenizer, "a")
         self._pair = _frame(tokenizer, "a", "a")
 
-    def ids(self, text: str) -> list[int]:
+    def ids(self, text: str, before: str = "") -> list[int]:
         """The text's tokens, no special token among them and none around them.
+
+        Args:
+            text: of a user or a collection.
+            before: joined in front of it; trusted, so that it may hold special tokens.
 
         Raises:
             BackendError: the text becomes a special token whatever is done.
         """
-        ids = self._encoder.encode(Prompt((Segment(text, trusted=False),))).ids
+        ids = self._encoder.encode(Prompt((Segment(before), Segment(text, trusted=False)))).ids
         return list(ids[len(self._encoder.prefix) :])
 
     def single(self, ids: Sequence[int], limit: int) -> EncoderInput:

@@ -250,7 +250,9 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
 def test_bad_options(folder: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         CrossEncoderBackend(str(folder), **options)
-    with pytest.raises(InputError, match="activation must be 'none' or 'sigmoid', but got 'softmax'"):
+    with pytest.raises(
+        InputError, match="activation must be 'none', 'sigmoid' or 'model', but got 'softmax'"
+    ):
         Reranker("cross-encoder:activation=softmax")
 
 
@@ -357,9 +359,9 @@ def test_a_decoders_rows_together_are_its_rows_alone(
     folder = decoder(tmp_path / "m", own, configured, side, end)
     backend = CrossEncoderBackend(str(folder), device="cpu")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    rows = [backend._pairs.pair(backend._pairs.ids(QUERY), backend._pairs.ids(d), 512) for d in DOCUMENTS]
+    rows = [backend._rows.row(QUERY, document) for document in DOCUMENTS]
     with torch.inference_mode():
-        plain = [model(torch.tensor([row.ids])).logits.item() for row in rows if row is not None]
+        plain = [model(torch.tensor([row.ids])).logits.item() for row in rows]
     alone = scores(backend, DOCUMENTS)
     # As on a GPU.
     monkeypatch.setattr(module, "in_turn", lambda lengths, size, alone: in_turn(lengths, size, alone=False))

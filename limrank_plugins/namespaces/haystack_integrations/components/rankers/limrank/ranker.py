@@ -370,13 +370,14 @@ class LimRankRanker(Copies):
     def _report(
         self, inputs: _Inputs, ranking: Ranking | None, failures: Sequence[Failure]
     ) -> dict[str, Any]:
+        kind = self._recipe.score_kind if self.calibration is None else "probability"
         return docs.report(
             inputs.documents,
             ranking,
             failures,
             recipe=self.recipe,
             model=self.model if self.model is not None else self._recipe.model,
-            score_kind=self._recipe.score_kind if self.calibration is None else "probability",
+            score_kind=kind if ranking is None else ranking.score_kind,
         )
 
 
