@@ -19,6 +19,7 @@ from limrank_plugins.backends import cross_encoder as module
 from limrank_plugins.backends.cross_encoder import CrossEncoderBackend
 from limrank_plugins.backends.local.encoder_inputs import in_turn
 from limrank_plugins.backends.protocols import Failed, Numbers, ScorePair
+from limrank_plugins.calibration import Calibration, Platt
 from limrank_plugins.errors import BackendError, InputError, MissingExtra
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
@@ -187,6 +188,17 @@ def test_a_recipe_made_of_one_has_its_kind_of_score(folders: Callable[[str], Pat
     probability = Reranker(name, str(folders("encoder")), device="cpu").rank(QUERY, TEXTS)
     logit = Reranker(name, str(folders("encoder, identity")), device="cpu").rank(QUERY, TEXTS)
     assert (probability.score_kind, logit.score_kind) == ("probability", "logit")
+
+
+def test_a_calibration_is_for_the_kind_of_score_that_the_model_gives(folders: Callable[[str], Path]) -> None:
+    def fitted(kind: str) -> Calibration:
+        return Calibration(Platt(1.0, 0.0), "cross-encoder", kind, "", "", {})
+
+    folder = str(folders("encoder"))
+    ranking = Reranker("cross-encoder", folder, device="cpu", calibration=fitted("probability"))
+    assert ranking.rank(QUERY, TEXTS).score_kind == "probability"
+    with pytest.raises(InputError, match="of kind 'logit', but this is 'cross-encoder' with 'probability'"):
+        Reranker("cross-encoder", folder, device="cpu", calibration=fitted("logit"))
 
 
 # ---- other runtimes -----------------------------------------------------------------------------
