@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 import threading
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
@@ -18,10 +18,11 @@ from limrank_plugins.store import Store
 
 @dataclass(frozen=True)
 class To:
-    """A request and the backend it is put to."""
+    """A request and the backend it is put to; `arrived` is called when a backend tells of its reply."""
 
     backend: Backend
     request: Request
+    arrived: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_stored(self) -> bool:
@@ -111,7 +112,10 @@ class Keeper:
 
     def __call__(self, position: int, reply: Reply) -> None:
         """Keep the reply to the request at this position."""
-        row = self._replies._row(self._requests[position], reply)
+        request = self._requests[position]
+        if request.arrived is not None:
+            request.arrived()
+        row = self._replies._row(request, reply)
         waiting: list[tuple[bytes, bytes] | None] | None = getattr(self._own, "waiting", None)
         if waiting is None:
             self._replies._write([row])

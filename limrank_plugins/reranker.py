@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -38,8 +39,10 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut, to_ranking
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
+from limrank_plugins.span_attributes import model_name
 from limrank_plugins.store import Store
 from limrank_plugins.template_choice import choose_template, warn_once
+from limrank_plugins.tracing import NoSpans, Spans, Tracer, no_spans
 from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.duplicates import once_each
@@ -85,6 +88,8 @@ class Reranker:
         calibration: what `limrank calibrate` wrote (a file, or a `Calibration`): a score becomes the
             probability that a document is relevant, and so does `threshold`; the order stays. One that was
             fitted for another recipe is refused; another model, prompt or setting is a warning.
+        trace: True makes OpenTelemetry spans with the tracer provider that is set (extra `otel`); or another
+            provider (`docs/observability.md`). Default: nothing is traced.
         options: passed to the backend's constructor where the backend is given by name
             (`device`, `dtype`, `adapter`, `revision`, `trust_remote_code`, `max_length`, …).
 
@@ -119,6 +124,7 @@ class Reranker:
         store: Store | None = None,
         template: str | None = None,
         calibration: str | os.PathLike[str] | Mapping[str, Any] | Calibration | None = None,
+        trace: Any = False,
         **options: Any,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "options")}
@@ -143,6 +149,7 @@ class Reranker:
         self.settings = settings_for(chosen, reasoning, **knobs)
         self.on_failure = check_on_failure(on_failure)
         self.calibration = calibration_for(chosen, calibration)
+        self._tracer = Tracer(trace, [options.get(name) for name in _KEYS]) if trace is not False else None
         self.store = store
         self.parts: tuple[Reranker, ...] = ()
         self._owns_backend = self._owns_parts = False
@@ -193,7 +200,7 @@ class Reranker:
     ) -> Self:
         """A recipe made of others, with these rerankers in the place of its own parts.
 
-        They stay yours to close; their `store` and `on_failure` are not used.
+        They stay yours to close; their `store` and `on_failure` are not used. It is traced as the last one.
 
         Raises:
             InputError: the recipe is not made of others, or not of that many.
@@ -220,6 +227,7 @@ class Reranker:
         )
         self.settings, self.on_failure, self.store = parts[-1].settings, check_on_failure(on_failure), store
         self.reasoning, self.budget, self.calibration = parts[-1].reasoning, None, None
+        self._tracer = parts[-1]._tracer
         self.parts, self.backend, self.template = tuple(parts), parts[-1].backend, parts[-1].template
         self.template_reason = parts[-1].template_reason
         self._owns_backend = self._owns_parts = False
@@ -270,8 +278,9 @@ class Reranker:
     ) -> list[Ranking]:
         """Rank many queries in lockstep: every step puts all queries' requests in one batch."""
         prepared = self._prepare(jobs, top_n, threshold)
-        outcomes = driver.run(self._program(prepared), self.store)
-        return self._rankings(prepared, outcomes, top_n, threshold)
+        with self._spans(prepared, top_n) as spans:
+            outcomes = driver.run(self._program(prepared, spans), self.store)
+            return self._rankings(prepared, outcomes, top_n, threshold, spans)
 
     async def arank_many(
         self,
@@ -282,8 +291,9 @@ class Reranker:
     ) -> list[Ranking]:
         """`rank_many` for async code."""
         prepared = self._prepare(jobs, top_n, threshold)
-        outcomes = await driver.arun(self._program(prepared), self.store)
-        return self._rankings(prepared, outcomes, top_n, threshold)
+        with self._spans(prepared, top_n) as spans:
+            outcomes = await driver.arun(self._program(prepared, spans), self.store)
+            return self._rankings(prepared, outcomes, top_n, threshold, spans)
 
     def close(self) -> None:
         """Release the model, if this reranker loaded it. May be called twice."""
@@ -412,8 +422,23 @@ class Reranker:
             finite_number("threshold is a probability here: it", threshold, least=0, most=1)
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]
 
-    def _program(self, prepared: Sequence[tuple[Query, list[Document]]]) -> Addressed[list[Outcome]]:
-        return driver.together([self._judged(query, documents) for query, documents in prepared])
+    def _spans(
+        self, prepared: Sequence[tuple[Query, list[Document]]], top_n: int | None
+    ) -> AbstractContextManager[Spans | NoSpans]:
+        if self._tracer is None:
+            return no_spans()
+        models = dict.fromkeys(model_name(leaf.backend) for leaf in self._leaves())
+        return self._tracer.spans(" + ".join(models), self.recipe.name, prepared, top_n)
+
+    def _leaves(self) -> list[Reranker]:
+        """Those of its parts that ask a model, or it alone."""
+        return [leaf for part in self.parts for leaf in part._leaves()] if self.parts else [self]
+
+    def _program(
+        self, prepared: Sequence[tuple[Query, list[Document]]], spans: Spans | NoSpans
+    ) -> Addressed[list[Outcome]]:
+        programs = [self._judged(query, documents) for query, documents in prepared]
+        return driver.together([spans.watch(i, program) for i, program in enumerate(programs)])
 
     def _judged(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         if self.recipe.wrapper is not None:
@@ -434,11 +459,13 @@ class Reranker:
         outcomes: Sequence[Outcome],
         top_n: int | None,
         threshold: float | None,
+        spans: Spans | NoSpans,
     ) -> list[Ranking]:
         rankings = [
             to_ranking(self.recipe, query, documents, outcome, top_n, threshold, self.calibration)
             for (query, documents), outcome in zip(prepared, outcomes, strict=True)
         ]
+        spans.end(rankings)
         if self.on_failure == "raise":
             for failure in (failure for ranking in rankings for failure in ranking.failures):
                 raise RankingFailed(f"document {failure.id!r} could not be judged: {failure.reason}")

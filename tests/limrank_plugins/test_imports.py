@@ -19,6 +19,7 @@ HEAVY = (
     "langchain_core",
     "pyserini",
     "openai",
+    "opentelemetry",
 )
 
 

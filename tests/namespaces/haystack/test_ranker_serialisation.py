@@ -43,6 +43,7 @@ OTHER = {
     "instruction": "Find {{ query }}",
     "template": "limrank",
     "calibration": "calibration.json",
+    "trace": True,
     "explanation_meta_field": "why",
     "cache_path": "answers.sqlite",
     "model_kwargs": {"dtype": "bfloat16", "adapter": {"a": [1, None]}},

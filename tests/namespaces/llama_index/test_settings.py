@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "instruction": "bright",
     "template": "limrank",
     "calibration": "calibration.json",
+    "trace": True,
     "on_failure": "raise",
     "device": "cpu",
     "dtype": "float32",
@@ -97,7 +98,7 @@ def test_whatever_a_reranker_takes_can_be_given(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]], tmp_path: Any) -> None:
-    unread = {"template": None, "calibration": None}
+    unread = {"template": None, "calibration": None, "trace": False}
     arguments = OTHER | unread | {"store": str(tmp_path / "s.sqlite"), "api_key": KEY}
     rerank = LimRankRerank(**arguments)
     ready = rerank._ready()

@@ -156,6 +156,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         None,
         description="File that `limrank calibrate` wrote: scores, and the threshold, become probabilities.",
     )
+    trace: bool = Field(
+        False, description="Make OpenTelemetry spans with the tracer provider that is set (extra otel)."
+    )
     on_failure: Literal["mark", "raise"] = Field(
         "mark", description="'mark' keeps a node that could not be judged in its place; 'raise' raises."
     )

@@ -96,6 +96,7 @@ class LimRankRanker(Copies):
         instruction: str | None = None,
         template: str | None = None,
         calibration: str | None = None,
+        trace: bool = False,
         explanation_meta_field: str | None = None,
         cache_path: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
@@ -129,6 +130,7 @@ class LimRankRanker(Copies):
             template: another prompt template: a name, or the path of a `.toml` file.
             calibration: file that `limrank calibrate` wrote: scores become probabilities, and so does
                 `score_threshold`.
+            trace: make OpenTelemetry spans with the tracer provider that is set (extra `otel`).
             explanation_meta_field: write the model's reasoning into this field of the documents' meta.
                 Default: it is only in the output `meta`, so that no later prompt shows it unasked.
             cache_path: SQLite file of replies that need not be asked for again; processes may share it.
@@ -164,6 +166,7 @@ class LimRankRanker(Copies):
         self.instruction = instruction
         self.template = template
         self.calibration = calibration
+        self.trace = trace
         self.explanation_meta_field = explanation_meta_field
         self.cache_path = cache_path
         self.model_kwargs = model_kwargs
