@@ -14,9 +14,11 @@ from typing import Any
 import benchmark_folders as made
 import pytest
 from servers import Call, LoopbackServer, completion
+from typer.testing import CliRunner
 
 from limrank_pipelines.bulk import write_jobs
 from limrank_plugins import Document, Query, files
+from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import LOCK, alone_at, alone_in
 
@@ -146,6 +148,16 @@ def test_an_output_that_another_process_writes(tmp_path: Path, how: str, end: st
         assert subprocess.run(hold, check=False, capture_output=True).returncode == 1
     left = [] if how == "folder" else [".another.trec.lock", ".out.trec.lock"]
     assert sorted(os.listdir(output.parent)) == left
+
+
+@pytest.mark.parametrize("command", ["index", "expand"])
+def test_an_index_that_another_process_builds(tmp_path: Path, command: str):
+    output = tmp_path / "new" / "index"
+    with alone_at(output):
+        done = CliRunner().invoke(build_app(), [command, "samples", "-o", str(output)])
+        assert done.exit_code == 2
+        assert f"another process is writing {output}: wait until it is done" in done.output
+    assert os.listdir(output.parent) == []
 
 
 def test_a_lock_is_no_way_to_a_strangers_file(tmp_path: Path):

@@ -22,6 +22,7 @@ from rich.progress import (
 from limrank_plugins import corpus as corpora
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import alone_at, check_output
 from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
@@ -29,7 +30,8 @@ from limrank_plugins.wording import number_of
 
 __all__ = [
     "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "StorePath", "Terminal", "TopN",
-    "emit", "key_values", "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
+    "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options", "progress_bars",
+    "say", "tell",
 ]  # fmt: skip
 
 Instruction = Annotated[
@@ -113,6 +115,20 @@ def open_index(corpus: str, retriever: str, *, folder: Path | None = None) -> Re
         say(f"indexing {number_of(documents, 'document')} with {retriever}")
 
     return corpora.open_index(corpus, retriever, folder=folder, building=building)
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[None]:
+    """Hold the name of a folder that the block makes.
+
+    Raises:
+        InputError: it is there already, could not be written, or another process is making it.
+    """
+    check_output(output, folder=True)
+    with alone_at(output):
+        if output.exists():
+            raise InputError(f"{output} is there already: remove it, or choose another folder")
+        yield
 
 
 def key_values(pairs: list[str] | None, flag: str) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,6 @@ from limrank_plugins.backends.tildev2.quantise import check_bits
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.corpus import all_documents
-from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output
 from limrank_plugins.wording import number_of
 
 
@@ -46,22 +44,20 @@ def expand(
     # Before hours of work, not after.
     check_bits(bits)
     whole_number("--batch-size", batch_size, least=1)
-    check_output(output, folder=True)
-    if output.exists():
-        raise InputError(f"{output} is there already: remove it, or choose another folder")
-    documents = all_documents(corpus)
-    weighing = TILDEv2.load(model, device=device, dtype=dtype)
-    adding = None if expansion is None else Expansion.load(expansion, top=top, device=device, dtype=dtype)
-    with common.progress_bars() as show:
-        index = TILDEv2Index.build(
-            documents,
-            weighing,
-            expansion=adding,
-            bits=bits,
-            batch_size=batch_size,
-            on_progress=lambda finished: show("weighing", finished, len(documents)),
-        )
-    index.save(output)
+    with common.new_folder(output):
+        documents = all_documents(corpus)
+        weighing = TILDEv2.load(model, device=device, dtype=dtype)
+        adding = None if expansion is None else Expansion.load(expansion, top=top, device=device, dtype=dtype)
+        with common.progress_bars() as show:
+            index = TILDEv2Index.build(
+                documents,
+                weighing,
+                expansion=adding,
+                bits=bits,
+                batch_size=batch_size,
+                on_progress=lambda finished: show("weighing", finished, len(documents)),
+            )
+        index.save(output)
     cut = int((index.cut > 0).sum())
     report = {
         "folder": str(output),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,6 @@ from limrank_plugins.corpus import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
-from limrank_plugins.files import check_output
 from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
@@ -169,12 +169,9 @@ def index(
     as_json: common.AsJson = False,
 ) -> None:
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
-    if output is not None:
-        check_output(output, folder=True)
-        if output.exists():
-            raise InputError(f"{output} is there already: remove it, or choose another folder")
     where = output or index_folder(corpus, retriever)
-    built = common.open_index(corpus, retriever, folder=where)
+    with nullcontext() if output is None else common.new_folder(output):
+        built = common.open_index(corpus, retriever, folder=where)
     documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}
