@@ -128,6 +128,12 @@ def working_on(
             if work.is_anew and new.is_dir():
                 if _is_untouched(new, label):
                     _discard(new)
+                    work.place = result if result.is_dir() else result.parent
+                    if work.has_earlier:
+                        say(
+                            f"nothing came of what --fresh began, and nothing is left of it; the result of "
+                            f"before stays in {result}. To begin anew, give --fresh again"
+                        )
                 else:
                     before = f"; the result of before stays in {result}" if work.has_earlier else ""
                     say(

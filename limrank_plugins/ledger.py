@@ -11,6 +11,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.jobs import reading_entry
 from limrank_plugins.store import Store
+from limrank_plugins.wording import exact_dollars
 
 _PAID = "paid calls"
 _FAILED = "failed calls"
@@ -180,7 +181,8 @@ class Ledger:
 
     def by_role(self) -> dict[str, dict[str, float]]:
         """Calls, tokens and dollars by role."""
-        return {role: dict(self._by_role[role]) for role in sorted(self._by_role)}
+        rows = sorted(self._by_role.items())
+        return {role: row | {"cost": exact_dollars(row["cost"])} for role, row in rows}
 
     def _owe(self, call: str, most: float) -> None:
         if most > 0:

@@ -1,4 +1,4 @@
-"""Numbers of things in messages: one of a thing is never "1 things"."""
+"""Numbers of things in messages: one of a thing is never "1 things", and money has no meaningless digits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ def number_of(number: int, noun: str, plural: str | None = None) -> str:
         ('1 model call', '2 queries', '12,000 replies', '0 days')
     """
     return f"{number:,} {noun if number == 1 else plural or _plural(noun)}"
+
+
+def in_dollars(amount: float) -> str:
+    """Money: cents from a dollar on, down to a hundredth of a cent below one.
+
+    Example:
+        >>> in_dollars(1234.5678), in_dollars(0.04577899999999999), in_dollars(0.00001), in_dollars(0.0)
+        ('$1,234.57', '$0.0458', 'less than $0.0001', '$0.00')
+    """
+    if 0 < amount < 1e-4:
+        return "less than $0.0001"
+    return f"${amount:,.2f}" if amount == 0 or abs(amount) >= 1 else f"${amount:.4f}"
+
+
+def exact_dollars(amount: float) -> float:
+    """Money as a number for machines, without the noise that adding up leaves in its last digits."""
+    return round(amount, 10)
 
 
 def _plural(noun: str) -> str:

@@ -28,6 +28,7 @@ from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.prices import Price
+from limrank_plugins.wording import in_dollars
 
 _FRAME = 256
 """Tokens that a server may put around a chat: markers, and the default system prompt of a model."""
@@ -107,7 +108,8 @@ class Purse:
             await settled
         if dear:
             raise OverBudget(
-                f"${self.cost:.4f} of ${self._max_cost:.4f} are spent, and the next call may cost ${cost:.4f}"
+                f"{in_dollars(self.cost)} of {in_dollars(self._max_cost)} are spent, and the next call may "
+                f"cost {in_dollars(cost)}"
             )
         raise OverBudget(
             f"{self.tokens:,} of {self._max_tokens:,} tokens are spent, and the next call may take {tokens:,}"

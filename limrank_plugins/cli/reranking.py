@@ -19,6 +19,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.prices import VARIABLE
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
+from limrank_plugins.wording import exact_dollars, in_dollars
 
 Recipe = Annotated[
     str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
@@ -159,19 +160,22 @@ def cost_words(usage: Usage, *, priced: bool) -> list[str]:
     if not priced:
         return []
     if usage.known_cost is None:
-        known = f"${usage.cost:.4f} and calls" if usage.cost else "calls"
+        known = f"{in_dollars(usage.cost)} and calls" if usage.cost else "calls"
         return [
             f"cost not known: {known} of a model without a known price (give token_price and the like as "
             f"--option, or a table in {VARIABLE})"
         ]
     if not usage.calls:
-        return ["$0: all replies were in the store" if usage.cached else "$0: nothing was asked"]
-    return [f"${usage.cost:.4f}"]
+        return [
+            f"{in_dollars(0)}: {'all replies were in the store' if usage.cached else 'nothing was asked'}"
+        ]
+    return [in_dollars(usage.cost)]
 
 
 def usage_report(usage: Usage) -> dict[str, Any]:
     """What was asked and what it cost, as JSON; the cost is null where it is not known."""
-    return {"cost": usage.known_cost, "usage": asdict(usage)}
+    known = None if usage.known_cost is None else exact_dollars(usage.known_cost)
+    return {"cost": known, "usage": asdict(usage) | {"cost": exact_dollars(usage.cost)}}
 
 
 @contextmanager

@@ -145,10 +145,11 @@ def summary(ranking: Ranking, candidates: int, seconds: float, *, priced: bool =
     ]
     if usage.generated_tokens:
         parts.append(f"{number_of(usage.generated_tokens, 'token')} of reasoning")
-    if usage.searches and usage.known_cost is None:
-        parts.append(f"{usage.searches:g} search units of unknown price")
+    units = [f"{usage.searches:g} search unit{'s' * (usage.searches != 1)}"] if usage.searches else []
+    if units and usage.known_cost is None:
+        parts.append(f"{units[0]} of unknown price")
     else:
-        parts += [f"{usage.searches:g} search units"] if usage.searches else []
+        parts += units
         parts += reranking.cost_words(usage, priced=priced or usage.priced > 0)
     # What `remarks` says of the query says more.
     parts += replace(Unread.in_ranking(ranking), queries=0).sentences() + remarks([ranking])

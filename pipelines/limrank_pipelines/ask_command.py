@@ -20,7 +20,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import exact_dollars, number_of
 
 
 @reports_errors
@@ -174,7 +174,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         **(Unread() if answer.ranking is None else Unread.in_ranking(answer.ranking)).as_json(),
         "reader_cut_tokens": answer.cut_tokens,
         "timings": dict(answer.timings),
-        "usage": asdict(answer.usage),
+        "usage": asdict(answer.usage) | {"cost": exact_dollars(answer.usage.cost)},
     }
 
 

@@ -107,13 +107,14 @@ def bulk(
                 done_now = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
             else:
                 done_now = work_alone(plan, left)
-            ranked = failures = 0
+            ranked = failures = unwritten = 0
             reason = ""
             for number, done in enumerate(done_now, start=1):
                 ranked, failures = ranked + done.queries, failures + done.failures
                 reason = reason or done.reason
                 failed = f", {number_of(done.failures, 'document')} failed" if done.failures else ""
                 if done.failures and not done.judged:
+                    unwritten += 1
                     failed = ", not one document could be judged: not written"
                 queries_done = number_of(done.queries, "query")
                 common.say(f"partition {done.number}: {queries_done}{failed} ({number} of {len(left)})")
@@ -126,7 +127,8 @@ def bulk(
     report = {
         "output": str(output),
         "partitions": len(parts),
-        "computed": len(left),
+        "computed": len(left) - unwritten,
+        "not_written": unwritten,
         "queries_computed": ranked,
         "failures_computed": failures,
         "without_candidates": empty,
@@ -136,8 +138,10 @@ def bulk(
         common.emit(report)
     else:
         told = [
-            f"{number_of(len(parts), 'partition')} in {output}: {len(left):,} computed now "
-            f"({number_of(ranked, 'query')}), {len(parts) - len(left):,} were there",
+            f"{number_of(len(parts) - unwritten, 'partition')} in {output}: "
+            f"{len(left) - unwritten:,} computed now ({number_of(ranked, 'query')}), "
+            f"{len(parts) - len(left):,} were there",
+            *([f"{number_of(unwritten, 'partition')} not written"] if unwritten else []),
             *([f"{number_of(empty, 'query')} had no candidates"] if empty else []),
             *unread.sentences(),
         ]

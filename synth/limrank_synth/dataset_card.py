@@ -10,6 +10,7 @@ from typing import Any
 
 from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
+from limrank_plugins.wording import in_dollars
 from limrank_synth import savings as money
 from limrank_synth.card_plots import draw
 from limrank_synth.markdown import cell, counted, plain, table_of
@@ -226,7 +227,7 @@ def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str
             f"Synthesised from {run.get('seeds', '?')} seeds, run seed {settings.get('seed', '?')}, with:",
             "",
             table_of(
-                ("role", "model", "temperature", "top p", "calls", "dollars"),
+                ("role", "model", "temperature", "top p", "calls", "cost"),
                 [
                     (
                         role,
@@ -236,7 +237,7 @@ def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str
                         f"{int(run.get('calls', {}).get(role, {}).get('calls', 0)):,}",
                         "not known"
                         if _is_unpriced(played)
-                        else f"{float(run.get('calls', {}).get(role, {}).get('cost', 0.0)):,.2f}",
+                        else in_dollars(float(run.get("calls", {}).get(role, {}).get("cost", 0.0))),
                     )
                     for role, played in settings.get("roles", {}).items()
                 ],
@@ -256,14 +257,14 @@ def _is_unpriced(played: Mapping[str, Any]) -> bool:
 def _cost(costs: money.Savings, reported: bool) -> str:
     lines = ["## What it cost, and what it saves", "", f"![GPU-hours]({PLOTS}/cost.png)", ""]
     why = "the prices were not given" if reported else "no report of a run was given"
-    spent = f"not known ({why})" if costs.cost is None else f"${costs.cost:,.2f}"
+    spent = f"not known ({why})" if costs.cost is None else in_dollars(costs.cost)
     whole = "" if costs.cost is None else ", for all that was synthesised"
     lines += [
         f"Calls: {spent}{whole}. Training saved, against a set of Rank1's size: about {costs.saved:.1f} "
         f"H100-hours (estimate)."
         + (
             f" The calls have paid for themselves where an H100-hour costs more than "
-            f"${costs.break_even:,.2f}."
+            f"{in_dollars(costs.break_even)}."
             if costs.break_even is not None
             else ""
         ),

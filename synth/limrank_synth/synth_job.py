@@ -18,6 +18,7 @@ from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
 from limrank_plugins.store import Store
+from limrank_plugins.wording import exact_dollars
 from limrank_synth.records import Rejection
 from limrank_synth.role_requests import RoleProgram
 from limrank_synth.roles import Roles
@@ -177,13 +178,14 @@ def run_job(
             if position not in pool.results
         }
         calls = ledger.by_role()
+        is_priced = all(settings.role(name).is_priced for name in calls)
         report = {
             "unfinished": unfinished,
             "stopped": pool.stopped,
             "faults": ledger.faults(),
             "calls": calls,
-            "cost": ledger.cost if all(settings.role(name).is_priced for name in calls) else None,
-            "cost_uncertain": ledger.uncertain,
+            "cost": exact_dollars(ledger.cost) if is_priced else None,
+            "cost_uncertain": exact_dollars(ledger.uncertain),
             "calls_uncertain": ledger.uncertain_calls,
             "settings": settings.as_json(),
         }

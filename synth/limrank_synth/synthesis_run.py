@@ -15,6 +15,7 @@ from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_json, write_json
 from limrank_plugins.reply_store import To
+from limrank_plugins.wording import exact_dollars
 from limrank_synth.filters import Filter, apply_filters
 from limrank_synth.filters.agreement import judges_report
 from limrank_synth.filters.coverage import coverage_report
@@ -186,7 +187,7 @@ def dry_run(
     return {
         "seeds": len(seeds),
         "calls": calls,
-        "cost_at_most": None if unpriced else cost,
+        "cost_at_most": None if unpriced else exact_dollars(cost),
         "unpriced": unpriced,
         "prompts": [
             {

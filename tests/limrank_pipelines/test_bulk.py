@@ -13,6 +13,8 @@ import bulk_work
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import LoopbackServer, chat
+from typer.testing import CliRunner
 
 from limrank_pipelines.bulk import (
     BulkPlan,
@@ -25,6 +27,7 @@ from limrank_pipelines.bulk import (
     write_jobs,
 )
 from limrank_plugins import Document, Query, Reranker
+from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record, read_run
@@ -219,6 +222,7 @@ def test_the_command(tmp_path: Path):
         "output": str(out),
         "partitions": 3,
         "computed": 3,
+        "not_written": 0,
         "queries_computed": 7,
         "failures_computed": 0,
         "without_candidates": 0,
@@ -265,3 +269,17 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: list[object], named: s
     done = bulk(tmp_path, *arguments, *recipe, "-o", tmp_path / "out", code=2)
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_partitions_of_which_nothing_was_judged_are_not_counted_as_there(tmp_path: Path):
+    pytest.importorskip("openai", reason="needs pip install 'limrank[openai]'")
+    with LoopbackServer(lambda call: chat(None, "")) as server:
+        words = ["bulk", "--jobs", str(jobs_file(tmp_path, 2)), "-o", str(tmp_path / "out"), "--size", "1"]
+        words += ["--recipe", "rankgpt", "--model", "m", "--backend", "openai"]
+        words += ["--option", f"base_url={server.url}", "--option", "api=chat"]
+        for more in ([], ["--fresh"]):
+            result = CliRunner().invoke(build_app(), [*words, *more])
+            assert result.exit_code == 1
+            told = f"0 partitions in {tmp_path / 'out'}: 0 computed now (2 queries), 0 were there; "
+            assert f"{told}2 partitions not written" in result.stderr
+            assert files(tmp_path / "out") == {}

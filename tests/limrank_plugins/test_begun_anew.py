@@ -98,14 +98,18 @@ def test_what_a_kill_left_of_making_or_removing_the_place_goes(folder: Path, lef
 
 def test_nothing_done_leaves_nothing(folder: Path):
     before = tree(folder, "nothing")
+    said: list[str] = []
     with (
         pytest.raises(InputError, match="no such model"),
-        working_on(folder, SETTINGS, ours, fresh=True) as work,
+        working_on(folder, SETTINGS, ours, fresh=True, say=said.append) as work,
         Store(work.place / "store.sqlite"),
         work.store(folder / "elsewhere.sqlite"),
     ):
         raise InputError("no such model")
     assert tree(folder, "nothing") == before
+    assert work.place == folder
+    (sentence,) = said
+    assert f"the result of before stays in {folder}. To begin anew, give --fresh again" in sentence
     (folder.parent / "there").mkdir()
     (folder / NEW).symlink_to(folder.parent / "there")
     with pytest.raises(InputError, match="no folder of ours"), working_on(folder, SETTINGS, ours, fresh=True):

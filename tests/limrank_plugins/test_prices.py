@@ -228,4 +228,4 @@ def test_the_command_line_says_what_it_cost(tmp_path: Path, monkeypatch: pytest.
         found = limrank("search", "samples", "why milk", *prices, "--store", tmp_path / "e.sqlite")
         assert f"${3 * each:.4f}" in found.output
         stored = limrank("search", "samples", "why milk", *prices, "--store", tmp_path / "e.sqlite")
-        assert "$0: all replies were in the store" in stored.output
+        assert "$0.00: all replies were in the store" in stored.output

@@ -65,7 +65,7 @@ def test_it_tells_numbers_licences_making_and_cost(tmp_path: Path) -> None:
         "Of model gpt-4o it is not known",
         "30 passages state something untrue on purpose",
         "Synthesised from 30 seeds, run seed 7",
-        "| writer | gpt-4o | 0.8 | 0.95 | 400 | 10.00 |",
+        "| writer | gpt-4o | 0.8 | 0.95 | 400 | $10.00 |",
         "Calls: $12.50",
         "386,336 · 2 · 4e-05 - 120 · 5 · 4e-05",
         "about 30.9 H100-hours",

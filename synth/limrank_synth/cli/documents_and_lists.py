@@ -14,8 +14,8 @@ from limrank_synth.cli.run_seeds import (
     Model,
     PriceIn,
     PriceOut,
+    cost_of,
     end_unless_finished,
-    in_dollars,
     job_bar,
     settings_of,
 )
@@ -75,7 +75,7 @@ def documents(
         f"{report['answered']} of {number_of(report['queries'], 'query')}: "
         f"{number_of(report['documents'], 'document')} in {job.work.place} "
         f"({number_of(report['duplicates'], 'duplicate')}), {report['rejected']} rejected, "
-        f"{in_dollars(report['cost'])}",
+        f"{cost_of(report)}",
         as_json,
     )
     end_unless_finished(report, "document", report["documents"])
@@ -116,7 +116,7 @@ def lists(
     _report(
         job,
         f"{report['lists']} of {number_of(report['queries'], 'query')} in {job.work.place / LISTS}, "
-        f"{report['rejected']} rejected, {in_dollars(report['cost'])}",
+        f"{report['rejected']} rejected, {cost_of(report)}",
         as_json,
     )
     end_unless_finished(report, "list", report["lists"])

@@ -15,7 +15,7 @@ from limrank_plugins.begun_anew import replies_begun
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import check_output
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import in_dollars, number_of
 from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
 from limrank_synth.filters.usual import usual_filters
 from limrank_synth.run_files import LEDGER, RUN_FILES
@@ -157,7 +157,7 @@ def job_bar(what: str, total: int | None) -> Iterator[Callable[[JobProgress], No
 
         def on_progress(progress: JobProgress) -> None:
             kept = f" · {progress.accepted:.0%} of passages kept" if progress.wanted else ""
-            cost = f"${progress.cost:.2f}" if progress.priced else "cost unknown"
+            cost = in_dollars(progress.cost) if progress.priced else "cost unknown"
             spent = f"{number_of(progress.asked, 'call')} · {cost}{kept}"
             bars.update(bar, completed=progress.done, total=progress.total, spent=spent)
 
@@ -270,7 +270,7 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             common.tell(f"--- {prompt['role']} · {message['role']}\n{message['text']}\n")
     calls = ", ".join(f"{number:,} by the {role}" for role, number in plan["calls"].items())
     cost = (
-        f"at most ${plan['cost_at_most']:,.2f}"
+        f"at most {in_dollars(plan['cost_at_most'])}"
         if not plan["unpriced"]
         else (
             f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
@@ -279,9 +279,9 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {cost}")
 
 
-def in_dollars(cost: float | None) -> str:
+def cost_of(report: Mapping[str, Any]) -> str:
     """What a run cost, in words."""
-    return "cost unknown" if cost is None else f"${cost:.4f}"
+    return "cost unknown" if report["cost"] is None else in_dollars(report["cost"])
 
 
 def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_json: bool) -> None:
@@ -295,7 +295,7 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
     common.say(
         f"{report['finished']} of {number_of(report['seeds'], 'seed')}: "
         f"{number_of(report['rows'], 'row')} in {output} ({report['relevant']} relevant), "
-        f"{report['rejected']} rejected, {in_dollars(report['cost'])}"
+        f"{report['rejected']} rejected, {cost_of(report)}"
     )
     if batch is not None:
         where = (

@@ -464,7 +464,7 @@ def test_prices_are_taken_where_units_are_told_and_unknown_where_not():
         assert (one.usage.searches, one.usage.cost) == (3.0, pytest.approx(0.006))
         assert "3 search units; $0.0060" in summary(one, 250, 1.0)
         unpriced = reranker(server).rank("why", TEXTS)
-        assert "1 search units of unknown price" in summary(unpriced, 12, 1.0)
+        assert "1 search unit of unknown price" in summary(unpriced, 12, 1.0)
         with pytest.warns(UserWarning, match="does not say how many tokens it charged"):
             other = reranker(server, token_price=0.05).rank("why", TEXTS)
     assert other.usage.cost == 0.0
