@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -60,6 +61,9 @@ def answer(prompt: Prompt) -> str:
         return score if asked.endswith("<score>\n") else f"It says {passage_of(prompt)}. <score>\n{score}"
     if "[] > []" in asked:
         said = " > ".join(f"[{i + 1}]" for i in order)
+    elif "as JSON with their labels" in asked:
+        grades = {f"[{i + 1}]": int(11 * unit(text)) for i, text in enumerate(passages_of(prompt))}
+        said = json.dumps(grades)
     elif "_id_1, " in asked:
         said = f"[{', '.join(str(i + 1) for i in order)}]"
     elif "[3]" in asked:

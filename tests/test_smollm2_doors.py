@@ -32,6 +32,7 @@ ONE_BY_ONE = ["limrank", "rank1", "monot5", "qwen3-reranker", "graded", "retro",
 TOGETHER = ["icr", "first:mode=joint", "first", "rankgpt", "insertrank", "reasonrank", "rank-r1", "setwise"]
 TOGETHER += ["pairwise", "refrank", "mm-r5", "cascade:first=prior,then=graded", "fuse:parts=prior+qlm"]
 TOGETHER += ["vote:of=setwise,times=2", "symmetrise:of=setwise", "tdpart:window=2,cutoff=1", "shared-pivot"]
+TOGETHER += ["grouprank"]
 OTHERS = {"mini", "cross-encoder", "gliclass", "tildev2", "prior", "rerank-api"}
 """Recipes that no chat model is asked for."""
 every = pytest.mark.parametrize("recipe", ONE_BY_ONE + TOGETHER)

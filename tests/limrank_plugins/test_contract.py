@@ -33,10 +33,10 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("pairwise:schedule=heap", {}),
     ("pairwise:schedule=sliding,top=3", {}),
     ("pairwise:readout=generation", {}),
+    ("grouprank", {"reasoning": "none"}),
+    ("grouprank:size=4,scale=20", {"samples": 3}),
     ("tdpart:window=4,cutoff=2", {}),
-    ("tdpart:of=first,window=5,cutoff=2", {}),
     ("shared-pivot:window=4,cutoff=2", {}),
-    ("shared-pivot:of=reasonrank,window=5,cutoff=3", {"reasoning": "none"}),
     ("refrank:reference=3,orders=1", {}),
     ("rank-r1:children=2", {"reasoning": "none"}),
     ("rank-r1", {"samples": 5}),
@@ -81,6 +81,8 @@ JOINT = {
     "icr:calibrate=no,order=best-first,task=question",
     "gliclass:mode=joint",
     "rerank-api:mode=list",
+    "grouprank",
+    "grouprank:size=4,scale=20",
 }
 # Made of others: what their parts fail at, and how, is tested with the wrappers.
 WRAPPED = {name for name, _ in WAYS if load_recipe(name).parts}
@@ -274,9 +276,8 @@ def test_all_documents_of_one_question_fail_together(recipe: str):
     def out(*_: object) -> list[float]:
         raise ScriptedFailure("the model is out")
 
-    ranking = Reranker(recipe, backend=full_backend(read_labels=out, attend=out, classify=out)).rank(
-        "q", TEXTS
-    )
+    asked = dict.fromkeys(("read_labels", "attend", "classify", "generate"), out)
+    ranking = Reranker(recipe, backend=full_backend(**asked)).rank("q", TEXTS)
     assert ranking.ids == [str(i) for i in range(len(TEXTS))]
     assert ranking.failures == tuple((str(i), "the model is out") for i in range(len(TEXTS)))
     assert {hit.score for hit in ranking} == {None}
