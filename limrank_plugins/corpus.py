@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 from limrank_plugins.files import read_lines
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
@@ -129,7 +129,7 @@ def open_index(
         try:
             return load_retriever(folder)
         except InputError as error:
-            warnings.warn(f"{error}; it is built anew", UserWarning, stacklevel=2)
+            warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
     documents = all_documents(corpus)
     if building is not None:
         building(len(documents))

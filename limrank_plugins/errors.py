@@ -1,4 +1,4 @@
-"""The few errors this package raises on purpose, and the sentence a missing extra gets.
+"""The few errors this package raises on purpose, its warning, and the sentence a missing extra gets.
 
 Every message names the offending value and the fix. All of them derive from `LimRankError`
 and from the builtin a caller would expect, so `except ValueError` keeps working.
@@ -12,6 +12,10 @@ from types import ModuleType
 
 class LimRankError(Exception):
     """Base class of everything this package raises on purpose."""
+
+
+class LimRankWarning(UserWarning):
+    """What this package warns of, in a sentence for people; commands say it as a note."""
 
 
 class InputError(LimRankError, ValueError):

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 
 STDIN = "-"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|data:", re.IGNORECASE)  # a path has no double slash
@@ -123,7 +123,9 @@ def _saying_that_it_waits(path: Path) -> Iterator[None]:
 
     def tell() -> None:
         shown = "standard input" if str(path) == STDIN else str(path)
-        warnings.warn(f"waiting for {shown}: nothing has been written to it yet", UserWarning, stacklevel=1)
+        warnings.warn(
+            f"waiting for {shown}: nothing has been written to it yet", LimRankWarning, stacklevel=1
+        )
 
     timer = threading.Timer(_PATIENCE, tell)
     timer.daemon = True

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
 from limrank_plugins.backends.protocols import Backend, Failed, Forget, Reply, Request
+from limrank_plugins.errors import LimRankWarning
 from limrank_plugins.files import DAMAGE
 from limrank_plugins.store import Store
 
@@ -71,7 +72,7 @@ class ReplyStore:
             assert self._store is not None
             warnings.warn(
                 f"a reply in {self._store.path} is damaged ({type(error).__name__}) and is asked for again",
-                UserWarning,
+                LimRankWarning,
                 stacklevel=2,
             )
             return None

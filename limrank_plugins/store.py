@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.errors import InputError, LimRankError, LimRankWarning
 
 _APPLICATION_ID = 0x4C524B31  # "LRK1", in the file's header
 _HEADER, _MAGIC, _ID_AT = 100, b"SQLite format 3\x00", slice(68, 72)
@@ -158,7 +158,9 @@ class Store:
             if part.exists():
                 part.rename(f"{aside}{suffix}")
         warnings.warn(
-            f"{self.path} cannot be used as a store ({reason}); moved to {aside}", UserWarning, stacklevel=4
+            f"{self.path} cannot be used as a store ({reason}); moved to {aside}",
+            LimRankWarning,
+            stacklevel=4,
         )
 
     @contextmanager
@@ -228,7 +230,7 @@ class Store:
             with self._lock, self._mending():
                 self._put(rows)
         except sqlite3.Error as error:
-            warnings.warn(f"answers are not kept in {self.path}: {error}", UserWarning, stacklevel=2)
+            warnings.warn(f"answers are not kept in {self.path}: {error}", LimRankWarning, stacklevel=2)
 
     def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
         with self._transaction():
@@ -257,7 +259,7 @@ class Store:
                         freed = len(key) + row[0]
                         self._db.execute("UPDATE totals SET value = value - ? WHERE name = 'bytes'", (freed,))
         except sqlite3.Error as error:
-            warnings.warn(f"answers are not taken out of {self.path}: {error}", UserWarning, stacklevel=2)
+            warnings.warn(f"answers are not taken out of {self.path}: {error}", LimRankWarning, stacklevel=2)
 
     def answer_bytes(self) -> int:
         """Bytes of keys and values held."""

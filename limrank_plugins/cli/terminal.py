@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from limrank_plugins.errors import LimRankWarning
+
 _SHOWN = "\n\t"
 _JOINERS = "\u200c\u200d"  # written inside words in Persian, Hindi and emoji
 _NOT_IN_JSON = re.compile(r"[^\x00-\x7e\u200c\u200d]")
@@ -71,7 +73,7 @@ def tell_exactly(text: str) -> None:
 
 
 def guard() -> None:
-    """Have warnings, log lines without a handler and tracebacks printed as `say` prints.
+    """Have warnings, log lines without a handler and tracebacks printed as `say` prints, ours as notes.
 
     What libraries warn programs of is not for users of a command; PYTHONWARNINGS=default shows it.
     """
@@ -96,6 +98,9 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
+    if issubclass(category, LimRankWarning) and file is None:
+        say(f"note: {message}")
+        return
     text = plain(warnings.formatwarning(message, category, filename, lineno, line))
     (file or sys.stderr).write(text)
 

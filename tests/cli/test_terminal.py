@@ -16,7 +16,7 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from limrank_plugins.cli import build_app, terminal
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 
 HOSTILE = "\x1b]0;PWN\x07\x1b[2J\x9b2J\x1b]8;;http://evil.example/\x1b\\x"
 MARKUP = r"sour \[/x\] \[link=http://evil.example/]click\[/link] [/y] [bold]z[/bold] \[a+b=c\] :smile: end"
@@ -140,6 +140,28 @@ def test_warnings_logs_and_tracebacks(act: Callable[[], None]):
     assert b"server: " in told
     assert b"\x1b" not in told
     assert b"\xc2\x9b" not in told
+
+
+def test_a_warning_of_ours_is_a_note_without_the_place_in_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(warnings, "showwarning", terminal._show_warning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"server: {HOSTILE}", LimRankWarning, stacklevel=1)
+    assert capsys.readouterr().err == f"note: server: {terminal.plain(HOSTILE)}\n"
+
+
+def test_every_room_warns_of_its_own():
+    warns = re.compile(r"warnings\.warn\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
+    calls = [
+        call
+        for room in ROOMS
+        for file in (ROOT / room).rglob("*.py")
+        for call in warns.findall(file.read_text("utf-8"))
+    ]
+    assert len(calls) > 5
+    assert [call for call in calls if "LimRankWarning" not in call] == []
 
 
 def test_every_room_prints_through_this_module():

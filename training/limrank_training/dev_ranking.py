@@ -18,7 +18,7 @@ from limrank_plugins import Reranker
 from limrank_plugins.arguments import Thinking
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError, require
+from limrank_plugins.errors import InputError, LimRankWarning, require
 from limrank_plugins.ndcg import ndcg
 from limrank_training.benchmarks import named_benchmark
 from limrank_training.data.fields import read_rows
@@ -66,6 +66,7 @@ def dev_queries(plan: Plan, rows: str | os.PathLike[str]) -> list[DevQuery]:
         warnings.warn(
             f"the dev queries of {os.fspath(rows)} seem to be those of {name}: a model chosen by them "
             f"must not be reported on them (Rank1 was watched so)",
+            LimRankWarning,
             stacklevel=2,
         )
     queries: list[DevQuery] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 
+from limrank_plugins.errors import LimRankWarning
+
 _MOST = 100  # a server that says something else every time is not listened to for ever
 
 
@@ -32,4 +34,4 @@ class Notes:
             fresh = [what for what, said in self._said.items() if not said]
             self._said |= dict.fromkeys(fresh, True)
         for what in fresh:
-            warnings.warn(f"{self._who}: {what}", UserWarning, stacklevel=3)
+            warnings.warn(f"{self._who}: {what}", LimRankWarning, stacklevel=3)
