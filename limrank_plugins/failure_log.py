@@ -14,7 +14,7 @@ from contextvars import ContextVar
 
 from limrank_plugins.data import Ranking
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:
                 "%r: %s",
                 len(ranking.failures),
                 given,
-                ranking.query.id or ranking.query.text,
-                ranking.failures[0].id,
+                shortened(ranking.query.id or ranking.query.text),
+                shortened(ranking.failures[0].id),
                 ranking.failures[0].reason,
             )

@@ -25,6 +25,7 @@ from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted
+from limrank_plugins.wording import shortened
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -158,7 +159,7 @@ class LimRankCompressor(BaseDocumentCompressor):
                 "%d of %d documents could not be judged and keep their places; the first one, %s: %s",
                 len(ranking.failures),
                 len(documents),
-                ranking.failures[0].id,
+                shortened(ranking.failures[0].id),
                 redacted(ranking.failures[0].reason, self._secrets()),
             )
         copies = []

@@ -14,6 +14,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.jobs import Job
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
+from limrank_plugins.wording import shortened
 
 
 def rank_all(
@@ -93,9 +94,12 @@ def _refuse_unjudged(records: Sequence[dict[str, Any]], candidates: Sequence[Seq
     """What judged nothing must not be taken for a system's rankings."""
     failed = [failure for record in records for failure in record["failures"]]
     if failed and not judged_documents(records, candidates):
+        first = f"{shortened(failed[0]['id'])!r}: {failed[0]['reason']}"
+        given = sum(map(len, candidates))
+        none = "the document could not" if given == 1 else f"none of the {given:,} documents could"
         raise BackendError(
-            f"none of the {sum(map(len, candidates)):,} documents could be judged, so there is no ranking to "
-            f"write; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. The same command asks again"
+            f"{none} be judged, so there is no ranking to write; the first one, {first}. The same command asks "
+            f"again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Numbers of things in messages: one of a thing is never "1 things", and money has no meaningless digits."""
+"""Numbers of things, money and texts of any length, as messages write them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def in_dollars(amount: float) -> str:
     if 0 < amount < 1e-4:
         return "less than $0.0001"
     return f"${amount:,.2f}" if amount == 0 or abs(amount) >= 1 else f"${amount:.4f}"
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """A text of anybody's on the terminal: one line, so many characters at most, "…" for the rest.
+
+    Files, JSON and runs hold all of it.
+    """
+    line = " ".join(text[: 10 * most].split())
+    return line if len(text) <= most else f"{line[: most - 1]}…"
 
 
 def exact_dollars(amount: float) -> float:

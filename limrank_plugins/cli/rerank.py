@@ -20,7 +20,7 @@ from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.store import default_store_path
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, shortened
 
 
 @reports_errors
@@ -134,8 +134,9 @@ def rerank(
         common.say("; ".join(parts))
     if failed:
         queries_failed = sum(bool(record["failures"]) for record in records)
+        first = f"{shortened(failed[0]['id'])!r}: {failed[0]['reason']}"
         common.end_with_failures(
             f"{number_of(failures, 'document')} of {number_of(queries_failed, 'query')} could not be judged "
-            f"and keep their first-stage places; the first one, {failed[0]['id']!r}: {failed[0]['reason']}. "
+            f"and keep their first-stage places; the first one, {first}. "
             f"The same command asks again for what failed"
         )

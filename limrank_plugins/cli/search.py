@@ -21,7 +21,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, shortened
 
 _SHOWN = 240
 """Characters of a reasoning."""
@@ -116,13 +116,11 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         moved = hit.index + 1 - hit.rank
         style = "green" if moved > 0 else "red" if moved < 0 else None
         score = "failed" if hit.failure else "" if hit.score is None else f"{hit.score:.3f}"
-        title = " ".join((hit.document.title or hit.id).split())
-        text = " ".join(hit.document.text.split())
+        title = shortened(hit.document.title or hit.id)
         cells = [str(hit.rank), str(hit.index + 1), score]
         if marks is not None:
             cells.append(marks.get(hit.id, ""))
-        passage = f"{title} · {text[:120]}{'…' if len(text) > 120 else ''}"
-        table.add_row(*cells, passage, style=style)
+        table.add_row(*cells, f"{title} · {shortened(hit.document.text, 121)}", style=style)
         if hit.explanation:
             table.add_row(*[""] * len(cells), f"  reasoning: {_end_of(hit.explanation)}", style="dim")
     common.Terminal().print(table)

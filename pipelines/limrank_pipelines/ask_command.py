@@ -20,7 +20,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import exact_dollars, number_of
+from limrank_plugins.wording import exact_dollars, number_of, shortened
 
 
 @reports_errors
@@ -193,7 +193,9 @@ def _show(answer: Answer) -> None:
         common.tell(answer.text)
         for citation in answer.citations:
             document = citation.document
-            common.tell(f"\n[{citation.number}] {document.title or citation.id}: {_short(document)}")
+            common.tell(
+                f"\n[{citation.number}] {shortened(document.title or citation.id)}: {_short(document)}"
+            )
     for failure in answer.failures:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
@@ -216,9 +218,8 @@ def _show_passages(answer: Answer) -> None:
         show_ranking(answer.ranking)
         return
     for number, document in enumerate(answer.passages, start=1):
-        common.tell(f"[{number}] {document.title or document.id or ''}: {_short(document)}")
+        common.tell(f"[{number}] {shortened(document.title or document.id or '')}: {_short(document)}")
 
 
 def _short(document: Document) -> str:
-    text = " ".join(document.text.split())
-    return f"{text[:160]}{'…' if len(text) > 160 else ''}"
+    return shortened(document.text, 161)

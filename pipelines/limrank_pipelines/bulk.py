@@ -45,6 +45,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.wording import shortened
 
 MANIFEST = "bulk.json"
 _FORMAT = 1
@@ -143,7 +144,7 @@ class Worker:
             write_whole(file, "".join(lines).encode("utf-8", "backslashreplace"))
         if not failed:
             incomplete.unlink(missing_ok=True)
-        reason = f"{failed[0]['id']!r}: {failed[0]['reason']}" if failed else ""
+        reason = f"{shortened(failed[0]['id'])!r}: {failed[0]['reason']}" if failed else ""
         return PartitionResult(partition.number, len(rest), len(failed), judged, reason)
 
 

@@ -152,6 +152,30 @@ def test_a_warning_of_ours_is_a_note_without_the_place_in_the_code(
     assert capsys.readouterr().err == f"note: server: {terminal.plain(HOSTILE)}\n"
 
 
+def test_ids_as_long_as_anybody_likes_are_cut_on_the_terminal_alone(folder: Path):
+    long = "d" * 100_000
+    (folder / "c.jsonl").write_text(json.dumps({"_id": long, "text": "milk and acid"}) + "\n")
+    (folder / "qrels").write_text(f"{long} 0 {long} 1\n")
+    for name, document in (("a.run", long), ("b.run", "other")):
+        (folder / name).write_text(f"{long} Q0 {document} 1 1 x\n")
+    qrels = ["--qrels", str(folder / "qrels")]
+    runs = [str(folder / "a.run"), str(folder / "b.run")]
+    for words in (
+        ["search", str(folder / "c.jsonl"), "milk", "--recipe", "prior"],
+        ["ask", str(folder / "c.jsonl"), "milk", "--recipe", "prior"],
+        ["eval", "compare", *runs, *qrels],
+        ["eval", "errors", runs[1], *qrels],
+    ):
+        shown = CliRunner().invoke(build_app(), words)
+        assert shown.exit_code == 0, shown.output[:2000]
+        assert "ddd" in shown.output
+        assert "d…" in shown.output
+        assert len(shown.output) < 10_000
+    assert (
+        long in CliRunner().invoke(build_app(), ["search", str(folder / "c.jsonl"), "milk", "--json"]).stdout
+    )
+
+
 def test_every_room_warns_of_its_own():
     warns = re.compile(r"warnings\.warn\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
     calls = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limrank_plugins.wording import exact_dollars, in_dollars, number_of
+from limrank_plugins.wording import exact_dollars, in_dollars, number_of, shortened
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_money_has_no_meaningless_digits(amount: float, written: str):
 def test_money_for_machines_has_no_noise():
     assert exact_dollars(sum([0.1] * 3)) == 0.3
     assert exact_dollars(3e-8) == 3e-8
+
+
+def test_texts_are_cut_to_a_line():
+    assert shortened("a b", 3) == "a b"
+    assert shortened("a\n b", 4) == "a b"
+    assert shortened("abcd", 3) == "ab…"

@@ -16,6 +16,7 @@ from limrank_evals.stats.intervals import RESAMPLES
 from limrank_evals.tables import Grid, value_text
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import shortened
 
 SCHEMA = "limrank eval compare 1"
 
@@ -80,4 +81,4 @@ def _show(comparisons: dict[str, Comparison], level: float, worst: int) -> None:
     for name, comparison in comparisons.items():
         for change in comparison.regressions(worst):
             values = f"{change.difference:+.4f}  ({change.first:.4f} → {change.second:.4f})"
-            console.print(f"{name}  {values}  {change.query}", soft_wrap=True)
+            console.print(f"{name}  {values}  {shortened(change.query)}", soft_wrap=True)

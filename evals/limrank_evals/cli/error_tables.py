@@ -9,7 +9,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.errors import Analysis
 from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, shortened
 
 _BUDGET = {
     "ideal": "ideal: all judged documents by grade",
@@ -31,7 +31,7 @@ _OTHER_RUN = ("against the other run", "other", "this", "difference", "interval"
 
 def show(analysis: Analysis, worst: int) -> None:
     """Print it."""
-    record = analysis.as_json(worst)
+    record = _shortened(analysis.as_json(worst))
     console = common.Terminal()
     _budget(console, record)
     _failing(console, record)
@@ -47,6 +47,15 @@ def show(analysis: Analysis, worst: int) -> None:
     if record["against"] is not None:
         console.print()
         show_grid(Grid(_OTHER_RUN, list(_against(record["against"], record["measure"]))), console)
+
+
+def _shortened(value: Any) -> Any:
+    """Ids and reasons as the terminal shows them."""
+    if isinstance(value, dict):
+        return {name: _shortened(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_shortened(part) for part in value]
+    return shortened(value, 300) if isinstance(value, str) else value
 
 
 def _budget(console: common.Terminal, record: dict[str, Any]) -> None:

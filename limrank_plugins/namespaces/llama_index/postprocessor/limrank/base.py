@@ -45,6 +45,7 @@ from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted
 from limrank_plugins.store import Store
 from limrank_plugins.template_choice import expected_template
+from limrank_plugins.wording import shortened
 
 PROMPT = "rerank_prompt"
 _METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens")
@@ -356,7 +357,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
                 "%d of %d nodes could not be judged and keep their places; the first one, %r: %s",
                 len(ranking.failures),
                 len(nodes),
-                ranking.failures[0].id,
+                shortened(ranking.failures[0].id),
                 redacted(ranking.failures[0].reason, self._secrets()),
             )
 
