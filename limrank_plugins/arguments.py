@@ -188,9 +188,12 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
     for capability in recipe.needs(settings):
         if not isinstance(backend, capability):
             having = [name for name in backend_names() if has_capability(backend_class(name), capability)]
+            unreasoned = recipe.needs(replace(settings, reasoning="none"))
+            can = recipe.reasoning is not None and all(isinstance(backend, kind) for kind in unreasoned)
+            advice = "; without reasoning (reasoning='none') it can" if can else ""
             raise CapabilityError(
                 f"recipe {recipe.name!r} needs a backend that {says(capability)}, which "
-                f"{backend.name!r} cannot be asked; these can: {', '.join(having) or 'none'}"
+                f"{backend.name!r} cannot be asked; these can: {', '.join(having) or 'none'}{advice}"
             )
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
         backend.check_labels(template.labels, template.close)

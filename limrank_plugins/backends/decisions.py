@@ -39,6 +39,7 @@ from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Prompt, Segment
 
 _MARKERS = marker_pattern()
+_UNASKED = Usage(priced=1)  # what no server was asked costs nothing, which is known
 
 
 class DecisionsBackend:
@@ -191,13 +192,13 @@ class DecisionsBackend:
 
     def _prepared(self, request: ReadLabels) -> Asked | LabelReading | Failed:
         if len(request.labels) == 1:
-            return LabelReading((0.0,))  # there is nothing to choose
+            return LabelReading((0.0,), _UNASKED)  # there is nothing to choose
         try:
             return as_asked(request, self._broken)
         except CallFailed as failure:
             if failure.fatal:
                 raise
-            return Failed(str(failure))
+            return Failed(str(failure), _UNASKED)
 
     def _broken(self, text: str) -> str:
         if not _MARKERS.search(text):

@@ -133,6 +133,7 @@ def test_one_passage_alone_is_no_choice_and_costs_nothing():
     with LoopbackServer(system_one) as server:
         ranking = Reranker("first:mode=joint", backend=backend(server)).rank("why", ["one"])
         assert (ranking.ids, ranking[0].score, server.calls) == (["0"], 0.0, [])
+    assert ranking.cost == 0.0
 
 
 @EACH
@@ -322,7 +323,9 @@ def test_bad_arguments_are_named():
 
 def test_what_it_cannot_be_asked_is_told_at_construction():
     with LoopbackServer(system_one) as server:
-        with pytest.raises(CapabilityError, match="can write text, which 'decisions' cannot be asked"):
+        with pytest.raises(
+            CapabilityError, match=r"can write text.*'decisions' cannot be asked.*reasoning='none'\) it can$"
+        ):
             Reranker("limrank", backend=backend(server))
         with pytest.raises(InputError, match="the same but for blanks"):
             backend(server).check_labels(["a", " a"], "")
