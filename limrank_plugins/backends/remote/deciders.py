@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
@@ -127,7 +126,7 @@ def find_decider(base_url: str | None, dialect: str) -> tuple[Address, Decider]:
     """
     given = base_url if base_url is not None else os.environ.get(_ADDRESS)
     if given is not None and dialect == "auto":
-        path = urlsplit(given).path.rstrip("/")
+        path = given.partition("?")[0].rstrip("/")
         named = [name for name, decider in DECIDERS.items() if path.endswith(f"/{decider.path}")]
         dialect = next(iter(named), dialect)
     return find_service(base_url, dialect, DECIDERS, variable=_ADDRESS, hosted="openai", other="systemone")

@@ -267,8 +267,8 @@ def test_a_planted_key_appears_nowhere(tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_keys_go_to_their_own_provider(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("TYPESAFE_API_KEY", KEY)
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "TYPESAFE_API_KEY"):
+        monkeypatch.setenv(name, KEY)
     for dialect in SERVERS:
         with LoopbackServer(SERVERS[dialect]) as server:
             made = DecisionsBackend("m", base_url=server.url, dialect=dialect)
@@ -289,6 +289,7 @@ def test_keys_go_to_their_own_provider(monkeypatch: pytest.MonkeyPatch):
         ({"base_url": "http://here:1/v1"}, "systemone", "http://here:1/v1/systemone"),
         ({"base_url": "http://here/v1/systemone/"}, "systemone", "http://here/v1/systemone"),
         ({"base_url": "http://here/inference/v1/decisions"}, "openai", "http://here/inference/v1/decisions"),
+        ({"base_url": "http://here/decisions?v=1"}, "openai", "http://here/decisions"),
         ({"base_url": "http://here/v1", "dialect": "openai"}, "openai", "http://here/v1/decisions"),
     ],
 )
@@ -317,6 +318,13 @@ def test_bad_arguments_are_named():
                         ("prompt_cache_key", "x")):  # fmt: skip
         with pytest.raises(InputError, match=name):
             DecisionsBackend("m", **{"base_url": url, name: value})
+    for address, wrong in (
+        ("http://[::1", "no address"),
+        ("here/systemone", "http"),
+        ("http://a:b@c", "login"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            DecisionsBackend("m", base_url=address)
     with pytest.raises(InputError, match="cached_price needs token_price"):
         DecisionsBackend("m", base_url=url, cached_price=0.1)
 
