@@ -24,6 +24,7 @@ def rank_all(
     store: Store,
     *,
     batch: int = 1,
+    threshold: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     spent: UsageSum | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
@@ -38,16 +39,19 @@ def rank_all(
         candidates: the documents of each query, in first-stage order.
         store: holds the journal.
         batch: queries ranked in lockstep and committed together.
+        threshold: as for `Reranker.rank`.
         progress: called with (finished, all) queries at the start and after every batch.
         spent: what the queries that are ranked now take is added to it.
 
     Returns:
-        A `ranking_record` for each query, and how many queries were ranked now.
+        A `ranking_record` for each query, with `reranker` (its `made_for`) and `calibrated`, and how many
+        queries were ranked now.
 
     Raises:
         BackendError: documents failed, and not one was judged: such rankings are the first stage's.
     """
-    job = Job(store, "rerank " + hashlib.sha256(reranker.identity.encode()).hexdigest())
+    identity = reranker.identity + ("" if threshold is None else f"|threshold {threshold!r}")
+    job = Job(store, "rerank " + hashlib.sha256(identity.encode()).hexdigest())
     items = [_item(query, documents) for query, documents in zip(queries, candidates, strict=True)]
     records: dict[int, dict[str, Any]] = {}
     for i, item in enumerate(items):
@@ -61,7 +65,7 @@ def rank_all(
         progress(finished, len(items))
     for start in range(0, len(open_queries), batch):
         part = open_queries[start : start + batch]
-        rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part])
+        rankings = reranker.rank_many([(queries[i], candidates[i]) for i in part], threshold=threshold)
         for i, ranking in zip(part, rankings, strict=True):
             records[i] = ranking_record(ranking)
             if spent is not None:
@@ -70,7 +74,9 @@ def rank_all(
                 job.commit(items[i], records[i])
         if progress is not None:
             progress(finished + start + len(part), len(items))
-    ranked = [records[i] for i in range(len(items))]
+    # What a calibration that is fitted to these scores has to know of them.
+    made_by = {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
+    ranked = [records[i] | made_by for i in range(len(items))]
     _refuse_unjudged(ranked, candidates)
     return ranked, len(open_queries)
 

@@ -51,6 +51,7 @@ def rerank(
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = None,
+    threshold: reranking.Threshold = None,
     batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
     store: common.StorePath = None,
     fresh: common.Fresh = False,
@@ -66,7 +67,7 @@ def rerank(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration,
     )  # fmt: skip
-    check_cut(top_n, None)
+    check_cut(top_n, threshold)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
     check_output(output, queries, run, *corpus_files(corpus), store=store)
@@ -85,6 +86,7 @@ def rerank(
         "searched": [str(queries), corpus, retriever if run is None else str(run)],
         "k": k,
         "top_n": top_n,
+        **({} if threshold is None else {"threshold": threshold}),
     }
     spent = UsageSum()
     with alone_at(output), working_on(output, same, fresh=fresh, say=common.say) as work:
@@ -97,19 +99,18 @@ def rerank(
                 candidates,
                 opened,
                 batch=batch,
+                threshold=threshold,
                 progress=partial(show, "reranking"),
                 spent=spent,
             )
-        # What a calibration that is fitted to this run has to know of its scores.
-        made_by = {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
-        cut = [record | made_by | {"hits": record["hits"][:top_n]} for record in records]
+        cut = [record | {"hits": record["hits"][:top_n]} for record in records]
         failed = [failure for record in records for failure in record["failures"]]
         failures = len(failed)
         if failed and work.is_anew and work.has_earlier:
             output = work.place / output.name
         write_run(output, cut, tag=reranker.recipe.name + (INCOMPLETE if failed else ""))
         work.end(is_finished=not failed)
-    empty = sum(not record["hits"] for record in records)
+    empty = sum(not documents for documents in candidates)
     unread = Unread.in_records(records)
     report: dict[str, Any] = {
         "output": str(output),

@@ -64,6 +64,14 @@ Calibration = Annotated[
     Path | None,
     typer.Option(help="What `limrank calibrate` wrote: scores become probabilities.", show_default=False),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Keep documents with at least this score (before --top-n), for scores that are comparable "
+        "between queries; with --calibration, a probability.",
+        show_default=False,
+    ),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option(

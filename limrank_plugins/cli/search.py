@@ -53,6 +53,7 @@ def search(
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
+    threshold: reranking.Threshold = None,
     feedback: Annotated[
         bool,
         typer.Option(
@@ -83,7 +84,7 @@ def search(
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
         with reranking.reasoning_shown(reranker, len(candidates)):
-            ranking = reranker.rank(searched, candidates, top_n=top_n)
+            ranking = reranker.rank(searched, candidates, top_n=top_n, threshold=threshold)
     if as_json:
         record = ranking_record(ranking)
         for hit, entry in zip(ranking, record["hits"], strict=True):

@@ -162,7 +162,7 @@ def read_batch(
         waits = ledger.waits(key, mark)
         is_asked = waits or not store.get_many([item])
         reply, usage = _reply(row, _served(roles.backend(name)))
-        cost = role.price.cost(usage.prompt_tokens, usage.generated_tokens)
+        cost = role.price.cost(usage.prompt_tokens, usage.generated_tokens, usage.shared_tokens)
         if isinstance(reply, Failed):
             if is_asked:
                 ledger.note_failure(key, name, role.model, reply.reason)

@@ -53,6 +53,7 @@ class Role:
         api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones; None where
             they are not known. 0 for a model that nobody charges for.
+        price_cached: dollars for a million prompt tokens that the server had in its cache; None: `price_in`.
         temperature, top_p, max_tokens: of its completions.
         budget: what the server calls `max_tokens`: newer models of OpenAI know only
             `max_completion_tokens`, and count reasoning into it.
@@ -67,6 +68,7 @@ class Role:
     api_key_env: str = "OPENAI_API_KEY"
     price_in: float | None = None
     price_out: float | None = None
+    price_cached: float | None = None
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 4096
@@ -89,7 +91,7 @@ class Role:
                 f"api_key_env of model {self.model!r} must be the name of an environment variable, "
                 f"such as OPENAI_API_KEY, and never the key itself"
             )
-        for name in ("price_in", "price_out", "temperature"):
+        for name in ("price_in", "price_out", "price_cached", "temperature"):
             if getattr(self, name) is not None or name == "temperature":
                 finite_number(f"{name} of model {self.model!r}", getattr(self, name), least=0)
         finite_number(f"top_p of model {self.model!r}", self.top_p, above=0, most=1)
@@ -133,7 +135,7 @@ class Role:
     @property
     def price(self) -> Price:
         """What its tokens cost; nothing as far as that is not known (see `is_priced`)."""
-        return Price(self.price_in or 0.0, self.price_out or 0.0)
+        return Price(self.price_in or 0.0, self.price_out or 0.0, self.price_cached)
 
     @property
     def is_priced(self) -> bool:

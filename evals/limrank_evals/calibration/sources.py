@@ -110,7 +110,7 @@ def read_scored(
     detailed, judgements = read_detailed_run(run), read_judgements(qrels)
     records = [row for _, row in json_rows(run)] if holds_json_lines(run) else []
     told: dict[str, str] = {}
-    for field in ("recipe", "model", "reranker"):
+    for field in ("recipe", "reranker"):
         values = {str(row.get(field) or "") for row in records}
         if len(values) > 1:
             raise InputError(f"{run} is of several rerankers: its {field} differs from query to query")
@@ -132,4 +132,4 @@ def read_scored(
         check_calibrates(known)
         name, score_kind = known.name, known.score_kind
     judged = judged_scores(detailed, judgements, unjudged=unjudged, grade=grade)
-    return Scored(judged, name, score_kind, told["model"], told["reranker"])
+    return Scored(judged, name, score_kind, reranker=told["reranker"])

@@ -194,6 +194,11 @@ def test_a_collection_is_ranked_and_the_calibration_applied(tmp_path: Path):
     assert [h["score"] for h in calibrated["hits"]] == [fitted(h["score"]) for h in plain["hits"]]
     assert (plain["calibrated"], calibrated["calibrated"]) == (False, True)
     assert "see whether it holds" not in done.output
+    scores = [hit["score"] for hit in calibrated["hits"]]
+    command += ["--threshold", scores[3]]
+    done = CliRunner().invoke(build_app(), list(map(str, command)))
+    assert done.exit_code == 0, done.output
+    assert [h["score"] for h in json.loads(run.read_text())["hits"]] == [s for s in scores if s >= scores[3]]
     command += ["--seed", 3]
     done = CliRunner().invoke(build_app(), list(map(str, command)))
     assert "note: the calibration was fitted with another reranker" in done.output

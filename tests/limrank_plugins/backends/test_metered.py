@@ -39,6 +39,19 @@ def chat(text: str, prompt: int = 7, written: int = 2) -> Any:
     return {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}], "usage": usage}
 
 
+def test_tokens_from_the_servers_cache_have_their_own_price():
+    usage = {"prompt_tokens": 100, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 60}}
+    with LoopbackServer(lambda call: chat("a b") | {"usage": usage}) as server:
+        backend = OpenAIBackend("m", base_url=server.url, api="chat")
+        purse = Purse()
+        metered = Metered(backend, Price(prompt=2.0, completion=8.0, cached=0.5), purse)
+        [reply] = asyncio.run(metered.generate(requests(1)))
+        backend.close()
+    assert reply.usage.cost == pytest.approx((40 * 2.0 + 60 * 0.5 + 2 * 8.0) / 1e6)
+    assert purse.cost == reply.usage.cost
+    assert reply.usage.priced == 1
+
+
 @pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScriptedBackend])
 def test_costs_are_tokens_times_price_and_are_written_down(tmp_path: Path, kind: type[ScriptedBackend]):
     with Store(tmp_path / "s.sqlite") as store:
