@@ -104,8 +104,8 @@ def _refuse_unjudged(records: Sequence[dict[str, Any]], candidates: Sequence[Seq
         given = sum(map(len, candidates))
         none = "the document could not" if given == 1 else f"none of the {given:,} documents could"
         raise BackendError(
-            f"{none} be judged, so there is no ranking to write; the first one, {first}. The same command asks "
-            f"again"
+            f"{none} be judged, so there is no ranking to write; the first one, {first}. The same command "
+            f"asks again"
         )
 
 

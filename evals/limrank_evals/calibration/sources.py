@@ -11,7 +11,7 @@ from limrank_evals.errors.detailed_run import detailed_run_of, read_detailed_run
 from limrank_evals.evaluation.evaluator import evaluate
 from limrank_evals.evaluation.systems import describe
 from limrank_evals.judgements import read_judgements
-from limrank_evals.zoo.collections import find_collections
+from limrank_evals.zoo.collections import Collection, find_collections
 from limrank_plugins.arguments import check_calibrates
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
@@ -37,8 +37,21 @@ class Scored:
     notes: tuple[str, ...] = ()
 
 
+def find_collection(name: str) -> Collection:
+    """The collection of this name: `samples`, a folder of one split (or `folder:split`), `benchmark:split`.
+
+    Raises:
+        InputError: there is no such collection, or it has several splits.
+    """
+    collections = find_collections([name])
+    if len(collections) > 1:
+        splits = [collection.split for collection in collections]
+        raise InputError(f"{name} has splits {', '.join(splits)}: name one, as {name}:{splits[0]}")
+    return collections[0]
+
+
 def rank_collection(
-    name: str,
+    collection: Collection,
     reranker: Reranker,
     store: Store,
     *,
@@ -52,7 +65,7 @@ def rank_collection(
     """Rank a collection's queries; what was ranked before with this store is not ranked again.
 
     Args:
-        name: `samples`, a folder of one split (or `folder:split`), or `benchmark:split`.
+        collection: see `find_collection`.
         reranker: of a recipe whose scores are comparable, without a calibration.
         store: keeps what was ranked.
         first_stage: see `evaluation.first_stages.open_first_stage`.
@@ -63,13 +76,8 @@ def rank_collection(
         progress: called with (finished, all) queries.
 
     Raises:
-        InputError: there is no such collection, or it has several splits.
+        InputError: as loading and ranking it raise.
     """
-    collections = find_collections([name])
-    if len(collections) > 1:
-        splits = [collection.split for collection in collections]
-        raise InputError(f"{name} has splits {', '.join(splits)}: name one, as {name}:{splits[0]}")
-    (collection,) = collections
     split = collection.task(None).load_split(
         collection.split, collection.source, strict=False, first_stage=first_stage
     )

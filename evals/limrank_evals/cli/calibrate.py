@@ -19,7 +19,7 @@ from limrank_evals.calibration.reliability import (
     reliability,
 )
 from limrank_evals.calibration.reliability_plot import draw_reliability
-from limrank_evals.calibration.sources import Scored, rank_collection, read_scored
+from limrank_evals.calibration.sources import Scored, find_collection, rank_collection, read_scored
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
 from limrank_evals.tables import Grid, ends_text
@@ -126,6 +126,7 @@ def calibrate(
     else:
         if qrels is not None:
             raise InputError(f"--qrels belongs to a run, but {source!r} is no file")
+        collection = find_collection(source)  # before a model is loaded
         with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
             reranker = named.reranker(None)
             check_calibrates(reranker.recipe)
@@ -133,7 +134,7 @@ def calibrate(
                 raise InputError("the reranker has a calibration already: leave it out to fit one")
             reranker.store = opened
             scored = rank_collection(
-                source,
+                collection,
                 reranker,
                 opened,
                 first_stage=first_stage,

@@ -150,6 +150,11 @@ def test_ranks_are_no_scores(tmp_path: Path):
     assert "places alone" in done.output
     done = limrank("samples", "--recipe", "prior", "-o", tmp_path / "c.json", code=2)
     assert "'prior' cannot be calibrated: its scores are not comparable" in done.output
+    assert "there is no collection" in limrank(tmp_path / "nowhere", code=2).output
+    for split in ("dev", "test"):
+        (tmp_path / "two" / "qrels").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "two" / "qrels" / f"{split}.tsv").write_text("")
+    assert "has splits dev, test: name one, as" in limrank(tmp_path / "two", code=2).output
     assert "name its judgements with --qrels" in limrank(run, code=2).output
 
 
