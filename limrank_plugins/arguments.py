@@ -9,16 +9,18 @@ from typing import Any, Literal, get_args
 
 from limrank_plugins.backends import backend_class, backend_names
 from limrank_plugins.backends.local.placement import check_device
-from limrank_plugins.backends.protocols import Backend, ChecksLabels
+from limrank_plugins.backends.protocols import Backend, ChecksLabels, CountsCuts
 from limrank_plugins.calibration import Calibration, as_calibration
 from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query, ScoreKind
 from limrank_plugins.errors import CapabilityError, InputError
+from limrank_plugins.pieces import check_splitter, piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.pairs import PairScore
 from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.schedules import Chunks
 
 Thinking = Literal["full", "none", "auto"]
 """What `Reranker(reasoning=…)` takes: always, never, or where it can change the top of the list."""
@@ -228,6 +230,47 @@ def calibration_for(recipe: Recipe, calibration: Any) -> Calibration | None:
             f"`limrank calibrate` for it"
         )
     return fitted
+
+
+def takes_chunks(recipe: Recipe) -> bool:
+    """Whether long documents can be judged by their pieces: each of its scores is of one document alone."""
+    if recipe.parts:
+        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
+        return recipe.score_kind != "rank" and all(takes_chunks(part) for part in parts)
+    return recipe.schedule == Chunks(1)
+
+
+def check_chunks(recipe: Recipe, chunks: str | None) -> None:
+    """Check before anything is loaded that this recipe can judge long documents by their pieces.
+
+    Raises:
+        InputError: it judges documents together, or orders them.
+        MissingExtra: what splits texts is not installed.
+    """
+    if chunks is None:
+        return
+    if not takes_chunks(recipe):
+        raise InputError(
+            f"chunks={chunks!r} needs a recipe that scores each document alone, which {recipe.name!r} does "
+            f"not: leave it out, or use one such as 'limrank' or 'cross-encoder'"
+        )
+    check_splitter()
+
+
+def check_lengths(backend: Backend, template: Template | None, chunks: str | None) -> None:
+    """Check that the length of a piece is known.
+
+    Raises:
+        InputError: the backend cannot count what fits, and no number of words is given.
+    """
+    if chunks is None or isinstance(backend, CountsCuts) or piece_rule(chunks).words is not None:
+        return
+    limit = None if template is None else template.passage.limit
+    if limit is None or limit.unit != "words":
+        raise InputError(
+            f"chunks={chunks!r}: backend {backend.name!r} does not know what fits its model; say how long a "
+            f"piece is, as in chunks={piece_rule(chunks).how + ':300 words'!r}"
+        )
 
 
 def check_on_failure(on_failure: str) -> str:

@@ -154,6 +154,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """The piece of a long document that decided its score (`chunks=`).
+
+    Attributes:
+        text: what the model read of the document's text.
+        start: where it begins in `Document.text`, in characters.
+        end: where it ends.
+        of: how many pieces the document was split into.
+        failed: how many of them could not be judged, and were left out.
+    """
+
+    text: str
+    start: int
+    end: int
+    of: int
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a recipe says about one document, before anything is sorted.
 
@@ -168,6 +187,7 @@ class Verdict:
         query_cut_tokens: tokens of the query that were not read, where an encoder cuts it.
         repairs: malformed or unusable replies that were repaired or left out on the way.
         usage: what the verdict cost.
+        piece: of a document that was judged by its pieces, the one that decided.
     """
 
     score: float | None
@@ -178,6 +198,7 @@ class Verdict:
     repairs: int = 0
     usage: Usage = Usage()
     query_cut_tokens: int = 0
+    piece: Piece | None = None
 
     def with_cost_of(self, other: Verdict) -> Verdict:
         """This verdict, with what another one on the same document cost added to its own cost."""
@@ -211,6 +232,8 @@ class Hit:
         failure: why the document was not judged, or None.
         cut_tokens: tokens of the document the model did not read because they did not fit, or were over
             the recipe's passage limit; words, where that is one of words.
+        piece: of a document that was too long and judged by its pieces, the one that decided; its
+            `explanation` is this one's, too.
     """
 
     id: str
@@ -221,6 +244,7 @@ class Hit:
     explanation: str | None = None
     failure: str | None = None
     cut_tokens: int = 0
+    piece: Piece | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -254,6 +254,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
                 "explanation": hit.explanation,
                 "failure": hit.failure,
                 "cut_tokens": hit.cut_tokens,
+                **({} if hit.piece is None else {"piece": asdict(hit.piece)}),
             }
             for hit in ranking.hits
         ],

@@ -43,6 +43,7 @@ def to_ranking(
             explanation=verdicts[i].explanation,
             failure=reasons[i],
             cut_tokens=verdicts[i].cut_tokens,
+            piece=verdicts[i].piece,
         )
         for rank, i in enumerate(order[:top_n], start=1)
     )

@@ -21,6 +21,8 @@ from limrank_plugins.arguments import (
     backend_for,
     calibration_for,
     check_backend,
+    check_chunks,
+    check_lengths,
     check_on_failure,
     settings_for,
     with_budget_of,
@@ -35,8 +37,10 @@ from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed, one_sentence
 from limrank_plugins.failure_log import log_failures
 from limrank_plugins.parts import build_parts
+from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut, to_ranking
+from limrank_plugins.recipe import PartRanker
 from limrank_plugins.recipes import Recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
 from limrank_plugins.span_attributes import model_name
@@ -44,6 +48,7 @@ from limrank_plugins.store import Store
 from limrank_plugins.template_choice import choose_template, warn_once
 from limrank_plugins.tracing import NoSpans, Spans, Tracer, no_spans
 from limrank_plugins.verdicts import Outcome
+from limrank_plugins.wrappers.best_piece import by_piece, cut_by
 from limrank_plugins.wrappers.budget import Budget
 from limrank_plugins.wrappers.duplicates import once_each
 from limrank_plugins.wrappers.readable import readable_only, show_for
@@ -85,6 +90,10 @@ class Reranker:
         template: another prompt template for the recipe: a name, or the path of a `.toml` file. Default: the
             recipe's own; where that is a raw completion, it is for weights that were trained with it, and
             other models are asked in a chat (`template_reason` says which it is, and why).
+        chunks: a document that is too long for the model is judged by its pieces, which end where sentences
+            do: `"max"` gives it the best piece's score, `"first"` the first one's, `"mean-top-2"` the mean of
+            the best two; `"max:300 words"` also says how long a piece is at most. Default: its end is not
+            read. Only for recipes that score each document alone (`docs/scores.md`).
         calibration: what `limrank calibrate` wrote (a file, or a `Calibration`): a score becomes the
             probability that a document is relevant, and so does `threshold`; the order stays. One that was
             fitted for another recipe is refused; another model, prompt or setting is a warning.
@@ -123,6 +132,7 @@ class Reranker:
         on_failure: str = "mark",
         store: Store | None = None,
         template: str | None = None,
+        chunks: str | None = None,
         calibration: str | os.PathLike[str] | Mapping[str, Any] | Calibration | None = None,
         trace: Any = False,
         **options: Any,
@@ -145,8 +155,10 @@ class Reranker:
             "max_reasoning_tokens": max_reasoning_tokens,
             "cut_to_sentence": cut_to_sentence,
             "instruction": instruction,
+            "chunks": chunks,
         }
         self.settings = settings_for(chosen, reasoning, **knobs)
+        check_chunks(chosen, chunks)
         self.on_failure = check_on_failure(on_failure)
         self.calibration = calibration_for(chosen, calibration)
         self._tracer = Tracer(trace, [options.get(name) for name in _KEYS]) if trace is not False else None
@@ -156,7 +168,7 @@ class Reranker:
         if chosen.parts:
             last = {"model": model, "backend": backend, "template": template, **knobs, **options}
             last["reasoning"] = None if reasoning == "auto" else reasoning
-            others = {"seed": seed, "instruction": instruction}
+            others = {"seed": seed, "instruction": instruction, "chunks": chunks}
             self.parts, self._owns_parts = build_parts(Reranker, chosen, last, others), True
             self.recipe = as_built(chosen, [part.recipe for part in self.parts])
             self.backend: Backend = self.parts[-1].backend
@@ -176,6 +188,7 @@ class Reranker:
         if choice.is_guess:
             warn_once(f"recipe {chosen.name!r}: {choice.reason}")
         check_backend(chosen, self.settings, self.template, self.backend)
+        check_lengths(self.backend, self.template, chunks)
         self._warn_of_calibration()
 
     @classmethod
@@ -338,6 +351,7 @@ class Reranker:
             self.backend.identity,
             f"{self.template.digest}{self.template.passage.limit or ''}" if self.template else "",
             repr(self.settings),
+            *([] if self.settings.chunks is None else [f"chunks={self.settings.chunks}"]),
         ]
         return "|".join(parts)
 
@@ -445,9 +459,12 @@ class Reranker:
             rankers = [partial(part._judged, query) for part in self.parts]
             wrapped = partial(self.recipe.wrapper, query, parts=rankers)
             return readable_only(documents, partial(once_each, rank=wrapped))
-        return readable_only(
-            documents, partial(self._asked, query), show_for(self.recipe, self.settings, self.backend)
-        )
+        rank: PartRanker = partial(self._asked, query)
+        readout, chunks = self.recipe.readout, self.settings.chunks
+        if chunks is not None and readout is not None:
+            cut = cut_by(self.backend, readout, self.template, self.settings, query)
+            rank = partial(by_piece, rank=rank, rule=piece_rule(chunks), cut=cut)
+        return readable_only(documents, rank, show_for(self.recipe, self.settings, self.backend))
 
     def _asked(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         judged = driver.judge(self.recipe, self.template, self.settings, query, documents)

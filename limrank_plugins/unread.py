@@ -55,11 +55,18 @@ class Unread:
         """For machines, beside what was ranked."""
         return {"cut_queries": self.queries, "cut_documents": self.documents}
 
-    def sentences(self) -> list[str]:
-        """For people: nothing where all was read."""
+    def sentences(self, *, chunks: bool = False) -> list[str]:
+        """For people: nothing where all was read.
+
+        Args:
+            chunks: name the option with which long documents are read, where they can be.
+        """
         parts = ((self.queries, self.of_queries, "query"), (self.documents, self.of_documents, "document"))
-        return [
+        said = [
             f"{cut:,} of {number_of(of, noun)} {'was' if cut == 1 else 'were'} longer than the model reads"
             for cut, of, noun in parts
             if cut
         ]
+        if chunks and self.documents:
+            said[-1] += " (--chunks max judges such by their best piece)"
+        return said

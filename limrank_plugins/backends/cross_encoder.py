@@ -135,6 +135,10 @@ class CrossEncoderBackend:
         with self._model.turn() as loaded:
             return self._scored(loaded, requests, Replies(arrived))
 
+    def cuts(self, requests: Sequence[ScorePair]) -> list[int]:
+        """The tokens of the passage that each request would leave out; see `CountsCuts`."""
+        return [self._rows.row(request.query, request.passage).cut for request in requests]
+
     def close(self) -> None:
         """Release the model. May be called twice; scoring after it is a `BackendError`."""
         self._model.close()

@@ -314,6 +314,18 @@ class ScoresPairs(Protocol):
 
 
 @runtime_checkable
+class CountsCuts(Protocol):
+    """Can say how much of a document it would not read."""
+
+    def cuts(self, requests: Sequence[Request]) -> Sequence[int]:
+        """For each request the tokens that would be left out; no model is run.
+
+        Raises:
+            InputError: a request that cannot be asked.
+        """
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """Can say how well labels fit a text."""
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from limrank_plugins.backends.local.continuations import numbers
+from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.encdec import EncoderDecoder
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import load
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import checked_length, encode_to_fit, label_reply, prepare_each
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.protocols import Arrived, Likelihood, ReadLabels, Reply
+from limrank_plugins.backends.protocols import Arrived, Likelihood, ReadLabels, Reply, Request
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -139,6 +140,10 @@ class Seq2SeqBackend:
                 usage = Usage(prompt_tokens=len(ids) + len(answer))
                 replies[keys[position]] = numbers(chosen.tolist(), usage, cut)
         return replies.in_order()
+
+    def cuts(self, requests: Sequence[Request]) -> list[int]:
+        """The tokens of documents that each request would leave out; see `CountsCuts`."""
+        return [tokens_cut(self._encoder, request, self._length - len(self._suffix)) for request in requests]
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""

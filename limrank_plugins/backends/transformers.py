@@ -7,6 +7,7 @@ from typing import Any
 
 from limrank_plugins.backends.local import continuations, document_attention, label_prompts
 from limrank_plugins.backends.local.continuous_batch import ContinuousBatch, Draft, budget_and_room
+from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import LoadedModel, context_of, load
 from limrank_plugins.backends.local.lora import names_of
@@ -23,6 +24,7 @@ from limrank_plugins.backends.protocols import (
     ModelFacts,
     ReadLabels,
     Reply,
+    Request,
 )
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import BackendError
@@ -257,6 +259,10 @@ class TransformersBackend:
             for draft, reply in batch.finished(grouped(rows, self._share)):
                 replies[positions[id(draft)]] = reply
         return replies.in_order()
+
+    def cuts(self, requests: Sequence[Request]) -> list[int]:
+        """The tokens of documents that each request would leave out; see `CountsCuts`."""
+        return [tokens_cut(self._encoder, request, self._length) for request in requests]
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""

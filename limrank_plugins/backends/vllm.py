@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.local.continuous_batch import budget_and_room
+from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.lora import names_of
@@ -33,6 +34,7 @@ from limrank_plugins.backends.protocols import (
     ModelFacts,
     ReadLabels,
     Reply,
+    Request,
 )
 from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
 from limrank_plugins.checks import whole_number
@@ -192,6 +194,10 @@ class VLLMBackend:
                 else:
                     replies[i] = replace(completion, reading=reading)
         return replies.in_order()
+
+    def cuts(self, requests: Sequence[Request]) -> list[int]:
+        """The tokens of documents that each request would leave out; see `CountsCuts`."""
+        return [tokens_cut(self._encoder, request, self._length, self._length - 1) for request in requests]
 
     def close(self) -> None:
         """Release the engine and its memory. May be called twice; afterwards nothing can be asked."""

@@ -47,6 +47,7 @@ def rerank(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
@@ -65,7 +66,7 @@ def rerank(
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template, calibration,
+        dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     check_cut(top_n, threshold)
     whole_number("--k", k, least=1)
@@ -129,7 +130,7 @@ def rerank(
             f"{number_of(len(records), 'query')} in {output}: {computed:,} ranked now, "
             f"{report['resumed']:,} from the journal",
             *([f"{empty:,} had no candidates"] if empty else []),
-            *unread.sentences(),
+            *unread.sentences(chunks=reranking.could_chunk(reranker)),
             *reranking.cost_words(spent.usage, priced=computed > 0 and reranking.has_price(reranker)),
         ]
         common.say("; ".join(parts))

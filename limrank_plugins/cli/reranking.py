@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.arguments import takes_chunks
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.streaming import listening
@@ -72,6 +73,14 @@ Threshold = Annotated[
         show_default=False,
     ),
 ]
+Chunks = Annotated[
+    str | None,
+    typer.Option(
+        help="Judge a passage that is too long by its pieces: max (the best one's score), first, mean-top-2; "
+        "'max:300 words' says how long a piece is. For recipes that score each passage alone.",
+        show_default=False,
+    ),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option(
@@ -110,6 +119,7 @@ class RerankerOptions:
     option: list[str] | None
     template: str | None
     calibration: Path | None = None
+    chunks: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.
@@ -128,6 +138,7 @@ class RerankerOptions:
             "dtype": self.dtype,
             "template": self.template,
             "calibration": None if self.calibration is None else str(self.calibration),
+            "chunks": self.chunks,
         }
         return {
             "recipe": recipe_or_default(self.recipe),
@@ -146,6 +157,11 @@ class RerankerOptions:
     def reranker(self, store: Store | None) -> Reranker:
         """The reranker; errors as for `Reranker` and `arguments`."""
         return told_reranker(store=store, **self.arguments())
+
+
+def could_chunk(reranker: Reranker) -> bool:
+    """Whether long passages could be judged by their pieces, and are not."""
+    return reranker.settings.chunks is None and takes_chunks(reranker.recipe)
 
 
 def told_reranker(**arguments: Any) -> Reranker:

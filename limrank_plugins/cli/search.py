@@ -49,6 +49,7 @@ def search(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
     k: common.Depth = 100,
@@ -68,7 +69,7 @@ def search(
     """Search a corpus and rerank what is found. The index is built once and kept."""
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template, calibration,
+        dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     searched = Query(query)
     index = common.open_index(corpus, retriever)
@@ -95,7 +96,8 @@ def search(
     else:
         show_ranking(ranking)
         priced = reranking.has_price(reranker)
-        common.say(summary(ranking, len(candidates), seconds, priced=priced))
+        hinted = reranking.could_chunk(reranker)
+        common.say(summary(ranking, len(candidates), seconds, priced=priced, chunks=hinted))
     if ranking.failures:
         common.end_with_failures(
             f"{len(ranking.failures):,} of {number_of(len(candidates), 'passage')} could not be judged "
@@ -122,6 +124,9 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         if marks is not None:
             cells.append(marks.get(hit.id, ""))
         table.add_row(*cells, f"{title} · {shortened(hit.document.text, 121)}", style=style)
+        if hit.piece is not None:
+            decided = f"by this one of {hit.piece.of} pieces: {shortened(hit.piece.text, 121)}"
+            table.add_row(*[""] * len(cells), f"  {decided}", style="dim")
         if hit.explanation:
             table.add_row(*[""] * len(cells), f"  reasoning: {_end_of(hit.explanation)}", style="dim")
     common.Terminal().print(table)
@@ -134,8 +139,13 @@ def _end_of(reasoning: str) -> str:
     return begun if begun.endswith((".", "!", "?", '"', ")")) else f"{begun} …"
 
 
-def summary(ranking: Ranking, candidates: int, seconds: float, *, priced: bool = False) -> str:
-    """One line about what it took; what it cost, too, where what was asked may have a price."""
+def summary(
+    ranking: Ranking, candidates: int, seconds: float, *, priced: bool = False, chunks: bool = False
+) -> str:
+    """One line about what it took; what it cost, too, where what was asked may have a price.
+
+    With `chunks`, the option that reads long passages is named where some were cut.
+    """
     usage = ranking.usage
     parts = [
         f"{number_of(candidates, 'candidate')} in {seconds * 1000:.0f} ms",
@@ -151,7 +161,7 @@ def summary(ranking: Ranking, candidates: int, seconds: float, *, priced: bool =
         parts += units
         parts += reranking.cost_words(usage, priced=priced or usage.priced > 0)
     # What `remarks` says of the query says more.
-    parts += replace(Unread.in_ranking(ranking), queries=0).sentences() + remarks([ranking])
+    parts += replace(Unread.in_ranking(ranking), queries=0).sentences(chunks=chunks) + remarks([ranking])
     if usage.uncertain:
         parts.append(f"{number_of(usage.uncertain, 'try')} brought no reply, but may be charged for")
     if ranking.failures:

@@ -7,12 +7,13 @@ about the group. It is a generator (`Program`): it does no I/O and knows no back
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from limrank_plugins.backends.protocols import Program
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Query
+from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.verdicts import GroupVerdict
 
@@ -34,6 +35,8 @@ class Settings:
         cut_to_sentence: reasoning ended by the budget loses its unfinished last sentence (Rank1).
         instruction: a benchmark's instruction by name, or a text that holds `{{ query }}`; for a template
             with a place for the task, a sentence that says it.
+        chunks: how a document that does not fit is judged by its pieces, see `pieces.piece_rule`; None: its
+            end is not read. Not part of the repr, which names jobs and calibrations.
 
     Raises:
         InputError: a value out of bounds; it is named.
@@ -47,6 +50,7 @@ class Settings:
     max_reasoning_tokens: int = 8192
     cut_to_sentence: bool = True
     instruction: str | None = None
+    chunks: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         whole_number("samples", self.samples, least=1)
@@ -55,6 +59,8 @@ class Settings:
         finite_number("top_p", self.top_p, above=0, most=1)
         if self.temperature is not None:
             finite_number("temperature", self.temperature, least=0)
+        if self.chunks is not None:
+            piece_rule(self.chunks)
 
     @property
     def drawn_temperature(self) -> float:

@@ -72,6 +72,7 @@ def ask(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     retriever: Annotated[
         str,
         typer.Option(
@@ -88,7 +89,7 @@ def ask(
     """Answer a question from a corpus, with the passages the answer rests on."""
     reranker_options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
+        dtype, option, template, chunks=chunks,
     )  # fmt: skip
     query = Query(question)
     of_reader = [

@@ -62,6 +62,7 @@ def bulk(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     k: common.Depth = 100,
     top_n: common.TopN = None,
     size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
@@ -82,7 +83,7 @@ def bulk(
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
+        dtype, option, template, chunks=chunks,
     )  # fmt: skip
     check_cut(top_n, None)
     if min(size, batch, k) < 1 or workers < 0:

@@ -131,6 +131,7 @@ def benchmark(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the results; default: eval-NAME.", show_default=False),
@@ -173,6 +174,7 @@ def benchmark(
             reranker = RerankerOptions(
                 recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens,
                 None if instruction in (NONE, BENCHMARKS) else instruction, device, dtype, option, template,
+                chunks=chunks,
             ).reranker(None)  # fmt: skip
             held.callback(reranker.close)
         asked: dict[str, Any] = {

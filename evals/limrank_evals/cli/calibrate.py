@@ -91,6 +91,7 @@ def calibrate(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     first_stage: Annotated[
         str, typer.Option(help="What finds a collection's candidates, as in `limrank eval folder`.")
     ] = "bm25s",
@@ -109,7 +110,7 @@ def calibrate(
     picture = plot if plot is not None else output.with_suffix(".svg")
     named = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
-        dtype, option, template,
+        dtype, option, template, chunks=chunks,
     )  # fmt: skip
     run = Path(source)
     is_run = run.is_file()

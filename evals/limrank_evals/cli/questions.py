@@ -128,6 +128,7 @@ def ask(
     dtype: common.Dtype = None,
     option: reranking.Options = None,
     template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
     judge_model: Annotated[
         str | None,
         typer.Option(help="A model that says of every answer whether it is right.", show_default=False),
@@ -206,7 +207,7 @@ def ask(
         if index is not None and corpus is not None:
             options = reranking.RerankerOptions(
                 recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
-                device, dtype, option, template,
+                device, dtype, option, template, chunks=chunks,
             )  # fmt: skip
             pipeline = RagPipeline(
                 index,

@@ -72,6 +72,12 @@ class GLiClassBackend:
         with self._model.turn() as model:
             return self._classified(model, requests, Replies(arrived))
 
+    def cuts(self, requests: Sequence[Classify]) -> list[int]:
+        """The tokens that each request would leave out; see `CountsCuts`."""
+        with self._model.turn() as model:
+            rows = [model.inputs.row(request.text, request.labels, self._limit) for request in requests]
+        return [0 if isinstance(row, str) else row.cut for row in rows]
+
     def close(self) -> None:
         """Release the model. May be called twice; asking after it is a `BackendError`."""
         self._model.close()

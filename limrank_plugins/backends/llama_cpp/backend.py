@@ -15,6 +15,7 @@ from limrank_plugins.backends.llama_cpp.writing import Writing
 from limrank_plugins.backends.local import continuations, label_prompts
 from limrank_plugins.backends.local.continuations import numbers
 from limrank_plugins.backends.local.continuous_batch import Draft, budget_and_room
+from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.gguf_header import GGUFHeader, read_header
 from limrank_plugins.backends.local.label_prompts import LabelTokens
 from limrank_plugins.backends.local.loading import model_name
@@ -37,6 +38,7 @@ from limrank_plugins.backends.protocols import (
     ModelFacts,
     ReadLabels,
     Reply,
+    Request,
 )
 from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_INSTALL
 from limrank_plugins.checks import whole_number
@@ -203,6 +205,10 @@ class LlamaCppBackend:
             for draft, reply in writing.finished(groups):
                 replies[positions[id(draft)]] = reply
         return replies.in_order()
+
+    def cuts(self, requests: Sequence[Request]) -> list[int]:
+        """The tokens of documents that each request would leave out; see `CountsCuts`."""
+        return [tokens_cut(self._encoder, request, self._length) for request in requests]
 
     def close(self) -> None:
         """Release the model's memory. May be called twice; afterwards nothing can be asked."""

@@ -48,7 +48,7 @@ from limrank_plugins.template_choice import expected_template
 from limrank_plugins.wording import shortened
 
 PROMPT = "rerank_prompt"
-_METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens")
+_METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens", "limrank_piece")
 # Arguments of `Reranker`, those that are fields under the same names and any that may be added to it.
 _RERANKER = tuple(name for name in inspect.signature(Reranker).parameters if name not in ("store", "options"))
 # Passed on to the backend where they are set.
@@ -72,8 +72,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
 
     The model is loaded at first use. Input nodes are never changed: nodes come back as they are
     inside new `NodeWithScore`s, or, where something is to be kept with them, as copies whose new
-    metadata (`retrieval_score`, `limrank_explanation`, `limrank_failure`, `limrank_cut_tokens`)
-    is excluded from the texts that the LLM and the embedding model read.
+    metadata (`retrieval_score`, `limrank_explanation`, `limrank_failure`, `limrank_cut_tokens`,
+    `limrank_piece`) is excluded from the texts that the LLM and the embedding model read.
 
     A node that could not be judged keeps its place, has the score None and says why in
     `metadata["limrank_failure"]`; `on_failure="raise"` raises instead. Equal scores keep the
@@ -152,6 +152,11 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     )
     template: str | None = Field(
         None, description="Another prompt template: a name, or the path of a .toml file."
+    )
+    chunks: str | None = Field(
+        None,
+        description="Judge a node that is too long by its pieces: 'max', 'first', 'mean-top-2', with a "
+        "length as in 'max:300 words'; None: its end is not read.",
     )
     calibration: str | None = Field(
         None,
@@ -371,6 +376,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             kept["limrank_failure"] = redacted(hit.failure, self._secrets())
         if hit.cut_tokens:
             kept["limrank_cut_tokens"] = hit.cut_tokens
+        if hit.piece is not None:
+            kept["limrank_piece"] = asdict(hit.piece)
         node = candidate.node
         # What an earlier reranker said about the node must not be taken for what this one says.
         before = {key: value for key, value in node.metadata.items() if key not in _METADATA}

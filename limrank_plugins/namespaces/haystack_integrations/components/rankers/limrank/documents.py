@@ -77,6 +77,7 @@ def report(
 ) -> dict[str, Any]:
     """The output `meta`: what it cost, what failed, and what is known about each document by its id."""
     hits = ranking.hits if ranking is not None else ()
+    pieces = {hit.id: asdict(hit.piece) for hit in hits if hit.piece is not None}
     return {
         **about,
         "usage": asdict(ranking.usage if ranking is not None else Usage()),
@@ -87,6 +88,7 @@ def report(
         "retrieval_scores": {d.id: d.score for d in documents if _finite(d.score) is not None},
         "cut_tokens": {hit.id: hit.cut_tokens for hit in hits if hit.cut_tokens > 0},
         "query_cut_tokens": ranking.query_cut_tokens if ranking is not None else 0,
+        **({"pieces": pieces} if pieces else {}),
     }
 
 

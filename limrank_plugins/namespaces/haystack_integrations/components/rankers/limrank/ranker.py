@@ -95,6 +95,7 @@ class LimRankRanker(Copies):
         cut_to_sentence: bool = True,
         instruction: str | None = None,
         template: str | None = None,
+        chunks: str | None = None,
         calibration: str | None = None,
         trace: bool = False,
         explanation_meta_field: str | None = None,
@@ -128,6 +129,8 @@ class LimRankRanker(Copies):
             instruction: name of a benchmark's instruction, or a text that holds `{{ query }}`; for recipe
                 `qwen3-reranker` a sentence that says the task.
             template: another prompt template: a name, or the path of a `.toml` file.
+            chunks: judge a document that is too long by its pieces: `"max"`, `"first"`, `"mean-top-2"`, with
+                a length as in `"max:300 words"`; default: its end is not read.
             calibration: file that `limrank calibrate` wrote: scores become probabilities, and so does
                 `score_threshold`.
             trace: make OpenTelemetry spans with the tracer provider that is set (extra `otel`).
@@ -165,6 +168,7 @@ class LimRankRanker(Copies):
         self.cut_to_sentence = cut_to_sentence
         self.instruction = instruction
         self.template = template
+        self.chunks = chunks
         self.calibration = calibration
         self.trace = trace
         self.explanation_meta_field = explanation_meta_field
