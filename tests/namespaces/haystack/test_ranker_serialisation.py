@@ -42,6 +42,7 @@ OTHER = {
     "cut_to_sentence": False,
     "instruction": "Find {{ query }}",
     "template": "limrank",
+    "chunks": "max",
     "calibration": "calibration.json",
     "trace": True,
     "explanation_meta_field": "why",

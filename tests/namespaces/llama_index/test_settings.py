@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "cut_to_sentence": False,
     "instruction": "bright",
     "template": "limrank",
+    "chunks": "max",
     "calibration": "calibration.json",
     "trace": True,
     "on_failure": "raise",
@@ -98,7 +99,7 @@ def test_whatever_a_reranker_takes_can_be_given(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_arguments_reach_the_reranker_and_its_backend(built: list[dict[str, Any]], tmp_path: Any) -> None:
-    unread = {"template": None, "calibration": None, "trace": False}
+    unread = {"template": None, "chunks": None, "calibration": None, "trace": False}
     arguments = OTHER | unread | {"store": str(tmp_path / "s.sqlite"), "api_key": KEY}
     rerank = LimRankRerank(**arguments)
     ready = rerank._ready()
