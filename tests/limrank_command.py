@@ -1,23 +1,86 @@
-"""The command `limrank` as it is installed, in a process of its own."""
+"""The command `limrank` in a process of its own, which need not import everything first.
+
+Every test process has one that has imported what commands import, and does nothing but fork: a command is
+run in a copy of it, with a folder, an environment, output and an exit code of its own. What a command
+imports, says of it, and leaves behind when it is killed is tested with the installed program itself.
+"""
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+_LIBRARIES = (
+    "torch",
+    "transformers.modeling_utils",
+    "transformers.generation.utils",
+    "transformers.models.auto.modeling_auto",
+    "peft",
+)
+_LONGEST = 300  # seconds; far above what any takes
 
-def limrank(work: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+
+def limrank(
+    work: Path, *arguments: object, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run it in a folder, with a cache there; it ends with this code and without a traceback."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
-        check=False,
-    )
+    variables = {"LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200", **environment}
+    done = run_limrank(arguments, cwd=work, env={**os.environ, **variables})
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done
+
+
+def run_limrank(
+    arguments: Sequence[object], *, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run it, whatever becomes of it; what it would read from a terminal is empty."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        process = _server().Process(target=_main, args=(words, str(cwd), dict(env), str(out), str(errors)))
+        process.start()
+        process.join(_LONGEST)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(
+            ["limrank", *words], process.exitcode, out.read_text("utf-8"), errors.read_text("utf-8")
+        )
+
+
+@cache
+def _server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    commands = [entry.module for entry in entry_points(group="limrank.commands")]
+    context.set_forkserver_preload([__name__, "limrank_plugins.cli", *commands, *_LIBRARIES])
+    return context
+
+
+def _main(words: list[str], folder: str, variables: dict[str, str], out: str, errors: str) -> None:
+    """In the copy: what the installed program does, with its output in files."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.stdout = Path(out).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = Path(errors).open("w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    os.dup2(sys.stdout.fileno(), 1)
+    os.dup2(sys.stderr.fileno(), 2)
+    sys.argv = ["limrank", *words]
+    from limrank_plugins.cli import main
+
+    try:
+        main()
+    finally:
+        sys.stdout.flush()
+        atexit._run_exitfuncs()  # a copy that ends skips them; the program does not

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import limrank_command
 import pytest
 from servers import Answer, Call, LoopbackServer, chat, toy
 
@@ -57,16 +55,7 @@ def work(tmp_path: Path) -> Path:
 def limrank(work: Path, server: LoopbackServer, *arguments: object, code: int = 0) -> Any:
     model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "limrank"]
     model += ["--option", f"base_url={server.url}", "--option", "max_retries=0"]
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments), *model],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache"), "COLUMNS": "200"},
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done
+    return limrank_command.limrank(work, *arguments, *model, code=code)
 
 
 RERANK = ("rerank", "-q", "queries.jsonl", "-c", "corpus.jsonl", "-o", "run.trec")

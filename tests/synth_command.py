@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from limrank_command import run_limrank
 from servers import LoopbackServer
 from synth_server import ScriptedModel, ledger_key
 from typer.testing import CliRunner, Result
@@ -70,13 +71,7 @@ class Workplace:
 
     def run(self, *more: str, output: Path | None = None) -> subprocess.CompletedProcess[str]:
         """A process that has ended."""
-        return subprocess.run(
-            self.arguments(*more, output=output),
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_limrank(self.arguments(*more, output=output)[1:], cwd=Path.cwd(), env=environment())
 
     def finish(self, most: int = 8, output: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Started again until it has nothing left to do: what fails for good in one run is for the next."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from limrank_command import run_limrank
 from needs import needs_mini
 
 ROOT = Path(__file__).parent.parent
@@ -25,24 +26,23 @@ COMMANDS = [
 pytestmark = needs_mini
 
 
-def run(arguments: list[str], folder: Path) -> str:
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, (arguments, done.stderr)
-    return done.stdout
-
-
 @pytest.mark.parametrize("code", PYTHON, ids=[code.split("\n")[0] for code in PYTHON])
 def test_snippets(code: str, tmp_path: Path):
     for framework in ("llama_index", "haystack"):
         if f"from {framework}" in code:
             pytest.importorskip(framework)
-    assert run([sys.executable, "-c", code], tmp_path).strip(), "a snippet that prints nothing shows nothing"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip(), "a snippet that prints nothing shows nothing"
 
 
 def test_commands(tmp_path: Path):
     (tmp_path / "limrank_plugins").symlink_to(ROOT / "limrank_plugins")
     for command in COMMANDS:  # in their order: one reads what another wrote
-        run([str(Path(sys.executable).with_name("limrank")), *shlex.split(command)[1:]], tmp_path)
+        done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def test_every_target_the_documents_name_exists():

@@ -11,6 +11,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from limrank_command import run_limrank
 from needs import needs_mini
 
 from limrank_plugins import samples
@@ -27,13 +28,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def limrank(
     cache: Path, *arguments: object, code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("limrank")
-    done = subprocess.run(
-        [str(program), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LIMRANK_CACHE": str(cache), "COLUMNS": "200", **environment},
-    )
+    variables = {"LIMRANK_CACHE": str(cache), "COLUMNS": "200", **environment}
+    done = run_limrank(arguments, cwd=Path.cwd(), env={**os.environ, **variables})
     assert done.returncode == code, done.stderr + done.stdout
     return done
 

@@ -22,7 +22,7 @@ QUERIES = Path(samples.__file__).parent / "queries.jsonl"
 
 def command(output: Path, cache: Path) -> subprocess.Popen[bytes]:
     program = Path(sys.executable).with_name("limrank")
-    arguments = ["rerank", "--queries", QUERIES, "--corpus", "samples", "-o", output, "--k", "12"]
+    arguments = ["rerank", "--queries", QUERIES, "--corpus", "samples", "-o", output, "--k", "4"]
     environment = {**os.environ, "LIMRANK_CACHE": str(cache)}
     return subprocess.Popen([str(program), *map(str, arguments)], env=environment, stderr=subprocess.PIPE)
 

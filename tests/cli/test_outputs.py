@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from limrank_command import run_limrank
 
 from limrank_plugins.corpus import all_documents, corpus_fingerprint
 from limrank_plugins.errors import InputError
@@ -32,15 +33,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def limrank(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "limrank_plugins", *words],
-        cwd=place,
-        env=os.environ
-        | {"LIMRANK_CACHE": str(place / "cache"), "HOME": str(place / "home"), "COLUMNS": "999"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = {"LIMRANK_CACHE": str(place / "cache"), "HOME": str(place / "home"), "COLUMNS": "999"}
+    return run_limrank(words, cwd=place, env=os.environ | variables)
 
 
 def rerank(place: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from limrank_command import run_limrank
 from typer.testing import CliRunner
 
 from limrank_plugins.cli import build_app
@@ -51,15 +50,8 @@ def test_a_word_that_cannot_be_used_is_shown_as_text(words: list[str]):
 )
 def test_a_key_is_not_repeated(tmp_path: Path, words: list[str]):
     (tmp_path / "q").write_text('{"_id": "q", "text": "milk"}\n')
-    program = [sys.executable, "-m", "limrank_plugins"]
-    done = subprocess.run(
-        [*program, *words, "--backend", "openai"] if words[0] == "rerank" else [*program, *words],
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    more = ["--backend", "openai"] if words[0] == "rerank" else []
+    done = run_limrank([*words, *more], cwd=tmp_path, env=os.environ | {"COLUMNS": "300"})
     assert done.returncode == 2
     assert done.stderr
     assert KEY not in done.stderr + done.stdout

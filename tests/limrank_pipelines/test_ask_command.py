@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from limrank_command import run_limrank
 from servers import Call, LoopbackServer, chat
 
 pytest.importorskip("openai", reason="needs the openai SDK: pip install 'limrank[openai]'")
@@ -30,13 +30,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def ask(corpus: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("limrank")
-    done = subprocess.run(
-        [str(program), "ask", *map(str, arguments), "--recipe", "prior"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LIMRANK_CACHE": str(corpus.parent / "cache"), "COLUMNS": "200"},
-    )
+    variables = {"LIMRANK_CACHE": str(corpus.parent / "cache"), "COLUMNS": "200"}
+    words = ["ask", *arguments, "--recipe", "prior"]
+    done = run_limrank(words, cwd=Path.cwd(), env={**os.environ, **variables})
     assert done.returncode == code, done.stderr + done.stdout
     return done
 

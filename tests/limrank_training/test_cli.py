@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
+from limrank_command import run_limrank
 from safetensors.torch import load_file, save_file
 
-LIMRANK = str(Path(sys.executable).with_name("limrank"))
 PLAN = """
 base: {base}
 lora: {{r: 4, alpha: 8}}
@@ -25,9 +24,7 @@ dev: 0.0
 
 def limrank(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "LIMRANK_CACHE": str(cwd / "cache")}
-    return subprocess.run(
-        [LIMRANK, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=env, timeout=300
-    )
+    return run_limrank(arguments, cwd=cwd, env=env)
 
 
 @pytest.fixture

@@ -5,30 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny_encoders
 from encoder_rows import GOOD, pairs, written
+from limrank_command import run_limrank
 
 from limrank_plugins.errors import InputError
 from limrank_training.plans import load_plan
 
-LIMRANK = str(Path(sys.executable).with_name("limrank"))
 PLANS = ("tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl", "ragvl-noise")
 
 
 def limrank(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "LIMRANK_CACHE": str(cwd / "cache")}
-    return subprocess.run(
-        [LIMRANK, "train", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=env,
-        timeout=300,
-    )
+    return run_limrank(["train", *arguments], cwd=cwd, env=env)
 
 
 def test_the_plans_hold_what_the_papers_say():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from limrank_command import run_limrank
 from servers import Call, LoopbackServer
 from synthetic_rows import rank1_file, rank1_record, rows, rows_file
 
@@ -18,12 +18,8 @@ from limrank_synth.run_files import read_rows
 
 
 def limrank(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("limrank")
-    done = subprocess.run(
-        [str(program), "synth", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200", **environment},
+    done = run_limrank(
+        ["synth", *arguments], cwd=Path.cwd(), env={**os.environ, "COLUMNS": "200", **environment}
     )
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr

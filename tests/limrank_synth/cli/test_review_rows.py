@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from limrank_command import run_limrank
 from reviews import decision
 from synth_rows import make_rows
 
@@ -31,12 +32,11 @@ def run(tmp_path: Path) -> Path:
 
 
 def review(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*_PROGRAM, *map(str, arguments)], capture_output=True, text=True, env=_ENVIRONMENT)
+    done = run_limrank(["synth", "review", *arguments], cwd=Path.cwd(), env=_ENVIRONMENT)
     assert done.returncode == code, done.stderr + done.stdout
     return done
 
 
-_PROGRAM = [str(Path(sys.executable).with_name("limrank")), "synth", "review"]
 _ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import tiny_encoders
 import torch
 from encoder_rows import BAD, GOOD, STEP, pairs, same_step, written
+from limrank_command import run_limrank
 from rounding import near, same_history, same_training, weights_of
 
 from limrank_plugins import Reranker
@@ -26,7 +25,6 @@ from limrank_training.plans import ContrastSettings, Plan
 from limrank_training.training_run import train as run
 
 torch.set_num_threads(1)
-LIMRANK = str(Path(sys.executable).with_name("limrank"))
 
 
 def plan(base: Path, **changes: Any) -> Plan:
@@ -179,8 +177,7 @@ def test_it_learns_and_the_real_commands_read_it(base: Path, rows: Path, tmp_pat
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "LIMRANK_CACHE": str(tmp_path / "c")}
 
     def limrank(*arguments: object) -> str:
-        done = subprocess.run([LIMRANK, *map(str, arguments)], capture_output=True, text=True, env=env,
-                              cwd=tmp_path, timeout=300)  # fmt: skip
+        done = run_limrank(arguments, cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

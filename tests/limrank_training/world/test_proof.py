@@ -1,4 +1,4 @@
-"""The proof's own path at a size that learns nothing, and at one that does, in less than two minutes."""
+"""The proof's own path at a size that learns nothing, and (in `make soak`) at one that does."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path, monkeypatch: pytest.M
     assert made == ["traces", "traces"]
 
 
+@pytest.mark.soak
 def test_it_learns_to_rerank_entities_it_was_never_trained_on(tmp_path: Path):
     """The proof at a quarter of its size: with seeds 0, 1 and 2 it reached 0.844, 0.963 and 0.920."""
     scale = ProofScale(shape=DecoderShape(steps=200), topics=500, steps=400, asked=20, candidates=10)
