@@ -81,15 +81,15 @@ def cut_by(
 def _spans(document: Document, rule: PieceRule, cut: Cut) -> list[Span]:
     """The pieces that are asked about, in order; at least one."""
     text = document.text
-    # What is no shorter without any text (a long title, a query that is cut) no piece would fit into.
-    if document.images or cut(replace(document, text="")):
-        return [(0, len(text))]
 
     def fits(piece: str) -> bool:
         if rule.words is not None and words_of(piece) > rule.words:
             return False
         return cut(replace(document, text=piece)) == 0
 
+    # Where not even an empty text fits (beside a long title, or a query that is cut), no piece would.
+    if document.images or fits(text) or cut(replace(document, text="")):
+        return [(0, len(text))]
     spans = split(text, fits)
     return [span for span in spans if text[slice(*span)].strip()] or spans[:1]
 

@@ -28,7 +28,7 @@ RANKINGS = "rankings.jsonl"
 _OF_CARD = ("recipe", "model", "backend", "store", "template")
 _OF_RERANKER = {
     "reasoning", "budget", "samples", "seed", "temperature", "top_p", "max_reasoning_tokens",
-    "cut_to_sentence", "instruction", "on_failure",
+    "cut_to_sentence", "instruction", "on_failure", "chunks",
 }  # fmt: skip
 
 

@@ -81,6 +81,8 @@ def _settings(reranker: Reranker) -> str:
         settings.append(f"{s.samples} samples")
     if s.drawn_temperature > 0:
         settings.append(f"temperature {s.drawn_temperature:g}, top-p {s.top_p:g}, seed {s.seed}")
+    if s.chunks is not None:
+        settings.append(f"long documents by their pieces ({s.chunks})")
     return "".join(f", {setting}" for setting in settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import scripts
 from servers import LoopbackServer, toy
 
@@ -23,6 +24,12 @@ def test_reasoning_and_sampling_are_told():
     auto = describe(scripts.reranker("limrank", reasoning="auto", budget="9 documents"))
     assert auto.name.endswith(", reasoning auto within 9 documents")
     assert auto.backend.endswith("; budget 9 documents")
+
+
+def test_how_long_documents_are_judged_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("limrank_plugins.arguments.check_splitter", lambda: None)
+    described = describe(scripts.reranker("qwen3-reranker", chunks="max:9 words"))
+    assert described.backend == "scripted, long documents by their pieces (max:9 words)"
 
 
 def test_instructions_are_named_or_hashed():
