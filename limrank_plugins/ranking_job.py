@@ -44,8 +44,7 @@ def rank_all(
         spent: what the queries that are ranked now take is added to it.
 
     Returns:
-        A `ranking_record` for each query, with `reranker` (its `made_for`) and `calibrated`, and how many
-        queries were ranked now.
+        A `ranking_record` for each query, with what `made_by` says, and how many queries were ranked now.
 
     Raises:
         BackendError: documents failed, and not one was judged: such rankings are the first stage's.
@@ -74,11 +73,14 @@ def rank_all(
                 job.commit(items[i], records[i])
         if progress is not None:
             progress(finished + start + len(part), len(items))
-    # What a calibration that is fitted to these scores has to know of them.
-    made_by = {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
-    ranked = [records[i] | made_by for i in range(len(items))]
+    ranked = [records[i] | made_by(reranker) for i in range(len(items))]
     _refuse_unjudged(ranked, candidates)
     return ranked, len(open_queries)
+
+
+def made_by(reranker: Reranker) -> dict[str, Any]:
+    """What a calibration that is fitted to the records of rankings has to know of their scores."""
+    return {"reranker": reranker.made_for, "calibrated": reranker.calibration is not None}
 
 
 def judged_documents(records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[Document]]) -> int:

@@ -43,7 +43,7 @@ from limrank_plugins.files import (
 )
 from limrank_plugins.io import ranking_record
 from limrank_plugins.pipes import regular_file
-from limrank_plugins.ranking_job import judged_documents
+from limrank_plugins.ranking_job import judged_documents, made_by
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.wording import shortened
 
@@ -134,7 +134,7 @@ class Worker:
         for start in range(0, len(rest), self.plan.batch):
             part = rest[start : start + self.plan.batch]
             for ranking in self.reranker.rank_many(part, top_n=self.plan.top_n):
-                records[ranking.query.id] = ranking_record(ranking)
+                records[ranking.query.id] = ranking_record(ranking) | made_by(self.reranker)
         failed = [failure for record in records.values() for failure in record["failures"]]
         ranked = [records[query.id] for query, _ in jobs]
         judged = judged_documents(ranked, [documents for _, documents in jobs])

@@ -31,6 +31,7 @@ from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.io import ranking_record, read_run
+from limrank_plugins.ranking_job import made_by
 
 
 def jobs_file(folder: Path, count: int = 7) -> Path:
@@ -68,7 +69,8 @@ def test_partitions_side_by_side_are_the_run(tmp_path: Path, size: int, batch: i
     whole = b"".join(files(tmp_path / "out").values())
     reranker = bulk_work.make()
     expected = [
-        ranking_record(reranker.rank(*parse_job(line, ""))) for line in jobs.read_bytes().splitlines()
+        ranking_record(reranker.rank(*parse_job(line, ""))) | made_by(reranker)
+        for line in jobs.read_bytes().splitlines()
     ]
     assert [json.loads(line) for line in whole.decode().split("\n")[:-1]] == expected
     (tmp_path / "run.jsonl").write_bytes(whole)

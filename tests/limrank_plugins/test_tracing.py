@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from scripts import logits
 from servers import LoopbackServer, completion
+from typer.testing import CliRunner
 
 from limrank_plugins import (
     AsyncScriptedBackend,
@@ -25,6 +26,7 @@ from limrank_plugins import (
     ScriptedFailure,
     Store,
 )
+from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError, RankingFailed
 
 pytest.importorskip("opentelemetry.sdk.trace", reason="needs OpenTelemetry: pip install 'limrank[otel]'")
@@ -388,3 +390,66 @@ def test_what_the_documentation_prints(capsys: pytest.CaptureFixture[str]):
     assert done.returncode == 0, done.stderr
     assert '"openinference.span.kind": "RERANKER"' in done.stdout
     assert '"openinference.span.kind": "LLM"' in done.stdout
+
+
+# ---- doors ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def provided(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> Traced:
+    """The provider is the one that is set, and whatever backend a recipe names is a script."""
+
+    class Built(ScriptedBackend):
+        def __init__(self, model: str = "", **options: Any) -> None:
+            super().__init__(read_labels=logits)
+
+    monkeypatch.setattr("limrank_plugins.arguments.backend_class", lambda name: Built)
+    monkeypatch.setattr(api, "_TRACER_PROVIDER", traced.provider)
+    return traced
+
+
+def in_order(traced: Traced) -> list[str]:
+    (span,) = traced.of_kind("RERANKER")
+    assert len(traced.of_kind("LLM")) == len(TEXTS)
+    places = [f"reranker.output_documents.{i}.document.content" for i in range(len(TEXTS))]
+    return [span.attributes[place] for place in places]
+
+
+def test_llama_index(provided: Traced):
+    pytest.importorskip("llama_index.core")
+    from llama_index.core.schema import NodeWithScore, TextNode
+    from llama_index.postprocessor.limrank import LimRankRerank
+
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    found = LimRankRerank(reasoning="none", trace=True).postprocess_nodes(nodes, query_str="why")
+    assert in_order(provided) == [node.node.get_content() for node in found]
+
+
+def test_haystack(provided: Traced):
+    pytest.importorskip("haystack")
+    from haystack import Document as HaystackDocument
+    from haystack_integrations.components.rankers.limrank import LimRankRanker
+
+    documents = [HaystackDocument(content=text) for text in TEXTS]
+    found = LimRankRanker(reasoning="none", trace=True).run(query="why", documents=documents)
+    assert in_order(provided) == [document.content for document in found["documents"]]
+
+
+def test_langchain(provided: Traced):
+    pytest.importorskip("langchain_core")
+    from langchain_core.documents import Document as LangChainDocument
+
+    from limrank_plugins.langchain import LimRankCompressor
+
+    documents = [LangChainDocument(page_content=text) for text in TEXTS]
+    compressor = LimRankCompressor(options={"reasoning": "none", "trace": True})
+    found = asyncio.run(compressor.acompress_documents(documents, "why"))
+    assert in_order(provided) == [document.page_content for document in found]
+
+
+def test_command_line(provided: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    asked = ["--recipe", "limrank", "--reasoning", "none", "--k", "3", "--option", "trace=true"]
+    done = CliRunner().invoke(build_app(), ["search", "samples", "why does milk go lumpy in tea", *asked])
+    assert done.exit_code == 0, done.output
+    assert len(in_order(provided)) == 3
