@@ -166,6 +166,9 @@ def load_ablation(name: str, settings: Mapping[str, Any] | None = None) -> Ablat
         values[key] = {**inside, **value} if merged else value
     if isinstance(evaluation := values.get("evaluate"), dict):
         values["evaluate"] = evaluation_settings(evaluation) if evaluation else None
+    for spec in values["arms"].values() if isinstance(values.get("arms"), dict) else ():
+        if isinstance(spec, dict) and spec.get("rows") == "all":  # short for all rows of every pool
+            spec["rows"] = dict.fromkeys(values.get("data") or {}, "all")
     file = checked(_AblationFile, {key: value for key, value in values.items() if value is not None}, name)
     data = {pool: path or "" for pool, path in file.data.items()}
     arms: dict[str, Arm] = {}

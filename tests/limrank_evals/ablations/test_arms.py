@@ -55,6 +55,15 @@ def test_arms_inherit_what_they_do_not_say(tmp_path: Path):
     assert (made.evaluation.splits, made.evaluation.measures) == (("test",), ("nDCG@10",))
 
 
+def test_all_is_every_row_of_every_pool(tmp_path: Path):
+    more = "  every: {of: half, rows: all}\n  one: {rows: {one: all}}\n"
+    *_, every, one = load_ablation(written(tmp_path, FILE + more)).arms
+    assert (every.rows, every.total) == ({"one": None, "two": None}, 10)
+    assert one.rows == {"one": None}
+    with pytest.raises(InputError, match="rows"):
+        load_ablation(written(tmp_path, FILE + "  bad: {rows: some}\n"))
+
+
 def test_toml_and_what_is_given_besides(tmp_path: Path):
     toml = 'data = {one = "1"}\nset = {seed = 1}\n[evaluate]\nsource = "x"\n[arms.a]\n[arms.b]\nof = "a"\n'
     given = {"data": {"two": "2"}, "set": {"dev": 0.0}, "seed": 9, "evaluate": {"depth": 5}}
