@@ -14,7 +14,7 @@ from contextvars import ContextVar
 
 from limrank_plugins.data import Ranking
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of, shortened
+from limrank_plugins.wording import number_of, shortened, verb_for
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ def remarks(rankings: Sequence[Ranking]) -> list[str]:
     neutralised = sum(ranking.usage.neutralised for ranking in rankings)
     if neutralised:
         said.append(
-            f"{neutralised} marker(s) such as </think> in queries and passages were neutralised, "
+            f"{number_of(neutralised, 'marker')} such as </think> in queries and passages "
+            f"{verb_for(neutralised, 'were')} neutralised, "
             f"counted each time a model read them"
         )
     return said
@@ -70,10 +71,9 @@ def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:
     for ranking, given in zip(rankings, documents, strict=True):
         if ranking.failures:
             logger.warning(
-                "%d of %d documents of query %r could not be judged and keep their places; the first one, "
-                "%r: %s",
+                "%d of %s of query %r could not be judged and keep their places; the first one, %r: %s",
                 len(ranking.failures),
-                given,
+                number_of(given, "document"),
                 shortened(ranking.query.id or ranking.query.text),
                 shortened(ranking.failures[0].id),
                 ranking.failures[0].reason,

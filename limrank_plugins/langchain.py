@@ -26,7 +26,7 @@ from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted
-from limrank_plugins.wording import shortened
+from limrank_plugins.wording import number_of, shortened
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -158,9 +158,9 @@ class LimRankCompressor(BaseDocumentCompressor):
             logger.warning("%s", remark)
         if ranking.failures:
             logger.warning(
-                "%d of %d documents could not be judged and keep their places; the first one, %s: %s",
+                "%d of %s could not be judged and keep their places; the first one, %s: %s",
                 len(ranking.failures),
-                len(documents),
+                number_of(len(documents), "document"),
                 shortened(ranking.failures[0].id),
                 redacted(ranking.failures[0].reason, self._secrets()),
             )

@@ -18,6 +18,19 @@ def number_of(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or _plural(noun)}"
 
 
+_OF_ONE = {"are": "is", "were": "was", "have": "has", "do": "does"}
+
+
+def verb_for(number: int, verb: str) -> str:
+    """A verb as it goes with so many things; `verb` is that of several.
+
+    Example:
+        >>> verb_for(2, "are"), verb_for(1, "are"), verb_for(1, "share")
+        ('are', 'is', 'shares')
+    """
+    return verb if number != 1 else _OF_ONE.get(verb, f"{verb}s")
+
+
 def in_dollars(amount: float) -> str:
     """Money: cents from a dollar on, down to a hundredth of a cent below one.
 

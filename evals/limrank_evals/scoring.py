@@ -31,6 +31,7 @@ from limrank_evals.stats import Interval
 from limrank_plugins import __version__
 from limrank_plugins.io import RunState
 from limrank_plugins.pipes import is_pipe
+from limrank_plugins.wording import number_of, verb_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class RunScores:
         notes = [*self.measured.coverage.warnings(), *self.measured.warnings]
         if self.tied:
             notes.append(
-                f"{self.tied} documents share their score with another; their order is {self.ties}'s"
+                f"{number_of(self.tied, 'document')} {verb_for(self.tied, 'share')} "
+                f"{'its' if self.tied == 1 else 'their'} score with another; their order is {self.ties}'s"
             )
         return notes + unfinished(self.state)
 

@@ -28,6 +28,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError
 from limrank_plugins.images import Image
 from limrank_plugins.segments import Prompt
+from limrank_plugins.wording import number_of
 
 Vector = npt.NDArray[np.float32]
 
@@ -406,7 +407,8 @@ def check_count(backend: Backend, replies: Sequence[Reply], requests: Sequence[o
     """Raise a `BackendError` for a backend that gave more or fewer replies than it got requests."""
     if len(replies) != len(requests):
         raise BackendError(
-            f"backend {backend.name!r} gave {len(replies)} replies to {len(requests)} requests"
+            f"backend {backend.name!r} gave {number_of(len(replies), 'reply')} to "
+            f"{number_of(len(requests), 'request')}"
         )
 
 

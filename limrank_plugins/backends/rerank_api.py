@@ -44,6 +44,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Prompt, Segment
+from limrank_plugins.wording import number_of
 
 _TOGETHER = 100  # documents in one call; to Cohere that is one search unit
 _READS_LISTS = re.compile(r"jina-reranker-v3", re.I)
@@ -229,7 +230,8 @@ class RerankAPIBackend:
     async def _list_scored(self, query: str, passages: Sequence[str]) -> Reply:
         if self._most is not None and len(passages) > self._most:
             return Failed(
-                f"the list has {len(passages)} documents, but the server takes {self._most} in one call: "
+                f"the list has {number_of(len(passages), 'document')}, but the server takes "
+                f"{self._most} in one call: "
                 f"rerank fewer, or give batch_size if it takes more"
             )
         replies = await self._scored(query, passages, halves=False)

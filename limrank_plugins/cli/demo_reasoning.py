@@ -61,7 +61,7 @@ def demo_reasoning(queries: int, recipe: str | None, model: str | None, *, as_js
             console.print(f"{document.text}\n", style="dim")
             with listening(_show):
                 verdicts.append(_verdict(reranker, query, document, grade))
-            cut = f" … (ended after {_BUDGET} tokens)" if verdicts[-1]["ended_by_force"] else ""
+            cut = f" … (ended after {_BUDGET:,} tokens)" if verdicts[-1]["ended_by_force"] else ""
             common.tell(f"{cut}\n→ {_in_words(verdicts[-1], reranker.template)}")
     if as_json:
         common.emit({"recipe": chosen.name, "model": named, "verdicts": verdicts})

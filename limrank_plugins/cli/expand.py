@@ -11,7 +11,7 @@ from limrank_plugins.backends.tildev2.quantise import check_bits
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.corpus import all_documents
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, verb_for
 
 
 @reports_errors
@@ -73,5 +73,8 @@ def expand(
         f"{number_of(len(index), 'passage')} with {number_of(len(index.rows.indices), 'weight')} in {output}"
     )
     if cut:
-        common.say(f"{cut:,} passages are longer than the {weighing.limit} tokens the model reads")
+        common.say(
+            f"{number_of(cut, 'passage')} {verb_for(cut, 'are')} longer than the "
+            f"{number_of(weighing.limit, 'token')} the model reads"
+        )
     common.say(f"use it with: limrank rerank --recipe tildev2 --option index={output} …")

@@ -187,5 +187,7 @@ def index(
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}
         common.emit(report | ({"cut_documents": cut} if cut else {}))
     else:
-        cut_short = f", of which {cut:,} are longer than the encoder reads" if cut else ""
+        cut_short = (
+            f", of which {cut:,} {'is' if cut == 1 else 'are'} longer than the encoder reads" if cut else ""
+        )
         common.tell(f"{number_of(documents, 'document')} in {where}{cut_short}")

@@ -19,6 +19,7 @@ from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.group_prompts import cut_tokens, group_prompt, shown_orders
 from limrank_plugins.readouts.labels import ALPHABETIC, Labels
 from limrank_plugins.verdicts import Scores
+from limrank_plugins.wording import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_label_values(
     """
     size = len(documents)
     if template is None or len(template.labels) < min(size, 26):
-        raise InputError(f"a template with a label for each of {size} documents is needed")
+        raise InputError(f"a template with a label for each of {number_of(size, 'document')} is needed")
     orders = shown_orders(documents, settings)
     prompts = [
         group_prompt(query, [documents[i] for i in order], template, settings, labels) for order in orders

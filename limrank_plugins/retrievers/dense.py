@@ -32,6 +32,7 @@ from limrank_plugins.retrievers.folder import (
     read_corpus,
     read_manifest,
 )
+from limrank_plugins.wording import number_of, verb_for
 
 _LOG = logging.getLogger(__name__)
 _VECTORS = "vectors.npy"
@@ -107,10 +108,11 @@ class DenseRetriever(ImmutableIndex):
                 on_progress(start + len(part), len(corpus))
         if cut_documents:
             _LOG.warning(
-                "%d of %d documents are longer than the encoder reads: their ends were not embedded and "
-                "cannot be found. Split them into passages",
+                "%d of %s %s longer than the encoder reads: what is beyond was not embedded and cannot be "
+                "found. Split them into passages",
                 cut_documents,
-                len(corpus),
+                number_of(len(corpus), "document"),
+                verb_for(cut_documents, "are"),
             )
         return cls(corpus, np.concatenate(parts), backend, owns=owns, cut_documents=cut_documents)
 
@@ -189,9 +191,10 @@ class DenseRetriever(ImmutableIndex):
         vectors, cut = _embed(self.backend, requests, names)
         if cut:
             _LOG.warning(
-                "%d of %d queries are longer than the encoder reads: their ends were not read",
+                "%d of %s %s longer than the encoder reads: what is beyond was not read",
                 cut,
-                len(names),
+                number_of(len(names), "query"),
+                verb_for(cut, "are"),
             )
         if vectors.shape[1] != self._vectors.shape[1]:
             raise InputError(

@@ -31,6 +31,7 @@ from limrank_plugins.data import Document, Query, Ranking
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.retrievers import check_k
 from limrank_plugins.retrievers.dense import DenseRetriever, Vectors
+from limrank_plugins.wording import number_of, verb_for
 
 STEPS, RATE = 20, 1e-3
 """Of learning the order: Adam's steps and learning rate, as released."""
@@ -206,11 +207,13 @@ def _check(
         raise InputError("a vector holds a number that is not finite: nothing can be learned from it")
     if len(set(order)) != len(order) or any(not 0 <= row < len(passages) for row in order):
         raise InputError(
-            f"order must name each of {len(passages)} passages at most once, but got {list(order)}"
+            f"order must name each of {number_of(len(passages), 'passage')} at most once, but got "
+            f"{list(order)}"
         )
     if teacher is not None and len(teacher) != len(passages):
         raise InputError(
-            f"there are {len(teacher)} teacher scores for {len(passages)} passages: give one for each"
+            f"there {verb_for(len(teacher), 'are')} {number_of(len(teacher), 'teacher score')} for "
+            f"{number_of(len(passages), 'passage')}: give one for each"
         )
     if any(score is not None and not np.isfinite(score) for score in teacher or ()):
         raise InputError("a teacher score is not finite: give None for those that are not known")

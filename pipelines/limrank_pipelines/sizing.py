@@ -18,6 +18,7 @@ from typing import Self
 from limrank_plugins.checks import finite_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Load:
             raise InputError(f"pairs must be > 0, but got {pairs}")
         if usage.cached:
             raise InputError(
-                f"{usage.cached} replies came from a store and cost no tokens: measure without a store"
+                f"{number_of(usage.cached, 'reply')} came from a store and cost no tokens: measure "
+                "without a store"
             )
         shared = usage.shared_tokens / pairs
         return cls(usage.prompt_tokens / pairs, usage.generated_tokens / pairs, shared)

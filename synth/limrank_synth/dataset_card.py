@@ -10,7 +10,7 @@ from typing import Any
 
 from limrank_plugins.files import write_whole
 from limrank_plugins.segments import clean_text
-from limrank_plugins.wording import in_dollars
+from limrank_plugins.wording import in_dollars, number_of, verb_for
 from limrank_synth import savings as money
 from limrank_synth.card_plots import draw
 from limrank_synth.markdown import cell, counted, plain, table_of
@@ -123,7 +123,8 @@ def _what(contents: CardContents) -> str:
     statistics = contents.statistics
     share = f", {statistics.relevant / statistics.rows:.1%} of them relevant" if statistics.rows else ""
     lines = [
-        f"{statistics.rows:,} rows about {statistics.queries:,} queries{share}, as `{contents.layout[0]}`: "
+        f"{number_of(statistics.rows, 'row')} about {number_of(statistics.queries, 'query')}{share}, as "
+        f"`{contents.layout[0]}`: "
         f"{contents.layout[1]}.",
         "",
         table_of(
@@ -189,7 +190,8 @@ def _looks(contents: CardContents, plots: Mapping[str, str]) -> str:
     lines += [counted("passage written as", statistics.intents), counted("kind of query", statistics.kinds)]
     if statistics.false_claims:
         lines.append(
-            f"{statistics.false_claims:,} passages state something untrue on purpose "
+            f"{number_of(statistics.false_claims, 'passage')} "
+            f"{verb_for(statistics.false_claims, 'state')} something untrue on purpose "
             "(`negative:false-claim`). They must not be shown to anybody as knowledge.\n"
         )
     return "\n".join(lines)

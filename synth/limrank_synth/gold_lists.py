@@ -16,6 +16,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_order, split_reasoning
+from limrank_plugins.wording import number_of
 from limrank_synth.gold_groups import chat, group_prompt, shown
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.records import LabelledPassage, Rejection
@@ -81,7 +82,7 @@ def list_order(
         reasoning = reply.reasoning.strip() or (split_reasoning(text)[0] or "").strip()
         order = parse_order(text, NUMERIC, len(group), tagged=True)
         if order.repaired:
-            raise UnusableReply(f"the answer is no complete order of {len(group)} passages")
+            raise UnusableReply(f"the answer is no complete order of {number_of(len(group), 'passage')}")
         if not reasoning:
             raise UnusableReply("there is an order, but no reasoning before it")
         return OrderedList(rows[0].query_id, tuple(group[i].id for i in order.order), reasoning, model)

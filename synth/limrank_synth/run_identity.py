@@ -15,6 +15,7 @@ from typing import Any
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object, write_json
+from limrank_plugins.wording import verb_for
 
 RUN = "run.json"
 _FRESH = "name another --output, or start it over with --fresh"
@@ -84,8 +85,8 @@ class RunIdentity:
         ]
         if missing := [text for digest, text in items.items() if digest not in here["items"]]:
             words.append(
-                f"{len(missing)} of its {len(items)} {self.what} are not among these "
-                f"{len(here['items'])}, e.g. {missing[0]!r}"
+                f"{len(missing)} of its {len(items)} {self.what} {verb_for(len(missing), 'are')} not among "
+                f"these {len(here['items'])}, e.g. {missing[0]!r}"
             )
         return words
 

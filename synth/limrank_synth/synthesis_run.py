@@ -15,7 +15,7 @@ from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows, read_json, write_json
 from limrank_plugins.reply_store import To
-from limrank_plugins.wording import exact_dollars
+from limrank_plugins.wording import exact_dollars, number_of, verb_for
 from limrank_synth.filters import Filter, apply_filters
 from limrank_synth.filters.agreement import judges_report
 from limrank_synth.filters.coverage import coverage_report
@@ -226,7 +226,8 @@ def _refuse_another_run(folder: Path, seeds: Sequence[Seed], settings: SynthSett
     ]
     if missing := sorted(there - {seed.text for seed in seeds}):
         differing.append(
-            f"{len(missing)} of its {len(there)} seeds are not among these {len(seeds)}, "
+            f"{len(missing)} of its {number_of(len(there), 'seed')} {verb_for(len(missing), 'are')} not "
+            f"among these {len(seeds)}, "
             f"e.g. {missing[0][:80]!r}"
         )
     if differing:

@@ -31,7 +31,7 @@ def test_one_warning_for_every_ranking_with_failures(caplog: pytest.LogCaptureFi
         reranker().rank_many([("one", ["good", "bad", "bad too"]), ("two", ["good"]), ("three", ["bad"])])
     assert [record.name for record in caplog.records] == ["limrank_plugins.failure_log"] * 2
     assert "2 of 3 documents of query 'one'" in caplog.text
-    assert "1 of 1 documents of query 'three'" in caplog.text
+    assert "1 of 1 document of query 'three'" in caplog.text
     assert "is no key" in caplog.text
 
 
@@ -52,7 +52,7 @@ def test_what_was_not_read_as_it_is_is_told_once(
     told = [record.getMessage() for record in caplog.records]
     assert told == failure_log.remarks(made)
     assert "2 of 3 queries were longer than the model reads: the last 5 tokens" in told[0]
-    assert "3 marker(s) such as </think> in queries and passages were neutralised" in told[1]
+    assert "3 markers such as </think> in queries and passages were neutralised" in told[1]
 
 
 def test_what_is_raised_is_not_logged(caplog: pytest.LogCaptureFixture):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limrank_plugins.wording import exact_dollars, in_dollars, number_of, shortened
+from limrank_plugins.wording import exact_dollars, in_dollars, number_of, shortened, verb_for
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,13 @@ from limrank_plugins.wording import exact_dollars, in_dollars, number_of, shorte
 )
 def test_one_of_a_thing_is_never_several(number: int, noun: str, written: str):
     assert number_of(number, noun) == written
+
+
+@pytest.mark.parametrize(
+    ("verb", "of_one"), [("are", "is"), ("have", "has"), ("were", "was"), ("share", "shares")]
+)
+def test_a_verb_goes_with_the_number(verb: str, of_one: str):
+    assert [verb_for(number, verb) for number in (0, 1, 2)] == [verb, of_one, verb]
 
 
 @pytest.mark.parametrize(

@@ -60,14 +60,14 @@ def test_other_items_or_another_seed_are_refused(tmp_path: Path, make: Callable[
     folder = tmp_path / "out"
     make(folder, 3)
     before = files(folder)
-    with pytest.raises(InputError, match=r"1 of its 3 .* are not among these 2, e.g. .*--fresh"):
+    with pytest.raises(InputError, match=r"1 of its 3 .* is not among these 2, e.g. .*--fresh"):
         make(folder, 2)
     with pytest.raises(InputError, match=r"seed is 0 there, 5 here.*Name another --output"):
         make(folder, 3, seed=5)
     assert files(folder) == before
     make(folder, 3)
     make(folder, 4)  # more lose nothing
-    with pytest.raises(InputError, match="are not among these 3"):
+    with pytest.raises(InputError, match="is not among these 3"):
         make(folder, 3)
     make(folder, 2, seed=5, fresh=True)
     make(folder, 2, seed=5)
@@ -99,7 +99,7 @@ def test_a_fresh_run_that_fails_leaves_the_finished_one(
 def test_nothing_is_asked_by_a_run_that_is_refused(tmp_path: Path):
     documents(tmp_path, 3)
     writer = Writer(lambda query, request: "no")
-    with pytest.raises(InputError, match="queries are not among"):
+    with pytest.raises(InputError, match="queries is not among"):
         make_documents(seeds(2), SETTINGS, tmp_path, backends=dict.fromkeys(SETTINGS.roles, writer))
     assert writer.asked == []
 

@@ -26,9 +26,9 @@ def test_rows_say_what_went_into_them(tmp_path: Path):
     rows = [ROW | {"sources": [WIKI, MARCO]}, ROW | {"sources": [WIKI, WIKI]}, ROW]
     assert data_licences(written(tmp_path, *rows)) == {
         "wiki": "CC-BY-SA-4.0 (2 rows)",
-        "MS MARCO": "unknown (1 rows)",
+        "MS MARCO": "unknown (1 row)",
     }
-    assert data_licences(written(tmp_path, ROW | {"licence": "MIT"})) == {"rows": "MIT (1 rows)"}
+    assert data_licences(written(tmp_path, ROW | {"licence": "MIT"})) == {"rows": "MIT (1 row)"}
     assert data_licences(written(tmp_path, ROW)) == {}
 
 

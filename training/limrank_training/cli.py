@@ -13,7 +13,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import check_output, read_json_object
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, verb_for
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names
 
@@ -164,8 +164,12 @@ def _show(plan: Plan, data: Any) -> None:
     prompt, learned = example.ids[: example.learned], example.ids[example.learned :]
     tell_exactly(encoder.decode(prompt))
     sys.stdout.flush()
-    remark = f"{len(learned)} are learned:" if learned else "and the model answers them itself"
-    common.say(f"\n--- {len(prompt)} tokens are given, {remark}")
+    remark = (
+        f"{len(learned)} {'is' if len(learned) == 1 else 'are'} learned:"
+        if learned
+        else "and the model answers them itself"
+    )
+    common.say(f"\n--- {number_of(len(prompt), 'token')} {verb_for(len(prompt), 'are')} given, {remark}")
     tell_exactly(encoder.decode(learned))
     sys.stdout.flush()
 

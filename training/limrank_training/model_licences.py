@@ -13,6 +13,7 @@ from limrank_plugins.backends.local.gguf_header import read_header
 from limrank_plugins.backends.local.sources import gguf_file
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
+from limrank_plugins.wording import number_of
 from limrank_training.data.fields import read_rows
 
 REPORTS = ("export.json", "mix.json", "report.json")
@@ -42,7 +43,7 @@ def data_licences(rows: str | os.PathLike[str]) -> dict[str, str]:
                 break
     by_name: dict[str, list[str]] = {}
     for (name, licence), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        by_name.setdefault(name, []).append(f"{licence} ({count} rows)")
+        by_name.setdefault(name, []).append(f"{licence} ({number_of(count, 'row')})")
     return {name: "; ".join(licences) for name, licences in by_name.items()}
 
 

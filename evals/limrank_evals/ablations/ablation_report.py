@@ -18,7 +18,7 @@ from limrank_evals.tables import Grid, interval_text, number_text
 from limrank_plugins import __version__
 from limrank_plugins.files import write_json, write_whole
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, verb_for
 
 SCHEMA = "limrank eval ablate report 1"
 REPORT, MARKDOWN, LATEX = "report.json", "table.md", "table.tex"
@@ -93,7 +93,10 @@ class AblationReport:
             notes.append("The reference arm is not finished: nothing is compared.")
         for name, arm in self.arms.items():
             if arm.facts["taken_out"]:
-                notes.append(f"{name}: {arm.facts['taken_out']} rows were taken out and not replaced.")
+                notes.append(
+                    f"{name}: {number_of(arm.facts['taken_out'], 'row')} "
+                    f"{verb_for(arm.facts['taken_out'], 'were')} taken out and not replaced."
+                )
             if arm.scores["failures"]:
                 notes.append(f"{name}: {number_of(arm.scores['failures'], 'document')} could not be judged.")
             if not_read := Unread(**arm.scores.get("unread", {})).sentences():

@@ -18,6 +18,7 @@ from limrank_evals.ablations.arms import Arm
 from limrank_evals.ablations.components import Keeps, keeping
 from limrank_evals.ablations.pools import Pool, TrainingRow
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 
 STRATA = ("label", "pool", "source", "kind", "domain")
 
@@ -114,7 +115,7 @@ def _kept(row: TrainingRow, filters: Iterable[Keeps]) -> bool:
 
 
 def _too_few(arm: Arm, pool: str, count: int, available: int, whole: int) -> str:
-    message = f"arm {arm.name!r} wants {count} rows of {pool!r}, which has {whole}"
+    message = f"arm {arm.name!r} wants {number_of(count, 'row')} of {pool!r}, which has {whole}"
     if not arm.without or available == whole:
         return f"{message}: ask for fewer, or for all"
     return (

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from limrank_evals.calibration.reliability import Reliability
 from limrank_evals.reporting.svg import Plot, linear, standalone
+from limrank_plugins.wording import number_of
 
 
 def draw_reliability(title: str, parts: Mapping[str, Reliability]) -> str:
@@ -28,6 +29,6 @@ def _plot(number: int, name: str, part: Reliability) -> Plot:
         plot.line(first.probability, first.relevant, second.probability, second.relevant, "curve")
     most = max(b.documents for b in part.bins)
     for b in part.bins:
-        text = f"{b.relevant:.1%} of {b.documents:,} documents at probability {b.probability:.3f}"
+        text = f"{b.relevant:.1%} of {number_of(b.documents, 'document')} at probability {b.probability:.3f}"
         plot.dot(b.probability, b.relevant, 3 + 7 * (b.documents / most) ** 0.5, "up", text)
     return plot

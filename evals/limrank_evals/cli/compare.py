@@ -16,7 +16,7 @@ from limrank_evals.stats.intervals import RESAMPLES
 from limrank_evals.tables import Grid, value_text
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
-from limrank_plugins.wording import shortened
+from limrank_plugins.wording import number_of, shortened, verb_for
 
 SCHEMA = "limrank eval compare 1"
 
@@ -49,9 +49,10 @@ def compare(
     notes += scorer.warnings()
     comparisons = compared(scores[0].measured, scores[1].measured, resampling)
     notes += [
-        f"{name}: {len(comparison.left_out)} queries have a value in one run only and are left out"
+        f"{name}: {number_of(left_out, 'query')} {verb_for(left_out, 'have')} a value in one run only and "
+        f"{verb_for(left_out, 'are')} left out"
         for name, comparison in comparisons.items()
-        if comparison.left_out
+        if (left_out := len(comparison.left_out))
     ]
     for note in notes:
         common.say(f"note: {note}")

@@ -9,7 +9,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.errors import Analysis
 from limrank_evals.tables import Grid, ends_text, value_text
 from limrank_plugins.cli import common
-from limrank_plugins.wording import number_of, shortened
+from limrank_plugins.wording import number_of, shortened, verb_for
 
 _BUDGET = {
     "ideal": "ideal: all judged documents by grade",
@@ -189,7 +189,8 @@ def _ties(ties: dict[str, Any]) -> Iterable[str]:
     )
     if (saturated := ties["saturated"]) is not None:
         yield (
-            f"{saturated['relevant_low']} relevant documents have a probability next to 0, "
+            f"{number_of(saturated['relevant_low'], 'relevant document')} "
+            f"{verb_for(saturated['relevant_low'], 'have')} a probability next to 0, "
             f"{saturated['others_high']} others one next to 1"
         )
     for case in ties["cases"]:

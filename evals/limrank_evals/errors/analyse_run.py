@@ -24,6 +24,7 @@ from limrank_evals.measures import coverage, measure, parse_measure
 from limrank_evals.runs import Ranked, unfinished
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of, verb_for
 
 
 def analyse(
@@ -84,7 +85,10 @@ def analyse(
         warnings += unfinished(against.state, "other run")
     warnings += _about(candidates)
     if few.outside:
-        warnings.append(f"{len(few.outside)} queries with relevant documents are in no bin")
+        warnings.append(
+            f"{number_of(len(few.outside), 'query')} with relevant documents "
+            f"{verb_for(len(few.outside), 'are')} in no bin"
+        )
     used: Mapping[str, Mapping[str, str]] = {}
     confusion, false_claims = None, None
     if kinds is not None:
@@ -101,7 +105,8 @@ def analyse(
         compared = _against(against.only(excluded or {}, depth), run, qrels, name, used, wishes, resampling)
         if compared.left_out:
             warnings.append(
-                f"{compared.left_out} documents with a kind are not ranked and judged in both runs: no pair "
+                f"{number_of(compared.left_out, 'document')} with a kind "
+                f"{verb_for(compared.left_out, 'are')} not ranked and judged in both runs: no pair "
                 f"of the comparison has them"
             )
     counts = covered.counts() | {"excluded_removed": removed, "strangers": candidates.strangers}
@@ -152,12 +157,14 @@ def _about(candidates: Candidates) -> list[str]:
     warnings = []
     if candidates.strangers:
         warnings.append(
-            f"{candidates.strangers} documents of the run are not among the first stage's: "
+            f"{number_of(candidates.strangers, 'document')} of the run "
+            f"{verb_for(candidates.strangers, 'are')} not among the first stage's: "
             f"they count as candidates all the same"
         )
     if candidates.missing:
         warnings.append(
-            f"the run lacks {candidates.missing} documents that the first stage has above others of the run: "
+            f"the run lacks {number_of(candidates.missing, 'document')} that the first stage has above "
+            "others of the run: "
             f"if it was cut after ranking, say how many documents were ranked (--depth)"
         )
     return warnings

@@ -32,7 +32,7 @@ from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, verb_for
 
 
 def evaluate(
@@ -187,7 +187,11 @@ def _too_deep(measures: Sequence[str], depth: int) -> list[str]:
     """A warning for measures that look further down than the lists go."""
     cuts = {name: parse_measure(name).params.get("cutoff") for name in measures if name != P_MRR}
     deep = [name for name, cut in cuts.items() if cut is not None and cut > depth]
-    return [f"{', '.join(deep)}: looks further down than the {depth} documents of a list"] if deep else []
+    return (
+        [f"{', '.join(deep)}: looks further down than the {number_of(depth, 'document')} of a list"]
+        if deep
+        else []
+    )
 
 
 def _asked_for(rows: RunLines, benchmark: Benchmark) -> tuple[RunLines, list[str]]:
@@ -197,7 +201,8 @@ def _asked_for(rows: RunLines, benchmark: Benchmark) -> tuple[RunLines, list[str
     warnings = []
     if others:
         warnings.append(
-            f"{len(others)} queries of the first stage are not among the benchmark's, for example "
+            f"{number_of(len(others), 'query')} of the first stage {verb_for(len(others), 'are')} not "
+            "among the benchmark's, for example "
             f"{others[0]!r}: left out"
         )
     return {query: lines for query, lines in rows.items() if query in known}, warnings
@@ -209,7 +214,8 @@ def _known(first: RunScores, benchmark: Benchmark, warnings: list[str]) -> None:
     unknown = {d for ids in first.ranked.values() for d in ids} - documents
     if unknown:
         warnings.append(
-            f"{len(unknown)} documents of the first stage are not in the corpus, for example {min(unknown)!r}"
+            f"{number_of(len(unknown), 'document')} of the first stage {verb_for(len(unknown), 'are')} "
+            f"not in the corpus, for example {min(unknown)!r}"
         )
 
 
@@ -221,7 +227,8 @@ def _candidates(
     unknown = sorted({d for found in first.ranked.values() for d in found} - set(texts))
     if unknown:
         raise InputError(
-            f"the first stage names {len(unknown)} documents that {benchmark.name} {benchmark.split} does "
+            f"the first stage names {number_of(len(unknown), 'document')} that {benchmark.name} "
+            f"{benchmark.split} does "
             f"not hold, for example {unknown[0]!r}: they belong to another corpus"
         )
     found = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from limrank_evals.judgements import Qrels
 from limrank_plugins.data import Document, Query, check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of, verb_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ class Benchmark:
     def __post_init__(self) -> None:
         place = f"{self.name} {self.split}".strip()
         if not self.queries or not self.documents:
-            raise InputError(f"{place} has {len(self.queries)} queries and {len(self.documents)} documents")
+            raise InputError(
+                f"{place} has {number_of(len(self.queries), 'query')} and "
+                f"{number_of(len(self.documents), 'document')}"
+            )
         check_unique([query.id for query in self.queries], f"query id of {place}")
         check_unique([document.id or "" for document in self.documents], f"document id of {place}")
         if not any(query.id in self.qrels for query in self.queries):
@@ -73,7 +77,8 @@ class Benchmark:
             missing = [document for document in candidates if document not in document_ids]
             if missing:
                 raise InputError(
-                    f"{place}: {len(missing)} documents listed for query {query!r} are not in the corpus, "
+                    f"{place}: {number_of(len(missing), 'document')} listed for query {query!r} "
+                    f"{verb_for(len(missing), 'are')} not in the corpus, "
                     f"for example {missing[0]!r}: lists and corpus do not belong together"
                 )
 
@@ -85,14 +90,21 @@ class Benchmark:
         warnings = list(self.warnings)
         if missing:
             warnings.append(
-                f"{len(missing)} relevant documents are not in the corpus, for example {missing[0]!r}"
+                f"{number_of(len(missing), 'relevant document')} {verb_for(len(missing), 'are')} not in "
+                f"the corpus, for example {missing[0]!r}"
             )
         unknown = sorted(set(self.qrels) - query_ids)
         if unknown:
-            warnings.append(f"{len(unknown)} judged queries are not among the queries, e.g. {unknown[0]!r}")
+            warnings.append(
+                f"{number_of(len(unknown), 'judged query')} {verb_for(len(unknown), 'are')} not among "
+                f"the queries, e.g. {unknown[0]!r}"
+            )
         unjudged = sorted(query_ids - set(self.qrels))
         if unjudged:
-            warnings.append(f"{len(unjudged)} queries have no judgements, for example {unjudged[0]!r}")
+            warnings.append(
+                f"{number_of(len(unjudged), 'query')} {verb_for(len(unjudged), 'have')} no judgements, "
+                f"for example {unjudged[0]!r}"
+            )
         return tuple(warnings)
 
 

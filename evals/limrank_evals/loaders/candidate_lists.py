@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_run
+from limrank_plugins.wording import number_of
 
 
 def run_lists(run: str | os.PathLike[str], queries: Collection[str]) -> dict[str, list[str]]:
@@ -23,7 +24,8 @@ def run_lists(run: str | os.PathLike[str], queries: Collection[str]) -> dict[str
     }
     if not lists:
         raise InputError(
-            f"{os.fspath(run)} has no list for any of the {len(queries)} queries: it is of another set"
+            f"{os.fspath(run)} has no list for any of the {number_of(len(queries), 'query')}: it is of "
+            "another set"
         )
     return lists
 

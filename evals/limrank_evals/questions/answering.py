@@ -16,6 +16,7 @@ from limrank_evals.questions.gating import Gate, digest
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.jobs import Job
+from limrank_plugins.wording import number_of, verb_for
 
 Texts = Callable[[Collection[str]], Mapping[str, Document]]
 """Gives the documents of these identifiers."""
@@ -108,7 +109,8 @@ def answer_all(
     missing = sorted(ids - documents.keys())
     if missing:
         raise InputError(
-            f"the corpus no longer holds {len(missing)} passages that were found, as {missing[0]!r}"
+            f"the corpus no longer holds {number_of(len(missing), 'passage')} that "
+            f"{verb_for(len(missing), 'were')} found, as {missing[0]!r}"
         )
     items = [
         _Item(condition, ChoiceRequest(q, sample, [documents[i] for i in shown[q.id].passages(condition)]))

@@ -15,7 +15,7 @@ from limrank_evals.questions.conditions import CLOSED_BOOK, CONDITIONS, RERANK
 from limrank_evals.questions.contexts import Context
 from limrank_evals.questions.gating import Gate
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of
+from limrank_plugins.wording import number_of, verb_for
 
 # From this share on, answers without a choice say more about the reader's set-up than about its knowledge.
 _MANY = 0.1
@@ -145,24 +145,28 @@ def _about(score: Score) -> list[str]:
     if score.failed:
         reasons = (answer.failure for tally in score.tallies for answer in tally.samples if answer.failure)
         warnings.append(
-            f"{name}: {score.failed} of {total} answers never came and count as wrong; the same command "
+            f"{name}: {score.failed} of {number_of(total, 'answer')} never came and "
+            f"{verb_for(score.failed, 'count')} as wrong; the same command "
             f"asks for them again. The first: {next(reasons, 'no reason is known')}"
         )
     if score.unanswered > _MANY * total:
         warnings.append(
-            f"{name}: {score.unanswered} of {total} answers chose no option; a budget that is too small "
+            f"{name}: {score.unanswered} of {number_of(total, 'answer')} chose no option; a budget that "
+            "is too small "
             f"({score.cut_short} were cut short) or a base model asked as a chat looks like that"
         )
     elif score.cut_short:
         warnings.append(
-            f"{name}: {score.cut_short} of {total} answers were ended by their budget (--max-tokens)"
+            f"{name}: {score.cut_short:,} of {number_of(total, 'answer')} "
+            f"{verb_for(score.cut_short, 'were')} ended by their budget (--max-tokens)"
         )
     cut = sum(answer.cut_tokens > 0 for tally in score.tallies for answer in tally.samples)
     if cut:
         warnings.append(f"{name}: in {cut} of {total} prompts the passages did not fit and were cut")
     if score.judge is not None and (score.judge.unreadable or score.judge.failed):
         warnings.append(
-            f"{name}: the judge wrote neither yes nor no about {score.judge.unreadable} answers and failed "
+            f"{name}: the judge wrote neither yes nor no about "
+            f"{number_of(score.judge.unreadable, 'answer')} and failed "
             f"on {score.judge.failed}; its shares are over the other {score.judge.verdicts}"
         )
     return warnings
@@ -172,11 +176,15 @@ def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) ->
     total, warnings = len(contexts), []
     empty = sum(not context.candidates for context in contexts.values())
     if empty:
-        warnings.append(f"{empty} of {total} questions were asked without passages, since nothing was found")
+        warnings.append(
+            f"{empty:,} of {number_of(total, 'question')} {verb_for(empty, 'were')} asked without "
+            "passages, since nothing was found"
+        )
     unwritten = sum(context.unwritten for context in contexts.values())
     if unwritten:
         warnings.append(
-            f"{unwritten} of {total} questions could not be rewritten and were searched with as they are"
+            f"{unwritten} of {number_of(total, 'question')} could not be rewritten and "
+            f"{verb_for(unwritten, 'were')} searched with unchanged"
         )
     if any(score.condition == RERANK for score in scores):
         unread = Unread(
@@ -195,7 +203,8 @@ def _about_contexts(scores: Sequence[Score], contexts: Mapping[str, Context]) ->
         outages = sum(context.outage for context in contexts.values())
         if outages:
             warnings.append(
-                f"for {outages} of {total} questions nothing could be reranked; the same command tries again"
+                f"for {outages} of {number_of(total, 'question')} nothing could be reranked; the same "
+                "command tries again"
             )
     return warnings
 

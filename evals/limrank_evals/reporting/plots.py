@@ -21,6 +21,7 @@ from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked
 from limrank_evals.reporting.texts import clean
 from limrank_evals.stats import Interval
 from limrank_evals.stats.paired import WITHIN
+from limrank_plugins.wording import number_of, verb_for
 
 # Beyond so many queries the bars of a plot are thinner than a pixel, and one outline says the same.
 MOST_BARS = 700
@@ -42,9 +43,9 @@ def gains(name: str, measure: str, comparison: Comparison, numbers: Mapping[str,
     plot = Plot(
         f"gains-{name}",
         f"Difference in {measure} of every query, sorted",
-        f"{won} queries gained, {tied} stayed, {lost} lost; from {signed(max(values) / 100)} "
+        f"{number_of(won, 'query')} gained, {tied} stayed, {lost} lost; from {signed(max(values) / 100)} "
         f"to {signed(min(values) / 100)}.",
-        Axis(f"{len(values):,} queries, best gain first", 0.0, float(len(values)), []),
+        Axis(f"{number_of(len(values), 'query')}, best gain first", 0.0, float(len(values)), []),
         linear(f"Δ {measure} × 100", min(0.0, *values), max(0.0, *values)),
     )
     if len(changes) > MOST_BARS:
@@ -71,7 +72,7 @@ def scatter(name: str, measure: str, comparison: Comparison, numbers: Mapping[st
     plot = Plot(
         f"scatter-{name}",
         f"{measure} of every query before and after",
-        f"{won} queries lie above the diagonal, {tied} on it, {lost} below. "
+        f"{number_of(won, 'query')} {verb_for(won, 'lie')} above the diagonal, {tied} on it, {lost} below. "
         f"The means are {comparison.first * 100:.1f} and {comparison.second * 100:.1f}.",
         linear("first stage", low, high),
         linear("reranked", low, high),
@@ -111,7 +112,8 @@ def movement(name: str, queries: Sequence[QueryOutcome], numbers: Mapping[str, i
     plot = Plot(
         f"movement-{name}",
         "Ranks of relevant documents before and after",
-        f"{moved['up']} relevant documents moved up, {moved['same']} stayed, {moved['down']} moved down.",
+        f"{number_of(moved['up'], 'relevant document')} moved up, {moved['same']} stayed, "
+        f"{moved['down']} moved down.",
         ranks("rank in the first stage", depth),
         ranks("rank after reranking", depth).turned(),
     )
@@ -152,7 +154,7 @@ def scores(name: str, queries: Sequence[QueryOutcome], records: Sequence[Mapping
         f"scores-{name}",
         "Scores of relevant documents and of all others",
         "; ".join(
-            f"{_WHICH[relevant]}: {len(values):,} documents, median {median(values):.2f}"
+            f"{_WHICH[relevant]}: {number_of(len(values), 'document')}, median {median(values):.2f}"
             for relevant, values in values_of.items()
             if values
         ),

@@ -31,6 +31,7 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json
+from limrank_plugins.wording import number_of, verb_for
 
 HUB = "abdoelsayed/reranking-datasets-light"
 LICENCE = "Apache-2.0 (its lists; questions and passages: their sources')"
@@ -85,7 +86,11 @@ def load_rankify(
             repeated += passage in grades
             grades.setdefault(passage, grade)
             texts.add(passage, context, f"{where}, passage {place}")
-    warnings = [f"{repeated} passages were in a list twice; the first counts"] if repeated else []
+    warnings = (
+        [f"{number_of(repeated, 'passage')} {verb_for(repeated, 'were')} in a list twice; the first counts"]
+        if repeated
+        else []
+    )
     return Benchmark(
         "Rankify",
         dataset or file.name.removesuffix(".gz").rsplit(".", 1)[0],
@@ -153,7 +158,8 @@ class _PassageTexts:
         if missing:
             fix = "name DPR's psgs_w100.tsv with `passages`" if table is None else f"nor has {table}"
             raise InputError(
-                f"{file} has no text for {len(missing)} passages, for example {sorted(missing)[0]!r}: {fix}"
+                f"{file} has no text for {number_of(len(missing), 'passage')}, for example "
+                f"{sorted(missing)[0]!r}: {fix}"
             )
         return tuple(
             Document(text[1], passage, text[0]) for passage, text in self._found.items() if text is not None

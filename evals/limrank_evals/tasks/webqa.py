@@ -29,6 +29,7 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json
 from limrank_plugins.images import Image
+from limrank_plugins.wording import number_of, verb_for
 
 LICENCE = "CC0 1.0 (images: as each says on Wikimedia Commons)"
 WEBQA_MEASURES = ("R@2", "nDCG@10", "RR")
@@ -104,7 +105,8 @@ def load_webqa(
     )
     if image_table is not None and image_table.broken:
         count, example = len(image_table.broken), image_table.broken[0]
-        broken = f"{count} images are no PNG, JPEG, GIF or WebP, for example {example}"
+        images_are = f"{number_of(count, 'image')} {verb_for(count, 'are')}"
+        broken = f"{images_are} no PNG, JPEG, GIF or WebP, for example {example}"
         if strict:
             raise InputError(f"{broken}; say strict=False to take their captions only")
         warnings.append(f"{broken}: their captions stand alone")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 
 Span = tuple[int, int]
 """Start and stop, of characters or of token positions."""
@@ -104,7 +105,8 @@ def fit_documents(encoded: EncodedPrompt, limit: int) -> FittedPrompt:
     fixed = len(encoded.ids) - sum(whole)
     if fixed > limit:
         raise InputError(
-            f"the query and the template alone need {fixed} tokens, but there is room for {limit}: "
+            f"the query and the template alone need {number_of(fixed, 'token')}, but there is room for "
+            f"{limit}: "
             f"shorten the query or the instruction, or use a model with a longer context"
         )
     kept: list[int] = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.wording import number_of
 from limrank_synth.filters import FilterResult
 from limrank_synth.filters.minhash import NearDuplicates, check_nearness
 from limrank_synth.filters.words import NgramHasher, words
@@ -130,7 +131,8 @@ class _Index:
         for runs in self._runs:
             owner = runs.find(tokens)
             if owner is not None:
-                return f"its {what} shares {runs.size} words with the evaluation: {self._name(owner)}"
+                shared = number_of(runs.size, "word")
+                return f"its {what} shares {shared} with the evaluation: {self._name(owner)}"
         nearly = self._near.find(tokens)
         if nearly is not None:
             return f"its {what} is nearly one of the evaluation: {self._name(nearly)}"

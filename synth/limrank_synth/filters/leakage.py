@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 from limrank_synth.filters import FilterResult, filter_rows
 from limrank_synth.filters.words import normalised, runs, words
 from limrank_synth.records import LabelledPassage
@@ -88,5 +89,5 @@ class Leakage:
             shared = runs(query, size) & runs(passage, size) if len(passage) >= size else set()
             if shared:
                 first = min(shared, key=normalised(row.query).index)
-                return f"the passage repeats {size} words of its query: {first!r}"
+                return f"the passage repeats {number_of(size, 'word')} of its query: {first!r}"
         return None

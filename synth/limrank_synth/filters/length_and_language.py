@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.wording import number_of
 from limrank_synth.filters import FilterResult, filter_rows
 from limrank_synth.records import KINDS, LabelledPassage
 
@@ -69,9 +70,9 @@ class LengthAndLanguage:
             least, most = self.words[kind]
             count = len(text.split())
             if count < least * (1 - self.tolerance):
-                return f"its {what} has {count} words, fewer than {least}"
+                return f"its {what} has {number_of(count, 'word')}, fewer than {least}"
             if count > most * (1 + self.tolerance):
-                return f"its {what} has {count} words, more than {most}"
+                return f"its {what} has {number_of(count, 'word')}, more than {most}"
             if self.languages and count >= _SURE:
                 language, probability = _identifier().classify(text)
                 if language not in self.languages and probability >= self.sure:

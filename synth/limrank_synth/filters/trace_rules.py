@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import number_of
 from limrank_synth.filters import FilterResult, filter_rows
 from limrank_synth.filters.words import runs, words
 from limrank_synth.records import LabelledPassage
@@ -89,9 +90,9 @@ class TraceRules:
         trace = row.trace.strip()
         count = len(trace.split())
         if count < self.least:
-            return f"the trace has {count} words, fewer than {self.least}"
+            return f"the trace has {number_of(count, 'word')}, fewer than {self.least}"
         if count > self.most:
-            return f"the trace has {count} words, more than {self.most}"
+            return f"the trace has {number_of(count, 'word')}, more than {self.most}"
         return (
             self._untidy(trace) or self._telling(trace) or self._early(trace, row) or self._copy(trace, row)
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.wording import number_of, verb_for
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import LabelledPassage
 from limrank_synth.review.current_decisions import CurrentDecisions
@@ -73,7 +74,8 @@ class ReviewSession:
             notices = list(self._log.problems)
             if stale:
                 notices.append(
-                    f"{stale} decisions in {self._log.path.name} are on rows that have changed or are gone; "
+                    f"{number_of(stale, 'decision')} in {self._log.path.name} {verb_for(stale, 'are')} "
+                    "on rows that have changed or are gone; "
                     f"they do not count"
                 )
             return {

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.wording import number_of
 from limrank_synth.guidelines import Guidelines
 from limrank_synth.records import (
     DIRECT,
@@ -67,7 +68,7 @@ def describe(
     def read(reply: Generated) -> list[str]:
         planned = json_object(reply).get("passages")
         if not isinstance(planned, list) or len(planned) != len(intents):
-            raise UnusableReply(f"the answer does not plan {len(intents)} passages")
+            raise UnusableReply(f"the answer does not plan {number_of(len(intents), 'passage')}")
         if not all(isinstance(entry, dict) for entry in planned):
             raise UnusableReply("an entry of the plan is no JSON object")
         return [text_field(entry, "description") for entry in planned]

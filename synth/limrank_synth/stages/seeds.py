@@ -8,6 +8,7 @@ from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import read_queries
+from limrank_plugins.wording import number_of, verb_for
 from limrank_synth.records import Seed, Source
 
 MS_MARCO = Source("MS MARCO", "MS MARCO terms: non-commercial research", commercial=False)
@@ -44,7 +45,9 @@ def drawn(seeds: Iterable[Seed], count: int | None, seed: int) -> list[Seed]:
     if count is None:
         return pool
     if not 1 <= count <= len(pool):
-        raise InputError(f"{count} seeds are wanted, but there are {len(pool)}")
+        raise InputError(
+            f"{number_of(count, 'seed')} {verb_for(count, 'are')} wanted, but there are {len(pool):,}"
+        )
     chosen = random.Random(seed).sample(range(len(pool)), count)
     return [pool[i] for i in sorted(chosen)]
 

@@ -68,7 +68,7 @@ def test_a_judged_query_without_text_is_told_and_stops_nothing(place: Path):
     row = ["gone", "a0", "1"] if tab == "\t" else ["gone", "0", "a0", "1"]
     qrels.write_text(qrels.read_text().rstrip("\n") + "\n" + tab.join(row) + "\n")
     done = folder("-o", "out")
-    assert "1 judged queries are not among the queries, e.g. 'gone'" in done.output
+    assert "1 judged query is not among the queries, e.g. 'gone'" in done.output
     (split,) = json.loads((place / "out" / "report.json").read_text())["splits"]
     told = {query["id"]: query for query in split["queries"]}
     assert told["gone"]["text"] == ""

@@ -137,7 +137,7 @@ def test_a_run_that_was_cut_after_ranking_is_measured_against_what_it_was_given(
     assert found.budget.lost_by_ordering("q2") == 1.0
     found = analyse(listing({"q2": "z x"}), {"q2": {"d": 1}}, first=first, **QUICK)
     assert found.failing.outcomes == {"q2": "not_found"}, "as far as the run shows, three were ranked"
-    assert "the run lacks 1 documents that the first stage has above others of the run" in found.warnings[0]
+    assert "the run lacks 1 document that the first stage has above others of the run" in found.warnings[0]
 
 
 def test_what_is_said_of_kinds():

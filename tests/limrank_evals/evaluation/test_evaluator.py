@@ -260,7 +260,7 @@ def test_queries_the_first_stage_has_nothing_for_count_as_0(folder: Split, tmp_p
         assert scored.counts()["without_results"] == 2
     assert found.results[1].counts["without_candidates"] == 2
     assert "2 queries had no candidates to rerank: counted as 0" in found.warnings
-    assert any(w.startswith("1 queries of the first stage are not among") for w in found.warnings)
+    assert any(w.startswith("1 query of the first stage is not among") for w in found.warnings)
 
 
 def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Split, tmp_path: Path):
@@ -271,16 +271,16 @@ def test_judgements_that_fit_nothing_stay_in_every_denominator(folder: Split, tm
     found = evaluate(part, first_stage=str(run), measures=["R@4"], **FEW)
     assert found.first.measured.per_query["R@4"] == {"1": 0.5, "2": 1.0, "3": 1.0, "9": 0.0}
     assert found.first.counts()["judged"] == 4
-    assert "1 relevant documents are not in the corpus, for example 'nowhere'" in found.warnings
-    assert "1 judged queries are not among the queries, e.g. '9'" in found.warnings
+    assert "1 relevant document is not in the corpus, for example 'nowhere'" in found.warnings
+    assert "1 judged query is not among the queries, e.g. '9'" in found.warnings
 
 
 def test_a_run_of_another_corpus_or_of_no_query_is_refused(folder: Split, tmp_path: Path):
     run = str(made.run(tmp_path / "other.run", {"1": ["a0", "zz"]}))
-    with pytest.raises(InputError, match=r"names 1 documents .* does not hold, for example 'zz'"):
+    with pytest.raises(InputError, match=r"names 1 document .* does not hold, for example 'zz'"):
         evaluate(folder, limrank(), first_stage=run, **FEW)
     told = evaluate(folder, first_stage=run, **FEW).warnings
-    assert "1 documents of the first stage are not in the corpus, for example 'zz'" in told
+    assert "1 document of the first stage is not in the corpus, for example 'zz'" in told
     run = str(made.run(tmp_path / "none.run", {"99": ["a0"]}))
     with pytest.raises(InputError, match="no query of the run is judged"):
         evaluate(folder, first_stage=run, **FEW)

@@ -186,8 +186,8 @@ def test_any_folder(tmp_path: Path):
     (tmp_path / "mine" / "qrels.trec").write_text("1 0 nowhere 1\n9 0 a 1\n")
     told = load_folder(tmp_path / "mine", "dev").checked()
     assert told == (
-        "1 relevant documents are not in the corpus, for example 'nowhere'",
-        "1 judged queries are not among the queries, e.g. '9'",
+        "1 relevant document is not in the corpus, for example 'nowhere'",
+        "1 judged query is not among the queries, e.g. '9'",
     )
     with pytest.raises(InputError, match="there is no folder"):
         load_folder(tmp_path / "none")
@@ -195,7 +195,7 @@ def test_any_folder(tmp_path: Path):
 
 def test_a_benchmark_needs_queries_documents_and_judgements_that_meet():
     query, document = Query("q", "1"), Document("d", "a")
-    with pytest.raises(InputError, match="0 queries and 1 documents"):
+    with pytest.raises(InputError, match="0 queries and 1 document"):
         Benchmark("x", "", (), (document,), {})
     with pytest.raises(InputError, match="none of the queries of x is judged"):
         Benchmark("x", "", (query,), (document,), {"2": {"a": 1}})

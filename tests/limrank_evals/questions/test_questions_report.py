@@ -133,7 +133,7 @@ def test_what_a_reader_must_know_is_said():
     answers = made().answers
     assert "closed book: 1 of 3 answers chose no option" in warned()
     failed = [replace(one, sha256=None, failure="no") if one.question == "q1" else one for one in answers]
-    assert "retrieve: 1 of 3 answers never came and count as wrong" in warned(answers=failed)
+    assert "retrieve: 1 of 3 answers never came and counts as wrong" in warned(answers=failed)
     short = [replace(one, ended="length", cut_tokens=3) for one in answers]
     assert "rerank: 3 of 3 answers were ended by their budget" in warned(answers=short)
     assert "in 3 of 3 prompts the passages did not fit" in warned(answers=short)
@@ -146,7 +146,7 @@ def test_what_a_reader_must_know_is_said():
     }
     told = warned(contexts=found)
     for part in (
-        "1 of 3 questions were asked without passages",
+        "1 of 3 questions was asked without passages",
         "1 of 3 questions could not be rewritten",
         "3 passages could not be judged",
         "for 1 of 3 questions nothing could be reranked",

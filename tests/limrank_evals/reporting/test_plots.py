@@ -96,7 +96,7 @@ def test_relevant_documents_move_where_they_went():
     assert up["data-query"] == "1"
     same = next(dot for dot in dots if "1 → 1" in dot["told"])
     assert float(up["cy"]) == float(same["cy"]) < next(float(d["cy"]) for d in dots if "2 → 2" in d["told"])
-    assert "1 relevant documents moved up, 2 stayed, 0 moved down" in str(picture)
+    assert "1 relevant document moved up, 2 stayed, 0 moved down" in str(picture)
 
 
 def test_pairs_of_queries_are_one_mark_that_opens_the_changed_side():

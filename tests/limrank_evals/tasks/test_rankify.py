@@ -85,7 +85,7 @@ def test_texts_from_the_table(tmp_path: Path):
     documents = load_rankify(file, passages=table).documents
     assert documents == (Document("no", "7", "T7"), Document('A "sang"\t!', "5", "T5"))
     put_text(table, "id\ttext\ttitle\n7\tno\tT7\n")
-    with pytest.raises(InputError, match=r"no text for 1 passages, for example '5': nor has .*psgs\.tsv"):
+    with pytest.raises(InputError, match=r"no text for 1 passage, for example '5': nor has .*psgs\.tsv"):
         load_rankify(file, passages=table)
     put_text(table, "7\tno\tT7\n")
     with pytest.raises(InputError, match=r"psgs\.tsv: expected the columns id, text and title"):
@@ -100,7 +100,7 @@ def test_a_passage_twice_in_a_list_counts_once(tmp_path: Path):
     found = load_rankify(put(tmp_path, rows))
     assert found.candidates["q1"] == ["7", "5"]
     assert found.qrels["q1"] == {"7": 0, "5": 1}
-    assert found.checked() == ("1 passages were in a list twice; the first counts",)
+    assert found.checked() == ("1 passage was in a list twice; the first counts",)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_runs_lists_and_only_the_passages_they_need(tmp_path: Path, monkeypatc
         load_trec_dl("dl19", tmp_path, run=run)
     put_text(run, "7 Q0 nowhere 1 3.5 x\n")
     with pytest.raises(
-        InputError, match="1 documents listed for query '7' are not in the corpus, for example 'no"
+        InputError, match="1 document listed for query '7' is not in the corpus, for example 'no"
     ):
         load_trec_dl("dl19", tmp_path, run=run)
 

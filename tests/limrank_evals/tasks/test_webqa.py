@@ -128,7 +128,7 @@ def test_a_picture_that_is_none(tmp_path: Path):
     line = f"30000000\t{as_base64(b'BM12')}\n"
     put_text(tmp_path / "imgs.tsv", line + f"30000001\t{as_base64(png(1))}\n")
     put_text(tmp_path / "imgs.lineidx", f"0\n{len(line)}\n")
-    with pytest.raises(InputError, match="1 images are no PNG, JPEG, GIF or WebP, for example 30000000; say"):
+    with pytest.raises(InputError, match="1 image is no PNG, JPEG, GIF or WebP, for example 30000000; say"):
         load_webqa(tmp_path)
     found = load_webqa(tmp_path, strict=False)
     assert [d.images for d in found.documents if d.id == "30000000"] == [()]

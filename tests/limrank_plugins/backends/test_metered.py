@@ -22,6 +22,7 @@ from limrank_plugins.ledger import Ledger
 from limrank_plugins.prices import Price
 from limrank_plugins.reply_store import To
 from limrank_plugins.segments import Prompt, Segment
+from limrank_plugins.wording import number_of
 
 PRICE = Price(prompt=1.0, completion=10.0)
 
@@ -262,7 +263,7 @@ def test_too_few_or_too_many_replies_are_a_sentence_and_nothing_stays_put_aside(
             return replies
 
     purse = Purse(max_cost=1.0)
-    with pytest.raises(BackendError, match=f"gave {len(replies)} replies to 2 requests"):
+    with pytest.raises(BackendError, match=f"gave {number_of(len(replies), 'reply')} to 2 requests"):
         asyncio.run(Metered(Losing(), PRICE, purse).generate(requests(2)))
     good = Metered(ScriptedBackend(generate=lambda prompt: "a"), PRICE, purse)
     assert len(asyncio.run(good.generate(requests(2)))) == 2  # and does not wait for what is gone

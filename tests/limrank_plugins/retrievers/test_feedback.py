@@ -185,7 +185,7 @@ def test_the_callers_arrays_and_modes_are_left_alone() -> None:
         ({"order": [-1]}, "12 passages"),
         ({"vector": np.zeros(3, np.float32)}, "shape"),
         ({"vector": np.full(16, np.nan, np.float32)}, "finite"),
-        ({"teacher": [1.0]}, "1 teacher scores for 12"),
+        ({"teacher": [1.0]}, "there is 1 teacher score for 12"),
         ({"teacher": [math.nan] * 12}, "not finite"),
         ({"steps": -1}, "steps"),
         ({"steps": True}, "steps"),

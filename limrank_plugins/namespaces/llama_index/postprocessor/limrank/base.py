@@ -45,7 +45,7 @@ from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding, redacted
 from limrank_plugins.store import Store
 from limrank_plugins.template_choice import expected_template
-from limrank_plugins.wording import shortened
+from limrank_plugins.wording import number_of, shortened
 
 PROMPT = "rerank_prompt"
 _METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens", "limrank_piece")
@@ -359,9 +359,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             logger.warning("%s", remark)
         if ranking.failures:
             logger.warning(
-                "%d of %d nodes could not be judged and keep their places; the first one, %r: %s",
+                "%d of %s could not be judged and keep their places; the first one, %r: %s",
                 len(ranking.failures),
-                len(nodes),
+                number_of(len(nodes), "node"),
                 shortened(ranking.failures[0].id),
                 redacted(ranking.failures[0].reason, self._secrets()),
             )

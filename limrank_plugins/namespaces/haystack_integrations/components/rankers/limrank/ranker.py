@@ -31,6 +31,7 @@ from limrank_plugins.errors import CapabilityError, InputError, LimRankError, Mi
 from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.secrecy import hiding, redacted
+from limrank_plugins.wording import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -366,9 +367,9 @@ class LimRankRanker(Copies):
             logger.warning("LimRankRanker: {remark}", remark=remark)
         if failures:
             logger.warning(
-                "LimRankRanker could not judge {failed} of {total} documents; the first: {reason}",
+                "LimRankRanker could not judge {failed} of {total}; the first: {reason}",
                 failed=len(failures),
-                total=len(inputs.documents),
+                total=number_of(len(inputs.documents), "document"),
                 reason=failures[0].reason,
             )
         documents = docs.ranked(inputs.documents, ranking, self.explanation_meta_field)
