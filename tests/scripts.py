@@ -64,6 +64,8 @@ def answer(prompt: Prompt) -> str:
     elif "as JSON with their labels" in asked:
         grades = {f"[{i + 1}]": int(11 * unit(text)) for i, text in enumerate(passages_of(prompt))}
         said = json.dumps(grades)
+        if asked.endswith(begun := '{"[1]":'):
+            return said.removeprefix(begun) + "</answer>"
     elif "_id_1, " in asked:
         said = f"[{', '.join(str(i + 1) for i in order)}]"
     elif "[3]" in asked:
