@@ -172,7 +172,7 @@ def test_what_is_wrong_with_the_log_is_told(open_session: Open, tmp_path: Path):
         stream.write('{"id": "entry-0')
     notices = open_session().overview()["notices"]
     assert "line 2 is cut short" in notices[0]
-    assert "1 decisions" in notices[1]
+    assert "1 decision in" in notices[1]
     assert "rows that have changed" in notices[1]
 
 
