@@ -21,6 +21,7 @@ from limrank_plugins.folders import (
     write_manifest,
 )
 from limrank_plugins.retrievers import as_corpus, build_retriever, check_k, load_retriever
+from limrank_plugins.wording import number_of
 from limrank_plugins.wrappers.fuse import Fuse
 
 _MANIFEST = "hybrid.json"
@@ -71,7 +72,9 @@ class HybridRetriever:
             if not isinstance(part, Searches):
                 raise InputError(f"a retriever has a method search(query, k), {type(part).__name__} has none")
         if weights and len(weights) != len(self.parts):
-            raise InputError(f"got {len(weights)} weights for {len(self.parts)} retrievers")
+            raise InputError(
+                f"got {number_of(len(weights), 'weight')} for {number_of(len(self.parts), 'retriever')}"
+            )
         fuse = Fuse("rrf", tuple(weights), rrf_k)  # the recipe's formula, and its checks of weights and k
         self.weights, self.rrf_k = fuse.weights or (1.0,) * len(self.parts), fuse.k
         self.depth = check_k(depth, "depth")

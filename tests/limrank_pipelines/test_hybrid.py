@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_whole_or_no_hybrid_index(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"weights": [1.0]}, "1 weights for 2"),
+        ({"weights": [1.0]}, "1 weight for 2"),
         ({"weights": [0.0, 0.0]}, "weights"),
         ({"weights": [-1.0, 2.0]}, "weights"),
         ({"rrf_k": -1}, "k must"),

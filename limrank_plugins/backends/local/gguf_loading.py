@@ -20,6 +20,7 @@ import numpy as np
 from limrank_plugins.backends.local.gguf_header import GGUFHeader, GGUFTensor, read_header
 from limrank_plugins.backends.local.gguf_speed import quick_gguf
 from limrank_plugins.errors import BackendError, InputError, one_sentence, require
+from limrank_plugins.wording import number_of
 
 OTHER_KIND = "Unrecognized configuration class"
 """How transformers says that a class loads no models of this kind."""
@@ -230,6 +231,6 @@ def _check_bias(file: Path, header: GGUFHeader, model: Any) -> None:
     left = [name for name in header.tensors if name.endswith(".bias")]
     if left and not any(name.endswith("bias") for name, _ in model.named_parameters()):
         raise BackendError(
-            f"{file} has {len(left)} biases ({left[0]}, …), which transformers would leave out: give the "
-            f"model's folder, or use backend='llama-cpp'"
+            f"{file} has {number_of(len(left), 'bias')} ({left[0]}, …), which transformers would leave out: "
+            f"give the model's folder, or use backend='llama-cpp'"
         )

@@ -264,7 +264,7 @@ def test_scaled_positions_and_biases_are_refused_rather_than_left_out(qwen: Path
     bias = np.ones(32, np.float32)
     file = write(llama, tmp_path / "b.gguf", edit=lambda w: w.add_tensor("blk.0.attn_q.bias", bias))
     with pytest.raises(
-        BackendError, match=r"1 biases \(blk\.0\.attn_q\.bias, …\), which transformers would leave"
+        BackendError, match=r"1 bias \(blk\.0\.attn_q\.bias, …\), which transformers would leave"
     ):
         TransformersBackend(str(file))
 
