@@ -19,6 +19,7 @@ from limrank_evals.reporting.texts import clean
 from limrank_plugins.wording import number_of
 
 _NUMBER = re.compile(r"\d[\d.,]*")
+_ONE_OR_MORE = re.compile(r"\b(is|are|was|were|has|have)\b|(ies|y|s)\b")  # what a number changes in the words beside it
 _NAMES = {
     **SETTINGS,
     "recipe": "recipe",
@@ -83,7 +84,7 @@ def alike(warned: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     """The warnings, those together that say the same with other numbers."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for where, text in warned:
-        groups.setdefault(_NUMBER.sub("#", text), []).append((where, text))
+        groups.setdefault(_ONE_OR_MORE.sub("", _NUMBER.sub("#", text)), []).append((where, text))
     return list(groups.values())
 
 

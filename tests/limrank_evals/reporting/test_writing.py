@@ -149,8 +149,8 @@ def test_warnings_that_differ_in_numbers_alone_are_told_once():
     ]
     told = facts.warnings(found)
     assert ("", "Everywhere.") in told
-    groups = facts.alike([*told, ("pony", "2 queries are odd")])
-    assert [len(group) for group in groups] == [5, 1, 1]
+    groups = facts.alike([*told, ("pony", "2 queries are odd"), ("foal", "1 query is odd")])
+    assert [len(group) for group in groups] == [5, 1, 2]
     assert groups[0][1] == ("pony", "1 documents share a score")
 
 
