@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError, LimRankError
-from limrank_plugins.files import LOCK, alone_in, read_json, write_json
+from limrank_plugins.files import read_json
+from limrank_plugins.locks import LOCK, alone_in
+from limrank_plugins.outputs import write_json
 from limrank_plugins.store import Store
 
 NEW = ".limrank-fresh"
@@ -91,7 +93,7 @@ def working_on(
     """Yields where the job works, and leaves nothing of what was begun anew where nothing was done.
 
     Args:
-        result: a folder that is there, and that the caller holds (`files.alone_in`); or a file.
+        result: a folder that is there, and that the caller holds (`locks.alone_in`); or a file.
         settings: what makes it the same command, as JSON; no keys or tokens.
         files: those of a result in a folder.
         fresh: begin anew.

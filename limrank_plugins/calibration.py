@@ -17,7 +17,8 @@ from typing import Any
 
 from limrank_plugins.checks import finite_number, options_of_file
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json_object, write_json
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import write_json
 
 FORMAT = "limrank calibration 1"
 _MOST_KNOTS = 100_000

@@ -8,7 +8,8 @@ from typing import Any
 
 from limrank_plugins.calibration import Calibration
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_json, write_json
+from limrank_plugins.files import read_json
+from limrank_plugins.outputs import write_json
 from limrank_plugins.prompts import Template
 
 CARD = "limrank.json"

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import DAMAGE, held, read_json_object, unfinished
+from limrank_plugins.files import DAMAGE, read_json_object
+from limrank_plugins.outputs import held, unfinished
 
 AGAIN = "build the index again"
 _WHOLE, _PIECES = 32 << 20, 128

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, Ranking, check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, lines_and_kind, read_lines, write_json_lines, write_whole
+from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 from limrank_plugins.images import read_images
+from limrank_plugins.outputs import write_json_lines, write_whole
 from limrank_plugins.segments import CONTROLS
 
 INCOMPLETE = "-incomplete"

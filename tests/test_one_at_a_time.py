@@ -17,18 +17,18 @@ from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_pipelines.bulk import write_jobs
-from limrank_plugins import Document, Query, files
+from limrank_plugins import Document, Query, locks
 from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import LOCK, alone_at, alone_in
+from limrank_plugins.locks import LOCK, alone_at, alone_in
 
 WITHOUT = """
 import os, sys
 from pathlib import Path
-from limrank_plugins import files
-from limrank_plugins.files import alone_at, alone_in
+from limrank_plugins import locks
+from limrank_plugins.locks import alone_at, alone_in
 if "WITHOUT_FCNTL" in os.environ:
-    files.fcntl = None
+    locks.fcntl = None
 """
 HOLD = f"""
 {WITHOUT}
@@ -122,7 +122,7 @@ def test_two_that_share_a_store_and_no_output_both_end(tmp_path: Path):
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to lock, the second as where the first cannot be had."""
     if request.param == "file in it":
-        monkeypatch.setattr(files, "fcntl", None)
+        monkeypatch.setattr(locks, "fcntl", None)
         monkeypatch.setenv("WITHOUT_FCNTL", "1")
     return str(request.param)
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from limrank_plugins.begun_anew import NEW
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import LOCK, alone_in, make_folder, read_json, write_json
+from limrank_plugins.files import read_json
+from limrank_plugins.locks import LOCK, alone_in
+from limrank_plugins.outputs import make_folder, write_json
 
 SETTINGS, STORE = "settings.json", "store.sqlite"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_whole
+from limrank_plugins.outputs import write_whole
 
 META = "mteb_model_meta"
 

@@ -22,8 +22,9 @@ from rich.progress import (
 from limrank_plugins import corpus as corpora
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import alone_at, check_output
 from limrank_plugins.fresh_store import FreshStore
+from limrank_plugins.locks import alone_at
+from limrank_plugins.outputs import check_output
 from limrank_plugins.retrievers import Retriever, retriever_names
 from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.wording import number_of

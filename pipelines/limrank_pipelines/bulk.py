@@ -30,18 +30,10 @@ from typing import Any, NamedTuple
 from limrank_plugins.begun_anew import NEW
 from limrank_plugins.data import Document, Query, as_documents
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import (
-    LOCK,
-    alone_in,
-    json_line,
-    json_rows,
-    make_folder,
-    parse_json,
-    read_json_object,
-    write_parts,
-    write_whole,
-)
+from limrank_plugins.files import json_line, json_rows, parse_json, read_json_object
 from limrank_plugins.io import ranking_record
+from limrank_plugins.locks import LOCK, alone_in
+from limrank_plugins.outputs import make_folder, write_parts, write_whole
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents, made_by
 from limrank_plugins.reranker import Reranker

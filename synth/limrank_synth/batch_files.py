@@ -24,8 +24,9 @@ from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.backends.remote.replies import usage_of
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, write_parts
+from limrank_plugins.files import json_rows
 from limrank_plugins.ledger import Ledger
+from limrank_plugins.outputs import write_parts
 from limrank_plugins.reply_store import To
 from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_json, write_json_lines, write_whole
 from limrank_plugins.io import check_trec_ids
+from limrank_plugins.outputs import write_json, write_json_lines, write_whole
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import Seed
 from limrank_synth.run_files import REJECTED, REPORT, rejection_report, write_rejections

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.files import write_whole
+from limrank_plugins.outputs import write_whole
 from limrank_plugins.segments import clean_text
 from limrank_plugins.wording import in_dollars, number_of, verb_for
 from limrank_synth import savings as money

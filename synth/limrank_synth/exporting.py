@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, write_json
 from limrank_plugins.folders import whole_folder
+from limrank_plugins.outputs import check_output, write_json
 from limrank_synth.dataset_card import CARD, PLOTS, CardContents, write_card
 from limrank_synth.exports import ExportCounts, ExportOptions, layout_names, load_layout
 from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, IMAGES, ImageQuery, write_image_chats

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from limrank_plugins.backends.protocols import Backend, Generated
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, write_json, write_json_lines
+from limrank_plugins.files import json_rows
+from limrank_plugins.outputs import write_json, write_json_lines
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import parse_order, split_reasoning
 from limrank_plugins.wording import number_of

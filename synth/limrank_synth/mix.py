@@ -15,15 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import (
-    check_output,
-    json_line,
-    make_folder,
-    read_json,
-    write_json,
-    write_parts,
-    writing_whole,
-)
+from limrank_plugins.files import json_line, read_json
+from limrank_plugins.outputs import check_output, make_folder, write_json, write_parts, writing_whole
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, write_json_lines
+from limrank_plugins.files import json_rows
+from limrank_plugins.outputs import write_json_lines
 from limrank_synth.filters import reasons
 from limrank_synth.records import LabelledPassage, Rejection
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json_object, write_json
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import write_json
 from limrank_plugins.wording import verb_for
 
 RUN = "run.json"

@@ -13,8 +13,9 @@ from limrank_plugins.backends.protocols import Backend, Failed, Generated, Reply
 from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.data import Usage, check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import alone_in, make_folder
 from limrank_plugins.ledger import Ledger
+from limrank_plugins.locks import alone_in
+from limrank_plugins.outputs import make_folder
 from limrank_plugins.pool import Incomplete, run_pool
 from limrank_plugins.reply_store import To
 from limrank_plugins.store import Store

@@ -13,7 +13,8 @@ from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.begun_anew import place_of
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_json, write_json
+from limrank_plugins.files import json_rows, read_json
+from limrank_plugins.outputs import write_json
 from limrank_plugins.reply_store import To
 from limrank_plugins.wording import exact_dollars, number_of, verb_for
 from limrank_synth.filters import Filter, apply_filters

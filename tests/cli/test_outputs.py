@@ -14,8 +14,9 @@ from limrank_command import run_limrank
 
 from limrank_plugins.corpus import all_documents, corpus_fingerprint
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, json_line, make_folder
+from limrank_plugins.files import json_line
 from limrank_plugins.io import INCOMPLETE, check_trec_ids, write_run
+from limrank_plugins.outputs import check_output, make_folder
 
 QUERIES = '{"_id": "q1", "text": "milk and acid"}\n'
 CORPUS = '{"_id": "d1", "text": "Acid curdles milk."}\n'

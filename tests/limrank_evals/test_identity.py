@@ -14,7 +14,8 @@ from limrank_evals.published import published
 from limrank_evals.tables import build_table
 from limrank_plugins import __version__
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_json, write_json
+from limrank_plugins.files import read_json
+from limrank_plugins.outputs import write_json
 
 HERE = Identity("BRIGHT", "biology", first_stage="bm25s", queries="original", depth=100, qrels="original")
 OURS = Result("limrank", HERE, {"nDCG@10": 0.25, "R@5": 1 / 3}, {"nDCG@10": (0.2, 0.3)}, {"judged": 103})

@@ -19,7 +19,7 @@ from limrank_evals.guarded_folders import read_settings
 from limrank_evals.runs import read_run_lines, run_lines_of
 from limrank_pipelines.bulk import missing_partitions
 from limrank_pipelines.hybrid import HybridRetriever
-from limrank_plugins import Document, files
+from limrank_plugins import Document, files, outputs
 from limrank_plugins.backends.local import loading
 from limrank_plugins.backends.local.lora import base_of
 from limrank_plugins.backends.local.weights import read_config, read_weights
@@ -29,10 +29,11 @@ from limrank_plugins.cli import build_app
 from limrank_plugins.cli.common import parse_options
 from limrank_plugins.corpus import corpus_fingerprint, open_index, read_corpus
 from limrank_plugins.errors import InputError, LimRankError
-from limrank_plugins.files import check_output, json_line, read_json, read_lines, write_whole
+from limrank_plugins.files import json_line, read_json, read_lines
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_qrels
+from limrank_plugins.outputs import check_output, write_whole
 from limrank_plugins.retrievers import load_retriever
 from limrank_synth.cli.review_rows import guidelines_of
 from limrank_synth.run_identity import RunIdentity
@@ -242,7 +243,7 @@ def test_leftovers_beside_a_folder_are_removed(tmp_path: Path):
     (tmp_path / f".index.{dead_process()}.0a1b2c3d").mkdir()
     with whole_folder(tmp_path / "index", ["a"]) as part:
         (part / "a").write_text("1")
-        files.remove_leftovers(tmp_path / "index")
+        outputs.remove_leftovers(tmp_path / "index")
         assert part.is_dir(), "what is in work stays"
     assert os.listdir(tmp_path) == ["index"]
 
@@ -252,7 +253,7 @@ def test_what_another_machine_writes_stays(tmp_path: Path):
     """Its process has a number that means nothing here; it holds what it writes."""
     part = tmp_path / f".out.{dead_process()}.deadbeef"
     part.mkdir()
-    with files.held(part):
+    with outputs.held(part):
         write_whole(tmp_path / "out", b"1")
         assert part.is_dir()
     write_whole(tmp_path / "out", b"1")

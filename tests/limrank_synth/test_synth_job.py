@@ -17,7 +17,7 @@ from servers import Answer, LoopbackServer
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
-from limrank_plugins.files import alone_in
+from limrank_plugins.locks import alone_in
 from limrank_plugins.prices import Price
 from limrank_plugins.store import Store
 from limrank_synth.role_requests import RoleProgram, RoleRequest, chat_prompt

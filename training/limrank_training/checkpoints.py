@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_json, write_whole
+from limrank_plugins.files import read_json
+from limrank_plugins.outputs import write_whole
 
 MARK = "whole.json"
 

@@ -12,7 +12,8 @@ from limrank_plugins.backends.smollm_weights import SMOLLM2, find_smollm2
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, read_json_object
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import check_output
 from limrank_plugins.wording import number_of, verb_for
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan, load_plan, plan_names

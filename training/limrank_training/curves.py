@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import require
-from limrank_plugins.files import write_whole
+from limrank_plugins.outputs import write_whole
 from limrank_training.history import HISTORY, read_history
 
 PNG, PAGE = "curves.png", "curves.html"

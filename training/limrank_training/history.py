@@ -9,7 +9,8 @@ from typing import Any
 
 from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import parse_json, write_whole
+from limrank_plugins.files import parse_json
+from limrank_plugins.outputs import write_whole
 
 HISTORY = "history.jsonl"
 

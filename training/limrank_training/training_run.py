@@ -14,7 +14,9 @@ from limrank_plugins.backends.local.sources import is_gguf
 from limrank_plugins.begun_anew import place_of, working_on
 from limrank_plugins.card import CARD
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import alone_in, make_folder, read_json_object, write_whole
+from limrank_plugins.files import read_json_object
+from limrank_plugins.locks import alone_in
+from limrank_plugins.outputs import make_folder, write_whole
 from limrank_training.adapters import with_adapters
 from limrank_training.added_tokens import fit_embeddings
 from limrank_training.board import BOARD, board

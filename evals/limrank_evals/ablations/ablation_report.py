@@ -16,7 +16,7 @@ from limrank_evals.comparison import ends
 from limrank_evals.stats import Interval
 from limrank_evals.tables import Grid, interval_text, number_text
 from limrank_plugins import __version__
-from limrank_plugins.files import write_json, write_whole
+from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, verb_for
 

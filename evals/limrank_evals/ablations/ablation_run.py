@@ -37,7 +37,8 @@ from limrank_evals.guarded_folders import (
 from limrank_plugins import __version__
 from limrank_plugins.begun_anew import working_on
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import read_json, write_json, write_parts
+from limrank_plugins.files import read_json
+from limrank_plugins.outputs import write_json, write_parts
 from limrank_plugins.wording import number_of
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, write_whole
+from limrank_plugins.outputs import check_output, write_whole
 from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank calibrate 1"

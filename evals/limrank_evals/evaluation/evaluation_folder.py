@@ -25,8 +25,8 @@ from limrank_evals.guarded_folders import (
 )
 from limrank_evals.judgements import Qrels
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_json, write_whole
 from limrank_plugins.io import check_trec_ids, write_run
+from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.segments import CONTROLS
 
 SCHEMA = "limrank evaluation 1"

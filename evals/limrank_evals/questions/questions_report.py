@@ -22,7 +22,7 @@ from limrank_evals.questions.question_tables import (
     title,
 )
 from limrank_evals.reporting.frame import render_page
-from limrank_plugins.files import write_json, write_json_lines, write_whole
+from limrank_plugins.outputs import write_json, write_json_lines, write_whole
 from limrank_plugins.segments import clean_text
 
 OUTPUTS = ("answers.jsonl", "result.json", "report.json", "report.html", "table.md", "table.tex")

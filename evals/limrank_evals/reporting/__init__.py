@@ -21,7 +21,7 @@ from limrank_evals.reporting.json_report import SCHEMA, report_json
 from limrank_evals.reporting.queries import query_outcomes
 from limrank_evals.reporting.texts import clean
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_whole
+from limrank_plugins.outputs import write_whole
 from limrank_plugins.segments import clean_text
 
 __all__ = ["SCHEMA", "write_reports"]

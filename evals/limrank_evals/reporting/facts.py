@@ -19,7 +19,8 @@ from limrank_evals.reporting.texts import clean
 from limrank_plugins.wording import number_of
 
 _NUMBER = re.compile(r"\d[\d.,]*")
-_ONE_OR_MORE = re.compile(r"\b(is|are|was|were|has|have)\b|(ies|y|s)\b")  # what a number changes in the words beside it
+# What a number changes in the words beside it.
+_ONE_OR_MORE = re.compile(r"\b(is|are|was|were|has|have)\b|(ies|y|s)\b")
 _NAMES = {
     **SETTINGS,
     "recipe": "recipe",

@@ -31,7 +31,8 @@ from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.errors import BackendError, LimRankError
 from limrank_plugins.failure_log import told_by_caller
-from limrank_plugins.files import read_json_object, write_json
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import write_json
 from limrank_plugins.secrecy import hiding
 from limrank_plugins.store import Store
 

@@ -14,7 +14,7 @@ from limrank_evals.zoo.cell import MEASURE
 from limrank_evals.zoo.grid import FIRST_STAGE, MINI, OUTPUTS, SCHEMA, CellOutcome
 from limrank_evals.zoo.quality_plot import draw_zoo
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import write_json, write_whole
+from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.segments import clean_text
 from limrank_plugins.unread import Unread
 

@@ -13,7 +13,8 @@ import typer
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output, read_json_object
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import check_output
 from limrank_plugins.wording import number_of
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from limrank_plugins.begun_anew import replies_begun
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import check_output
+from limrank_plugins.outputs import check_output
 from limrank_plugins.wording import in_dollars, number_of
 from limrank_synth.batch_files import BatchFiles, read_batch, write_batch
 from limrank_synth.filters.usual import usual_filters

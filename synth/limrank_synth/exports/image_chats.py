@@ -16,8 +16,9 @@ from typing import Any
 
 from limrank_plugins.data import Document, Query, check_unique
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, write_json_lines
+from limrank_plugins.files import json_rows
 from limrank_plugins.images import Image, read_images
+from limrank_plugins.outputs import write_json_lines
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.labels import PLAIN

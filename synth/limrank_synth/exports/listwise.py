@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.files import write_json_lines
 from limrank_plugins.ndcg import ndcg
+from limrank_plugins.outputs import write_json_lines
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.labels import NUMERIC, without_tags
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions

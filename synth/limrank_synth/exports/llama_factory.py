@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from limrank_plugins.files import json_line, write_json, writing_whole
+from limrank_plugins.files import json_line
+from limrank_plugins.outputs import write_json, writing_whole
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.pointwise_layout import OPENING, completion, pointwise_prompt
 from limrank_synth.records import LabelledPassage

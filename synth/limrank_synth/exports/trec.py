@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, writing_whole
+from limrank_plugins.files import json_line
 from limrank_plugins.io import check_trec_ids
+from limrank_plugins.outputs import writing_whole
 from limrank_plugins.segments import clean_text
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.gold_groups import grade

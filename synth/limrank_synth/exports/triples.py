@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from limrank_plugins.files import write_json_lines
+from limrank_plugins.outputs import write_json_lines
 from limrank_synth.exports import ExportCounts, ExportLayout, ExportOptions
 from limrank_synth.gold_groups import shown
 from limrank_synth.records import LabelledPassage

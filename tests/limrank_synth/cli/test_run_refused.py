@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synth_command import Workplace, limrank, run
 
-from limrank_plugins.files import alone_in
+from limrank_plugins.locks import alone_in
 
 pytestmark = pytest.mark.usefixtures("_key")
 

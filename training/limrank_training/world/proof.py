@@ -23,7 +23,8 @@ import typer
 
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
-from limrank_plugins.files import check_output, read_json_object, write_whole
+from limrank_plugins.files import read_json_object
+from limrank_plugins.outputs import check_output, write_whole
 from limrank_training.world.base_model import make_base
 from limrank_training.world.language import make_world
 from limrank_training.world.proof_arms import ARMS, RECIPES, ProofScale, named, run_arm

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.files import write_whole
+from limrank_plugins.outputs import write_whole
 from limrank_training.world.language import World
 from limrank_training.world.queries import (
     HARD,
