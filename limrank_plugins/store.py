@@ -12,34 +12,20 @@ reports is a `LimRankError`. No pickle: keys, values and journal entries are byt
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from limrank_plugins.errors import InputError, LimRankError, LimRankWarning
+from limrank_plugins.store_file import is_damage, mended, open_store
 
-_APPLICATION_ID = 0x4C524B31  # "LRK1", in the file's header
-_HEADER, _MAGIC, _ID_AT = 100, b"SQLite format 3\x00", slice(68, 72)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_used ON answers (used);
-CREATE TABLE IF NOT EXISTS journal (
-    job TEXT NOT NULL, item TEXT NOT NULL, value BLOB NOT NULL, computed INTEGER NOT NULL,
-    PRIMARY KEY (job, item)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO totals VALUES ('bytes', 0);
-"""
 _DAY = 86_400
-_PATIENCE = 500
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def default_store_path() -> Path:
@@ -76,7 +62,7 @@ class Store:
         except OSError as error:
             raise InputError(f"cannot open the store {self.path}: {error}") from error
         self._pid = os.getpid()
-        self._held = self._opened()
+        self._held = open_store(self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process it is opened anew: connections cannot travel.
@@ -88,80 +74,8 @@ class Store:
             # A forked child must not touch its parent's connection, not even to close it.
             self._inherited, self._pid = self._held, os.getpid()
             self._lock = threading.RLock()
-            self._held = self._opened()
+            self._held = open_store(self.path)
         return self._held
-
-    def _opened(self) -> sqlite3.Connection:
-        check_is_store(self.path)
-        try:
-            try:
-                return self._open()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                # One process at a time, and each looks again: the second must not move the first one's new
-                # file.
-                with self._alone():
-                    try:
-                        return self._open()
-                    except sqlite3.OperationalError:
-                        raise
-                    except sqlite3.DatabaseError as error:
-                        if not _is_ours(self.path):
-                            raise _no_store(self.path, str(error)) from error
-                        self._move_aside(error)
-                    return self._open()
-        except sqlite3.Error as error:
-            raise InputError(
-                f"cannot open the store {self.path}: {error}; look whether the file and its folder can be "
-                f"written, or name another --store"
-            ) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Holds off other processes that want to replace the file. SQLite's own lock: it is portable."""
-        guard = sqlite3.connect(f"{self.path}.guard", timeout=60, isolation_level=None)
-        try:
-            guard.execute("BEGIN EXCLUSIVE")
-            yield
-        finally:
-            guard.close()
-
-    def _open(self) -> sqlite3.Connection:
-        # Answers must not outlive a power cut's truth, but may be lost by it: NORMAL with WAL is that.
-        database = sqlite3.connect(
-            self.path, timeout=60, isolation_level=None, check_same_thread=False, cached_statements=32
-        )
-        try:
-            # Tables first: another process that is creating them commits both at once.
-            tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            owner = database.execute("PRAGMA application_id").fetchone()[0]
-            if owner != _APPLICATION_ID and (tables or owner):
-                raise _no_store(self.path, "it belongs to another program")
-            _to_wal(database)
-            database.execute("PRAGMA synchronous=NORMAL")
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            for statement in _SCHEMA.split(";\n"):
-                if statement.strip():
-                    database.execute(statement)
-            database.execute("COMMIT")
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _move_aside(self, reason: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.aside-{time.time_ns()}")
-        for suffix in ("", "-wal", "-shm"):
-            part = Path(f"{self.path}{suffix}")
-            if part.exists():
-                part.rename(f"{aside}{suffix}")
-        warnings.warn(
-            f"{self.path} cannot be used as a store ({reason}); moved to {aside}",
-            LimRankWarning,
-            stacklevel=4,
-        )
 
     @contextmanager
     def _mending(self) -> Iterator[None]:
@@ -169,13 +83,10 @@ class Store:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             self._held.close()
-            with self._alone():
-                if _damaged(self.path):  # unless another process was faster
-                    self._move_aside(error)
-                self._held = self._open()
+            self._held = mended(self.path, error)
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
@@ -187,7 +98,7 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            if _is_damage(error):
+            if is_damage(error):
                 raise LimRankError(
                     f"the {what} in {self.path} cannot be used, the file is damaged ({error}): put back a "
                     f"copy of it, or move it away, then all that it held is computed again"
@@ -399,92 +310,11 @@ class Store:
         database.execute("COMMIT")
 
 
-def _to_wal(database: sqlite3.Connection) -> None:
-    """Write-ahead logging. SQLite does not wait when two processes turn it on at once; we do."""
-    for attempt in range(_PATIENCE):
-        try:
-            database.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if attempt == _PATIENCE - 1:
-                raise
-            time.sleep(0.01 * random.random() * min(attempt + 1, 10))
-        else:
-            return
-
-
-def check_is_store(path: Path) -> None:
-    """Raise an `InputError` for a file that is there but no store of ours; it is not changed by looking."""
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise InputError(f"cannot open the store {path}: it is no file")
-    try:
-        with path.open("rb") as stream:
-            header = stream.read(_HEADER)
-    except FileNotFoundError:  # another process has just moved a damaged one aside
-        return
-    except OSError as error:
-        raise InputError(f"cannot open the store {path}: {error}") from error
-    if not header or _has_our_id(header):
-        return
-    if not header.startswith(_MAGIC):
-        raise _no_store(path, "it is no SQLite database")
-    if any(header[_ID_AT]) or _is_of_others(path):
-        raise _no_store(path, "it belongs to another program")
-
-
-def _no_store(path: Path, reason: str) -> InputError:
-    return InputError(
-        f"{path} cannot be used as a store ({reason}): choose another file; this one was left as it is"
-    )
-
-
-def _has_our_id(header: bytes) -> bool:
-    return header.startswith(_MAGIC) and header[_ID_AT] == _APPLICATION_ID.to_bytes(4, "big")
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether the file's first bytes are those of a store, whatever the rest of it holds."""
-    with path.open("rb") as stream:
-        return _has_our_id(stream.read(_HEADER))
-
-
-def _is_of_others(path: Path) -> bool:
-    """Whether a database whose header names no owner is another program's; looking changes nothing."""
-    # A new store's id and tables are in its -wal file at first. Without one, SQLite would create it to look.
-    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=60)) as database:
-            owner, tables = database.execute(
-                "SELECT (SELECT application_id FROM pragma_application_id), "
-                "(SELECT count(*) FROM sqlite_master)"
-            ).fetchone()
-    except sqlite3.Error:
-        return False  # opening it will tell
-    return bool(tables and owner != _APPLICATION_ID)
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    # Texts that are no UTF-8 are found by Python's module, which gives no code.
-    no_text = str(error).startswith("Could not decode")
-    return no_text or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
 def _entry(value: object) -> bytes:
     """The bytes of a journal's entry; a damaged page can make anything else of them."""
     if not isinstance(value, bytes):
         raise sqlite3.DatabaseError(f"Could not decode {type(value).__name__} as an entry")
     return value
-
-
-def _damaged(path: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(path, timeout=60)) as database:
-            return bool(database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        return True
 
 
 def _reopen(kind: type[Store], path: str, max_bytes: int) -> Store:
