@@ -23,7 +23,23 @@ COMMANDS = [
     if line.startswith("limrank ")
 ]
 
+# What stands first in what is printed: by what the code or the command begins with.
+FIRST = {
+    "from limrank_plugins": "casein",
+    "from llama_index": "Yeast eats sugar",
+    "from haystack": "Yeast eats sugar",
+    "limrank search": "Jet lag is worse when flying east",
+    "limrank ask": "Jet lag is worse when flying east",
+}
+
 pytestmark = needs_mini
+
+
+def first_line(printed: str, begins: str) -> None:
+    """The right passage is the first of those that are printed."""
+    expected = [text for beginning, text in FIRST.items() if begins.startswith(beginning)]
+    lines = [line for line in printed.splitlines() if not line.startswith("rank ")]
+    assert all(text in lines[0] for text in expected), printed
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=[code.split("\n")[0] for code in PYTHON])
@@ -36,6 +52,7 @@ def test_snippets(code: str, tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip(), "a snippet that prints nothing shows nothing"
+    first_line(done.stdout, code)
 
 
 def test_commands(tmp_path: Path):
@@ -43,6 +60,7 @@ def test_commands(tmp_path: Path):
     for command in COMMANDS:  # in their order: one reads what another wrote
         done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
         assert done.returncode == 0, (command, done.stderr)
+        first_line(done.stdout, command)
 
 
 def test_every_target_the_documents_name_exists():
