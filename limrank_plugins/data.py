@@ -162,14 +162,12 @@ class Piece:
         start: where it begins in `Document.text`, in characters.
         end: where it ends.
         of: how many pieces the document was split into.
-        failed: how many of them could not be judged, and were left out.
     """
 
     text: str
     start: int
     end: int
     of: int
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

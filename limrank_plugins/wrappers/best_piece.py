@@ -25,8 +25,8 @@ def by_piece(documents: Sequence[Document], rank: PartRanker, rule: PieceRule, c
     """Rank documents by their pieces, which are candidates of the same recipe as whole documents are.
 
     A document that fits is judged whole, as without this, and so is one with images. A piece of nothing but
-    white space is not asked about. A piece that fails is left out and counted in `repairs` and in
-    `Piece.failed`; the document fails only where all of its pieces did.
+    white space is not asked about. A document of which a piece could not be judged has failed: that piece
+    might have been its best. The replies on its other pieces are in the store, so it is cheap to ask again.
 
     Args:
         documents: all of them.
@@ -108,21 +108,18 @@ def _together(
     document: Document, spans: Sequence[Span], verdicts: Sequence[Verdict], rule: PieceRule, count: int
 ) -> Verdict:
     """One verdict of those on a document's pieces: the deciding one's, and what all of them cost."""
-    judged = [i for i, verdict in enumerate(verdicts) if verdict.score is not None]
-    failed = len(verdicts) - len(judged)
+    failures = [verdict.failure or "" for verdict in verdicts if verdict.score is None]
     total = Verdict(
         None,
         usage=sum((verdict.usage for verdict in verdicts), Usage()),
-        repairs=sum(verdict.repairs for verdict in verdicts) + (failed if judged else 0),
+        repairs=sum(verdict.repairs for verdict in verdicts),
         cut_tokens=sum(verdict.cut_tokens for verdict in verdicts),
         query_cut_tokens=max(verdict.query_cut_tokens for verdict in verdicts),
     )
-    if not judged:
-        reason = verdicts[0].failure or ""
-        if failed > 1:
-            reason = f"none of its {failed} pieces could be judged; the first one: {reason}"
-        return replace(total, failure=reason)
-    order = [judged[place] for place in best_first(score_keys([verdicts[i] for i in judged]))]
+    if failures:
+        told = f"{len(failures)} of its {len(verdicts)} pieces could not be judged; the first one: "
+        return replace(total, failure=(told if len(verdicts) > 1 else "") + failures[0])
+    order = best_first(score_keys(verdicts))
     used = [verdicts[i] for i in (order[:2] if rule.how == "mean-top-2" else order[:1])]
     ties = [verdict.tie for verdict in used if verdict.tie is not None]
     start, end = spans[order[0]]
@@ -131,5 +128,5 @@ def _together(
         score=sum(verdict.score or 0.0 for verdict in used) / len(used),
         tie=sum(ties) / len(ties) if len(ties) == len(used) else None,
         explanation=verdicts[order[0]].explanation,
-        piece=Piece(document.text[start:end], start, end, count, failed),
+        piece=Piece(document.text[start:end], start, end, count),
     )

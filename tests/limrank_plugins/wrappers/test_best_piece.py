@@ -89,7 +89,7 @@ def test_against_the_pieces_one_by_one(how: str, how_asked: str):
         piece, split = by_id[number].piece, pieces(text)
         assert piece is not None
         deciding = split[0] if how == "first" else max(split, key=unit)
-        assert (piece.text, piece.of, piece.failed) == (deciding, len(split), 0)
+        assert (piece.text, piece.of) == (deciding, len(split))
         assert text[piece.start : piece.end] == piece.text
     asked = 3 if how == "first" else len(pieces(LONG)) + 1 + len(pieces(OTHER))
     assert (ranking.usage.calls, len(backend.requests)) == (asked, asked)
@@ -107,24 +107,47 @@ def test_without_the_option_nothing_changes():
     assert reranker(other, "max").identity.endswith("|chunks=max")
 
 
-def test_a_failed_piece_is_left_out_and_told():
+def test_a_document_of_which_a_piece_failed_has_failed():
     def score(passage: str) -> float:
         if "Bread" in passage or "hot" in passage or "cold" in passage:
             raise ScriptedFailure(f"no answer about {passage.split()[0]}")
         return unit(passage)
 
     ranking = reranker(scored(score), "max").rank("q", [LONG, OTHER, SHORT])
-    by_id = {hit.id: hit for hit in ranking}
-    assert by_id["0"].score == max(unit(piece) for piece in pieces(LONG) if "Bread" not in piece)
-    assert by_id["0"].piece is not None
-    assert (by_id["0"].piece.of, by_id["0"].piece.failed) == (5, 1)
-    assert ranking.repairs == 1
-    assert by_id["1"].score is None
-    assert by_id["1"].rank == 2, "a failed document keeps its place"
-    told = "none of its 2 pieces could be judged; the first one: no answer about Tea"
-    assert [(f.id, f.reason) for f in ranking.failures] == [("1", told)]
-    with pytest.raises(Exception, match="document '1' could not be judged: none of its 2 pieces"):
-        reranker(scored(score), "max", on_failure="raise").rank("q", [SHORT, OTHER])
+    assert [(hit.id, hit.score, hit.piece) for hit in ranking][:2] == [("0", None, None), ("1", None, None)]
+    assert ranking[2].score == unit(SHORT)
+    assert [(f.id, f.reason) for f in ranking.failures] == [
+        ("0", "1 of its 5 pieces could not be judged; the first one: no answer about Bread"),
+        ("1", "2 of its 2 pieces could not be judged; the first one: no answer about Tea"),
+    ]
+    assert (ranking.usage.calls, ranking.repairs) == (5 + 2 + 1, 0)
+    with pytest.raises(Exception, match="document '1' could not be judged: 1 of its 5 pieces"):
+        reranker(scored(score), "max", on_failure="raise").rank("q", [SHORT, LONG])
+
+
+def test_only_what_failed_is_asked_again(tmp_path: Path):
+    """The query of a failed piece is not finished; the same job asks about that piece alone."""
+    is_down, asked = [True], []
+
+    def score(passage: str) -> float:
+        asked.append(passage)
+        if is_down[0] and "Bread" in passage:
+            raise ScriptedFailure("boom")
+        return unit(passage)
+
+    with Store(tmp_path / "store.sqlite") as store:
+        made = reranker(scored(score), "max", store=store)
+        job = (made, [as_query("q")], [[Document(LONG, id="d"), Document(SHORT, id="e")]], store)
+        (record,), ranked = rank_all(*job)
+        assert (ranked, len(record["failures"]), sorted(asked)) == (1, 1, sorted([*pieces(LONG), SHORT]))
+        is_down[0] = False
+        asked.clear()
+        (record,), ranked = rank_all(*job)
+        assert (ranked, record["failures"]) == (1, [])
+        assert asked == [piece for piece in pieces(LONG) if "Bread" in piece]
+        (piece,) = [hit["piece"] for hit in record["hits"] if hit["id"] == "d"]
+        assert piece["text"] == max(pieces(LONG), key=unit)
+        assert rank_all(*job)[1] == 0
 
 
 def test_the_reasoning_is_that_of_the_piece_that_decided():
