@@ -210,6 +210,22 @@ def check_output(
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
 
 
+def check_apart(**outputs: Path | None) -> None:
+    """Raise an `InputError` where two outputs of one command are one file, under whatever paths.
+
+    Args:
+        outputs: what will be written, by what a user calls it; None counts for nothing.
+    """
+    taken: dict[str, str] = {}
+    for name, output in outputs.items():
+        if output is None:
+            continue
+        place = os.path.realpath(output)
+        if place in taken:
+            raise InputError(f"{taken[place]} and {name} are both {output}: name two files")
+        taken[place] = name
+
+
 _OF_ANOTHER = "the output {} is a pipe or a device, which would be replaced: name a file"
 
 

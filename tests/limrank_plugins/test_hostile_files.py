@@ -33,7 +33,7 @@ from limrank_plugins.files import json_line, read_json, read_lines
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_qrels
-from limrank_plugins.outputs import check_output, write_whole
+from limrank_plugins.outputs import check_apart, check_output, write_whole
 from limrank_plugins.retrievers import load_retriever
 from limrank_synth.cli.review_rows import guidelines_of
 from limrank_synth.run_identity import RunIdentity
@@ -188,6 +188,16 @@ def test_an_output_is_no_input(tmp_path: Path):
             check_output(output, None, "not there", file)
     check_output(file, tmp_path)
     check_output(file, tmp_path / "other")
+
+
+def test_two_outputs_are_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("a.json")
+    (tmp_path / "here").symlink_to(tmp_path)
+    check_apart(output=Path("a.json"), plot=Path("b.json"), card=None, log=None)
+    for other in ("a.json", "./a.json", "link", "here/a.json", f"{tmp_path}/x/../a.json"):
+        with pytest.raises(InputError, match="output and plot are both"):
+            check_apart(output=Path("a.json"), card=None, plot=Path(other))
 
 
 def test_an_output_is_no_store_and_no_device(tmp_path: Path):

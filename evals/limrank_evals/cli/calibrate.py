@@ -25,12 +25,12 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.tables import Grid, ends_text
 from limrank_plugins.arguments import check_calibrates
 from limrank_plugins.calibration import Calibration
-from limrank_plugins.card import add_to_card, read_card
+from limrank_plugins.card import CARD, add_to_card, read_card
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.errors import InputError
-from limrank_plugins.outputs import check_output, write_whole
+from limrank_plugins.outputs import check_apart, check_output, write_whole
 from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank calibrate 1"
@@ -114,8 +114,11 @@ def calibrate(
     )  # fmt: skip
     run = Path(source)
     is_run = run.is_file()
-    for file in (output, picture):
-        check_output(file, run if is_run else None, qrels)
+    outputs = {"output": output, "plot": picture, "card": None if card is None else card / CARD}
+    check_apart(**outputs)
+    read = [run if is_run else None, qrels, *_files_of(source)]
+    for file in filter(None, outputs.values()):
+        check_output(file, *read, store=store)
     _check_choices(method, unjudged, held_out, bins, precision)
     if card is not None:
         read_card(str(card))
@@ -185,6 +188,12 @@ def calibrate(
         return
     _show(parts, measured, cut, precision, level)
     common.say(f"{output} (plot: {picture})")
+
+
+def _files_of(collection: str) -> list[Path]:
+    """The files of a collection that is a folder (or `folder:split`): none may be written over."""
+    folders = [Path(name) for name in (collection, collection.rpartition(":")[0]) if name]
+    return [file for folder in folders for kind in ("*.jsonl*", "qrels/*") for file in folder.glob(kind)]
 
 
 def _check_choices(method: str, unjudged: str, held_out: float, bins: int, precision: float | None) -> None:

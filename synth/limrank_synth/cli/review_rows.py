@@ -14,7 +14,7 @@ from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
-from limrank_plugins.outputs import check_output
+from limrank_plugins.outputs import check_apart, check_output
 from limrank_plugins.wording import number_of
 from limrank_synth.guidelines import Guidelines, load_guidelines
 from limrank_synth.records import LabelledPassage
@@ -129,8 +129,7 @@ def _apply(
     if unreviewed not in ("drop", "keep"):
         raise InputError(f"--unreviewed is drop or keep, but got {unreviewed!r}")
     sources = {source.resolve(), log.resolve()}
-    if rejected is not None and rejected.resolve() == output.resolve():
-        raise InputError(f"--output and --rejected are both {output}: name two files")
+    check_apart(output=output, rejected=rejected)
     for file in (output, rejected):
         if file is not None and file.resolve() in sources:
             raise InputError(f"{file} is what is reviewed, or its log; neither is ever overwritten")

@@ -142,6 +142,40 @@ def test_what_cannot_be_done_is_one_sentence(
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "z.svg"], "output and plot are both z.svg"),
+        (["-o", "z", "--plot", "./z"], "output and plot are both z"),
+        (["-o", "link.json", "--plot", "z"], "output and plot are both z"),
+        (["-o", "card/limrank.json", "--card", "card"], "output and card are both card/limrank.json"),
+        (["--plot", "card/limrank.json", "--card", "card"], "plot and card are both card/limrank.json"),
+        (["-o", "replies", "--store", "replies"], "the output replies is where the store replies keeps"),
+        (["--plot", "qrels.trec"], "the output qrels.trec is read as an input"),
+    ],
+)
+def test_no_output_replaces_another_or_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    write(tmp_path, squared)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "limrank.json").write_text('{"recipe": "limrank", "labels": [" true", " false"]}')
+    (tmp_path / "link.json").symlink_to("z")
+    before = {file: file.read_text() for file in tmp_path.rglob("*.*") if file.is_file()}
+    assert said in limrank("run.jsonl", "--qrels", "qrels.trec", *arguments, code=2).output
+    assert {file: file.read_text() for file in tmp_path.rglob("*.*") if file.is_file()} == before
+
+
+def test_a_collection_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "qrels").mkdir(parents=True)
+    for name in ("queries.jsonl", "corpus.jsonl", "qrels/dev.tsv"):
+        (tmp_path / "own" / name).write_text("")
+        for source in ("own", "own:dev"):
+            assert "is read as an input" in limrank(source, "-o", f"own/{name}", code=2).output
+
+
 def test_ranks_are_no_scores(tmp_path: Path):
     run, qrels = write(tmp_path, squared)
     trec = tmp_path / "a.run"

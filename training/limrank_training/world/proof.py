@@ -24,7 +24,7 @@ import typer
 from limrank_plugins.cli import common
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json_object
-from limrank_plugins.outputs import check_output, write_whole
+from limrank_plugins.outputs import check_apart, check_output, write_whole
 from limrank_training.world.base_model import make_base
 from limrank_training.world.language import make_world
 from limrank_training.world.proof_arms import ARMS, RECIPES, ProofScale, named, run_arm
@@ -158,6 +158,7 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="Draw the arms into this PNG.")] = None,
 ) -> None:
     """Train every arm of the small world and say what it learned."""
+    check_apart(output=output, plot=plot)
     for file in (output, plot):
         if file is not None:
             check_output(file)
