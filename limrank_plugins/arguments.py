@@ -81,7 +81,10 @@ def backend_for(
 
 
 def is_decided_by_model(recipe: Recipe) -> bool:
-    """Whether only the loaded model's configuration says what its scores are."""
+    """Whether only the loaded model's configuration says what its scores are, or those of a part."""
+    if recipe.parts:
+        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
+        return any(is_decided_by_model(part) for part in parts)
     return isinstance(recipe.readout, PairScore) and recipe.readout.activation == "model"
 
 
@@ -212,8 +215,13 @@ def check_calibrates(recipe: Recipe) -> None:
         )
 
 
-def calibration_for(recipe: Recipe, calibration: Any) -> Calibration | None:
+def calibration_for(recipe: Recipe, calibration: Any, *, loaded: bool = False) -> Calibration | None:
     """The calibration, read where it is a file; None where none is given.
+
+    Args:
+        recipe: whose scores it is for.
+        calibration: as given to `Reranker`.
+        loaded: whether the recipe says what its model's configuration says of the scores.
 
     Raises:
         InputError: it cannot be read, was fitted for another recipe, or the recipe cannot have one.
@@ -222,7 +230,7 @@ def calibration_for(recipe: Recipe, calibration: Any) -> Calibration | None:
         return None
     fitted = as_calibration(calibration)
     check_calibrates(recipe)
-    kind = fitted.score_kind if is_decided_by_model(recipe) else recipe.score_kind
+    kind = recipe.score_kind if loaded or not is_decided_by_model(recipe) else fitted.score_kind
     if (fitted.recipe, fitted.score_kind) != (recipe.name, kind):
         raise InputError(
             f"the calibration was fitted for recipe {fitted.recipe!r} with scores of kind "

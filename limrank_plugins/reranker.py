@@ -171,6 +171,7 @@ class Reranker:
             others = {"seed": seed, "instruction": instruction, "chunks": chunks}
             self.parts, self._owns_parts = build_parts(Reranker, chosen, last, others), True
             self.recipe = as_built(chosen, [part.recipe for part in self.parts])
+            self.calibration = calibration_for(self.recipe, self.calibration, loaded=True)
             self.backend: Backend = self.parts[-1].backend
             self.template: Template | None = self.parts[-1].template
             self.template_reason: str = self.parts[-1].template_reason
@@ -180,7 +181,7 @@ class Reranker:
         self._owns_backend = backend is None or isinstance(backend, str)
         self.backend = backend_for(chosen, backend, model, options)
         self.recipe = chosen = as_loaded(chosen, self.backend)
-        self.calibration = calibration_for(chosen, self.calibration)  # whose kind of score is known now
+        self.calibration = calibration_for(chosen, self.calibration, loaded=True)
         choice = choose_template(chosen, template, self.backend)
         self.template, self.template_reason = choice.template, choice.reason
         if max_reasoning_tokens is None:
@@ -214,9 +215,10 @@ class Reranker:
         """A recipe made of others, with these rerankers in the place of its own parts.
 
         They stay yours to close; their `store` and `on_failure` are not used. It is traced as the last one.
+        Parts are compared by their scores as they are, so none may have a calibration.
 
         Raises:
-            InputError: the recipe is not made of others, or not of that many.
+            InputError: the recipe is not made of others, or not of that many, or a part has a calibration.
 
         Example:
             >>> from limrank_plugins import Reranker
@@ -227,6 +229,11 @@ class Reranker:
         chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
         if chosen.wrapper is None:
             raise InputError(f"recipe {chosen.name!r} is not made of others; cascade, fuse and vote are")
+        if fitted := next((part.recipe.name for part in parts if part.calibration is not None), None):
+            raise InputError(
+                f"part {fitted!r} has a calibration, which recipe {chosen.name!r} does not use, as it takes "
+                f"its parts' scores as they are: give a reranker that was made with calibration=None"
+            )
         wrapper = chosen.wrapper.of([part.recipe for part in parts])
         names = ", ".join(part.recipe.name for part in parts)
         kind = wrapper.score_kind

@@ -190,15 +190,22 @@ def test_a_recipe_made_of_one_has_its_kind_of_score(folders: Callable[[str], Pat
     assert (probability.score_kind, logit.score_kind) == ("probability", "logit")
 
 
-def test_a_calibration_is_for_the_kind_of_score_that_the_model_gives(folders: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("name", ["cross-encoder", "vote:of=cross-encoder"])
+def test_a_calibration_is_for_the_kind_of_score_that_the_model_gives(
+    folders: Callable[[str], Path], name: str
+) -> None:
     def fitted(kind: str) -> Calibration:
-        return Calibration(Platt(1.0, 0.0), "cross-encoder", kind, "", "", {})
+        return Calibration(Platt(1.0, 0.0), name, kind, "", "", {})
 
-    folder = str(folders("encoder"))
-    ranking = Reranker("cross-encoder", folder, device="cpu", calibration=fitted("probability"))
-    assert ranking.rank(QUERY, TEXTS).score_kind == "probability"
-    with pytest.raises(InputError, match="of kind 'logit', but this is 'cross-encoder' with 'probability'"):
-        Reranker("cross-encoder", folder, device="cpu", calibration=fitted("logit"))
+    for model, kind, other in (
+        ("encoder", "probability", "logit"),
+        ("encoder, identity", "logit", "probability"),
+    ):
+        folder = str(folders(model))
+        ranking = Reranker(name, folder, device="cpu", calibration=fitted(kind))
+        assert ranking.rank(QUERY, TEXTS).score_kind == "probability"
+        with pytest.raises(InputError, match=f"of kind '{other}', but this is '{name}' with '{kind}'"):
+            Reranker(name, folder, device="cpu", calibration=fitted(other))
 
 
 # ---- other runtimes -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scripts import full_backend, passage_of, reranker, unit
 
 from limrank_plugins import Document, Reranker, ScriptedBackend, ScriptedFailure, Store, load_recipe
 from limrank_plugins.backends.none import NoBackend
+from limrank_plugins.calibration import Calibration, Platt
 from limrank_plugins.errors import CapabilityError, InputError, MissingExtra, RankingFailed
 from limrank_plugins.prompts import instructions, load_template, parse_template
 
@@ -390,6 +391,24 @@ def test_a_combined_vote_says_what_its_parts_scores_are():
     assert (ranking.score_kind, ranking.comparable, ranking[0].score) == ("rank", False, None)
     with pytest.raises(InputError, match="threshold"):
         Reranker.combined("vote:of=limrank", reranker("mini")).rank("q", TEXTS, threshold=0.1)
+
+
+@pytest.mark.parametrize("recipe", ["vote", "cascade", "fuse"])
+def test_a_part_s_calibration_is_refused_rather_than_dropped(recipe: str):
+    calibration = Calibration(Platt(2.0, -1.0), "limrank", "probability")
+    fitted = reranker("limrank", reasoning="none", calibration=calibration)
+    others = [] if recipe == "vote" else [reranker("mini")]
+    with pytest.raises(InputError, match=f"part 'limrank' has a calibration, which recipe '{recipe}' does"):
+        Reranker.combined(recipe, *others, fitted)
+
+
+def test_a_calibration_of_the_whole_is_applied():
+    calibration = Calibration(Platt(2.0, -1.0), "vote:of=limrank", "probability")
+    plain = reranker("vote:of=limrank", reasoning="none").rank("q", TEXTS)
+    fitted = reranker("vote:of=limrank", reasoning="none", calibration=calibration)
+    scores = [hit.score for hit in fitted.rank("q", TEXTS)]
+    assert scores == [calibration(hit.score) for hit in plain if hit.score is not None]
+    assert [hit.score for hit in fitted.rank("q", TEXTS, threshold=scores[3])] == scores[:4]
 
 
 def test_only_a_recipe_of_others_is_combined_and_of_as_many_as_it_takes():
