@@ -313,7 +313,7 @@ class OpenAIBackend:
         usage = written.usage + replace(verdict.usage, prompt_tokens=0, shared_tokens=0)
         if isinstance(verdict, Failed):
             return Failed(verdict.reason, usage)
-        reading = verdict if isinstance(verdict, LabelReading) else None
+        reading = replace(verdict, usage=Usage()) if isinstance(verdict, LabelReading) else None
         return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
     async def _draw(self, sent: Sent, asked: Usage | None, written: str = "?") -> Reply:

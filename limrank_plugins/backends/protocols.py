@@ -197,6 +197,7 @@ class Generated:
         finish: `"stop"` (a stop string came), `"length"` (the budget ended) or `"end"` (the model
             ended its answer by itself).
         reading: the labels at the position after the stop string, where they were asked for.
+        usage: of all of it, what the reading cost included; `reading.usage` is not added to it.
         reasoning: what the model wrote before the text, where a server returns the two apart.
     """
 

@@ -123,16 +123,16 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
             reply.reasoning, reply.text, reply.finish, budget=settings.max_reasoning_tokens
         )
         if nothing is not None:
-            read = Usage() if reply.reading is None else reply.reading.usage
             samples[position] = Verdict(
                 None,
                 explanation=reasoning.strip() or None,
                 failure=nothing.reason,
                 cut_tokens=reply.cut_tokens,
-                usage=reply.usage + read,
+                usage=reply.usage,
             )
         elif reply.finish == "stop" and reply.reading is not None:
-            verdict = label_verdict(reply.reading, reasoning.strip(), reply.usage)
+            # What the reading cost is in the reply's usage.
+            verdict = label_verdict(replace(reply.reading, usage=reply.usage), reasoning.strip())
             samples[position] = _with_cut(verdict, reply.cut_tokens)
         else:
             unread.append((position, reply, reasoning))

@@ -180,6 +180,29 @@ def test_every_drawn_answer_is_paid_for_though_its_prompt_is_counted_once():
         reranker.close()
 
 
+@pytest.mark.parametrize("recipe", ["limrank", "rank1"])
+def test_labels_behind_reasoning_count_their_prompt_once_and_all_that_was_written(recipe: str):
+    pytest.importorskip("openai")
+
+    def script(call: Any) -> dict[str, Any]:
+        body = answer(40)
+        body["usage"]["completion_tokens"] = 3
+        if call.body["max_tokens"] > 4:
+            return body | {"choices": [{"index": 0, "text": "It tells.", "finish_reason": "stop"}]}
+        return body
+
+    with LoopbackServer(script) as server:
+        reranker = Reranker(
+            recipe, "m", "openai", base_url=server.url, api="completions", template="limrank",
+            reasoning="full", max_reasoning_tokens=20, concurrency=1, token_price=1.0, completion_price=10.0,
+        )  # fmt: skip
+        ranking = reranker.rank("q", ["Acid curdles milk."])
+        reranker.close()
+    usage = ranking.usage
+    assert (usage.prompt_tokens, usage.shared_tokens, usage.generated_tokens) == (100, 40, 2 * 3)
+    assert ranking.cost == pytest.approx(2 * (100 + 10 * 3) / 1e6)
+
+
 def test_a_model_on_this_machine_has_no_price():
     backend = ScriptedBackend(read_labels=lambda prompt: (1.0, 0.0))
     assert Reranker("limrank", backend=backend, reasoning="none").rank("q", TEXTS).cost is None
