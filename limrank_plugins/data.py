@@ -72,6 +72,8 @@ class Document:
             the model sees.
         unreadable: why it cannot be judged, where that is known beforehand (an image that is damaged): it
             fails with this reason, and no model is asked about it.
+        body: where the passage itself begins and ends in `text`, if other text (metadata) stands around it,
+            in characters: a long document is split there, and what is around stands with every piece.
     """
 
     text: str
@@ -82,6 +84,7 @@ class Document:
     images: tuple[Image, ...] = ()
     captioned: bool = False
     unreadable: str = ""
+    body: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _must_be_str(self.text, "Document.text")
@@ -92,6 +95,8 @@ class Document:
             raise InputError(
                 f"the prior of document {self.id!r} is {self.prior}: give a finite number, or None for none"
             )
+        if self.body is not None and not 0 <= self.body[0] <= self.body[1] <= len(self.text):
+            raise InputError(f"Document.body must lie in 0 to {len(self.text)}, but is {self.body}")
         object.__setattr__(self, "images", _images(self.images, "Document.images"))
 
     @property
@@ -168,6 +173,10 @@ class Piece:
     start: int
     end: int
     of: int
+
+    def counted_from(self, place: int) -> Piece:
+        """The same piece, in the places of a text that begins there in `Document.text`."""
+        return replace(self, start=self.start - place, end=self.end - place)
 
 
 @dataclass(frozen=True, slots=True)

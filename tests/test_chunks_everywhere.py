@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_encoders
 
-from limrank_plugins import Reranker
+from limrank_plugins import Reranker, ScriptedBackend
 from limrank_plugins.cli.search import search
 
 QUERY = tiny_encoders.QUERY
@@ -61,6 +61,37 @@ def test_llama_index(folder: str, wanted: tuple[dict[str, float], str]):
     assert "limrank_piece" in long.node.excluded_llm_metadata_keys
 
 
+@pytest.mark.parametrize("layout", ["{metadata_str}\n\n{content}", "{content} {metadata_str}", "<{content}>"])
+@pytest.mark.parametrize("around", ["", " \n"])
+def test_llama_index_metadata_stands_with_every_piece(layout: str, around: str):
+    pytest.importorskip("llama_index.core")
+    pytest.importorskip("semantic_text_splitter", reason="needs the extra chunks")
+    from llama_index.core.schema import NodeWithScore, TextNode
+    from llama_index.postprocessor.limrank import LimRankRerank
+
+    read: list[str] = []
+
+    def score(query: str, passage: str) -> float:
+        read.append(passage)
+        return float("Acid" in passage)
+
+    backend = ScriptedBackend(score_pairs=score)
+    rerank = LimRankRerank(reranker=Reranker("cross-encoder", backend=backend, chunks="max:6 words"))
+    sentences = [
+        "Bread rises when yeast makes gas.",
+        "Rivers carve valleys.",
+        "Acid curdles the milk in tea.",
+    ]
+    text = f"{around}{' '.join(sentences)}{around}"
+    node = TextNode(text=text, metadata={"source": "tea.pdf"}, text_template=layout)
+    (found,) = rerank.postprocess_nodes([NodeWithScore(node=node, score=1.0)], query_str=QUERY)
+    piece = found.metadata["limrank_piece"]
+    assert piece["text"] == text[piece["start"] : piece["end"]]
+    assert (piece["text"].strip(), piece["of"]) == (sentences[-1], len(sentences))
+    wanted = [layout.format(metadata_str="source: tea.pdf", content=sentence) for sentence in sentences]
+    assert ["".join(passage.split()) for passage in read] == ["".join(text.split()) for text in wanted]
+
+
 def test_haystack(folder: str, wanted: tuple[dict[str, float], str]):
     pytest.importorskip("haystack")
     from haystack import Document
@@ -72,6 +103,13 @@ def test_haystack(folder: str, wanted: tuple[dict[str, float], str]):
     found = ranker.run(QUERY, documents)
     assert {d.content: d.score for d in found["documents"]} == pytest.approx(wanted[0])
     assert {name: piece["text"] for name, piece in found["meta"]["pieces"].items()} == {"long": wanted[1]}
+
+    options |= {"chunks": "first:8 words", "meta_fields_to_embed": ["source"]}
+    ranker = LimRankRanker(recipe="cross-encoder", model=folder, **options)
+    found = ranker.run(QUERY, [Document(id="long", content=LONG, meta={"source": "tea-handbook.pdf"})])
+    (piece,) = found["meta"]["pieces"].values()
+    assert piece["text"] == LONG[piece["start"] : piece["end"]]
+    assert piece["text"].strip() == "Bread rises when yeast makes gas."
 
 
 def test_langchain(folder: str, wanted: tuple[dict[str, float], str]):

@@ -80,28 +80,38 @@ def cut_by(
 
 def _spans(document: Document, rule: PieceRule, cut: Cut) -> list[Span]:
     """The pieces that are asked about, in order; at least one."""
-    text = document.text
+    start, end = body = _body(document)
+    text = document.text[start:end]
 
     def fits(piece: str) -> bool:
         if rule.words is not None and words_of(piece) > rule.words:
             return False
-        return cut(replace(document, text=piece)) == 0
+        return cut(_with_body(document, piece)) == 0
 
     # Where not even an empty text fits (beside a long title, or a query that is cut), no piece would.
-    if document.images or fits(text) or cut(replace(document, text="")):
-        return [(0, len(text))]
+    if document.images or fits(text) or cut(_with_body(document, "")):
+        return [body]
     spans = split(text, fits)
-    return [span for span in spans if text[slice(*span)].strip()] or spans[:1]
+    spans = [span for span in spans if text[slice(*span)].strip()] or spans[:1]
+    return [(start + first, start + last) for first, last in spans]
+
+
+def _body(document: Document) -> Span:
+    return (0, len(document.text)) if document.body is None else document.body
+
+
+def _with_body(document: Document, piece: str) -> Document:
+    start, end = _body(document)
+    return replace(document, text=document.text[:start] + piece + document.text[end:], body=None)
 
 
 def _part(document: Document, span: Span) -> Document:
-    whole = span == (0, len(document.text))
-    return document if whole else replace(document, text=document.text[slice(*span)])
+    return document if span == _body(document) else _with_body(document, document.text[slice(*span)])
 
 
 def _left_out(document: Document, span: Span, cut: Cut) -> int:
     tokens = cut(document)
-    return tokens if tokens else words_of(document.text[span[1] :])
+    return tokens if tokens else words_of(document.text[span[1] : _body(document)[1]])
 
 
 def _together(

@@ -186,6 +186,23 @@ def test_titles_stand_before_every_piece_and_images_keep_a_document_whole():
     assert len(reranker(seeing, "max").rank("q", [picture])) == 1
 
 
+def test_what_stands_around_the_body_stands_around_every_piece():
+    text = f"Tea book:\n{LONG}\n(p. 3)"
+    document = Document(text, body=(10, 10 + len(LONG)))
+    wanted = [f"Tea book:\n{piece}\n(p. 3)" for piece in pieces(LONG)]
+    free = full_backend(score_pairs=lambda query, passage: unit(passage))
+    (hit,) = reranker(free, "max:4 words").rank("q", [document])
+    assert [request.passage for request in free.requests] == wanted
+    assert hit.piece is not None
+    assert hit.piece.text == text[hit.piece.start : hit.piece.end]
+    assert hit.piece.text == pieces(LONG)[wanted.index(max(wanted, key=unit))]
+    whole = full_backend(score_pairs=lambda query, passage: unit(passage))
+    (hit,) = reranker(whole, "max:99 words").rank("q", [document])
+    assert (hit.piece, whole.requests[0].passage) == (None, text)
+    with pytest.raises(InputError, match=r"Document.body must lie in 0 to 3, but is \(1, 4\)"):
+        Document("Tea", body=(1, 4))
+
+
 def test_a_length_in_words_for_models_that_count_nothing():
     backend = full_backend(score_pairs=lambda query, passage: unit(passage))
     assert not isinstance(backend, CountsCuts)

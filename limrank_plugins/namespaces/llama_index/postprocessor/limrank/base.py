@@ -332,14 +332,16 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
                 images = conversion.images_of(node.node)
             except InputError as error:
                 unreadable = str(error)
+            text = node.node.get_content(metadata_mode=self.metadata_mode)
             documents.append(
                 Document(
-                    text=node.node.get_content(metadata_mode=self.metadata_mode),
+                    text=text,
                     id=identifier if unique else f"{position}:{identifier}",
                     prior=node.score,
                     images=images,
                     captioned=conversion.has_text(node.node),
                     unreadable=unreadable,
+                    body=conversion.body_of(node.node, text),
                 )
             )
         return documents
@@ -377,7 +379,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         if hit.cut_tokens:
             kept["limrank_cut_tokens"] = hit.cut_tokens
         if hit.piece is not None:
-            kept["limrank_piece"] = asdict(hit.piece)
+            place = conversion.place_of_text(candidate.node, hit.document.text)
+            kept["limrank_piece"] = asdict(hit.piece.counted_from(place))
         node = candidate.node
         # What an earlier reranker said about the node must not be taken for what this one says.
         before = {key: value for key, value in node.metadata.items() if key not in _METADATA}

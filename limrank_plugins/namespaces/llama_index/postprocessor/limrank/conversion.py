@@ -60,6 +60,27 @@ def has_text(node: BaseNode) -> bool:
     return bool(node.get_content(metadata_mode=MetadataMode.NONE).strip())
 
 
+def place_of_text(node: BaseNode, read: str) -> int:
+    """Where the node's own text begins in what is read of it, in characters.
+
+    That is before 0 where white space at its beginning was not read.
+    """
+    own = node.get_content(metadata_mode=MetadataMode.NONE)
+    core = own.strip()
+    if core not in read:  # a node of another class may write itself otherwise
+        return 0
+    comes_first = read.startswith(core) and not read.endswith(core)
+    start = 0 if comes_first else read.rfind(core)
+    return start - (len(own) - len(own.lstrip()) if core else 0)
+
+
+def body_of(node: BaseNode, read: str) -> tuple[int, int] | None:
+    """Where the node's own text begins and ends in what is read of it; None where it is not found."""
+    own = node.get_content(metadata_mode=MetadataMode.NONE)
+    place = place_of_text(node, read)
+    return (max(place, 0), min(place + len(own), len(read))) if own.strip() in read else None
+
+
 def brace_text(template: Template) -> str | None:
     """The template's prompt with `{query}` and `{document}`, or None where it loops over documents."""
     literals = _JINJA_SLOT.split(template.prompt)[::2]

@@ -46,6 +46,7 @@ def _candidate(document: Document, text: str) -> Candidate:
         images=images,
         captioned=True,
         unreadable=unreadable,
+        body=(len(text) - len(document.content or ""), len(text)),
     )
 
 
@@ -77,7 +78,11 @@ def report(
 ) -> dict[str, Any]:
     """The output `meta`: what it cost, what failed, and what is known about each document by its id."""
     hits = ranking.hits if ranking is not None else ()
-    pieces = {hit.id: asdict(hit.piece) for hit in hits if hit.piece is not None}
+    pieces = {
+        hit.id: asdict(hit.piece.counted_from(hit.document.body[0] if hit.document.body is not None else 0))
+        for hit in hits
+        if hit.piece is not None
+    }
     return {
         **about,
         "usage": asdict(ranking.usage if ranking is not None else Usage()),
