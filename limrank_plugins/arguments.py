@@ -89,11 +89,14 @@ def is_decided_by_model(recipe: Recipe) -> bool:
 
 
 def as_loaded(recipe: Recipe, backend: Backend) -> Recipe:
-    """The recipe with what only the loaded model's configuration says: whether its scores are probabilities.
+    """The recipe with what only the loaded model and backend say of its scores.
+
+    That is whether they are probabilities, and whether those of one list lean on each other.
 
     Raises:
         InputError: what it says is not known here.
     """
+    recipe = replace(recipe, leaning=getattr(backend, "leaning", ""))
     if not isinstance(recipe.readout, PairScore) or not is_decided_by_model(recipe):
         return recipe
     readout = recipe.readout.of_backend(backend)
@@ -102,7 +105,8 @@ def as_loaded(recipe: Recipe, backend: Backend) -> Recipe:
 
 
 def as_built(recipe: Recipe, parts: Sequence[Recipe]) -> Recipe:
-    """A recipe made of others, with the kind of score that its loaded parts turn out to have."""
+    """A recipe made of others, with the kind of scores that its loaded parts turn out to have."""
+    recipe = replace(recipe, leaning=next((part.leaning for part in parts if part.leaning), ""))
     declared = [
         load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe for part in recipe.parts
     ]
@@ -210,9 +214,8 @@ def check_calibrates(recipe: Recipe) -> None:
     if recipe.score_kind == "rank":
         raise InputError(f"recipe {recipe.name!r} cannot be calibrated: it gives an order and no scores")
     if not recipe.comparable:
-        raise InputError(
-            f"recipe {recipe.name!r} cannot be calibrated: its scores are not comparable between queries"
-        )
+        why = recipe.leaning or "its scores are not comparable between queries"
+        raise InputError(f"recipe {recipe.name!r} cannot be calibrated: {why}")
 
 
 def calibration_for(recipe: Recipe, calibration: Any, *, loaded: bool = False) -> Calibration | None:

@@ -92,6 +92,8 @@ class Recipe:
             given to `Reranker` are the last one's.
         passage_limit: the most of a passage that is read, as in `"300 words"`, `"512 tokens"` or
             `"none"`; None: the template's own.
+        leaning: why scores of one list lean on each other as the loaded backend asks, whatever the readout
+            says, and what to do against it; empty where they do not.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Recipe:
     wrapper: Wrapper | None = None
     parts: tuple[Part, ...] = ()
     passage_limit: str | None = None
+    leaning: str = ""
 
     def __post_init__(self) -> None:
         is_own = self.readout is not None and self.schedule is not None
@@ -144,6 +147,8 @@ class Recipe:
     @property
     def comparable(self) -> bool:
         """Whether scores of two lists may be compared."""
+        if self.leaning:
+            return False
         if self.wrapper is not None:
             return self.wrapper.comparable
         return self.readout is not None and self.readout.comparable

@@ -244,6 +244,7 @@ class Reranker:
             oracle="order" if kind == "rank" else "score",
             wrapper=wrapper,
             score_kind=kind,
+            leaning=next((part.recipe.leaning for part in parts if part.recipe.leaning), ""),
         )
         self.settings, self.on_failure, self.store = parts[-1].settings, check_on_failure(on_failure), store
         self.reasoning, self.budget, self.calibration = parts[-1].reasoning, None, None
@@ -435,10 +436,11 @@ class Reranker:
     ) -> list[tuple[Query, list[Document]]]:
         check_cut(top_n, threshold)
         if threshold is not None and not self.recipe.comparable:
-            raise InputError(
-                f"threshold={threshold} has no meaning here: scores of recipe {self.recipe.name!r} are not "
-                f"comparable between lists; use top_n, or a recipe with comparable scores such as 'limrank'"
+            why = self.recipe.leaning or (
+                f"scores of recipe {self.recipe.name!r} are not comparable between lists; use top_n, or a "
+                f"recipe with comparable scores such as 'limrank'"
             )
+            raise InputError(f"threshold={threshold} has no meaning here: {why}")
         if threshold is not None and self.calibration is not None:
             finite_number("threshold is a probability here: it", threshold, least=0, most=1)
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]

@@ -58,7 +58,7 @@ class DecisionsBackend:
         batch_size: questions of one query in one call at most. 1, the default: every question has an input of
             its own, so that a score depends on nothing else, and is stored. More: all their passages stand in
             one input, once each. That is cheaper, but the answers may depend on the passages that stand there
-            together, so none is stored, and a threshold is a rough one.
+            together, so none is stored, and neither a threshold nor a calibration is taken.
         max_length: tokens of an input and one question at most, by which calls of several are split; default:
             what is known of the dialect.
         prompt_cache_key: sent with every request of the OpenAI dialect, for its cache of prompts.
@@ -115,6 +115,12 @@ class DecisionsBackend:
         self._alone = max_length if max_length is not None else decider.alone
         self.price = price_of(address.base, model, token_price=token_price, cached_price=cached_price)
         self.stored = self._most == 1
+        self.leaning = ""
+        if not self.stored:
+            self.leaning = (
+                f"batch_size={self._most} asks about many passages in one input, so that scores lean on "
+                f"each other; use batch_size=1, which asks about each alone"
+            )
         self.facts = ModelFacts((model,), chats=True, has_files=False)
         settings = [] if not body else [json.dumps(dict(body), sort_keys=True, default=str)]
         shared = [] if self.stored else [f"batch_size={self._most}"]

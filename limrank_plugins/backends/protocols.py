@@ -273,7 +273,8 @@ Program = Generator[list[Request], list[Reply], T]
 class Backend(Protocol):
     """A way to run a model. `identity` names model, revision and precision: it keys stored answers.
 
-    One that knows whether its model sees says so in an attribute `shows_images`.
+    One that knows whether its model sees says so in an attribute `shows_images`. One that asks about several
+    passages in one input says so, and what to do against it, in an attribute `leaning`.
     """
 
     name: str

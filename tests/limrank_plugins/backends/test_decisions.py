@@ -11,6 +11,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from limrank_plugins.backends.decisions import DecisionsBackend
 from limrank_plugins.backends.protocols import LabelReading, ReadLabels
 from limrank_plugins.backends.remote.deciders import DECIDERS
 from limrank_plugins.backends.remote.questions import tokens_in
+from limrank_plugins.calibration import Calibration, Platt
 from limrank_plugins.errors import BackendError, CapabilityError, InputError, RankingFailed
 from limrank_plugins.images import Image
 from limrank_plugins.segments import Prompt, Segment
@@ -243,6 +245,29 @@ def test_a_store_holds_what_was_asked_alone_and_nothing_that_shared_an_input(tmp
                 ranking = Reranker("limrank", backend=made, reasoning="none", store=store).rank("why", texts)
                 assert by_text(ranking) == expected(texts)
                 assert sum(len(questions_of(call)) for call in server.calls) == before + number
+
+
+def test_scores_of_a_shared_input_take_no_threshold_and_no_calibration():
+    calibration = Calibration(Platt(1.0, 0.0), "limrank", "probability")
+    with LoopbackServer(system_one) as server:
+        shared, alone = (backend(server, batch_size=number) for number in (400, 1))
+        for make in (
+            lambda made: Reranker("limrank", backend=made, reasoning="none"),
+            lambda made: Reranker("graded", backend=made),
+            lambda made: Reranker("vote:of=graded,times=2", backend=made),
+            lambda made: Reranker.combined("vote", Reranker("graded", backend=made)),
+        ):
+            assert make(alone).rank("why", TEXTS, threshold=0.3).comparable
+            assert not make(shared).rank("why", TEXTS).comparable
+            asked = len(server.calls)
+            with pytest.raises(InputError, match="has no meaning here: batch_size=400 asks about many"):
+                make(shared).rank("why", TEXTS, threshold=0.3)
+            assert len(server.calls) == asked
+        assert Reranker("limrank", backend=alone, reasoning="none", calibration=calibration).calibration
+        for name in ("limrank", "vote:of=limrank"):
+            fitted = replace(calibration, recipe=name)
+            with pytest.raises(InputError, match=f"'{name}' cannot be calibrated: batch_size=400 asks"):
+                Reranker(name, backend=shared, reasoning="none", calibration=fitted)
 
 
 def test_a_planted_key_appears_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture):
