@@ -71,18 +71,51 @@ def ranking_attributes(
     top_n: int | None,
     hides: Hides,
 ) -> Attributes:
-    """Of a query that is ranked, before it is."""
-    attributes: Attributes = {
+    """Of a query that is ranked, before it is; without its documents."""
+    return {
         "openinference.span.kind": "RERANKER",
         "reranker.query": HIDDEN if hides.inputs else query.text,
         "reranker.model_name": model,
         "reranker.top_k": len(documents) if top_n is None else top_n,
         "limrank.recipe": recipe,
     }
+
+
+def input_documents(documents: Sequence[Document], hides: Hides) -> list[Attributes]:
+    """Of each document that is ranked."""
+    return [
+        _document(f"reranker.input_documents.{i}.document", document, document.prior, hidden=hides.inputs)
+        for i, document in enumerate(documents)
+    ]
+
+
+def output_documents(ranking: Ranking, hides: Hides) -> list[Attributes]:
+    """Of each hit, best first."""
+    hidden = hides.inputs or hides.outputs  # what comes out is what went in
+    hits = []
+    for i, hit in enumerate(ranking):
+        place = f"reranker.output_documents.{i}.document"
+        hits.append(_document(place, hit.document, hit.score, hidden=hidden))
+        if hit.failure is not None:
+            hits[-1][f"{place}.metadata"] = json.dumps({"failure": HIDDEN if hidden else hit.failure})
+    return hits
+
+
+def as_many_as_fit(documents: Sequence[Attributes], room: int | None) -> Attributes:
+    """The attributes of the first documents that fit as a whole, and how many documents were left out.
+
+    Args:
+        documents: each one's attributes, the most important one first.
+        room: how many attributes there may be; None for any number.
+    """
+    if room is None or sum(map(len, documents)) <= room:
+        return {name: value for document in documents for name, value in document.items()}
+    kept: Attributes = {}
     for i, document in enumerate(documents):
-        place = f"reranker.input_documents.{i}.document"
-        attributes |= _document(place, document, document.prior, hidden=hides.inputs)
-    return attributes
+        if len(kept) + len(document) >= room:  # one is kept for the number
+            return kept | ({"limrank.documents_left_out": len(documents) - i} if room > 0 else {})
+        kept |= document
+    return kept
 
 
 def _document(place: str, document: Document, score: float | None, *, hidden: bool) -> Attributes:
@@ -93,10 +126,9 @@ def _document(place: str, document: Document, score: float | None, *, hidden: bo
     return attributes if score is None else attributes | {f"{place}.score": float(score)}
 
 
-def outcome_attributes(ranking: Ranking, hides: Hides) -> Attributes:
-    """Of a query that was ranked."""
+def outcome_attributes(ranking: Ranking) -> Attributes:
+    """Of a query that was ranked; without its documents."""
     usage = ranking.usage
-    hidden = hides.inputs or hides.outputs  # what comes out is what went in
     attributes: Attributes = {
         "limrank.score_kind": ranking.score_kind,
         "limrank.calls": usage.calls,
@@ -105,11 +137,6 @@ def outcome_attributes(ranking: Ranking, hides: Hides) -> Attributes:
     }
     if ranking.cost is not None:
         attributes["limrank.cost"] = ranking.cost
-    for i, hit in enumerate(ranking):
-        place = f"reranker.output_documents.{i}.document"
-        attributes |= _document(place, hit.document, hit.score, hidden=hidden)
-        if hit.failure is not None:
-            attributes[f"{place}.metadata"] = json.dumps({"failure": HIDDEN if hidden else hit.failure})
     return attributes
 
 

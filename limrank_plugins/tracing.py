@@ -6,6 +6,7 @@ Nothing of OpenTelemetry is imported unless `Reranker(trace=…)` asks for it. W
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +23,19 @@ from limrank_plugins.span_attributes import (
     HIDDEN,
     Attributes,
     Hides,
+    as_many_as_fit,
     call_attributes,
+    input_documents,
     outcome_attributes,
+    output_documents,
     ranking_attributes,
 )
 from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wording import number_of
 
 _EVENTS = 20  # failed documents of a query that are told one by one
+_LIMITS = ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
+_USUAL_LIMIT = 128  # attributes of a span, says the specification
 
 
 class Tracer:
@@ -74,13 +80,15 @@ class Tracer:
         token = None
         if len(rankings) == 1:
             token = self.context.attach(self.api.set_span_in_context(rankings[0]))
+        spans = Spans(self, rankings, [documents for _, documents in asked], hides)
         try:
-            yield Spans(self, rankings, hides)
+            yield spans
         except BaseException as error:
             for span in rankings:
                 self.fail(span, type(error).__qualname__, one_sentence(error), hides, escaped=True)
             raise
         finally:
+            spans.write_documents()
             for span in rankings:
                 span.end()
             if token is not None:
@@ -113,8 +121,12 @@ class Tracer:
 class Spans:
     """The spans of the queries that are ranked together, in their order."""
 
-    def __init__(self, tracer: Tracer, rankings: Sequence[Any], hides: Hides) -> None:
+    def __init__(
+        self, tracer: Tracer, rankings: Sequence[Any], documents: Sequence[Sequence[Document]], hides: Hides
+    ) -> None:
         self._tracer, self._rankings, self._hides = tracer, rankings, hides
+        self._documents = documents
+        self._hits: list[list[Attributes]] = [[] for _ in rankings]
 
     def watch(self, position: int, program: Addressed[Outcome]) -> Addressed[Outcome]:
         """The program of one query; its calls of models become spans below the query's.
@@ -152,10 +164,11 @@ class Spans:
 
     def end(self, rankings: Sequence[Ranking]) -> None:
         """Write what came out."""
-        for span, ranking in zip(self._rankings, rankings, strict=True):
+        for i, (span, ranking) in enumerate(zip(self._rankings, rankings, strict=True)):
             if not span.is_recording():
                 continue
-            span.set_attributes(self._tracer.clean(outcome_attributes(ranking, self._hides)))
+            span.set_attributes(self._tracer.clean(outcome_attributes(ranking)))
+            self._hits[i] = output_documents(ranking, self._hides)
             for failure in ranking.failures[:_EVENTS]:
                 what = f"document {failure.id!r} could not be judged: {failure.reason}"
                 self._tracer.fail(span, "RankingFailed", what, self._hides)
@@ -164,6 +177,27 @@ class Spans:
                     self._tracer.api.StatusCode.ERROR, f"{number_of(failed, 'document')} could not be judged"
                 )
                 span.set_status(status)
+
+    def write_documents(self) -> None:
+        """Write as many documents as the spans have room for: those that came out first."""
+        for span, hits, documents in zip(self._rankings, self._hits, self._documents, strict=True):
+            if span.is_recording():
+                listed = [*hits, *input_documents(documents, self._hides)]
+                span.set_attributes(self._tracer.clean(as_many_as_fit(listed, _room(span))))
+
+
+def _room(span: Any) -> int | None:
+    """How many attributes a span takes besides those it has; None for any number.
+
+    More would push out the oldest ones, the query and the model.
+    """
+    limits = getattr(span, "_limits", None)  # the SDK's; nothing public says it
+    if limits is not None:
+        most = getattr(limits, "max_span_attributes", None)
+    else:
+        given = (os.environ.get(name, "").strip() for name in _LIMITS)
+        most = next((int(value) for value in given if value.isdecimal()), _USUAL_LIMIT)
+    return None if most is None else max(0, most - len(getattr(span, "attributes", None) or ()))
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from limrank_plugins.errors import InputError, RankingFailed
 pytest.importorskip("opentelemetry.sdk.trace", reason="needs OpenTelemetry: pip install 'limrank[otel]'")
 
 from opentelemetry import trace as api
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -44,8 +44,8 @@ DOCUMENTS = [Document(text, id=f"d{i}", prior=3.0 - i) for i, text in enumerate(
 class Traced:
     """A provider that keeps its spans in memory."""
 
-    def __init__(self) -> None:
-        self.provider = TracerProvider()
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self.provider = provider or TracerProvider()
         self._exporter = InMemorySpanExporter()
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
 
@@ -106,6 +106,46 @@ def test_a_ranking_is_a_span_of_the_reranker_convention(traced: Traced):
     }
     assert dict(span.attributes) == expected | ours
     assert span.status.status_code == StatusCode.UNSET
+
+
+@pytest.mark.parametrize("count", [20, 100, 1000])
+@pytest.mark.parametrize("top_n", [None, 3])
+def test_a_span_holds_what_matters_most_within_the_providers_limit(
+    traced: Traced, caplog: pytest.LogCaptureFixture, count: int, top_n: int | None
+):
+    documents = [Document(f"Passage {i}.", id=f"d{i}") for i in range(count)]
+    with caplog.at_level("WARNING"):
+        ranking = reranker(traced).rank("why milk", documents, top_n=top_n)
+    assert not caplog.records
+    (span,) = traced.of_kind("RERANKER")
+    said = dict(span.attributes)
+    assert span.dropped_attributes == 0
+    assert len(said) <= 128
+    assert (said["reranker.query"], said["reranker.model_name"]) == ("why milk", "scripted")
+    assert said["limrank.calls"] == count
+    shown = {
+        side: [said[name] for i in range(count)
+               if (name := f"reranker.{side}_documents.{i}.document.id") in said]
+        for side in ("input", "output")
+    }  # fmt: skip
+    assert shown["output"] == [hit.id for hit in ranking][: len(shown["output"])]
+    assert shown["input"] == [document.id for document in documents][: len(shown["input"])]
+    left_out = len(ranking) + count - len(shown["output"]) - len(shown["input"])
+    assert said.get("limrank.documents_left_out", 0) == left_out
+    assert left_out == 0 or len(said) >= 128 - 3, "as many as there is room for"
+    assert not shown["input"] or len(shown["output"]) == len(ranking), "what came out comes first"
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(None, 200), (20, 3), (13, 1), (12, 0), (10, 0)])
+def test_a_providers_own_limit_is_kept_to(limit: int | None, shown: int):
+    traced = Traced(TracerProvider(span_limits=SpanLimits(max_span_attributes=limit or SpanLimits.UNSET)))
+    reranker(traced).rank("why milk", [f"Passage {i}." for i in range(100)])
+    (span,) = traced.of_kind("RERANKER")
+    assert span.dropped_attributes == 0
+    assert sum(name.endswith(".document.id") for name in span.attributes) == shown
+    assert span.attributes.get("limrank.documents_left_out", 0) == 200 - shown
+    places = [name.split(".")[1] for name in span.attributes if name.startswith("reranker.")]
+    assert shown == 200 or "input_documents" not in places
 
 
 def test_calls_of_the_model_are_its_children_with_their_tokens(traced: Traced):
@@ -296,6 +336,7 @@ def test_an_error_that_leaves_is_recorded_and_raised(traced: Traced):
         assert span.status.status_code == StatusCode.ERROR
         assert span.events[-1].attributes["exception.type"] == kind.__name__
         assert span.events[-1].attributes["exception.escaped"] is True
+        assert span.attributes["reranker.input_documents.2.document.id"] == "d2"
     assert api.get_current_span() is api.INVALID_SPAN
 
 
