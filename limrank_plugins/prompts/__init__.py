@@ -46,7 +46,7 @@ from limrank_plugins.configuration import parse_toml
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
-from limrank_plugins.pipes import regular_file
+from limrank_plugins.pipes import read_text, regular_file
 from limrank_plugins.prompts.passages import PLAIN, PassageLayout, parse_layout
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
@@ -221,7 +221,7 @@ def load_template(name: str) -> Template:
     """The template of this name, or at this path (a name that ends in `.toml`)."""
     if name.endswith(".toml"):
         path = regular_file(name, "prompt template file")
-        return parse_template(path.stem, path.read_text(encoding="utf-8"))
+        return parse_template(path.stem, read_text(path))
     if name not in template_names():
         raise InputError(f"there is no prompt template {name!r}; there are: {', '.join(template_names())}")
     return parse_template(name, resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8"))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from limrank_evals.ablations.arms import load_ablation
 from limrank_evals.guarded_folders import read_settings
 from limrank_evals.runs import read_run_lines, run_lines_of
 from limrank_pipelines.bulk import missing_partitions
@@ -34,12 +35,14 @@ from limrank_plugins.folders import whole_folder
 from limrank_plugins.images import Image
 from limrank_plugins.io import read_documents, read_qrels
 from limrank_plugins.outputs import check_apart, check_output, write_whole
+from limrank_plugins.prompts import load_template
 from limrank_plugins.retrievers import load_retriever
 from limrank_synth.cli.review_rows import guidelines_of
 from limrank_synth.run_identity import RunIdentity
 from limrank_training.checkpoints import is_whole
 from limrank_training.history import read_history
 from limrank_training.model_licences import data_licences
+from limrank_training.plans import load_plan
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"red"
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -53,6 +56,23 @@ def dead_process() -> int:
 
 
 # ---- what is read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("p.yaml", load_plan), ("a.yaml", load_ablation), ("t.toml", load_template)]
+)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"name = caf\xe9", "is not UTF-8"), (f"name{{}} {LONG}".encode(), "thousands of digits")],
+    ids=["latin-1", "digits"],
+)
+def test_settings_of_strangers_are_one_sentence(
+    tmp_path: Path, name: str, read: Callable[[str], object], content: bytes, said: str
+):
+    file = tmp_path / name
+    file.write_bytes(content.replace(b"{}", b":" if name.endswith("yaml") else b" ="))
+    with pytest.raises(InputError, match=said):
+        read(str(file))
 
 
 @pytest.mark.parametrize("value", [DEEP, LONG, f"-{LONG}"], ids=["deep", "digits", "negative"])

@@ -31,7 +31,7 @@ from limrank_evals.ablations.components import check_component
 from limrank_plugins.checks import whole_number
 from limrank_plugins.configuration import checked, parse_toml, parse_yaml
 from limrank_plugins.errors import InputError
-from limrank_plugins.pipes import regular_file
+from limrank_plugins.pipes import read_text, regular_file
 
 EPOCHS, EQUAL = "epochs", "equal"
 
@@ -237,8 +237,7 @@ def _arm(name: str, settings: _ArmSettings, above: Mapping[str, Arm], data: Mapp
 
 def _read(name: str) -> dict[str, Any]:
     if name.endswith((".yaml", ".yml", ".toml")):
-        path = regular_file(name, "ablation file")
-        text = path.read_text("utf-8")
+        text = read_text(regular_file(name, "ablation file"))
     elif name in ablation_names():
         text = resources.files(__package__).joinpath(f"{name}.yaml").read_text("utf-8")
     else:

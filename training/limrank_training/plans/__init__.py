@@ -14,7 +14,7 @@ from typing import Any, Literal
 from limrank_plugins.checks import whole_number
 from limrank_plugins.configuration import checked, parse_yaml
 from limrank_plugins.errors import InputError
-from limrank_plugins.pipes import regular_file
+from limrank_plugins.pipes import read_text, regular_file
 from limrank_training.losses import losses_of
 from limrank_training.objectives import OBJECTIVES, Objective
 from limrank_training.plans.objective_settings import (
@@ -198,7 +198,7 @@ def load_plan(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
     """
     if name.endswith((".yaml", ".yml")):
         path = regular_file(name, "plan file")
-        text, called = path.read_text("utf-8"), path.stem
+        text, called = read_text(path), path.stem
     elif name in plan_names():
         text, called = _shipped().joinpath(f"{name}.yaml").read_text("utf-8"), name
     else:
