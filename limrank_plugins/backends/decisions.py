@@ -264,12 +264,12 @@ class DecisionsBackend:
         usage, uncertain = charged + spent.usage, spent.usage.uncertain > 0
         costs = [usage, *[Usage(priced=charged.priced)] * (len(group) - 1)]
         return [
-            Failed(reading, cost, uncertain) if isinstance(reading, str) else LabelReading(reading, cost)
+            Failed(reading, cost, uncertain) if isinstance(reading, str) else replace(reading, usage=cost)
             for reading, cost in zip(readings, costs, strict=True)
         ]
 
-    async def _ask(self, group: Sequence[Asked]) -> tuple[list[tuple[float, ...] | str], Usage]:
-        """Each question's log-probabilities, or why it has none, and what was charged.
+    async def _ask(self, group: Sequence[Asked]) -> tuple[list[LabelReading | str], Usage]:
+        """What each question's labels got, or why they got nothing, and what was charged.
 
         Raises:
             CallFailed: there is no answer, or none that makes sense.
@@ -277,7 +277,7 @@ class DecisionsBackend:
         texts, questions = written(group)
         request = self._decider.request(self.model, texts, questions)
 
-        async def ask(client: Any) -> tuple[list[tuple[float, ...] | str], Usage]:
+        async def ask(client: Any) -> tuple[list[LabelReading | str], Usage]:
             response = await self._posted(client, request)
             # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
             text = self._calls.redact_reply(response.content.decode("utf-8", "replace"))

@@ -100,6 +100,8 @@ def pack_reply(reply: Reply) -> bytes:
         body: dict[str, Any] = {"values": reply.values, "cut": reply.cut_tokens}
     elif isinstance(reply, LabelReading):
         body = {"logits": reply.logits, "cut": reply.cut_tokens}
+        if reply.probability is not None:
+            body["probability"] = reply.probability
     elif isinstance(reply, Generated):
         body = {"text": reply.text, "finish": reply.finish, "cut": reply.cut_tokens}
         reading = reply.reading
@@ -126,7 +128,7 @@ def unpack_reply(request: Request, packed: bytes) -> Reply:
         return _attended(packed, usage)
     body = json.loads(packed)
     if isinstance(request, ReadLabels):
-        return LabelReading(tuple(body["logits"]), usage, body["cut"])
+        return LabelReading(tuple(body["logits"]), usage, body["cut"], body.get("probability"))
     if isinstance(request, Generate):
         reading = None
         if body["logits"] is not None:

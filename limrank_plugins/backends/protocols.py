@@ -181,11 +181,19 @@ Request = ReadLabels | Generate | Encode | ScorePair | Classify | Likelihood | A
 
 @dataclass(frozen=True, slots=True)
 class LabelReading:
-    """Logits (or log-probabilities: any common offset will do) in the order of the labels."""
+    """What is known of the labels, in their order.
+
+    Attributes:
+        logits: or log-probabilities: any common offset will do.
+        usage: what it cost.
+        cut_tokens: tokens that did not fit.
+        probability: of the first of two labels, where that is what a server said: logits round it.
+    """
 
     logits: tuple[float, ...]
     usage: Usage = Usage()
     cut_tokens: int = 0
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,8 @@ def label_verdict(
         return Verdict(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
         raise TypeError(f"a backend replied to a request for labels with {type(reply).__name__}")
-    score = score_of(reply.logits)
+    said = reply.probability if score_of is probability else None
+    score = score_of(reply.logits) if said is None else said
     if score is None:
         reason = f"the label logits are {list(reply.logits)}, which give no probability"
         return Verdict(None, explanation=explanation, failure=reason, usage=usage)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from limrank_plugins.backends.protocols import LabelReading
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import count_of, part_of, show_value
@@ -78,8 +79,8 @@ class Decider(Service):
             "questions": {_name(i): _system_one_question(q) for i, q in enumerate(questions)},
         }
 
-    def readings(self, body: Any, questions: Sequence[Question]) -> list[tuple[float, ...] | str]:
-        """Each question's log-probabilities in the order of its labels, or why it has none.
+    def readings(self, body: Any, questions: Sequence[Question]) -> list[LabelReading | str]:
+        """What each question's labels got, or why they got nothing.
 
         Raises:
             CallFailed: the answer does not say which question is which; nothing of it is believed.
@@ -193,7 +194,7 @@ def _by_name(answers: Any) -> Json | None:
     return named
 
 
-def _reading(answer: Any, question: Question) -> tuple[float, ...] | str:
+def _reading(answer: Any, question: Question) -> LabelReading | str:
     kind = answer.get("type") if isinstance(answer, dict) else None
     if kind == "refusal":
         return "the model refused to answer"
@@ -203,7 +204,7 @@ def _reading(answer: Any, question: Question) -> tuple[float, ...] | str:
     if question.kind == "predicate":
         found = answer.get("noul" if kind == "noul" else "probability")
         wrong = _no_probability(found)
-        return wrong or (_log(found), _log(1.0 - found))
+        return wrong or LabelReading((_log(found), _log(1.0 - found)), probability=float(found))
     found = _by_label(answer.get("probabilities"), question)
     if not isinstance(found, dict) or found.keys() != set(question.labels):
         return f"the server's probabilities are not those of the labels: {show_value(answer)}"
@@ -215,7 +216,7 @@ def _reading(answer: Any, question: Question) -> tuple[float, ...] | str:
     # What a scale expects is a mean, for which a 0 is a 0. A choice is an order, in which the least likely
     # ones have a place behind the others.
     least = 0.0 if question.kind == "score" else _LEAST * min(p for p in found.values() if p > 0)
-    return tuple(_log(max(found[label], least)) for label in question.labels)
+    return LabelReading(tuple(_log(max(found[label], least)) for label in question.labels))
 
 
 def _by_label(probabilities: Any, question: Question) -> Json | None:

@@ -171,13 +171,35 @@ def test_probabilities_that_are_rounded_to_0_keep_their_place_behind_the_others(
     assert ranking[2].score == pytest.approx(math.log(0.33 / 1000))
 
 
-@pytest.mark.parametrize("probability", [0, 1, 0.0, 1.0, 0.5])
-def test_a_probability_comes_out_as_it_went_in(probability: float):
-    def script(call: Call) -> Any:
-        return {"answers": {name: {"type": "noul", "noul": probability} for name in call.body["questions"]}}
+@BATCHES
+@EACH
+def test_a_probability_comes_out_as_it_went_in_and_out_of_a_store(
+    dialect: str, batch_size: int, tmp_path: Path
+):
+    texts = [f"{n / 100}" for n in range(101)] + [
+        "5e-324",
+        "1e-17",
+        "0.9999999999999999",
+        "0.1234567890123456",
+    ]
 
-    with LoopbackServer(script) as server:
-        assert reranker(server).rank("why", TEXTS[:1])[0].score == probability
+    def script(call: Call) -> Any:
+        passages, openai = passages_of(call), dialect == "openai"
+        kind, field = ("predicate", "probability") if openai else ("noul", "noul")
+        answers = [
+            {"type": kind, "name": f"q{i}", field: float(text)} for i, text in enumerate(passages, start=1)
+        ]
+        return {"answers": answers if openai else {answer["name"]: answer for answer in answers}}
+
+    with LoopbackServer(script) as server, Store(tmp_path / "store.sqlite") as store:
+        made = backend(server, dialect, batch_size=batch_size)
+        asking = Reranker("limrank", backend=made, reasoning="none", store=store)
+        for _ in ("asked", "stored, where each was asked about alone"):
+            assert by_text(asking.rank("why", texts)) == {text: float(text) for text in texts}
+        if batch_size == 1:
+            kept = [hit.document.text for hit in asking.rank("why", texts, threshold=0.97)]
+            assert kept == ["1.0", "0.9999999999999999", "0.99", "0.98", "0.97"]
+            assert len(server.calls) == len(texts)
 
 
 # ---- what is sent, and what never is ------------------------------------------------------------

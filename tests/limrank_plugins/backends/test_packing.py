@@ -50,9 +50,9 @@ def through(request: Request, reply: Any) -> Any:
     return unpack_reply(request, pack_reply(reply))
 
 
-@given(numbers, st.integers(0, 99))
-def test_label_readings(logits: tuple[float, ...], cut: int):
-    reply = LabelReading(logits, Usage(calls=1, prompt_tokens=9), cut)
+@given(numbers, st.integers(0, 99), st.none() | st.floats(0, 1))
+def test_label_readings(logits: tuple[float, ...], cut: int, probability: float | None):
+    reply = LabelReading(logits, Usage(calls=1, prompt_tokens=9), cut, probability)
     assert through(ReadLabels(PROMPT, ("a",)), reply) == replace(reply, usage=CACHED)
 
 
@@ -151,6 +151,7 @@ CHANGES: dict[str, list[Any]] = {
     "passage": ["q", ""],
     "continuation": ["", "texts"],
     "ends": [True],
+    "ordered": [],  # follows from the prompt
     "order": [],  # follows from the prompt; whether a model is held to it is the backend's identity
 }
 
