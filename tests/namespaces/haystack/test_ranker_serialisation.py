@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import logging
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from haystack_helpers import KEY, assert_no_key_in, ranker, stating
 from haystack_integrations.components.rankers.limrank import LimRankRanker
 
 from limrank_plugins import Reranker
+from limrank_plugins.calibration import Calibration, Platt
 
 # ---- serialisation ----------------------------------------------------------------------------------------
 
@@ -50,6 +53,15 @@ OTHER = {
     "model_kwargs": {"dtype": "bfloat16", "adapter": {"a": [1, None]}},
     "raise_on_failure": True,
 }
+
+
+def test_files_are_named_so_that_yaml_can_hold_them(tmp_path: Path):
+    curve = Calibration(Platt(1.0, 0.0), "limrank", "probability")
+    for name in ("calibration", "cache_path"):
+        with pytest.raises(ValueError, match=f"{name} must be the name of a file, .* but got Calibration"):
+            LimRankRanker(**{name: curve})
+        data = LimRankRanker(**{name: tmp_path / "file"}).to_dict()
+        assert json.loads(json.dumps(data))["init_parameters"][name] == str(tmp_path / "file")
 
 
 def test_every_parameter_survives_a_round_trip():

@@ -4,6 +4,7 @@ They are resolved only when they are used or looked for: a component that kept t
 """
 
 import inspect
+import os
 from typing import Any, Self
 
 from haystack.utils import ComponentDevice, Secret
@@ -58,6 +59,19 @@ def as_device(device: ComponentDevice | str | None, recipe: Recipe, backend: str
         return device
     check_device_for(recipe, backend, device)
     return None if device is None else ComponentDevice.from_str(device)
+
+
+def as_file(name: str, file: Any) -> str | None:
+    """A file's name as `to_dict` can write it.
+
+    Raises:
+        InputError: it is no name of a file.
+    """
+    if file is None or isinstance(file, str | os.PathLike):
+        return None if file is None else str(file)
+    raise InputError(
+        f"{name} must be the name of a file, which a pipeline's YAML can hold, but got {type(file).__name__}"
+    )
 
 
 def arguments_of(component: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from haystack_integrations.components.rankers.limrank.model_arguments import (
     Copies,
     arguments_of,
     as_device,
+    as_file,
     as_secret,
     backend_options,
     check_model_kwargs,
@@ -170,10 +171,10 @@ class LimRankRanker(Copies):
         self.instruction = instruction
         self.template = template
         self.chunks = chunks
-        self.calibration = calibration
+        self.calibration = as_file("calibration", calibration)
         self.trace = trace
         self.explanation_meta_field = explanation_meta_field
-        self.cache_path = cache_path
+        self.cache_path = as_file("cache_path", cache_path)
         self.model_kwargs = model_kwargs
         self.raise_on_failure = raise_on_failure
         own = arguments_of(self)
