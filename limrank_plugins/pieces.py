@@ -15,7 +15,6 @@ from limrank_plugins.errors import InputError, require
 
 How = Literal["max", "first", "mean-top-2"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class PieceRule:
     Attributes:
         how: the score is that of the best piece (`"max"`), of the first one, which alone is asked about
             (`"first"`), or the mean of the best two (`"mean-top-2"`).
-        words: the most words of a piece; None: as many as the model reads.
+        words: the most words of a piece (`limrank_plugins.words`); None: as many as the model reads.
     """
 
     how: How
@@ -46,11 +45,6 @@ def piece_rule(text: object) -> PieceRule:
             f"but got {text!r}"
         )
     return PieceRule(cast(How, found[1]), int(found[2]) if found[2] else None)
-
-
-def words_of(text: str) -> int:
-    """How many words a text has."""
-    return len(_WORD.findall(text))
 
 
 def check_splitter() -> None:

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.words import word_ends, words_of
 
 _PLACE = re.compile(r"\{\{ (title|text) \}\}")
-_WORD = re.compile(r"\S+")
 
 WhiteSpace = Literal["keep", "trim", "single"]
 """A passage's white space: as it is; without that around it; every run of it as one space."""
@@ -18,7 +18,7 @@ WhiteSpace = Literal["keep", "trim", "single"]
 
 @dataclass(frozen=True, slots=True)
 class PassageLimit:
-    """The most of a passage that a model reads: so many words, or so many of the model's tokens."""
+    """The most of a passage that a model reads: words (see `limrank_plugins.words`) or the model's tokens."""
 
     size: int
     unit: Literal["words", "tokens"]
@@ -80,14 +80,14 @@ class PassageLayout:
         text = self._whole(document)
         if self.limit is None or self.limit.unit == "tokens":
             return text
-        ends = [word.end() for word in _WORD.finditer(text)]
+        ends = word_ends(text)
         return text[: ends[self.limit.size - 1]] if len(ends) > self.limit.size else text
 
     def words_cut(self, document: Document) -> int:
         """How many words are left out; 0 for a limit in tokens, which the backend counts."""
         if self.limit is None or self.limit.unit == "tokens":
             return 0
-        return max(0, len(_WORD.findall(self._whole(document))) - self.limit.size)
+        return max(0, words_of(self._whole(document)) - self.limit.size)
 
     def _whole(self, document: Document) -> str:
         text = document.text
@@ -97,7 +97,7 @@ class PassageLayout:
             values = {"title": document.title, "text": document.text}
             text = "".join(values[piece] if i % 2 else piece for i, piece in enumerate(pieces))
         if self.white_space == "single":
-            return " ".join(_WORD.findall(text))
+            return " ".join(text.split())
         return text.strip() if self.white_space == "trim" else text
 
 

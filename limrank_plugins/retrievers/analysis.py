@@ -22,6 +22,7 @@ from typing import Any
 from limrank_plugins.errors import InputError
 from limrank_plugins.folders import AGAIN
 from limrank_plugins.retrievers.folding import VERSION, folded, is_mark, with_letters_for_marks
+from limrank_plugins.words import UNSPACED
 
 TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 _LANGUAGES = {
@@ -41,18 +42,7 @@ _LANGUAGES = {
     "chinese": "CHINESE",
     "korean": "KOREAN",
 }
-# Scripts without spaces between words, their marks included; digits are folded.
-_UNSPACED = re.compile(
-    "(["
-    "\u0e01-\u0e3a\u0e40-\u0e4e"  # Thai
-    "\u0e81-\u0ecf\u0edc-\u0edf"  # Lao
-    "\u1000-\u103f\u1050-\u109f\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f"  # Burmese and its neighbours
-    "\u1780-\u17d3\u17dc-\u17dd"  # Khmer
-    "\u1950-\u19cf\u1a20-\u1a7f"  # Tai
-    "\u3005-\u3007\u303b-\u303c\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"
-    "]+)"
-)
+_UNSPACED = re.compile(f"([{UNSPACED}]+)")
 _NAMES_CHARACTERS = re.compile(r"\\[uUxN0-9]|[^\x00-\x7f]")
 
 

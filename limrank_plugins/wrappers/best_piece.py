@@ -8,12 +8,13 @@ from dataclasses import replace
 from limrank_plugins.backends.protocols import Backend, CountsCuts
 from limrank_plugins.data import Document, Piece, Query, Usage, Verdict
 from limrank_plugins.errors import LimRankError
-from limrank_plugins.pieces import PieceRule, split, words_of
+from limrank_plugins.pieces import PieceRule, split
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Readout, Settings
 from limrank_plugins.recipe import OutcomeProgram, PartRanker
 from limrank_plugins.ties import best_first, score_keys
 from limrank_plugins.verdicts import Outcome
+from limrank_plugins.words import words_of
 
 Cut = Callable[[Document], int]
 """How much of a document a model would not read: tokens, or words where the limit is one of words."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError, MissingExtra
-from limrank_plugins.pieces import PieceRule, piece_rule, split, words_of
+from limrank_plugins.pieces import PieceRule, piece_rule, split
+from limrank_plugins.words import words_of
 
 TEXTS = st.text(
     st.one_of(
