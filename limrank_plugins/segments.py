@@ -27,6 +27,7 @@ class Segment:
             the completion, which the model continues.
         image: an image instead of text, which is then empty.
         most: the most tokens of it that are read, where it is cuttable; None: as many as fit.
+        written: a model wrote it: it is reasoning that is read on from.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Segment:
     role: str = ""
     image: Image | None = None
     most: int | None = None
+    written: bool = False
 
 
 @dataclass(frozen=True, slots=True)

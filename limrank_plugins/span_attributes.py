@@ -26,6 +26,7 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.data import Document, Query, Ranking, Usage
 from limrank_plugins.reply_store import To
+from limrank_plugins.segments import Prompt
 
 HIDDEN = "__REDACTED__"
 _YES = ("1", "true", "yes", "on")
@@ -146,7 +147,7 @@ def call_attributes(request: To, reply: Reply, hides: Hides) -> Attributes:
     attributes: Attributes = {
         "openinference.span.kind": kind,
         "embedding.model_name" if kind == "EMBEDDING" else "llm.model_name": model_name(request.backend),
-        "input.value": HIDDEN if hides.inputs else _text(request.request),
+        "input.value": HIDDEN if hides.inputs else _text(request.request, hides),
         "input.mime_type": "text/plain",
         **_token_counts(reply.usage),
     }
@@ -171,14 +172,18 @@ def _token_counts(usage: Usage) -> Mapping[str, int | float]:
     return counts | ({"llm.cost.total": usage.cost} if usage.priced else {})
 
 
-def _text(request: Request) -> str:
-    """What a model is shown, as text; images are not."""
+def _text(request: Request, hides: Hides) -> str:
+    """What a model is shown, as text; images are not, nor what it wrote before where outputs are hidden."""
     if isinstance(request, Encode | Classify):
         return request.text
     if isinstance(request, ScorePair):
         return f"{request.query}\n{request.passage}"
     if isinstance(request, Likelihood):
-        return request.prompt.text + request.continuation
+        return _shown(request.prompt, hides) + request.continuation
     if isinstance(request, Attend):
-        return "\n".join(prompt.text for prompt in request.prompts)
-    return "" if isinstance(request, Forget) else request.prompt.text
+        return "\n".join(_shown(prompt, hides) for prompt in request.prompts)
+    return "" if isinstance(request, Forget) else _shown(request.prompt, hides)
+
+
+def _shown(prompt: Prompt, hides: Hides) -> str:
+    return "".join(HIDDEN if hides.outputs and s.written else s.text for s in prompt.segments)

@@ -110,7 +110,9 @@ def complete(
         # The model's own words are no more to be trusted with special tokens than a passage.
         again: list[Request] = [
             _generate(
-                prompts[i].then(Segment(clean_text(text), trusted=False), Segment(template.close)),
+                prompts[i].then(
+                    Segment(clean_text(text), trusted=False, written=True), Segment(template.close)
+                ),
                 template,
                 settings,
                 answer_tokens,

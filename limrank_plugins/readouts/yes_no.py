@@ -169,9 +169,9 @@ def _reasoning(reply: Generated, template: Template, settings: Settings) -> str:
 def _closed(reply: Generated, reasoning: str, template: Template) -> tuple[Segment, Segment]:
     # The model's own words are no more to be trusted with special tokens than a passage.
     if reply.finish == "stop":
-        return Segment(clean_text(reasoning), trusted=False), Segment(template.stop[0])
-    text = clean_text(reasoning)
-    return Segment(text if template.chat else f"\n{text}", trusted=False), Segment(template.close)
+        return Segment(clean_text(reasoning), trusted=False, written=True), Segment(template.stop[0])
+    text = clean_text(reasoning) if template.chat else f"\n{clean_text(reasoning)}"
+    return Segment(text, trusted=False, written=True), Segment(template.close)
 
 
 def label_verdict(

@@ -382,6 +382,28 @@ def test_outputs_can_be_hidden(traced: Traced, monkeypatch: pytest.MonkeyPatch):
     assert "A thought" in traced.everything()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "variable"),
+    [("limrank", "OPENINFERENCE_HIDE_OUTPUTS"), ("reasonrank", "OPENINFERENCE_HIDE_OUTPUT_TEXT")],
+)
+def test_hidden_outputs_are_hidden_where_a_model_reads_on_from_them(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch, recipe: str, variable: str
+):
+    thought = "<think>A thought that goes on." + " And on." * 100
+    backend = ScriptedBackend(generate=lambda prompt: thought, read_labels=logits)
+    ranker = Reranker(recipe, backend=backend, max_reasoning_tokens=3, trace=traced.provider)
+    monkeypatch.setenv(variable, "1")
+    ranker.rank("a query", DOCUMENTS[:1] if recipe == "limrank" else DOCUMENTS)
+    asked = [call.attributes["input.value"] for call in traced.of_kind("LLM")]
+    assert len(asked) == 2, "the reasoning was ended, and the answer asked for"
+    assert "A thought" not in traced.everything()
+    assert asked[1].startswith(asked[0])
+    assert asked[1][len(asked[0]) :].split()[:2] == ["__REDACTED__", "</think>"]
+    monkeypatch.delenv(variable)
+    ranker.rank("a query", DOCUMENTS[:1] if recipe == "limrank" else DOCUMENTS)
+    assert "A thought" in traced.of_kind("LLM")[-1].attributes["input.value"]
+
+
 # ---- asking for it --------------------------------------------------------------------------------
 
 
