@@ -43,6 +43,7 @@ class JudgedScores:
         unjudged_as: what they count as.
         failed: documents that the model could not judge; left out.
         queries_left_out: queries without judgements, or without a score.
+        why: the first one that failed could not be judged.
     """
 
     scores: tuple[JudgedScore, ...]
@@ -50,6 +51,7 @@ class JudgedScores:
     unjudged_as: Unjudged
     failed: int
     queries_left_out: int
+    why: str = ""
 
     @property
     def queries(self) -> list[str]:
@@ -59,9 +61,10 @@ class JudgedScores:
     def notes(self) -> list[str]:
         """A sentence for everything that was left out or taken for irrelevant."""
         as_what = "counted as irrelevant" if self.unjudged_as == "irrelevant" else "left out"
+        first = f" (the first: {self.why})" if self.why else ""
         told = [
             (self.unjudged, "document", f"without a judgement: {as_what}"),
-            (self.failed, "document", "that could not be judged by the model: left out"),
+            (self.failed, "document", f"that could not be judged by the model: left out{first}"),
             (self.queries_left_out, "query", "without judgements or scores: left out"),
         ]
         return [f"{number_of(count, what)} {why}" for count, what, why in told if count]
@@ -98,25 +101,35 @@ def judged_scores(
         raise InputError(f"unjudged must be one of {', '.join(get_args(Unjudged))}, but is {unjudged!r}")
     whole_number("the least relevant grade", grade, least=1)
     run = run.only(excluded or {}, None)
+    missing = [
+        why
+        for query, hits in run.lists.items()
+        if query in qrels
+        for why in (
+            *(hit.failure for hit in hits if hit.score is None),
+            *run.dropped.get(query, {}).values(),
+        )
+    ]
+    first = next(filter(None, missing), "")
+    if not run.scored and first:
+        raise InputError(f"no document could be judged by the model; the first: {first}")
     if not run.scored:
         raise InputError(
             "the run has no scores of the model but places alone: give the .jsonl file that "
             "`limrank rerank -o` writes, of a recipe that scores"
         )
     scores: list[JudgedScore] = []
-    failed = sum(len(run.dropped.get(query, ())) for query in run.lists if query in qrels)
     without = 0
     for query, hits in run.lists.items():
         for hit in hits if query in qrels else ():
             known = qrels[query].get(hit.document)
             if hit.score is None:
-                failed += 1
                 continue
             without += known is None
             if known is not None or unjudged == "irrelevant":
                 scores.append(JudgedScore(query, hit.score, known is not None and known >= grade))
     left_out = len(run.lists) - len({score.query for score in scores})
-    return JudgedScores(tuple(scores), without, unjudged, failed, left_out)
+    return JudgedScores(tuple(scores), without, unjudged, len(missing), left_out, first)
 
 
 def divide(judged: JudgedScores, held_out: float = 0.3, seed: int = 0) -> Parts:

@@ -105,7 +105,8 @@ def calibrate(
 
     The curve is fitted on a part of the queries and measured on the others. `--calibration FILE` (of
     `limrank rerank` and `search`) or `Reranker(…, calibration=FILE)` then applies it: the order stays, and a
-    threshold is a probability.
+    threshold is a probability. Where documents of a collection could not be judged by the model, the
+    calibration is written without them, and the exit code is 1.
     """
     picture = plot if plot is not None else output.with_suffix(".svg")
     named = RerankerOptions(
@@ -149,6 +150,8 @@ def calibrate(
                 progress=partial(show, "reranking"),
             )
             reranker.close()
+    for note in dict.fromkeys((*scored.notes, *scored.judged.notes())):  # it may be why nothing can be fitted
+        common.say(f"note: {note}")
     parts = divide(scored.judged, held_out, seed)
     curve = fit_curve(parts.fitted, cast(Method, method))
     measured = _measured(parts.held_out, scored.score_kind, curve, bins)
@@ -164,9 +167,9 @@ def calibrate(
     write_whole(picture, draw_reliability("Reliability on held-out queries", measured).encode())
     if card is not None:
         add_to_card(card, calibration)
-    notes = [*scored.judged.notes(), *_doubts(parts, method, scored)]
-    for note in dict.fromkeys((*scored.notes, *notes)):
-        common.say(f"note: {note}")
+    doubts = _doubts(parts, method, scored)
+    for doubt in doubts:
+        common.say(f"note: {doubt}")
     if why:
         common.say(f"note: {why}, on the held-out queries")
     if as_json:
@@ -178,16 +181,22 @@ def calibrate(
                 "recipe": scored.recipe,
                 **facts,
                 "unjudged": scored.judged.unjudged,
+                "unjudged_as": scored.judged.unjudged_as,
                 "failed": scored.judged.failed,
                 "queries_left_out": scored.judged.queries_left_out,
                 "threshold": None if cut is None else {**cut._asdict(), "interval": list(cut.interval)},
-                "warnings": notes,
+                "warnings": [*scored.judged.notes(), *doubts],
                 "schema": SCHEMA,
             }
         )
-        return
-    _show(parts, measured, cut, precision, level)
-    common.say(f"{output} (plot: {picture})")
+    else:
+        _show(parts, measured, cut, precision, level)
+        common.say(f"{output} (plot: {picture})")
+    if scored.judged.failed and not is_run:
+        common.end_with_failures(
+            f"{number_of(scored.judged.failed, 'document')} could not be judged and stayed out of the "
+            f"calibration; the first: {scored.judged.why}. The same command asks again for what failed"
+        )
 
 
 def _files_of(collection: str) -> list[Path]:

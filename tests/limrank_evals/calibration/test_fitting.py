@@ -193,12 +193,12 @@ def test_what_counts_and_what_is_left_out():
     assert (judged.unjudged, judged.failed, judged.queries_left_out) == (1, 2, 2)
     assert judged.notes() == [
         "1 document without a judgement: counted as irrelevant",
-        "2 documents that could not be judged by the model: left out",
+        "2 documents that could not be judged by the model: left out (the first: no)",
         "2 queries without judgements or scores: left out",
     ]
     left_out = judged_scores(run, qrels, excluded={"a": {"out"}}, unjudged="left-out", grade=3)
     assert [s.relevant for s in left_out.scores] == [False, False]
-    with pytest.raises(InputError, match="places alone"):
+    with pytest.raises(InputError, match="no document could be judged by the model; the first: no"):
         judged_scores(detailed_run_of([record("a", ("x", None))]), qrels)
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from limrank_evals.calibration.judged_scores import divide
 from limrank_evals.calibration.sources import read_scored
-from limrank_plugins import Reranker, ScriptedBackend, samples
+from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure, samples
 from limrank_plugins.calibration import as_calibration
 from limrank_plugins.cli import build_app
 
@@ -242,6 +242,54 @@ def test_a_collection_is_ranked_and_the_calibration_applied(tmp_path: Path):
     done = CliRunner().invoke(build_app(), list(map(str, command)))
     assert "note: the calibration was fitted with another reranker" in done.output
     assert plain["reranker"] == calibrated["reranker"] == fitted.reranker
+
+
+def test_documents_that_a_model_refuses_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    grades = samples.qrels()
+    relevant = {document for of_query in grades.values() for document in of_query if of_query[document] > 0}
+    good = [document.passage for document in samples.documents() if document.id in relevant]
+
+    def read(prompt: Any) -> tuple[float, float]:
+        if unit(prompt.text) < 0.1:
+            raise ScriptedFailure("the provider refuses this text")
+        return logits(prompt)[0] + 2 * any(text in prompt.text for text in good), 3.0
+
+    monkeypatch.setattr(
+        "limrank_plugins.arguments.backend_class",
+        lambda name: lambda model="", **options: ScriptedBackend(read_labels=read),
+    )
+    asked = ["samples", "--recipe", "limrank", "--reasoning", "none", "--k", 20, "--method", "platt"]
+    out = tmp_path / "c.json"
+    done = limrank(*asked, "-o", out, "--json", code=1)
+    found = json.loads(done.stdout)
+    assert (
+        0
+        < found["failed"]
+        == len(samples.queries()) * 20 - sum(found[f"{part}_documents"] for part in ("fitted", "held_out"))
+    )
+    assert f"{found['failed']} documents could not be judged and stayed out of the calibration" in done.output
+    assert "the first: the provider refuses this text" in done.output
+    assert as_calibration(out).recipe == "limrank"
+
+
+def test_what_was_left_out_is_told_where_nothing_can_be_fitted(tmp_path: Path):
+    run, qrels = write(tmp_path, lambda query, document, score: score < 0.3)
+    rows = [json.loads(line) for line in run.read_text().splitlines()]
+    for row in rows:
+        row["hits"][0] |= {"score": None, "failure": "the provider refuses this text"}
+    run.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", code=2).output
+    assert "documents without a judgement: counted as irrelevant" in told
+    assert (
+        "note: 30 documents that could not be judged by the model: left out (the first: the provider" in told
+    )
+    assert "the scores do not rise with relevance" in told
+    for row in rows:
+        row["hits"] = [hit | {"score": None, "failure": "too long"} for hit in row["hits"]]
+    run.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", code=2).output
+    assert "no document could be judged by the model; the first: too long" in told
 
 
 def test_the_installed_command(tmp_path: Path):
