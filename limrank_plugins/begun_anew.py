@@ -55,6 +55,8 @@ class Workplace:
         """A store that others use, too; of what is begun anew a new one, which goes into it at the end."""
         if not self.is_anew:
             return Store(path, max_bytes=max_bytes)
+        if path.exists():  # what is no store is told now, not after hours of work
+            Store(path).close()
         self._absorbing = path
         return Store(self.place / _REPLIES, max_bytes=max_bytes)
 

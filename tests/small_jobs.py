@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +57,39 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def limrank(work: Path, server: LoopbackServer, *arguments: object, code: int = 0) -> Any:
+def _asking(server: LoopbackServer) -> list[str]:
     model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "limrank"]
-    model += ["--option", f"base_url={server.url}", "--option", "max_retries=0"]
-    return limrank_command.limrank(work, *arguments, *model, code=code)
+    return [*model, "--option", f"base_url={server.url}", "--option", "max_retries=0"]
+
+
+def limrank(work: Path, server: LoopbackServer, *arguments: object, code: int = 0) -> Any:
+    return limrank_command.limrank(work, *arguments, *_asking(server), code=code)
+
+
+def killed_at(work: Path, server: LoopbackServer, last: int, *arguments: object) -> None:
+    """Run the command; it is killed while it waits for its reply number `last`."""
+    started, process = threading.Event(), []
+    first = server.served
+
+    def script(call: Call) -> Any:
+        started.wait()
+        if call.number - first == last - 1:
+            os.kill(process[0].pid, signal.SIGKILL)
+        return toy(call)
+
+    server._script = script
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments), *_asking(server)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=work,
+        env={**os.environ, "LIMRANK_CACHE": str(work / "cache")},
+    ) as begun:
+        process.append(begun)
+        started.set()
+        _, said = begun.communicate()
+    assert begun.returncode == -signal.SIGKILL, said
+    server._script = toy
 
 
 RERANK = ("rerank", "-q", "queries.jsonl", "-c", "corpus.jsonl", "-o", "run.trec")

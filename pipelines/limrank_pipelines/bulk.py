@@ -7,10 +7,11 @@ what the folder holds, so that the rankings of two files of jobs never share one
 
 A partition with documents that could not be judged is not done: it becomes `part-00000.incomplete.jsonl`, and
 a rerun ranks those of its queries that have failures. Where not one document could be judged, nothing is
-written.
+written. What a model has replied is kept in a store the moment it arrives, so that a partition done anew asks
+only for what had not come.
 
-These are files and no `limrank_plugins.jobs.Job`, because workers on other machines share a folder, in which
-SQLite's locks cannot be relied on, and because a partition's file is the result itself.
+Partitions are files and no `limrank_plugins.jobs.Job`, because workers on other machines share a folder, in
+which SQLite's locks cannot be relied on, and because a partition's file is the result itself.
 
 Files side by side in the order of their names are a run that `limrank_plugins.io.read_run` reads.
 """
@@ -37,6 +38,7 @@ from limrank_plugins.outputs import make_folder, write_parts, write_whole
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents, made_by
 from limrank_plugins.reranker import Reranker
+from limrank_plugins.store import Store
 from limrank_plugins.wording import shortened
 
 MANIFEST = "bulk.json"
@@ -94,6 +96,7 @@ class BulkPlan:
         make: makes the reranker; called once in every worker.
         batch: how many queries are ranked in lockstep; default 1.
         top_n: how many hits of a query are written; default None, all.
+        open_store: opens where replies are kept; called once in every worker. Default: they are not kept.
     """
 
     jobs: Path
@@ -101,14 +104,23 @@ class BulkPlan:
     make: Callable[[], Reranker]
     batch: int = 1
     top_n: int | None = None
+    open_store: Callable[[], Store] | None = None
 
 
 class Worker:
-    """Ranks partitions with a reranker of its own."""
+    """Ranks partitions with a reranker and a store of its own."""
 
     def __init__(self, plan: BulkPlan) -> None:
         self.plan = plan
         self.reranker = plan.make()
+        if plan.open_store is not None:
+            self.reranker.store = plan.open_store()
+
+    def close(self) -> None:
+        """Close the reranker and the store."""
+        self.reranker.close()
+        if self.plan.open_store is not None and self.reranker.store is not None:
+            self.reranker.store.close()
 
     def work(self, partition: Partition) -> PartitionResult:
         """Rank one partition and write its file."""
@@ -333,7 +345,7 @@ def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionR
         for partition in left:
             yield worker.work(partition)
     finally:
-        worker.reranker.close()
+        worker.close()
 
 
 def _passage(entry: Any) -> Document:

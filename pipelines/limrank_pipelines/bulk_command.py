@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from limrank_pipelines.bulk import (
     write_jobs,
     written_records,
 )
-from limrank_plugins.begun_anew import working_on
+from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
 from limrank_plugins.corpus import run_candidates
@@ -28,6 +29,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
+from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of
 
@@ -73,13 +75,15 @@ def bulk(
     ] = None,
     cpus: Annotated[float, typer.Option(help="CPUs of an actor.")] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs of an actor.")] = 0,
+    store: common.StorePath = None,
     fresh: common.Fresh = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Rerank in partitions. Finished ones are not computed again, and a killed worker's is redone.
+    """Rerank in partitions. After a kill, nothing is asked again that had been answered.
 
     Where documents could not be judged, a partition is named part-00000.incomplete.jsonl, and the exit code
-    is 1: the same command asks again. Where none of its documents could be judged, it is not written.
+    is 1: the same command asks again for what failed. Where none of its documents could be judged, it is
+    not written.
     """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
@@ -98,9 +102,15 @@ def bulk(
         parts, digest = partitions(source, size)
         same = deciding(parts, digest, size, settings)
         with working_on(output, same, partition_files, fresh=fresh, label=MANIFEST, say=common.say) as work:
+            opener = _opener(work, store, is_cluster=address is not None)
             left = missing_partitions(work.place, parts, digest, size, settings)
             plan = BulkPlan(
-                source.resolve(), work.place.resolve(), partial(told_reranker, **arguments), batch, top_n
+                source.resolve(),
+                work.place.resolve(),
+                partial(told_reranker, **arguments),
+                batch,
+                top_n,
+                opener,
             )
             if workers:
                 from limrank_pipelines.bulk_ray import work_on_ray
@@ -152,6 +162,23 @@ def bulk(
             f"{number_of(failures, 'document')} could not be judged; the first one, {reason}. Their "
             f"partitions are not finished: the same command asks again for their queries"
         )
+
+
+def _opener(work: Workplace, named: Path | None, *, is_cluster: bool) -> Callable[[], Store]:
+    """What opens, in every worker, the store named, or the user's on the worker's machine.
+
+    Raises:
+        InputError: it cannot be opened here.
+    """
+    here = (default_store_path() if named is None else named).resolve()
+    if work.is_anew and not is_cluster:
+        with work.store(here) as begun:
+            return partial(Store, begun.path.resolve())
+    if here.exists():  # what is no store is told before the folder is made
+        Store(here).close()
+    # Machines share the place of what is begun anew over a network, where SQLite's locks cannot be relied on.
+    path = None if named is None and is_cluster else here
+    return partial(common.open_store, path, fresh=work.is_anew)
 
 
 def _jobs(

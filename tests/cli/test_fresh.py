@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from servers import Call, LoopbackServer, toy
-from small_jobs import BULK, EVAL, RERANK, Sick, limrank, work
+from servers import LoopbackServer, toy
+from small_jobs import BULK, EVAL, RERANK, Sick, killed_at, limrank, work
 
 pytest.importorskip("openai", reason="needs pip install 'limrank[openai]'")
 
@@ -22,7 +17,7 @@ COMMANDS = {
     "rerank": ((*RERANK, "--store", "mine.sqlite"), ("run.trec", "mine.sqlite"), ".run.trec.limrank-fresh"),
     "eval": (EVAL, ("out",), "out/.limrank-fresh"),
     "eval-store": ((*EVAL, "--store", "mine.sqlite"), ("out", "mine.sqlite"), "out/.limrank-fresh"),
-    "bulk": ((*BULK, "--size", "1"), ("bulk",), "bulk/.limrank-fresh"),
+    "bulk": (BULK, ("bulk",), "bulk/.limrank-fresh"),
 }
 
 
@@ -35,34 +30,6 @@ def files(work: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         for file in found
         if file.is_file() and "limrank-fresh" not in str(file)
     }
-
-
-def killed_at(work: Path, server: LoopbackServer, last: int, *arguments: object) -> None:
-    """Run the command; it is killed while it waits for its reply number `last`."""
-    started, process = threading.Event(), []
-    first = server.served
-
-    def script(call: Call) -> Any:
-        started.wait()
-        if call.number - first == last - 1:
-            os.kill(process[0].pid, signal.SIGKILL)
-        return toy(call)
-
-    server._script = script
-    model = ["--recipe", "limrank", "--reasoning", "none", "--backend", "openai", "--model", "limrank"]
-    model += ["--option", f"base_url={server.url}", "--option", "max_retries=0"]
-    with subprocess.Popen(
-        [str(Path(sys.executable).with_name("limrank")), *map(str, arguments), *model],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=work,
-        env={**os.environ, "LIMRANK_CACHE": str(work / "cache")},
-    ) as begun:
-        process.append(begun)
-        started.set()
-        _, said = begun.communicate()
-    assert begun.returncode == -signal.SIGKILL, said
-    server._script = toy
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -58,6 +58,17 @@ def test_a_finished_one_takes_the_place_of_the_earlier_and_of_nothing_else(folde
     assert tree(folder, "nothing") == AFTER | MINE
 
 
+def test_a_file_that_is_no_store_is_told_before_the_work(folder: Path):
+    (folder / "notes.txt").write_text("mine " * 50)
+    before = tree(folder)
+    with (
+        pytest.raises(InputError, match="cannot be used as a store"),
+        working_on(folder, SETTINGS, ours, fresh=True) as work,
+    ):
+        work.store(folder / "notes.txt")
+    assert tree(folder, "nothing") == before
+
+
 def test_an_unfinished_one_waits_for_the_same_command(folder: Path):
     said: list[str] = []
     with working_on(folder, SETTINGS, ours, fresh=True, say=said.append) as work:
