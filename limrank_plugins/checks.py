@@ -1,4 +1,4 @@
-"""Checks of what a caller passed: numbers and options; an `InputError` names the value and the fix."""
+"""Checks of what a caller passed: numbers, texts and options; an `InputError` names the value and the fix."""
 
 from __future__ import annotations
 
@@ -66,6 +66,17 @@ def finite_number(
         bounds = _bounds(least, most, above)
         raise InputError(f"{name} must be a {'' if bounds else 'finite '}number{bounds}, but got {value!r}")
     return float(value)
+
+
+def plain_text(name: str, value: Any) -> str:
+    """A text as it is.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {value!r}")
+    return value
 
 
 def check_options(owner: str, call: Callable[..., Any], *values: Any, **options: Any) -> None:

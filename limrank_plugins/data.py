@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, overload
 
-from limrank_plugins.checks import is_finite
+from limrank_plugins.checks import is_finite, plain_text
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 
@@ -50,7 +50,7 @@ class Query:
 
     def __post_init__(self) -> None:
         for name in ("text", "id", "instruction"):
-            _must_be_str(getattr(self, name), f"Query.{name}")
+            plain_text(f"Query.{name}", getattr(self, name))
         if not self.text.strip():
             raise InputError(f"the query is empty: got {self.text!r}; give at least one word")
         object.__setattr__(self, "images", _images(self.images, "Query.images"))
@@ -87,10 +87,10 @@ class Document:
     body: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        _must_be_str(self.text, "Document.text")
-        _must_be_str(self.title, "Document.title")
+        plain_text("Document.text", self.text)
+        plain_text("Document.title", self.title)
         if self.id is not None:
-            _must_be_str(self.id, "Document.id")
+            plain_text("Document.id", self.id)
         if self.prior is not None and not is_finite(self.prior):
             raise InputError(
                 f"the prior of document {self.id!r} is {self.prior}: give a finite number, or None for none"
@@ -320,7 +320,7 @@ class Ranking(Sequence[Hit]):
 
 def as_query(query: str | Query) -> Query:
     """Accept a plain string wherever a query is wanted."""
-    return query if isinstance(query, Query) else Query(_must_be_str(query, "query"))
+    return query if isinstance(query, Query) else Query(plain_text("query", query))
 
 
 def as_documents(documents: Iterable[str | Document]) -> list[Document]:
@@ -359,9 +359,3 @@ def _images(value: Iterable[Image], name: str) -> tuple[Image, ...]:
             f"{name} must hold Image objects, but got {strangers[0]}: Image.open(path) makes one"
         )
     return images
-
-
-def _must_be_str(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {value!r}")
-    return value

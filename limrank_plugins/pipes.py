@@ -81,6 +81,8 @@ def regular_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     Raises:
         InputError: there is none, or it is a folder, a pipe or a device.
     """
+    if not os.fspath(path):
+        raise InputError(f"the {what} has an empty name: give the path of a file, or leave it out")
     path = Path(path)
     if is_pipe(path):
         raise InputError(

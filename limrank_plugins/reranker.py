@@ -31,7 +31,7 @@ from limrank_plugins.backends.protocols import Backend, Closes
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.calibration import Calibration
 from limrank_plugins.card import card_arguments, check_card, read_card
-from limrank_plugins.checks import finite_number
+from limrank_plugins.checks import finite_number, plain_text
 from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed, one_sentence
@@ -139,7 +139,10 @@ class Reranker:
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "options")}
         self._made_by: tuple[Any, tuple[Any, ...], dict[str, Any]] = (type(self), (), arguments | options)
-        chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        chosen = recipe if isinstance(recipe, Recipe) else load_recipe(plain_text("recipe", recipe))
+        for name, text in (("model", model), ("template", template)):
+            if text is not None and not isinstance(text, os.PathLike):
+                plain_text(name, text)
         self.reasoning: Thinking | None = reasoning if reasoning is not None else chosen.reasoning
         self.budget = None if budget is None else str(budget)
         if reasoning == "auto":

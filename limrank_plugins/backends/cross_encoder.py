@@ -26,7 +26,7 @@ from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Arrived, Failed, Numbers, Reply, ScorePair
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import plain_text, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 
@@ -90,6 +90,9 @@ class CrossEncoderBackend:
         whole_number("batch_size", batch_size, least=1)
         if max_length is not None:
             whole_number("max_length", max_length, least=1)
+        for name, text in (("prompt", prompt), ("prompt_name", prompt_name)):
+            if text is not None:
+                plain_text(name, text)
         _check_runtime(runtime, dtype, file_name, provider)
         self.model = model
         self.batch_size = batch_size

@@ -48,6 +48,7 @@ from limrank_plugins.backends.remote.replies import (
 )
 from limrank_plugins.backends.remote.servers import SERVERS
 from limrank_plugins.backends.remote.wire import Sent, Wire
+from limrank_plugins.checks import plain_text
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
@@ -408,7 +409,8 @@ def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
 
 
 def _encoder(tokenizer: str | os.PathLike[str]) -> PromptEncoder:
+    name = plain_text("tokenizer", os.fspath(tokenizer) if isinstance(tokenizer, os.PathLike) else tokenizer)
     try:
-        return PromptEncoder(pretrained("AutoTokenizer", os.fspath(tokenizer)))
+        return PromptEncoder(pretrained("AutoTokenizer", name))
     except (OSError, ValueError) as error:
-        raise InputError(f"no tokenizer can be loaded from {os.fspath(tokenizer)!r}: {error}") from error
+        raise InputError(f"no tokenizer can be loaded from {name!r}: {error}") from error

@@ -52,6 +52,8 @@ def parse_address(address: str) -> Address:
     Raises:
         InputError: it is no http or https URL, or it holds a login; no secret is shown.
     """
+    if not isinstance(address, str):
+        raise InputError(f"base_url must be a str, but got {type(address).__name__}")
     if any(not sign.isprintable() or sign.isspace() for sign in address):
         raise InputError("base_url holds a blank, a line end or a control character: remove it")
     try:
@@ -95,6 +97,8 @@ def check_key(key: str, name: str = "api_key") -> None:
     Raises:
         InputError: it cannot; the key is not shown.
     """
+    if not isinstance(key, str):
+        raise InputError(f"{name} must be a str, but got {type(key).__name__}")
     if not key.isascii():
         raise InputError(
             f"{name} holds a sign that is not ASCII, such as a curly quotation mark: copy it again"
