@@ -82,7 +82,7 @@ def test_grades_can_be_looked_at(tmp_path: Path):
     code, out, err = limrank("graded", "--rows", rows, "--show-example", "--set", "dev=0.0")
     assert code == 0, err
     assert out.endswith("Grade: E")
-    assert "1 are learned" in err
+    assert "1 is learned" in err
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -95,7 +95,7 @@ def test_an_unfinished_thought_is_never_read_as_an_order():
     )
     assert (answer.order(), answer.repairs, len(asked)) == ((0, 1, 2), 0, 1)
     assert answer.failure == (
-        "the model spent its budget of 8242 tokens before it wrote an answer: raise max_reasoning_tokens"
+        "the model spent its budget of 8,242 tokens before it wrote an answer: raise max_reasoning_tokens"
     )
     assert answer.explanation == "[3] looks better than [2], but"
 
