@@ -85,8 +85,8 @@ def run_with_kills(tmp_path: Path, kills: int, seed: int) -> None:
         assert not list(tmp_path.glob(".killed*")), "a temporary file was left behind"
 
 
-def test_three_kills(tmp_path: Path):
-    run_with_kills(tmp_path, 3, seed=1)
+def test_a_kill(tmp_path: Path):
+    run_with_kills(tmp_path, 1, seed=1)
 
 
 @pytest.mark.soak
