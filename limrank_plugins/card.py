@@ -53,18 +53,27 @@ def card_arguments(card: dict[str, Any]) -> dict[str, Any]:
     return {key: card[key] for key in _ARGUMENTS if key in card}
 
 
+def read_card_of(folder: str | Path, recipe: str) -> dict[str, Any]:
+    """The card of a checkpoint's folder into which a calibration for this recipe may be written.
+
+    Raises:
+        InputError: there is no card, or it is another recipe's.
+    """
+    card = read_card(str(folder))
+    if card["recipe"] != recipe:
+        raise InputError(
+            f"{folder} has the card of recipe {card['recipe']!r}, but the calibration is for {recipe!r}"
+        )
+    return card
+
+
 def add_to_card(folder: str | Path, calibration: Calibration) -> None:
     """Write a calibration into the card of a checkpoint's folder, for `Reranker.from_pretrained`.
 
     Raises:
         InputError: there is no card, or it is another recipe's.
     """
-    card = read_card(str(folder))
-    if card["recipe"] != calibration.recipe:
-        raise InputError(
-            f"{folder} has the card of recipe {card['recipe']!r}, but the calibration is for "
-            f"{calibration.recipe!r}"
-        )
+    card = read_card_of(folder, calibration.recipe)
     write_json(Path(folder) / CARD, card | {"calibration": calibration.as_json()})
 
 

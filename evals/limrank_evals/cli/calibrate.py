@@ -25,7 +25,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.tables import Grid, ends_text
 from limrank_plugins.arguments import check_calibrates
 from limrank_plugins.calibration import Calibration
-from limrank_plugins.card import CARD, add_to_card, read_card
+from limrank_plugins.card import CARD, add_to_card, read_card, read_card_of
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
@@ -128,6 +128,8 @@ def calibrate(
         if qrels is None:
             raise InputError(f"{source} is a run: name its judgements with --qrels")
         scored = read_scored(run, qrels, recipe, unjudged=as_unjudged, grade=grade)
+        if card is not None:
+            read_card_of(card, scored.recipe)
     else:
         if qrels is not None:
             raise InputError(f"--qrels belongs to a run, but {source!r} is no file")
@@ -135,6 +137,8 @@ def calibrate(
         with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
             reranker = named.reranker(None)
             check_calibrates(reranker.recipe)
+            if card is not None:
+                read_card_of(card, reranker.recipe.name)
             if reranker.calibration is not None:
                 raise InputError("the reranker has a calibration already: leave it out to fit one")
             reranker.store = opened

@@ -167,6 +167,16 @@ def test_no_output_replaces_another_or_an_input(
     assert {file: file.read_text() for file in tmp_path.rglob("*.*") if file.is_file()} == before
 
 
+def test_a_card_of_another_recipe_is_refused_before_anything_is_written(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    (tmp_path / "limrank.json").write_text('{"recipe": "graded"}')
+    out = tmp_path / "c.json"
+    for source in ([run, "--qrels", qrels], ["samples", "--recipe", "rerank-api:scores=logit"]):
+        told = limrank(*source, "-o", out, "--card", tmp_path, code=2).output
+        assert "has the card of recipe 'graded', but the calibration is for" in told
+        assert not out.exists()
+
+
 def test_a_collection_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own" / "qrels").mkdir(parents=True)
