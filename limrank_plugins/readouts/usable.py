@@ -1,8 +1,9 @@
 """When a completion holds nothing usable: one rule for rerankers, readers, rewriters, judges and synthesis.
 
-Nothing usable is a completion without a text behind its reasoning (empty, or all of its budget spent on
-reasoning), and a refusal: a text that begins as models do when they decline what they were asked. It is a
-failure: not committed, asked again by the same command, counted and told. Callers add what they cannot read.
+Nothing usable is a completion without a text behind its reasoning (empty, without anything that can be seen,
+or all of its budget spent on reasoning), and a refusal: a text that begins as models do when they decline
+what they were asked. It is a failure: not committed, asked again by the same command, counted and told.
+Callers add what they cannot read.
 
 Where reasoning was asked for and a verdict is read behind it (`no_reasoning`), a model that wrote none, or
 refused there, has not come to a verdict: none is read by force. One that closed its reasoning at once, by
@@ -16,6 +17,7 @@ with. A text that was cut off behind its reasoning, or that is about something e
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal, NamedTuple
 
 from limrank_plugins.readouts.labels import TAG, Labels
@@ -51,6 +53,9 @@ _CONSIDERED = re.compile(
     re.IGNORECASE,
 )
 _OTHER_LABEL = re.compile(r"\[\s{0,3}(?:[0-9]{1,4}|[A-Za-z])\s{0,3}\]")
+# Blanks, controls, marks on no letter, signs of no width; and letters and a symbol that are blank.
+_UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Mn", "Mc", "Me")
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 _SHOWN = 80
 
 
@@ -91,8 +96,8 @@ def no_reasoning(apart: str, text: str, finish: str, *, budget: int) -> NothingU
         finish: how it ended; `"stop"`: the model itself ended its reasoning, which may be empty then.
         budget: tokens, for the sentence.
     """
-    inside = TAG.sub("", text).strip()
-    if not inside and not apart.strip():
+    inside = _can_be_seen(TAG.sub("", text))
+    if not inside and not _can_be_seen(apart):
         if finish == "stop":
             return None
         if finish == "length":
@@ -110,7 +115,7 @@ def no_reasoning(apart: str, text: str, finish: str, *, budget: int) -> NothingU
 
 def is_blank(text: str) -> bool:
     """Whether there is nothing behind the reasoning, tags apart."""
-    return not TAG.sub("", split_reasoning(text)[1]).strip()
+    return not _can_be_seen(TAG.sub("", split_reasoning(text)[1]))
 
 
 def is_refusal(text: str) -> bool:
@@ -145,6 +150,10 @@ def names_nothing(text: str) -> str:
     """Why no document could be read from a completion, as a failure's reason; its beginning is shown."""
     nothing = nothing_usable(text)
     return nothing.reason if nothing else f"the model's completion names no document: {_shown(text)}"
+
+
+def _can_be_seen(text: str) -> bool:
+    return any(unicodedata.category(sign) not in _UNSEEN and sign not in _FILLERS for sign in text)
 
 
 def _body(text: str) -> str:

@@ -123,6 +123,7 @@ def test_what_was_chosen(text: str, letter: str | None):
     ("text", "reason"),
     [
         ("", "the model wrote no answer"),
+        (" \n\u200b", "the model wrote no answer"),
         ("<think>The answer is (C). But", "the model wrote no answer"),
         ("<think>Hm.</think>\n", "the model wrote no answer"),
         ("I'm sorry, but I can't help with that.", "the model refused: \"I'm sorry, but I can't help"),

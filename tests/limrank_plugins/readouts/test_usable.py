@@ -50,8 +50,11 @@ def test_who_may_abstain_may_say_that_it_cannot_be_told(text: str):
     assert nothing_usable(text, may_abstain=True) is None
 
 
+UNSEEN = [" \n\u200b", "\u2060\ufeff", "\u00ad\u034f\ufe0f", "\u2800 \u3164", "\x00\x1b"]
+
+
 @pytest.mark.parametrize(
-    "text", ["", " \n", "<think>a</think>", "<think>a", "</think>", "<answer> </answer>"]
+    "text", ["", " \n", "<think>a</think>", "<think>a", "</think>", "<answer> </answer>", *UNSEEN]
 )
 def test_nothing_behind_the_reasoning_is_nothing(text: str):
     assert nothing_usable(text) == ("empty", "the model wrote no answer")
@@ -67,13 +70,18 @@ def test_nothing_behind_the_reasoning_is_nothing(text: str):
         "The clerk said: I cannot help with that.",
         "Ice can't sink.",
         "half a sent",
+        "\u200b42",
+        "…",
+        "\u0e01\u0e34",
+        "\U0001fae9",
+        "\ue000",
     ],
 )
 def test_what_was_written_is_something(text: str):
     assert nothing_usable(text, "length") is None
 
 
-@pytest.mark.parametrize("text", ["", " \n", "<think>", "<think> </think>"])
+@pytest.mark.parametrize("text", ["", " \n", "<think>", "<think> </think>", *UNSEEN])
 def test_only_a_model_that_closes_its_reasoning_may_leave_it_empty(text: str):
     assert no_reasoning("", text, "stop", budget=8) is None
     assert no_reasoning("Hm.", text, "end", budget=8) is None, "it came apart"
