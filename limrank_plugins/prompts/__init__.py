@@ -34,11 +34,12 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Literal
 
 from jinja2 import StrictUndefined, TemplateError
+from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import SandboxedEnvironment
 
 from limrank_plugins.checks import whole_number
@@ -131,7 +132,7 @@ class Template:
         if len(marks) == 1:
             values |= {"document": marks[0], "image": places[0]}
         try:
-            rendered = _ENGINE.from_string(self.prompt).render(values)
+            rendered = _compiled(self.prompt).render(values)
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
         pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
@@ -214,6 +215,12 @@ def template_names() -> list[str]:
     """The templates that come with the package."""
     files = resources.files(__name__).iterdir()
     return sorted(f.name[:-5] for f in files if f.name.endswith(".toml") and f.name != "instructions.toml")
+
+
+@lru_cache(maxsize=64)
+def _compiled(prompt: str) -> JinjaTemplate:
+    # A long document is rendered once for every place where it might be split.
+    return _ENGINE.from_string(prompt)
 
 
 @cache
