@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import urllib.request
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.secrecy import HIDDEN, redacted, secrets_in
 
 _PORTS = {"http": 80, "https": 443}
 _SHORTEST_SECRET = 6  # hiding shorter ones would spoil messages: `?v=1`
+_PLAIN = re.compile(r"(?:[a-z]+://)?[\w.-]*(?::[0-9]{0,5})?(?:/[\w./-]*)?", re.IGNORECASE)  # and no login
 _HARMLESS = ("api-version", "version", "v")
 _HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -167,5 +170,4 @@ def shown_place(url: str) -> str:
 def _harmless(address: str) -> str:
     """An address that could not be read, without what may be a login or a key."""
     bare = address.partition("?")[0].partition("#")[0]
-    scheme, mark, rest = bare.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"[:200]
+    return redacted(bare, secrets_in([bare]))[:200] if _PLAIN.fullmatch(bare) else HIDDEN

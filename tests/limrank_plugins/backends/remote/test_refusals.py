@@ -10,6 +10,7 @@ import logging
 import math
 import socket
 import time
+import traceback
 from typing import Any
 
 import pytest
@@ -382,3 +383,32 @@ def test_a_dead_server_ends_a_ranking_at_once():
     with pytest.raises(BackendError, match="no connection"):
         made.rank("why", ["a", "b"])
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "user:SECRET1234@h:1/v1",
+        "user:SECRET1234@h",
+        "HTTP//user:SECRET1234@h/v1",
+        "http:/user:SECRET1234@h/v1",
+        "http:user:SECRET1234@h/v1",
+        "http://127.0.0.1:SECRET1234/v1",
+        "http://[SECRET1234",
+        "http://user:SECRET1234@[::1",
+        "http://user:SECRET/1234@h/v1",
+        "//user:SECRET1234@h/v1",
+        "htp://user:SECRET1234@h/v1",
+        "localhost:8000/v1?api_key=SECRET1234",
+        "sk-SECRET1234567890",
+    ],
+)
+def test_what_is_no_address_is_not_shown_with_what_may_be_a_login(address: str):
+    with pytest.raises(InputError) as error:
+        parse_address(address)
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_missing_scheme_is_shown():
+    with pytest.raises(InputError, match="but got 'localhost:8000/v1'"):
+        parse_address("localhost:8000/v1")
