@@ -23,6 +23,8 @@ from limrank_plugins.files import read_lines
 
 VARIABLE = "LIMRANK_PRICES"
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_OWN = "prices.toml"
+_Table = dict[str, dict[str, dict[str, Any]]]  # host, model, name of the price
 _NAMES = {
     "token_price": "prompt",
     "cached_price": "cached",
@@ -67,8 +69,9 @@ class Price:
         """What has a price but was not counted by the server: `tokens` or `search units`; else empty."""
         if self.search and not usage.searches:
             return "search units"
-        has_price = self.prompt or self.completion or self.cached
-        return "tokens" if has_price and not (usage.prompt_tokens or usage.generated_tokens) else ""
+        if (self.prompt or self.cached) and not usage.prompt_tokens:  # no prompt has none
+            return "tokens"
+        return "tokens" if self.completion and not (usage.prompt_tokens or usage.generated_tokens) else ""
 
 
 def paid(price: Price | None, usage: Usage, *, answered: bool = True) -> Usage:
@@ -91,39 +94,41 @@ def price_of(address: str, model: str, **given: float | None) -> Price | None:
     Args:
         address: of the server.
         model: as the server knows it.
-        given: `token_price` and the like, which come before every table; None for one that is not given.
+        given: `token_price` and the like, which come before every table; None for one that is not given. With
+            `completion_price` among them, prompts and completions have a price both or neither.
 
     Raises:
-        InputError: a price that is no number, a cached price without that of the other tokens, or a user's
-            file that cannot be read.
+        InputError: a price that is no number, a cached price without that of the other tokens, one of prompts
+            without one of completions, or a user's file that cannot be read.
     """
+    writes = "completion_price" in given
     named = {name: price for name, price in given.items() if price is not None}
     if named:
-        return _price("", named)
+        return _price("", named, writes=writes)
     parts = urlsplit(address)
     user = os.environ.get(VARIABLE)
-    for table in [*([_read(user)] if user else []), _own()]:
+    for where, table in [*([(user, _read(user))] if user else []), (_OWN, _own())]:
         for host in (parts.netloc, parts.hostname or ""):
             models = table.get(host, {})
             for name in (model, _DATE.sub("", model)):
-                if name in models:
-                    return models[name]
+                if values := models.get(name):  # an empty table says nothing
+                    return _price(f"{where}, {name}: ", values, writes=writes)
     return None
 
 
 @cache
-def _own() -> dict[str, dict[str, Price]]:
-    text = resources.files("limrank_plugins").joinpath("prices.toml").read_text("utf-8")
-    return _table(parse_toml(text, "prices.toml"), "prices.toml")
+def _own() -> _Table:
+    text = resources.files("limrank_plugins").joinpath(_OWN).read_text("utf-8")
+    return _table(parse_toml(text, _OWN), _OWN)
 
 
-def _read(path: str) -> dict[str, dict[str, Price]]:
+def _read(path: str) -> _Table:
     text = "\n".join(line for _, line in read_lines(Path(path).expanduser()))
     return _table(parse_toml(text, path), path)
 
 
-def _table(hosts: Mapping[str, Any], where: str) -> dict[str, dict[str, Price]]:
-    table: dict[str, dict[str, Price]] = {}
+def _table(hosts: Mapping[str, Any], where: str) -> _Table:
+    table: _Table = {}
     for host, models in hosts.items():
         for model, values in (models if isinstance(models, dict) else {host: None}).items():
             if not isinstance(values, dict):
@@ -131,13 +136,15 @@ def _table(hosts: Mapping[str, Any], where: str) -> dict[str, dict[str, Price]]:
                     f'{where}: {model!r} must be a table ["host"."model"] with prices, but is {values!r:.80}'
                 )
             place = f"{where}, {model}"
-            table.setdefault(host, {})[model] = _price(
-                f"{place}: ", options_of_file(place, values, tuple(_NAMES))
-            )
+            named = options_of_file(place, values, tuple(_NAMES))
+            _price(f"{place}: ", named)  # whatever is wrong with a file is said, whichever model is asked
+            table.setdefault(host, {})[model] = named
     return table
 
 
-def _price(where: str, named: Mapping[str, Any]) -> Price:
+def _price(where: str, named: Mapping[str, Any], *, writes: bool = False) -> Price:
+    if writes and ("token_price" in named) != ("completion_price" in named):
+        raise InputError(f"{where}token_price and completion_price belong together: give both")
     if "cached_price" in named and "token_price" not in named:
         raise InputError(
             f"{where}cached_price needs token_price, the price of tokens that are not in the cache"

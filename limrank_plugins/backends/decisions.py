@@ -298,8 +298,8 @@ class DecisionsBackend:
         return await post_json(client, self._url, request | self._body)
 
     def _priced(self, charged: Usage) -> Usage:
-        if charged.cost:  # the server's own word is the better one
-            return replace(charged, priced=1)
+        if charged.priced:  # the server's own word is the better one
+            return charged
         if self.price is not None and (what := self.price.uncounted(charged)):
             self._notes.say(f"the server does not say how many {what} it read: their cost is not known")
         return paid(self.price, charged)

@@ -149,8 +149,6 @@ class OpenAIBackend:
             base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)
         )
         key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")) or None
-        if (token_price is None) != (completion_price is None):
-            raise InputError("token_price and completion_price belong together: give both")
         self.price = price_of(
             address.base,
             model,

@@ -153,7 +153,7 @@ def summary(
         f"{number_of(usage.calls, 'model call')}, {number_of(usage.cached, 'reply')} from the store",
     ]
     if usage.generated_tokens:
-        parts.append(f"{number_of(usage.generated_tokens, 'token')} of reasoning")
+        parts.append(f"{number_of(usage.generated_tokens, 'token')} written")
     units = [f"{usage.searches:g} search unit{'s' * (usage.searches != 1)}"] if usage.searches else []
     if units and usage.known_cost is None:
         parts.append(f"{units[0]} of unknown price")

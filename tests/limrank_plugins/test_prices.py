@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,19 @@ def test_the_table_is_overruled_by_a_file_and_both_by_arguments(
     mine = tmp_path / "prices.toml"
     mine.write_text(
         '["api.openai.com"."gpt-4o-mini"]\ntoken_price = 1\n["localhost:8000"."m"]\ncompletion_price = 0\n'
+        '["localhost:8000"."empty"]\n'
     )
     monkeypatch.setenv("LIMRANK_PRICES", str(mine))
     assert price_of(here, "gpt-4o-mini") == Price(1.0)
     assert price_of(here, "gpt-4.1") == Price(2.0, 8.0, 0.5)
     assert price_of("http://localhost:8000/v1", "m") == Price()
     assert price_of("http://localhost:8001/v1", "m") is None
-    assert price_of(here, "gpt-4o-mini", token_price=3.0, completion_price=None) == Price(3.0)
+    assert price_of("http://localhost:8000/v1", "empty") is None
+    assert price_of(here, "gpt-4o-mini", token_price=3.0) == Price(3.0)
+    for one_alone in ({"token_price": 3.0, "completion_price": None}, {"completion_price": None}):
+        with pytest.raises(InputError, match="token_price and completion_price belong together"):
+            price_of(here, "gpt-4o-mini", **one_alone)  # 3.0 as an argument; 1 in the file
+    assert price_of(here, "gpt-4.1", completion_price=None) == Price(2.0, 8.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,7 @@ def test_what_is_not_counted_has_no_known_cost():
     assert paid(Price(1.0), Usage(calls=1), answered=False).known_cost == 0.0
     assert paid(Price(search=1.0), Usage(calls=1, prompt_tokens=5)).known_cost is None
     assert paid(Price(search=1.0), Usage(calls=1, searches=2)).known_cost == 2.0
+    assert paid(Price(1.0), Usage(calls=1, generated_tokens=5)).known_cost is None
     assert paid(Price(), Usage(calls=1)).known_cost == 0.0
     known = paid(Price(1e6), Usage(calls=1, prompt_tokens=1))
     assert (known + known).known_cost == 2.0
@@ -108,6 +116,13 @@ def test_what_is_not_counted_has_no_known_cost():
 def test_cached_tokens_are_read_wherever_a_server_writes_them(usage: dict[str, Any], shared: int):
     read = usage_of({"usage": {"prompt_tokens": 100, "completion_tokens": 1, **usage}})
     assert (read.prompt_tokens, read.shared_tokens, read.generated_tokens) == (100, shared, 1)
+
+
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens"])
+@pytest.mark.parametrize("count", [-5, 2.5, "many", True, 10**400])
+def test_what_is_no_number_of_tokens_makes_no_cost(field: str, count: Any):
+    usage = usage_of({"usage": {"prompt_tokens": 100, "completion_tokens": 1, field: count}})
+    assert paid(Price(1.0, 8.0), replace(usage, calls=1)).known_cost is None
 
 
 # ---- a ranking's cost -----------------------------------------------------------------------------

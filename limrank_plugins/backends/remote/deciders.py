@@ -17,7 +17,7 @@ from typing import Any, Literal
 from limrank_plugins.backends.protocols import LabelReading
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
-from limrank_plugins.backends.remote.replies import count_of, part_of, show_value
+from limrank_plugins.backends.remote.replies import amount_of, count_of, part_of, show_value
 from limrank_plugins.backends.remote.services import Service, find_service
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
@@ -134,15 +134,17 @@ def find_decider(base_url: str | None, dialect: str) -> tuple[Address, Decider]:
 
 
 def charged_in(body: Any) -> Usage:
-    """Tokens and dollars as the server counted them; 0 where it does not say."""
+    """Tokens and dollars as the server counted them; 0 where it does not say (`priced`: it says dollars)."""
     usage = part_of(body, "usage")
+    cost = amount_of(usage.get("cost"))
     read = count_of(usage.get("input_tokens"))
     cached = count_of(part_of(usage, "input_tokens_details").get("cached_tokens"))
     return Usage(
-        prompt_tokens=round(read),
-        shared_tokens=round(min(cached, read)),
-        generated_tokens=round(count_of(usage.get("output_tokens"))),
-        cost=count_of(usage.get("cost")),
+        prompt_tokens=read,
+        shared_tokens=min(cached, read),
+        generated_tokens=count_of(usage.get("output_tokens")),
+        cost=cost or 0.0,
+        priced=int(cost is not None),
     )
 
 

@@ -7,14 +7,13 @@ a score. Read from the servers' sources, the providers' SDKs and their documenta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
-from limrank_plugins.backends.remote.replies import count_of, part_of, show_value
+from limrank_plugins.backends.remote.replies import amount_of, count_of, part_of, show_value
 from limrank_plugins.backends.remote.services import Service, find_service
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
@@ -140,13 +139,13 @@ def charged_in(body: Any, headers: Mapping[str, str]) -> Usage:
         *(tokens.get("input_tokens"), billed.get("input_tokens"), billed.get("total_tokens")),
         headers.get("x-compute-tokens"),
     ]
-    read = next((n for n in map(count_of, counts) if n), 0.0)
+    read = next((n for n in map(count_of, counts) if n), 0)
     if not read and isinstance(body, list):  # SGLang counts by document
-        read = math.fsum(count_of(part_of(result, "meta_info").get("prompt_tokens")) for result in body)
+        read = sum(count_of(part_of(result, "meta_info").get("prompt_tokens")) for result in body)
     return Usage(
-        prompt_tokens=round(read),
-        shared_tokens=round(min(count_of(meta.get("cached_tokens")), read)),
-        searches=count_of(billed.get("search_units")),
+        prompt_tokens=read,
+        shared_tokens=min(count_of(meta.get("cached_tokens")), read),
+        searches=amount_of(billed.get("search_units")) or 0.0,
     )
 
 

@@ -297,7 +297,7 @@ def ending(
 
 
 def usage_of(body: dict[str, Any]) -> Usage:
-    """Tokens as the server counted them; 0 where it does not say.
+    """Tokens as the server counted them; 0 where it does not say, or says what is no number of tokens.
 
     What it had in its cache is `prompt_tokens_details.cached_tokens` with OpenAI, vLLM and SGLang,
     `prompt_cache_hit_tokens` with DeepSeek, `cache_read_input_tokens` behind gateways to Anthropic.
@@ -305,15 +305,17 @@ def usage_of(body: dict[str, Any]) -> Usage:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
+    if (written := usage.get("completion_tokens")) and not _tokens(written):
+        return Usage()  # with a prompt alone, what was written would seem to be free
     details = usage.get("prompt_tokens_details")
     cached = [
         details.get("cached_tokens") if isinstance(details, dict) else None,
         usage.get("prompt_cache_hit_tokens"),
         usage.get("cache_read_input_tokens"),
     ]
-    prompt, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    prompt = _tokens(usage.get("prompt_tokens"))
     shared = min(max(map(_tokens, cached)), prompt)
-    return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=written)
+    return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=_tokens(written))
 
 
 def _tokens(count: object) -> int:
@@ -327,10 +329,16 @@ def part_of(holder: Any, name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def count_of(value: object) -> float:
-    """A count, as a number or its digits; 0 for anything else."""
+def amount_of(value: object) -> float | None:
+    """An amount, as a number or its digits; None for anything else, such as a negative one."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 13:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value):
-        return float(value) if 0 < value < _MOST_TOKENS else 0.0
-    return 0.0
+        return float(value) if 0 <= value < _MOST_TOKENS else None
+    return None
+
+
+def count_of(value: object) -> int:
+    """A whole amount; 0 for anything else."""
+    amount = amount_of(value) or 0.0
+    return int(amount) if amount.is_integer() else 0

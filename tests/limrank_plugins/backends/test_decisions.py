@@ -731,6 +731,14 @@ def test_a_server_s_own_price_is_believed_and_one_without_counts_is_not_known():
 
     with LoopbackServer(priced) as server:
         assert reranker(server, token_price=9.0).rank("why", TEXTS[:2]).usage.cost == 0.5
+    for said, cost in (({"cost": 0}, 0.0), ({"cost": -1}, None), ({"input_tokens": 2.5}, None)):
+        usage = {"input_tokens": -5, "output_tokens": 2} | said
+        with LoopbackServer(lambda call, usage=usage: system_one(call) | {"usage": usage}) as server:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what the server does not say
+                ranking = reranker(server, token_price=9.0).rank("why", TEXTS[:2])
+        assert ranking.failures == ()
+        assert ranking.cost == cost
     with LoopbackServer(lambda call: system_one(call) | {"usage": {}}) as server:
         with pytest.warns(UserWarning, match="does not say how many tokens it read"):
             assert reranker(server, token_price=9.0).rank("why", TEXTS[:2]).usage.cost == 0.0
