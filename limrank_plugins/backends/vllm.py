@@ -36,7 +36,8 @@ from limrank_plugins.backends.protocols import (
     Reply,
     Request,
 )
-from limrank_plugins.backends.remote.replies import Label, Token, labels_in, within
+from limrank_plugins.backends.remote.faults import CallFailed
+from limrank_plugins.backends.remote.replies import Label, Token, labels_in, ordered, within
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, LimRankError, require
@@ -248,8 +249,11 @@ class VLLMBackend:
         logprobs = output.outputs[0].logprobs
         if not logprobs:
             return Failed("vLLM gave no log-probabilities", usage)
-        tokens = [Token("", number, float(entry.logprob)) for number, entry in logprobs[0].items()]
-        tokens.sort(key=lambda token: -token.logprob)
+        named = logprobs[0].items()
+        try:
+            tokens = ordered(Token("", number, float(entry.logprob)) for number, entry in named)
+        except CallFailed as failure:
+            return Failed(str(failure), usage)
         logprobs_found = labels_in(tokens, list(map(Label, names, labels)), loosely=False)
         values = within(logprobs_found, tokens, self._tolerance)
         if values is None or not all(value - value == 0 for value in values):

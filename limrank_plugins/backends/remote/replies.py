@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from limrank_plugins.backends.remote.faults import CallFailed, brief
@@ -14,7 +14,9 @@ from limrank_plugins.data import Usage
 from limrank_plugins.segments import clean_text
 
 _DIGITS = 18  # of a token's id
-_LEAST = -1e300
+_SENTINEL = -9999.0
+"""What OpenAI and vLLM write for a token that is not among the likely ones; others write less."""
+_OFF = 0.05  # above 1, of a sum of probabilities: log-probabilities come rounded
 _MOST_TOKENS = 1 << 40
 
 
@@ -132,7 +134,7 @@ def tokens_of(choice: dict[str, Any]) -> list[Token]:
     """The most likely tokens at the first written position, most likely first; empty if not given.
 
     Raises:
-        CallFailed: a log-probability that is none (NaN, text, above 0).
+        CallFailed: a log-probability that is none (NaN, text, above 0), or `ordered` raises it.
     """
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
@@ -155,8 +157,23 @@ def tokens_of(choice: dict[str, Any]) -> list[Token]:
         ]
     elif isinstance(top, list) and top and isinstance(top[0], dict):
         tokens = [_token(text, None, value) for text, value in top[0].items()]
-    unique = {(token.text, token.id): token for token in tokens}
-    return sorted(unique.values(), key=lambda token: -token.logprob)
+    return ordered({(token.text, token.id): token for token in tokens}.values())
+
+
+def ordered(tokens: Iterable[Token]) -> list[Token]:
+    """The tokens that a server says may come next, most likely first.
+
+    Raises:
+        CallFailed: their probabilities add up to more than 1, so that they are none.
+    """
+    likely = sorted(tokens, key=lambda token: -token.logprob)
+    most = {token.text or token.id: token.logprob for token in reversed(likely)}
+    total = math.fsum(math.exp(min(logprob, 1.0)) for logprob in most.values())
+    if total > 1 + _OFF:
+        raise CallFailed(
+            f"the server's probabilities of the next token add up to {total:.2f}, which is more than 1", 200
+        )
+    return likely
 
 
 def _token(text: str, number: Any, logprob: Any) -> Token:
@@ -171,8 +188,8 @@ def _token(text: str, number: Any, logprob: Any) -> Token:
     if digits != text and digits.isdecimal() and len(digits) <= _DIGITS:
         number = int(digits)
     known = isinstance(number, int) and not isinstance(number, bool)
-    # No probability is left long before this; whole numbers may be too large for a float.
-    return Token(text, number if known else None, -math.inf if logprob < _LEAST else float(logprob))
+    # Whole numbers may be too large for a float.
+    return Token(text, number if known else None, -math.inf if logprob <= _SENTINEL else float(logprob))
 
 
 def show_value(value: object) -> str:
@@ -184,7 +201,7 @@ def show_value(value: object) -> str:
 
 
 def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool) -> list[float | None]:
-    """Each label's log-probability, or None where the label is not among the tokens.
+    """Each label's log-probability, or None where the label is not among the likely tokens.
 
     Args:
         tokens: what the server gave.
@@ -193,6 +210,7 @@ def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool
             the probabilities of all spellings are added up.
     """
     accepted = spellings(labels)
+    tokens = [token for token in tokens if _is_likely(token)]
     logprobs: list[float | None] = []
     for label, words in zip(labels, accepted, strict=True):
         matching = [token.logprob for token in tokens if _is(token, label, words if loosely else None)]
@@ -229,6 +247,11 @@ def label_written(text: str, accepted: Sequence[frozenset[str]]) -> int | None:
     return None if best is None else best[2]
 
 
+def _is_likely(token: Token) -> bool:
+    """Whether its log-probability is more than what says only that it is below all others."""
+    return not token.logprob <= _SENTINEL  # what is no number at all is told by who reads it
+
+
 _MEANS_THE_SAME = {"yes": "true", "true": "yes", "no": "false", "false": "no"}
 
 
@@ -240,7 +263,7 @@ def _is(token: Token, label: Label, words: frozenset[str] | None) -> bool:
 
 def _log_sum(values: Sequence[float]) -> float:
     top = max(values)
-    return top if math.isinf(top) else top + math.log(math.fsum(math.exp(v - top) for v in values))
+    return top + math.log(math.fsum(math.exp(v - top) for v in values))
 
 
 def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance: float) -> list[float] | None:
@@ -251,12 +274,13 @@ def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance:
     P(label) / P(all labels) by more than `tolerance`, that bound stands in for each.
     """
     present = [value for value in logprobs if value is not None]
-    if not present or math.isinf(max(present)):  # all impossible: which of them is not known
+    if not present or math.isinf(max(present)):
         return None
     if len(present) == len(logprobs):
         return present
     rest = 1.0 - math.fsum(math.exp(token.logprob) for token in tokens)
-    bound = min(tokens[-1].logprob, math.log(rest) if rest > 0 else -math.inf)
+    least = min(filter(_is_likely, tokens), key=lambda token: token.logprob).logprob
+    bound = min(least, math.log(rest) if rest > 0 else -math.inf)
     missing = (len(logprobs) - len(present)) * math.exp(bound - max(present))
     if missing > tolerance:
         return None
