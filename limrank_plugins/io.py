@@ -20,6 +20,7 @@ from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 from limrank_plugins.images import read_images
 from limrank_plugins.outputs import write_json_lines, write_whole
 from limrank_plugins.segments import CONTROLS
+from limrank_plugins.wording import shortened
 
 INCOMPLETE = "-incomplete"
 """How the tag of a run ends in which documents could not be judged."""
@@ -220,7 +221,7 @@ def _finite(value: str, what: str, where: str) -> float:
     with suppress(ValueError):
         if math.isfinite(number := float(value)):
             return number
-    raise InputError(f"{where}: the {what} must be a finite number, but is {value!r}")
+    raise InputError(f"{where}: the {what} must be a finite number, but is {shortened(value)!r}")
 
 
 def _query(where: str, *parts: Any) -> Query:

@@ -402,3 +402,12 @@ def test_an_image_has_a_bound_and_is_a_file(tmp_path: Path):
         Image.open(tmp_path / "pipe")
     with pytest.raises(InputError, match="cannot be read"):
         Image.open("a\0b")
+
+
+@pytest.mark.parametrize("line", [f"q1 Q0 d1 1 {LONG} x", f"q1 Q0 d1 {LONG} 1.0 x"])
+def test_a_number_of_a_run_that_is_none_is_shown_in_short(tmp_path: Path, line: str):
+    file = tmp_path / "run.trec"
+    file.write_text(f"{line}\n")
+    with pytest.raises(InputError, match=r"must be a finite number, but is '1+…'") as error:
+        list(read_run_lines(file))
+    assert len(str(error.value)) < 200 + len(str(file))
