@@ -24,6 +24,7 @@ from limrank_plugins.backends.protocols import (
     ReadLabels,
     Reply,
 )
+from limrank_plugins.backends.remote.addresses import check_body
 from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json
 from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, find_decider
 from limrank_plugins.backends.remote.faults import OF_ONE, CallFailed
@@ -108,6 +109,7 @@ class DecisionsBackend:
         key, key_name = find_key(api_key, decider, address, KEY)
         if prompt_cache_key is not None and not decider.through_sdk:
             raise InputError(f"prompt_cache_key is known to dialect 'openai' only, not to {decider.name!r}")
+        check_body(body)
         self._body = dict(body or {}) | ({"prompt_cache_key": prompt_cache_key} if prompt_cache_key else {})
         for name in sorted(decider.request("", {}, []).keys() & self._body.keys()):
             raise InputError(f"body must not hold {name!r}, which is written for every request")

@@ -29,7 +29,7 @@ from limrank_plugins.backends.protocols import (
     ReadLabels,
     Reply,
 )
-from limrank_plugins.backends.remote.addresses import check_key, parse_address
+from limrank_plugins.backends.remote.addresses import check_body, check_key, parse_address
 from limrank_plugins.backends.remote.client import openai_calls
 from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.backends.remote.replies import (
@@ -144,6 +144,7 @@ class OpenAIBackend:
                 raise InputError(f"{name} must be >= {least} or None, but got {value}")
         if draws < 0 or not 0 <= tolerance < 0.5:
             raise InputError(f"draws must be >= 0 and tolerance in [0, 0.5), but got {draws} and {tolerance}")
+        check_body(body)
         self.model = model
         address = parse_address(
             base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL", _HOSTED)

@@ -25,6 +25,7 @@ from limrank_plugins.backends.protocols import (
     Reply,
     ScorePair,
 )
+from limrank_plugins.backends.remote.addresses import check_body
 from limrank_plugins.backends.remote.client import http_calls, post_json
 from limrank_plugins.backends.remote.dialects import (
     DIALECTS,
@@ -112,6 +113,7 @@ class RerankAPIBackend:
             whole_number("batch_size", batch_size, least=1)
         self._most = batch_size if batch_size is not None else self._dialect.most
         self._together = batch_size or min(_TOGETHER, self._dialect.most or _TOGETHER)
+        check_body(body)
         self._body = dict(body or {})
         written = self._dialect.request("", "", []).keys() - self._dialect.fields.keys()
         for name in sorted(written & self._body.keys()):

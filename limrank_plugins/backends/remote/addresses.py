@@ -7,7 +7,8 @@ import importlib.util
 import os
 import re
 import urllib.request
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from limrank_plugins.errors import InputError
@@ -17,6 +18,9 @@ _PORTS = {"http": 80, "https": 443}
 _SHORTEST_SECRET = 6  # hiding shorter ones would spoil messages: `?v=1`
 _PLAIN = re.compile(r"(?:[a-z]+://)?[\w.-]*(?::[0-9]{0,5})?(?:/[\w./-]*)?", re.IGNORECASE)  # and no login
 _HARMLESS = ("api-version", "version", "v")
+_SECRET_FIELD = re.compile(
+    r"(?:.*[-_.])?(?:api[-_]?key|(?:access|auth)[-_]?token|authorization|secret|passwo?r?d)", re.IGNORECASE
+)
 _HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
@@ -110,6 +114,23 @@ def check_key(key: str, name: str = "api_key") -> None:
         raise InputError(f"{name} holds a line end or another control character: copy it again without")
     if key != key.strip():
         raise InputError(f"{name} begins or ends with a blank: remove it")
+
+
+def check_body(body: Mapping[str, Any] | None) -> None:
+    """Check that further fields of requests hold no key: they are shown, and are part of what is stored.
+
+    Raises:
+        InputError: one does, at whatever depth; its value is not shown.
+    """
+    fields = list((body or {}).items())
+    while fields:
+        name, value = fields.pop()
+        if isinstance(value, str) and (_SECRET_FIELD.fullmatch(str(name)) or secrets_in([value])):
+            raise InputError(f"body must not hold a key ({str(name)!r} looks like one): give it as api_key")
+        if isinstance(value, Mapping):
+            fields += value.items()
+        elif isinstance(value, list | tuple):
+            fields += [(name, item) for item in value]
 
 
 def check_environment() -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from servers import Answer, Call, LoopbackServer, Waits, chat, completion, toy
 
 from limrank_plugins import Reranker
+from limrank_plugins.backends.decisions import DecisionsBackend
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels
 from limrank_plugins.backends.remote import client
@@ -26,6 +27,7 @@ from limrank_plugins.backends.remote.addresses import parse_address
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, tokens_of, usage_of, within
 from limrank_plugins.backends.remote.servers import recognise
+from limrank_plugins.backends.rerank_api import RerankAPIBackend
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.segments import Prompt, Segment
 
@@ -412,3 +414,24 @@ def test_what_is_no_address_is_not_shown_with_what_may_be_a_login(address: str):
 def test_a_missing_scheme_is_shown():
     with pytest.raises(InputError, match="but got 'localhost:8000/v1'"):
         parse_address("localhost:8000/v1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"api_key": "SECRET1234"},
+        {"azure-api-key": "SECRET1234"},
+        {"extra": {"headers": [{"Authorization": "SECRET1234"}]}},
+        {"note": "sk-SECRET1234567890"},
+    ],
+)
+@pytest.mark.parametrize("kind", [OpenAIBackend, RerankAPIBackend, DecisionsBackend])
+def test_a_body_holds_no_key(kind: Any, body: dict[str, Any]):
+    with pytest.raises(InputError, match="give it as api_key") as error:
+        kind("m", base_url="http://localhost:1/v1", body=body)
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
+
+
+def test_other_fields_of_a_body_are_let_through():
+    made = OpenAIBackend("m", base_url="http://localhost:1/v1", body={"prompt_cache_key": "a", "token": "b"})
+    assert "prompt_cache_key" in made.identity
