@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -53,6 +54,7 @@ Ask = Callable[[Client], Awaitable[T]]
 
 _FIRST_RETRIES = 2
 _FIRST_WAIT = 1.0
+_WORD = re.compile(r"\w")
 _SHORTEST_KEY = 8  # "none" and "EMPTY" are no secrets, and words of many a reply
 
 
@@ -254,12 +256,14 @@ class Calls(Generic[Client]):
         elif timed_out(error):
             what = f"no answer within {self._timeout:g} s"
         elif status is not None:
-            # The openai SDK begins with the status, too.
-            what = f"HTTP {status}: {str(error).removeprefix(f'Error code: {status} - ')}"
+            # The openai SDK begins with the status, too, and says no more of a body that is a list.
+            said = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
+            said = said or complaint_of(error).message
+            what = f"HTTP {status}: {said}" if _WORD.search(said) else f"HTTP {status}"
         else:
             what = _named(error)
-        # Redacted before it is shortened, or half a key would be left.
-        what = brief(self.redact(what))
+        # Redacted before it is shortened, or half a key would be left. Whoever tells it ends the sentence.
+        what = brief(self.redact(what)).rstrip(".")
         return what if attempts < 2 else f"{what} (asked {attempts} times)"
 
 

@@ -26,9 +26,13 @@ _UNCERTAIN = frozenset({408, 502, 504, 520, 524})
 _NEVER_SENT = ("UnsupportedProtocol", "LocalProtocolError", "PoolTimeout", "InvalidURL", "TooManyRedirects")
 _TIMEOUTS = ("APITimeoutError", "TimeoutException")
 _SPENT = re.compile(
-    r"insufficient[_ ](quota|balance|credits?|funds)|billing|exceeded your current quota|payment required",
+    r"insufficient[_ ](quota|balance|credits?|funds)|credit balance is too low|billing_hard_limit|arrearage|"
+    r"payment required|used all available credits|(reached|exceeded) (its|your) (monthly )?spending limit",
     re.I,
 )
+_MAY_BE_SPENT = re.compile(r"billing|exceeded your current quota|resource has been exhausted", re.I)
+"""What is said of a spent quota; by Google of too many calls in a minute, too, with a time to come again."""
+_OF_A_DAY = re.compile(r"per_?day", re.I)
 _NO_MODEL = re.compile(
     r"model_not_found|\bmodel\b(?:[^.]|\.(?=\S)){0,200}\b"
     r"(does ?n.t exist|does not exist|not exist|not found)\b|"
@@ -48,11 +52,13 @@ class Complaint(NamedTuple):
         message: in its words.
         code: its name for the error; empty where it gives none.
         fields: the fields of the request that it names as the cause.
+        details: what it adds, as Google does.
     """
 
     message: str = ""
     code: str = ""
     fields: tuple[str, ...] = ()
+    details: tuple[Any, ...] = ()
 
 
 class CallFailed(LimRankError, RuntimeError):
@@ -188,16 +194,26 @@ def hopeless(error: BaseException, key: str = "OPENAI_API_KEY") -> str | None:
         return None
     if status == 407:
         return "the proxy wants a login: set HTTP_PROXY or HTTPS_PROXY to http://user:password@host:port"
+    complaint = complaint_of(error)
+    if status == 402 or (status in (400, 403, 429) and _is_spent(error, status, complaint)):
+        return "the quota or the balance is spent: raise it at the provider, or give another api_key"
     if status in (401, 403):
         return f"check the key: api_key or {key}"
-    complaint = complaint_of(error)
-    if status == 402 or (status == 429 and _SPENT.search(f"{complaint.code} {complaint.message}")):
-        return "the quota or the balance is spent: raise it at the provider, or give another api_key"
     if status in (400, 404, 422) and names_no_model(complaint):
         return "check the model's name against the server's list (GET /models)"
     if status in _FATAL:
         return "check base_url and the model's name"
     return None
+
+
+def _is_spent(error: BaseException, status: int, complaint: Complaint) -> bool:
+    """Whether a server says that nothing more is answered until somebody pays, or until another day."""
+    said = f"{complaint.code} {complaint.message}"
+    if _SPENT.search(said):
+        return True
+    if status != 429 or not _MAY_BE_SPENT.search(said):
+        return False
+    return retry_after(error, 0.0) is None or _OF_A_DAY.search(str(complaint.details)) is not None
 
 
 def names_no_model(complaint: Complaint) -> bool:
@@ -208,8 +224,8 @@ def names_no_model(complaint: Complaint) -> bool:
 def complaint_of(error: BaseException) -> Complaint:
     """What the server writes about the request that an error stands for, in whichever shape.
 
-    OpenAI's `{"error": {"message", "code", "param"}}`, with or without the outer object; the list of
-    `{"loc", "msg", "type"}` that pydantic writes as `detail`; a list of such; or plain text.
+    OpenAI's `{"error": {"message", "code", "param"}}`, with or without the outer object, or alone in a list,
+    as Google writes it; the list of `{"loc", "msg", "type"}` that pydantic writes as `detail`; or plain text.
     """
     response = getattr(error, "response", None)
     try:
@@ -232,11 +248,14 @@ def complaint_of(error: BaseException) -> Complaint:
         return Complaint("; ".join(messages), "", tuple(fields))
     if not isinstance(body, dict):
         return Complaint(body if isinstance(body, str) else text)
-    message, param = body.get("message"), body.get("param")
+    message, param, details = body.get("message"), body.get("param"), body.get("details")
     codes = [value for value in (body.get("code"), body.get("type")) if isinstance(value, str)]
     fields = re.split(r"[.\[\]]+", param) if isinstance(param, str) else []
     return Complaint(
-        message if isinstance(message, str) else text, " ".join(codes), tuple(filter(None, fields))
+        message if isinstance(message, str) else text,
+        " ".join(codes),
+        tuple(filter(None, fields)),
+        tuple(details) if isinstance(details, list) else (),
     )
 
 
@@ -259,9 +278,16 @@ def kind_of(error: BaseException) -> str | None:
 
 
 def retry_after(error: BaseException, now: float) -> float | None:
-    """Seconds until the server wants to be asked again: its `Retry-After`, in seconds or as a date."""
+    """Seconds until the server wants to be asked again.
+
+    It says so in `Retry-After`, in seconds or as a date, or in a `retryDelay` of the details, as Google does.
+    """
     headers = getattr(getattr(error, "response", None), "headers", None)
     value = headers.get("retry-after") if headers is not None else None
+    if value is None:
+        details = complaint_of(error).details
+        delays = (part.get("retryDelay") for part in details if isinstance(part, dict))
+        value = next((delay.removesuffix("s") for delay in delays if isinstance(delay, str)), None)
     if value is None:
         return None
     try:

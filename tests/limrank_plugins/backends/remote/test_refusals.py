@@ -57,6 +57,13 @@ def write(made: OpenAIBackend, **fields: Any) -> Any:
         (429, {"message": "You exceeded it", "code": "insufficient_quota"}, "quota or the balance is spent"),
         (429, {"message": "no", "type": "billing_hard_limit_reached"}, "quota or the balance is spent"),
         (402, {"message": "Insufficient Balance"}, "quota or the balance is spent"),
+        (
+            400,
+            {"message": "Your credit balance is too low to access the Anthropic API.", "type": "invalid"},
+            r"Anthropic API; the quota or the balance is spent",
+        ),
+        (400, {"message": "Access denied.", "code": "Arrearage"}, "quota or the balance is spent"),
+        (403, {"message": "Your team has used all available credits."}, "quota or the balance is spent"),
         (404, {"message": "The model `m` does not exist.", "code": 404}, "check the model's name"),
         (400, {"message": "no such thing", "code": "model_not_found"}, "check the model's name"),
         (401, {"message": "no"}, "check the key"),
@@ -69,11 +76,52 @@ def test_what_cannot_get_better_is_asked_once_and_says_what_to_do(status: int, e
         assert len(server.calls) == 1
 
 
-def test_too_many_requests_are_still_asked_again():
-    busy = Answer({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, 429)
-    good = completion({" true": -0.1, " false": -2.0})
+def exhausted(message: str, *details: Any) -> Any:
+    """What Google answers to too many calls, of a minute, a day or an account: a list."""
+    error = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": list(details)}
+    return [{"error": error}]
+
+
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30.5s"}
+SPENT = "Resource has been exhausted (e.g. check quota)."
+CURRENT = "You exceeded your current quota, please check your plan and billing details."
+
+
+def quota(name: str) -> Any:
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": name}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [exhausted(SPENT), exhausted(CURRENT), exhausted(CURRENT, quota("GenerateRequestsPerDay-Free"), RETRY)],
+    ids=["resource", "current", "day"],
+)
+def test_a_spent_quota_in_a_list_is_told_in_the_words_of_the_server(body: Any):
+    with LoopbackServer(lambda call: Answer(body, 429)) as server:
+        words = body[0]["error"]["message"][:20]
+        with pytest.raises(BackendError, match=f"HTTP 429: {words}.*; the quota or the balance is spent"):
+            read(backend(server), "a")
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("busy", "least"),
+    [
+        (Answer({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, 429), 0.5),
+        (Answer({"error": {"message": "Rate limit: see your billing page"}}, 429, {"Retry-After": "7"}), 7),
+        (Answer(exhausted(CURRENT, quota("GenerateRequestsPerMinute-Free"), RETRY), 429), 30.5),
+        (Answer(exhausted(SPENT, RETRY), 429), 30.5),
+        (Answer(exhausted("Resource exhausted. Please try again later."), 429), 0.5),
+    ],
+    ids=["openai", "header", "minute", "delay", "later"],
+)
+def test_too_many_requests_are_still_asked_again_when_the_server_says(busy: Answer, least: float):
+    good = completion({" true": -0.1, " false": -2.4})
+    waits = Waits()
     with LoopbackServer(lambda call: busy if call.number == 0 else good) as server:
-        assert isinstance(read(backend(server), "a")[0], LabelReading)
+        assert isinstance(read(backend(server, sleep=waits), "a")[0], LabelReading)
+    (waited,) = waits.seconds
+    assert least <= waited <= least * 2
 
 
 @pytest.mark.parametrize("options", [{}, {"server": "vllm"}], ids=["auto", "named"])
@@ -323,6 +371,8 @@ def test_a_status_is_named_once():
         reason = read(backend(server), "a")[0].reason
     assert reason.startswith("HTTP 400: ")
     assert reason.count("400") == 1
+    with LoopbackServer(lambda call: Answer({}, 400)) as server:
+        assert read(backend(server), "a")[0].reason == "HTTP 400"
 
 
 # ---- keys and addresses -------------------------------------------------------------------------
