@@ -24,6 +24,7 @@ from limrank_plugins.files import read_json
 from limrank_plugins.locks import LOCK, alone_in
 from limrank_plugins.outputs import write_json
 from limrank_plugins.store import Store
+from limrank_plugins.store_file import check_is_store
 
 NEW = ".limrank-fresh"
 _BEGUN, _FINISHED, _CLEARED = f"{NEW}.json", f"{NEW}.finished", f"{NEW}.cleared"
@@ -55,8 +56,7 @@ class Workplace:
         """A store that others use, too; of what is begun anew a new one, which goes into it at the end."""
         if not self.is_anew:
             return Store(path, max_bytes=max_bytes)
-        if path.exists():  # what is no store is told now, not after hours of work
-            Store(path).close()
+        check_is_store(path)  # told now, not after hours of work; looking changes nothing
         self._absorbing = path
         return Store(self.place / _REPLIES, max_bytes=max_bytes)
 

@@ -34,7 +34,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     Raises:
         InputError: the file is no store of ours, or cannot be opened.
     """
-    _check_is_store(path)
+    check_is_store(path)
     try:
         try:
             return _open_database(path)
@@ -132,7 +132,7 @@ def _to_wal(database: sqlite3.Connection) -> None:
             return
 
 
-def _check_is_store(path: Path) -> None:
+def check_is_store(path: Path) -> None:
     """Raise an `InputError` for a file that is there but no store of ours; it is not changed by looking."""
     if not path.exists():
         return

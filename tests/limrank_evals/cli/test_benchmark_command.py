@@ -245,8 +245,8 @@ def test_the_options_reach_the_evaluation(monkeypatch: pytest.MonkeyPatch):
 )
 def test_whose_instructions_are_put_around_the_queries(place: Path, more: list[str], around: bool):
     made.bright(place / "bright", "pony")
-    grades = {f" {letter}": -1.0 for letter in "ABCDE"}
-    with LoopbackServer(lambda call: completion({" true": -0.1, " false": -2.4} | grades)) as server:
+    grades = {f" {letter}": -3.0 for letter in "ABCDE"}
+    with LoopbackServer(lambda call: completion({" true": -0.7, " false": -2.4} | grades)) as server:
         done = limrank(
             *("bright", "--source", "bright", "-t", "pony", "--not-strict", "--k", 1, "--json", *more),
             *("--model", "m", "--backend", "openai", "--reasoning", "none"),

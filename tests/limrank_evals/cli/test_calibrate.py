@@ -167,7 +167,10 @@ def test_no_output_replaces_another_or_an_input(
     assert {file: file.read_text() for file in tmp_path.rglob("*.*") if file.is_file()} == before
 
 
-def test_a_card_of_another_recipe_is_refused_before_anything_is_written(tmp_path: Path):
+def test_a_card_of_another_recipe_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RERANK_API_KEY", "a-key-of-this-test")
     run, qrels = write(tmp_path, squared)
     (tmp_path / "limrank.json").write_text('{"recipe": "graded"}')
     out = tmp_path / "c.json"
