@@ -109,10 +109,8 @@ class DecisionsBackend:
         key, key_name = find_key(api_key, decider, address, KEY)
         if prompt_cache_key is not None and not decider.through_sdk:
             raise InputError(f"prompt_cache_key is known to dialect 'openai' only, not to {decider.name!r}")
-        check_body(body)
+        check_body(body, decider.request("", {}, []))
         self._body = dict(body or {}) | ({"prompt_cache_key": prompt_cache_key} if prompt_cache_key else {})
-        for name in sorted(decider.request("", {}, []).keys() & self._body.keys()):
-            raise InputError(f"body must not hold {name!r}, which is written for every request")
         self._most = min(batch_size, decider.most or batch_size)
         self._alone = max_length if max_length is not None else decider.alone
         self.price = price_of(address.base, model, token_price=token_price, cached_price=cached_price)

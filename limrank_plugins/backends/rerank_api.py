@@ -113,11 +113,8 @@ class RerankAPIBackend:
             whole_number("batch_size", batch_size, least=1)
         self._most = batch_size if batch_size is not None else self._dialect.most
         self._together = batch_size or min(_TOGETHER, self._dialect.most or _TOGETHER)
-        check_body(body)
+        check_body(body, self._dialect.request("", "", []).keys() - self._dialect.fields.keys())
         self._body = dict(body or {})
-        written = self._dialect.request("", "", []).keys() - self._dialect.fields.keys()
-        for name in sorted(written & self._body.keys()):
-            raise InputError(f"body must not hold {name!r}, which is written for every request")
         settings = [] if not body else [json.dumps(self._body, sort_keys=True, default=str)]
         self.identity = "|".join([self.name, address.shown, self._dialect.name, model, revision, *settings])
         self._url = f"{address.base.rstrip('/')}/{self._dialect.path}"

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
@@ -116,12 +116,18 @@ def check_key(key: str, name: str = "api_key") -> None:
         raise InputError(f"{name} begins or ends with a blank: remove it")
 
 
-def check_body(body: Mapping[str, Any] | None) -> None:
+def check_body(body: Mapping[str, Any] | None, written: Iterable[str] = ()) -> None:
     """Check that further fields of requests hold no key: they are shown, and are part of what is stored.
 
+    Args:
+        body: the fields.
+        written: fields that every request has already.
+
     Raises:
-        InputError: one does, at whatever depth; its value is not shown.
+        InputError: one holds a key, at whatever depth (its value is not shown), or is written already.
     """
+    for name in sorted((body or {}).keys() & set(written)):
+        raise InputError(f"body must not hold {name!r}, which is written for every request")
     fields = list((body or {}).items())
     while fields:
         name, value = fields.pop()
