@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import shortened
 
 
 def is_finite(value: Any) -> bool:
@@ -32,7 +33,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
     """
     fits = isinstance(value, int) and not isinstance(value, bool)
     if not fits or (least is not None and value < least) or (most is not None and value > most):
-        raise InputError(f"{name} must be a whole number{_bounds(least, most)}, but got {value!r}")
+        raise InputError(f"{name} must be a whole number{_bounds(least, most)}, but got {_given(value)}")
     return int(value)
 
 
@@ -64,7 +65,8 @@ def finite_number(
         or (most is not None and value > most)
     ):
         bounds = _bounds(least, most, above)
-        raise InputError(f"{name} must be a {'' if bounds else 'finite '}number{bounds}, but got {value!r}")
+        kind = "number" if bounds else "finite number"
+        raise InputError(f"{name} must be a {kind}{bounds}, but got {_given(value)}")
     return float(value)
 
 
@@ -75,7 +77,18 @@ def plain_text(name: str, value: Any) -> str:
         InputError: it is something else.
     """
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {value!r}")
+        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {_given(value)}")
+    return value
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """A switch: True or False, and nothing that counts as one of them.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, but got {_given(value)}")
     return value
 
 
@@ -117,6 +130,14 @@ def options_of_file(where: str, given: Mapping[str, Any], allowed: Collection[st
             f"{where} sets {unknown[0]!r}, which no file may set; it may set: {', '.join(sorted(allowed))}"
         )
     return dict(given)
+
+
+def _given(value: Any) -> str:
+    """What was passed, short enough for a message."""
+    try:
+        return shortened(repr(value))
+    except ValueError:  # Python refuses to write a whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _bounds(least: float | None, most: float | None, above: float | None = None) -> str:

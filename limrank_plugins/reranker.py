@@ -150,6 +150,8 @@ class Reranker:
         elif budget is not None:
             chosen = with_budget(chosen, budget)
         self.recipe = chosen
+        if store is not None and not isinstance(store, Store):
+            raise InputError(f"store must be a Store, as Store(path), but got a {type(store).__name__}")
         knobs: dict[str, Any] = {
             "samples": samples,
             "seed": seed,

@@ -118,7 +118,7 @@ def measure(
     covered = coverage(ranked, qrels)
     values = _values([m for m in parsed.values() if m is not None], ranked, qrels, covered.judged)
     per_query: dict[str, dict[str, float]] = {}
-    warnings: list[str] = []
+    warnings = _strange_ids(ranked, qrels)
     for name, parsed_measure in parsed.items():
         if parsed_measure is not None:
             per_query[name] = values[parsed_measure]
@@ -155,6 +155,18 @@ def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> QueryCoverage
         tuple(query for query in judged if not relevant(qrels, query)),
         tuple(sorted(query for query in ranked if query not in qrels)),
     )
+
+
+def _strange_ids(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> list[str]:
+    """A warning where no document of the run has an id that the judgements know: every measure is 0 then."""
+    judged = {document for grades in qrels.values() for document in grades}
+    found = [document for documents in ranked.values() for document in documents]
+    if not found or any(document in judged for document in found):
+        return []
+    return [
+        f"no document of the run is judged: its ids are like {found[0]!r}, those of the judgements are like "
+        f"{min(judged)!r}"
+    ]
 
 
 def parse_measure(name: str) -> Any:

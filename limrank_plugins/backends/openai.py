@@ -37,6 +37,7 @@ from limrank_plugins.backends.remote.replies import (
     Token,
     choice_of,
     ending,
+    is_likely,
     label_written,
     labels_in,
     reasoning_of,
@@ -401,9 +402,10 @@ def _no_label(answers: Sequence[tuple[str, str]], labels: Sequence[Label], budge
 
 def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
     names = ", ".join(repr(label.text) for label in labels)
-    shown = ", ".join(repr(token.text[:40]) for token in tokens[:5])
+    likely = [token for token in tokens if is_likely(token)]
+    shown = ", ".join(repr(token.text[:40]) for token in likely[:5])
     return (
-        f"the labels {names} are not among the {len(tokens)} most likely tokens the server gives ({shown}, …)"
+        f"the labels {names} are not among the {len(likely)} most likely tokens the server gives ({shown}, …)"
     )
 
 

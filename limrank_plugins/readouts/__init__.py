@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from limrank_plugins.backends.protocols import Program
-from limrank_plugins.checks import finite_number, plain_text, whole_number
+from limrank_plugins.checks import finite_number, plain_text, true_or_false, whole_number
 from limrank_plugins.data import Document, Query
 from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
@@ -59,6 +59,7 @@ class Settings:
         finite_number("top_p", self.top_p, above=0, most=1)
         if self.temperature is not None:
             finite_number("temperature", self.temperature, least=0)
+        true_or_false("cut_to_sentence", self.cut_to_sentence)
         if self.instruction is not None:
             plain_text("instruction", self.instruction)
         if self.chunks is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,8 @@ def _export(
         if not any(written.records.values()):
             why = "; ".join(f"{number} times: {reason}" for reason, number in left_out.most_common(3))
             raise InputError(f"no example came of the rows{f' ({why})' if why else ': there are none'}")
-        shown = {name: value for name, value in asdict(settings).items() if name != "lists"}
-        shown["lists"] = len(settings.lists)
+        shown = {f.name: getattr(settings, f.name) for f in fields(settings)}
+        shown |= {"lists": len(settings.lists), "corpus": len(settings.corpus)}
         priced = layout[0] not in IMAGE_LAYOUTS
         write_card(
             part, CardContents(title, layout, written.records, left_out, statistics, runs, mix, shown, priced)

@@ -18,11 +18,12 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_line, read_json
 from limrank_plugins.outputs import check_output, make_folder, write_json, write_parts, writing_whole
 from limrank_synth.guidelines import load_guidelines
+from limrank_synth.limrank_open import read_sources, row_files
 from limrank_synth.pointwise_layout import problem
 from limrank_synth.quotas import largest_remainder
 from limrank_synth.rank1 import read_rank1
 from limrank_synth.records import DIFFICULTIES, KINDS, LabelledPassage, Rejection, Source
-from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS, read_rows
+from limrank_synth.run_files import LEDGER, REJECTED, REPORT, ROWS
 from limrank_synth.source_licences import check_commercial, declared, table
 from limrank_synth.spool import Spool
 
@@ -136,9 +137,10 @@ def mix(
     wanted = blend if blend is not None else Blend()
     if any((output / name).exists() for name in (REPORT, LEDGER)):
         raise InputError(f"{output} is a run's folder, whose rows would be overwritten: choose another one")
-    for path in (*rank1, *(Path(path) / ROWS if Path(path).is_dir() else path for path in synthetic)):
-        check_output(output / ROWS, path)
-        check_output(output / REJECTED, path)
+    read: list[str | Path] = [*rank1, *(file for path in synthetic for file in row_files(path))]
+    for file in read:
+        check_output(output / ROWS, file)
+        check_output(output / REJECTED, file)
     make_folder(output)
     pool = _Pool()
     sources_seen: dict[tuple[Source, ...], tuple[Source, ...]] = {}
@@ -182,8 +184,7 @@ def _rank1(paths: Iterable[str]) -> Iterator[LabelledPassage | Rejection]:
 def _synthetic(paths: Sequence[str]) -> Iterator[LabelledPassage | Rejection]:
     """Rows of all files; those of the second file on are renamed: two runs over the same seeds share ids."""
     for number, path in enumerate(paths, start=1):
-        file = Path(path) / ROWS if Path(path).is_dir() else Path(path)
-        for row in read_rows(file):
+        for row in read_sources(path):
             if number == 1:
                 yield row
             else:

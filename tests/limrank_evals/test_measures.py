@@ -57,6 +57,16 @@ FORMULAS = {
 }
 
 
+def test_ids_that_no_judgement_knows_are_told():
+    strange = measure({"q1": ["x1", "x2"]}, {"q1": {"d1": 1, "d2": 0}}, ["nDCG@10"])
+    assert strange.means == {"nDCG@10": 0}
+    assert strange.warnings == (
+        "no document of the run is judged: its ids are like 'x1', those of the judgements are like 'd1'",
+    )
+    assert not measure({"q1": ["x1", "d2"]}, {"q1": {"d1": 1, "d2": 0}}, ["nDCG@10"]).warnings
+    assert not measure({"q1": []}, {"q1": {"d1": 1}}, ["nDCG@10"]).warnings
+
+
 @given(RANKED, QRELS, st.integers(1, 12))
 def test_measures_are_their_formulas(ranked: dict[str, list[str]], qrels: dict[str, dict[str, int]], k: int):
     if not set(ranked) & set(qrels):

@@ -40,17 +40,19 @@ class Address(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The address as keys of stored answers and messages hold it: a hash stands for the query."""
-        if not self.query:
-            return self.base
-        return f"{self.base}?sha256={hashlib.sha256(self.query.encode()).hexdigest()[:16]}"
+        """The address as keys of stored answers and messages hold it: hashes stand for query and keys."""
+        base = self.base
+        for key in sorted(secrets_in([base])):
+            base = base.replace(key, _hashed(key))
+        return f"{base}?{_hashed(self.query)}" if self.query else base
 
     @property
     def secrets(self) -> list[str]:
         """What no message may show."""
         values = [value for _, value in parse_qsl(self.query)]
         quoted = [quote(value, safe="") for value in values]
-        return [s for s in (self.query, *values, *quoted) if len(s) >= _SHORTEST_SECRET]
+        written = (self.query, *values, *quoted, *sorted(secrets_in([self.base])))
+        return [s for s in written if len(s) >= _SHORTEST_SECRET]
 
 
 def parse_address(address: str) -> Address:
@@ -87,14 +89,20 @@ def check_written(address: str) -> None:
     """Check an address that goes into files: a component's settings, a pickle.
 
     Raises:
-        InputError: as for `parse_address`, or there may be a key behind its `?`; no secret is shown.
+        InputError: as for `parse_address`, or there may be a key in its path or behind its `?`; no secret is
+            shown.
     """
-    query = parse_address(address).query
-    if any(name.lower() not in _HARMLESS for name, _ in parse_qsl(query, keep_blank_values=True)):
+    parsed = parse_address(address)
+    names = [name.lower() for name, _ in parse_qsl(parsed.query, keep_blank_values=True)]
+    problem = None
+    if any(name not in _HARMLESS for name in names):
+        problem = "more than a version behind its '?', which would be written down like a key"
+    elif secrets_in([parsed.base]):
+        problem = "what looks like a key in its path, which would be written down"
+    if problem is not None:
         raise InputError(
-            "base_url has more than a version behind its '?', which would be written down like a key: leave "
-            "it out, and set the environment variable OPENAI_BASE_URL (for backend 'rerank-api' "
-            "RERANK_BASE_URL, for 'decisions' DECISIONS_BASE_URL) to the whole address"
+            f"base_url has {problem}: leave it out, and set the environment variable OPENAI_BASE_URL (for "
+            "backend 'rerank-api' RERANK_BASE_URL, for 'decisions' DECISIONS_BASE_URL) to the whole address"
         )
 
 
@@ -192,6 +200,10 @@ def shown_place(url: str) -> str:
     scheme, host, port = place(url)
     host = f"[{host}]" if ":" in host else host
     return f"{scheme}://{host}" + ("" if port in (None, _PORTS.get(scheme)) else f":{port}")
+
+
+def _hashed(secret: str) -> str:
+    return f"sha256={hashlib.sha256(secret.encode()).hexdigest()[:16]}"
 
 
 def _harmless(address: str) -> str:

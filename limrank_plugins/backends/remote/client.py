@@ -91,7 +91,7 @@ def _checked_library(sdk: Any, address: Address) -> Any:
     try:
         library.URL(address.base)
     except (library.InvalidURL, ValueError, TypeError) as error:
-        raise InputError(f"base_url {address.base!r} is no address: {error}") from None
+        raise InputError(f"base_url {address.shown!r} is no address: {error}") from None
     return library
 
 

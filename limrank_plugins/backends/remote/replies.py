@@ -210,7 +210,7 @@ def labels_in(tokens: Sequence[Token], labels: Sequence[Label], *, loosely: bool
             the probabilities of all spellings are added up.
     """
     accepted = spellings(labels)
-    tokens = [token for token in tokens if _is_likely(token)]
+    tokens = [token for token in tokens if is_likely(token)]
     logprobs: list[float | None] = []
     for label, words in zip(labels, accepted, strict=True):
         matching = [token.logprob for token in tokens if _is(token, label, words if loosely else None)]
@@ -247,7 +247,7 @@ def label_written(text: str, accepted: Sequence[frozenset[str]]) -> int | None:
     return None if best is None else best[2]
 
 
-def _is_likely(token: Token) -> bool:
+def is_likely(token: Token) -> bool:
     """Whether its log-probability is more than what says only that it is below all others."""
     return not token.logprob <= _SENTINEL  # what is no number at all is told by who reads it
 
@@ -279,7 +279,7 @@ def within(logprobs: Sequence[float | None], tokens: Sequence[Token], tolerance:
     if len(present) == len(logprobs):
         return present
     rest = 1.0 - math.fsum(math.exp(token.logprob) for token in tokens)
-    least = min(filter(_is_likely, tokens), key=lambda token: token.logprob).logprob
+    least = min(filter(is_likely, tokens), key=lambda token: token.logprob).logprob
     bound = min(least, math.log(rest) if rest > 0 else -math.inf)
     missing = (len(logprobs) - len(present)) * math.exp(bound - max(present))
     if missing > tolerance:

@@ -21,7 +21,7 @@ from limrank_synth.cli.run_seeds import (
 )
 from limrank_synth.collection import make_documents
 from limrank_synth.gold_lists import LISTS, make_lists
-from limrank_synth.run_files import ROWS, read_rows
+from limrank_synth.limrank_open import read_sources
 from limrank_synth.stages.seeds import MS_MARCO, drawn, read_seeds
 from limrank_synth.synth_job import JobResult
 
@@ -78,7 +78,7 @@ def documents(
         f"{cost_of(report)}",
         as_json,
     )
-    end_unless_finished(report, "document", report["documents"])
+    end_unless_finished(report, "document", report["documents"], of="query")
 
 
 @reports_errors
@@ -103,7 +103,7 @@ def lists(
     )
     with job_bar("queries", None) as on_progress:
         job = make_lists(
-            read_rows(rows / ROWS if rows.is_dir() else rows),
+            read_sources(rows),
             settings,
             output,
             seed=group_seed,
@@ -119,7 +119,7 @@ def lists(
         f"{report['rejected']} rejected, {cost_of(report)}",
         as_json,
     )
-    end_unless_finished(report, "list", report["lists"])
+    end_unless_finished(report, "list", report["lists"], of="query")
 
 
 def _report(job: JobResult[Any], line: str, as_json: bool) -> None:

@@ -15,8 +15,9 @@ from limrank_synth.exporting import export_images
 from limrank_synth.exports import ExportOptions, layout_names
 from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, read_image_queries
 from limrank_synth.gold_lists import read_lists
+from limrank_synth.limrank_open import read_sources, row_files
 from limrank_synth.mix import MIX
-from limrank_synth.run_files import REPORT, ROWS, read_rows
+from limrank_synth.run_files import REPORT
 
 
 @reports_errors
@@ -24,7 +25,8 @@ def export(
     rows: Annotated[
         Path,
         typer.Argument(
-            help="A run's or a mix's folder, its rows.jsonl, or for mm-r5 and ragvl, queries with images."
+            help="A run's or a mix's folder, its rows.jsonl, limrank-open:train (or dev, test), or for mm-r5 "
+            "and ragvl, queries with images."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The export's folder.")],
@@ -48,20 +50,32 @@ def export(
     consistency: Annotated[
         float, typer.Option(help="For listwise: least nDCG@10 of a gold order against the labels.")
     ] = 0.4,
+    split: Annotated[
+        str, typer.Option(help="For trec: what the judgements in qrels/ are named after.")
+    ] = "train",
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="For trec: rows whose passages are to be searched, too, as limrank-open; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: common.AsJson = False,
 ) -> None:
     """Write rows in a trainer's layout, with a dataset card and plots."""
-    options = ExportOptions(seed, size, reason_words, consistency, read_lists(lists) if lists else {})
+    orders = read_lists(lists) if lists else {}
+    further = list(read_sources(*(corpus or [])))
+    options = ExportOptions(seed, size, reason_words, consistency, orders, split, further)
     if layout in IMAGE_LAYOUTS:
         _tell(export_images(read_image_queries(rows), layout, output, options, title=title), output, as_json)
         return
-    file = rows / ROWS if rows.is_dir() else rows
+    file = row_files(rows)[0]
     mix = _json(file.with_name(MIX))
     runs = [known for path in report or [] if (known := _json(path, must=True)) is not None]
     if not runs:
         beside = _json(file.with_name(REPORT))
         runs = [beside] if beside is not None else list((mix or {}).get("runs", []))
-    summary = write_export(read_rows(file), layout, output, options, title=title, runs=runs, mix=mix)
+    summary = write_export(read_sources(rows), layout, output, options, title=title, runs=runs, mix=mix)
     _tell(summary, output, as_json)
 
 

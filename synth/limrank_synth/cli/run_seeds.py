@@ -313,19 +313,20 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
         common.say("; ".join(filter(None, (where, left, in_files))) or "no request is open: the run is done")
 
 
-def end_unless_finished(report: Mapping[str, Any], what: str, made: int) -> None:
+def end_unless_finished(report: Mapping[str, Any], what: str, made: int, *, of: str = "seed") -> None:
     """End with the exit code of a failure where something is unfinished or failed, or nothing was made.
 
     Args:
         report: of the run.
         what: it makes, as in `"row"`.
         made: how many.
+        of: what each is made of.
     """
     problems = []
     unfinished, failed = report["unfinished"], report["failed"]
     if unfinished:
         name, why = next(iter(unfinished.items()))
-        problems.append(f"{number_of(len(unfinished), 'seed')} unfinished, as {name!r}: {why}")
+        problems.append(f"{number_of(len(unfinished), of)} unfinished, as {name!r}: {why}")
     if failed:
         name, why = next(iter(failed.items()))
         problems.append(f"{number_of(len(failed), 'item')} failed, as {name!r}: {why}")

@@ -5,8 +5,9 @@ A layout's file has a `LAYOUT`. They are named here and imported when they are a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +37,8 @@ class ExportOptions:
         reason_words: most words that a listwise reason keeps of a trace, from its end.
         consistency: least nDCG@10 of a gold order against the pointwise labels (ReasonRank: 0.4).
         lists: orders a model gave, by query id; the others follow from what the passages were written to be.
+        split: for a test collection: what `qrels/` names its judgements after.
+        corpus: for a test collection: further rows of which the passages alone are used: in its corpus.
     """
 
     seed: int = 0
@@ -43,6 +46,8 @@ class ExportOptions:
     reason_words: int = 60
     consistency: float = 0.4
     lists: Mapping[str, OrderedList] = field(default_factory=dict, hash=False)
+    split: str = "train"
+    corpus: Sequence[LabelledPassage] = field(default=(), hash=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 100:
@@ -51,6 +56,8 @@ class ExportOptions:
             raise InputError(f"reason_words must be > 0, but is {self.reason_words!r}")
         if not 0 <= self.consistency <= 1:
             raise InputError(f"consistency is an nDCG, in [0, 1], but is {self.consistency!r}")
+        if re.fullmatch(r"[\w-]+", self.split) is None:
+            raise InputError(f"split names a file: letters, digits, _ and -, but not {self.split!r}")
 
 
 @dataclass(frozen=True, slots=True)

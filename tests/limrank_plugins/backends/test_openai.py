@@ -233,6 +233,13 @@ def test_a_label_below_the_top_is_bounded_where_the_bound_is_tight():
     assert "are not among the 3 most likely tokens" in strict.reason
 
 
+def test_a_label_that_a_sentinel_stands_for_was_not_given():
+    with LoopbackServer(lambda call: completion({"x": -0.1, " true": -9999.0, " false": -9999.0})) as server:
+        found = read(backend(server), "p")[0]
+    assert isinstance(found, Failed)
+    assert "are not among the 1 most likely tokens the server gives ('x', …)" in found.reason
+
+
 def test_a_label_that_could_be_anything_is_a_failure_not_a_half():
     for top in ({" true": -0.7, "x": -0.7}, {"x": -0.1, "y": -3.0}, {" true": -math.inf, "x": 0.0}):
         with LoopbackServer(lambda call, top=top: completion(top)) as server:

@@ -23,7 +23,7 @@ from limrank_plugins.backends.decisions import DecisionsBackend
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.backends.protocols import Failed, Generate, Generated, LabelReading, ReadLabels
 from limrank_plugins.backends.remote import client
-from limrank_plugins.backends.remote.addresses import parse_address
+from limrank_plugins.backends.remote.addresses import check_written, parse_address
 from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import choice_of, parse, text_of, tokens_of, usage_of, within
 from limrank_plugins.backends.remote.servers import recognise
@@ -421,6 +421,20 @@ def test_a_secret_in_the_query_is_sent_and_never_shown(caplog: pytest.LogCapture
     address = parse_address("http://h/v1?api_key=QSECRET12")
     assert address.shown != parse_address("http://h/v1?api_key=QSECRET13").shown
     assert "QSECRET" not in repr(address)
+
+
+def test_a_key_in_the_path_is_sent_and_never_shown():
+    with LoopbackServer(lambda call: Answer({"error": f"no {call.path}"}, 401)) as server:
+        made = backend(server, base_url=f"{server.url}/{KEY}", api_key=None)
+        with pytest.raises(BackendError) as refused:
+            write(made)
+        assert any(KEY in call.path for call in server.calls)
+    assert KEY not in repr(made) + made.identity + "".join(traceback.format_exception(refused.value))
+    other = parse_address(f"http://h/{KEY}6/v1")
+    assert parse_address(f"http://h/{KEY}/v1").shown != other.shown
+    with pytest.raises(InputError, match="what looks like a key in its path") as error:
+        check_written(f"http://h/{KEY}/v1")
+    assert KEY not in str(error.value)
 
 
 def test_a_short_key_is_not_cut_out_of_replies():
