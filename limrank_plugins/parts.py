@@ -86,4 +86,4 @@ def _takes_task(recipe: Recipe, template: str | None) -> bool:
         parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
         return any(_takes_task(part, name) for part, name in zip(parts, named, strict=True))
     asking = recipe.load_template(template)
-    return asking is not None and bool(asking.task)
+    return asking is not None and asking.task is not None

@@ -33,7 +33,10 @@ def logits(prompt: Prompt) -> tuple[float, ...]:
     if grades := grades_of(prompt):
         return tuple(6 * unit(f"{grade}{passage_of(prompt)}") for grade in range(grades))
     asked = "".join(segment.text for segment in prompt.segments if segment.trusted)
-    if any(words in asked for words in ("'Yes' or 'No'", "True or False", '"yes" or "no"', _HELPS)):
+    if any(
+        words in asked
+        for words in ("'Yes' or 'No'", "True or False", '"yes" or "no"', "1 for relevant", _HELPS)
+    ):
         return (6 * unit(passage_of(prompt)), 3.0)
     if prompt.is_chat:
         return tuple(6 * unit(text) for text in passages_of(prompt))

@@ -28,7 +28,18 @@ _SAMPLES = {document.id: document for document in samples.documents()}
 DOCUMENTS = [Document(_SAMPLES[name].text, id=name, prior=1.0 / (i + 1)) for i, name in enumerate(NAMES)]
 TOKENS = 10
 """Of reasoning: what 135 million parameters say in more is not what is tested."""
-ONE_BY_ONE = ["limrank", "rank1", "monot5", "qwen3-reranker", "graded", "retro", "qlm", "ragvl", "mm-embed"]
+ONE_BY_ONE = [
+    "limrank",
+    "rank1",
+    "monot5",
+    "qwen3-reranker",
+    "mxbai-rerank",
+    "graded",
+    "retro",
+    "qlm",
+    "ragvl",
+    "mm-embed",
+]
 TOGETHER = ["icr", "first:mode=joint", "first", "rankgpt", "insertrank", "reasonrank", "rank-r1", "setwise"]
 TOGETHER += ["pairwise", "refrank", "mm-r5", "cascade:first=prior,then=graded", "fuse:parts=prior+qlm"]
 TOGETHER += ["vote:of=setwise,times=2", "symmetrise:of=setwise", "tdpart:window=2,cutoff=1", "shared-pivot"]

@@ -6,7 +6,8 @@ A template file holds:
               with {{ labels }} and whatever else the recipe's readout gives it). A document's images
               stand right before it, or where {{ image }} (in a loop, images[loop.index0]) is;
               {{ pictures }} is how many each document has
-    task      what is wanted of the model, where nobody says otherwise; the prompt has {{ task }} then
+    task      what is wanted of the model, where nobody says otherwise; the prompt has {{ task }} then.
+              "" where nothing is wanted: {% if task %} leaves its line out
     chat      true: the prompt is a user's message in the model's own chat template, not a raw completion
     system    the system's message of a chat; empty for none
     prefill   how the assistant's answer begins
@@ -71,7 +72,7 @@ class Template:
     no_think: str = ""
     source: str = ""
     passage: PassageLayout = PLAIN
-    task: str = ""
+    task: str | None = None
     max_reasoning_tokens: int | None = None
 
     @property
@@ -127,8 +128,8 @@ class Template:
         counts = [len(images[i]) if images else 0 for i in range(len(documents))]
         values: dict[str, object] = {**names, "query": "\ue000query\ue001", "documents": marks}
         values |= {"images": places, "pictures": counts}
-        if self.task:
-            values["task"] = "\ue000task\ue001"
+        if self.task is not None:
+            values["task"] = "\ue000task\ue001" if task or self.task else ""
         if len(marks) == 1:
             values |= {"document": marks[0], "image": places[0]}
         try:
@@ -150,7 +151,7 @@ class Template:
                 query_images = ()
                 segments.append(Segment(clean_text(query), trusted=False, shared=shared, role=role))
             elif piece == "task":
-                text = clean_text(task or self.task)
+                text = clean_text(task or self.task or "")
                 segments.append(Segment(text, trusted=False, shared=shared, role=role))
             else:
                 shared = False

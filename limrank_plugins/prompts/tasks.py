@@ -28,7 +28,7 @@ def asked(query: Query, instruction: str | None, template: Template | None) -> t
     Raises:
         InputError: an instruction that cannot be used.
     """
-    if template is None or not template.task:
+    if template is None or template.task is None:
         return instructed(query, instruction), ""
     task = template.task if instruction is None else _task(instruction) or template.task
     own = query.instruction.strip()

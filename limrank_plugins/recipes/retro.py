@@ -82,7 +82,13 @@ def recipe(scale: int = 100, task: str = "any") -> Recipe:
         tokens="Q + N·(D + T) with reasoning, Q + N·D without",
         paper="arXiv:2509.24869",
         licence="not known here: see the checkpoint's card; base Qwen2.5-7B-Instruct: Apache-2.0",
-        checkpoints=("ljw13/retro-star-qwen2.5-32b-instruct-0923",),
+        # Those of Qwen3 are BGE-Reasoner-Reranker-0928 (FlagEmbedding, research/BGE_Reasoner).
+        checkpoints=(
+            "ljw13/retro-star-qwen2.5-32b-instruct-0923",
+            "ljw13/retro-star-qwen3-8b-0928",
+            "ljw13/retro-star-qwen3-14b-0928",
+            "ljw13/retro-star-qwen3-32b-0928",
+        ),
     )
 
 

@@ -63,6 +63,7 @@ WAYS = [(name, {}) for name in RECIPES] + [
     ("icr", {"samples": 3}),
     ("qlm:reduce=sum", {}),
     ("qwen3-reranker", {"instruction": "Given a claim, find what supports, or refutes, it"}),
+    ("mxbai-rerank", {"instruction": "Prefer passages that name the cause"}),
     ("cross-encoder:activation=sigmoid", {}),
     ("gliclass:activation=none", {}),
     ("gliclass:mode=joint", {}),

@@ -136,6 +136,7 @@ def test_every_recipe_asks_any_model_in_a_chat_or_reads_no_answer():
         "monot5": "limrank-chat",
         "qlm": None,
         "qwen3-reranker": "qwen3-reranker-chat",
+        "mxbai-rerank": "mxbai-rerank-chat",
     }
     for name in recipe_names():
         recipe = load_recipe(name)
