@@ -7,7 +7,7 @@ UAX #29, so in any language), as late as they fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -68,4 +68,12 @@ def split(text: str, fits: Callable[[str], bool]) -> list[tuple[int, int]]:
     splitter = library.TextSplitter.from_callback(lambda piece: 0 if fits(piece) else 2, 1, trim=False)
     # It reads no lone surrogates; one character stands for each, so that places stay what they are.
     pieces = splitter.chunk_indices(_SURROGATE.sub("\ufffd", text))
-    return [(start, start + len(piece)) for start, piece in pieces]
+    return [span for start, piece in pieces for span in _fitting(text, start, start + len(piece), fits)]
+
+
+def _fitting(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """The piece; the library may leave one character that is too long together with those behind it."""
+    while end - start > 1 and not fits(text[start:end]):
+        yield start, start + 1
+        start += 1
+    yield start, end

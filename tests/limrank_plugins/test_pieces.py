@@ -6,7 +6,7 @@ import re
 
 import pytest
 import tiny
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError, MissingExtra
@@ -59,6 +59,7 @@ class TestSplitting:
         pytest.importorskip("semantic_text_splitter", reason="needs the extra chunks")
 
     @given(TEXTS, st.integers(1, 12), st.sampled_from(["characters", "words", "bytes"]))
+    @example("\x80\x800", 1, "bytes")  # a character that is too long alone, and one that is not
     def test_pieces_are_the_text_in_order_and_each_fits(self, text: str, most: int, unit: str):
         sizes = {
             "characters": len,
