@@ -21,6 +21,7 @@ from limrank_synth.records import INTENTS, LabelledPassage
 
 ROWS = {split: load_open(split) for split in SPLITS}
 ALL = load_open("all")
+TOO_EASY = {"sleep-awake-lead", "foot-step-child"}
 
 
 def groups(rows: list[LabelledPassage]) -> dict[str, list[LabelledPassage]]:
@@ -99,7 +100,9 @@ def test_the_sample_collection_is_its_first_train_groups():
     for query, rows in zip(samples.queries(), first, strict=True):
         judged = {row.meta["document_id"]: row for row in rows if "document_id" in row.meta}
         grades = samples.qrels()[str(query.id)]
-        assert {name: row.relevant for name, row in judged.items()} == {n: g > 0 for n, g in grades.items()}
+        # Two negatives that BM25 does not find among 2,000 passages are too easy to be in the set.
+        kept = {name: grade > 0 for name, grade in grades.items() if name not in TOO_EASY}
+        assert {name: row.relevant for name, row in judged.items()} == kept
         assert all(row.passage == passages[name] for name, row in judged.items())
 
 
@@ -165,10 +168,27 @@ def test_a_test_collection_with_the_whole_pool(tmp_path: Path):
     assert json.loads((folder / "export.json").read_text("utf-8"))["options"]["corpus"] == len(ALL)
 
 
-@pytest.mark.parametrize("layout", ["trl", "llama-factory", "listwise", "setwise", "pairs", "triples"])
+@pytest.mark.parametrize(
+    "layout", ["rows", "trl", "llama-factory", "listwise", "setwise", "pairs", "triples"]
+)
 def test_training_exports(layout: str, tmp_path: Path):
     run("synth", "export", "limrank-open:dev", "--format", layout, "-o", tmp_path / "made")
     summary = json.loads((tmp_path / "made" / "export.json").read_text("utf-8"))
     assert summary["rows"] == len(ROWS["dev"])
     assert summary["left_out"] == {}
     assert [licence["licence"] for licence in summary["licences"]] == ["CC0-1.0"]
+
+
+def test_the_page_shows_rows_as_they_are():
+    page = (Path(__file__).parents[2] / "docs" / "limrank-open.md").read_text("utf-8")
+    flat = " ".join(re.sub(r"^> ?", "", page, flags=re.MULTILINE).split())
+    rows = {row.id: row for row in ROWS["train"]}
+    shown = re.findall(r"row `([^`]+)`", page)
+    assert len(shown) == 12
+    assert len({rows[name].query for name in shown}) == 6
+    for name in shown:
+        for text in (rows[name].query, rows[name].passage, rows[name].trace):
+            assert " ".join(text.split()) in flat, name
+    counts = (len(groups(ALL)), len({row.passage for row in ALL}))
+    assert f"{counts[0]} queries" in page
+    assert f"{counts[1]:,} passages" in page

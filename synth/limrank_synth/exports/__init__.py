@@ -17,6 +17,7 @@ from limrank_synth.gold_lists import OrderedList
 from limrank_synth.records import LabelledPassage
 
 _LAYOUTS = {
+    "rows": "limrank_synth.exports.training_rows",
     "trl": "limrank_synth.exports.trl",
     "llama-factory": "limrank_synth.exports.llama_factory",
     "listwise": "limrank_synth.exports.listwise",

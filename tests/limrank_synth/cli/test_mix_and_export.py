@@ -71,7 +71,9 @@ def test_from_two_pools_to_a_training_file(tmp_path: Path) -> None:
     assert (tmp_path / "out/plots/acceptance.png").is_file()
 
 
-@pytest.mark.parametrize("layout", ["llama-factory", "listwise", "setwise", "pairs", "triples", "trec"])
+@pytest.mark.parametrize(
+    "layout", ["rows", "llama-factory", "listwise", "setwise", "pairs", "triples", "trec"]
+)
 def test_every_layout_is_written(tmp_path: Path, layout: str) -> None:
     rows_file(tmp_path / "rows.jsonl", rows(3))
     done = limrank("export", tmp_path / "rows.jsonl", "--format", layout, "-o", tmp_path / "out", "--json")
