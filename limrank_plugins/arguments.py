@@ -211,11 +211,15 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
 
 def check_calibrates(recipe: Recipe) -> None:
     """Raise an `InputError` for a recipe whose scores cannot be turned into probabilities."""
-    if recipe.score_kind == "rank":
-        raise InputError(f"recipe {recipe.name!r} cannot be calibrated: it gives an order and no scores")
-    if not recipe.comparable:
-        why = recipe.leaning or "its scores are not comparable between queries"
+    if why := why_not_calibrated(recipe):
         raise InputError(f"recipe {recipe.name!r} cannot be calibrated: {why}")
+
+
+def why_not_calibrated(recipe: Recipe) -> str:
+    """Why a recipe's scores cannot be turned into probabilities, or "" where they can."""
+    if recipe.score_kind == "rank":
+        return "it gives an order and no scores"
+    return "" if recipe.comparable else recipe.leaning or "its scores are not comparable between queries"
 
 
 def calibration_for(recipe: Recipe, calibration: Any, *, loaded: bool = False) -> Calibration | None:

@@ -23,6 +23,11 @@ from limrank_plugins.retrievers import Retriever, build_retriever, load_retrieve
 from limrank_plugins.store import cache_folder
 
 
+def is_samples(name: str) -> bool:
+    """Whether a name is the word `samples`, and no file or folder in the working directory has that name."""
+    return name == "samples" and not Path(name).exists()
+
+
 def corpus_files(corpus: str) -> list[Path]:
     """The files a corpus is made of: a JSONL file or pipe, a folder in BEIR's layout, or a folder of texts.
 
@@ -32,7 +37,7 @@ def corpus_files(corpus: str) -> list[Path]:
         InputError: there is none.
     """
     path = Path(corpus).expanduser()
-    if corpus == "samples" and not path.exists():
+    if is_samples(corpus):
         from limrank_plugins import samples
 
         return [samples.corpus_path()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -28,7 +29,8 @@ FIRST = {
     "from limrank_plugins": "casein",
     "from llama_index": "Yeast eats sugar",
     "from haystack": "Yeast eats sugar",
-    "limrank search": "Jet lag is worse when flying east",
+    "limrank search samples": "Jet lag is worse when flying east",
+    "limrank search mine": "Yeast",
     "limrank ask": "Jet lag is worse when flying east",
 }
 
@@ -57,10 +59,55 @@ def test_snippets(code: str, tmp_path: Path):
 
 def test_commands(tmp_path: Path):
     (tmp_path / "limrank_plugins").symlink_to(ROOT / "limrank_plugins")
+    write_own_files(tmp_path / "mine", second=False)
     for command in COMMANDS:  # in their order: one reads what another wrote
         done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
         assert done.returncode == 0, (command, done.stderr)
         first_line(done.stdout, command)
+
+
+def test_the_other_forms_of_own_files(tmp_path: Path):
+    write_own_files(tmp_path / "mine", second=True)
+    assert {file.name for file in (tmp_path / "mine").rglob("*.*")} == {
+        "corpus.jsonl", "queries.tsv", "test.tsv",
+    }  # fmt: skip
+    commands = [command for command in COMMANDS if " mine" in command]
+    assert [command.split()[1] for command in commands] == ["search", "eval"]
+    for command in commands:
+        done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
+        assert done.returncode == 0, (command, done.stderr)
+        first_line(done.stdout, command)
+    # One query whose one relevant document is the only one.
+    report = json.loads((tmp_path / "measured" / "report.json").read_text("utf-8"))
+    assert [split["queries"][0]["id"] for split in report["splits"]] == ["q1"]
+    (line,) = (tmp_path / "measured" / "test" / "qrels.trec").read_text().splitlines()
+    assert line.split() == ["q1", "0", "d1", "1"]
+
+
+def test_a_folder_of_texts_is_a_corpus_as_said(tmp_path: Path):
+    assert "folder of `.txt` and `.md` files is a corpus" in README
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "yeast.txt").write_text("Yeast makes bread rise.")
+    (tmp_path / "mine" / "stone.md").write_text("# Stones\nThe moon is a stone.")
+    command = next(command for command in COMMANDS if command.startswith("limrank search mine"))
+    done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert "yeast" in done.stdout.splitlines()[1]
+
+
+def write_own_files(folder: Path, *, second: bool) -> None:
+    """The files of "Your own files", from the lines its table shows; `second`: in the other form of each."""
+    (folder / "qrels").mkdir(parents=True)
+    section = README.partition("### Your own files")[2].partition("```sh")[0]
+    rows = [row.split("|")[1:3] for row in section.splitlines() if row.startswith("| `")]
+    assert len(rows) == 3
+    for names, lines in rows:
+        forms = re.findall("`(.+?)`", names)
+        shown = [line.replace("⇥", "\t") for line in re.findall("`(.+?)`", lines)]
+        header, shown = shown[len(forms) :], shown[: len(forms)]
+        number = int(second and len(forms) > 1)
+        below = header if number else []
+        (folder / forms[number]).write_text("\n".join([*below, shown[number]]) + "\n", "utf-8")
 
 
 def test_every_target_the_documents_name_exists():

@@ -22,6 +22,8 @@ from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 from limrank_plugins.wording import exact_dollars, in_dollars
 
+DEFAULT_RECIPE = "mini"
+
 Recipe = Annotated[
     str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
 ]
@@ -98,7 +100,7 @@ def recipe_or_default(recipe: str | None) -> str:
     common.say(
         "recipe: mini, the embedded default (for LIMRANK-7B: --recipe limrank --model songtingyu/limrank)"
     )
-    return "mini"
+    return DEFAULT_RECIPE
 
 
 @dataclass(frozen=True)

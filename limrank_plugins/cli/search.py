@@ -21,7 +21,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.unread import Unread
-from limrank_plugins.wording import number_of, shortened
+from limrank_plugins.wording import number_of, shortened, verb_for
 
 _SHOWN = 240
 """Characters of a reasoning."""
@@ -80,6 +80,7 @@ def search(
     seconds = time.perf_counter() - started
     if not candidates:
         common.say(f"no passage of the {len(index):,} shares a word with the query")
+    matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
         reranker = options.reranker(opened)
         if isinstance(index, DenseRetriever) and feedback:
@@ -95,6 +96,9 @@ def search(
         common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage))
     else:
         show_ranking(ranking)
+        if 0 < matching < min(k if top_n is None else min(k, top_n), len(index)):
+            shares = f"{matching:,} of {number_of(len(index), 'passage')} {verb_for(matching, 'share')}"
+            common.say(f"{shares} a word with the query", style="dim")
         priced = reranking.has_price(reranker)
         hinted = reranking.could_chunk(reranker)
         common.say(summary(ranking, len(candidates), seconds, priced=priced, chunks=hinted))

@@ -54,9 +54,9 @@ class Terminal(Console):
         return super().render_str(plain(text), **options)
 
 
-def say(message: str) -> None:
-    """Lines on stderr."""
-    Terminal(stderr=True, soft_wrap=True).print(message)
+def say(message: str, *, style: str | None = None) -> None:
+    """Lines on stderr, in one of Rich's styles on a terminal."""
+    Terminal(stderr=True, soft_wrap=True).print(message, style=style)
 
 
 def tell(text: object, *, end: str = "\n") -> None:

@@ -101,6 +101,24 @@ def test_a_query_that_matches_nothing_finds_nothing(cache: Path, small: tuple[Pa
     assert "no passage" in done.stderr
 
 
+def test_where_fewer_match_than_are_shown_it_is_said(cache: Path, small: tuple[Path, Path]):
+    def told(*arguments: object, **environment: str) -> str:
+        return limrank(cache, "search", small[0], *arguments, **environment).stderr
+
+    assert "1 of 3 passages shares a word with the query\n" in told("bread")
+    assert "2 of 3 passages share a word with the query\n" in told("bread, sugar")
+    assert "\x1b[2m1 of 3 passages" in told("bread", FORCE_COLOR="1"), "dim on a terminal"
+    # As many as asked for, all there are, JSON (which counts candidates), and none, which has its own line.
+    for arguments in (
+        ["bread", "--top-n", "1"],
+        ["bread", "--k", "1"],
+        ["bread, sugar, moon"],
+        ["bread", "--json"],
+        ["zebra"],
+    ):
+        assert "of 3 passages" not in told(*arguments), arguments
+
+
 @pytest.mark.parametrize("name", ["out.trec", "out.trec.gz", "out.jsonl", "out.jsonl.gz"])
 def test_rerank_searches_first_and_writes_a_run(
     cache: Path, small: tuple[Path, Path], tmp_path: Path, name: str

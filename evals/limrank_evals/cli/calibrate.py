@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
@@ -23,7 +24,7 @@ from limrank_evals.calibration.sources import Scored, find_collection, rank_coll
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
 from limrank_evals.tables import Grid, ends_text
-from limrank_plugins.arguments import check_calibrates
+from limrank_plugins.arguments import check_calibrates, why_not_calibrated
 from limrank_plugins.calibration import Calibration
 from limrank_plugins.card import CARD, add_to_card, read_card, read_card_of
 from limrank_plugins.checks import finite_number, whole_number
@@ -31,6 +32,7 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.errors import InputError
 from limrank_plugins.outputs import check_apart, check_output, write_whole
+from limrank_plugins.recipes import load_recipe, own_recipes
 from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank calibrate 1"
@@ -133,6 +135,7 @@ def calibrate(
     else:
         if qrels is not None:
             raise InputError(f"--qrels belongs to a run, but {source!r} is no file")
+        _check_recipe(recipe, source)
         collection = find_collection(source)  # before a model is loaded
         with common.open_store(store, fresh=fresh) as opened, common.progress_bars() as show:
             reranker = named.reranker(None)
@@ -218,6 +221,26 @@ def _check_choices(method: str, unjudged: str, held_out: float, bins: int, preci
     whole_number("--bins", bins, least=1)
     if precision is not None:
         finite_number("--precision", precision, above=0, most=1)
+
+
+def _check_recipe(recipe: str | None, source: str) -> None:
+    """Check before anything is read that the recipe gives scores that can be calibrated.
+
+    Of a recipe that is made of others this is known only when its parts are loaded.
+
+    Raises:
+        InputError: it does not, or none is named: the default does not, either.
+    """
+    known = load_recipe(reranking.DEFAULT_RECIPE if recipe is None else recipe)
+    why = "" if known.parts else why_not_calibrated(known)
+    if not why:
+        return
+    asked = f"name a --recipe: the default, {known.name}," if recipe is None else f"recipe {known.name!r}"
+    others = ", ".join(each.name for each in own_recipes() if not why_not_calibrated(each))
+    raise InputError(
+        f"{asked} cannot be calibrated: {why}. These can: {others}. For example: "
+        f"limrank calibrate {shlex.quote(source)} --recipe limrank"
+    )
 
 
 def _measured(

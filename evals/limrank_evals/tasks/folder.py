@@ -9,6 +9,8 @@ from typing import Any
 from limrank_evals.splits import Split
 from limrank_evals.tasks.beir import load_folder
 from limrank_evals.tasks.task import Task
+from limrank_plugins import samples
+from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 
 MEASURES = ("nDCG@10", "MAP@1000", "R@100", "RR@10")
@@ -23,7 +25,7 @@ def load(
     name: str = "",
 ) -> Split:
     """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
-    return Split(load_folder(source, split, name=name), MEASURES)
+    return Split(load_folder(_folder(source), split, name=name), MEASURES)
 
 
 def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -32,9 +34,12 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         InputError: no such folder, or no judgements in it.
     """
-    place = Path(source)
+    place = _folder(source)
     if not place.is_dir():
-        raise InputError(f"there is no folder {source!r}")
+        raise InputError(
+            f"there is no folder {source!r}: give one that holds corpus.jsonl, queries.jsonl and judgements, "
+            f"or the word samples"
+        )
     files = [file.name for file in (place / "qrels").glob("*")]
     splits = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
     if splits:
@@ -44,10 +49,15 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return ("test",)
 
 
+def _folder(source: str) -> Path:
+    return samples.corpus_path().parent if is_samples(source) else Path(source)
+
+
 TASK = Task(
     name="folder",
     title="Any folder that holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv or qrels.trec.",
-    about="excluded.txt beside them (lines 'query document') names documents that must not count.",
+    about="excluded.txt beside them (lines 'query document') names documents that must not count. The word "
+    "samples stands for the collection that comes with the package.",
     load=load,
     find=find,
     helps={"name": "What results call it; default: the folder's name."},

@@ -14,6 +14,7 @@ from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.splits import Split
 from limrank_evals.tasks import Task, load_task, task_names
 from limrank_plugins import samples
+from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 
 SAMPLES, _FOLDER, _SPLIT = "samples", "folder", "test"
@@ -65,8 +66,9 @@ def find_collections(names: Iterable[str]) -> list[Collection]:
     """The collections of these names, in their order.
 
     Args:
-        names: `samples`; a folder (all its splits) or `folder:split`; `benchmark:split` as in
-            `limrank eval benchmark -t split`, with `=source` behind it for another source.
+        names: `samples` (unless a file or folder here has that name); a folder (all its splits) or
+            `folder:split`; `benchmark:split` as in `limrank eval benchmark -t split`, with `=source` behind
+            it for another source.
 
     Raises:
         InputError: there is no such collection, or two would have one name.
@@ -100,7 +102,7 @@ def file_name(text: str) -> str:
 
 
 def _named(name: str) -> list[Collection]:
-    if name == SAMPLES:
+    if is_samples(name):
         return [Collection(SAMPLES, SAMPLES, _SPLIT, "the package")]
     if Path(name).is_dir():
         return _folder(name, load_task(_FOLDER).choose_splits([], name, {}))

@@ -28,6 +28,7 @@ from limrank_evals.identity import Result as Measured
 from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_run_lines
 from limrank_evals.tasks import load_task, task_names
+from limrank_plugins import samples
 from limrank_plugins.cli import build_app
 from limrank_plugins.store import Store
 
@@ -75,6 +76,24 @@ def test_a_judged_query_without_text_is_told_and_stops_nothing(place: Path):
     assert all(told[name]["text"] for name in told.keys() - {"gone"})
     assert (place / "out" / "report.html").is_file()
     assert folder("-o", "out").output  # the same command again finds all done
+
+
+def test_the_word_samples_is_the_sample_collection_unless_a_folder_has_the_name(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(place / "cache"))
+
+    def measured(source: object, *more: object) -> set[str]:
+        limrank("folder", source, "--first-stage", "bm25s", "--recipe", "prior", "-o", "out", *more)
+        (split,) = json.loads((place / "out" / "report.json").read_text())["splits"]
+        return {query["text"] for query in split["queries"]}
+
+    assert measured("samples") == {query.text for query in samples.queries()}
+    made.beir(place / "samples")
+    assert measured("samples", "--fresh") == {f"what about {word}" for word in made.WORDS.values()}
+    told = limrank("folder", "sample", code=2).output
+    assert "there is no folder 'sample': give one that holds corpus.jsonl" in told
+    assert "or the word samples" in told
 
 
 def test_a_folder_of_results(place: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from limrank_evals.calibration.judged_scores import divide
 from limrank_evals.calibration.sources import read_scored
-from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure, samples
+from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure, load_recipe, recipe_names, samples
 from limrank_plugins.calibration import as_calibration
 from limrank_plugins.cli import build_app
 
@@ -197,12 +198,46 @@ def test_ranks_are_no_scores(tmp_path: Path):
     assert "places alone" in done.output
     done = limrank("samples", "--recipe", "prior", "-o", tmp_path / "c.json", code=2)
     assert "'prior' cannot be calibrated: its scores are not comparable" in done.output
-    assert "there is no collection" in limrank(tmp_path / "nowhere", code=2).output
+    asked = ("--recipe", "limrank")
+    assert "there is no collection" in limrank(tmp_path / "nowhere", *asked, code=2).output
     for split in ("dev", "test"):
         (tmp_path / "two" / "qrels").mkdir(parents=True, exist_ok=True)
         (tmp_path / "two" / "qrels" / f"{split}.tsv").write_text("")
-    assert "has splits dev, test: name one, as" in limrank(tmp_path / "two", code=2).output
+    assert "has splits dev, test: name one, as" in limrank(tmp_path / "two", *asked, code=2).output
     assert "name its judgements with --qrels" in limrank(run, code=2).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            [],
+            "name a --recipe: the default, mini, cannot be calibrated: its scores are not comparable between",
+        ),
+        (["--recipe", "mini"], "recipe 'mini' cannot be calibrated: its scores are not comparable between"),
+        (["--recipe", "rankgpt"], "recipe 'rankgpt' cannot be calibrated: it gives an order and no scores"),
+    ],
+)
+def test_recipes_that_cannot_be_calibrated_are_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is read, opened or loaded")
+
+    for name in ("find_collection", "RerankerOptions.reranker", "common.open_store"):
+        monkeypatch.setattr(f"limrank_evals.cli.calibrate.{name}", read)
+    out = tmp_path / "c.json"
+    told = limrank("my set", *arguments, "-o", out, code=2).output
+    assert said in told
+    listed = re.search(r"These can: (.+?)\. For example: limrank calibrate 'my set' --recipe (\S+)\n", told)
+    assert listed is not None, told
+    names = listed[1].split(", ")
+    assert listed[2] in names
+    assert {"limrank", "rank1", "monot5", "cross-encoder"} <= set(names) <= set(recipe_names())
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert (name in names) == (recipe.comparable and recipe.score_kind != "rank")
+    assert not out.exists()
 
 
 @pytest.fixture

@@ -95,6 +95,17 @@ def test_collections(tmp_path: Path):
         find_collections(["samples", "samples"])
 
 
+def test_a_folder_called_samples_goes_before_the_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_collections(["samples"])[0].benchmark == "samples"
+    made.beir(tmp_path / "samples")
+    (own,) = find_collections(["samples"])
+    assert (own.label, own.benchmark, own.split) == ("samples", "folder", "test")
+    assert {query.text for query in own.task(None).load(own.split, own.source).benchmark.queries} == {
+        f"what about {word}" for word in made.WORDS.values()
+    }
+
+
 def test_the_first_judged_queries():
     task = find_collections(["samples"])[0].task(None)
     split = task.load("test", "")

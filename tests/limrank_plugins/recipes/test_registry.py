@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from needs import needs_mini
 from scripts import full_backend
 
 from limrank_plugins import Recipe, Reranker, load_recipe, recipe_names
@@ -72,7 +73,9 @@ def test_a_recipe_as_an_object():
     assert Reranker(recipe, backend=full_backend()).rank("q", ["a"]).recipe == "rank1"
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["scripted", "combined"])
+@pytest.mark.parametrize(
+    "number", [1, pytest.param(2, marks=needs_mini), 3], ids=["scripted", "many", "combined"]
+)
 def test_the_docs_examples_run(number: int):
     exec(compile(blocks("python")[number], "docs/recipes.md", "exec"), {})
 
