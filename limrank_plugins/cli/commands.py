@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_plugins.cli import demo, doctor, expand, rerank, search, show
+from limrank_plugins.cli import demo, doctor, expand, rerank, search, serve, show
 
 
 def register(app: typer.Typer) -> None:
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search.search)
     app.command("index")(search.index)
     app.command("rerank")(rerank.rerank)
+    app.command("serve")(serve.serve)
     app.command("expand")(expand.expand)
     app.command("recipes")(show.recipes)
     app.add_typer(show.prompt_app, name="prompt")

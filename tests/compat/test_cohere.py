@@ -61,3 +61,26 @@ def client(server: LoopbackServer) -> Iterator[Any]:
 def ours(server: LoopbackServer) -> Reranker:
     base = server.url.removesuffix("/v1")
     return Reranker("rerank-api", "rerank-v3.5", base_url=f"{base}/v2", api_key=KEY, dialect="cohere")
+
+
+def test_their_client_asks_our_server() -> None:
+    from serving import judging, logit, serving
+
+    with serving(judging(), tokens=[KEY]) as service, httpx.Client(trust_env=False) as connections:
+        sdk = cohere.ClientV2(api_key=KEY, base_url=service.url, httpx_client=connections)
+        texts = [*TEXTS, "this one fails"]
+        answer = sdk.rerank(model="m", query=QUERY, documents=texts, top_n=3, max_tokens_per_doc=4096)
+        scores = sorted((logit(QUERY, text) for text in TEXTS), reverse=True)
+        assert [result.relevance_score for result in answer.results] == scores[:3]
+        assert [logit(QUERY, texts[result.index]) for result in answer.results] == scores[:3]
+        assert answer.meta.billed_units.search_units == 1
+        assert answer.meta.warnings[0].startswith("1 of 13 documents could not be judged")
+        with pytest.raises(cohere.errors.NotFoundError, match="there is no model 'x' here; there are: m"):
+            sdk.rerank(model="x", query=QUERY, documents=texts)
+        # The first version of their API, too.
+        first = cohere.Client(api_key=KEY, base_url=service.url, httpx_client=connections)
+        shown = first.rerank(model="m", query=QUERY, documents=[{"text": text} for text in TEXTS],
+                             return_documents=True)  # fmt: skip
+        assert [shown_result.document.text for shown_result in shown.results] == sorted(
+            TEXTS, key=lambda text: -logit(QUERY, text)
+        )

@@ -20,6 +20,9 @@ HEAVY = (
     "pyserini",
     "openai",
     "opentelemetry",
+    "fastapi",
+    "uvicorn",
+    "prometheus_client",
 )
 
 
@@ -36,6 +39,7 @@ def modules_after(code: str) -> set[str]:
         "from limrank_plugins import *",
         "import limrank_plugins.reranker, limrank_plugins.retrievers, limrank_plugins.samples",
         "import limrank_plugins.cli.commands",
+        "import limrank_plugins.server",
         "import limrank_pipelines",
         "from limrank_plugins.recipes import *; [load_recipe(n) for n in recipe_names()]",
     ],

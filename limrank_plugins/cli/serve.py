@@ -1,0 +1,176 @@
+"""`limrank serve`: rerankers behind an address, in the shape of Cohere's and Jina's `/rerank`."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
+from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_lines
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.server import Hosts, Limits, build_app, require_extra
+from limrank_plugins.server.hosts import is_loopback
+
+_DEFAULTS = Limits()
+
+
+@reports_errors
+def serve(
+    recipe: reranking.Recipe = None,
+    model: reranking.Model = None,
+    named: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another reranker, which clients ask by this name: NAME=RECIPE or NAME=RECIPE@MODEL; repeat "
+            "for more. Without --recipe and --model these are all.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0 for all addresses of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65535)] = 8080,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Tokens, one on a line: one of them must be sent as Authorization: Bearer.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that this server is asked by; repeat for more.", show_default=False),
+    ] = None,
+    max_documents: Annotated[int, typer.Option(help="Documents of a request at most.")] = _DEFAULTS.documents,
+    max_document_characters: Annotated[
+        int, typer.Option(help="Characters of a document at most.")
+    ] = _DEFAULTS.document_characters,
+    max_query_characters: Annotated[
+        int, typer.Option(help="Characters of a query at most.")
+    ] = _DEFAULTS.query_characters,
+    max_characters: Annotated[
+        int, typer.Option(help="Characters of all documents of a request at most.")
+    ] = _DEFAULTS.characters,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request at most.")] = _DEFAULTS.body,
+    queue: Annotated[int, typer.Option(help="Requests accepted at a time.")] = _DEFAULTS.queue,
+    seconds: Annotated[float, typer.Option(help="How long a request may take.")] = _DEFAULTS.seconds,
+    backend: reranking.Backend = None,
+    reasoning: reranking.Reasoning = None,
+    budget: reranking.Budget = None,
+    samples: reranking.Samples = 1,
+    seed: reranking.Seed = 0,
+    max_reasoning_tokens: reranking.MaxReasoningTokens = None,
+    instruction: common.Instruction = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    option: reranking.Options = None,
+    template: reranking.Template = None,
+    chunks: reranking.Chunks = None,
+    calibration: reranking.Calibration = None,
+) -> None:
+    """Serve rerankers to clients of Cohere, Jina, LlamaIndex, Haystack and whatever asks a /rerank.
+
+    Options of models are those of the unnamed reranker, which clients ask by its recipe's name; --device and
+    --dtype are those of all. Ctrl-C or SIGTERM ends the server when it has answered what it accepted.
+    """
+    require_extra()
+    limits = Limits(
+        body=max_body,
+        documents=max_documents,
+        document_characters=max_document_characters,
+        query_characters=max_query_characters,
+        characters=max_characters,
+        queue=queue,
+        seconds=seconds,
+    )
+    tokens = [] if token_file is None else read_tokens(token_file)
+    others = named_recipes(named or [])
+    options = RerankerOptions(
+        recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
+        dtype, option, template, calibration, chunks=chunks,
+    )  # fmt: skip
+    from limrank_plugins.server import running
+    from limrank_plugins.server.served import warm_up
+
+    with ExitStack() as held, running.listen(host, port) as listener:
+        rerankers: dict[str, Reranker] = {}
+        if not others or recipe is not None or model is not None:
+            reranker = options.reranker(None)
+            held.callback(reranker.close)
+            rerankers[reranker.recipe.name] = reranker
+            warm_up(reranker)
+        chosen = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
+        for name, (its_recipe, its_model) in others.items():
+            if name in rerankers:
+                raise InputError(f"two rerankers are called {name!r}: give --named another name")
+            rerankers[name] = told_reranker(recipe=its_recipe, model=its_model, **chosen)
+            held.callback(rerankers[name].close)
+            warm_up(rerankers[name])
+        app = build_app(rerankers, limits=limits, tokens=tokens, hosts=Hosts.of(host, allow_host or ()))
+        if not is_loopback(host) and not tokens:
+            common.say(
+                f"note: whoever reaches {host} can use these models, as no token is asked for: "
+                f"give --token-file, or listen on 127.0.0.1"
+            )
+        url = running.url_of(listener)
+        is_finished = running.serve(app, listener, lambda: _tell(url, list(rerankers), token_file))
+    if not is_finished:
+        common.end_with_failures("ended by a second signal; requests that were accepted are not answered")
+
+
+def read_tokens(path: Path) -> list[str]:
+    """The tokens in a file, one on a line; empty lines and those that begin with # are none.
+
+    Raises:
+        InputError: there is none, or one that no header can hold.
+    """
+    lines = [line.strip() for _, line in read_lines(path)]
+    tokens = [line for line in lines if line and not line.startswith("#")]
+    if not tokens:
+        raise InputError(f"{path} holds no token: write one on a line")
+    for number, token in enumerate(tokens, start=1):
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise InputError(
+                f"token {number} of {path} holds a space or a character that no header can hold: "
+                f"use ASCII letters, digits and signs"
+            )
+    return tokens
+
+
+def named_recipes(named: list[str]) -> dict[str, tuple[str, str | None]]:
+    """Recipe and model of each name.
+
+    Raises:
+        InputError: one that is not written NAME=RECIPE or NAME=RECIPE@MODEL, or a name that comes twice.
+    """
+    found: dict[str, tuple[str, str | None]] = {}
+    for name, value in common.key_values(named, "--named"):
+        recipe, at, model = value.partition("@")
+        if not recipe or (at and not model):
+            raise InputError(
+                f"--named must be written NAME=RECIPE or NAME=RECIPE@MODEL, but got {name}={value}"
+            )
+        if name in found:
+            raise InputError(f"two rerankers are called {name!r}: give --named another name")
+        found[name] = recipe, model or None
+    return found
+
+
+def _tell(url: str, names: list[str], token_file: Path | None) -> None:
+    common.tell(f"serving {', '.join(names)} at {url}/rerank; Ctrl-C ends it when all is answered")
+    token = (
+        ""
+        if token_file is None
+        else f' -H "Authorization: Bearer $(head -n 1 {shlex.quote(str(token_file))})"'
+    )
+    common.tell(
+        f"curl {url}/rerank -H 'Content-Type: application/json'{token} "
+        f'-d \'{{"query": "why does milk go lumpy in tea", '
+        f'"documents": ["Bread rises.", "Acid curdles milk."]}}\''
+    )

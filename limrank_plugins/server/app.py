@@ -1,0 +1,247 @@
+"""The app: its routes, and what every request goes through."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+
+from limrank_plugins import __version__
+from limrank_plugins.checks import plain_text
+from limrank_plugins.data import Ranking
+from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.reranker import Reranker
+from limrank_plugins.segments import clean_text
+from limrank_plugins.server.answers import answer_to
+from limrank_plugins.server.gate import Gate
+from limrank_plugins.server.guards import Guards
+from limrank_plugins.server.hosts import Hosts
+from limrank_plugins.server.limits import Limits
+from limrank_plugins.server.metrics import CONTENT_TYPE, Metrics
+from limrank_plugins.server.refusals import Refusal
+from limrank_plugins.server.schemas import (
+    Detail,
+    ModelList,
+    RerankAnswer,
+    RerankRequest,
+    ServedModel,
+    read_request,
+)
+from limrank_plugins.server.served import Served
+from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts
+from limrank_plugins.server.work import ClientGone, done_for
+from limrank_plugins.wording import shortened
+
+logger = logging.getLogger(__name__)
+
+PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Detail, "description": "A token is needed."},
+    404: {"model": Detail, "description": "No reranker has this name."},
+    408: {"model": Detail, "description": "The body did not arrive in time."},
+    413: {"model": Detail, "description": "The request holds more than is accepted."},
+    415: {"model": Detail, "description": "The body is not sent as JSON."},
+    422: {"model": Detail, "description": "The request is not of this shape, or cannot be kept to."},
+    429: {"model": Detail, "description": "Too many requests at a time; see Retry-After."},
+    500: {"model": Detail, "description": "A defect of the server."},
+    502: {"model": Detail, "description": "The model failed, or judged none of the documents."},
+    503: {
+        "model": Detail,
+        "description": "It took too long, or the server is about to end; see Retry-After.",
+    },
+}
+
+
+class JSON(JSONResponse):
+    """JSON that holds no character which UTF-8 has no bytes for, whatever a model wrote."""
+
+    def render(self, content: Any) -> bytes:
+        """The content as bytes."""
+        return clean_text(json.dumps(content, ensure_ascii=False, allow_nan=False)).encode("utf-8")
+
+
+class RerankServer:
+    """What the routes stand on. `app` is the ASGI app, guards included.
+
+    Args:
+        rerankers: by the name that clients call each; the first one is the default. They stay the caller's
+            to close.
+        limits: how much is taken on.
+        tokens: as for `Guards`.
+        hosts: as for `Guards`.
+
+    Raises:
+        InputError: no reranker, or one without a name.
+    """
+
+    def __init__(
+        self, rerankers: Mapping[str, Reranker], *, limits: Limits, tokens: Collection[str], hosts: Hosts
+    ) -> None:
+        if not rerankers:
+            raise InputError("rerankers is empty: give at least one, as {'mini': Reranker('mini')}")
+        if any(not plain_text("a reranker's name", name).strip() for name in rerankers):
+            raise InputError("a reranker's name is empty: clients could not ask for it")
+        self.limits = limits
+        self.gate = Gate(limits.queue)
+        self.served: dict[str, Served] = {}
+        self.metrics = Metrics(
+            lambda: self.gate.under_way, lambda: sum(served.waiting for served in self.served.values())
+        )
+        self.served = {
+            name: Served(name, reranker, limits, partial(self.metrics.began, name))
+            for name, reranker in rerankers.items()
+        }
+        self.app = FastAPI(title="limrank", version=__version__, docs_url=None, redoc_url=None)
+        self._add_routes(self.app)
+        self._describe(self.app)
+        self.app.add_exception_handler(Refusal, _refuse)
+        self.app.add_exception_handler(Exception, _refuse)
+        self.app.add_middleware(
+            Guards,
+            hosts=hosts,
+            tokens=tokens,
+            limits=limits,
+            gate=self.gate,
+            answered=self.metrics.answered,
+        )
+        self.app.state.rerank_server = self
+
+    # ---- routes ---------------------------------------------------------------------------------
+
+    def _add_routes(self, app: FastAPI) -> None:
+        for path in PATHS:
+            app.add_api_route(
+                path,
+                self.rerank,
+                methods=["POST"],
+                operation_id=f"rerank{path.removesuffix('/rerank').replace('/', '_')}",
+                response_model=None,
+                responses={200: {"model": RerankAnswer}, **_REFUSALS},
+                openapi_extra={"requestBody": _body_schema()},
+            )
+        app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
+        app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None, responses=_only(503))
+        app.add_api_route(
+            "/metrics", self.show_metrics, methods=["GET"], response_model=None, responses=_only(401)
+        )
+        app.add_api_route(
+            "/v1/models",
+            self.models,
+            methods=["GET"],
+            response_model=None,
+            responses={200: {"model": ModelList}, **_only(401)},
+        )
+
+    async def rerank(self, request: Request) -> Response:
+        """Rank documents by what a model says about them."""
+        asked = read_request(await request.body(), self.limits)
+        served = self._named(asked.model)
+        served.check(asked.texts, asked.max_tokens_per_doc)
+        if asked.stream:
+            return EventStream(partial(self._streamed, served, asked), self.limits.seconds, refusal_of)
+        started = time.perf_counter()
+        work = served.rank(asked.query, asked.texts, asked.max_tokens_per_doc)
+        try:
+            ranking = await done_for(request.receive, work, self.limits.seconds)
+        except ClientGone:
+            return Response(status_code=499)  # nobody reads it
+        except Exception as error:  # noqa: BLE001 - a defect is logged, and told as one
+            problem = refusal_of(error)
+        else:
+            return JSON(self._answer(served, asked, ranking, started).model_dump(exclude_none=True))
+        raise problem
+
+    async def _streamed(self, served: Served, asked: RerankRequest, tell: Tell) -> RerankAnswer:
+        started = time.perf_counter()
+        return self._answer(served, asked, await ranked_in_parts(served, asked, tell), started)
+
+    def _answer(self, served: Served, asked: RerankRequest, ranking: Ranking, started: float) -> RerankAnswer:
+        self.metrics.ranked(served.name, ranking, time.perf_counter() - started)
+        return answer_to(asked, ranking, served.name)
+
+    async def health(self) -> Response:
+        """Whether the server is alive."""
+        return JSON({"status": "alive"})
+
+    async def ready(self) -> Response:
+        """Whether requests are accepted: all models are loaded, and the server is not about to end."""
+        if self.gate.draining:
+            raise Refusal(503, "this server is about to end")
+        return JSON({"status": "ready"})
+
+    async def show_metrics(self) -> Response:
+        """Counters in Prometheus' text format."""
+        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def models(self) -> Response:
+        """The rerankers that can be named, the default first."""
+        listed = [
+            ServedModel(id=name, recipe=served.reranker.recipe.name, score_kind=served.score_kind)
+            for name, served in self.served.items()
+        ]
+        return JSON(ModelList(data=listed).model_dump())
+
+    def _named(self, name: str | None) -> Served:
+        if name is None:
+            return next(iter(self.served.values()))
+        if name not in self.served:
+            raise Refusal(
+                404, f"there is no model {shortened(name)!r} here; there are: {', '.join(self.served)}"
+            )
+        return self.served[name]
+
+    # ---- OpenAPI --------------------------------------------------------------------------------
+
+    def _describe(self, app: FastAPI) -> None:
+        """Bodies are read by us, within limits, so that the description of them is ours to add, too."""
+
+        def describe() -> dict[str, Any]:
+            if app.openapi_schema is None:
+                schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+                request = RerankRequest.model_json_schema(ref_template=_COMPONENT)
+                parts = request.pop("$defs")
+                schema["components"]["schemas"] |= {**parts, "RerankRequest": request}
+                app.openapi_schema = schema
+            return app.openapi_schema
+
+        app.openapi = describe  # type: ignore[method-assign]
+
+
+_COMPONENT = "#/components/schemas/{model}"
+
+
+def _body_schema() -> dict[str, Any]:
+    schema = {"$ref": _COMPONENT.format(model="RerankRequest")}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: _REFUSALS[status] for status in statuses}
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """What an error while ranking is answered as."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, InputError):
+        return Refusal(422, str(error))
+    if isinstance(error, LimRankError):
+        return Refusal(502, str(error))
+    logger.error("a request ended with an error that nobody expected", exc_info=error)
+    return Refusal(500, f"the server has a defect ({type(error).__name__}); its log says more")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    refusal = refusal_of(error)
+    return JSON({"detail": refusal.detail}, refusal.status, refusal.headers)
+
+
+async def _tell_of_defect(request: Request, error: Exception) -> Response:
+    return await _refuse(request, error)
