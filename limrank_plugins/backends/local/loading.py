@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from limrank_plugins.files import DAMAGE, read_json
 
 # transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
 _SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
+
+
+_LOADING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -273,15 +277,20 @@ def _module_classes(file: Path) -> list[str]:
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """While weights are loaded, transformers draws a bar; its switch is put back afterwards."""
+    """Weights are loaded inside, by one thread at a time, without the bar that transformers draws.
+
+    That switch is the whole process's, and so is the precision under which transformers makes a model: two
+    threads that load would get weights in each other's.
+    """
     logging = require("transformers", "transformers", "loading a model").utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    with _LOADING:
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if shown:
+                logging.enable_progress_bar()
 
 
 @contextmanager

@@ -360,6 +360,19 @@ def test_threads_get_what_one_gets(tiny_folder: Path) -> None:
     np.testing.assert_allclose(np.stack(found), vectors(backend, texts), rtol=1e-5, atol=1e-5)
 
 
+def test_threads_load_models_of_their_own(tiny_folder: Path) -> None:
+    """transformers loads under a precision that is everybody's meanwhile."""
+
+    def load(dtype: str) -> Any:
+        return vectors(EncoderBackend(str(tiny_folder), device="cpu", dtype=dtype), ["abc", "a b c"])
+
+    kinds = ["bfloat16", "float32"] * 8
+    alone = {dtype: load(dtype) for dtype in set(kinds)}
+    with ThreadPoolExecutor(8) as pool:
+        for dtype, found in zip(kinds, pool.map(load, kinds), strict=True):
+            np.testing.assert_array_equal(found, alone[dtype])
+
+
 def test_closing(tiny_folder: Path) -> None:
     backend = EncoderBackend(str(tiny_folder), device="cpu")
     assert backend.encode([]) == []
