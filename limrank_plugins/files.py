@@ -130,7 +130,7 @@ def read_json(
     except InputError:  # of `pairs`
         raise
     except _NO_JSON as error:
-        raise InputError(f"{path} is not a whole JSON file ({_reason(error)}): {fix}") from error
+        raise InputError(f"{path} is not a whole JSON file ({why_no_json(error)}): {fix}") from error
 
 
 def read_json_object(path: str | os.PathLike[str], *, fix: str = _FIX) -> dict[str, Any]:
@@ -158,13 +158,14 @@ def parse_json(line: str | bytes, where: str) -> Any:
     try:
         return json.loads(line)
     except _NO_JSON as error:
-        raise InputError(f"{where}: not JSON ({_reason(error)}): {line[:80]!r}") from error
+        raise InputError(f"{where}: not JSON ({why_no_json(error)}): {line[:80]!r}") from error
 
 
 _NO_JSON = (ValueError, RecursionError)
 
 
-def _reason(error: Exception) -> str:
+def why_no_json(error: ValueError | RecursionError) -> str:
+    """Why `json.loads` could not read a text, in words for messages."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):

@@ -38,10 +38,10 @@ class FreshStore(Store):
         """The values among those keys that were stored since this was opened."""
         return super().get_many([key for key in keys if key in self._own_keys])
 
-    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store values, as `Store.put_many`."""
+    def keep_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store values, as `Store.keep_many`; `put_many` does it by this."""
         rows = list(items)
-        super().put_many(rows)
+        super().keep_many(rows)
         self._own_keys.update(key for key, _ in rows)
 
     def commit(self, job: str, item: str, value: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import LimRankError
 from limrank_plugins.jobs import reading_entry
-from limrank_plugins.store import Store
+from limrank_plugins.store import NotKept, Store
 from limrank_plugins.wording import exact_dollars
 
 _PAID = "paid calls"
@@ -142,7 +142,7 @@ class Ledger:
             usable: whether the reply is one; else the call has failed all the same.
 
         Raises:
-            LimRankError: the file cannot be written.
+            NotKept: the file cannot be written.
         """
         bill = {
             "role": role,
@@ -211,4 +211,4 @@ class Ledger:
         try:
             self._store.commit(job, item, text.encode("ascii"))
         except LimRankError as error:
-            raise LimRankError(f"the ledger {self._store.path} cannot be written: {error}") from error
+            raise NotKept(f"the ledger {self._store.path} cannot be written: {error}") from error

@@ -28,6 +28,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_line
 from limrank_plugins.pipes import is_pipe
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says where a disk, a quota or the size of a file is at its end."""
 _IN_WORK: set[str] = set()
 
 
@@ -90,15 +92,55 @@ def unfinished(target: Path) -> Iterator[Path]:
     """Yields the place beside a file or folder where it is written; what is left there is removed.
 
     What killed processes left of the same name is removed first.
+
+    Raises:
+        OSError: as for `naming`; of what goes wrong with the place beside it, too, the target is named.
     """
     remove_leftovers(target)
     part = _part_of(target)
     _IN_WORK.add(part.name)
     try:
-        yield part
+        with naming(target):
+            try:
+                yield part
+            except OSError as error:
+                if not str(error.filename).startswith(str(part)):
+                    raise
+                raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         _remove(part)
         _IN_WORK.discard(part.name)
+
+
+@contextmanager
+def naming(output: str | os.PathLike[str]) -> Iterator[None]:
+    """Name what is written in the block where there is no room for it, which a write itself does not say.
+
+    Args:
+        output: the file or folder, or words for one that has no name.
+
+    Raises:
+        OSError: there was no room; its `filename` is the output.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = _no_room(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), os.fspath(output)) from error
+
+
+def _no_room(error: Exception) -> int | None:
+    """The system's number for a write without room, where the error tells of one and names no file."""
+    if isinstance(error, OSError):
+        if error.filename is None and error.errno in NO_ROOM:
+            return error.errno
+        # numpy's, of a write that was cut short
+        is_cut = error.errno is None and re.fullmatch(r"\d+ requested and \d+ written", str(error))
+        return errno.ENOSPC if is_cut else None
+    found = re.search(r"\(os error (\d+)\)", str(error))  # Rust's: safetensors, tokenizers
+    return int(found[1]) if found and int(found[1]) in NO_ROOM else None
 
 
 def _part_of(target: Path) -> Path:

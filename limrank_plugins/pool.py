@@ -20,10 +20,11 @@ from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import BackendError, InputError, LimRankError
 from limrank_plugins.reply_store import ReplyStore, To
-from limrank_plugins.store import Store
+from limrank_plugins.store import NotKept, Store
 
 T = TypeVar("T")
 
+_ENDS_THE_RUN = (OverBudget, BackendError, NotKept)
 _TURNS = 8
 """Turns of the event loop after which all programs that a batch's replies woke have asked again."""
 
@@ -71,8 +72,8 @@ async def arun_pool(
 ) -> PoolResult[T]:
     """Run all programs to their ends, or as far as replies and budget go.
 
-    A budget that ran out, or a problem that concerns every call of a backend, ends the run: calls under way
-    are finished and stored, and no others are sent.
+    A budget that ran out, a reply that the store cannot keep, or a problem that concerns every call of a
+    backend ends the run: calls under way are finished and stored, and no others are sent.
 
     Args:
         programs: each yields requests and receives their replies; it may raise `Incomplete`.
@@ -108,7 +109,7 @@ async def arun_pool(
 class _Pool(Generic[T]):
     def __init__(self, store: Store, offline: bool) -> None:
         self.outcome: PoolResult[T] = PoolResult()
-        self._replies = ReplyStore(store)
+        self._replies = ReplyStore(store, must_keep=True)
         self._offline = offline
         self._under_way: dict[bytes, asyncio.Task[Reply]] = {}
         self._batches: dict[tuple[int, str], _Batch] = {}
@@ -125,7 +126,7 @@ class _Pool(Generic[T]):
             outcome.missing[position] = str(lacking)
         except InputError as problem:  # this program's requests cannot be asked: a prompt that is too long
             outcome.missing[position] = str(problem)
-        except (OverBudget, BackendError) as problem:
+        except _ENDS_THE_RUN as problem:
             outcome.stopped = outcome.stopped if outcome.stopped is not None else str(problem)
             outcome.missing[position] = str(problem)
 
@@ -145,7 +146,7 @@ class _Pool(Generic[T]):
         ]
         replies = await asyncio.gather(*calls, return_exceptions=True)
         problems = [reply for reply in replies if isinstance(reply, BaseException)]
-        for problem in sorted(problems, key=lambda problem: isinstance(problem, OverBudget | BackendError)):
+        for problem in sorted(problems, key=lambda problem: isinstance(problem, _ENDS_THE_RUN)):
             raise problem
         return [reply for reply in replies if not isinstance(reply, BaseException)]
 

@@ -42,10 +42,11 @@ class ReplyStore:
 
     Args:
         store: where they are; None: nothing is found and nothing kept.
+        must_keep: a reply that cannot be kept is a `NotKept`; default: a warning, and it stands.
     """
 
-    def __init__(self, store: Store | None) -> None:
-        self._store = store
+    def __init__(self, store: Store | None, *, must_keep: bool = False) -> None:
+        self._store, self._must_keep = store, must_keep
 
     def find(self, requests: Sequence[To]) -> list[Reply | None]:
         """The stored reply to each request, or None. What is to be forgotten is, and that is its reply."""
@@ -94,7 +95,8 @@ class ReplyStore:
 
     def _write(self, rows: Sequence[tuple[bytes, bytes] | None]) -> None:
         if self._store is not None:
-            self._store.put_many([row for row in rows if row is not None])
+            put = self._store.keep_many if self._must_keep else self._store.put_many
+            put([row for row in rows if row is not None])
 
 
 class Keeper:

@@ -42,6 +42,10 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "limrank"
 
 
+class NotKept(LimRankError):
+    """What was to be kept could not be written: a full disk, a file that is read-only."""
+
+
 class Store:
     """A file of answers and journals. Safe for threads and processes; a pickled one is opened anew.
 
@@ -134,6 +138,17 @@ class Store:
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Store values, all or none of them. A full or read-only disk is a warning: the answers stand."""
+        try:
+            self.keep_many(items)
+        except NotKept as error:
+            warnings.warn(str(error), LimRankWarning, stacklevel=2)
+
+    def keep_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """`put_many` for answers that must not be lost.
+
+        Raises:
+            NotKept: they could not be written.
+        """
         rows = [(key, value, int(time.time())) for key, value in dict(items).items()]
         if not rows:
             return
@@ -141,7 +156,10 @@ class Store:
             with self._lock, self._mending():
                 self._put(rows)
         except sqlite3.Error as error:
-            warnings.warn(f"answers are not kept in {self.path}: {error}", LimRankWarning, stacklevel=2)
+            raise NotKept(
+                f"answers are not kept in {self.path}: {error}; look whether the disk is full or the file "
+                f"read-only"
+            ) from error
 
     def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
         with self._transaction():

@@ -25,9 +25,11 @@ from limrank_plugins.backends.protocols import (
     check_count,
 )
 from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.prices import Price
+from limrank_plugins.store import NotKept
 from limrank_plugins.wording import in_dollars
 
 _FRAME = 256
@@ -74,6 +76,7 @@ class Purse:
         self.cost, self.tokens = cost, tokens
         self._max_cost = math.inf if max_cost is None else max_cost
         self._max_tokens = math.inf if max_tokens is None else max_tokens
+        self._stopped: str | None = None
         self._reserved: dict[object, tuple[float, int]] = {}
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._lock = threading.Lock()
@@ -85,11 +88,13 @@ class Purse:
             What `settle` takes to give them back.
 
         Raises:
-            OverBudget: they cannot, or there is not enough now and `wait` is False.
+            OverBudget: they cannot, there is not enough now and `wait` is False, or `stop` was called.
         """
         while True:
             loop = asyncio.get_running_loop()
             with self._lock:
+                if self._stopped is not None:
+                    raise OverBudget(self._stopped)
                 # Summed anew: what is added and taken off again leaves rounding behind.
                 dear = (
                     self.cost + math.fsum(each for each, _ in self._reserved.values()) + cost > self._max_cost
@@ -121,6 +126,16 @@ class Purse:
             if self._reserved.pop(reservation, None) is None:
                 return
             self.cost, self.tokens = self.cost + cost, self.tokens + tokens
+        self._wake_all()
+
+    def stop(self, reason: str) -> None:
+        """Spend nothing more: what is reserved from now on, or waits for it, is refused for this reason."""
+        with self._lock:
+            self._stopped = reason
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        with self._lock:
             waiting, self._waiting = self._waiting, []
         for loop, settled in waiting:
             with suppress(RuntimeError):  # a loop that was closed has nobody left who waits
@@ -166,7 +181,8 @@ class Metered:
     """A backend that writes, with a price on every call.
 
     Each request is paid for at its dearest before it is sent. Its reply is handed on (to the store) first
-    and then written down as paid: a kill in between counts a call twice rather than not at all.
+    and then written down as paid: a kill in between counts a call twice rather than not at all. A reply that
+    could not be kept is written down as paid, too.
 
     Args:
         backend: who is asked.
@@ -207,6 +223,7 @@ class Metered:
 
         Raises:
             OverBudget: what is left does not pay for a request; those under way were finished and stored.
+            NotKept: who is told of the replies cannot keep one. It is paid for; nothing more is asked.
         """
         tell: Arrived = arrived if arrived is not None else lambda position, reply: None
         if self.is_served:
@@ -322,18 +339,26 @@ class Metered:
         try:
             if not isinstance(reply, Failed):
                 arrived(position, reply)
-            if self._ledger is not None:
-                if isinstance(reply, Failed):
-                    self._ledger.note_failure(call.key, self.role, self.model, reply.reason)
-                if cost > 0 or not isinstance(reply, Failed):
-                    usable = not isinstance(reply, Failed)
-                    self._ledger.pay(
-                        call.key, self.role, self.model, replace(usage, cost=cost), usable=usable
-                    )
-                for _ in range(uncertain):
-                    self._ledger.doubt(call.key, call.cost)
-                self._ledger.close(call.name)
+        except NotKept as error:  # what comes after it would be paid for and lost, too
+            self._purse.stop(str(error))
+            raise
         finally:
-            cost, tokens = cost + uncertain * call.cost, tokens + uncertain * call.tokens
-            self._purse.settle(call.reservation, cost, tokens)
+            try:
+                self._book(call, reply, replace(usage, cost=cost), uncertain)
+            finally:
+                cost, tokens = cost + uncertain * call.cost, tokens + uncertain * call.tokens
+                self._purse.settle(call.reservation, cost, tokens)
         return reply
+
+    def _book(self, call: _OpenCall, reply: Reply, usage: Usage, uncertain: int) -> None:
+        """Write down what a call cost, and that it is no longer open."""
+        if self._ledger is None:
+            return
+        usable = not isinstance(reply, Failed)
+        if isinstance(reply, Failed):
+            self._ledger.note_failure(call.key, self.role, self.model, reply.reason)
+        if usage.cost > 0 or usable:
+            self._ledger.pay(call.key, self.role, self.model, usage, usable=usable)
+        for _ in range(uncertain):
+            self._ledger.doubt(call.key, call.cost)
+        self._ledger.close(call.name)

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 it failed, 2 the input was wrong.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import itertools
@@ -23,6 +24,7 @@ import typer.core
 
 from limrank_plugins.cli.terminal import guard, say, tell
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.outputs import NO_ROOM
 from limrank_plugins.secrecy import redacted, secrets_in
 
 P = ParamSpec("P")
@@ -87,7 +89,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             sys.stdout = None
             raise typer.Exit(_OK) from None
         except OSError as error:
-            message, code = str(error), _FAILED
+            message, code = _of_system(error), _FAILED
         except KeyboardInterrupt:
             message, code = "interrupted; what was finished is kept", 130
         say(f"limrank: {_hidden(message)}")
@@ -138,6 +140,19 @@ def main() -> None:
     logging.getLogger("limrank_plugins").addHandler(logging.NullHandler())
     guard()
     build_app()()
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused; of a full disk, what was written and what to do."""
+    if error.errno not in NO_ROOM:
+        return str(error)
+    what = error.filename or "what was being written (an output, a store or a pipe)"
+    advice = (
+        "lift the limit on the size of a file (ulimit -f), or choose another disk"
+        if error.errno == errno.EFBIG
+        else "make room on its disk, or choose another"
+    )
+    return f"{what} cannot be written: {error.strerror}; {advice}, then give the same command again"
 
 
 def _hidden(message: str, words: Sequence[str] | None = None) -> str:

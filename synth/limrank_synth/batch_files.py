@@ -146,6 +146,8 @@ def read_batch(
 
     Raises:
         InputError: a line that is not one of a batch's results; it is named.
+        NotKept: the disk is full or a store read-only. That result is not in the book: reading the file again
+            goes on with it.
     """
     stored, failed = 0, {}
     roles = Roles(settings, ledger, offline=True)
@@ -170,7 +172,7 @@ def read_batch(
                 failed[key] = reply.reason
         elif is_asked:
             for kept in filter(None, (store, begun)):
-                kept.put_many([(item, pack_reply(reply))])
+                kept.keep_many([(item, pack_reply(reply))])
             stored += 1
         if cost > 0 or not isinstance(reply, Failed):
             usable = not isinstance(reply, Failed)

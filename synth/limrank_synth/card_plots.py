@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import require
+from limrank_plugins.outputs import naming
 from limrank_synth.markdown import NOT_GIVEN
 from limrank_synth.records import DIFFICULTIES
 from limrank_synth.row_statistics import LENGTHS, Statistics, quantile
@@ -52,7 +53,8 @@ def draw(
             # A domain may be written in a script that the font lacks: boxes, but no reason to stop.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             # No date and no version in the file: equal sets have equal plots.
-            plot.savefig(folder / name, metadata={"Software": None})
+            with naming(folder / name):
+                plot.savefig(folder / name, metadata={"Software": None})
 
     if statistics.rows:
         plot, (axis,) = new_plot("labels.png", "Label ratio", 2.2)

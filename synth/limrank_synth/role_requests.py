@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from limrank_plugins.backends.protocols import Generated
+from limrank_plugins.files import why_no_json
 from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.readouts.usable import nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
@@ -149,8 +150,10 @@ def json_object(reply: Generated) -> dict[str, Any]:
     start, end = body.find("{"), body.rfind("}")
     try:
         fields = json.loads(body[start : end + 1]) if 0 <= start < end else None
+    except json.JSONDecodeError as error:
+        raise UnusableReply("the answer is not JSON") from error
     except (ValueError, RecursionError) as error:
-        raise UnusableReply(f"the answer is not JSON ({type(error).__name__})") from error
+        raise UnusableReply(f"the answer cannot be read: {why_no_json(error)}") from error
     if not isinstance(fields, dict):
         raise UnusableReply("the answer holds no JSON object")
     return fields

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from limrank_plugins.files import json_line
+from limrank_plugins.outputs import naming
 from limrank_synth.records import LabelledPassage
 
 Rows = Callable[[], Iterator[LabelledPassage]]
@@ -26,6 +27,7 @@ class Spool:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        self._name = f"a temporary file in {tempfile.gettempdir() if folder is None else folder}"
         self._starts = array("q")
 
     def __enter__(self) -> Self:
@@ -41,13 +43,16 @@ class Spool:
 
     def add(self, row: LabelledPassage) -> int:
         """Put a row at the end; its number, from 0."""
-        self._starts.append(self._file.seek(0, 2))
-        self._file.write(json_line(row.as_json()).encode("utf-8"))
+        line = json_line(row.as_json()).encode("utf-8")
+        with naming(self._name):
+            self._starts.append(self._file.seek(0, 2))
+            self._file.write(line)
         return len(self._starts) - 1
 
     def line(self, number: int) -> str:
         """The row with this number as the line of JSON that a file of rows holds."""
-        self._file.seek(self._starts[number])
+        with naming(self._name):  # what waits to be written is written first
+            self._file.seek(self._starts[number])
         return self._file.readline().decode("utf-8")
 
     def row(self, number: int) -> LabelledPassage:

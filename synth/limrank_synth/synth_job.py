@@ -129,7 +129,7 @@ def run_job(
         fresh: begin anew; see `begun_anew`. What replies of before have cost stays in the bill.
         backends: see `Roles`.
         on_progress: told of every change; called on the event loop, so it must be quick.
-        say: gets a sentence about what was begun anew.
+        say: gets sentences for people: what was begun anew, or why a run stopped that cannot be written down.
         passages: of a result, how many passages were judged and how many were wanted.
         rejections: of a result; where one is a failure, the run is not finished.
 
@@ -191,7 +191,12 @@ def run_job(
             "settings": settings.as_json(),
         }
         results = [pool.results[position] for position in sorted(pool.results)]
-        yield JobResult(results, unfinished, pool.unasked, work, report)
+        try:
+            yield JobResult(results, unfinished, pool.unasked, work, report)
+        except OSError:
+            if pool.stopped is not None:  # mostly for the same reason; nobody will read it in the report
+                say(f"the run stopped: {pool.stopped}")
+            raise
         if replies is not store:
             replies.close()
         failed = any(rejection.is_failure for result in results for rejection in rejections(result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from scripts import full_backend
 
 from limrank_plugins import ScriptedBackend, Store
-from limrank_plugins.backends.metered import Metered, Purse
-from limrank_plugins.backends.protocols import Failed, Generate
+from limrank_plugins.backends.metered import Metered, OverBudget, Purse
+from limrank_plugins.backends.protocols import Failed, Generate, Generated
 from limrank_plugins.backends.scripted import AsyncScriptedBackend, ScriptedFailure
 from limrank_plugins.driver import Addressed
+from limrank_plugins.ledger import Ledger
 from limrank_plugins.pool import Incomplete, arun_pool, run_pool
 from limrank_plugins.prices import Price
 from limrank_plugins.reply_store import To
@@ -139,6 +141,53 @@ def test_a_budget_that_runs_out_ends_the_run_and_the_next_goes_on(tmp_path: Path
         rest = run_pool([program(Metered(backend, price), f"p{i}", 2) for i in range(9)], store)
         assert len(rest.results) == 9
         assert len(backend.requests) == 10  # nine first steps, and one second that is the same for all
+
+
+def limited(store: Store, pages: int) -> None:
+    """As many pages as the file may have more than it has: a disk with so much room."""
+    held = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={held + pages}")
+
+
+@pytest.mark.parametrize(("kind", "sent"), [(ScriptedBackend, 20), (AsyncScriptedBackend, 1)])
+def test_a_reply_that_cannot_be_kept_ends_the_run_and_is_paid_for(
+    tmp_path: Path, kind: type[ScriptedBackend], sent: int
+):
+    """All requests to a served model wait for one place; none is sent once a reply is lost."""
+
+    def programs(asked: Metered) -> list[Addressed[str]]:
+        def each(name: str) -> Addressed[str]:
+            replies = yield [To(asked, request(f"{name} {i}")) for i in range(5)]
+            return " ".join(reply.text for reply in replies if isinstance(reply, Generated))
+
+        return [each(f"p{i}") for i in range(4)]
+
+    backend = kind(generate=lambda prompt: "x" * 100_000)
+    with Store(tmp_path / "s.sqlite") as store:
+        limited(store, 8)  # for what a call costs, not for what it brought
+        ledger = Ledger(store)
+        metered = Metered(backend, Price(completion=1e6), Purse(), ledger, concurrency=1)
+        outcome = run_pool(programs(metered), store, width=4)
+        assert outcome.stopped is not None
+        assert re.search(r"answers are not kept in .*s\.sqlite: .*full; look whether", outcome.stopped)
+        assert (outcome.results, set(outcome.missing)) == ({}, {0, 1, 2, 3})
+        assert len(backend.requests) == sent
+        assert (ledger.calls, ledger.cost, ledger.uncertain) == (1, Ledger(store).cost, 0)
+        assert ledger.cost > 0
+        limited(store, 100_000)
+        again = run_pool(programs(Metered(backend, Price(), ledger=ledger)), store)
+        assert len(again.results) == 4
+        assert len(backend.requests) == sent + 20, "what was lost is asked again, and nothing else twice"
+
+
+async def test_calls_that_wait_for_a_purse_are_refused_when_it_is_stopped():
+    purse = Purse(1.0)
+    await purse.reserve(1.0, 1)
+    waiting = asyncio.ensure_future(purse.reserve(1.0, 1))
+    await asyncio.sleep(0)
+    purse.stop("the disk is full")
+    with pytest.raises(OverBudget, match="the disk is full"):
+        await waiting
 
 
 def test_a_defect_ends_the_run(tmp_path: Path):

@@ -23,6 +23,7 @@ from limrank_plugins import Reranker, ScriptedFailure, Store
 from limrank_plugins.backends.packing import pack_reply
 from limrank_plugins.backends.protocols import Failed
 from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.fresh_store import FreshStore
 
 SPAWN = multiprocessing.get_context("spawn")
 TEXTS = [f"passage number {i}" for i in range(9)]
@@ -458,6 +459,17 @@ def test_a_full_disk_is_a_warning_and_the_ranking_stands(tmp_path: Path):
         assert ranking.failures == ()
         assert len(ranking) == len(documents)
         assert store.answer_bytes() == 0
+
+
+def test_a_fresh_store_does_not_find_what_it_could_not_replace(tmp_path: Path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many([(key("a"), b"old")])
+    with FreshStore(tmp_path / "s.sqlite") as fresh:
+        pages = fresh._db.execute("PRAGMA page_count").fetchone()[0]
+        fresh._db.execute(f"PRAGMA max_page_count={pages}")
+        with pytest.warns(UserWarning, match="answers are not kept"):
+            fresh.put_many([(key("a"), b"new" * 100_000)])
+        assert fresh.get_many([key("a")]) == {}
 
 
 JOURNAL = {

@@ -15,7 +15,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.reply_store import To
-from limrank_plugins.store import Store
+from limrank_plugins.store import NotKept, Store
 from limrank_synth.batch_files import read_batch, write_batch
 from limrank_synth.role_requests import RoleRequest, chat_prompt
 from limrank_synth.roles import most_cost
@@ -175,6 +175,19 @@ def test_each_result_is_booked_once_even_where_its_reply_is_held(tmp_path: Path)
             assert read_batch(results, store, Ledger(store), SETTINGS) == (0, {})
             assert Ledger(store).cost == pytest.approx(cost)
         assert store.get_many([bytes.fromhex(key)]) == {bytes.fromhex(key): b"held"}
+
+
+def test_a_result_that_cannot_be_kept_is_not_in_the_book_and_is_read_again(tmp_path: Path):
+    key, results = f"{0:064x}", tmp_path / "r.jsonl"
+    results.write_text(result(key, chat("long " * 20_000)))
+    with Store(tmp_path / "l.sqlite") as store:
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count={pages + 8}")
+        with pytest.raises(NotKept, match=r"answers are not kept in .*l\.sqlite: .*full"):
+            read_batch(results, store, Ledger(store), SETTINGS)
+        store._db.execute("PRAGMA max_page_count=10000")
+        assert read_batch(results, store, Ledger(store), SETTINGS) == (1, {})
+        assert Ledger(store).calls == 1
 
 
 def test_what_begins_anew_replaces_a_reply_that_is_held(tmp_path: Path):

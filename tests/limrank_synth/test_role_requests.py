@@ -70,6 +70,19 @@ def test_insisting_ends():
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"n": ' + "1" * 6000 + "}", "cannot be read: it holds a number of thousands of digits"),
+        ('{"n": ' + "[" * 100_000 + "}", "cannot be read: it is nested too deeply"),
+        ('{"n": }', "the answer is not JSON$"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(text: str, why: str):
+    with pytest.raises(UnusableReply, match=why):
+        json_object(reply(text))
+
+
+@pytest.mark.parametrize(
     ("texts", "is_failure"),
     [(["{", "["], False), (["", "{"], True), (["{", "I'm sorry, but no."], True)],
 )

@@ -10,7 +10,7 @@ from typing import Any
 from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import parse_json
-from limrank_plugins.outputs import write_whole
+from limrank_plugins.outputs import naming, write_whole
 
 HISTORY = "history.jsonl"
 
@@ -40,7 +40,7 @@ def rewind(file: Path, step: int) -> None:
 
 def append(file: Path, entry: dict[str, float]) -> None:
     """Add an entry; when this returns it is on the disk."""
-    with file.open("ab") as out:
+    with naming(file), file.open("ab") as out:
         out.write(_line(entry).encode("ascii"))
         out.flush()
         os.fsync(out.fileno())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from limrank_plugins.backends.remote.faults import CallFailed, brief
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
+from limrank_plugins.files import why_no_json
 from limrank_plugins.segments import clean_text
 
 _DIGITS = 18  # of a token's id
@@ -61,12 +62,14 @@ def parse_json(content: str, *, unique: bool = False) -> Any:
         return json.loads(content, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise CallFailed("the server's reply is nested too deeply to be read", 200) from None
-    except ValueError:  # numbers of thousands of digits too
+    except json.JSONDecodeError:
         is_page = content.lstrip()[:1] == "<"
         advice = "; it is a web page: correct base_url, which mostly ends with /v1" if is_page else ""
         raise CallFailed(
             f"the server's reply is not JSON: {brief(content[:200], 80)!r}{advice}", 200
         ) from None
+    except ValueError as error:
+        raise CallFailed(f"the server's reply cannot be read: {why_no_json(error)}", 200) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -96,7 +99,8 @@ def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     error = body.get("error") or chosen.get("error")
     if error or chosen.get("finish_reason") == "error":
         shown = brief(error, 200) if isinstance(error, str) else show_value(error)
-        raise CallFailed(f"the server writes that it failed: {shown}", 200)
+        why = f": {shown}" if error else ", and not why"
+        raise CallFailed(f"the server writes that it failed{why}", 200)
     if chosen.get("finish_reason") == "content_filter":
         raise CallFailed("the server's content filter withheld the answer", 200)
     return chosen

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import why_no_json
 from limrank_plugins.segments import clean_text
 from limrank_synth.review.review_session import NotFound, ReviewSession, RowChangedError
 
@@ -193,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             message = json.loads(raw.decode("utf-8"))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"the request is not JSON: {error}") from error
+            raise InputError(f"the request cannot be read as JSON: {why_no_json(error)}") from error
         if not isinstance(message, dict):
             raise InputError("the request is not a JSON object")
         return message

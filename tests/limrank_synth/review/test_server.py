@@ -170,9 +170,10 @@ def test_this_page_under_either_name_is_not_refused(server: ReviewServer, tmp_pa
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [
-        ("{", 400, "not JSON"),
-        (b"\xff\xfe", 400, "not JSON"),
-        ("[" * 100_000, 400, "not JSON"),
+        ("{", 400, "as JSON: Expecting"),
+        (b"\xff\xfe", 400, "as JSON: 'utf-8' codec"),
+        ("[" * 100_000, 400, "as JSON: it is nested too deeply"),
+        ("[" + "1" * 6000 + "]", 400, "as JSON: it holds a number of thousands of digits"),
         ("[1]", 400, "not a JSON object"),
         ("null", 400, "not a JSON object"),
         (json.dumps({}), 400, "needs a reviewer"),
