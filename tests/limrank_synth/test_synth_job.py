@@ -19,7 +19,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.locks import alone_in
 from limrank_plugins.prices import Price
-from limrank_plugins.store import Store
+from limrank_plugins.store import NotKept, Store
 from limrank_synth.role_requests import RoleProgram, RoleRequest, chat_prompt
 from limrank_synth.settings import Role, SynthSettings
 from limrank_synth.synth_job import JobProgress, JobResult, open_ledger, run_job
@@ -147,6 +147,26 @@ def test_defects_are_not_failures(tmp_path: Path):
 
     with pytest.raises(LimRankError, match="disk full"):
         drive(tmp_path, [[["c"]]], Full())
+
+
+def test_a_run_that_cannot_keep_its_replies_says_so_where_no_report_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(store: Store, items: object) -> None:
+        raise NotKept("answers are not kept: the disk is full")
+
+    monkeypatch.setattr(Store, "keep_many", full)
+    model, said = Served(), list[str]()
+    job = drive(tmp_path, [[["a"]], [["b"]]], model, 1, say=said.append)
+    assert (job.report["stopped"], said) == ("answers are not kept: the disk is full", [])
+    assert (job.report["calls"]["writer"]["calls"], sum(model.asked.values())) == (1, 1)
+    known = SynthSettings({"writer": Role("m")}, concurrency=1)
+    everyone = dict.fromkeys(("writer", "reasoner", "judge"), model)
+    programs = [program([["a"]])]
+    with pytest.raises(OSError, match="no room"):
+        with run_job(programs, ["p"], known, tmp_path, backends=everyone, say=said.append):
+            raise OSError("no room for the report")
+    assert said == ["the run stopped: answers are not kept: the disk is full"]
 
 
 def test_progress(tmp_path: Path):
