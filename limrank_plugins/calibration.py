@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from limrank_plugins.checks import finite_number, options_of_file
@@ -164,6 +165,14 @@ def as_calibration(given: str | os.PathLike[str] | Mapping[str, Any] | Calibrati
     if not isinstance(given, str | os.PathLike):
         raise InputError(f"calibration must be a file or a Calibration, but got {type(given).__name__}")
     return _checked(read_json_object(given, fix="`limrank calibrate` writes one"), str(given))
+
+
+def is_calibration(path: Path) -> bool:
+    """Whether a file is one that `limrank calibrate` wrote, of whatever version."""
+    try:
+        return str(read_json_object(path).get("format", "")).startswith(FORMAT.rstrip("0123456789"))
+    except InputError:
+        return False
 
 
 def _checked(values: Mapping[str, Any], where: str) -> Calibration:

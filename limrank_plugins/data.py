@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, overload
 from limrank_plugins.checks import is_finite, plain_text
 from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
+from limrank_plugins.wording import shortened
 
 ScoreKind = Literal[
     "probability",
@@ -93,7 +94,8 @@ class Document:
             plain_text("Document.id", self.id)
         if self.prior is not None and not is_finite(self.prior):
             raise InputError(
-                f"the prior of document {self.id!r} is {self.prior}: give a finite number, or None for none"
+                f"the prior of document {self.id!r} is {shortened(repr(self.prior))}: give a finite number, "
+                f"or None for none"
             )
         if self.body is not None and not 0 <= self.body[0] <= self.body[1] <= len(self.text):
             raise InputError(f"Document.body must lie in 0 to {len(self.text)}, but is {self.body}")

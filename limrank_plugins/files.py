@@ -56,9 +56,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})"
-        ) from error
+        raise _not_utf_8(f"{path}, line {number}", error) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a whole gzip file (broken after line {number}): {error}") from error
 
@@ -145,18 +143,25 @@ def read_json_object(path: str | os.PathLike[str], *, fix: str = _FIX) -> dict[s
     return value
 
 
+def _not_utf_8(where: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})")
+
+
 def parse_json(line: str | bytes, where: str) -> Any:
     """The value of a JSON text that a stranger wrote.
 
     Args:
-        line: the text.
+        line: the text, which as bytes must be UTF-8.
         where: file and line, for messages.
 
     Raises:
         InputError: it is not JSON, is nested too deeply, or holds a number of thousands of digits.
     """
     try:
+        line = line if isinstance(line, str) else line.decode("utf-8-sig")
         return json.loads(line)
+    except UnicodeDecodeError as error:
+        raise _not_utf_8(where, error) from error
     except _NO_JSON as error:
         raise InputError(f"{where}: not JSON ({why_no_json(error)}): {line[:80]!r}") from error
 
@@ -168,7 +173,7 @@ def why_no_json(error: ValueError | RecursionError) -> str:
     """Why `json.loads` could not read a text, in words for messages."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+    if isinstance(error, json.JSONDecodeError):
         return str(error)
     return "it holds a number of thousands of digits"
 

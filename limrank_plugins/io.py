@@ -131,8 +131,10 @@ def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
                     f"{where}: expected 3 columns with tabs between, but got {len(columns)}: {line[:80]!r}"
                 )
         elif len(columns) != 4:
+            table = f"; BEIR's table of 3 begins with its header line `{' '.join(_QRELS_HEADER)}`"
             raise InputError(
                 f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
+                f"{table if len(columns) == 3 else ''}"
             )
         add_judgement(grades, columns[0], columns[-2], columns[-1].strip(), where)
     return grades

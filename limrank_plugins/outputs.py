@@ -252,6 +252,23 @@ def check_output(
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
 
 
+def check_ours(output: Path, is_ours: Callable[[Path], bool], *, option: str) -> None:
+    """Raise an `InputError` where a file is in the place of an output that the user has not named.
+
+    What a user names is replaced; a name that is made of another's replaces only what we wrote there before.
+
+    Args:
+        output: what will be written.
+        is_ours: whether a file there is one of ours; an empty file is anybody's.
+        option: what names another place.
+    """
+    if output.is_file() and output.stat().st_size and not is_ours(output):
+        raise InputError(
+            f"the output {output} would replace a file that was not written by this command: move it, or "
+            f"name another place with {option}"
+        )
+
+
 def check_apart(**outputs: Path | None) -> None:
     """Raise an `InputError` where two outputs of one command are one file, under whatever paths.
 

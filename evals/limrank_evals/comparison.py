@@ -18,7 +18,8 @@ from limrank_evals.stats import (
     t_test,
     won_tied_lost,
 )
-from limrank_evals.stats.intervals import RESAMPLES
+from limrank_evals.stats.intervals import RESAMPLES, check_level
+from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
 
 
@@ -46,6 +47,10 @@ class Resampling:
     level: float = 0.95
     resamples: int = RESAMPLES
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+        whole_number("resamples", self.resamples, least=1)
 
     def mean(self, values: Sequence[float]) -> Mean | None:
         """The mean of some queries' values; None for none."""

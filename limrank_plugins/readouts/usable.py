@@ -96,8 +96,8 @@ def no_reasoning(apart: str, text: str, finish: str, *, budget: int) -> NothingU
         finish: how it ended; `"stop"`: the model itself ended its reasoning, which may be empty then.
         budget: tokens, for the sentence.
     """
-    inside = _can_be_seen(TAG.sub("", text))
-    if not inside and not _can_be_seen(apart):
+    inside = can_be_seen(TAG.sub("", text))
+    if not inside and not can_be_seen(apart):
         if finish == "stop":
             return None
         if finish == "length":
@@ -113,9 +113,14 @@ def no_reasoning(apart: str, text: str, finish: str, *, budget: int) -> NothingU
     return None
 
 
+def can_be_seen(text: str) -> bool:
+    """Whether a text holds anything but blanks, controls, marks on no letter and signs of no width."""
+    return any(unicodedata.category(sign) not in _UNSEEN and sign not in _FILLERS for sign in text)
+
+
 def is_blank(text: str) -> bool:
     """Whether there is nothing behind the reasoning, tags apart."""
-    return not _can_be_seen(TAG.sub("", split_reasoning(text)[1]))
+    return not can_be_seen(TAG.sub("", split_reasoning(text)[1]))
 
 
 def is_refusal(text: str) -> bool:
@@ -150,10 +155,6 @@ def names_nothing(text: str) -> str:
     """Why no document could be read from a completion, as a failure's reason; its beginning is shown."""
     nothing = nothing_usable(text)
     return nothing.reason if nothing else f"the model's completion names no document: {_shown(text)}"
-
-
-def _can_be_seen(text: str) -> bool:
-    return any(unicodedata.category(sign) not in _UNSEEN and sign not in _FILLERS for sign in text)
 
 
 def _body(text: str) -> str:

@@ -22,7 +22,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_line, json_rows, parse_json, read_json_object
 from limrank_plugins.io import ranking_record
 from limrank_plugins.locks import LOCK, alone_in
-from limrank_plugins.outputs import make_folder, write_parts, write_whole
+from limrank_plugins.outputs import check_ours, make_folder, write_parts, write_whole
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents, made_by
 from limrank_plugins.reranker import Reranker
@@ -202,9 +202,43 @@ def job_line(query: Query, documents: Sequence[Document]) -> bytes:
     return json_line(row).encode("utf-8")
 
 
-def write_jobs(path: Path, jobs: Iterator[tuple[Query, Sequence[Document]]]) -> None:
+def write_jobs(path: Path, jobs: Iterable[tuple[Query, Sequence[Document]]]) -> None:
     """Write a file of jobs, whole or not at all."""
     write_parts(path, (job_line(query, documents) for query, documents in jobs))
+
+
+def jobs_beside(folder: Path, jobs: Sequence[tuple[Query, Sequence[Document]]], *, fresh: bool) -> Path:
+    """Write the file of jobs of an output beside its folder.
+
+    Nobody has named it, so a file there is replaced only where it is this output's: `bulk.json` knows its
+    SHA-256, and so does that of what is begun anew.
+
+    Args:
+        folder: of the output.
+        jobs: what is written.
+        fresh: whether the output is begun anew, which may be of other jobs.
+
+    Raises:
+        InputError: another file is there, the output is that of other jobs, or a query has images.
+    """
+    file = folder.with_name(f"{folder.name}.jobs.jsonl")
+    digest = hashlib.sha256()
+    for query, documents in jobs:
+        digest.update(job_line(query, documents))
+    known = set()
+    for manifest in (folder / MANIFEST, folder / NEW / MANIFEST):
+        with suppress(InputError):  # whoever goes on with a damaged one is told
+            known |= {read_json_object(manifest).get("jobs")} if manifest.is_file() else set()
+    if known and not fresh and digest.hexdigest() not in known:
+        raise _of_another(folder, ["jobs"])
+    check_ours(file, lambda there: _digest_of(there) in {digest.hexdigest(), *known}, option="--output")
+    write_jobs(file, jobs)
+    return file
+
+
+def _digest_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def partitions(jobs: Path, size: int) -> tuple[list[Partition], str]:
@@ -288,10 +322,7 @@ def missing_partitions(
         before = read_json_object(file, fix="begin anew with --fresh")
         differs = [name for name in body if before.get(name) != body[name]]
         if differs:
-            raise InputError(
-                f"{folder} holds the output of another job (differs in {', '.join(differs)}): choose another "
-                f"folder, or begin anew with --fresh"
-            )
+            raise _of_another(folder, differs)
     elif folder.exists() and _holds_others(folder):
         raise InputError(f"{folder} holds something that is no bulk output: choose another folder")
     else:
@@ -301,6 +332,13 @@ def missing_partitions(
     for partition in set(parts) - set(left):  # a worker was killed between the two
         (folder / partition.incomplete_name).unlink(missing_ok=True)
     return left
+
+
+def _of_another(folder: Path, differs: Sequence[str]) -> InputError:
+    return InputError(
+        f"{folder} holds the output of another job (differs in {', '.join(differs)}): choose another folder, "
+        f"or begin anew with --fresh"
+    )
 
 
 def deciding(
@@ -353,5 +391,7 @@ def _passage(entry: Any) -> Document:
         raise InputError(f"a passage is an object with 'id' and 'text', but got {str(entry)[:80]!r}")
     score = entry.get("score")
     if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InputError(f"the score of passage {entry['id']!r} must be a number, but is {score!r}")
+        raise InputError(
+            f"the score of passage {entry['id']!r} must be a number, but is {shortened(repr(score))}"
+        )
     return Document(entry["text"], id=str(entry["id"]), title=entry.get("title") or "", prior=score)

@@ -13,14 +13,15 @@ from limrank_pipelines.bulk import (
     MANIFEST,
     BulkPlan,
     deciding,
+    jobs_beside,
     missing_partitions,
     partition_files,
     partitions,
     work_alone,
     working_in,
-    write_jobs,
     written_records,
 )
+from limrank_pipelines.bulk_ray import check_actors, check_address, work_on_ray
 from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
@@ -94,11 +95,14 @@ def bulk(
         raise InputError(
             f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
         )
+    check_actors(cpus, gpus)
+    if address is not None:
+        check_address(address, reach=workers > 0)
     arguments = options.arguments()
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     settings = arguments | {"top_n": top_n, "batch": batch}
     with working_in(output):
-        source = _jobs(jobs, queries, corpus, run, k, output)
+        source = _jobs(jobs, queries, corpus, run, k, output, fresh=fresh)
         parts, digest = partitions(source, size)
         same = deciding(parts, digest, size, settings)
         with working_on(output, same, partition_files, fresh=fresh, label=MANIFEST, say=common.say) as work:
@@ -113,8 +117,6 @@ def bulk(
                 opener,
             )
             if workers:
-                from limrank_pipelines.bulk_ray import work_on_ray
-
                 done_now = work_on_ray(plan, left, workers=workers, address=address, cpus=cpus, gpus=gpus)
             else:
                 done_now = work_alone(plan, left)
@@ -182,7 +184,14 @@ def _opener(work: Workplace, named: Path | None, *, is_cluster: bool) -> Callabl
 
 
 def _jobs(
-    jobs: Path | None, queries: Path | None, corpus: str | None, run: Path | None, k: int, output: Path
+    jobs: Path | None,
+    queries: Path | None,
+    corpus: str | None,
+    run: Path | None,
+    k: int,
+    output: Path,
+    *,
+    fresh: bool,
 ) -> Path:
     """The file of jobs: the one named, or one written beside the output from queries, corpus and run."""
     if jobs is not None and not (queries or corpus or run):
@@ -191,6 +200,4 @@ def _jobs(
         raise InputError("give either --jobs, or all of --queries, --corpus and --run")
     searched = read_queries(queries)
     candidates = run_candidates(run, searched, corpus, k)
-    file = output.with_name(f"{output.name}.jobs.jsonl")
-    write_jobs(file, zip(searched, candidates, strict=True))
-    return file
+    return jobs_beside(output, list(zip(searched, candidates, strict=True)), fresh=fresh)

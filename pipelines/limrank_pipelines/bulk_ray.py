@@ -6,12 +6,19 @@ was not finished is on disk. Needs `pip install 'limrank[ray]'`.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from limrank_pipelines.bulk import BulkPlan, Partition, PartitionResult, Worker
-from limrank_plugins.checks import whole_number
-from limrank_plugins.errors import BackendError, require
+from limrank_plugins.checks import finite_number, whole_number
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.wording import shortened
+
+_MOST = 1_000_000
+_PATIENCE = 5.0  # seconds: Ray itself tries for half a minute
+_OF_THIS_MACHINE = ("auto", "local")
 
 
 class Actor:
@@ -25,6 +32,54 @@ class Actor:
         rows = zip(*(batch[name].tolist() for name in Partition._fields), strict=True)
         results = [self.worker.work(Partition(*row)) for row in rows]
         return {name: [getattr(result, name) for result in results] for name in PartitionResult._fields}
+
+
+def check_actors(cpus: float, gpus: float) -> None:
+    """Raise an `InputError` for a number of CPUs or GPUs that no actor can have."""
+    finite_number("the CPUs of an actor (--cpus)", cpus, least=0, most=_MOST)
+    finite_number("the GPUs of an actor (--gpus)", gpus, least=0, most=_MOST)
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(f"the GPUs of an actor (--gpus) must be a whole number above 1, but got {gpus}")
+
+
+def check_address(address: str, *, reach: bool = True) -> None:
+    """Look at the address of a Ray cluster, and whether anything answers there.
+
+    Args:
+        address: see `work_on_ray`.
+        reach: whether it must answer now.
+
+    Raises:
+        InputError: it is no such address.
+        BackendError: nothing answers there within seconds.
+    """
+    if address in _OF_THIS_MACHINE:
+        return
+    parts = _parsed(address)
+    if not reach:
+        return
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_PATIENCE).close()
+    except (OSError, UnicodeError) as error:
+        raise BackendError(
+            f"nothing answers at {address}, the address of the Ray cluster ({error}): start it there, or "
+            f"correct --address"
+        ) from error
+
+
+def _parsed(address: str) -> SplitResult:
+    """The address as host and port."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        is_whole = bool(parts.hostname and parts.port)
+    except ValueError:  # a port above 65535
+        is_whole = False
+    if not is_whole or parts.scheme not in ("", "ray") or parts.path or parts.query or parts.fragment:
+        raise InputError(
+            f"the address of a Ray cluster must be host:port (a port from 1 to 65535), ray://host:port or "
+            f"auto, but got {shortened(repr(address))}"
+        )
+    return parts
 
 
 def work_on_ray(
@@ -49,23 +104,32 @@ def work_on_ray(
 
     Raises:
         MissingExtra: Ray is not installed.
-        InputError: a number that cannot be used.
-        BackendError: a worker failed for another reason than its death.
+        InputError: a number or an address that cannot be used.
+        BackendError: the cluster cannot be reached, or a worker failed for another reason than its death.
     """
+    whole_number("workers", workers, least=1)
+    check_actors(cpus, gpus)
+    if address is not None:
+        check_address(address, reach=bool(left))
     ray = require("ray", "ray", "limrank bulk with workers")
     data = require("ray.data", "ray", "limrank bulk with workers")
-    whole_number("workers", workers, least=1)
     if not left:
         return
+    actors = min(workers, len(left))
     ours = not ray.is_initialized()
     if ours:
-        local = {"num_cpus": max(1, round(workers * cpus)) + 1, "include_dashboard": False}
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            configure_logging=False,
-            **(local if address is None else {}),
-        )
+        local = {"num_cpus": max(1, round(actors * cpus)) + 1, "include_dashboard": False}
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                configure_logging=False,
+                **(local if address is None else {}),
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            where = "on this machine" if address is None else f"at {address}"
+            said = str(error).strip().partition("\n")[0]
+            raise BackendError(f"Ray could not be reached or started {where}: {said}") from error
     try:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -74,7 +138,7 @@ def work_on_ray(
             Actor,
             fn_constructor_args=(plan,),
             batch_size=1,
-            compute=data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1),
+            compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
             num_cpus=cpus,
             num_gpus=gpus,
         )

@@ -26,7 +26,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
 from limrank_plugins.ledger import Ledger
-from limrank_plugins.outputs import write_parts
+from limrank_plugins.outputs import check_ours, write_parts
 from limrank_plugins.reply_store import To
 from limrank_plugins.segments import Prompt
 from limrank_plugins.store import Store
@@ -81,7 +81,8 @@ def write_batch(
         most_bytes: of one file; default: OpenAI's limit.
 
     Raises:
-        InputError: a request is for a model in this process.
+        InputError: a request is for a model in this process, or another's file is where a file is written
+            that is called after the path.
     """
     left, waiting, spent = 0, 0, ledger.spent
     in_files = ledger.batched if not again else frozenset()
@@ -121,6 +122,9 @@ def write_batch(
         asked.append((key, mark, dearest))
     parts = [part for several in places.values() for part in several]
     files = tuple(_file(path, number, len(parts)) for number in range(1, len(parts) + 1))
+    for file in files:
+        if file != path:
+            check_ours(file, _is_batch, option="--batch-out")
     for file, part in zip(files, parts, strict=True):
         write_parts(file, (line.encode("ascii") for line in part))
     # After the files: a kill in between leaves requests that are written again, and none that never were.
@@ -210,6 +214,15 @@ def _reply(row: dict[str, Any], backend: OpenAIBackend) -> tuple[Generated | Fai
         usage = usage_of(body)
         return Failed(str(failure), charged=not usage.prompt_tokens), usage
     return reply, reply.usage
+
+
+def _is_batch(file: Path) -> bool:
+    """Whether a file's first line is a request that `write_batch` writes."""
+    try:
+        _, row = next(iter(json_rows(file)), ("", {}))
+    except InputError:
+        return False
+    return "body" in row and _NAME.fullmatch(str(row.get("custom_id"))) is not None
 
 
 def _file(path: Path, number: int, of: int) -> Path:

@@ -14,7 +14,7 @@ from limrank_plugins.outputs import check_output, write_json
 from limrank_synth.dataset_card import CARD, PLOTS, CardContents, write_card
 from limrank_synth.exports import ExportCounts, ExportOptions, layout_names, load_layout
 from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, IMAGES, ImageQuery, write_image_chats
-from limrank_synth.pointwise_layout import problem
+from limrank_synth.pointwise_layout import blank, problem
 from limrank_synth.records import LabelledPassage
 from limrank_synth.row_statistics import Statistics
 from limrank_synth.source_licences import table
@@ -167,13 +167,9 @@ def _usable(
     rows: Iterable[LabelledPassage], generates: bool, statistics: Statistics, left_out: Counter[str]
 ) -> Iterator[LabelledPassage]:
     for row in rows:
-        reason = problem(row) if generates else _blank(row)
+        reason = problem(row) if generates else blank(row)
         if reason is not None:
             left_out[f"row: {reason}"] += 1
             continue
         statistics.add(row)
         yield row
-
-
-def _blank(row: LabelledPassage) -> str | None:
-    return None if row.query.strip() and row.passage.strip() else "its query or passage is empty"

@@ -22,6 +22,7 @@ from limrank_plugins import prompts
 from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.readouts.labels import TAG
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_synth.records import LabelledPassage
 
 OPENING = "<think>"
@@ -62,9 +63,14 @@ def read_completion(text: str) -> CompletionParts | str:
     trace = body[: end.start()].strip()
     if tag := _tag_in(trace):
         return f"its trace holds {tag!r}"
-    if not trace:
+    if not can_be_seen(trace):
         return "its trace is empty"
     return CompletionParts(trace, end[1].lower() == "true")
+
+
+def blank(row: LabelledPassage) -> str | None:
+    """Why a row says nothing of a passage, or None."""
+    return None if can_be_seen(row.query) and can_be_seen(row.passage) else "its query or passage is empty"
 
 
 def problem(row: LabelledPassage) -> str | None:
@@ -74,9 +80,9 @@ def problem(row: LabelledPassage) -> str | None:
     become the token that inference keeps out of them; in a trace it would end the reasoning before its
     time. Such rows are left out and counted, since any change to them would not be the inference prompt.
     """
-    if not row.query.strip() or not row.passage.strip():
-        return "its query or passage is empty"
-    if not row.trace.strip():
+    if reason := blank(row):
+        return reason
+    if not can_be_seen(row.trace):
         return "its trace is empty"
     prompt = pointwise_prompt(row.query, row.passage)
     if len(markers := _MARKERS.findall(prompt)) > 1:

@@ -17,6 +17,7 @@ from typing import IO, Any
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_lines
 from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_synth.pointwise_layout import OPENING, read_completion, template
 from limrank_synth.records import LabelledPassage, Rejection, Source
 from limrank_synth.stages.seeds import MS_MARCO
@@ -96,7 +97,7 @@ def _parts(prompt: str) -> tuple[str, str] | str:
     if body.count(between) != 1:
         return f"its prompt holds {between.strip()!r} {body.count(between)} times"
     query, _, passage = body.partition(between)
-    if not query.strip() or not passage.strip():
+    if not can_be_seen(query) or not can_be_seen(passage):
         return "its query or passage is empty"
     return query, passage
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.usable import can_be_seen
 
 Kind = Literal["daily-life", "expert"]
 Difficulty = Literal["easy", "medium", "hard"]
@@ -38,7 +40,7 @@ class Seed:
     source: Source
 
     def __post_init__(self) -> None:
-        if not self.id or not self.text.strip():
+        if not self.id or not can_be_seen(self.text):
             raise InputError(f"a seed needs an id and a text, but got id={self.id!r}, text={self.text!r}")
 
 
@@ -170,6 +172,13 @@ class LabelledPassage:
         Raises:
             InputError: a field is missing or unknown.
         """
+        names = [each.name for each in dataclasses.fields(cls)]
+        for name in names:
+            if name not in data and name != "meta":
+                raise InputError(f"this is no row of a synthesis: the field {name!r} is missing")
+        for name in data:
+            if name not in names:
+                raise InputError(f"this is no row of a synthesis: the field {name!r} is unknown")
         try:
             fields = dict(data)
             fields["votes"], fields["second"] = tuple(fields["votes"]), tuple(fields["second"])

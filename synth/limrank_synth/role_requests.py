@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.files import why_no_json
 from limrank_plugins.readouts.parsing import split_reasoning
-from limrank_plugins.readouts.usable import nothing_usable
+from limrank_plugins.readouts.usable import can_be_seen, nothing_usable
 from limrank_plugins.segments import Prompt, Segment, clean_text
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ def text_field(fields: dict[str, Any], name: str) -> str:
         UnusableReply: it is missing, or something else.
     """
     value = fields.get(name)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not can_be_seen(value):
         raise UnusableReply(f"the answer's field {name!r} is missing or empty")
     # JSON can escape half a surrogate pair, which nothing after this could encode.
     return clean_text(value).strip()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from limrank_evals.comparison import compare, compare_values
+from limrank_evals.comparison import Resampling, compare, compare_values
 from limrank_evals.measures import measure
 from limrank_evals.stats import WinTieLoss
 from limrank_plugins.errors import InputError
@@ -56,3 +58,9 @@ def test_what_cannot_be_compared():
         compare(one, measure(BEFORE, QRELS, ["P@5"]))
     with pytest.raises(InputError, match="no query"):
         compare_values({"a": 1.0}, {"b": 1.0})
+
+
+@pytest.mark.parametrize("wrong", [{"level": 2.0}, {"level": float("nan")}, {"resamples": 0}])
+def test_how_is_resampled_is_checked_at_once(wrong: dict[str, Any]):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Resampling(**wrong)

@@ -32,6 +32,7 @@ HEADER = "query-id\tcorpus-id\tscore\n"
         (HEADER + "q\ta\t1\nq\ta\t0\n", "line 3: document 'a' is judged twice"),
         (HEADER + "q\ta\t0.5\n", "line 2: the grade must be a whole number"),
         ("q 0 a\n", "line 1: a qrels line has 4 columns"),
+        ("q\ta\t1\n", "begins with its header line `query-id corpus-id score`"),
         ("q 0 a 1\nq 0 a 1\n", "line 2: document 'a' is judged twice"),
         ("q 0 a yes\n", "whole number"),
         ("q 0 a ²\n", "whole number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,14 @@ from limrank_pipelines.bulk import (
     BulkPlan,
     PartitionResult,
     job_line,
+    jobs_beside,
     missing_partitions,
     parse_job,
     partitions,
     work_alone,
     write_jobs,
 )
+from limrank_pipelines.bulk_ray import check_address
 from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
@@ -190,6 +193,89 @@ def test_a_line_that_is_no_job_is_told_before_any_work(tmp_path: Path, line: str
         partitions(tmp_path / "jobs.jsonl", 5)
     assert named in str(caught.value)
     assert "jobs.jsonl, line 2" in str(caught.value)
+
+
+def test_jobs_in_another_encoding_are_named_as_such(tmp_path: Path):
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text(json.dumps(GOOD), encoding="utf-16")
+    with pytest.raises(InputError, match=r"jobs.jsonl, line 1: not UTF-8 \(invalid start byte at byte 0\)$"):
+        partitions(jobs, 5)
+    jobs.write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert len(partitions(jobs, 5)[0]) == 1
+
+
+def test_a_score_of_hundreds_of_digits_is_named_shortly():
+    passages = [{"id": "a", "text": "x", "score": 10**400}]
+    with pytest.raises(InputError) as caught:
+        parse_job(json.dumps(GOOD | {"passages": passages}).encode(), "here")
+    assert len(str(caught.value)) < 250
+
+
+def test_the_jobs_beside_an_output_replace_only_its_own(tmp_path: Path):
+    out, file = tmp_path / "out", tmp_path / "out.jobs.jsonl"
+    one, two = ([(Query("why", id=name), [Document("x", id="a")])] for name in ("1", "2"))
+    write_jobs(file, two)
+    mine = file.read_bytes()
+    with pytest.raises(InputError, match=r"out\.jobs\.jsonl would replace a file.*--output"):
+        jobs_beside(out, one, fresh=False)
+    assert file.read_bytes() == mine
+    file.unlink()
+    for _ in range(2):  # a kill before there is a manifest, and the same command again
+        assert jobs_beside(out, one, fresh=False) == file
+    parts, digest = partitions(file, 5)
+    missing_partitions(out, parts, digest, 5, {})
+    ours = file.read_bytes()
+    with pytest.raises(InputError, match="differs in jobs"):
+        jobs_beside(out, two, fresh=False)
+    assert file.read_bytes() == ours
+    jobs_beside(out, two, fresh=True)
+    assert file.read_bytes() == mine
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--cpus", "inf"], "--cpus) must be a number >= 0"),
+        (["--cpus", "nan"], "but got nan"),
+        (["--cpus", "-1"], "but got -1"),
+        (["--gpus", "inf"], "--gpus) must be a number >= 0"),
+        (["--gpus", "1.5"], "--gpus) must be a whole number above 1, but got 1.5"),
+        (["--address", "nonsense:99999"], "but got 'nonsense:99999'"),
+        (["--address", "nonsense"], "must be host:port"),
+        (["--address", "http://h:80"], "must be host:port"),
+        (["--address", "h:0"], "must be host:port"),
+        (["--address", "ray://h"], "must be host:port"),
+    ],
+)
+def test_what_no_cluster_can_be_is_told_before_anything_is_begun(
+    tmp_path: Path, words: list[str], named: str
+):
+    jobs, out = jobs_file(tmp_path, 1), tmp_path / "out"
+    command = ["bulk", "--jobs", str(jobs), "-o", str(out), "--recipe", "prior", "--workers", "1", *words]
+    result = CliRunner().invoke(build_app(), command)
+    assert result.exit_code == 2, result.output
+    assert named in " ".join(result.stderr.split())
+    assert not out.exists()
+
+
+def test_a_cluster_where_nothing_answers_is_told_before_anything_is_begun(tmp_path: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nothing listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        jobs, out = jobs_file(tmp_path, 1), tmp_path / "out"
+        command = ["bulk", "--jobs", str(jobs), "-o", str(out), "--recipe", "prior", "--workers", "1"]
+        result = CliRunner().invoke(build_app(), [*command, "--address", address])
+    assert result.exit_code == 1
+    assert f"nothing answers at {address}" in result.stderr
+    assert not out.exists()
+
+
+def test_addresses_of_clusters():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for address in ("auto", f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            check_address(address)
+    check_address("[::1]:6379", reach=False)
 
 
 def test_files_that_cannot_be_used(tmp_path: Path):

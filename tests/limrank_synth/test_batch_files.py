@@ -239,3 +239,17 @@ def test_a_local_model_takes_no_batch_files(tmp_path: Path, ledger: Ledger):
         unasked = {key: roles.addressed(request)}
         with pytest.raises(InputError, match="role 'writer' is played by a model in this process"):
             write_batch(tmp_path / "open.jsonl", unasked, settings, ledger)
+
+
+def test_files_called_after_the_named_one_replace_only_batches(tmp_path: Path, ledger: Ledger):
+    mine = tmp_path / "open-2.jsonl"
+    mine.write_text('{"custom_id": "mine"}\n')
+    with pytest.raises(InputError, match=r"open-2\.jsonl would replace a file.*--batch-out"):
+        write_batch(tmp_path / "open.jsonl", addressed(WANTED), SETTINGS, ledger)
+    assert [file.name for file in tmp_path.glob("open*")] == [mine.name]
+    assert not ledger.batched
+    mine.unlink()
+    for again in (False, True):
+        assert (
+            write_batch(tmp_path / "open.jsonl", addressed(WANTED), SETTINGS, ledger, again=again).asked == 5
+        )

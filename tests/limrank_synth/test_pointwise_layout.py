@@ -106,7 +106,8 @@ def test_ordinary_rows_can() -> None:
 
 @pytest.mark.parametrize("field", ["query", "passage", "trace"])
 def test_an_empty_text_cannot(field: str) -> None:
-    assert "empty" in str(problem(row(**{field: " \n"})))
+    for unseen in ("", " \n", "\0", "\u200b", "\u2060 \u3164"):
+        assert "empty" in str(problem(row(**{field: unseen})))
 
 
 @pytest.mark.parametrize(

@@ -112,15 +112,28 @@ def training_files(folder: Path) -> list[Path]:
     """What a run has written into its folder; see `begun_anew.working_on`.
 
     A checkpoint and an export are folders of their own, whose files are the run's.
+
+    Raises:
+        InputError: files of these names are there, but no plan of a run: they are not ours to replace.
     """
     whole = [place for place in (folder / CHECKPOINTS).glob("checkpoint-*") if place.is_dir()]
     whole += [place for name in (ADAPTER, FINAL) if ((place := folder / name) / CARD).is_file()]
     files = [file for place in whole for file in place.rglob("*") if not file.is_dir()]
     files += (folder / BOARD).glob("events.out.tfevents.*")
-    return [
-        *files,
-        *(file for name in (HISTORY, PNG, PAGE, REPORT, PLAN) if (file := folder / name).is_file()),
-    ]
+    files += (file for name in (HISTORY, PNG, PAGE, REPORT, PLAN) if (file := folder / name).is_file())
+    if files and not _is_identity(folder / PLAN):
+        raise InputError(
+            f"{folder} holds {files[-1].name} and no {PLAN} of a training run: choose another folder"
+        )
+    return files
+
+
+def _is_identity(file: Path) -> bool:
+    """Whether this is the `plan.json` that a run writes."""
+    try:
+        return {"plan", "data"} <= read_json_object(file).keys()
+    except InputError:
+        return False
 
 
 def _whole(plan: Plan, data: TrainingData, folder: Path) -> Any:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 
 from limrank_evals.calibration.reliability import Reliability
 from limrank_evals.reporting.svg import Plot, linear, standalone
 from limrank_plugins.wording import number_of
 
+TITLE = "Reliability on held-out queries"
 
-def draw_reliability(title: str, parts: Mapping[str, Reliability]) -> str:
+
+def draw_reliability(parts: Mapping[str, Reliability]) -> str:
     """The SVG file, a plot for each part; on the diagonal, a probability is as often right as it says."""
-    return standalone(title, [_plot(number, name, part) for number, (name, part) in enumerate(parts.items())])
+    return standalone(TITLE, [_plot(number, name, part) for number, (name, part) in enumerate(parts.items())])
+
+
+def is_reliability_plot(path: Path) -> bool:
+    """Whether a file is such a plot."""
+    with path.open("rb") as stream:
+        beginning = stream.read(1000)
+    return beginning.startswith(b"<svg") and f"<title>{TITLE}</title>".encode() in beginning
 
 
 def _plot(number: int, name: str, part: Reliability) -> Plot:

@@ -118,7 +118,7 @@ def read_scored(
     detailed, judgements = read_detailed_run(run), read_judgements(qrels)
     records = [row for _, row in json_rows(run)] if holds_json_lines(run) else []
     told: dict[str, str] = {}
-    for field in ("recipe", "reranker"):
+    for field in ("recipe", "reranker", "score_kind"):
         values = {str(row.get(field) or "") for row in records}
         if len(values) > 1:
             raise InputError(f"{run} is of several rerankers: its {field} differs from query to query")
@@ -134,7 +134,7 @@ def read_scored(
             f"recipe {name!r} cannot be calibrated: its scores in {run} are not comparable between queries"
         )
     if records:
-        score_kind = detailed.score_kind
+        score_kind = told["score_kind"]
     else:
         known = load_recipe(name)
         check_calibrates(known)

@@ -19,19 +19,20 @@ from limrank_evals.calibration.reliability import (
     precise_threshold,
     reliability,
 )
-from limrank_evals.calibration.reliability_plot import draw_reliability
+from limrank_evals.calibration.reliability_plot import draw_reliability, is_reliability_plot
 from limrank_evals.calibration.sources import Scored, find_collection, rank_collection, read_scored
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
+from limrank_evals.stats.intervals import check_level
 from limrank_evals.tables import Grid, ends_text
 from limrank_plugins.arguments import check_calibrates, why_not_calibrated
-from limrank_plugins.calibration import Calibration
+from limrank_plugins.calibration import Calibration, is_calibration
 from limrank_plugins.card import CARD, add_to_card, read_card, read_card_of
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.errors import InputError
-from limrank_plugins.outputs import check_apart, check_output, write_whole
+from limrank_plugins.outputs import check_apart, check_ours, check_output, write_whole
 from limrank_plugins.recipes import load_recipe, own_recipes
 from limrank_plugins.wording import number_of
 
@@ -54,9 +55,10 @@ def calibrate(
     method: Annotated[
         str, typer.Option(help="isotonic (any rising curve; many documents), platt (a logistic one; few).")
     ] = "isotonic",
-    output: Annotated[Path, typer.Option("--output", "-o", help="The calibration, JSON.")] = Path(
-        "calibration.json"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The calibration, JSON.", show_default="calibration.json"),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="The reliability plot, SVG; default: beside the output.", show_default=False),
@@ -110,6 +112,7 @@ def calibrate(
     threshold is a probability. Where documents of a collection could not be judged by the model, the
     calibration is written without them, and the exit code is 1.
     """
+    is_named, output = output is not None, output or Path("calibration.json")
     picture = plot if plot is not None else output.with_suffix(".svg")
     named = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
@@ -122,7 +125,11 @@ def calibrate(
     read = [run if is_run else None, qrels, *_files_of(source)]
     for file in filter(None, outputs.values()):
         check_output(file, *read, store=store)
-    _check_choices(method, unjudged, held_out, bins, precision)
+    _check_choices(method, unjudged, held_out, bins, precision, level, grade)
+    if not is_named:
+        check_ours(output, is_calibration, option="--output")
+    if plot is None:
+        check_ours(picture, is_reliability_plot, option="--plot")
     if card is not None:
         read_card(str(card))
     as_unjudged = cast(Unjudged, unjudged)
@@ -171,7 +178,7 @@ def calibrate(
         except InputError as error:  # none reaches it
             why = str(error)
     calibration.write(output)
-    write_whole(picture, draw_reliability("Reliability on held-out queries", measured).encode())
+    write_whole(picture, draw_reliability(measured).encode())
     if card is not None:
         add_to_card(card, calibration)
     doubts = _doubts(parts, method, scored)
@@ -212,13 +219,23 @@ def _files_of(collection: str) -> list[Path]:
     return [file for folder in folders for kind in ("*.jsonl*", "qrels/*") for file in folder.glob(kind)]
 
 
-def _check_choices(method: str, unjudged: str, held_out: float, bins: int, precision: float | None) -> None:
+def _check_choices(
+    method: str,
+    unjudged: str,
+    held_out: float,
+    bins: int,
+    precision: float | None,
+    level: float,
+    grade: int,
+) -> None:
     """Before hours of work, not after."""
     for name, value, known in (("--method", method, Method), ("--unjudged", unjudged, Unjudged)):
         if value not in get_args(known):
             raise InputError(f"{name} must be one of {', '.join(get_args(known))}, but is {value!r}")
     finite_number("--held-out", held_out, above=0, most=0.9)
     whole_number("--bins", bins, least=1)
+    whole_number("--grade", grade, least=1)
+    check_level(level, "--level")
     if precision is not None:
         finite_number("--precision", precision, above=0, most=1)
 

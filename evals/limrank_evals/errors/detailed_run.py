@@ -17,6 +17,7 @@ from limrank_plugins.checks import is_finite, whole_number
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
 from limrank_plugins.io import RunState
+from limrank_plugins.wording import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +164,13 @@ def _listed(hit: Mapping[str, Any], rank: int, where: str) -> RunHit:
     number = isinstance(score, int | float) and not isinstance(score, bool) and is_finite(score)
     if score is not None and not number:
         raise InputError(
-            f"{where}: the score of document {hit['id']!r} must be a finite number or null, but is {score!r}"
+            f"{where}: the score of document {hit['id']!r} must be a finite number or null, but is "
+            f"{shortened(repr(score))}"
         )
     if not isinstance(cut, int) or cut < 0:
-        raise InputError(f"{where}: cut_tokens of document {hit['id']!r} must be a count, but is {cut!r}")
+        raise InputError(
+            f"{where}: cut_tokens of document {hit['id']!r} must be a count, but is {shortened(repr(cut))}"
+        )
     for name in ("failure", "explanation"):
         if not isinstance(hit.get(name), str | None):
             raise InputError(f"{where}: {name} of document {hit['id']!r} must be text or null")
@@ -186,7 +190,8 @@ def _failures(written: object, where: str) -> dict[str, str]:
     for row in rows:
         if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("id", "reason")):
             raise InputError(
-                f"{where}: failures must be a list of objects with id and reason, but got {row!r}"
+                f"{where}: failures must be a list of objects with id and reason, but got "
+                f"{shortened(repr(row))}"
             )
         reasons[row["id"]] = row["reason"]
     return reasons

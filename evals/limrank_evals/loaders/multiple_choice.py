@@ -21,6 +21,7 @@ from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_plugins.data import check_unique
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.readouts.usable import can_be_seen
 
 GPQA_DIAMOND = 198
 _LONGEST_NAME = 80
@@ -92,7 +93,7 @@ def load_questions(
         raise InputError("domains of a gated set are shown, so its field 'question' cannot be one")
     try:
         questions = [
-            _question(row, f"{path}, question {number}", number, gated, domain)
+            _question(row, path, number, gated, domain)
             for number, row in enumerate(file_rows(Path(path)), start=1)
         ]
     except InputError:
@@ -106,21 +107,47 @@ def load_questions(
 
 
 def _question(
-    row: dict[str, Any], where: str, number: int, gated: bool, domain: str | None
+    row: dict[str, Any], path: str | os.PathLike[str], number: int, gated: bool, domain: str | None
 ) -> MultipleChoice:
-    choices = field(row, "choices", where, list)
+    where = f"{path}, question {number}"
+    named = next((name for name in ("_id", "id") if name in row), None)
+    name = str(number) if named is None else str(field(row, named, where, (str, int)))
+    where = where if named is None else f"{path}, question {name!r}"
+    text, choices = field(row, "question", where), field(row, "choices", where, list)
+    _check_texts(text, choices, where)
     key = field(row, "answer", where, (str, int))
     if isinstance(key, int):
         if not 0 <= key < len(choices):
             raise InputError(f"{where}: there is no option number {key}")
         key = choice_letters(len(choices))[key]
-    named = next((name for name in ("_id", "id") if name in row), None)
-    name = str(number) if named is None else str(field(row, named, where, (str, int)))
     if domain is None:
         topic = next((row[name] for name in ("domain", "subject") if isinstance(row.get(name), str)), "")
     else:
         topic = field(row, domain, where)
-    return MultipleChoice(name, field(row, "question", where), tuple(map(str, choices)), key, gated, topic)
+    try:
+        return MultipleChoice(name, text, tuple(map(str, choices)), key, gated, topic)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _check_texts(question: str, choices: Sequence[Any], where: str) -> None:
+    """Raise an `InputError` for a question that nobody can answer; its texts are not shown."""
+    if not can_be_seen(question):
+        raise InputError(f"{where}: the question has no text")
+    try:
+        letters = choice_letters(len(choices))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    first: dict[str, str] = {}
+    for letter, choice in zip(letters, choices, strict=True):
+        is_number = isinstance(choice, int | float) and not isinstance(choice, bool)
+        if not is_number and not (isinstance(choice, str) and can_be_seen(choice)):
+            raise InputError(f"{where}: option {letter} has no text")
+        if (text := " ".join(str(choice).split())) in first:
+            raise InputError(
+                f"{where}: options {first[text]} and {letter} are equal, so one answer is right and wrong"
+            )
+        first[text] = letter
 
 
 def load_gpqa(

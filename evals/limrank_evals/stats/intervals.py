@@ -77,7 +77,7 @@ def wilson(right: int, total: int, *, level: float = 0.95) -> Interval | None:
         InputError: not 0 <= right <= total, or a level outside (0, 1).
         MissingExtra: scipy is not installed.
     """
-    _check_level(level)
+    check_level(level)
     if not 0 <= right <= total:
         raise InputError(f"an accuracy must have 0 <= right <= total, but got {right} of {total}")
     if total == 0:
@@ -94,7 +94,7 @@ def _interval(
     resamples: int,
     seed: int,
 ) -> Interval | None:
-    _check_level(level)
+    check_level(level)
     whole_number("resamples", resamples, least=1)
     # Sorted: what is drawn must not depend on the order in which queries were read.
     samples = [np.sort(np.asarray(list(values), dtype=np.float64)) for values in groups]
@@ -132,6 +132,12 @@ def _mean_of_means(*samples: np.ndarray[Any, Any], axis: int) -> Any:
     return np.round(sum(sample.mean(axis=axis) for sample in samples) / len(samples), 12)
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float, name: str = "level") -> None:
+    """Raise an `InputError` for a level that no interval has.
+
+    Args:
+        level: how often intervals cover what they are of.
+        name: what the message calls it.
+    """
     if not 0 < level < 1:
-        raise InputError(f"level must be > 0 and < 1, but got {level}")
+        raise InputError(f"{name} must be > 0 and < 1, but got {level}")

@@ -22,6 +22,7 @@ from limrank_plugins.outputs import write_json_lines
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.labels import PLAIN
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.segments import Prompt
 from limrank_synth.exports import ExportCounts, ExportOptions
@@ -106,7 +107,7 @@ def read_image_queries(path: str | os.PathLike[str]) -> Iterator[ImageQuery]:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{where}: this is no query with images: {error!r}") from error
-        if not query.text.strip() or not query.candidates:
+        if not can_be_seen(query.text) or not query.candidates:
             raise InputError(f"{where}: a query needs a text and at least one candidate")
         check_unique([candidate.id for candidate in query.candidates], f"candidate id in {where}")
         yield query
@@ -140,7 +141,7 @@ def mm_r5(query: ImageQuery) -> Iterator[tuple[Example, Sequence[Image]] | str]:
     if not any(page.relevant for page in pages) or len(pages) < 2:
         yield f"query: none of its best {PAGES} pages is relevant, or it has only one"
         return
-    if not all(page.reason.strip() for page in pages):
+    if not all(can_be_seen(page.reason) for page in pages):
         yield "query: a page has no reason"
         return
     if has_marker(" ".join([query.text, *(page.reason for page in pages)])):

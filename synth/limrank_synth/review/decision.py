@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.segments import clean_text
 from limrank_synth.records import LabelledPassage
 
@@ -90,7 +91,7 @@ class Decision:
             raise InputError(
                 f"there is no reason {self.reason!r:.80}; there are: {', '.join(REASONS)}, {OTHER}"
             )
-        if self.reason == OTHER and not self.note.strip():
+        if self.reason == OTHER and not can_be_seen(self.note):
             raise InputError(f"the reason {OTHER!r} needs a note that says which")
         if (self.action == "undo") != bool(self.undoes):
             raise InputError("an undo names the entry it undoes, and nothing else does")
@@ -166,7 +167,7 @@ def check_edits(edits: Any) -> None:
         if name == "relevant":
             if not isinstance(value, bool):
                 raise InputError(f"relevant must be true or false, but is {value!r:.80}")
-        elif not isinstance(value, str) or not value.strip():
+        elif not isinstance(value, str) or not can_be_seen(value):
             raise InputError(f"the {name} must not be empty")
         elif len(value) > LONGEST_TEXT:
             raise InputError(f"the {name} has {len(value):,} characters; there may be {LONGEST_TEXT:,}")

@@ -121,17 +121,26 @@ class DecisionLog:
             if data is not None:
                 decisions.append(self._entry(data, line))
             elif text.strip():
+                self._check_torn(text, line)
                 torn.append(line)
         # All but the line's end was written: the decision is there. What follows it starts a new line.
         data = _unpacked(tail)
         if data is not None:
             at += len(tail)
             decisions.append(self._entry(data, line + 1))
+        elif tail.strip():
+            self._check_torn(tail, line + 1)
         # Only now: a log that cannot be read is read again from the same place.
         self._at, self._line = at, line
         self.torn += torn
         self._tail_torn = bool(tail.strip()) and data is None
         return decisions
+
+    def _check_torn(self, text: bytes, line: int) -> None:
+        """A line that is cut short begins as a decision does, or holds a power cut's zeros; text does not."""
+        beginning = text.strip(b"\0 \t\r")
+        if beginning and not beginning.startswith(b"{"):
+            raise InputError(f"{self.path}, line {line}: this is no decision; name another --log")
 
     def _entry(self, data: Any, line: int) -> Decision:
         try:

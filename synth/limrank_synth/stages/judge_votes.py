@@ -13,6 +13,7 @@ from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.prompts import load_template
 from limrank_plugins.readouts.lockstep import together
 from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_synth.records import JudgeVote, Rejection, WrittenPassage, WrittenQuery
 from limrank_synth.role_requests import (
     RoleProgram,
@@ -77,7 +78,7 @@ def read_vote(reply: Generated) -> JudgeVote:
     verdict = _VERDICT.fullmatch(rest.strip())
     if verdict is None:
         raise UnusableReply(f"the verdict is neither true nor false: {rest.strip()[:60]!r}")
-    if reasoning is None or not reasoning.strip():
+    if reasoning is None or not can_be_seen(reasoning):
         raise UnusableReply("there is a verdict, but no reasoning before it")
     return JudgeVote(reasoning.strip(), verdict[1].lower() == "true")
 

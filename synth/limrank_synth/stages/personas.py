@@ -10,6 +10,7 @@ from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import json_rows, lines_and_kind
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_synth.records import Persona, Source
 
 OURS = Source("limrank personas", "MIT", commercial=True)
@@ -60,7 +61,7 @@ def _from_file(path: str) -> list[str]:
     texts = []
     for where, row in json_rows(path, lines):
         text = row.get("persona")
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not can_be_seen(text):
             raise InputError(f"{where}: expected a field 'persona' with a text")
         texts.append(text.strip())
     return texts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.io import read_queries
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.wording import number_of, verb_for
 from limrank_synth.records import Seed, Source
 
@@ -64,6 +65,6 @@ def _from_hub(path: str, source: Source | None, column: str) -> Iterator[Seed]:
     known = source if source is not None else Source(name)
     for number, row in enumerate(rows):
         text = row[column]
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not can_be_seen(text):
             raise InputError(f"dataset {name!r}, row {number}: {column!r} is not a text but {text!r}")
         yield Seed(str(row.get("_id", row.get("id", number))), text, known)

@@ -164,7 +164,7 @@ def test_no_threshold_may_be_precise_enough():
 def test_the_plot_shows_every_bin():
     scores = drawn(100)
     found = reliability([s.score for s in scores], [s.relevant for s in scores])
-    drawing = draw_reliability("t", {"before": found, "after": found})
+    drawing = draw_reliability({"before": found, "after": found})
     assert drawing.count("<circle") == 2 * len(found.bins)
     assert f"ECE {found.ece:.3f}" in drawing
 

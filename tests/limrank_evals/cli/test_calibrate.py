@@ -128,6 +128,8 @@ def test_a_precision_that_nothing_reaches_is_said(tmp_path: Path):
         ({}, ["--held-out", "0.1"], "too few to fit on some and hold out 3"),
         ({}, ["--precision", "90"], "--precision must be a number"),
         ({}, ["--recipe", "rank1"], "is of recipe 'limrank', but --recipe is 'rank1'"),
+        ({}, ["--level", "2"], "--level must be > 0 and < 1, but got 2"),
+        ({}, ["--level", "nan"], "--level must be > 0 and < 1, but got nan"),
         ({}, ["--grade", "9"], "is relevant: a calibration needs both kinds"),
         ({"comparable": False}, [], "'limrank' cannot be calibrated: its scores in"),
         ({"calibrated": True}, [], "is calibrated already"),
@@ -346,3 +348,52 @@ def test_the_installed_command(tmp_path: Path):
     assert "ECE" in done.stdout
     assert as_calibration(tmp_path / "calibration.json").method == "platt"
     assert (tmp_path / "calibration.svg").exists()
+
+
+def test_choices_are_checked_before_any_file_is_read(tmp_path: Path):
+    run = tmp_path / "run.jsonl"
+    run.write_text("no run")
+    for words, said in (
+        (["--level", "0"], "--level must be > 0"),
+        (["--bins", "0"], "--bins must be"),
+        (["--grade", "0"], "--grade must be"),
+    ):
+        assert said in limrank(run, "--qrels", "nowhere", "-o", tmp_path / "c.json", *words, code=2).output
+
+
+def test_the_plot_that_nobody_named_replaces_only_a_plot_of_ours(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    plot, out = tmp_path / "paper.svg", tmp_path / "paper.json"
+    plot.write_text("<svg><title>A figure of mine</title></svg>")
+    refused = limrank(run, "--qrels", qrels, "-o", out, code=2).output
+    assert f"the output {plot} would replace a file" in refused
+    assert "--plot" in refused
+    assert not out.exists()
+    assert "of mine" in plot.read_text()
+    limrank(run, "--qrels", qrels, "-o", out, "--plot", tmp_path / "other.svg")
+    assert "of mine" in plot.read_text()
+    limrank(run, "--qrels", qrels, "-o", out, "--plot", plot)  # named
+    assert "of mine" not in plot.read_text()
+    limrank(run, "--qrels", qrels, "-o", out)  # ours
+
+
+def test_the_calibration_that_nobody_named_replaces_only_one_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, qrels = write(tmp_path, squared)
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "calibration.json"
+    mine.write_text('{"camera": 1}')
+    assert "name another place with --output" in limrank(run, "--qrels", qrels, code=2).output
+    assert mine.read_text() == '{"camera": 1}'
+    limrank(run, "--qrels", qrels, "-o", "calibration.json")
+    limrank(run, "--qrels", qrels)
+    assert as_calibration(mine).recipe == "limrank"
+
+
+def test_a_run_of_several_kinds_of_scores_is_refused(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    first, *rest = run.read_text().splitlines(keepends=True)
+    run.write_text("".join([first.replace('"probability"', '"logit"'), *rest]))
+    refused = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", code=2).output
+    assert "is of several rerankers: its score_kind differs from query to query" in refused

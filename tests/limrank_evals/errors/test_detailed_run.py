@@ -110,3 +110,10 @@ def test_a_hit_that_is_not_as_it_is_written(tmp_path: Path, hit: dict, message: 
 def test_failures_that_are_not_as_they_are_written(failures: object):
     with pytest.raises(InputError, match="failures must be a list of objects with id and reason"):
         detailed_run_of([{"query_id": "q", "hits": [{"id": "a"}], "failures": failures}])
+
+
+def test_a_score_of_hundreds_of_digits_is_named_shortly():
+    hit = {"id": "d", "rank": 1, "score": 10**400}
+    with pytest.raises(InputError, match="must be a finite number or null, but is 1000") as caught:
+        detailed_run_of([{"query_id": "q", "hits": [hit]}])
+    assert len(str(caught.value)) < 250

@@ -131,3 +131,25 @@ def test_errors_about_gated_sets_quote_nothing(tmp_path: Path):
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
     with pytest.raises(InputError, match=r"GPQA is gated: accept its terms .* `hf auth login`"):
         load_gpqa(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": " "}, "the question has no text"),
+        ({"question": "\u200b"}, "the question has no text"),
+        ({"choices": ["one", "", "three"]}, "option B has no text"),
+        ({"choices": ["one", "two", "\u2060"]}, "option C has no text"),
+        ({"choices": ["one", None, "three"]}, "option B has no text"),
+        ({"choices": ["one", "two", "one "]}, "options A and C are equal"),
+        ({"choices": [str(i) for i in range(27)]}, "1 to 26 options, but this has 27"),
+    ],
+)
+def test_questions_that_nobody_can_answer_are_named(tmp_path: Path, change: dict[str, object], message: str):
+    path = put(tmp_path / "x.jsonl", {**ROW, "_id": "q0"}, {**ROW, **change})
+    with pytest.raises(InputError, match=f"x.jsonl, question 'q1': .*{message}"):
+        load_questions(path)
+
+
+def test_numbers_are_options(tmp_path: Path):
+    assert load_questions(put(tmp_path / "x.jsonl", {**ROW, "choices": [1, 2.5]}))[0].choices == ("1", "2.5")

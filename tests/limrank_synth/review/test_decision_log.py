@@ -86,7 +86,7 @@ def test_a_torn_line_that_was_seen_before_it_was_whole_is_told_when_it_is(tmp_pa
     assert log.problems == []
 
 
-@pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", '{"query": "a row"}'])
+@pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", '{"query": "a row"}', "notes of mine"])
 def test_a_file_that_is_something_else_is_an_error(tmp_path: Path, line: str):
     path = tmp_path / "log.jsonl"
     DecisionLog(path).append(decision(ROW))
@@ -200,3 +200,12 @@ for number in range(int(sys.argv[3])):
 def _with_tests() -> dict[str, str]:
     folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
+@pytest.mark.parametrize("text", ["notes", "notes of mine\nand more\n"])
+def test_nothing_is_appended_to_a_text(tmp_path: Path, text: str):
+    path = tmp_path / "rows.review.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match="line 1: this is no decision; name another --log"):
+        DecisionLog(path).append(decision(ROW))
+    assert path.read_text() == text

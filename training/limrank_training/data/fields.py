@@ -11,6 +11,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import json_rows
 from limrank_plugins.images import image_files
 from limrank_plugins.pipes import regular_file
+from limrank_plugins.readouts.usable import can_be_seen
+from limrank_plugins.wording import shortened
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -47,14 +49,15 @@ def text_field(row: dict[str, Any], name: str, where: str) -> str:
 
 
 def filled_text(row: dict[str, Any], name: str, where: str) -> str:
-    """A text that holds more than spaces.
+    """A text that holds something that can be seen.
 
     Raises:
         InputError: it is missing, empty or no text.
     """
     value = text_field(row, name, where)
-    if not value.strip():
-        raise InputError(f"{where}: {name!r} is missing or empty")
+    if not can_be_seen(value):
+        hidden = f": {shortened(repr(value))} holds nothing that can be seen" if value.strip() else ""
+        raise InputError(f"{where}: {name!r} is missing or empty{hidden}")
     return value
 
 

@@ -14,6 +14,8 @@ from limrank_plugins.checks import is_finite
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import split_reasoning
+from limrank_plugins.readouts.usable import can_be_seen
+from limrank_plugins.wording import shortened
 from limrank_training.data.fields import (
     check_columns,
     existing_images,
@@ -103,7 +105,7 @@ def _group(row: dict[str, Any], where: str, path: str | os.PathLike[str]) -> Pas
             raise InputError(
                 f"{where}: 'reasons' must be a list of {len(passages)} texts, one for each passage"
             )
-        if not all(isinstance(reason, str) and reason.strip() for reason in reasons):
+        if not all(isinstance(reason, str) and can_be_seen(reason) for reason in reasons):
             raise InputError(f"{where}: every one of the 'reasons' must be a text that is not empty")
         passages = [replace(p, reason=reason) for p, reason in zip(passages, reasons, strict=True)]
     trace = _trace(row, where)
@@ -124,7 +126,7 @@ def _passage(passage: object, where: str, path: str | os.PathLike[str]) -> Passa
         )
     images = existing_images(passage.get("images"), path, where)
     text = text_field(passage, "text", where)
-    if not text.strip() and not images:
+    if not can_be_seen(text) and not images:
         raise InputError(f"{where}: 'text' is missing or empty, and there are no images")
     return Passage(
         text, text_field(passage, "title", where), identifier, _grade(passage, where), images=images
@@ -186,6 +188,10 @@ def _position(name: object, passages: Sequence[Passage], what: str) -> int:
 
 def _trace(row: dict[str, Any], where: str) -> str:
     trace = text_field(row, "trace", where).strip()
+    if trace and not can_be_seen(trace):
+        raise InputError(
+            f"{where}: 'trace' is {shortened(repr(trace))}, which holds nothing that can be seen"
+        )
     completion = row.get("completion")
     if trace or completion is None:
         return trace
@@ -195,4 +201,5 @@ def _trace(row: dict[str, Any], where: str) -> str:
         raise InputError(
             f"{where}: 'completion' must be a text or one message, but is {str(completion)[:80]!r}"
         )
-    return split_reasoning(completion)[0] or ""
+    reasoning = split_reasoning(completion)[0] or ""
+    return reasoning if can_be_seen(reasoning) else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.segments import clean_text
 from limrank_training.data.fields import (
     check_columns,
@@ -34,7 +35,7 @@ class Content:
     @property
     def kind(self) -> str:
         """One of `KINDS`."""
-        return ",".join(["image"] * bool(self.files) + ["text"] * bool(self.text.strip()))
+        return ",".join(["image"] * bool(self.files) + ["text"] * can_be_seen(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,6 @@ def read_multimodal_rows(path: str | os.PathLike[str]) -> Iterator[MultimodalRow
 def _content(row: dict[str, Any], name: str, path: str | os.PathLike[str], where: str) -> Content:
     text = text_field(row, name, where)
     files = existing_images(row.get("images"), path, where)
-    if not text.strip() and not files:
+    if not can_be_seen(text) and not files:
         raise InputError(f"{where}: there is neither a text {name!r} nor an image")
     return Content(clean_text(text), files)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC, TAG
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_training.data.passage_groups import PassageGroup
 
 _VERDICT = re.compile(r"\W*(true|yes|false|no)\W*", re.IGNORECASE)
@@ -75,7 +76,7 @@ def _untagged(trace: str, expected: str, agrees: Callable[[str], bool], where: s
         )
     reasoning = trace[tags[0].end() if opens else 0 : closing.start()].strip()
     answer = TAG.sub(" ", trace[closing.end() :]).strip()
-    if not reasoning:
+    if not can_be_seen(reasoning):
         raise InputError(f"{where}: the trace holds no reasoning before its {closing[0]!r}")
     if answer and not agrees(answer):
         raise InputError(
