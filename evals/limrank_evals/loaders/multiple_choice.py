@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,10 @@ from limrank_evals.answers import choice_letters
 from limrank_evals.loaders.benchmark import check_count
 from limrank_evals.loaders.dataset_rows import field, file_rows
 from limrank_plugins.data import check_unique
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.readouts.usable import can_be_seen
+from limrank_plugins.wording import number_of, verb_for
 
 GPQA_DIAMOND = 198
 _LONGEST_NAME = 80
@@ -138,16 +140,10 @@ def _check_texts(question: str, choices: Sequence[Any], where: str) -> None:
         letters = choice_letters(len(choices))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    first: dict[str, str] = {}
     for letter, choice in zip(letters, choices, strict=True):
         is_number = isinstance(choice, int | float) and not isinstance(choice, bool)
         if not is_number and not (isinstance(choice, str) and can_be_seen(choice)):
             raise InputError(f"{where}: option {letter} has no text")
-        if (text := " ".join(str(choice).split())) in first:
-            raise InputError(
-                f"{where}: options {first[text]} and {letter} are equal, so one answer is right and wrong"
-            )
-        first[text] = letter
 
 
 def load_gpqa(
@@ -205,4 +201,17 @@ def _whole(questions: list[MultipleChoice], path: str | os.PathLike[str]) -> tup
                 f"so it may be a text, and texts of a gated set are not shown: is it the right field?"
             )
     check_unique([question.id for question in questions], f"question id of {path}")
+    # Published sets hold some, and are measured with them.
+    twins = [question.id for question in questions if _has_twins(question.choices)]
+    if twins:
+        warnings.warn(
+            f"{path}: {number_of(len(twins), 'question')} {verb_for(len(twins), 'have')} two equal options, "
+            f"as {twins[0]!r}: one answer in the same words is right, the other wrong",
+            LimRankWarning,
+            stacklevel=2,
+        )
     return tuple(questions)
+
+
+def _has_twins(choices: Sequence[str]) -> bool:
+    return len({" ".join(choice.split()) for choice in choices}) < len(choices)

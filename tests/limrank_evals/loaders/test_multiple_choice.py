@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from limrank_evals.loaders.multiple_choice import MultipleChoice, load_gpqa, load_questions
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 
 ROW = {"_id": "q1", "question": "Which?", "choices": ["one", "two", "three"], "answer": "B", "module": "m"}
 
@@ -141,7 +141,6 @@ def test_errors_about_gated_sets_quote_nothing(tmp_path: Path):
         ({"choices": ["one", "", "three"]}, "option B has no text"),
         ({"choices": ["one", "two", "\u2060"]}, "option C has no text"),
         ({"choices": ["one", None, "three"]}, "option B has no text"),
-        ({"choices": ["one", "two", "one "]}, "options A and C are equal"),
         ({"choices": [str(i) for i in range(27)]}, "1 to 26 options, but this has 27"),
     ],
 )
@@ -149,6 +148,12 @@ def test_questions_that_nobody_can_answer_are_named(tmp_path: Path, change: dict
     path = put(tmp_path / "x.jsonl", {**ROW, "_id": "q0"}, {**ROW, **change})
     with pytest.raises(InputError, match=f"x.jsonl, question 'q1': .*{message}"):
         load_questions(path)
+
+
+def test_two_equal_options_are_told_and_kept(tmp_path: Path):
+    path = put(tmp_path / "x.jsonl", {**ROW, "_id": "q0"}, {**ROW, "choices": ["one", "two", "one "]})
+    with pytest.warns(LimRankWarning, match=r"x.jsonl: 1 question has two equal options, as 'q1'"):
+        assert len(load_questions(path)) == 2
 
 
 def test_numbers_are_options(tmp_path: Path):
