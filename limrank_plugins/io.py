@@ -283,6 +283,14 @@ def holds_json_lines(path: str | os.PathLike[str]) -> bool:
     return _ends(path, ".jsonl")
 
 
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as a run does."""
+    try:
+        return next(iter(run_rows(path)), None) is not None
+    except InputError:
+        return False
+
+
 def write_run(
     path: str | os.PathLike[str], records: Sequence[Mapping[str, Any]], *, tag: str = "limrank"
 ) -> None:

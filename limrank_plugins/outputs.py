@@ -253,9 +253,9 @@ def check_output(
 
 
 def check_ours(output: Path, is_ours: Callable[[Path], bool], *, option: str) -> None:
-    """Raise an `InputError` where a file is in the place of an output that the user has not named.
+    """Raise an `InputError` where another file than one of ours is in the place of an output.
 
-    What a user names is replaced; a name that is made of another's replaces only what we wrote there before.
+    A name is mistyped soon, and one that is made of another's was never read: only what we wrote is replaced.
 
     Args:
         output: what will be written.

@@ -14,9 +14,9 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import corpus_files, run_candidates
-from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, read_queries, write_run
+from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, is_run, read_queries, write_run
 from limrank_plugins.locks import alone_at
-from limrank_plugins.outputs import check_output
+from limrank_plugins.outputs import check_ours, check_output
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.store import default_store_path
@@ -73,6 +73,7 @@ def rerank(
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
     check_output(output, queries, run, *corpus_files(corpus), store=store)
+    check_ours(output, is_run, option="--output")
     searched = read_queries(queries)
     if run is None:
         candidates = common.open_index(corpus, retriever).search_many(searched, k)

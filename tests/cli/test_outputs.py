@@ -288,3 +288,16 @@ def test_the_first_heading_is_the_title_of_a_markdown_file(tmp_path: Path, text:
     assert (markdown.id, markdown.title, plain.title) == ("name.md", title, "plain")
     assert markdown.text == plain.text, "the heading stays in it"
     assert corpus_fingerprint(str(tmp_path / "name.md")) != corpus_fingerprint(str(tmp_path / "plain.txt"))
+
+
+def test_a_file_that_is_no_run_is_not_replaced_by_one(place: Path):
+    (place / "thesis.txt").write_text("Chapter 1\n")
+    refused = rerank(place, "-o", "thesis.txt")
+    assert refused.returncode == 2
+    assert "would replace a file that was not written by this command" in refused.stderr
+    assert (place / "thesis.txt").read_text() == "Chapter 1\n"
+    for name in ("new.trec", "new.jsonl", "new.trec.gz"):
+        assert rerank(place, "-o", name).returncode == 0
+        assert rerank(place, "-o", name, "--fresh").returncode == 0, "a run is replaced by a run"
+    (place / "empty.trec").write_bytes(b"")
+    assert rerank(place, "-o", "empty.trec").returncode == 0

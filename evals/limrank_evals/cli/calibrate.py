@@ -112,7 +112,7 @@ def calibrate(
     threshold is a probability. Where documents of a collection could not be judged by the model, the
     calibration is written without them, and the exit code is 1.
     """
-    is_named, output = output is not None, output or Path("calibration.json")
+    output = output or Path("calibration.json")
     picture = plot if plot is not None else output.with_suffix(".svg")
     named = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
@@ -126,10 +126,8 @@ def calibrate(
     for file in filter(None, outputs.values()):
         check_output(file, *read, store=store)
     _check_choices(method, unjudged, held_out, bins, precision, level, grade)
-    if not is_named:
-        check_ours(output, is_calibration, option="--output")
-    if plot is None:
-        check_ours(picture, is_reliability_plot, option="--plot")
+    check_ours(output, is_calibration, option="--output")
+    check_ours(picture, is_reliability_plot, option="--plot")
     if card is not None:
         read_card(str(card))
     as_unjudged = cast(Unjudged, unjudged)

@@ -361,7 +361,7 @@ def test_choices_are_checked_before_any_file_is_read(tmp_path: Path):
         assert said in limrank(run, "--qrels", "nowhere", "-o", tmp_path / "c.json", *words, code=2).output
 
 
-def test_the_plot_that_nobody_named_replaces_only_a_plot_of_ours(tmp_path: Path):
+def test_a_plot_replaces_only_a_plot_of_ours(tmp_path: Path):
     run, qrels = write(tmp_path, squared)
     plot, out = tmp_path / "paper.svg", tmp_path / "paper.json"
     plot.write_text("<svg><title>A figure of mine</title></svg>")
@@ -372,22 +372,23 @@ def test_the_plot_that_nobody_named_replaces_only_a_plot_of_ours(tmp_path: Path)
     assert "of mine" in plot.read_text()
     limrank(run, "--qrels", qrels, "-o", out, "--plot", tmp_path / "other.svg")
     assert "of mine" in plot.read_text()
-    limrank(run, "--qrels", qrels, "-o", out, "--plot", plot)  # named
-    assert "of mine" not in plot.read_text()
+    limrank(run, "--qrels", qrels, "-o", out, "--plot", plot, code=2)  # named, and still another's
+    plot.unlink()
+    limrank(run, "--qrels", qrels, "-o", out)
     limrank(run, "--qrels", qrels, "-o", out)  # ours
 
 
-def test_the_calibration_that_nobody_named_replaces_only_one_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_calibration_replaces_only_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run, qrels = write(tmp_path, squared)
     monkeypatch.chdir(tmp_path)
     mine = tmp_path / "calibration.json"
     mine.write_text('{"camera": 1}')
     assert "name another place with --output" in limrank(run, "--qrels", qrels, code=2).output
     assert mine.read_text() == '{"camera": 1}'
-    limrank(run, "--qrels", qrels, "-o", "calibration.json")
+    limrank(run, "--qrels", qrels, "-o", "calibration.json", code=2)  # named, and still another's
+    mine.unlink()
     limrank(run, "--qrels", qrels)
+    limrank(run, "--qrels", qrels)  # ours
     assert as_calibration(mine).recipe == "limrank"
 
 
