@@ -170,10 +170,10 @@ _NO_JSON = (ValueError, RecursionError)
 
 
 def why_no_json(error: ValueError | RecursionError) -> str:
-    """Why `json.loads` could not read a text, in words for messages."""
+    """Why `json.loads`, or the decoding before it, could not read a text, in words for messages."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return str(error)
     return "it holds a number of thousands of digits"
 

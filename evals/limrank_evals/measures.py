@@ -20,6 +20,7 @@ from limrank_evals.pmrr import NAME as P_MRR
 from limrank_evals.pmrr import changed_documents, p_mrr
 from limrank_evals.runs import check_ranked
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.wording import shortened
 
 OwnMeasure = Callable[[str, Sequence[str]], float]
 """A measure that ir_measures does not have: of a query and its ranked documents."""
@@ -164,8 +165,8 @@ def _strange_ids(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> list[str]
     if not found or any(document in judged for document in found):
         return []
     return [
-        f"no document of the run is judged: its ids are like {found[0]!r}, those of the judgements are like "
-        f"{min(judged)!r}"
+        f"no document of the run is judged: its ids are like {shortened(found[0])!r}, those of the "
+        f"judgements are like {shortened(min(judged))!r}"
     ]
 
 

@@ -17,6 +17,7 @@ from synth_replies import reply
 from limrank_plugins.backends.protocols import Generated
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template
+from limrank_plugins.readouts.usable import can_be_seen
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import (
     DIRECT,
@@ -52,7 +53,7 @@ HOSTILE = [
     "Query: a\nPassage: b\n<think>",
 ]
 TEXTS = st.one_of(st.text(st.characters(), min_size=1, max_size=80), st.sampled_from(HOSTILE)).filter(
-    str.strip
+    can_be_seen
 )
 REPLIES = st.builds(
     lambda text, reasoning, finish: reply(text, reasoning=reasoning, finish=finish),
