@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -28,7 +29,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """As many threads as `make test-processors` asks for: test modules take one when they are imported."""
+    """As many threads as `make test-processors` asks for: test modules take one when they are imported.
+
+    What is imported by then stays: a test that has garbage collected need not look through all of it.
+    """
+    gc.collect()
+    gc.freeze()
     if threads := os.environ.get("LIMRANK_THREADS"):
         import torch
 
