@@ -96,7 +96,7 @@ def serve(
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     from limrank_plugins.server import running
-    from limrank_plugins.server.served import warm_up
+    from limrank_plugins.server.named_reranker import warm_up
 
     with ExitStack() as held, running.listen(host, port) as listener:
         rerankers: dict[str, Reranker] = {}

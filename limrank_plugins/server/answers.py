@@ -100,7 +100,12 @@ def result_of(hit: Hit, score: float, kind: ScoreKind, *, returned: bool) -> Res
 def failed_document(hit: Hit, *, returned: bool) -> FailedDocument:
     """One that could not be judged; `returned`: with its text."""
     document = _document(hit) if returned else None
-    return FailedDocument(index=hit.index, reason=hit.failure or "no reason given", document=document)
+    return FailedDocument(index=hit.index, reason=reason_of(hit), document=document)
+
+
+def reason_of(hit: Hit) -> str:
+    """Why a document could not be judged."""
+    return hit.failure or "no reason given"
 
 
 def _document(hit: Hit) -> ReturnedDocument:

@@ -25,6 +25,7 @@ from limrank_plugins.server.guards import Guards
 from limrank_plugins.server.hosts import Hosts
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.metrics import CONTENT_TYPE, Metrics
+from limrank_plugins.server.named_reranker import NamedReranker
 from limrank_plugins.server.refusals import Refusal
 from limrank_plugins.server.schemas import (
     Detail,
@@ -34,7 +35,6 @@ from limrank_plugins.server.schemas import (
     ServedModel,
     read_request,
 )
-from limrank_plugins.server.served import Served
 from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts
 from limrank_plugins.server.work import ClientGone, done_for
 from limrank_plugins.wording import shortened
@@ -90,12 +90,12 @@ class RerankServer:
             raise InputError("a reranker's name is empty: clients could not ask for it")
         self.limits = limits
         self.gate = Gate(limits.queue)
-        self.served: dict[str, Served] = {}
+        self.served: dict[str, NamedReranker] = {}
         self.metrics = Metrics(
             lambda: self.gate.under_way, lambda: sum(served.waiting for served in self.served.values())
         )
         self.served = {
-            name: Served(name, reranker, limits, partial(self.metrics.began, name))
+            name: NamedReranker(name, reranker, limits, partial(self.metrics.began, name))
             for name, reranker in rerankers.items()
         }
         self.app = FastAPI(title="limrank", version=__version__, docs_url=None, redoc_url=None)
@@ -158,11 +158,13 @@ class RerankServer:
             return JSON(self._answer(served, asked, ranking, started).model_dump(exclude_none=True))
         raise problem
 
-    async def _streamed(self, served: Served, asked: RerankRequest, tell: Tell) -> RerankAnswer:
+    async def _streamed(self, served: NamedReranker, asked: RerankRequest, tell: Tell) -> RerankAnswer:
         started = time.perf_counter()
         return self._answer(served, asked, await ranked_in_parts(served, asked, tell), started)
 
-    def _answer(self, served: Served, asked: RerankRequest, ranking: Ranking, started: float) -> RerankAnswer:
+    def _answer(
+        self, served: NamedReranker, asked: RerankRequest, ranking: Ranking, started: float
+    ) -> RerankAnswer:
         self.metrics.ranked(served.name, ranking, time.perf_counter() - started)
         return answer_to(asked, ranking, served.name)
 
@@ -188,7 +190,7 @@ class RerankServer:
         ]
         return JSON(ModelList(data=listed).model_dump())
 
-    def _named(self, name: str | None) -> Served:
+    def _named(self, name: str | None) -> NamedReranker:
         if name is None:
             return next(iter(self.served.values()))
         if name not in self.served:
@@ -241,7 +243,3 @@ def refusal_of(error: Exception) -> Refusal:
 async def _refuse(request: Request, error: Exception) -> Response:
     refusal = refusal_of(error)
     return JSON({"detail": refusal.detail}, refusal.status, refusal.headers)
-
-
-async def _tell_of_defect(request: Request, error: Exception) -> Response:
-    return await _refuse(request, error)

@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from limrank_plugins.data import Failure, Hit, Ranking, Usage
+from limrank_plugins.data import Failure, Ranking, Usage
 from limrank_plugins.segments import clean_text
-from limrank_plugins.server.answers import failed_document, result_of
+from limrank_plugins.server.answers import failed_document, reason_of, result_of
+from limrank_plugins.server.named_reranker import NamedReranker
 from limrank_plugins.server.refusals import Refusal
 from limrank_plugins.server.schemas import RerankRequest
-from limrank_plugins.server.served import Served
 from limrank_plugins.server.work import ClientGone, Receive, working
 from limrank_plugins.ties import best_first
 
@@ -102,7 +102,7 @@ class EventStream(Response):
             await send_event("answer", answer.model_dump(mode="json", exclude_none=True))
 
 
-async def ranked_in_parts(served: Served, asked: RerankRequest, tell: Tell) -> Ranking:
+async def ranked_in_parts(served: NamedReranker, asked: RerankRequest, tell: Tell) -> Ranking:
     """The ranking; told of each document as it is judged, where each is reasoned about alone."""
     texts = asked.texts
     finished = tokens = 0
@@ -160,14 +160,10 @@ def _joined(parts: Sequence[tuple[Ranking, Sequence[int]]]) -> Ranking:
         first,
         hits=tuple(replace(hit, id=str(hit.index), rank=rank) for rank, hit in enumerate(arranged, start=1)),
         usage=sum((ranking.usage for ranking, _ in parts), Usage()),
-        failures=tuple(Failure(str(hit.index), _reason(hit)) for hit in failed),
+        failures=tuple(Failure(str(hit.index), reason_of(hit)) for hit in failed),
         repairs=sum(ranking.repairs for ranking, _ in parts),
         query_cut_tokens=max(ranking.query_cut_tokens for ranking, _ in parts),
     )
-
-
-def _reason(hit: Hit) -> str:
-    return hit.failure or "no reason given"
 
 
 def _dumped(model: BaseModel) -> dict[str, Any]:

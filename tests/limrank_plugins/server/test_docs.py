@@ -15,8 +15,8 @@ from serving import serving
 from limrank_plugins import Reranker
 from limrank_plugins.cli import build_app as build_command
 from limrank_plugins.server import Limits
+from limrank_plugins.server.named_reranker import warm_up
 from limrank_plugins.server.schemas import RerankAnswer, RerankRequest
-from limrank_plugins.server.served import warm_up
 
 PAGE = (Path(__file__).parents[3] / "docs" / "server.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -33,7 +33,7 @@ _KEPT = 16
 """Collectors for other limits of tokens; each is small, but clients name any number."""
 
 
-class Served:
+class NamedReranker:
     """A reranker that clients can name.
 
     Args:
