@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rendered_templates import PASSAGES, QUERY, rendered
 
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
@@ -29,6 +30,14 @@ def test_what_follows_a_thought():
     template = load_template("limrank")
     assert (template.no_think, template.close) == ("\n</think>", "\n</think>")
     assert (template.stop, template.labels) == (("</think>",), (" true", " false"))
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_every_template_is_rendered_with_what_its_recipe_gives(name: str) -> None:
+    text = rendered(load_template(name)).text
+    shown = [passage in text for passage in PASSAGES]
+    assert QUERY in text or name in ("mm-embed", "qlm", "qlm-upr")  # their query stands elsewhere
+    assert shown in ([True] * 3, [True, False, False])
 
 
 def test_the_digest_is_of_the_wording_alone():
