@@ -60,9 +60,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, log: Path) -> Iterator[str]:
-    """Run a server until the block ends; its address once it answers."""
-    url = f"http://127.0.0.1:{port}/v1"
+def running(command: list[str], port: int, log: Path, prefix: str = "/v1") -> Iterator[str]:
+    """Run a server until the block ends; its address, which ends with `prefix`, once it answers."""
+    url = f"http://127.0.0.1:{port}{prefix}"
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
             for _ in range(300):
