@@ -5,8 +5,9 @@ Importing this package is light: no torch, transformers or framework is imported
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from limrank_plugins.lazy import exports
 
 if TYPE_CHECKING:
     from limrank_plugins.backends.scripted import AsyncScriptedBackend, ScriptedBackend, ScriptedFailure
@@ -53,8 +54,4 @@ __all__ = [
     "recipe_names",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = exports(__name__, _WHERE)

@@ -20,7 +20,7 @@ from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
 from limrank_plugins.pipes import is_pipe, refuse_address, regular_file
 from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
-from limrank_plugins.store import cache_folder
+from limrank_plugins.store import cache_folder, writable_cache
 
 
 def is_samples(name: str) -> bool:
@@ -126,15 +126,18 @@ def open_index(
         building: called with the number of documents before an index is built.
 
     Raises:
-        InputError: there is no such corpus or retriever, or the corpus is empty.
+        InputError: there is no such corpus or retriever, the corpus is empty, or the cache cannot be written.
     """
-    if folder is None and not is_pipe(corpus):
+    in_cache = folder is None and not is_pipe(corpus)
+    if in_cache:
         folder = index_folder(corpus, retriever)
     if folder is not None and folder.is_dir():
         try:
             return load_retriever(folder)
         except InputError as error:
             warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
+    if in_cache:
+        writable_cache()  # said before the work of building
     documents = all_documents(corpus)
     if building is not None:
         building(len(documents))

@@ -1,10 +1,11 @@
-"""`Lazy`: something expensive that is made at first use, once, whichever thread asks first."""
+"""`Lazy`: something expensive that is made at first use, once, whichever thread asks first; late imports."""
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -64,3 +65,19 @@ def deep_copied(original: T, memo: dict[int, Any], shared: Collection[str] = ())
     for name, value in vars(original).items():
         copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
     return copied
+
+
+def exports(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's `__getattr__`, which imports what it exports when that is asked for.
+
+    Args:
+        package: its name.
+        where: the module of every name, below the package.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{where[name]}"), name)
+
+    return __getattr__

@@ -29,8 +29,12 @@ _DAY = 86_400
 
 
 def default_store_path() -> Path:
-    """`$LIMRANK_CACHE/store.sqlite`, or the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`)."""
-    return cache_folder() / "store.sqlite"
+    """`$LIMRANK_CACHE/store.sqlite`, or the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`).
+
+    Raises:
+        InputError: the cache folder cannot be written.
+    """
+    return writable_cache() / "store.sqlite"
 
 
 def cache_folder() -> Path:
@@ -40,6 +44,26 @@ def cache_folder() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "limrank"
+
+
+def writable_cache() -> Path:
+    """The cache folder, which is made where it is not there.
+
+    Raises:
+        InputError: it cannot be made, or not be written.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "you have no right to write there"
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError) else str(error.strerror)
+    if reason:
+        raise InputError(
+            f"the cache {folder}, where indexes and answers are kept, cannot be written: {reason}; set "
+            f"LIMRANK_CACHE to a folder that can"
+        )
+    return folder
 
 
 class NotKept(LimRankError):

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -62,8 +61,7 @@ def run_limrank(
 @cache
 def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    commands = [entry.module for entry in entry_points(group="limrank.commands")]
-    context.set_forkserver_preload([__name__, "limrank_plugins.cli", *commands, *_LIBRARIES])
+    context.set_forkserver_preload([__name__, "every_command", *_LIBRARIES])
     return context
 
 

@@ -5,8 +5,9 @@ See docs/evaluation.md; `limrank eval --help` lists the commands.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from limrank_plugins.lazy import exports
 
 if TYPE_CHECKING:
     from limrank_evals.evaluation.evaluator import evaluate as evaluate
@@ -17,16 +18,12 @@ if TYPE_CHECKING:
 
 # Imported when they are asked for: scoring a run needs none of the reranker.
 _WHERE = {
-    "Benchmark": "limrank_evals.loaders.benchmark",
-    "SplitEvaluation": "limrank_evals.evaluation.split_evaluation",
-    "Split": "limrank_evals.splits",
-    "evaluate": "limrank_evals.evaluation.evaluator",
-    "load_task": "limrank_evals.tasks",
+    "Benchmark": "loaders.benchmark",
+    "SplitEvaluation": "evaluation.split_evaluation",
+    "Split": "splits",
+    "evaluate": "evaluation.evaluator",
+    "load_task": "tasks",
 }
 __all__ = sorted(_WHERE)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+__getattr__ = exports(__name__, _WHERE)

@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 import typer.core
 
+from limrank_plugins.cli.later import loaded
 from limrank_plugins.cli.terminal import guard, say, tell
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.outputs import NO_ROOM
@@ -105,7 +106,6 @@ def build_app() -> typer.Typer:
         cls=Commands,
         help="Rerank passages with LIMRANK and its rivals.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
@@ -128,6 +128,11 @@ def build_app() -> typer.Typer:
     for entry in sorted(entry_points(group="limrank.commands"), key=lambda e: (e.name != "core", e.name)):
         entry.load()(app)
     return app
+
+
+def whole_command() -> Any:
+    """The command line with every command imported: what there is to be listed, described and checked."""
+    return loaded(typer.main.get_command(build_app()))
 
 
 def main() -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from limrank_plugins.cli import demo, doctor, expand, rerank, search, serve, show
+from limrank_plugins.cli.later import add_later
+
+_COMMANDS = {
+    "search": "Search a corpus and rerank what is found.",
+    "index": "Build the index of a corpus; `limrank search` then finds it in the cache.",
+    "rerank": "Rerank the candidates of every query.",
+    "serve": "Serve rerankers to clients of Cohere, Jina, LlamaIndex, Haystack and whatever asks a /rerank.",
+    "expand": "Weigh the tokens of every passage of a corpus, so that `--recipe tildev2` asks no model.",
+    "recipes": "List the ranking methods.",
+    "doctor": "Look at the installation.",
+    "demo": "Search the sample collection with BM25, rerank, and show what moved; or a model's reasoning.",
+}
+_ELSEWHERE = {"index": "search", "recipes": "show"}  # the others are in a module of their own name
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
-    app.command("search")(search.search)
-    app.command("index")(search.index)
-    app.command("rerank")(rerank.rerank)
-    app.command("serve")(serve.serve)
-    app.command("expand")(expand.expand)
-    app.command("recipes")(show.recipes)
-    app.add_typer(show.prompt_app, name="prompt")
-    app.command("doctor")(doctor.doctor)
-    app.command("demo")(demo.demo)
+    for name, summary in _COMMANDS.items():
+        add_later(app, name, f"limrank_plugins.cli.{_ELSEWHERE.get(name, name)}:{name}", summary)
+    add_later(app, "prompt", "limrank_plugins.cli.show:prompt_app", "Show prompts.")

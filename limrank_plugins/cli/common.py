@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -31,9 +31,15 @@ from limrank_plugins.wording import number_of
 
 __all__ = [
     "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "StorePath", "Terminal", "TopN",
-    "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options", "progress_bars",
-    "say", "tell",
+    "complete", "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options",
+    "progress_bars", "say", "tell",
 ]  # fmt: skip
+
+
+def complete(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for a value that is begun: the names that begin so."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
 
 Instruction = Annotated[
     str | None,
@@ -44,7 +50,14 @@ Instruction = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]
-FirstStage = Annotated[str, typer.Option("--retriever", help=f"First stage: {', '.join(retriever_names())}.")]
+FirstStage = Annotated[
+    str,
+    typer.Option(
+        "--retriever",
+        help=f"First stage: {', '.join(retriever_names())}.",
+        autocompletion=complete(retriever_names),
+    ),
+]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
 TopN = Annotated[int | None, typer.Option(help="How many to show or write.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]

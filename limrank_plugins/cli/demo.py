@@ -33,7 +33,7 @@ def demo(
     store: common.StorePath = None,
     as_json: common.AsJson = False,
 ) -> None:
-    """Search the sample collection with BM25, rerank, and show what moved; or show a model's reasoning."""
+    """Search the sample collection with BM25, rerank, and show what moved; or a model's reasoning."""
     if reasoning:
         demo_reasoning(queries, recipe, model, as_json=as_json)
         return

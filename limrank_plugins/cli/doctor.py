@@ -16,8 +16,8 @@ import typer
 
 from limrank_plugins.backends.smollm_weights import SMOLLM2_INSTALL, SMOLLM2_WHEEL, find_smollm2
 from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.errors import LimRankError
-from limrank_plugins.store import cache_folder
+from limrank_plugins.errors import InputError, LimRankError
+from limrank_plugins.store import writable_cache
 
 _PACKAGE = "limrank"
 _NOT_FOR_USERS = ("all", "dev")
@@ -142,10 +142,7 @@ def _smollm2() -> Finding:
 
 
 def _cache() -> Finding:
-    folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        ok = os.access(folder, os.W_OK)
-    except OSError as error:
-        return Finding("cache", False, f"{folder}: {error}", "set LIMRANK_CACHE to a folder you can write")
-    return Finding("cache", ok, str(folder), "" if ok else "set LIMRANK_CACHE to a folder you can write")
+        return Finding("cache", True, str(writable_cache()))
+    except InputError as error:
+        return Finding("cache", False, *str(error).rsplit("; ", 1))

@@ -18,6 +18,8 @@ from limrank_plugins.cli import common
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prices import VARIABLE
+from limrank_plugins.prompts import template_names
+from limrank_plugins.recipes import recipe_names
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 from limrank_plugins.wording import exact_dollars, in_dollars
@@ -25,7 +27,12 @@ from limrank_plugins.wording import exact_dollars, in_dollars
 DEFAULT_RECIPE = "mini"
 
 Recipe = Annotated[
-    str | None, typer.Option(help="How to rerank; see `limrank recipes`. Default: mini.", show_default=False)
+    str | None,
+    typer.Option(
+        help="How to rerank; see `limrank recipes`. Default: mini.",
+        show_default=False,
+        autocompletion=common.complete(recipe_names),
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -61,6 +68,7 @@ Template = Annotated[
         help="Another prompt template: a name of `limrank prompt list`, or a .toml file. Default: the "
         "recipe's; what the model was not trained with is asked in a chat.",
         show_default=False,
+        autocompletion=common.complete(template_names),
     ),
 ]
 Calibration = Annotated[

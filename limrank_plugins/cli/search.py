@@ -185,7 +185,7 @@ def index(
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
     where = output or index_folder(corpus, retriever)
     with nullcontext() if output is None else common.new_folder(output):
-        built = common.open_index(corpus, retriever, folder=where)
+        built = common.open_index(corpus, retriever, folder=output)
     documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}

@@ -8,20 +8,35 @@ Example:
     'why does milk curdle casein denaturation'
 """
 
-from limrank_pipelines.hybrid import HybridRetriever
-from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
-from limrank_pipelines.reader import Citation, Reader, Reading
-from limrank_pipelines.rewriter import Rewrite, Rewriter, rewriter_names
+from __future__ import annotations
 
-__all__ = [
-    "Answer",
-    "Citation",
-    "HybridRetriever",
-    "RagPipeline",
-    "Reader",
-    "Reading",
-    "Rewriter",
-    "Rewrite",
-    "StageFailure",
-    "rewriter_names",
-]
+from typing import TYPE_CHECKING
+
+from limrank_plugins.lazy import exports
+
+if TYPE_CHECKING:
+    from limrank_pipelines.hybrid import HybridRetriever as HybridRetriever
+    from limrank_pipelines.rag import Answer as Answer
+    from limrank_pipelines.rag import RagPipeline as RagPipeline
+    from limrank_pipelines.rag import StageFailure as StageFailure
+    from limrank_pipelines.reader import Citation as Citation
+    from limrank_pipelines.reader import Reader as Reader
+    from limrank_pipelines.reader import Reading as Reading
+    from limrank_pipelines.rewriter import Rewrite as Rewrite
+    from limrank_pipelines.rewriter import Rewriter as Rewriter
+    from limrank_pipelines.rewriter import rewriter_names as rewriter_names
+
+_WHERE = {
+    "Answer": "rag",
+    "Citation": "reader",
+    "HybridRetriever": "hybrid",
+    "RagPipeline": "rag",
+    "Reader": "reader",
+    "Reading": "reader",
+    "Rewrite": "rewriter",
+    "Rewriter": "rewriter",
+    "StageFailure": "rag",
+    "rewriter_names": "rewriter",
+}
+__all__ = sorted(_WHERE)
+__getattr__ = exports(__name__, _WHERE)

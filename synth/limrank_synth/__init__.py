@@ -5,4 +5,15 @@ See `docs/synthesis.md`. A seed's way through the stages is a generator that yie
 is sound (`filters`). `load_open` gives the open set that comes with it.
 """
 
-from limrank_synth.limrank_open import load_open as load_open
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limrank_plugins.lazy import exports
+
+if TYPE_CHECKING:
+    from limrank_synth.limrank_open import load_open as load_open
+
+_WHERE = {"load_open": "limrank_open"}
+__all__ = sorted(_WHERE)
+__getattr__ = exports(__name__, _WHERE)

@@ -8,13 +8,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import typer.main
 from typer.testing import CliRunner
 
 from limrank_evals.loaders import multiple_choice
 from limrank_evals.stats import paired
 from limrank_evals.tasks import load_task, task_names
-from limrank_plugins.cli import build_app
+from limrank_plugins.cli import build_app, whole_command
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
@@ -25,7 +24,7 @@ RUN = "q1 Q0 a 1 2 x\nq1 Q0 b 2 1 x\n"
 def test_commands_parse(command: str):
     program, *arguments = shlex.split(command)
     assert program == "limrank"
-    group = typer.main.get_command(build_app())
+    group = whole_command()
     for name in arguments[:2]:
         group = group.commands[name]  # type: ignore[attr-defined]
     group.make_context(command, arguments[2:])  # raises for an unknown option or a missing argument

@@ -1,21 +1,20 @@
-"""`limrank eval …`: every subcommand of the evaluation, one file each."""
+"""The subcommands of this room: `limrank eval …` and `limrank calibrate`."""
 
 from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import ablate, benchmark_command, calibrate, compare, errors, questions, run, zoo
+from limrank_plugins.cli.later import add_later
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
-    evaluation = typer.Typer(help="Measure rankings and answers.", no_args_is_help=True)
-    evaluation.command("run")(run.run)
-    evaluation.command("compare")(compare.compare)
-    evaluation.command("errors")(errors.errors)
-    questions.register(evaluation)
-    benchmark_command.register(evaluation)
-    evaluation.command("ablate")(ablate.ablate)
-    evaluation.command("zoo")(zoo.zoo)
-    app.add_typer(evaluation, name="eval")
-    app.command("calibrate")(calibrate.calibrate)
+    add_later(
+        app, "eval", "limrank_evals.cli.evaluation_commands:evaluation", "Measure rankings and answers."
+    )
+    add_later(
+        app,
+        "calibrate",
+        "limrank_evals.cli.calibrate:calibrate",
+        "Fit scores to judgements, so that a score is the probability that a document is relevant.",
+    )

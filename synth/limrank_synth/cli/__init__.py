@@ -1,20 +1,13 @@
-"""`limrank synth …`: every subcommand of the synthesizer, one file each."""
+"""The subcommands of this room: `limrank synth …`."""
 
 from __future__ import annotations
 
 import typer
 
-from limrank_synth.cli import documents_and_lists, export_rows, mix_rows, review_rows, run_seeds
+from limrank_plugins.cli.later import add_later
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
-    synth = typer.Typer(help="Make reasoning-intensive training data.", no_args_is_help=True)
-    synth.command("run")(run_seeds.run)
-    synth.command("batch-in")(run_seeds.batch_in)
-    synth.command("mix")(mix_rows.mix)
-    synth.command("export")(export_rows.export)
-    synth.command("documents")(documents_and_lists.documents)
-    synth.command("lists")(documents_and_lists.lists)
-    synth.command("review")(review_rows.review)
-    app.add_typer(synth, name="synth")
+    source = "limrank_synth.cli.synth_commands:synth"
+    add_later(app, "synth", source, "Make reasoning-intensive training data.")

@@ -8,13 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from limrank_evals.ablations import ablation_names, load_ablation
 from limrank_evals.ablations.arms import _ArmSettings
 from limrank_evals.ablations.components import _MOST, _PATTERNS, TRACES, check_component
 from limrank_evals.ablations.pools import COLUMNS
-from limrank_plugins.cli import build_app
+from limrank_plugins.cli import whole_command
 from limrank_training.plans import load_plan
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ablations.md").read_text("utf-8")
@@ -25,7 +24,7 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) fo
 def test_commands_parse(command: str):
     program, *arguments = shlex.split(command)
     assert program == "limrank"
-    group = typer.main.get_command(build_app())
+    group = whole_command()
     for name in arguments[:2]:
         group = group.commands[name]  # type: ignore[attr-defined]
     group.make_context(command, arguments[2:])

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from error_lists import DIRECT, OUTDATED, SUPPORTING, UNTRUE
 from scripts import full_backend
 from typer.testing import CliRunner, Result
 
 from limrank_evals.errors.relevant_counts import DEFAULT_BINS
 from limrank_plugins import Document, Reranker
-from limrank_plugins.cli import build_app
+from limrank_plugins.cli import build_app, whole_command
 from limrank_plugins.data import Query
 from limrank_plugins.io import ranking_record, write_run
 
@@ -155,7 +154,7 @@ def test_the_commands_of_the_page(files: Path):
     for command in COMMANDS:
         program, *arguments = shlex.split(command)
         assert program == "limrank"
-        group = typer.main.get_command(build_app())
+        group = whole_command()
         while arguments and arguments[0] in getattr(group, "commands", ()):
             group = group.commands[arguments.pop(0)]  # type: ignore[attr-defined]
         group.make_context(command, list(arguments))

@@ -8,12 +8,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer.main
 from quiz_reports import made
 
 from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA, report
 from limrank_evals.questions.reader_templates import READER_TEMPLATES
-from limrank_plugins.cli import build_app
+from limrank_plugins.cli import whole_command
 
 PAGE = (Path(__file__).parents[3] / "docs" / "questions.md").read_text("utf-8")
 COMMANDS = re.findall(r"^limrank .*", PAGE, re.MULTILINE)
@@ -22,7 +21,7 @@ COMMANDS = re.findall(r"^limrank .*", PAGE, re.MULTILINE)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command: str):
     _, group, name, *arguments = shlex.split(command)
-    evaluation = typer.main.get_command(build_app()).commands[group]  # type: ignore[attr-defined]
+    evaluation = whole_command().commands[group]  # type: ignore[attr-defined]
     evaluation.commands[name].make_context(command, arguments)
 
 
@@ -40,7 +39,7 @@ def test_the_snippet_runs(
 
 
 def test_options_and_defaults_are_the_commands_own():
-    evaluation = typer.main.get_command(build_app()).commands["eval"]  # type: ignore[attr-defined]
+    evaluation = whole_command().commands["eval"]  # type: ignore[attr-defined]
     known = {
         name for one in ("gpqa", "questions") for p in evaluation.commands[one].params for name in p.opts
     }

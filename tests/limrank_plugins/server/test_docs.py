@@ -8,12 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import typer
 from needs import needs_mini
 from serving import serving
 
 from limrank_plugins import Reranker
-from limrank_plugins.cli import build_app as build_command
+from limrank_plugins.cli import whole_command
 from limrank_plugins.server import Limits
 from limrank_plugins.server.named_reranker import warm_up
 from limrank_plugins.server.schemas import RerankAnswer, RerankRequest
@@ -52,7 +51,7 @@ def test_there_are_examples():
 
 
 def test_commands_are_commands():
-    serve = typer.main.get_command(build_command()).commands["serve"]
+    serve = whole_command().commands["serve"]
     known = {name for parameter in serve.params for name in parameter.opts}
     assert len(COMMANDS) == 2
     for command in COMMANDS:
@@ -62,7 +61,7 @@ def test_commands_are_commands():
 
 
 def test_limits_are_those_there_are():
-    serve = typer.main.get_command(build_command()).commands["serve"]
+    serve = whole_command().commands["serve"]
     options = {name: parameter for parameter in serve.params for name in parameter.opts}
     listed = [row for row in rows("Errors") if len(row) == 4 and row[2].startswith("`--")]
     assert [row[1].strip("`") for row in listed] == [
