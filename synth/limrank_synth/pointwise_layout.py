@@ -23,7 +23,7 @@ from limrank_plugins.backends.remote.markers import marker_pattern
 from limrank_plugins.prompts import Template, load_template
 from limrank_plugins.readouts.labels import TAG
 from limrank_plugins.readouts.usable import can_be_seen
-from limrank_synth.records import LabelledPassage
+from limrank_synth.records import FOREIGN, LabelledPassage
 
 OPENING = "<think>"
 _MARKERS = marker_pattern()
@@ -82,7 +82,7 @@ def problem(row: LabelledPassage) -> str | None:
     """
     if reason := blank(row):
         return reason
-    if not can_be_seen(row.trace):
+    if not can_be_seen(row.trace) and row.intent != FOREIGN:
         return "its trace is empty"
     prompt = pointwise_prompt(row.query, row.passage)
     if len(markers := _MARKERS.findall(prompt)) > 1:

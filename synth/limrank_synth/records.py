@@ -105,6 +105,8 @@ NEGATIVE = (
     Intent("negative:false-claim", False, false_claim=True),
     Intent("negative:other-sense", False),
 )
+FOREIGN = "negative:foreign"
+"""Written for another query: no intent that a passage is written to, and without a trace."""
 INTENTS = {intent.name: intent for intent in (DIRECT, *INDIRECT, *NEGATIVE)}
 
 

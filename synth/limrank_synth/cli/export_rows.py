@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
 from limrank_plugins.wording import number_of
 from limrank_synth.exporting import export as write_export
 from limrank_synth.exporting import export_images
 from limrank_synth.exports import ExportOptions, layout_names
 from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, read_image_queries
+from limrank_synth.foreign_negatives import NEAREST, foreign_negatives
 from limrank_synth.gold_lists import read_lists
 from limrank_synth.limrank_open import read_sources, row_files
 from limrank_synth.mix import MIX
+from limrank_synth.records import LabelledPassage
 from limrank_synth.run_files import REPORT
 
 
@@ -60,6 +64,13 @@ def export(
             show_default=False,
         ),
     ] = None,
+    foreign: Annotated[
+        int,
+        typer.Option(
+            help="For rows, pairs and triples: so many passages of other queries for each query as further "
+            f"negatives, without traces, drawn by --seed from the {NEAREST} that BM25 ranks best."
+        ),
+    ] = 0,
     as_json: common.AsJson = False,
 ) -> None:
     """Write rows in a trainer's layout, with a dataset card and plots."""
@@ -75,7 +86,15 @@ def export(
     if not runs:
         beside = _json(file.with_name(REPORT))
         runs = [beside] if beside is not None else list((mix or {}).get("runs", []))
-    summary = write_export(read_sources(rows), layout, output, options, title=title, runs=runs, mix=mix)
+    chosen: Iterable[LabelledPassage] = read_sources(rows)
+    if foreign and layout not in (taking := ("rows", "pairs", "triples")):
+        raise InputError(
+            f"--foreign adds rows without traces: use --format {', '.join(taking)}, not {layout}"
+        )
+    if foreign:
+        held = list(chosen)
+        chosen = [*held, *foreign_negatives(held, foreign, seed=seed)]
+    summary = write_export(chosen, layout, output, options, title=title, runs=runs, mix=mix)
     _tell(summary, output, as_json)
 
 
