@@ -133,4 +133,4 @@ def test_where_to_and_on_what_must_be_said(place: Path, tmp_path: Path):
 
 
 def test_shipped_ablations_are_listed():
-    assert limrank("list")[1].split() == ["components", "paper", "sources", "volume"]
+    assert limrank("list")[1].split() == ["components", "limrank-open", "paper", "sources", "volume"]
