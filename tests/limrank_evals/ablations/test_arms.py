@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,11 @@ def test_toml_and_what_is_given_besides(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ablation_names())
 def test_shipped_ablations_are_whole(name: str, tmp_path: Path):
-    with pytest.raises(InputError, match=r"where are the rows of 'rank1', 'synthetic'\?.*--data rank1=FILE"):
+    pools = ["choices", "open", "orders"] if name == "limrank-open" else ["rank1", "synthetic"]
+    asked = f"where are the rows of {', '.join(map(repr, pools))}? name their files: --data {pools[0]}=FILE"
+    with pytest.raises(InputError, match=re.escape(asked)):
         load_ablation(name)
-    made = load_ablation(name, {"data": {"rank1": "r", "synthetic": "s"}})
+    made = load_ablation(name, {"data": dict.fromkeys(pools, "rows.jsonl")})
     assert made.about
     assert made.arm(made.reference).rows
 
