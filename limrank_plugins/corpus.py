@@ -1,4 +1,4 @@
-"""Corpora by name: their files, their documents, and their indexes, which are built once and kept.
+"""Corpora by name: their files, their documents and their fingerprints; indexes: `corpus_index`.
 
 A corpus is a JSONL file, a folder in BEIR's layout, a folder of texts, or the word `samples`.
 """
@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
 from limrank_plugins.pipes import is_pipe, refuse_address, regular_file
-from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
-from limrank_plugins.store import cache_folder, writable_cache
 
 
 def is_samples(name: str) -> bool:
@@ -105,51 +102,6 @@ def run_candidates(run: Path, queries: Sequence[Query], corpus: str, depth: int)
         [replace(texts[row.document_id], prior=row.score) for row in candidates.get(query.id, [])]
         for query in queries
     ]
-
-
-def open_index(
-    corpus: str,
-    retriever: str,
-    *,
-    folder: Path | None = None,
-    building: Callable[[int], None] | None = None,
-) -> Retriever:
-    """The index of a corpus: loaded if one with the corpus's fingerprint is there, else built and kept.
-
-    One that is damaged is built anew, with a warning. A pipe is read once: unless a folder is named, its
-    index is not kept.
-
-    Args:
-        corpus: its name.
-        retriever: the name of a first stage.
-        folder: where the index is kept; default: in the user's cache.
-        building: called with the number of documents before an index is built.
-
-    Raises:
-        InputError: there is no such corpus or retriever, the corpus is empty, or the cache cannot be written.
-    """
-    in_cache = folder is None and not is_pipe(corpus)
-    if in_cache:
-        folder = index_folder(corpus, retriever)
-    if folder is not None and folder.is_dir():
-        try:
-            return load_retriever(folder)
-        except InputError as error:
-            warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
-    if in_cache:
-        writable_cache()  # said before the work of building
-    documents = all_documents(corpus)
-    if building is not None:
-        building(len(documents))
-    index = build_retriever(retriever, documents)
-    if folder is not None:
-        index.save(folder)
-    return index
-
-
-def index_folder(corpus: str, retriever: str) -> Path:
-    """Where the index of a corpus is kept."""
-    return cache_folder() / "indexes" / f"{retriever}-{corpus_fingerprint(corpus)}"
 
 
 def corpus_fingerprint(corpus: str) -> str:

@@ -331,17 +331,21 @@ def as_documents(documents: Iterable[str | Document]) -> list[Document]:
     Raises:
         InputError: an item is neither `str` nor `Document`, or identifiers repeat (they are named).
     """
+    named = list(named_documents(documents))
+    check_unique([document.id or "" for document in named], "document id")
+    return named
+
+
+def named_documents(documents: Iterable[str | Document]) -> Iterator[Document]:
+    """As `as_documents`, one by one and without a look at whether identifiers repeat."""
     if isinstance(documents, str | Document):
         raise InputError(f"documents must be a list, but got one {type(documents).__name__}: wrap it in [ ]")
-    named: list[Document] = []
     for position, item in enumerate(documents):
         if isinstance(item, str):
             item = Document(item)
         elif not isinstance(item, Document):
             raise InputError(f"document {position} must be str or Document, but got {type(item).__name__}")
-        named.append(item if item.id is not None else replace(item, id=str(position)))
-    check_unique([document.id or "" for document in named], "document id")
-    return named
+        yield item if item.id is not None else replace(item, id=str(position))
 
 
 def check_unique(ids: Sequence[str], what: str) -> None:

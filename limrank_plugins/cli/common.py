@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,19 +20,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from limrank_plugins import corpus as corpora
+from limrank_plugins import corpus_index
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
 from limrank_plugins.errors import InputError
 from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_output
 from limrank_plugins.retrievers import Retriever, retriever_names
+from limrank_plugins.retrievers.languages import AUTO, DEFAULT, language_named, language_names, without_stemmer
 from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.wording import number_of
 
 __all__ = [
-    "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "StorePath", "Terminal", "TopN",
-    "complete", "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options",
+    "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "Language", "StorePath", "Terminal",
+    "TopN", "complete", "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options",
     "progress_bars", "say", "tell",
 ]  # fmt: skip
 
@@ -56,6 +58,13 @@ FirstStage = Annotated[
         "--retriever",
         help=f"First stage: {', '.join(retriever_names())}.",
         autocompletion=complete(retriever_names),
+    ),
+]
+Language = Annotated[
+    str,
+    typer.Option(
+        help="Of the corpus, for stop words and stems: german, de, …; or auto, which looks at a sample.",
+        autocompletion=complete(lambda: [AUTO, *language_names()]),
     ),
 ]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
@@ -84,7 +93,7 @@ def emit(value: Any) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """Yields a function of (stage, finished, all) that draws one bar a stage on stderr."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -99,9 +108,9 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def draw(stage: str, finished: int, total: int) -> None:
+        def draw(stage: str, finished: int, total: int | None) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(plain(stage))
+                tasks[stage] = bars.add_task(plain(stage), total=total)
             bars.update(tasks[stage], completed=finished, total=total)
 
         yield draw
@@ -122,13 +131,33 @@ def end_with_failures(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def open_index(corpus: str, retriever: str, *, folder: Path | None = None) -> Retriever:
-    """The index of a corpus, as `limrank_plugins.corpus.open_index`; says on stderr what is indexed."""
+def open_index(
+    corpus: str, retriever: str, *, language: str = DEFAULT, folder: Path | None = None
+) -> Retriever:
+    """The index of a corpus, as `limrank_plugins.corpus_index.open_index`.
 
-    def building(documents: int) -> None:
-        say(f"indexing {number_of(documents, 'document')} with {retriever}")
+    Says on stderr what is indexed and how far it is, and which language was found or has no stemmer.
+    """
 
-    return corpora.open_index(corpus, retriever, folder=folder, building=building)
+    def building(documents: int | None) -> None:
+        what = "documents" if documents is None else number_of(documents, "document")
+        say(f"indexing {what} with {retriever}")
+        if language != AUTO and (missing := without_stemmer(language_named(language))):
+            say(missing)
+
+    with progress_bars() as show:
+        index = corpus_index.open_index(
+            corpus,
+            retriever,
+            language=language,
+            folder=folder,
+            building=building,
+            progress=partial(show, "indexing"),
+        )
+    if language == AUTO:
+        found: str = getattr(index, "language", DEFAULT)
+        say("; ".join(filter(None, (f"the corpus is in {found}", without_stemmer(found)))))
+    return index
 
 
 @contextmanager

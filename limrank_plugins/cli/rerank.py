@@ -14,11 +14,13 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import corpus_files, run_candidates
+from limrank_plugins.errors import InputError
 from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, is_run, read_queries, write_run
 from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_ours, check_output
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.rankings import check_cut
+from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.store import default_store_path
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, shortened
@@ -51,6 +53,7 @@ def rerank(
     chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
+    language: common.Language = "english",
     k: common.Depth = 100,
     top_n: common.TopN = None,
     threshold: reranking.Threshold = None,
@@ -75,8 +78,10 @@ def rerank(
     check_output(output, queries, run, *corpus_files(corpus), store=store)
     check_ours(output, is_run, option="--output")
     searched = read_queries(queries)
+    if run is not None and language != DEFAULT:
+        raise InputError(f"--language {language} is for a search, but --run names what was found: drop one")
     if run is None:
-        candidates = common.open_index(corpus, retriever).search_many(searched, k)
+        candidates = common.open_index(corpus, retriever, language=language).search_many(searched, k)
     else:
         candidates = run_candidates(run, searched, corpus, k)
     if not holds_json_lines(output):
@@ -87,6 +92,7 @@ def rerank(
     same = {
         "reranker": reranker.identity,
         "searched": [str(queries), corpus, retriever if run is None else str(run)],
+        **({} if language == DEFAULT else {"language": language}),
         "k": k,
         "top_n": top_n,
         **({} if threshold is None else {"threshold": threshold}),

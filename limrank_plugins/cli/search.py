@@ -13,7 +13,7 @@ from rich.table import Table
 
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.corpus import index_folder
+from limrank_plugins.corpus_index import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
@@ -52,6 +52,7 @@ def search(
     chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
     retriever: common.FirstStage = "bm25s",
+    language: common.Language = "english",
     k: common.Depth = 100,
     top_n: common.TopN = 10,
     threshold: reranking.Threshold = None,
@@ -72,7 +73,7 @@ def search(
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     searched = Query(query)
-    index = common.open_index(corpus, retriever)
+    index = common.open_index(corpus, retriever, language=language)
     if feedback and not isinstance(index, DenseRetriever):
         raise InputError(f"--feedback moves a query's vector: name --retriever dense, not {retriever}")
     started = time.perf_counter()
@@ -180,15 +181,18 @@ def index(
         Path | None, typer.Option("--output", "-o", help="Folder of the index.", show_default="the cache")
     ] = None,
     retriever: common.FirstStage = "bm25s",
+    language: common.Language = "english",
     as_json: common.AsJson = False,
 ) -> None:
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
-    where = output or index_folder(corpus, retriever)
+    where = output or index_folder(corpus, retriever, language)
     with nullcontext() if output is None else common.new_folder(output):
-        built = common.open_index(corpus, retriever, folder=output)
+        built = common.open_index(corpus, retriever, language=language, folder=output)
     documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}
+        if hasattr(built, "language"):
+            report["language"] = built.language
         common.emit(report | ({"cut_documents": cut} if cut else {}))
     else:
         cut_short = (

@@ -9,9 +9,10 @@ Example:
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from numbers import Real
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limrank_plugins.checks import check_options, is_finite
-from limrank_plugins.data import Document, Query, as_documents, as_query
+from limrank_plugins.data import Document, Query, as_query, named_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
 
@@ -115,6 +116,34 @@ def build_retriever(name: str, documents: Iterable[str | Document], **options: A
     return build(documents, **options)
 
 
+def build_saved(
+    name: str, documents: Iterable[str | Document], folder: str | os.PathLike[str], **options: Any
+) -> Retriever:
+    """Index a corpus into a folder; `bm25s` and `bm25q` hold neither texts nor index in memory for it.
+
+    Raises:
+        InputError: as for `build_retriever` and `Retriever.save`.
+        MissingExtra: its library is not installed.
+    """
+    straight = getattr(retriever_class(name), "build_saved", None)
+    if straight is None:
+        built = build_retriever(name, documents, **options)
+        built.save(folder)
+        return built
+    check_options(f"retriever {name!r}", straight, documents, folder, **options)
+    retriever: Retriever = straight(documents, folder, **options)
+    return retriever
+
+
+def takes_language(name: str) -> bool:
+    """Whether a first stage finds words, and so has an option `language`.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    return "language" in inspect.signature(retriever_class(name).build).parameters
+
+
 def load_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
     """Open a saved index of whatever kind; see `Retriever.load`.
 
@@ -136,19 +165,27 @@ def as_corpus(documents: Iterable[str | Document]) -> list[Document]:
     Raises:
         InputError: there are none, an item is no document, or identifiers repeat or cannot be written.
     """
-    corpus = []
-    for document in as_documents(documents):
-        if clean_text(document.id or "") != document.id:
+    return list(each_document(documents))
+
+
+def each_document(documents: Iterable[str | Document]) -> Iterator[Document]:
+    """As `as_corpus`, one by one: what is wrong with a document is said when it comes."""
+    seen: set[str] = set()
+    for document in named_documents(documents):
+        name = document.id or ""
+        if clean_text(name) != document.id:
             raise InputError(
                 f"document id {document.id!r} holds a lone surrogate, which no file can: rename it"
             )
+        if name in seen:
+            raise InputError(f"every document id must be unique, but these repeat: {name!r}")
+        seen.add(name)
         text, title = clean_text(document.text), clean_text(document.title)
         if text != document.text or title != document.title:
             document = replace(document, text=text, title=title)
-        corpus.append(document)
-    if not corpus:
+        yield document
+    if not seen:
         raise InputError("the corpus is empty: give at least one document")
-    return corpus
 
 
 def query_text(query: str | Query) -> str:

@@ -12,19 +12,24 @@ Burmese) becomes pairs of neighbouring characters, and documents hold the single
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
+from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.folders import AGAIN
+from limrank_plugins.retrievers import languages
 from limrank_plugins.retrievers.folding import VERSION, folded, is_mark, with_letters_for_marks
 from limrank_plugins.words import UNSPACED
 
 TOKEN_PATTERN = r"(?u)\b\w\w+\b"
+LANGUAGES_OWN = "language"
+"""What `stopwords` and `stemmer` are where nothing else is said: those of the language."""
 _LANGUAGES = {
     "english": "EN",
     "english_plus": "EN_PLUS",
@@ -50,12 +55,13 @@ class Analyzer:
     """Turns texts into terms. Safe to use from many threads.
 
     Args:
-        stopwords: a language (`"english"`: 33 words; `"english_plus"`: a longer list; …), the words
-            themselves, or None to keep all.
-        stemmer: a Snowball algorithm (`"english"`, `"porter"`, `"german"`, …), or None.
+        stopwords: `"language"` for those of the language, another one's (`"english"`: 33 words;
+            `"english_plus"`: a longer list; …), the words themselves, or None to keep all.
+        stemmer: `"language"`, a Snowball algorithm (`"english"`, `"porter"`, `"german"`, …), or None.
         token_pattern: what a word is: a regular expression without groups. One that names characters
             outside ASCII itself is taken as it stands: it decides about vowel signs and about scripts
             without spaces, too.
+        language: decides about stop words and stemmer; a name or a two-letter code.
 
     Raises:
         InputError: a language, algorithm or pattern that is not known or not valid.
@@ -63,11 +69,16 @@ class Analyzer:
 
     def __init__(
         self,
-        stopwords: str | Iterable[str] | None = "english",
-        stemmer: str | None = "english",
+        stopwords: str | Iterable[str] | None = LANGUAGES_OWN,
+        stemmer: str | None = LANGUAGES_OWN,
         token_pattern: str = TOKEN_PATTERN,
+        *,
+        language: str = languages.DEFAULT,
     ) -> None:
-        self.stemmer = stemmer
+        self.language = languages.language_named(language)
+        if stopwords == LANGUAGES_OWN:
+            stopwords = languages.stopwords_of(self.language)
+        self.stemmer = languages.stemmer_of(self.language) if stemmer == LANGUAGES_OWN else stemmer
         self.stopwords = frozenset(map(self._folded, _stopwords(stopwords)))
         self.token_pattern = token_pattern
         try:
@@ -91,10 +102,18 @@ class Analyzer:
         self.__dict__.update(state)
         self._own = threading.local()
 
+    @classmethod
+    def saved(cls, parameters: Mapping[str, Any]) -> Self:
+        """The analyzer of these `parameters`. Indexes of before name no language: theirs is the stemmer's."""
+        language = parameters.get("language") or _language_of(parameters["stemmer"])
+        words, stemmer, pattern = (parameters[name] for name in ("stopwords", "stemmer", "token_pattern"))
+        return cls(words, stemmer, pattern, language=language)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """What makes this analyzer again, as JSON. The words themselves, should a list change."""
         return {
+            "language": self.language,
             "stopwords": sorted(self.stopwords),
             "stemmer": self.stemmer,
             "token_pattern": self.token_pattern,
@@ -109,25 +128,24 @@ class Analyzer:
             document: whether it is a passage, which can be found by a single character of a script
                 without spaces as well as by two.
         """
-        return self._stem([w for w in self._words(text, document) if w not in self.stopwords])
+        return self.without_stop_words(self._words(text, document))
 
-    def index(self, texts: Iterable[str]) -> tuple[list[list[int]], dict[str, int]]:
-        """The terms of many texts as numbers, and each term's number, in order of first appearance."""
-        number_of_word: dict[str, int] = {}
-        vocabulary: dict[str, int] = {}
-        numbered: list[list[int]] = []
-        for text in texts:
-            numbers: list[int] = []
-            for word in self._words(text, document=True):
-                if word in self.stopwords:
-                    continue
-                number = number_of_word.get(word)
-                if number is None:
-                    (stem,) = self._stem([word])
-                    number = number_of_word[word] = vocabulary.setdefault(stem, len(vocabulary))
-                numbers.append(number)
-            numbered.append(numbers)
-        return numbered, vocabulary
+    def without_stop_words(self, words: Iterable[str]) -> list[str]:
+        """The stems of words, of those that are no stop words."""
+        return self._stem([word for word in words if word not in self.stopwords])
+
+    def numbering(self, vocabulary: dict[str, int]) -> Callable[[str], list[int]]:
+        """From a passage to the numbers of its terms; for one thread.
+
+        Args:
+            vocabulary: the number of each term, in order of first appearance; new ones are put in.
+        """
+        number_of = _Numbers(self, vocabulary).__getitem__
+
+        def numbers(text: str) -> list[int]:
+            return [number for number in map(number_of, self._words(text, document=True)) if number >= 0]
+
+        return numbers
 
     def _folded(self, text: str) -> str:
         return folded(text, dotless=self.stemmer == "turkish")
@@ -152,6 +170,53 @@ class Analyzer:
             stemmer = self._own.stemmer = _snowball(self.stemmer)
         stems: list[str] = stemmer.stemWords(words)
         return stems
+
+
+class _Numbers(dict[str, int]):
+    """The number of each word's stem; -1 for a stop word. Each word is stemmed once."""
+
+    def __init__(self, analyzer: Analyzer, vocabulary: dict[str, int]) -> None:
+        super().__init__()
+        self._analyzer = analyzer
+        self._vocabulary = vocabulary
+
+    def __missing__(self, word: str) -> int:
+        number = -1
+        for term in self._analyzer.without_stop_words([word]):
+            number = self._vocabulary.setdefault(term, len(self._vocabulary))
+        self[word] = number
+        return number
+
+
+def analyzed_language(language: str, corpus: Iterable[Document]) -> str:
+    """The language of this name; of `auto`, the one that the corpus is written in.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if language != languages.AUTO:
+        return languages.language_named(language)
+    return languages.detected_language(document.passage for document in corpus)
+
+
+def check_language(language: str | None, analyzer: Any, where: str | os.PathLike[str]) -> None:
+    """Refuse a saved index of another language than the one asked for; None and `auto` take any.
+
+    Raises:
+        InputError: it is of another language, or there is none of that name.
+    """
+    if language in (None, languages.AUTO):
+        return
+    asked = languages.language_named(language or "")
+    if asked != analyzer.language:
+        raise InputError(
+            f"the index {os.fspath(where)} holds words of {analyzer.language}, but {asked} was asked for: "
+            f"leave language out, or {AGAIN} with language={asked!r}"
+        )
+
+
+def _language_of(stemmer: str | None) -> str:
+    return stemmer if stemmer in languages.language_names() else languages.DEFAULT
 
 
 def check_words(parameters: Mapping[str, Any], where: str) -> None:

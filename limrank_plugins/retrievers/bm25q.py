@@ -16,8 +16,9 @@ from typing import Self
 
 from limrank_plugins.data import Document
 from limrank_plugins.retrievers import DEFAULT_B, DEFAULT_K1
-from limrank_plugins.retrievers.analysis import TOKEN_PATTERN
+from limrank_plugins.retrievers.analysis import LANGUAGES_OWN, TOKEN_PATTERN
 from limrank_plugins.retrievers.bm25s import BM25sRetriever
+from limrank_plugins.retrievers.languages import DEFAULT
 
 
 class BM25QRetriever(BM25sRetriever):
@@ -32,8 +33,9 @@ class BM25QRetriever(BM25sRetriever):
         *,
         k1: float = DEFAULT_K1,
         b: float = DEFAULT_B,
-        stopwords: str | Iterable[str] | None = "english",
-        stemmer: str | None = "english",
+        language: str = DEFAULT,
+        stopwords: str | Iterable[str] | None = LANGUAGES_OWN,
+        stemmer: str | None = LANGUAGES_OWN,
         token_pattern: str = TOKEN_PATTERN,
         analysis: str = "lucene",
         query_weighting: str = "bm25",
@@ -43,6 +45,7 @@ class BM25QRetriever(BM25sRetriever):
             documents,
             k1=k1,
             b=b,
+            language=language,
             stopwords=stopwords,
             stemmer=stemmer,
             token_pattern=token_pattern,

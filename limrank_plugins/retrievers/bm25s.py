@@ -11,28 +11,39 @@ weighted by BM25 as well: `limrank_plugins.retrievers.query_weighting`.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from limrank_plugins.checks import check_options
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import DAMAGE
 from limrank_plugins.retrievers import (
     DEFAULT_B,
     DEFAULT_K1,
-    as_corpus,
     best,
     check_bm25,
     check_k,
+    each_document,
     query_text,
     with_scores,
 )
-from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer, check_words, library
+from limrank_plugins.retrievers.analysis import (
+    LANGUAGES_OWN,
+    TOKEN_PATTERN,
+    Analyzer,
+    analyzed_language,
+    check_language,
+    check_words,
+    library,
+)
 from limrank_plugins.retrievers.folder import (
     ImmutableIndex,
     check_numbers,
@@ -42,7 +53,9 @@ from limrank_plugins.retrievers.folder import (
     read_corpus,
     read_manifest,
 )
+from limrank_plugins.retrievers.languages import AUTO, DEFAULT, SAMPLE
 from limrank_plugins.retrievers.lucene_analysis import LuceneAnalyzer
+from limrank_plugins.retrievers.postings import Postings
 from limrank_plugins.retrievers.query_weighting import WEIGHTINGS, check_weighting, weighted_scores
 
 _INDEX = "bm25s"
@@ -84,8 +97,9 @@ class BM25sRetriever(ImmutableIndex):
         *,
         k1: float = DEFAULT_K1,
         b: float = DEFAULT_B,
-        stopwords: str | Iterable[str] | None = "english",
-        stemmer: str | None = "english",
+        language: str = DEFAULT,
+        stopwords: str | Iterable[str] | None = LANGUAGES_OWN,
+        stemmer: str | None = LANGUAGES_OWN,
         token_pattern: str = TOKEN_PATTERN,
         analysis: str = "snowball",
         query_weighting: str = "count",
@@ -96,12 +110,14 @@ class BM25sRetriever(ImmutableIndex):
             documents: what can be found; their `prior` is not kept.
             k1: how slowly a term's repetitions saturate, at least 0; default .9.
             b: how much long documents are held back, in [0, 1]; default .4.
-            stopwords: see `Analyzer`; default: 33 English words.
-            stemmer: a Snowball algorithm or None; default `"english"`.
+            language: decides about stop words and stemmer: a name (`"german"`) or code (`"de"`); or `"auto"`,
+                see `languages.detected_language`; default English.
+            stopwords: see `Analyzer`; default: the language's, in English 33 words.
+            stemmer: a Snowball algorithm or None; default: the language's.
             token_pattern: see `Analyzer`; the default drops words of one letter ("C", "R"), as the
                 library's does; `r"(?u)\b\w+\b"` keeps them.
-            analysis: `"snowball"`, or `"lucene"` for Lucene's words (`LuceneAnalyzer`), which have none of
-                the three options before.
+            analysis: `"snowball"`, or `"lucene"` for Lucene's words (`LuceneAnalyzer`), which are English
+                and have none of the four options before.
             query_weighting: `"count"`: a term counts as often as it comes in the query; or `"bm25"`, as on
                 BRIGHT's leaderboard: `limrank_plugins.retrievers.query_weighting`.
 
@@ -111,31 +127,65 @@ class BM25sRetriever(ImmutableIndex):
         """
         check_bm25(k1, b)
         check_weighting(query_weighting)
-        analyzer = _analyzer(analysis, stopwords, stemmer, token_pattern)
-        corpus = as_corpus(documents)
-        numbers, vocabulary = analyzer.index(document.passage for document in corpus)
-        index = None
-        if vocabulary:
-            index = library().BM25(k1=float(k1), b=float(b), method="lucene", backend="numpy")
-            index.index((numbers, vocabulary), create_empty_token=False, show_progress=False)
-        average = sum(map(len, numbers)) / len(numbers)
+        coming = each_document(documents)
+        analyzer, coming = _analyzer(analysis, stopwords, stemmer, token_pattern, language, coming)
+        vocabulary: dict[str, int] = {}
+        postings = Postings(analyzer.numbering(vocabulary))
+        corpus = list(postings.counted(coming))
         return cls(
             corpus,
-            index,
+            _index(postings, vocabulary, float(k1), float(b)),
             analyzer,
             k1=float(k1),
             b=float(b),
             query_weighting=query_weighting,
-            average=average,
+            average=postings.average,
         )
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], *, mmap: bool = False) -> Self:
-        """Open what `save` wrote; with `mmap`, index and texts stay on disk until they are needed.
+    def build_saved(
+        cls, documents: Iterable[str | Document], folder: str | os.PathLike[str], **options: Any
+    ) -> Self:
+        """Index a corpus into a folder and open it there, mapped: of its texts, one is in memory at a time.
+
+        Args:
+            documents: as for `build`.
+            folder: as for `save`.
+            options: those of `build`.
 
         Raises:
-            InputError: the folder is not there, of another kind, incomplete or corrupt, or its words were
-                found by another version's analysis.
+            InputError: as for `build` and `save`.
+            MissingExtra: as for `build`.
+        """
+        check_options(f"retriever {cls.name!r}", cls.build, documents, **options)
+        usual = {name: option.default for name, option in inspect.signature(cls.build).parameters.items()}
+        chosen = {**usual, **options}
+        k1, b, weighting = chosen["k1"], chosen["b"], check_weighting(chosen["query_weighting"])
+        check_bm25(k1, b)
+        words = [chosen[name] for name in ("analysis", "stopwords", "stemmer", "token_pattern", "language")]
+        analyzer, coming = _analyzer(*words, each_document(documents))
+        vocabulary: dict[str, int] = {}
+        postings = Postings(analyzer.numbering(vocabulary))
+        parameters: dict[str, Any] = {}
+        with new_folder(folder, cls.name, postings.counted(coming), parameters) as place:
+            index = _index(postings, vocabulary, float(k1), float(b))
+            built = cls((), index, analyzer, k1=k1, b=b, query_weighting=weighting, average=postings.average)
+            built._write(place, parameters)
+        del postings, index, built
+        return cls.load(folder, mmap=True)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, mmap: bool = False, language: str | None = None) -> Self:
+        """Open what `save` wrote; with `mmap`, index and texts stay on disk until they are needed.
+
+        Args:
+            folder: the index.
+            mmap: see above.
+            language: what its words must be of; default: whatever they are.
+
+        Raises:
+            InputError: the folder is not there, of another kind, incomplete or corrupt, of another language,
+                or its words were found by another version's analysis.
         """
         manifest = read_manifest(folder, cls.name)
         check_words(manifest.parameters, str(folder))
@@ -146,11 +196,7 @@ class BM25sRetriever(ImmutableIndex):
             k1, b, empty = float(parameters["k1"]), float(parameters["b"]), bool(parameters["empty"])
             check_bm25(k1, b)
             lucene = parameters.get("analysis") == "lucene"
-            analyzer: Analyzer | LuceneAnalyzer = (
-                LuceneAnalyzer()
-                if lucene
-                else Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
-            )
+            analyzer: Analyzer | LuceneAnalyzer = LuceneAnalyzer() if lucene else Analyzer.saved(parameters)
             # Indexes of before have neither, and count.
             weighting = parameters.get("query_weighting", "count")
             average = float(parameters.get("average_length", 0))
@@ -163,18 +209,29 @@ class BM25sRetriever(ImmutableIndex):
             raise corrupt(place, error) from error
         if index is not None:
             _check(place, index, manifest.count)
+        check_language(language, analyzer, folder)
         made = cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
         made.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
         return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index, whole or not at all; see `Retriever.save`."""
-        parameters = {"k1": self.k1, "b": self.b, "empty": self._index is None, **self.analyzer.parameters}
+        parameters: dict[str, Any] = {}
+        with new_folder(folder, self.name, self._corpus, parameters) as place:
+            self._write(place, parameters)
+
+    def _write(self, place: Path, parameters: dict[str, Any]) -> None:
+        """Into the folder what comes to the documents, and into the manifest's parameters what is known."""
+        parameters |= {"k1": self.k1, "b": self.b, "empty": self._index is None, **self.analyzer.parameters}
         parameters |= {"query_weighting": self.query_weighting, "average_length": self._average}
         parameters["bm25s"] = library().__version__
-        with new_folder(folder, self.name, self._corpus, parameters) as place:
-            if self._index is not None:
-                self._index.save(place / _INDEX, show_progress=False)
+        if self._index is not None:
+            self._index.save(place / _INDEX, show_progress=False)
+
+    @property
+    def language(self) -> str:
+        """What its words are of."""
+        return self.analyzer.language
 
     def search(self, query: str | Query, k: int = 100) -> list[Document]:
         """The best documents, best first; see `Retriever.search`."""
@@ -211,15 +268,41 @@ class BM25sRetriever(ImmutableIndex):
 
 
 def _analyzer(
-    analysis: str, stopwords: str | Iterable[str] | None, stemmer: str | None, token_pattern: str
-) -> Analyzer | LuceneAnalyzer:
+    analysis: str,
+    stopwords: str | Iterable[str] | None,
+    stemmer: str | None,
+    token_pattern: str,
+    language: str,
+    documents: Iterator[Document],
+) -> tuple[Analyzer | LuceneAnalyzer, Iterator[Document]]:
+    """The analyzer, and the documents, of which some may have been looked at for their language."""
     if analysis == "snowball":
-        return Analyzer(stopwords, stemmer, token_pattern)
+        sample = list(islice(documents, SAMPLE)) if language == AUTO else []
+        analyzer = Analyzer(stopwords, stemmer, token_pattern, language=analyzed_language(language, sample))
+        return analyzer, chain(sample, documents)
     if analysis != "lucene":
         raise InputError(f"analysis must be 'snowball' or 'lucene', but is {analysis!r}")
-    if (stopwords, stemmer, token_pattern) != ("english", "english", TOKEN_PATTERN):
+    if language != DEFAULT:
+        raise InputError(
+            f"Lucene's words are English, but language is {language!r}: leave it out, or take "
+            "analysis='snowball' (on the command line: --retriever bm25s)"
+        )
+    usual = (LANGUAGES_OWN, DEFAULT)
+    if not (stopwords in usual and stemmer in usual and token_pattern == TOKEN_PATTERN):
         raise InputError("Lucene's words have no options: leave out stopwords, stemmer and token_pattern")
-    return LuceneAnalyzer()
+    return LuceneAnalyzer(), documents
+
+
+def _index(postings: Postings, vocabulary: dict[str, int], k1: float, b: float) -> Any:
+    """The library's index, filled; None where no document has any term."""
+    if not vocabulary:
+        return None
+    index = library().BM25(k1=k1, b=b, method="lucene", backend="numpy")
+    index.scores = postings.matrix(len(vocabulary), k1, b)
+    index.vocab_dict = vocabulary
+    index.unique_token_ids_set = set(vocabulary.values())
+    index.nonoccurrence_array = None  # only other methods than Lucene's have one
+    return index
 
 
 def _check(place: Path, index: Any, count: int) -> None:

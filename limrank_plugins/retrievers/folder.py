@@ -10,7 +10,8 @@ import base64
 import json
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,25 +103,32 @@ def _opened_again(kind: Any, folder: str, options: dict[str, Any]) -> Any:
 
 @contextmanager
 def new_folder(
-    folder: str | os.PathLike[str], kind: str, corpus: Sequence[Document], parameters: Mapping[str, Any]
+    folder: str | os.PathLike[str], kind: str, corpus: Iterable[Document], parameters: Mapping[str, Any]
 ) -> Iterator[Path]:
     """Yields a folder to put further files into; it gets its name when the block ends without error.
 
     An index that is there is replaced, an empty folder too; anything else is an `InputError`.
+
+    Args:
+        folder: its name.
+        kind: the name of the retriever.
+        corpus: the documents, which are written before the block begins, each as it comes.
+        parameters: what the kind of index needs to know; the block may put in more.
     """
     with whole_folder(folder, _OURS) as part:
-        _write_documents(part, corpus)
+        count = _write_documents(part, corpus)
         yield part
-        body = {"format": _FORMAT, "kind": kind, "count": len(corpus), "parameters": dict(parameters)}
+        body = {"format": _FORMAT, "kind": kind, "count": count, "parameters": dict(parameters)}
         write_manifest(part / MANIFEST, body)
 
 
-def _write_documents(folder: Path, corpus: Sequence[Document]) -> None:
-    offsets = [0]
+def _write_documents(folder: Path, corpus: Iterable[Document]) -> int:
+    offsets = array("q", [0])
     with (folder / DOCUMENTS).open("xb") as stream:
         for document in corpus:
             offsets.append(offsets[-1] + stream.write(_line(document)))
     np.save(folder / OFFSETS, np.asarray(offsets, dtype=np.int64), allow_pickle=False)
+    return len(offsets) - 1
 
 
 def _line(document: Document) -> bytes:

@@ -7,11 +7,12 @@ kept, "a:b" is one). It needs pyserini's jar and a Java: `pip install 'limrank[p
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from limrank_plugins.errors import MissingExtra
 from limrank_plugins.retrievers.java import java_class
+from limrank_plugins.retrievers.languages import DEFAULT
 
 # Calls of one Java method from several threads at once fail in pyjnius, whosever they are.
 _ONE_AT_A_TIME = threading.Lock()
@@ -23,6 +24,8 @@ class LuceneAnalyzer:
     Raises:
         MissingExtra: pyserini or Java is not there.
     """
+
+    language = DEFAULT
 
     def __init__(self) -> None:
         try:
@@ -42,10 +45,6 @@ class LuceneAnalyzer:
         with _ONE_AT_A_TIME:
             return [str(term) for term in self._utils.analyze(self._analyzer, text).toArray()]
 
-    def index(self, texts: Iterable[str]) -> tuple[list[list[int]], dict[str, int]]:
-        """The terms of many texts as numbers, and each term's number, in order of first appearance."""
-        vocabulary: dict[str, int] = {}
-        numbered = [
-            [vocabulary.setdefault(term, len(vocabulary)) for term in self.terms(text)] for text in texts
-        ]
-        return numbered, vocabulary
+    def numbering(self, vocabulary: dict[str, int]) -> Callable[[str], list[int]]:
+        """From a passage to the numbers of its terms, as `analysis.Analyzer` does it."""
+        return lambda text: [vocabulary.setdefault(term, len(vocabulary)) for term in self.terms(text)]

@@ -30,8 +30,15 @@ from limrank_plugins.retrievers import (
     query_text,
     with_scores,
 )
-from limrank_plugins.retrievers.analysis import TOKEN_PATTERN, Analyzer
+from limrank_plugins.retrievers.analysis import (
+    LANGUAGES_OWN,
+    TOKEN_PATTERN,
+    Analyzer,
+    analyzed_language,
+    check_language,
+)
 from limrank_plugins.retrievers.folder import ImmutableIndex, corrupt, new_folder, read_corpus, read_manifest
+from limrank_plugins.retrievers.languages import DEFAULT
 
 _IDFS = ("lucene", "okapi")
 _NEARLY_0 = 1e-300
@@ -74,8 +81,9 @@ class RankBM25Retriever(ImmutableIndex):
         k1: float = DEFAULT_K1,
         b: float = DEFAULT_B,
         idf: str = "lucene",
-        stopwords: str | Iterable[str] | None = "english",
-        stemmer: str | None = "english",
+        language: str = DEFAULT,
+        stopwords: str | Iterable[str] | None = LANGUAGES_OWN,
+        stemmer: str | None = LANGUAGES_OWN,
         token_pattern: str = TOKEN_PATTERN,
     ) -> Self:
         """Index a corpus.
@@ -85,33 +93,41 @@ class RankBM25Retriever(ImmutableIndex):
             k1: how slowly a term's repetitions saturate, at least 0; default .9 (the library's own: 1.5).
             b: how much long documents are held back, in [0, 1]; default .4 (the library's own: .75).
             idf: `"lucene"` or `"okapi"`; see above.
-            stopwords: see `Analyzer`; default: 33 English words.
-            stemmer: see `Analyzer`; default `"english"`.
+            language: decides about stop words and stemmer, see `BM25sRetriever.build`; default English.
+            stopwords: see `Analyzer`; default: the language's.
+            stemmer: see `Analyzer`; default: the language's.
             token_pattern: see `Analyzer`.
 
         Raises:
             InputError: no documents, repeated identifiers, or an option that cannot be used.
             MissingExtra: rank_bm25 is not installed.
         """
-        analyzer = Analyzer(stopwords, stemmer, token_pattern)
-        return cls(as_corpus(documents), analyzer, k1=k1, b=b, idf=idf)
+        corpus = as_corpus(documents)
+        analyzer = Analyzer(stopwords, stemmer, token_pattern, language=analyzed_language(language, corpus))
+        return cls(corpus, analyzer, k1=k1, b=b, idf=idf)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: str | os.PathLike[str], *, language: str | None = None) -> Self:
         """Open what `save` wrote, and index the documents again.
 
+        Args:
+            folder: the index.
+            language: what its words must be of; default: whatever they are.
+
         Raises:
-            InputError: the folder is not there, of another kind, incomplete or corrupt.
+            InputError: the folder is not there, of another kind, incomplete or corrupt, or of another
+                language.
             MissingExtra: rank_bm25 is not installed.
         """
         manifest = read_manifest(folder, cls.name)
         parameters = manifest.parameters
         try:
-            analyzer = Analyzer(parameters["stopwords"], parameters["stemmer"], parameters["token_pattern"])
+            analyzer = Analyzer.saved(parameters)
             k1, b, idf = float(parameters["k1"]), float(parameters["b"]), str(parameters["idf"])
             check_bm25(k1, b)
         except DAMAGE as error:
             raise corrupt(folder, error) from error
+        check_language(language, analyzer, folder)
         return cls(read_corpus(folder, manifest.count), analyzer, k1=k1, b=b, idf=idf)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -136,6 +152,11 @@ class RankBM25Retriever(ImmutableIndex):
     def search_many(self, queries: Sequence[str | Query], k: int = 100) -> list[list[Document]]:
         """`search` for each query."""
         return [self.search(query, k) for query in queries]
+
+    @property
+    def language(self) -> str:
+        """What its words are of."""
+        return self.analyzer.language
 
     def __len__(self) -> int:
         return len(self._corpus)

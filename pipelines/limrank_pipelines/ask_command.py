@@ -18,6 +18,8 @@ from limrank_plugins.cli.search import show_ranking, summary
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.retrievers import takes_language
+from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import exact_dollars, number_of, shortened
@@ -80,6 +82,7 @@ def ask(
             "fused by reciprocal ranks."
         ),
     ] = "bm25s",
+    language: common.Language = "english",
     k: common.Depth = 100,
     top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 5,
     store: common.StorePath = None,
@@ -100,7 +103,7 @@ def ask(
     for name, value in of_reader:
         if reader is None and value is not None:
             raise InputError(f"{name} needs a model that writes: name one with --reader")
-    index = first_stage(corpus, retriever)
+    index = first_stage(corpus, retriever, language)
     with common.open_store(store, fresh=fresh) as replies:
         reranker = reranker_options.reranker(replies)
         answering: Reader | None = None
@@ -130,18 +133,31 @@ def ask(
         )
 
 
-def first_stage(corpus: str, named: str) -> Searches:
+def first_stage(corpus: str, named: str, language: str = DEFAULT) -> Searches:
     """The index of a corpus by name: loaded if it is there, else built and saved; `a+b` fuses two.
 
+    Args:
+        corpus: its name.
+        named: the first stages.
+        language: of those that find words; of several, one must.
+
     Raises:
-        InputError: no such corpus or first stage.
+        InputError: no such corpus, first stage or language.
     """
     names = named.split("+")
     if len(names) == 1:
-        return common.open_index(corpus, named)
+        return common.open_index(corpus, named, language=language)
     if is_pipe(corpus):
         regular_file(corpus, "corpus")
-    return HybridRetriever([common.open_index(corpus, name) for name in names])
+    of_words = [name for name in names if takes_language(name)]
+    return HybridRetriever(
+        [
+            common.open_index(
+                corpus, name, language=language if name in of_words or not of_words else DEFAULT
+            )
+            for name in names
+        ]
+    )
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:

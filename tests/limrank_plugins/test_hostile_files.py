@@ -28,7 +28,8 @@ from limrank_plugins.card import read_card
 from limrank_plugins.checks import finite_number
 from limrank_plugins.cli import build_app
 from limrank_plugins.cli.common import parse_options
-from limrank_plugins.corpus import corpus_fingerprint, open_index, read_corpus
+from limrank_plugins.corpus import corpus_fingerprint, read_corpus
+from limrank_plugins.corpus_index import open_index
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.files import json_line, read_json, read_lines
 from limrank_plugins.folders import whole_folder

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from limrank_plugins.corpus import all_documents, corpus_fingerprint, open_index
+from limrank_plugins.corpus import all_documents, corpus_fingerprint
+from limrank_plugins.corpus_index import open_index
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import lines_and_kind, read_json, read_lines
 from limrank_plugins.images import Image

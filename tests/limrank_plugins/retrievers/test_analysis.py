@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins import samples
-from limrank_plugins.corpus import index_folder, open_index, read_corpus
+from limrank_plugins.corpus import read_corpus
+from limrank_plugins.corpus_index import index_folder, open_index
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.retrievers import build_retriever, load_retriever
@@ -107,9 +108,9 @@ def test_words_of_a_query(text: str, terms: list[str]) -> None:
 
 def test_documents_hold_single_characters_too() -> None:
     assert PLAIN.terms("喝茶吧", document=True) == ["喝", "茶", "吧", "喝茶", "茶吧"]
-    numbers, vocabulary = PLAIN.index(["喝茶吧"])
+    vocabulary: dict[str, int] = {}
+    assert PLAIN.numbering(vocabulary)("喝茶吧") == [0, 1, 2, 3, 4]
     assert list(vocabulary) == ["喝", "茶", "吧", "喝茶", "茶吧"]
-    assert numbers == [[0, 1, 2, 3, 4]]
 
 
 def test_a_query_of_two_characters_is_not_found_by_one() -> None:

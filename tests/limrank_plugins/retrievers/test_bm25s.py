@@ -49,9 +49,11 @@ def test_terms_are_those_of_the_library(passages: list[str]) -> None:
     stemmer = Stemmer.Stemmer("english")
     theirs = bm25s.tokenize(passages, stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
     assert [analyzer.terms(passage) for passage in passages] == theirs
-    numbers, vocabulary = analyzer.index(passages)
+    vocabulary: dict[str, int] = {}
+    numbers = analyzer.numbering(vocabulary)
+    numbered = [numbers(passage) for passage in passages]
     words = {number: term for term, number in vocabulary.items()}
-    assert [[words[n] for n in document] for document in numbers] == theirs
+    assert [[words[n] for n in document] for document in numbered] == theirs
 
 
 def test_terms_written_down_a_second_time() -> None:

@@ -34,7 +34,9 @@ pytestmark = [
 def test_terms(text: str, terms: list[str]):
     analyzer = LuceneAnalyzer()
     assert analyzer.terms(text) == terms
-    numbers, vocabulary = analyzer.index([text, text])
+    vocabulary: dict[str, int] = {}
+    numbering = analyzer.numbering(vocabulary)
+    numbers = [numbering(text), numbering(text)]
     names = {number: term for term, number in vocabulary.items()}
     assert [[names[number] for number in found] for found in numbers] == [terms, terms]
 

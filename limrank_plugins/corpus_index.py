@@ -1,0 +1,126 @@
+"""Indexes of corpora by name: built once, kept in the user's cache, opened by memory map."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.corpus import corpus_files, corpus_fingerprint, read_corpus
+from limrank_plugins.data import Document
+from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.pipes import is_pipe
+from limrank_plugins.retrievers import (
+    Retriever,
+    build_retriever,
+    build_saved,
+    load_retriever,
+    retriever_class,
+    takes_language,
+)
+from limrank_plugins.retrievers.languages import AUTO, DEFAULT, language_named
+from limrank_plugins.store import cache_folder, writable_cache
+
+_REPORTED_EVERY = 500  # documents
+
+Progress = Callable[[int, int | None], None]
+"""Called with how many documents are indexed, of how many; None where nobody knows."""
+
+
+def open_index(
+    corpus: str,
+    retriever: str,
+    *,
+    language: str = DEFAULT,
+    folder: Path | None = None,
+    building: Callable[[int | None], None] | None = None,
+    progress: Progress | None = None,
+) -> Retriever:
+    """The index of a corpus: opened if one with the corpus's fingerprint is there, else built and kept.
+
+    One that is damaged is built anew, with a warning. A pipe is read once: unless a folder is named, its
+    index is not kept.
+
+    Args:
+        corpus: its name.
+        retriever: the name of a first stage.
+        language: of its words; `auto`: the corpus's own. Only for first stages that find words.
+        folder: where the index is kept; default: in the user's cache.
+        building: called before an index is built, with the number of documents, or None.
+        progress: called while it is built.
+
+    Raises:
+        InputError: there is no such corpus, retriever or language, the corpus is empty, or the cache
+            cannot be written.
+    """
+    language = _checked(retriever, language)
+    finds_words = takes_language(retriever)
+    in_cache = folder is None and not is_pipe(corpus)
+    if in_cache:
+        folder = index_folder(corpus, retriever, language)
+    if folder is not None and folder.is_dir():
+        options: dict[str, Any] = {"language": language} if finds_words else {}
+        if _has_option(retriever_class(retriever).load, "mmap"):
+            options["mmap"] = True
+        try:
+            return load_retriever(folder, **options)
+        except InputError as error:
+            warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
+    if in_cache:
+        writable_cache()  # said before the work of building
+    total = _count(corpus)
+    if building is not None:
+        building(total)
+    options = {} if language == DEFAULT else {"language": language}
+    documents = _documents(corpus, total, progress)
+    if _has_option(retriever_class(retriever).build, "on_progress"):
+        documents, options["on_progress"] = _documents(corpus, total, None), progress
+    if folder is None:
+        return build_retriever(retriever, documents, **options)
+    return build_saved(retriever, documents, folder, **options)
+
+
+def index_folder(corpus: str, retriever: str, language: str = DEFAULT) -> Path:
+    """Where the index of a corpus is kept."""
+    language = _checked(retriever, language)
+    name = f"{retriever}-{corpus_fingerprint(corpus)}"
+    return cache_folder() / "indexes" / (name if language == DEFAULT else f"{name}-{language}")
+
+
+def _checked(retriever: str, language: str) -> str:
+    named = language if language == AUTO else language_named(language)
+    if named != DEFAULT and not takes_language(retriever):
+        raise InputError(
+            f"{retriever} has no language to choose, but language is {language!r}: leave it out, or take "
+            f"bm25s"
+        )
+    return named
+
+
+def _has_option(method: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(method).parameters
+
+
+def _documents(corpus: str, total: int | None, progress: Progress | None) -> Iterator[Document]:
+    number = 0
+    for number, document in enumerate(read_corpus(corpus), start=1):
+        yield document
+        if progress is not None and number % _REPORTED_EVERY == 0:
+            progress(number, total)
+    if not number:
+        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+    if progress is not None:
+        progress(number, total)
+
+
+def _count(corpus: str) -> int | None:
+    """How many documents there are, where that is seen without reading them as such."""
+    files = corpus_files(corpus)
+    if len(files) > 1:
+        return len(files)
+    if is_pipe(files[0]) or files[0].suffix != ".jsonl":
+        return None
+    with files[0].open("rb") as stream:
+        return sum(1 for line in stream if line.strip())
