@@ -16,7 +16,7 @@ from limrank_plugins.retrievers import (
     Retriever,
     build_retriever,
     build_saved,
-    load_retriever,
+    open_retriever,
     retriever_class,
     takes_language,
 )
@@ -61,11 +61,8 @@ def open_index(
     if in_cache:
         folder = index_folder(corpus, retriever, language)
     if folder is not None and folder.is_dir():
-        options: dict[str, Any] = {"language": language} if finds_words else {}
-        if _has_option(retriever_class(retriever).load, "mmap"):
-            options["mmap"] = True
         try:
-            return load_retriever(folder, **options)
+            return open_retriever(folder, **({"language": language} if finds_words else {}))
         except InputError as error:
             warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
     if in_cache:
@@ -73,9 +70,9 @@ def open_index(
     total = _count(corpus)
     if building is not None:
         building(total)
-    options = {} if language == DEFAULT else {"language": language}
+    options: dict[str, Any] = {} if language == DEFAULT else {"language": language}
     documents = _documents(corpus, total, progress)
-    if _has_option(retriever_class(retriever).build, "on_progress"):
+    if "on_progress" in inspect.signature(retriever_class(retriever).build).parameters:
         documents, options["on_progress"] = _documents(corpus, total, None), progress
     if folder is None:
         return build_retriever(retriever, documents, **options)
@@ -97,10 +94,6 @@ def _checked(retriever: str, language: str) -> str:
             f"bm25s"
         )
     return named
-
-
-def _has_option(method: Callable[..., Any], name: str) -> bool:
-    return name in inspect.signature(method).parameters
 
 
 def _documents(corpus: str, total: int | None, progress: Progress | None) -> Iterator[Document]:

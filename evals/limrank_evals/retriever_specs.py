@@ -1,4 +1,4 @@
-"""RetrieverSpec as a first stage by name: `bm25s`, `bm25s:k1=1.2,b=0.75`, `bm25q+dense:model=folder`.
+"""First stages by description: `bm25s`, `bm25s:k1=1.2,language=german`, `bm25q+dense:model=folder`.
 
 Options follow a colon; of `dense` they are those of `EncoderBackend`. Several with `+` between are fused by
 reciprocal ranks (`limrank_pipelines.HybridRetriever`).
@@ -19,7 +19,14 @@ from limrank_evals.splits import GIVEN
 from limrank_plugins.backends import backend_class
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
-from limrank_plugins.retrievers import Retriever, build_retriever, retriever_class, retriever_names
+from limrank_plugins.retrievers import (
+    Retriever,
+    build_retriever,
+    retriever_class,
+    retriever_names,
+    takes_language,
+)
+from limrank_plugins.retrievers.languages import AUTO, DEFAULT, language_named
 
 _DENSE = "dense"
 
@@ -58,6 +65,28 @@ class RetrieverSpec:
 def names_retriever(spec: str) -> bool:
     """Whether a description names retrievers, or the lists that come with a benchmark, and no file."""
     return spec == GIVEN or all(part.partition(":")[0] in retriever_names() for part in _split(spec))
+
+
+def with_language(spec: str, language: str) -> str:
+    """The description with this language for each of its retrievers that finds words and has none yet.
+
+    Raises:
+        InputError: there is no such language, or none of them has one.
+    """
+    if language == DEFAULT:
+        return spec
+    named = language if language == AUTO else language_named(language)
+    parts = _split(spec) if names_retriever(spec) and spec != GIVEN else []
+    bases = [part.partition(":")[0] for part in parts]
+    if not any(takes_language(base) for base in bases):
+        raise InputError(
+            f"first stage {spec!r} has no language to choose, but --language is {language}: leave it out, or "
+            f"take bm25s"
+        )
+    for place, (part, base) in enumerate(zip(parts, bases, strict=True)):
+        if takes_language(base) and "language" not in _options(part, part.partition(":")[2]):
+            parts[place] = f"{part}{',' if ':' in part else ':'}language={named}"
+    return "+".join(parts)
 
 
 def retriever_spec(spec: str) -> RetrieverSpec:

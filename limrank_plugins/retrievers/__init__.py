@@ -156,6 +156,16 @@ def load_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
     return retriever_class(kind_of(folder)).load(folder, **options)
 
 
+def open_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
+    """As `load_retriever`, but index and texts stay on disk where the kind of index can do that."""
+    from limrank_plugins.retrievers.folder import kind_of
+
+    load = retriever_class(kind_of(folder)).load
+    mapped = {"mmap": True} if "mmap" in inspect.signature(load).parameters else {}
+    check_options(f"the index {os.fspath(folder)}", load, folder, **options)
+    return load(folder, **mapped, **options)
+
+
 # ---- what they share ----------------------------------------------------------------------------
 
 

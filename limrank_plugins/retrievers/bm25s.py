@@ -162,8 +162,9 @@ class BM25sRetriever(ImmutableIndex):
         chosen = {**usual, **options}
         k1, b, weighting = chosen["k1"], chosen["b"], check_weighting(chosen["query_weighting"])
         check_bm25(k1, b)
-        words = [chosen[name] for name in ("analysis", "stopwords", "stemmer", "token_pattern", "language")]
-        analyzer, coming = _analyzer(*words, each_document(documents))
+        names = ("analysis", "stopwords", "stemmer", "token_pattern", "language")
+        words = {name: chosen[name] for name in names}
+        analyzer, coming = _analyzer(documents=each_document(documents), **words)
         vocabulary: dict[str, int] = {}
         postings = Postings(analyzer.numbering(vocabulary))
         parameters: dict[str, Any] = {}

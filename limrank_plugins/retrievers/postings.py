@@ -99,7 +99,7 @@ class Postings:
         keys = np.asarray(self._waiting, dtype=np.int64) << 32 | documents
         pairs, counts = np.unique(keys, return_counts=True)
         block = (pairs >> 32, pairs & 0xFFFFFFFF, counts)
-        self._blocks.append(tuple(part.astype(np.int32) for part in block))  # type: ignore[arg-type]
+        self._blocks.append(tuple(part.astype(np.int32) for part in block))
         self._waiting = array("i")
         self._sorted = self.count
 

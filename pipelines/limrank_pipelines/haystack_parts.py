@@ -27,7 +27,7 @@ from limrank_plugins import Document as Passage
 from limrank_plugins import driver
 from limrank_plugins.data import Query
 from limrank_plugins.lazy import Lazy
-from limrank_plugins.retrievers import check_k, load_retriever
+from limrank_plugins.retrievers import check_k, open_retriever
 
 
 @component
@@ -281,7 +281,7 @@ def _open_index(index_path: str | None) -> FirstStage:
     assert index_path is not None
     if (Path(index_path) / "hybrid.json").is_file():
         return HybridRetriever.load(index_path)
-    return load_retriever(index_path)
+    return open_retriever(index_path)
 
 
 def _documents(lists: list[list[Passage]]) -> list[Document]:

@@ -23,6 +23,7 @@ from limrank_evals.evaluation.systems import INSTRUCTED, instructs_by_default
 from limrank_evals.guarded_folders import STORE, working_in
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.averages import averages
+from limrank_evals.retriever_specs import with_language
 from limrank_evals.runs import TieRule
 from limrank_evals.tasks import Task, load_task, task_names
 from limrank_plugins.begun_anew import working_on
@@ -109,6 +110,7 @@ def benchmark(
             "lists that come with the benchmark."
         ),
     ] = "",
+    language: common.Language = "english",
     k: Annotated[int, typer.Option("--k", help="How many candidates of each query are reranked.")] = 100,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
@@ -180,7 +182,7 @@ def benchmark(
         asked: dict[str, Any] = {
             "reranker": reranker,
             "options": own,
-            "first_stage": first_stage,
+            "first_stage": with_language(first_stage, language),
             "depth": k,
             "ties": cast(TieRule, ties),  # `arranged` refuses any other
             "measures": measure,

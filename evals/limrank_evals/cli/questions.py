@@ -27,6 +27,7 @@ from limrank_pipelines.ask_command import first_stage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.wording import number_of
 
 GPQA, QUESTIONS = "gpqa", "questions"
@@ -103,6 +104,7 @@ def ask(
     retriever: Annotated[
         str, typer.Option(help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +.")
     ] = "bm25s",
+    language: common.Language = "english",
     k: common.Depth = 100,
     top_n: Annotated[int, typer.Option(help="How many passages are read.")] = 10,
     with_options: Annotated[
@@ -180,7 +182,7 @@ def ask(
     conditions = chosen_conditions(condition or [], corpus=corpus is not None)
     index = None
     if corpus is not None and any(name != CLOSED_BOOK for name in conditions):
-        index = first_stage(corpus, retriever)
+        index = first_stage(corpus, retriever, language)
     elif rewrite is not None:
         raise InputError("--rewrite is for a search, and no condition here searches: name a --corpus")
     if judge_option and judge_model is None:
@@ -217,7 +219,8 @@ def ask(
                 top_n=top_n,
             )
             held.callback(pipeline.close)
-            search = CorpusSearch(corpus, retriever, pipeline, with_options, rewrite or "")
+            searcher = retriever if language == DEFAULT else f"{retriever} ({language})"
+            search = CorpusSearch(corpus, searcher, pipeline, with_options, rewrite or "")
         evaluation, place = evaluate_questions(
             named,
             questions[:limit],

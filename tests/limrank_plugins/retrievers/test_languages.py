@@ -40,7 +40,7 @@ SENTENCES = {
     "czech": "Chléb kyne, protože kvasnice v těstě tvoří plyn, který se z něj nemůže dostat, a to je vše.",
     "romanian": "Pâinea crește pentru că drojdia din aluat produce un gaz care nu poate să iasă din el.",
     "turkish": "Ekmek kabarır, çünkü hamurdaki maya bir gaz üretir ve bu gaz dışarı çıkamaz.",
-    "indonesian": "Roti mengembang karena ragi dalam adonan menghasilkan gas yang tidak dapat keluar dari sana.",
+    "indonesian": "Roti mengembang karena ragi dalam adonan menghasilkan gas yang tidak dapat keluar.",
     "vietnamese": "Bánh mì nở vì men trong bột tạo ra khí và khí đó không thể thoát ra được.",
     "russian": "Хлеб поднимается, потому что дрожжи в тесте выделяют газ, который не может из него выйти.",
     "ukrainian": "Хліб підходить, бо дріжджі в тісті виділяють газ, який не може з нього вийти, і це видно.",
@@ -197,9 +197,7 @@ def test_what_is_built_in_a_folder_is_what_is_saved_there(
         ([Document("a", meta={"x": object()})], "cannot be saved as JSON"),
     ],
 )
-def test_what_cannot_be_built_leaves_nothing(
-    tmp_path: Path, documents: list[Document], message: str
-) -> None:
+def test_what_cannot_be_built_leaves_nothing(tmp_path: Path, documents: list[Document], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_saved("bm25s", documents, tmp_path / "i")
     assert list(tmp_path.iterdir()) == []
@@ -216,8 +214,8 @@ def test_each_language_of_a_corpus_has_an_index_of_its_own(
 ) -> None:
     monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
     corpus = tmp_path / "corpus.jsonl"
-    rows = [{"_id": "h", "text": "Die Häuser der Altstadt."}, {"_id": "b", "text": "Der Fluss und die Berge."}]
-    corpus.write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+    texts = {"h": "Die Häuser der Altstadt.", "b": "Der Fluss und die Berge."}
+    corpus.write_text("".join(json.dumps({"_id": i, "text": text}) + "\n\n" for i, text in texts.items()))
     asked: list[int | None] = []
     steps: list[tuple[int, int | None]] = []
 

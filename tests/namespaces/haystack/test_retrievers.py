@@ -80,6 +80,29 @@ async def test_index_kwargs_reach_the_index():
     assert own[0].prior != build_retriever("bm25s", passages).search("acid milk tea", 4)[0].prior
 
 
+GERMAN = {"h": "Die Häuser der Altstadt.", "f": "Der Fluss und die Berge."}
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank_bm25"])
+async def test_the_language_decides_about_stems(engine, tmp_path):
+    if engine == "rank_bm25":
+        pytest.importorskip("rank_bm25", reason="pip install 'limrank[rank-bm25]'")
+    assert await found(LimRankBM25Retriever(store_of(GERMAN), engine=engine), "ein Haus") == []
+    for language in ("german", "de", "auto"):
+        retriever = LimRankBM25Retriever(store_of(GERMAN), engine=engine, language=language)
+        assert ids(await found(retriever, "ein Haus und die")) == ["h"]
+        assert ids(await found(LimRankBM25Retriever.from_dict(retriever.to_dict()), "ein Haus")) == ["h"]
+    passages = [Passage(text, id=i) for i, text in GERMAN.items()]
+    build_retriever(engine, passages, language="german").save(tmp_path / "i")
+    for language in (None, "german", "auto"):
+        opened = LimRankBM25Retriever(index_path=str(tmp_path / "i"), language=language)
+        assert ids(await found(opened, "ein Haus")) == ["h"]
+    with pytest.raises(ValueError, match="holds words of german, but english was asked for"):
+        LimRankBM25Retriever(index_path=str(tmp_path / "i"), language="english").warm_up()
+    with pytest.raises(ValueError, match="language 'klingon' is not known"):
+        LimRankBM25Retriever(store_of(), language="klingon")
+
+
 @pytest.mark.parametrize("query", ["", " \n", "xylophone", "?!"])
 async def test_no_known_word_finds_nothing(query):
     assert await found(LimRankBM25Retriever(store_of()), query) == []
@@ -402,6 +425,7 @@ OTHER = {
     "engine": "rank_bm25",
     "index_kwargs": {"k1": 1.0},
     "watch": "count",
+    "language": "german",
 }
 
 

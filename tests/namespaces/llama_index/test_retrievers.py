@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
+import pickle
 import re
 import shutil
 from datetime import date
@@ -27,6 +29,12 @@ from llama_index.core.schema import (
     TextNode,
 )
 from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.vector_stores import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
 from llama_index.retrievers.limrank import LimRankBM25Retriever, LimRankLuceneRetriever
 
 from limrank_plugins.data import Document
@@ -145,6 +153,94 @@ def test_the_language_reaches_queries_too() -> None:
     assert texts(german.retrieve("das gerinnen der Milch")) == ["of"]
     with pytest.raises(ValueError, match="klingon"):
         LimRankBM25Retriever.from_defaults(nodes=nodes, stemmer="klingon")
+
+
+def test_the_language_is_kept_and_checked(tmp_path: Any) -> None:
+    nodes = [TextNode(id_="h", text="Die Häuser der Altstadt."), TextNode(id_="f", text="Der Fluss.")]
+    for language in ("german", "auto"):
+        german = LimRankBM25Retriever.from_defaults(nodes=nodes, language=language)
+        assert texts(german.retrieve("ein Haus")) == ["h"]
+    german.persist(tmp_path / "i")
+    assert texts(LimRankBM25Retriever.from_persist_dir(tmp_path / "i").retrieve("ein Haus")) == ["h"]
+    assert len(LimRankBM25Retriever.from_persist_dir(tmp_path / "i", language="de", mmap=True)) == 2
+    with pytest.raises(ValueError, match="holds words of german, but french was asked for"):
+        LimRankBM25Retriever.from_persist_dir(tmp_path / "i", language="fr")
+    with pytest.raises(ValueError, match="language 'klingon' is not known"):
+        LimRankBM25Retriever.from_defaults(nodes=nodes, language="klingon")
+
+
+def pages(*numbers: int, **metadata: Any) -> list[BaseNode]:
+    return [
+        TextNode(id_=f"p{n}", text=f"milk {'tea ' * n}", metadata={"page": n, **metadata}) for n in numbers
+    ]
+
+
+def where(key: str, value: Any, operator: str = "==") -> MetadataFilter:
+    return MetadataFilter(key=key, value=value, operator=FilterOperator(operator))
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ([where("page", 2)], ["p2"]),
+        ([where("page", 2, ">=")], ["p2", "p3", "p4"]),
+        ([where("page", 2, ">="), where("page", 4, "!=")], ["p2", "p3"]),
+        ([where("page", [1, 4], "in")], ["p1", "p4"]),
+        ([where("kind", "book"), where("page", 9)], []),
+        ([where("none", "x")], []),
+        ([], ["p1", "p2", "p3", "p4"]),
+    ],
+)
+def test_filters_choose_by_metadata(filters: Any, found: list[str]) -> None:
+    retriever = LimRankBM25Retriever.from_defaults(
+        nodes=pages(1, 2, 3, 4, kind="book"), similarity_top_k=9, filters=MetadataFilters(filters=filters)
+    )
+    assert sorted(texts(retriever.retrieve("milk"))) == found
+    retriever.filters = None
+    assert len(retriever.retrieve("milk")) == 4
+
+
+def test_filters_join_and_nest_as_their_condition_says() -> None:
+    retriever = LimRankBM25Retriever.from_defaults(nodes=pages(1, 2, 3, 4), similarity_top_k=9)
+    one, two = where("page", 1), where("page", 2)
+    for condition, found in (("and", []), ("or", ["p1", "p2"]), ("not", ["p3", "p4"])):
+        joined = MetadataFilters(filters=[one, two], condition=FilterCondition(condition))
+        retriever.filters = joined
+        assert sorted(texts(retriever.retrieve("milk"))) == found
+        retriever.filters = MetadataFilters(filters=[joined, where("page", 4, "<")])
+        assert sorted(texts(retriever.retrieve("milk"))) == [name for name in found if name != "p4"]
+
+
+def test_a_filter_looks_as_deep_as_it_must() -> None:
+    nodes = pages(*range(1, 400))
+    retriever = LimRankBM25Retriever.from_defaults(
+        nodes=nodes, similarity_top_k=2, filters=MetadataFilters(filters=[where("page", 397, ">")])
+    )
+    unfiltered = LimRankBM25Retriever.from_defaults(nodes=nodes, similarity_top_k=399).retrieve("milk")
+    assert sorted(texts(unfiltered)[-2:]) == ["p398", "p399"]  # the longest come last
+    assert retriever.retrieve("milk") == unfiltered[-2:]
+
+
+def test_filters_survive_the_folder_and_what_cannot_be_compared_is_said(tmp_path: Any) -> None:
+    LimRankBM25Retriever.from_defaults(nodes=pages(1, 2)).persist(tmp_path / "i")
+    filters = MetadataFilters(filters=[where("page", 1, ">")])
+    opened = LimRankBM25Retriever.from_persist_dir(tmp_path / "i", filters=filters, mmap=True)
+    assert texts(opened.retrieve("milk")) == ["p2"]
+    opened.filters = MetadataFilters(filters=[where("page", "x", ">")])
+    with pytest.raises(ValueError, match="filter 'page' > 'x' does not fit the metadata value"):
+        opened.retrieve("milk")
+
+
+def test_copies_and_pickles_find_the_same(tmp_path: Any) -> None:
+    filters = MetadataFilters(filters=[where("page", 1, ">")])
+    held = LimRankBM25Retriever.from_defaults(nodes=pages(1, 2, 3), filters=filters, language="german")
+    held.persist(tmp_path / "i")
+    mapped = LimRankBM25Retriever.from_persist_dir(tmp_path / "i", filters=filters, mmap=True)
+    for retriever in (held, mapped):
+        for again in (copy.deepcopy(retriever), copy.copy(retriever), pickle.loads(pickle.dumps(retriever))):
+            assert again.retrieve("milk") == retriever.retrieve("milk")
+            again.similarity_top_k, again.filters = 1, None
+            assert (retriever.similarity_top_k, retriever.filters) == (2, filters)
 
 
 def test_words_that_are_nowhere_find_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -14,10 +15,13 @@ from llama_index.core.indices.base import BaseIndex
 from llama_index.core.schema import BaseNode, IndexNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.storage.docstore.utils import doc_to_json, json_to_doc
+from llama_index.core.vector_stores import MetadataFilters
+from llama_index.retrievers.limrank.filters import node_filter
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import Retriever, build_retriever, check_k, retriever_class
+from limrank_plugins.retrievers.filtered import best_matching
 
 _NODE = "llama_index_node"
 
@@ -29,6 +33,7 @@ class LimRankRetriever(BaseRetriever):
         retriever: an index over documents that carry nodes; made by `from_defaults` or
             `from_persist_dir`.
         similarity_top_k: how many nodes at most; default 2, LlamaIndex's own.
+        filters: which nodes may be found, by their metadata; default: all.
         callback_manager: for legacy observers; default: a new one.
         object_map: what stands behind the index ids of `IndexNode`s.
         objects: `IndexNode`s with their objects.
@@ -45,6 +50,7 @@ class LimRankRetriever(BaseRetriever):
         retriever: Retriever,
         *,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
+        filters: MetadataFilters | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
@@ -52,6 +58,7 @@ class LimRankRetriever(BaseRetriever):
     ) -> None:
         super().__init__(callback_manager, object_map, objects, verbose)
         self.similarity_top_k = similarity_top_k
+        self.filters = filters
         self._retriever = retriever
 
     @classmethod
@@ -62,6 +69,7 @@ class LimRankRetriever(BaseRetriever):
         docstore: BaseDocumentStore | None = None,
         *,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
+        filters: MetadataFilters | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
@@ -75,12 +83,13 @@ class LimRankRetriever(BaseRetriever):
             nodes: the nodes themselves.
             docstore: a docstore with the nodes.
             similarity_top_k: how many nodes at most; default 2.
+            filters: see the class.
             callback_manager: see the class.
             object_map: see the class.
             objects: see the class.
             verbose: see the class.
-            options: of the index: `k1` (.9) and `b` (.4), and for bm25s `stemmer`, `stopwords` and
-                `token_pattern`.
+            options: of the index: `k1` (.9) and `b` (.4), and for bm25s `language` (`"german"`, `"de"`, …,
+                `"auto"`; default English), `stemmer`, `stopwords` and `token_pattern`.
 
         Raises:
             ValueError: none or several of the three, no nodes, or an option that cannot be used.
@@ -101,6 +110,7 @@ class LimRankRetriever(BaseRetriever):
         return cls(
             build_retriever(cls.kind, [_document(node) for node in nodes], **options),
             similarity_top_k=similarity_top_k,
+            filters=filters,
             callback_manager=callback_manager,
             object_map=object_map,
             objects=objects,
@@ -117,20 +127,28 @@ class LimRankRetriever(BaseRetriever):
 
     @classmethod
     def from_persist_dir(
-        cls, path: str | os.PathLike[str], *, similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K, **options: Any
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
+        filters: MetadataFilters | None = None,
+        **options: Any,
     ) -> Self:
         """Open what `persist` wrote.
 
         Args:
             path: the folder.
             similarity_top_k: how many nodes at most; default 2.
-            options: of opening the index; for bm25s `mmap=True` leaves index and nodes on disk.
+            filters: see the class.
+            options: of opening the index; for bm25s `mmap=True` leaves index and nodes on disk, and an index
+                of another `language` than the one named is an error.
 
         Raises:
             ValueError: the folder is not there, of another kind, incomplete, corrupt, or an index
                 that was made elsewhere and holds no nodes.
         """
-        return cls(retriever_class(cls.kind).load(path, **options), similarity_top_k=similarity_top_k)
+        retriever = retriever_class(cls.kind).load(path, **options)
+        return cls(retriever, similarity_top_k=similarity_top_k, filters=filters)
 
     @property
     def similarity_top_k(self) -> int:
@@ -145,7 +163,14 @@ class LimRankRetriever(BaseRetriever):
         return len(self._retriever)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        documents = self._retriever.search(query_bundle.query_str, self.similarity_top_k)
+        search = partial(self._found, query_bundle.query_str)
+        if self.filters is None or not self.filters.filters:
+            return search(self.similarity_top_k)
+        matches = node_filter(self.filters)
+        return best_matching(search, lambda found: matches(found.node), self.similarity_top_k, len(self))
+
+    def _found(self, query: str, k: int) -> list[NodeWithScore]:
+        documents = self._retriever.search(query, k)
         return [NodeWithScore(node=_node(document), score=document.prior) for document in documents]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

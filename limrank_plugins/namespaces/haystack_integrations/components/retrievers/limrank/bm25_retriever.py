@@ -6,6 +6,8 @@ from haystack import component
 from haystack.document_stores.types import DocumentStore, FilterPolicy
 from haystack_integrations.components.retrievers.limrank.index import IndexRetriever, Watched
 
+from limrank_plugins.retrievers.languages import AUTO, language_named
+
 
 @component
 class LimRankBM25Retriever(IndexRetriever):
@@ -18,6 +20,9 @@ class LimRankBM25Retriever(IndexRetriever):
     Args:
         document_store: as all others, see `IndexRetriever`.
         engine: `"bm25s"`, or `"rank_bm25"` for its exact scores.
+        language: of the documents, for stop words and stems: `"german"`, `"de"`, …, or `"auto"`, which looks
+            at a sample. Default: English for a store, the index's own for a folder. A folder of another
+            language is an error.
 
     Example:
         ```python
@@ -43,6 +48,7 @@ class LimRankBM25Retriever(IndexRetriever):
         engine: str = "bm25s",
         index_kwargs: dict[str, Any] | None = None,
         watch: Watched = "documents",
+        language: str | None = None,
     ) -> None:
         """Nothing is read here; `warm_up` does that, and `run` calls it where needed."""
         # Not super(): @component makes a new class, which is not the one super() would look up.
@@ -60,3 +66,6 @@ class LimRankBM25Retriever(IndexRetriever):
         if engine not in ("bm25s", "rank_bm25"):
             raise ValueError(f"engine must be 'bm25s' or 'rank_bm25', but got {engine!r}")
         self.engine = engine
+        if language not in (None, AUTO):
+            language_named(language)  # an unknown one is said now, not at the first search
+        self.language = language

@@ -5,8 +5,9 @@ import inspect
 import pickle
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self, get_args
 
 from haystack import Document, component, default_from_dict, default_to_dict
@@ -18,7 +19,8 @@ from limrank_plugins import Document as Passage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, one_sentence
 from limrank_plugins.lazy import deep_copied
-from limrank_plugins.retrievers import Retriever, build_retriever, load_retriever
+from limrank_plugins.retrievers import Retriever, build_retriever, open_retriever
+from limrank_plugins.retrievers.filtered import best_matching
 
 Watched = Literal["documents", "count"]
 """What is looked at before every search, to see whether a store has changed: documents, or their number."""
@@ -72,6 +74,7 @@ class IndexRetriever:
     """
 
     engine: str
+    language: str | None = None  # of components that have such an argument
 
     def __init__(
         self,
@@ -175,11 +178,12 @@ class IndexRetriever:
         index = self._current()
         if not allowed:
             return index.search(query, limit)
-        for candidates in _widening(index, query, limit):
-            matching = [document for document in candidates if document_matches_filter(allowed, document)]
-            if len(matching) >= limit:
-                break
-        return matching[:limit]
+        return best_matching(
+            partial(index.search, query),
+            partial(document_matches_filter, allowed),
+            limit,
+            index.size,
+        )
 
     def _current(self) -> Index:
         store = self.document_store
@@ -200,17 +204,20 @@ class IndexRetriever:
 
     def _loaded(self) -> Index:
         assert self.index_path is not None
-        retriever = load_retriever(self.index_path)
+        retriever = open_retriever(self.index_path, **self._words())
         return Index(retriever, {}, ())
 
     def _built(self, store: DocumentStore) -> Index:
         documents = store.filter_documents()
         state = (len(documents),) if self.watch == "count" else (len(documents), _fingerprint(documents))
         fields = self.meta_fields_to_embed if self.meta_fields_to_embed is not None else []
-        options = self.index_kwargs if self.index_kwargs is not None else {}
+        options = (self.index_kwargs if self.index_kwargs is not None else {}) | self._words()
         passages = [_passage(document, fields) for document in documents]
         retriever = build_retriever(self.engine, passages, **options) if passages else None
         return Index(retriever, {document.id: document for document in documents}, state)
+
+    def _words(self) -> dict[str, Any]:
+        return {} if self.language is None else {"language": self.language}
 
     # ---- copies ---------------------------------------------------------------------------------
 
@@ -310,17 +317,6 @@ def _meta_hash(meta: dict[str, Any]) -> int:
         return hash(tuple(meta.items()))
     except TypeError:  # lists or dictionaries among the values
         return hash(repr(meta))
-
-
-def _widening(index: Index, query: str, limit: int) -> Iterator[list[Document]]:
-    """Ever longer result lists, until all that match are in: a filter may leave little of the first."""
-    k = max(10 * limit, 100)
-    candidates = index.search(query, k)
-    yield candidates
-    while len(candidates) == k < index.size:
-        k *= 10
-        candidates = index.search(query, k)
-        yield candidates
 
 
 def _passage(document: Document, fields: list[str]) -> Passage:
