@@ -27,7 +27,13 @@ from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_output
 from limrank_plugins.retrievers import Retriever, retriever_names
-from limrank_plugins.retrievers.languages import AUTO, DEFAULT, language_named, language_names, without_stemmer
+from limrank_plugins.retrievers.languages import (
+    AUTO,
+    DEFAULT,
+    language_named,
+    language_names,
+    without_stemmer,
+)
 from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.wording import number_of
 
