@@ -152,7 +152,7 @@ def _images(file: Path) -> Iterator[Path]:
 
 
 def _mentions_images(file: Path) -> bool:
-    """Whether it is worth while to look at each line: of 200 MB that takes longer than all else of a search."""
+    """Whether each line is worth a look, which of 200 MB takes longer than all else of a search."""
     if file.suffix == ".gz":
         return True
     key = b'"images"'
