@@ -159,7 +159,7 @@ def _mentions_images(file: Path) -> bool:
     with file.open("rb") as stream:
         end = b""
         while block := stream.read(1 << 20):
-            if key in end + block:
+            if key in block or key in end + block[: len(key)]:
                 return True
             end = block[-len(key) :]
     return False

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ import Stemmer
 from limrank_plugins import Document, samples
 from limrank_plugins.corpus_index import index_folder, open_index
 from limrank_plugins.errors import InputError
+from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.ndcg import ndcg
 from limrank_plugins.retrievers import build_retriever, build_saved, load_retriever, takes_language
 from limrank_plugins.retrievers.analysis import Analyzer
 from limrank_plugins.retrievers.languages import (
@@ -205,6 +210,25 @@ def test_what_cannot_be_built_leaves_nothing(tmp_path: Path, documents: list[Doc
         build_saved("bm25s", ["a"], tmp_path / "i", colour="red")
 
 
+def test_texts_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+    class Held(Document):
+        """A document that can be looked after: without slots."""
+
+    passed: list[weakref.ref[Held]] = []
+
+    def coming() -> Iterator[Document]:
+        for i in range(200):
+            document = Held(f"passage {i}", id=str(i))
+            passed.append(weakref.ref(document))
+            yield document
+            del document
+            assert sum(other() is not None for other in passed) <= 2
+
+    index = build_saved("bm25s", coming(), tmp_path / "i", language="english")
+    assert [hit.id for hit in index.search("passage 123", 1)] == ["123"]
+    assert len(passed) == len(index) == 200
+
+
 def test_a_corpus_without_terms_has_an_index(tmp_path: Path) -> None:
     assert build_saved("bm25s", ["the", "?"], tmp_path / "i").search("the acid") == []
 
@@ -246,3 +270,44 @@ def test_an_index_folder_of_another_language_is_built_anew(tmp_path: Path) -> No
     with pytest.warns(UserWarning, match="holds words of english, but german was asked for.*built anew"):
         index = open_index(str(corpus), "bm25s", language="german", folder=tmp_path / "i")
     assert [hit.id for hit in index.search("Haus")] == ["h"]
+
+
+# ---- what it is worth: the table of docs/first-stages.md ---------------------------------------------
+
+COLLECTIONS = Path(__file__).parents[2] / "languages"
+FIGURES = {  # nDCG@10 with the stems and stop words of English, and of the language
+    "english": (0.9431, 0.9431),
+    "french": (0.9306, 0.971),
+    "german": (0.5214, 0.9591),
+    "hindi": (0.8249, 1.0),
+    "russian": (0.3272, 0.9591),
+    "spanish": (0.8762, 0.95),
+}
+
+
+def measured(language: str, of: str) -> float:
+    place = COLLECTIONS / language
+    index = build_retriever("bm25s", read_documents(place / "corpus.jsonl"), language=of)
+    qrels = read_qrels(place / "qrels.trec")
+    values = []
+    for query in read_queries(place / "queries.jsonl"):
+        hits = [hit.id or "" for hit in index.search(query, 10)]
+        gains = [float(qrels[query.id].get(hit, 0)) for hit in hits] + [0.0] * (10 - len(hits))
+        values.append(ndcg([*gains, *(1.0 for document in qrels[query.id] if document not in hits)]))
+    return round(math.fsum(values) / len(values), 4)
+
+
+@pytest.mark.parametrize("language", FIGURES)
+def test_a_small_collection_in_its_language(language: str) -> None:
+    assert (measured(language, "english"), measured(language, language)) == FIGURES[language]
+    assert measured(language, "auto") == FIGURES[language][1]
+
+
+def test_the_collections_are_one_in_several_languages() -> None:
+    assert {place.name for place in COLLECTIONS.iterdir() if place.is_dir()} == set(FIGURES)
+    judgements = {(COLLECTIONS / language / "qrels.trec").read_text() for language in FIGURES}
+    assert len(judgements) == 1
+    table = (Path(__file__).parents[3] / "docs" / "first-stages.md").read_text()
+    for language, (english, own) in FIGURES.items():
+        row = f"| {language.capitalize()} | {english:.4f} | {own:.4f} |".replace("| 0.", "| .")
+        assert row in table
