@@ -13,6 +13,7 @@ from needs import needs_mini
 
 from limrank_evals import Benchmark, Split
 from limrank_evals.evaluation.first_stages import open_first_stage
+from limrank_evals.retriever_specs import with_language
 from limrank_evals.runs import arranged
 from limrank_evals.split_files import split_file
 from limrank_plugins import Document, Query
@@ -45,6 +46,21 @@ def test_a_retriever_is_named_with_its_numbers_and_what_was_given():
     ]:
         with pytest.raises(InputError, match=words):
             open_first_stage(part(), spec)
+
+
+def test_a_language_goes_to_what_finds_words_and_has_none():
+    assert with_language("bm25s", "english") == "bm25s"
+    assert with_language("bm25s", "de") == "bm25s:language=german"
+    assert with_language("bm25s:k1=1+dense:model=x+rank_bm25:language=french", "auto") == (
+        "bm25s:k1=1,language=auto+dense:model=x+rank_bm25:language=french"
+    )
+    name = open_first_stage(part(), with_language("bm25s:b=0.5", "german")).name
+    assert name == "bm25s (k1=0.9, b=0.5, language=german)"
+    for spec in ("dense", "given", "some/file.run"):
+        with pytest.raises(InputError, match=f"first stage '{spec}' has no language to choose"):
+            with_language(spec, "german")
+    with pytest.raises(InputError, match="'klingon' is not known"):
+        with_language("bm25s", "klingon")
 
 
 def test_several_are_fused():
