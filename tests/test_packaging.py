@@ -45,6 +45,7 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     for page in (ROOT / "evals" / "limrank_evals" / "reporting" / "page").iterdir():
         assert f"limrank_evals/reporting/page/{page.name}" in names
     assert "limrank_evals/reporting/page/evaluation.html.jinja" in names
+    assert "limrank_plugins/pages/parts/frame.html.jinja" in names
     assert any(name.startswith("llama_index/postprocessor/limrank/") for name in names)
     assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
 

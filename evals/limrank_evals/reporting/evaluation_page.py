@@ -16,7 +16,7 @@ from limrank_evals.reporting.queries import QueryOutcome
 from limrank_evals.reporting.texts import clean
 from limrank_plugins.wording import number_of
 
-_SCRIPTS = ("dom.js", "movement.js", "detail.js", "list.js")
+_SCRIPTS = ("dom.js", "movement.js", "documents.js", "detail.js", "list.js")
 
 
 def report_html(

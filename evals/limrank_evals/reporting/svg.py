@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
 
-from limrank_evals.reporting.frame import page_file
+from limrank_plugins.pages import page_file
 
 Attribute = str | float | int
 
@@ -172,7 +172,7 @@ def standalone(title: str, plots: Sequence[Plot]) -> str:
     drawing = tag(
         "svg",
         tag("title", title),
-        tag("style", Markup(page_file("plot.css"))),
+        tag("style", Markup(page_file("limrank_plugins.pages", "plot.css"))),
         tag("rect", width="100%", height="100%", style="fill: var(--card)"),
         tag("text", title, x=width / 2, y=17.0, text_anchor="middle", class_="heading"),
         *parts,

@@ -1,7 +1,6 @@
 // One query: its text, its measures before and after, its documents with their reasoning.
 
 const state = { judgedOnly: false, order: "after", open: false };
-const LONG = 420;
 
 function showDetail(place, row, task, neighbours) {
   const pane = byId("detail");
@@ -128,53 +127,9 @@ function entry(one, task) {
   else if (one.absent) item.append(make("p", { class: "fact", text: "Its text is not in the corpus." }));
   if (one.images) item.append(make("p", { class: "fact", text: `${many(one.images, "picture")}, not shown here` }));
   if (one.cut) item.append(make("p", { class: "fact", text: `The model did not read its last ${many(one.cut, "token")}.` }));
-  if (one.trace) item.append(trace(one.trace));
+  if (one.trace) item.append(trace(one.trace, state.open));
   return item;
 }
 
 const mark = (one) =>
   one.grade === undefined ? "not judged" : one.grade > 0 ? `relevant · ${one.grade}` : `not relevant · ${one.grade}`;
-
-function movedBy(before, after) {
-  if (!before || !after) return make("span", { class: "moved quiet", text: before ? `was ${before}` : "new" });
-  const by = before - after;
-  const text = by === 0 ? "= " : by > 0 ? `▲ ${by}` : `▼ ${-by}`;
-  const label = by === 0 ? "stayed" : `${by > 0 ? "up" : "down"} ${Math.abs(by)} from ${before}`;
-  return make("span", { class: `moved ${kind(by)}`, title: label }, make("span", { "aria-hidden": "true", text }), make("span", { class: "sr", text: label }));
-}
-
-function score(value, unit) {
-  const text = Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(3);
-  const label = make("span", { class: "score", title: unit || "score" }, text.replace("-", "−"));
-  if (unit === "probability") {
-    const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span"));
-    bar.firstChild.style.width = `${value * 100}%`;
-    label.prepend(bar);
-  }
-  return label;
-}
-
-/** A text of a few lines, with a button for the rest where there is one. */
-function clippable(text, name) {
-  const shown = make("p", { class: name, dir: "auto", text });
-  if (text.length <= LONG && text.split("\n").length <= 4) return shown;
-  shown.classList.add("clipped");
-  const more = make("button", { type: "button", class: "link", text: "show all", "aria-expanded": "false" });
-  more.addEventListener("click", () => {
-    const clipped = shown.classList.toggle("clipped");
-    more.textContent = clipped ? "show all" : "show less";
-    more.setAttribute("aria-expanded", String(!clipped));
-  });
-  return make("div", {}, shown, more);
-}
-
-function trace(text) {
-  const words = text.split(/\s+/).length;
-  const folded = make("details", { class: "trace" }, make("summary", { text: `Reasoning, ${many(words, "word")}` }));
-  // Put in when it is opened first: a list has a hundred of them.
-  folded.addEventListener("toggle", () => {
-    if (folded.childElementCount === 1) folded.append(make("p", { class: "text", dir: "auto", text }));
-  });
-  folded.open = state.open;
-  return folded;
-}

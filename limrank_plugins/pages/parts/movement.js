@@ -3,18 +3,17 @@
 const MOVED = { width: 720, height: 118, left: 60, right: 702, top: 26, bottom: 92 };
 
 /** Relevant documents are drawn strong and on top; the others show how much the list was stirred. */
-function movementOf(documents) {
+function movementOf(documents, relevant = (one) => (one.grade ?? 0) > 0, named = "relevant documents") {
   const ranked = documents.filter((one) => one.before && one.after);
-  const relevant = (one) => (one.grade ?? 0) > 0;
   const depth = Math.max(2, ...ranked.map((one) => Math.max(one.before, one.after)));
   const x = (rank) => MOVED.left + ((MOVED.right - MOVED.left) * (rank - 1)) / (depth - 1);
   const moved = ranked.filter(relevant);
   const label = moved.length
     ? moved.map((one) => `${one.before} to ${one.after}`).slice(0, 12).join(", ")
-    : "no relevant document is in both lists";
+    : "none of them is in both lists";
   const svg = draw("svg", {
     viewBox: `0 0 ${MOVED.width} ${MOVED.height}`, role: "img", class: "plot movement",
-    "aria-label": `Ranks before and after of relevant documents: ${label}`,
+    "aria-label": `Ranks before and after of ${named}: ${label}`,
   });
   for (const [y, text] of [[MOVED.top, "before"], [MOVED.bottom, "after"]]) {
     svg.append(
