@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.corpora import Corpora, named_corpora, open_corpora
 from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
+from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.server import Hosts, Limits, build_app, require_extra
+from limrank_plugins.server import Hosts, Limits, ServedCorpus, build_app, require_extra
 from limrank_plugins.server.hosts import is_loopback
+from limrank_plugins.server.served_corpus import sample_queries
 
 _DEFAULTS = Limits()
 
@@ -32,6 +35,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    corpus: Corpora = None,
+    retriever: common.FirstStage = "bm25s",
+    language: common.Language = "english",
+    page: Annotated[bool, typer.Option(help="A page at / to look at what reranking does.")] = True,
     host: Annotated[
         str, typer.Option(help="Where to listen; 0.0.0.0 for all addresses of this machine.")
     ] = "127.0.0.1",
@@ -91,6 +98,7 @@ def serve(
     )
     tokens = [] if token_file is None else read_tokens(token_file)
     others = named_recipes(named or [])
+    corpora = named_corpora(corpus or [])
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
@@ -112,14 +120,24 @@ def serve(
             rerankers[name] = told_reranker(recipe=its_recipe, model=its_model, **chosen)
             held.callback(rerankers[name].close)
             warm_up(rerankers[name])
-        app = build_app(rerankers, limits=limits, tokens=tokens, hosts=Hosts.of(host, allow_host or ()))
+        app = build_app(
+            rerankers,
+            corpora={
+                name: ServedCorpus(index, sample_queries() if is_samples(corpora[name]) else ())
+                for name, index in open_corpora(corpora, retriever, language).items()
+            },
+            limits=limits,
+            tokens=tokens,
+            hosts=Hosts.of(host, allow_host or ()),
+            page=page,
+        )
         if not is_loopback(host) and not tokens:
             common.say(
                 f"note: whoever reaches {host} can use these models, as no token is asked for: "
                 f"give --token-file, or listen on 127.0.0.1"
             )
         url = running.url_of(listener)
-        is_finished = running.serve(app, listener, lambda: _tell(url, list(rerankers), token_file))
+        is_finished = running.serve(app, listener, lambda: _tell(url, list(rerankers), token_file, page=page))
     if not is_finished:
         common.end_with_failures("ended by a second signal; requests that were accepted are not answered")
 
@@ -162,7 +180,7 @@ def named_recipes(named: list[str]) -> dict[str, tuple[str, str | None]]:
     return found
 
 
-def _tell(url: str, names: list[str], token_file: Path | None) -> None:
+def _tell(url: str, names: list[str], token_file: Path | None, *, page: bool) -> None:
     common.tell(f"serving {', '.join(names)} at {url}/rerank; Ctrl-C ends it when all is answered")
     token = (
         ""
@@ -174,3 +192,5 @@ def _tell(url: str, names: list[str], token_file: Path | None) -> None:
         f'-d \'{{"query": "why does milk go lumpy in tea", '
         f'"documents": ["Bread rises.", "Acid curdles milk."]}}\''
     )
+    if page:
+        common.tell(f"{url}/ is a page that shows what reranking does")

@@ -9,31 +9,39 @@ from limrank_plugins.errors import require
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.server.hosts import Hosts
 from limrank_plugins.server.limits import Limits
+from limrank_plugins.server.served_corpus import ExampleQuery, ServedCorpus, sample_corpus
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["Hosts", "Limits", "build_app", "require_extra"]
+__all__ = [
+    "ExampleQuery", "Hosts", "Limits", "ServedCorpus", "build_app", "require_extra", "sample_corpus",
+]  # fmt: skip
 
 
 def build_app(
     rerankers: Mapping[str, Reranker],
     *,
+    corpora: Mapping[str, ServedCorpus] | None = None,
     limits: Limits | None = None,
     tokens: Collection[str] = (),
     hosts: Hosts | None = None,
+    page: bool = True,
 ) -> FastAPI:
     """The server as an ASGI app, its guards included.
 
     Args:
         rerankers: by the name that clients send as `model`; the first one is asked where they send none.
             They stay yours to close.
+        corpora: what clients may search, by the name that they send as `corpus`, such as
+            `{"samples": sample_corpus()}`; default: none.
         limits: how much is taken on; default: `Limits()`.
         tokens: one of them must be sent as `Authorization: Bearer …`; default: nobody is asked for one.
         hosts: the names of this server that a `Host` header may hold; default: those of this machine alone.
+        page: whether there is a page at `/`, for people to look at what reranking does.
 
     Raises:
-        InputError: no reranker, or one without a name.
+        InputError: no reranker, or a reranker or a corpus without a name.
         MissingExtra: the extra `server` is not installed.
 
     Example:
@@ -46,9 +54,11 @@ def build_app(
 
     return RerankServer(
         rerankers,
+        corpora=corpora or {},
         limits=limits if limits is not None else Limits(),
         tokens=tokens,
         hosts=hosts if hosts is not None else Hosts.of("127.0.0.1"),
+        page=page,
     ).app
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 
 from limrank_plugins import __version__
 from limrank_plugins.checks import plain_text
@@ -26,6 +27,7 @@ from limrank_plugins.server.hosts import Hosts
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.metrics import CONTENT_TYPE, Metrics
 from limrank_plugins.server.named_reranker import NamedReranker
+from limrank_plugins.server.page_answer import page_answer, served_page
 from limrank_plugins.server.refusals import Refusal
 from limrank_plugins.server.schemas import (
     Detail,
@@ -35,6 +37,8 @@ from limrank_plugins.server.schemas import (
     ServedModel,
     read_request,
 )
+from limrank_plugins.server.searching import CorpusList, SearchAnswer, Searching, SearchRequest
+from limrank_plugins.server.served_corpus import ServedCorpus
 from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts
 from limrank_plugins.server.work import ClientGone, done_for
 from limrank_plugins.wording import shortened
@@ -73,22 +77,33 @@ class RerankServer:
     Args:
         rerankers: by the name that clients call each; the first one is the default. They stay the caller's
             to close.
+        corpora: by the name that clients call each; the first one is the default.
         limits: how much is taken on.
         tokens: as for `Guards`.
         hosts: as for `Guards`.
+        page: whether there is one at `/`.
 
     Raises:
-        InputError: no reranker, or one without a name.
+        InputError: no reranker, or a reranker or a corpus without a name.
     """
 
     def __init__(
-        self, rerankers: Mapping[str, Reranker], *, limits: Limits, tokens: Collection[str], hosts: Hosts
+        self,
+        rerankers: Mapping[str, Reranker],
+        *,
+        corpora: Mapping[str, ServedCorpus],
+        limits: Limits,
+        tokens: Collection[str],
+        hosts: Hosts,
+        page: bool,
     ) -> None:
         if not rerankers:
             raise InputError("rerankers is empty: give at least one, as {'mini': Reranker('mini')}")
         if any(not plain_text("a reranker's name", name).strip() for name in rerankers):
             raise InputError("a reranker's name is empty: clients could not ask for it")
         self.limits = limits
+        self.searching = Searching(corpora, limits)
+        self._page = served_page() if page else None
         self.gate = Gate(limits.queue)
         self.served: dict[str, NamedReranker] = {}
         self.metrics = Metrics(
@@ -124,8 +139,25 @@ class RerankServer:
                 operation_id=f"rerank{path.removesuffix('/rerank').replace('/', '_')}",
                 response_model=None,
                 responses={200: {"model": RerankAnswer}, **_REFUSALS},
-                openapi_extra={"requestBody": _body_schema()},
+                openapi_extra=_body_schema(RerankRequest),
             )
+        app.add_api_route(
+            "/search",
+            self.search,
+            methods=["POST"],
+            response_model=None,
+            responses={200: {"model": SearchAnswer}, **_REFUSALS},
+            openapi_extra=_body_schema(SearchRequest),
+        )
+        app.add_api_route(
+            "/corpora",
+            self.corpora,
+            methods=["GET"],
+            response_model=None,
+            responses={200: {"model": CorpusList}, **_only(401)},
+        )
+        if self._page is not None:
+            app.add_api_route("/", self.show_page, methods=["GET"], include_in_schema=False)
         app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
         app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None, responses=_only(503))
         app.add_api_route(
@@ -147,15 +179,35 @@ class RerankServer:
         if asked.stream:
             return EventStream(partial(self._streamed, served, asked), self.limits.seconds, refusal_of)
         started = time.perf_counter()
-        work = served.rank(asked.query, asked.texts, asked.max_tokens_per_doc)
+
+        async def answer() -> RerankAnswer:
+            ranking = await served.rank(asked.query, asked.texts, asked.max_tokens_per_doc)
+            return self._answer(served, asked, ranking, started)
+
+        return await self._done(request, answer())
+
+    async def search(self, request: Request) -> Response:
+        """The candidates of a query in a corpus, in first-stage order."""
+        return await self._done(request, self.searching.search(self.searching.read(await request.body())))
+
+    async def corpora(self) -> Response:
+        """The corpora that can be named, the default first."""
+        return JSON(self.searching.listed().model_dump())
+
+    async def show_page(self) -> Response:
+        """The page."""
+        assert self._page is not None
+        return page_answer(self._page)
+
+    async def _done(self, request: Request, work: Coroutine[Any, Any, BaseModel]) -> Response:
         try:
-            ranking = await done_for(request.receive, work, self.limits.seconds)
+            answer = await done_for(request.receive, work, self.limits.seconds)
         except ClientGone:
             return Response(status_code=499)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - a defect is logged, and told as one
             problem = refusal_of(error)
         else:
-            return JSON(self._answer(served, asked, ranking, started).model_dump(exclude_none=True))
+            return JSON(answer.model_dump(exclude_none=True))
         raise problem
 
     async def _streamed(self, served: NamedReranker, asked: RerankRequest, tell: Tell) -> RerankAnswer:
@@ -207,9 +259,10 @@ class RerankServer:
         def describe() -> dict[str, Any]:
             if app.openapi_schema is None:
                 schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-                request = RerankRequest.model_json_schema(ref_template=_COMPONENT)
-                parts = request.pop("$defs")
-                schema["components"]["schemas"] |= {**parts, "RerankRequest": request}
+                for shape in (RerankRequest, SearchRequest):
+                    described = shape.model_json_schema(ref_template=_COMPONENT)
+                    parts = described.pop("$defs", {})
+                    schema["components"]["schemas"] |= {**parts, shape.__name__: described}
                 app.openapi_schema = schema
             return app.openapi_schema
 
@@ -219,9 +272,9 @@ class RerankServer:
 _COMPONENT = "#/components/schemas/{model}"
 
 
-def _body_schema() -> dict[str, Any]:
-    schema = {"$ref": _COMPONENT.format(model="RerankRequest")}
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _body_schema(shape: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$ref": _COMPONENT.format(model=shape.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:

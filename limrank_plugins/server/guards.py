@@ -26,8 +26,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/health", "/ready"})
-"""Asked by load balancers, which have no token; they say nothing but yes or no."""
+OPEN = frozenset({"/", "/health", "/ready"})
+"""The page, which asks for the token and holds nothing but itself; and what load balancers ask, which have
+none and get nothing but yes or no."""
 _DROPPED = 64 << 20
 """Bytes of a body that are read and dropped, so that who sends too much gets to read why."""
 

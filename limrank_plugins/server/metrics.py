@@ -31,7 +31,7 @@ class Metrics:
     def __init__(self, under_way: Callable[[], int], waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "limrank_requests", "Requests to be ranked that were answered, by status.", ["status"],
+            "limrank_requests", "Rankings and searches that were answered, by status.", ["status"],
             registry=self._registry,
         )  # fmt: skip
         self._seconds = Histogram(
@@ -56,7 +56,7 @@ class Metrics:
             Gauge(name, words, registry=self._registry).set_function(count)
 
     def answered(self, status: int) -> None:
-        """A request to be ranked got this status; 499 where its client hung up."""
+        """A ranking or a search that was asked for got this status; 499 where its client hung up."""
         self._requests.labels(str(status)).inc()
 
     def began(self, model: str, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
@@ -14,6 +14,7 @@ from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.refusals import Refusal
 from limrank_plugins.wording import number_of
 
+M = TypeVar("M", bound=BaseModel)
 _MOST_FIELDS = 64
 
 
@@ -161,12 +162,7 @@ def read_request(body: bytes, limits: Limits) -> RerankRequest:
     Raises:
         Refusal: 422 for what is no JSON or not of this shape, 413 for more than is accepted.
     """
-    value = _parsed(body)
-    if not isinstance(value, dict):
-        raise Refusal(422, "the body must be a JSON object with query and documents")
-    # Checked before any check that would write a line for each of a million entries.
-    if len(value) > _MOST_FIELDS:
-        raise Refusal(422, f"the body has {number_of(len(value), 'field')}, of which no request has so many")
+    value = read_object(body)
     documents = value.get("documents")
     if isinstance(documents, list) and len(documents) > limits.documents:
         raise Refusal(
@@ -174,15 +170,47 @@ def read_request(body: bytes, limits: Limits) -> RerankRequest:
             f"documents are too many: at most {limits.documents:,} are accepted, but got {len(documents):,}",
         )
     if b"\\u" in body:  # no other way to write half a character leads through UTF-8
-        value = _without_halves(value)
+        value = without_halves(value)
+    asked = read_as(RerankRequest, value)
+    check_query(asked.query, limits)
+    _check_lengths(asked, limits)
+    return asked
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body.
+
+    Raises:
+        Refusal: 422, it is none.
+    """
+    value = _parsed(body)
+    if not isinstance(value, dict):
+        raise Refusal(422, 'the body must be a JSON object: {"query": …, …}')
+    # Checked before any check that would write a line for each of a million entries.
+    if len(value) > _MOST_FIELDS:
+        raise Refusal(422, f"the body has {number_of(len(value), 'field')}, of which no request has so many")
+    return value
+
+
+def read_as(shape: type[M], value: dict[str, Any]) -> M:
+    """The object as a request of this shape; a field that is null counts as absent.
+
+    Raises:
+        Refusal: 422, it is not of this shape.
+    """
     try:
-        asked = RerankRequest.model_validate({k: v for k, v in value.items() if v is not None})
+        return shape.model_validate({k: v for k, v in value.items() if v is not None})
     except ValidationError as error:
         problem = Refusal(422, _told(error))
-    else:
-        _check_lengths(asked, limits)
-        return asked
     raise problem
+
+
+def check_query(query: str, limits: Limits) -> None:
+    """Raise a `Refusal` for a query that is blank (422) or too long (413)."""
+    if not query.strip():
+        raise Refusal(422, "query is empty: give at least one word")
+    if len(query) > limits.query_characters:
+        raise Refusal(413, _too_long("query", len(query), limits.query_characters))
 
 
 def _parsed(body: bytes) -> Any:
@@ -198,7 +226,7 @@ def _parsed(body: bytes) -> Any:
     raise Refusal(422, f"the body is not JSON: {why}")
 
 
-def _without_halves(value: dict[str, Any]) -> dict[str, Any]:
+def without_halves(value: dict[str, Any]) -> dict[str, Any]:
     """Texts that were cut within a character, as programs cut emojis, hold U+FFFD there."""
 
     def clean(text: Any) -> Any:
@@ -228,10 +256,6 @@ def _place(location: Sequence[int | str]) -> str:
 
 
 def _check_lengths(asked: RerankRequest, limits: Limits) -> None:
-    if not asked.query.strip():
-        raise Refusal(422, "query is empty: give at least one word")
-    if len(asked.query) > limits.query_characters:
-        raise Refusal(413, _too_long("query", len(asked.query), limits.query_characters))
     lengths = [len(text) for text in asked.texts]
     for position, length in enumerate(lengths):
         if length > limits.document_characters:

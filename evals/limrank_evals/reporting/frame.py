@@ -18,5 +18,12 @@ def render_page(template: str, *, scripts: tuple[str, ...] = (), **values: objec
         values: of the template.
     """
     return pages.render_page(
-        _PACKAGE, template, styles=_STYLES, scripts=scripts, clean=clean, version=__version__, **values
+        _PACKAGE,
+        template,
+        styles=_STYLES,
+        scripts=scripts,
+        asks=False,
+        clean=clean,
+        version=__version__,
+        **values,
     ).html

@@ -13,7 +13,7 @@ from serving import serving
 
 from limrank_plugins import Reranker
 from limrank_plugins.cli import whole_command
-from limrank_plugins.server import Limits
+from limrank_plugins.server import Limits, sample_corpus
 from limrank_plugins.server.named_reranker import warm_up
 from limrank_plugins.server.schemas import RerankAnswer, RerankRequest
 
@@ -39,21 +39,22 @@ def named(cells: list[list[str]]) -> set[str]:
 def test_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
     reranker = Reranker("mini")
     warm_up(reranker)
-    with serving({"mini": reranker}) as service:
+    with serving({"mini": reranker}, corpora={"samples": sample_corpus()}) as service:
         exec(compile(example.replace(ADDRESS, service.url), "docs/server.md", "exec"), {})
     printed = capsys.readouterr().out
-    assert "[1, 0]" in printed or "['/rerank', '/v1/rerank', '/v2/rerank']" in printed
+    said = ("[1, 0]", "['/rerank', '/v1/rerank', '/v2/rerank']", "Jet lag is worse when flying east")
+    assert any(words in printed for words in said)
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 4
-    assert sum(ADDRESS in example for example in EXAMPLES) == 3
+    assert len(EXAMPLES) == 5
+    assert sum(ADDRESS in example for example in EXAMPLES) == 4
 
 
 def test_commands_are_commands():
     serve = whole_command().commands["serve"]
     known = {name for parameter in serve.params for name in parameter.opts}
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
     for command in COMMANDS:
         words = shlex.split(command)
         assert words[:2] == ["limrank", "serve"]
