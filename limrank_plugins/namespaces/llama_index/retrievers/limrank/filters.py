@@ -7,9 +7,15 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores import FilterCondition, MetadataFilter, MetadataFilters
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
 from limrank_plugins.errors import InputError
+
+try:
+    from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+except ImportError:  # llama-index-core 0.13
+    from llama_index.core.vector_stores.simple import (  # type: ignore[attr-defined,no-redef]
+        _build_metadata_filter_fn as build_metadata_filter_fn,
+    )
 
 _Test = Callable[[Mapping[str, Any]], bool]
 
