@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "llama-index.md"
 def test_the_snippets_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    assert [language for language, _ in blocks] == ["python", "text"] * 7
+    assert [language for language, _ in blocks] == ["python", "text"] * 8
     names: dict[str, object] = {}
     for (_, code), (_, shown) in zip(blocks[::2], blocks[1::2], strict=True):
         stream = io.StringIO()
