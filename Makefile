@@ -17,7 +17,8 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full zoo bench test-compat clean
+.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full zoo bench test-compat docs \
+	clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ demo: $(VENV)/.demo  ## Search real passages with BM25, rerank them, show what m
 	@$(BIN)/limrank demo
 
 test: $(VENV)/.test  ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not data"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not data and not docs"
 
 check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -66,12 +67,16 @@ test-processors: $(VENV)/.test  ## The numeric parts under other instruction set
 		for threads in 1 2; do \
 			echo "== $$setting, $$threads threads"; \
 			env $$setting OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$$threads LIMRANK_THREADS=$$threads $(BIN)/python -m pytest \
-				-n $$((3 - threads)) --dist loadfile -m "not soak and not data" $(NUMERIC) || exit 1; \
+				-n $$((3 - threads)) --dist loadfile -m "not soak and not data and not docs" $(NUMERIC) || exit 1; \
 		done; \
 	done
 
 test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment of its own; many minutes
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
+
+docs: $(VENV)/.docs  ## Build the site in build/site: notebooks run, links and assets checked
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs --no-skips
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -f docs/site/mkdocs.yml
 
 clean:  ## Remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -103,6 +108,11 @@ $(VENV)/.soak: $(VENV)/.test
 $(VENV)/.data: $(VENV)/.test
 	@echo "installing pyserini (once; a few minutes)"
 	@$(PIP) -e '.[mini,openai,llama-index,haystack,langchain,synth,training,evals,pyserini,dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.test
+	@echo "installing what builds the site (once; a minute)"
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.vocabularies: $(BIN)/python tests/vocabularies.py

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+import yaml
+from needs import needs_mini
+
+import limrank_plugins
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_training", "limrank_evals"}
+ALIASES = [
+    (
+        "llama-index-postprocessor-limrank", "llama-index",
+        "llama_index.postprocessor.limrank", "LimRankRerank",
+    ),
+    (
+        "limrank-haystack", "haystack",
+        "haystack_integrations.components.rankers.limrank", "LimRankRanker",
+    ),
+]  # fmt: skip
 NAMESPACES = {"llama_index", "haystack_integrations"}
 
 
@@ -33,6 +51,9 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
         assert f"{package}/py.typed" in names
     assert "limrank_plugins/prompts/limrank.toml" in names
     assert "limrank_plugins/samples/corpus.jsonl" in names
+    for split in ("train", "dev", "test"):
+        assert f"limrank_synth/limrank_open/{split}.jsonl" in names
+    assert not any("tests/" in name or name.endswith((".sqlite", ".pyc", ".ipynb")) for name in names)
     for template in (ROOT / "pipelines" / "limrank_pipelines" / "prompts").glob("*.toml"):
         assert f"limrank_pipelines/prompts/{template.name}" in names
     assert "limrank_pipelines/prompts/hyde.toml" in names
@@ -50,6 +71,68 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
     assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
 
 
+def test_the_source_distribution_builds_the_same_and_holds_nothing_large(tmp_path: Path):
+    code = f"from hatchling.build import build_sdist; print(build_sdist({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as held:
+        files = {member.name.partition("/")[2]: member.size for member in held.getmembers()}
+    tops = {name.partition("/")[0] for name in files}
+    folders = {"limrank_plugins", "pipelines", "synth", "training", "evals", "tests", "docs", "packaging"}
+    pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "constraints.txt"}
+    assert tops == folders | pages | {"pyproject.toml", "PKG-INFO", ".gitignore"}
+    large = {name for name, size in files.items() if size > 500_000}
+    assert large == {f"synth/limrank_synth/limrank_open/{split}.jsonl" for split in ("train", "test")}
+    assert not any(name.endswith((".sqlite", ".safetensors", ".pyc", ".gguf")) for name in files)
+
+
+@pytest.mark.parametrize(("alias", "extra", "module", "name"), ALIASES)
+def test_an_alias_is_one_requirement_and_no_files(
+    alias: str, extra: str, module: str, name: str, tmp_path: Path
+):
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    folder = ROOT / "packaging" / alias
+    described = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert described["project"]["version"] == ours["version"] == limrank_plugins.__version__
+    assert extra in ours["optional-dependencies"]
+    code = f"from hatchling.build import build_wheel; print(build_wheel({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=folder)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as held:
+        assert all(".dist-info/" in file for file in held.namelist()), "its modules are limrank's"
+        (metadata,) = (held.read(file).decode() for file in held.namelist() if file.endswith("METADATA"))
+    (needed,) = re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)
+    major, minor, _ = ours["version"].split(".")
+    assert needed == f"limrank[{extra}]<{major}.{int(minor) + 1},>={major}.{minor}"
+    hub = described["tool"].get("llamahub")
+    if hub is not None:
+        assert (hub["import_path"], list(hub["class_authors"])) == (module, [name])
+    pages = [page.read_text("utf-8") for page in folder.glob("*.md")]
+    assert all(f"from {module} import {name}" in page for page in pages)
+
+
+@pytest.mark.docs
+@needs_mini
+@pytest.mark.parametrize("page", sorted((ROOT / "packaging").rglob("*.md")), ids=lambda path: path.stem)
+def test_the_examples_of_the_aliases_pages_are_right(page: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("haystack" if "haystack" in str(page.relative_to(ROOT)) else "llama_index.core")
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        exec(compile(code, str(page), "exec"), names)
+    (first,) = capsys.readouterr().out.splitlines()
+    assert first.startswith("Acid ")
+
+
+def test_haystacks_list_is_told_what_it_wants_to_know():
+    text = (ROOT / "packaging" / "limrank-haystack" / "integration-page.md").read_text("utf-8")
+    _, front, body = text.split("---\n", 2)
+    told = yaml.safe_load(front)
+    assert {"layout", "name", "description", "authors", "type"} <= set(told)
+    assert {"pypi", "repo"} & set(told)
+    assert told["layout"] == "integration"
+    assert "pip install limrank-haystack" in body
+
+
 def test_an_editable_install_copies_nothing(tmp_path: Path):
     """Copies would hide the source: it finds the namespace trees through its path file instead."""
     code = f"from hatchling.build import build_editable; print(build_editable({str(tmp_path)!r}))"
@@ -61,11 +144,11 @@ def test_an_editable_install_copies_nothing(tmp_path: Path):
 
 
 def test_all_is_every_extra_but_those_that_compile_or_want_other_libraries():
-    """vllm breaks a CPU torch; llama-cpp and smollm compile llama.cpp; two want an old transformers."""
+    """vllm breaks a CPU torch; two compile llama.cpp; two want an old transformers; docs is for our site."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(everything.removeprefix("limrank[").removesuffix("]").split(","))
-    assert named == set(extras) - {"all", "vllm", "llama-cpp", "smollm", "onnx", "openvino"}
+    assert named == set(extras) - {"all", "vllm", "llama-cpp", "smollm", "onnx", "openvino", "docs"}
 
 
 def test_the_base_install_is_light():

@@ -20,7 +20,7 @@ from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.store import writable_cache
 
 _PACKAGE = "limrank"
-_NOT_FOR_USERS = ("all", "dev")
+_NOT_FOR_USERS = ("all", "dev", "docs")
 
 
 @dataclass(frozen=True, slots=True)

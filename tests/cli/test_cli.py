@@ -272,7 +272,7 @@ def test_doctor(cache: Path):
     findings = {f["name"]: f for f in json.loads(limrank(cache, "doctor", "--json").stdout)}
     assert findings["default model"]["ok"]
     assert all(f["ok"] or f["fix"] for f in findings.values())
-    extras = set(metadata("limrank").get_all("Provides-Extra")) - {"all", "dev"}
+    extras = set(metadata("limrank").get_all("Provides-Extra")) - {"all", "dev", "docs"}
     assert extras <= set(findings)
     for package in ("openai", "datasketch", "py3langid", "matplotlib", "datasets"):
         assert re.search(rf"(^|, ){package} \d|no {package}(,|$)", findings["synth"]["found"])
