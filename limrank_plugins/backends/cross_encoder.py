@@ -61,6 +61,7 @@ class CrossEncoderBackend:
     Attributes:
         activation: what the model's configuration makes of a logit: `"none"`, `"sigmoid"`, or another
             function's name.
+        reads_at_most: the most tokens of query and passage together.
 
     Raises:
         InputError: a value that cannot be used.
@@ -121,13 +122,13 @@ class CrossEncoderBackend:
         self._tokenizer = loaded.tokenizer
         self._last = LastToken.of(loaded, self._tokenizer)
         self._alone = self._place.on_cpu or runtime != "torch"
-        self._limit = _limit(loaded, max_length)
+        self.reads_at_most = _limit(loaded, max_length)
         told = _prompt(loaded, prompt, prompt_name)
-        self._rows, self._beside = pair_rows(model, loaded, self._limit, told)
+        self._rows, self._beside = pair_rows(model, loaded, self.reads_at_most, told)
         self._placed = _is_placed(loaded[0])
         named = model_name(source, revision, loaded, recursive=True)
         how = self._place.precision if runtime == "torch" else f"{runtime}:{file_name or 'model'}"
-        self.identity = f"{self.name}:{named}:{how}:{self._limit}"
+        self.identity = f"{self.name}:{named}:{how}:{self.reads_at_most}"
         if isinstance(self._rows, TemplateRows):
             self.identity += ":template"
         if told:

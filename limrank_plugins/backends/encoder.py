@@ -38,6 +38,7 @@ from limrank_plugins.segments import clean_text
 __all__ = ["MINI", "EncoderBackend", "find_mini"]
 
 MINI = "mini"
+_MINI_READS = 256
 _TOKENISED_AT_ONCE = 512
 _BLIND = (
     "a document or the query has an image, which an encoder of texts cannot see: use "
@@ -63,6 +64,9 @@ class EncoderBackend:
     how many tokens. A text whose vector
     is not finite is answered with `Failed`. `"mini"` is loaded with the first request, so that a run
     whose replies are all in the store never loads it; other models are loaded at once.
+
+    Attributes:
+        reads_at_most: the most tokens of a text that the model reads; None where that is not known.
 
     Raises:
         InputError: a value that cannot be used.
@@ -102,6 +106,7 @@ class EncoderBackend:
         self._place = place
         self.dtype = place.precision
         self._source = find_mini() if model == MINI else model
+        self.reads_at_most = _MINI_READS if model == MINI else None
         self._model: SharedModel[Any] = SharedModel(f"the encoder {model!r}", load=self._load)
         if model != MINI or self._source == MINI_HUB:
             with self._model.turn():  # loaded now, so that what is wrong shows at once
@@ -191,6 +196,7 @@ class EncoderBackend:
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BackendError(self._why_not(error)) from error
         model.eval()
+        self.reads_at_most = model.max_seq_length or None
         # A passage that says "[SEP]" stays text. Slow tokenizers have no such switch.
         if getattr(model.tokenizer, "is_fast", False):
             model.tokenizer.split_special_tokens = True

@@ -8,10 +8,14 @@ class NoBackend:
 
     Args:
         model: ignored; there is none.
+
+    Attributes:
+        reads_at_most: no token of any document.
     """
 
     name = "none"
     identity = "none"
+    reads_at_most = 0
 
     def __init__(self, model: str = "") -> None:
         self.model = model

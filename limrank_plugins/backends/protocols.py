@@ -337,6 +337,15 @@ class CountsCuts(Protocol):
 
 
 @runtime_checkable
+class ReadsAtMost(Protocol):
+    """Reads a number of tokens of a text, and no more of a longer one."""
+
+    @property
+    def reads_at_most(self) -> int | None:
+        """The number, which may count what stands beside the text, too; None: it is not known."""
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """Can say how well labels fit a text."""
 

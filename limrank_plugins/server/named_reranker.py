@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from limrank_plugins.backends.protocols import CountsCuts, Generates
+from limrank_plugins.backends.protocols import CountsCuts, Generates, ReadsAtMost
 from limrank_plugins.data import Document, Ranking, ScoreKind
 from limrank_plugins.prompts.passages import PassageLimit
 from limrank_plugins.reranker import Reranker
@@ -27,6 +28,14 @@ def warm_up(reranker: Reranker) -> None:
     """
     if not batches_itself(reranker) and not any(isinstance(b, Generates) for b in backends_of(reranker)):
         reranker.rank("ready?", ["a passage", "another one"])
+
+
+def reads_at_most(reranker: Reranker) -> float:
+    """How many tokens of a document its models read, however long it is; infinity where that is not known."""
+    if reranker.settings.chunks is not None:  # each piece is read, and there is any number of them
+        return math.inf
+    limits = [b.reads_at_most if isinstance(b, ReadsAtMost) else None for b in backends_of(reranker)]
+    return max(math.inf if limit is None else limit for limit in limits)
 
 
 _KEPT = 16
@@ -94,6 +103,8 @@ class NamedReranker:
     def _collector_for(self, texts: Sequence[str], most_tokens: int | None) -> Collector:
         # No tokenizer makes more tokens of a text than it has bytes.
         if most_tokens is None or all(len(text.encode("utf-8")) <= most_tokens for text in texts):
+            return self._collector
+        if reads_at_most(self.reranker) <= most_tokens:
             return self._collector
         template = self.reranker.template
         if self.reranker.parts or template is None or not isinstance(self.reranker.backend, CountsCuts):

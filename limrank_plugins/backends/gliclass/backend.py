@@ -35,6 +35,9 @@ class GLiClassBackend:
         batch_size: most requests in one forward pass on a GPU, at least 1; default 8.
         max_length: most tokens of a request; default: what the model was made for.
 
+    Attributes:
+        reads_at_most: the most tokens of a request, its labels included.
+
     Raises:
         InputError: a value that cannot be used.
         MissingExtra: a package that the model needs is not installed.
@@ -64,8 +67,8 @@ class GLiClassBackend:
         load = ReleasedGLiClass if kind == _RELEASED else GLiClass.load
         loaded: GLiClass | ReleasedGLiClass = load(model, device=device, dtype=dtype, revision=revision)
         self._model: SharedModel[GLiClass | ReleasedGLiClass] = SharedModel(f"the GLiClass {model!r}", loaded)
-        self._limit = loaded.limit if max_length is None else min(loaded.limit, max_length)
-        self.identity = f"{loaded.identity}:{self._limit}"
+        self.reads_at_most = loaded.limit if max_length is None else min(loaded.limit, max_length)
+        self.identity = f"{loaded.identity}:{self.reads_at_most}"
 
     def classify(self, requests: Sequence[Classify], arrived: Arrived | None = None) -> list[Reply]:
         """Answer each request with one logit per label, or `Failed`; see `Classifies`."""
@@ -75,7 +78,9 @@ class GLiClassBackend:
     def cuts(self, requests: Sequence[Classify]) -> list[int]:
         """The tokens that each request would leave out; see `CountsCuts`."""
         with self._model.turn() as model:
-            rows = [model.inputs.row(request.text, request.labels, self._limit) for request in requests]
+            rows = [
+                model.inputs.row(request.text, request.labels, self.reads_at_most) for request in requests
+            ]
         return [0 if isinstance(row, str) else row.cut for row in rows]
 
     def close(self) -> None:
@@ -92,7 +97,7 @@ class GLiClassBackend:
             if not request.labels:
                 replies[position] = Failed("there are no labels to choose from")
                 continue
-            row = model.inputs.row(request.text, request.labels, self._limit)
+            row = model.inputs.row(request.text, request.labels, self.reads_at_most)
             if isinstance(row, str):
                 replies[position] = Failed(row)
             else:

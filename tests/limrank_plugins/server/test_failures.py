@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from needs import needs_mini
 from scripts import logits
 from serving import QUERY, TEXTS, judging, logit, serving
 
@@ -135,6 +136,38 @@ def test_where_it_cannot_be_kept_to_it_is_refused_by_name():
         assert "'words' reads 300 words of a document" in words.json()["detail"]
         assert service.rerank(documents=["abcdef"], max_tokens_per_doc=4096).status_code == 200
         assert service.rerank(documents=["äöü"], max_tokens_per_doc=5).status_code == 422
+
+
+def test_a_model_that_reads_fewer_tokens_keeps_to_it_by_itself():
+    short, long = ScriptedBackend(score_pairs=logit), ScriptedBackend(score_pairs=logit)
+    short.reads_at_most, long.reads_at_most = 4, None
+    rerankers = {
+        "short": judging(short),
+        "long": judging(long),
+        "in pieces": Reranker("cross-encoder", backend=short, chunks="max:2 words"),
+        "none": Reranker("prior"),
+        "short fused": Reranker("fuse:parts=prior+cross-encoder", backend=short),
+        "long fused": Reranker("fuse:parts=prior+cross-encoder", backend=long),
+    }
+    with serving(rerankers) as service:
+        for model, most, status in (
+            ("short", 4, 200), ("short", 5, 200), ("short", 3, 422), ("long", 4, 422),
+            ("in pieces", 4, 422), ("none", 1, 200), ("short fused", 4, 200), ("long fused", 4, 422),
+        ):  # fmt: skip
+            asked = {"documents": ["abcdef"], "max_tokens_per_doc": most, "model": model}
+            assert service.rerank(**asked).status_code == status, (model, most)
+
+
+@needs_mini
+def test_mini_takes_the_limit_that_haystack_sends():
+    reranker = Reranker("mini")
+    before = reranker.backend.reads_at_most
+    with serving(reranker) as service:
+        long = ["sour milk " * 1000, "bread"]
+        done = service.rerank(documents=long, max_tokens_per_doc=4096)
+        assert done.json()["results"] == service.rerank(documents=long).json()["results"]
+        assert service.rerank(documents=long, max_tokens_per_doc=255).status_code == 422
+    assert before == reranker.backend.reads_at_most == 256
 
 
 def test_many_limits_are_not_all_remembered():
