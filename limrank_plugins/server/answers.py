@@ -43,12 +43,7 @@ def answer_to(asked: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer
     Raises:
         Refusal: 502 where no document could be judged.
     """
-    judged = [hit for hit in ranking if hit.failure is None]
-    failed = sorted((hit for hit in ranking if hit.failure is not None), key=lambda hit: hit.index)
-    if not judged:
-        which = "the document" if len(failed) == 1 else f"none of the {len(failed):,} documents"
-        verb = "could not" if len(failed) == 1 else "could"
-        raise Refusal(502, f"{which} {verb} be judged; the first one, {failed[0].index}: {failed[0].failure}")
+    judged, failed = judged_and_failed(ranking)
     scores, kind = scores_of(judged, ranking)
     shown = judged[: asked.top_n]
     returned = bool(asked.return_documents)
@@ -69,9 +64,24 @@ def answer_to(asked: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer
             api_version=ApiVersion(version="2"),
             billed_units=BilledUnits(search_units=math.ceil(len(ranking) / _IN_A_SEARCH_UNIT)),
             tokens=TokenCounts(input_tokens=usage.prompt_tokens, output_tokens=usage.generated_tokens),
-            warnings=_warnings(ranking, failed) or None,
+            warnings=warnings_of(ranking, failed) or None,
         ),
     )
+
+
+def judged_and_failed(ranking: Ranking) -> tuple[list[Hit], list[Hit]]:
+    """The judged documents, best first, and those that failed, in their first-stage order.
+
+    Raises:
+        Refusal: 502 where none could be judged.
+    """
+    judged = [hit for hit in ranking if hit.failure is None]
+    failed = sorted((hit for hit in ranking if hit.failure is not None), key=lambda hit: hit.index)
+    if failed and not judged:
+        which = "the document" if len(failed) == 1 else f"none of the {len(failed):,} documents"
+        verb = "could not" if len(failed) == 1 else "could"
+        raise Refusal(502, f"{which} {verb} be judged; the first one, {failed[0].index}: {failed[0].failure}")
+    return judged, failed
 
 
 def scores_of(judged: Sequence[Hit], ranking: Ranking) -> tuple[list[float], ScoreKind]:
@@ -112,7 +122,8 @@ def _document(hit: Hit) -> ReturnedDocument:
     return ReturnedDocument(text=hit.document.text)
 
 
-def _warnings(ranking: Ranking, failed: Sequence[Hit]) -> list[str]:
+def warnings_of(ranking: Ranking, failed: Sequence[Hit]) -> list[str]:
+    """What was cut or could not be judged, in sentences."""
     said = []
     if failed:
         said.append(

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from limrank_plugins import __version__
-from limrank_plugins.checks import plain_text
 from limrank_plugins.data import Ranking
-from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.segments import clean_text
 from limrank_plugins.server.answers import answer_to
@@ -26,11 +22,11 @@ from limrank_plugins.server.guards import Guards
 from limrank_plugins.server.hosts import Hosts
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.metrics import CONTENT_TYPE, Metrics
-from limrank_plugins.server.named_reranker import NamedReranker
+from limrank_plugins.server.named_reranker import NamedReranker, by_name, named
+from limrank_plugins.server.openapi import RANKED, REFUSALS, body_schema, describe, refusals
 from limrank_plugins.server.page_answer import page_answer, served_page
-from limrank_plugins.server.refusals import Refusal
+from limrank_plugins.server.refusals import Refusal, refusal_of
 from limrank_plugins.server.schemas import (
-    Detail,
     ModelList,
     RerankAnswer,
     RerankRequest,
@@ -41,27 +37,8 @@ from limrank_plugins.server.searching import CorpusList, SearchAnswer, Searching
 from limrank_plugins.server.served_corpus import ServedCorpus
 from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts
 from limrank_plugins.server.work import ClientGone, done_for
-from limrank_plugins.wording import shortened
-
-logger = logging.getLogger(__name__)
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"model": Detail, "description": "A token is needed."},
-    404: {"model": Detail, "description": "No reranker has this name."},
-    408: {"model": Detail, "description": "The body did not arrive in time."},
-    413: {"model": Detail, "description": "The request holds more than is accepted."},
-    415: {"model": Detail, "description": "The body is not sent as JSON."},
-    422: {"model": Detail, "description": "The request is not of this shape, or cannot be kept to."},
-    429: {"model": Detail, "description": "Too many requests at a time; see Retry-After."},
-    500: {"model": Detail, "description": "A defect of the server."},
-    502: {"model": Detail, "description": "The model failed, or judged none of the documents."},
-    503: {
-        "model": Detail,
-        "description": "It took too long, or the server is about to end; see Retry-After.",
-    },
-}
-
 
 class JSON(JSONResponse):
     """JSON that holds no character which UTF-8 has no bytes for, whatever a model wrote."""
@@ -97,10 +74,6 @@ class RerankServer:
         hosts: Hosts,
         page: bool,
     ) -> None:
-        if not rerankers:
-            raise InputError("rerankers is empty: give at least one, as {'mini': Reranker('mini')}")
-        if any(not plain_text("a reranker's name", name).strip() for name in rerankers):
-            raise InputError("a reranker's name is empty: clients could not ask for it")
         self.limits = limits
         self.searching = Searching(corpora, limits)
         self._page = served_page() if page else None
@@ -109,13 +82,10 @@ class RerankServer:
         self.metrics = Metrics(
             lambda: self.gate.under_way, lambda: sum(served.waiting for served in self.served.values())
         )
-        self.served = {
-            name: NamedReranker(name, reranker, limits, partial(self.metrics.began, name))
-            for name, reranker in rerankers.items()
-        }
+        self.served = by_name(rerankers, limits, self.metrics.began)
         self.app = FastAPI(title="limrank", version=__version__, docs_url=None, redoc_url=None)
         self._add_routes(self.app)
-        self._describe(self.app)
+        describe(self.app, (RerankRequest, SearchRequest), limits, tokens=bool(tokens))
         self.app.add_exception_handler(Refusal, _refuse)
         self.app.add_exception_handler(Exception, _refuse)
         self.app.add_middleware(
@@ -126,7 +96,7 @@ class RerankServer:
             gate=self.gate,
             answered=self.metrics.answered,
         )
-        self.app.state.rerank_server = self
+        self.app.state.rerank_server, self.app.state.gate = self, self.gate
 
     # ---- routes ---------------------------------------------------------------------------------
 
@@ -138,43 +108,47 @@ class RerankServer:
                 methods=["POST"],
                 operation_id=f"rerank{path.removesuffix('/rerank').replace('/', '_')}",
                 response_model=None,
-                responses={200: {"model": RerankAnswer}, **_REFUSALS},
-                openapi_extra=_body_schema(RerankRequest),
+                responses=RANKED,
+                openapi_extra=body_schema(RerankRequest),
             )
         app.add_api_route(
             "/search",
             self.search,
             methods=["POST"],
             response_model=None,
-            responses={200: {"model": SearchAnswer}, **_REFUSALS},
-            openapi_extra=_body_schema(SearchRequest),
+            responses={200: {"model": SearchAnswer}, **REFUSALS},
+            openapi_extra=body_schema(SearchRequest),
         )
         app.add_api_route(
             "/corpora",
             self.corpora,
             methods=["GET"],
             response_model=None,
-            responses={200: {"model": CorpusList}, **_only(401)},
+            responses={200: {"model": CorpusList}, **refusals(401)},
         )
         if self._page is not None:
             app.add_api_route("/", self.show_page, methods=["GET"], include_in_schema=False)
-        app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
-        app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None, responses=_only(503))
+        app.add_api_route("/health", self.health, methods=["GET"], response_model=None, responses=refusals())
+        app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None, responses=refusals(503))
         app.add_api_route(
-            "/metrics", self.show_metrics, methods=["GET"], response_model=None, responses=_only(401)
+            "/metrics",
+            self.show_metrics,
+            methods=["GET"],
+            response_class=Response,
+            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals(401)},
         )
         app.add_api_route(
             "/v1/models",
             self.models,
             methods=["GET"],
             response_model=None,
-            responses={200: {"model": ModelList}, **_only(401)},
+            responses={200: {"model": ModelList}, **refusals(401)},
         )
 
     async def rerank(self, request: Request) -> Response:
         """Rank documents by what a model says about them."""
         asked = read_request(await request.body(), self.limits)
-        served = self._named(asked.model)
+        served = named(self.served, asked.model)
         served.check(asked.texts, asked.max_tokens_per_doc)
         if asked.stream:
             return EventStream(partial(self._streamed, served, asked), self.limits.seconds, refusal_of)
@@ -241,56 +215,6 @@ class RerankServer:
             for name, served in self.served.items()
         ]
         return JSON(ModelList(data=listed).model_dump())
-
-    def _named(self, name: str | None) -> NamedReranker:
-        if name is None:
-            return next(iter(self.served.values()))
-        if name not in self.served:
-            raise Refusal(
-                404, f"there is no model {shortened(name)!r} here; there are: {', '.join(self.served)}"
-            )
-        return self.served[name]
-
-    # ---- OpenAPI --------------------------------------------------------------------------------
-
-    def _describe(self, app: FastAPI) -> None:
-        """Bodies are read by us, within limits, so that the description of them is ours to add, too."""
-
-        def describe() -> dict[str, Any]:
-            if app.openapi_schema is None:
-                schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-                for shape in (RerankRequest, SearchRequest):
-                    described = shape.model_json_schema(ref_template=_COMPONENT)
-                    parts = described.pop("$defs", {})
-                    schema["components"]["schemas"] |= {**parts, shape.__name__: described}
-                app.openapi_schema = schema
-            return app.openapi_schema
-
-        app.openapi = describe  # type: ignore[method-assign]
-
-
-_COMPONENT = "#/components/schemas/{model}"
-
-
-def _body_schema(shape: type[BaseModel]) -> dict[str, Any]:
-    schema = {"$ref": _COMPONENT.format(model=shape.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: _REFUSALS[status] for status in statuses}
-
-
-def refusal_of(error: Exception) -> Refusal:
-    """What an error while ranking is answered as."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, InputError):
-        return Refusal(422, str(error))
-    if isinstance(error, LimRankError):
-        return Refusal(502, str(error))
-    logger.error("a request ended with an error that nobody expected", exc_info=error)
-    return Refusal(500, f"the server has a defect ({type(error).__name__}); its log says more")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

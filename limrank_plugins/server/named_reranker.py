@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from limrank_plugins.backends.protocols import CountsCuts, Generates, ReadsAtMost
+from limrank_plugins.checks import plain_text
 from limrank_plugins.data import Document, Ranking, ScoreKind
+from limrank_plugins.errors import InputError
 from limrank_plugins.prompts.passages import PassageLimit
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.schedules import Chunks
 from limrank_plugins.server.collector import Collector, backends_of, batches_itself
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.refusals import Refusal
+from limrank_plugins.wording import shortened
 
 
 def warm_up(reranker: Reranker) -> None:
@@ -96,6 +100,10 @@ class NamedReranker:
         """
         return await self._collector_for(texts, most_tokens).rank(query, [Document(text) for text in texts])
 
+    async def rank_candidates(self, query: str, candidates: Sequence[Document]) -> Ranking:
+        """The ranking of what a first stage found, with its scores; errors as for `Reranker.rank`."""
+        return await self._collector.rank(query, candidates)
+
     def check(self, texts: Sequence[str], most_tokens: int | None) -> None:
         """Raise the `Refusal` that `rank` would raise."""
         self._collector_for(texts, most_tokens)
@@ -129,3 +137,39 @@ class NamedReranker:
             f"max_tokens_per_doc={most_tokens} cannot be kept to, as {self.name!r} {why}: leave it out, or "
             f"send documents of at most {most_tokens:,} bytes",
         )
+
+
+def by_name(
+    rerankers: Mapping[str, Reranker], limits: Limits, began: Callable[[str, int], None]
+) -> dict[str, NamedReranker]:
+    """The rerankers that clients can name.
+
+    Args:
+        rerankers: by what clients call them; the first one is asked where they name none.
+        limits: as for `NamedReranker`.
+        began: called with a reranker's name and the number of lists in each of its batches.
+
+    Raises:
+        InputError: no reranker, or one without a name.
+    """
+    if not rerankers:
+        raise InputError("rerankers is empty: give at least one, as {'mini': Reranker('mini')}")
+    if any(not plain_text("a reranker's name", name).strip() for name in rerankers):
+        raise InputError("a reranker's name is empty: clients could not ask for it")
+    return {
+        name: NamedReranker(name, reranker, limits, partial(began, name))
+        for name, reranker in rerankers.items()
+    }
+
+
+def named(served: Mapping[str, NamedReranker], name: str | None) -> NamedReranker:
+    """The one that a client names, or the first.
+
+    Raises:
+        Refusal: 404 where none has that name.
+    """
+    if name is None:
+        return next(iter(served.values()))
+    if name not in served:
+        raise Refusal(404, f"there is no model {shortened(name)!r} here; there are: {', '.join(served)}")
+    return served[name]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
-from limrank_plugins.errors import LimRankError
+from limrank_plugins.errors import InputError, LimRankError
+
+logger = logging.getLogger(__name__)
 
 
 class Refusal(LimRankError):
@@ -26,3 +29,15 @@ class Refusal(LimRankError):
 def come_again(status: int, detail: str) -> Refusal:
     """A refusal of what may be accepted in a second."""
     return Refusal(status, detail, {"Retry-After": "1"})
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """What an error while ranking is answered as; a defect is logged."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, InputError):
+        return Refusal(422, str(error))
+    if isinstance(error, LimRankError):
+        return Refusal(502, str(error))
+    logger.error("a request ended with an error that nobody expected", exc_info=error)
+    return Refusal(500, f"the server has a defect ({type(error).__name__}); its log says more")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from limrank_plugins.errors import InputError
 
@@ -45,26 +45,26 @@ class RunningServer(uvicorn.Server):
     were accepted; new ones are answered 503 until then. The second one ends it at once.
 
     Args:
-        app: made by `build_app`.
+        app: made by `build_app`, or another with the gate that it lets requests in by as `app.state.gate`.
         started: called once requests are answered.
 
     Attributes:
         cut_short: it was ended before all was answered.
     """
 
-    def __init__(self, app: FastAPI, started: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: Starlette, started: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 http="h11",
                 ws="none",
-                lifespan="off",
+                lifespan="auto",
                 log_config=None,
                 access_log=False,
                 server_header=False,
             )
         )
-        self._gate = app.state.rerank_server.gate
+        self._gate = app.state.gate
         self._tell_started = started
         self.cut_short = False
 
@@ -91,11 +91,11 @@ class RunningServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(app: FastAPI, listener: socket.socket, started: Callable[[], None]) -> bool:
+def serve(app: Starlette, listener: socket.socket, started: Callable[[], None]) -> bool:
     """Serve until a signal comes; whether all was answered that was accepted.
 
     Args:
-        app: made by `build_app`.
+        app: as for `RunningServer`.
         listener: where; it is closed.
         started: called once requests are answered.
     """

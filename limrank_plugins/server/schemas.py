@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from limrank_plugins.data import ScoreKind
 from limrank_plugins.segments import clean_text
@@ -16,6 +16,17 @@ from limrank_plugins.wording import number_of
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_FIELDS = 64
+
+
+def _whole(value: Any) -> Any:
+    """3.0 is a whole number in JSON, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Natural = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+# Said in the description only: it is checked elsewhere, with a better message.
+NOT_BLANK: dict[str, Any] = {"pattern": r"[^\s\x1c-\x1f\x85]"}
 
 
 class DocumentObject(BaseModel):
@@ -32,21 +43,22 @@ class RerankRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str | None = Field(None, description="A name that GET /v1/models lists; default: the first one.")
-    query: str = Field(description="What is searched for; not blank.", min_length=1)
+    query: str = Field(
+        description="What is searched for; not blank.", min_length=1, json_schema_extra=NOT_BLANK
+    )
     documents: Annotated[list[str | DocumentObject], FailFast()] = Field(
         description="The candidates in first-stage order, which breaks ties.", min_length=1
     )
-    top_n: int | None = Field(None, ge=1, description="How many results to return; default: all.")
+    top_n: Natural | None = Field(None, description="How many results to return; default: all.")
     return_documents: bool | None = Field(None, description="Return each result's text; default: no.")
-    max_tokens_per_doc: int | None = Field(
+    max_tokens_per_doc: Natural | None = Field(
         None,
-        ge=1,
         description="Tokens of a document that are read at most; refused where they cannot be counted.",
     )
     stream: bool | None = Field(
         None, description="Server-sent events: progress, each judged document as it comes, then the answer."
     )
-    priority: int | None = Field(None, description="Of Cohere's clients; it is not used.")
+    priority: Whole | None = Field(None, description="Of Cohere's clients; it is not used.")
     user: str | None = Field(None, description="Of other servers' clients; it is not used.")
 
     @property
@@ -163,17 +175,12 @@ def read_request(body: bytes, limits: Limits) -> RerankRequest:
         Refusal: 422 for what is no JSON or not of this shape, 413 for more than is accepted.
     """
     value = read_object(body)
-    documents = value.get("documents")
-    if isinstance(documents, list) and len(documents) > limits.documents:
-        raise Refusal(
-            413,
-            f"documents are too many: at most {limits.documents:,} are accepted, but got {len(documents):,}",
-        )
+    check_counts(value, limits)
     if b"\\u" in body:  # no other way to write half a character leads through UTF-8
         value = without_halves(value)
     asked = read_as(RerankRequest, value)
     check_query(asked.query, limits)
-    _check_lengths(asked, limits)
+    check_texts(asked.texts, limits)
     return asked
 
 
@@ -186,13 +193,30 @@ def read_object(body: bytes) -> dict[str, Any]:
     value = _parsed(body)
     if not isinstance(value, dict):
         raise Refusal(422, 'the body must be a JSON object: {"query": …, …}')
-    # Checked before any check that would write a line for each of a million entries.
-    if len(value) > _MOST_FIELDS:
-        raise Refusal(422, f"the body has {number_of(len(value), 'field')}, of which no request has so many")
+    _check_fields(value)
     return value
 
 
-def read_as(shape: type[M], value: dict[str, Any]) -> M:
+def check_counts(value: Mapping[str, Any], limits: Limits) -> None:
+    """Raise a `Refusal` for more fields (422) or documents (413) than are accepted.
+
+    Before any check that would write a line for each of a million entries.
+    """
+    _check_fields(value)
+    documents = value.get("documents")
+    if isinstance(documents, list) and len(documents) > limits.documents:
+        raise Refusal(
+            413,
+            f"documents are too many: at most {limits.documents:,} are accepted, but got {len(documents):,}",
+        )
+
+
+def _check_fields(value: Mapping[str, Any]) -> None:
+    if len(value) > _MOST_FIELDS:
+        raise Refusal(422, f"the body has {number_of(len(value), 'field')}, of which no request has so many")
+
+
+def read_as(shape: type[M], value: Mapping[str, Any]) -> M:
     """The object as a request of this shape; a field that is null counts as absent.
 
     Raises:
@@ -233,7 +257,7 @@ def without_halves(value: dict[str, Any]) -> dict[str, Any]:
         return clean_text(text) if isinstance(text, str) else text
 
     def clean_document(entry: Any) -> Any:
-        return entry | {"text": clean(entry.get("text"))} if isinstance(entry, dict) else clean(entry)
+        return {k: clean(v) for k, v in entry.items()} if isinstance(entry, dict) else clean(entry)
 
     documents = value.get("documents")
     if isinstance(documents, list):
@@ -255,8 +279,9 @@ def _place(location: Sequence[int | str]) -> str:
     return ".".join(str(part)[:80] for part in location) or "the body"
 
 
-def _check_lengths(asked: RerankRequest, limits: Limits) -> None:
-    lengths = [len(text) for text in asked.texts]
+def check_texts(texts: Sequence[str], limits: Limits) -> None:
+    """Raise a `Refusal` (413) for documents that are too long, alone or together."""
+    lengths = [len(text) for text in texts]
     for position, length in enumerate(lengths):
         if length > limits.document_characters:
             raise Refusal(413, _too_long(f"documents.{position}", length, limits.document_characters))

@@ -11,7 +11,14 @@ from limrank_plugins.checks import plain_text
 from limrank_plugins.errors import InputError
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.refusals import Refusal
-from limrank_plugins.server.schemas import check_query, read_as, read_object, without_halves
+from limrank_plugins.server.schemas import (
+    NOT_BLANK,
+    Natural,
+    check_query,
+    read_as,
+    read_object,
+    without_halves,
+)
 from limrank_plugins.server.served_corpus import ServedCorpus
 from limrank_plugins.wording import shortened
 
@@ -24,10 +31,11 @@ class SearchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     corpus: str | None = Field(None, description="A name that GET /corpora lists; default: the first one.")
-    query: str = Field(description="What is searched for; not blank.", min_length=1)
-    depth: int | None = Field(
+    query: str = Field(
+        description="What is searched for; not blank.", min_length=1, json_schema_extra=NOT_BLANK
+    )
+    depth: Natural | None = Field(
         None,
-        ge=1,
         description="How many candidates are returned at most; default: 100.",
     )
 
