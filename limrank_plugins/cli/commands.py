@@ -16,11 +16,12 @@ _COMMANDS = {
     "doctor": "Look at the installation.",
     "demo": "Search the sample collection with BM25, rerank, and show what moved; or a model's reasoning.",
 }
-_ELSEWHERE = {"index": "search", "recipes": "show"}  # the others are in a module of their own name
+# The others are functions of their own name, in a module of that name.
+_ELSEWHERE = {"index": "search:index", "recipes": "show:recipes", "serve": "serve:serve_app"}
 
 
 def register(app: typer.Typer) -> None:
     """Add them to the console script."""
     for name, summary in _COMMANDS.items():
-        add_later(app, name, f"limrank_plugins.cli.{_ELSEWHERE.get(name, name)}:{name}", summary)
+        add_later(app, name, f"limrank_plugins.cli.{_ELSEWHERE.get(name, f'{name}:{name}')}", summary)
     add_later(app, "prompt", "limrank_plugins.cli.show:prompt_app", "Show prompts.")

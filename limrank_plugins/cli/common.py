@@ -180,6 +180,22 @@ def new_folder(output: Path) -> Iterator[None]:
         yield
 
 
+def refuse_options_before(context: typer.Context) -> None:
+    """Check that nothing was given to a command whose subcommand is called, and would not see it.
+
+    Raises:
+        InputError: an option was; it is named.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            inner = context.invoked_subcommand
+            raise InputError(
+                f"options of {context.info_name} {inner} are written behind {inner}, but got "
+                f"{parameter.opts[-1]} before it"
+            )
+
+
 def key_values(pairs: list[str] | None, flag: str) -> Iterator[tuple[str, str]]:
     """The keys and values of options written as `key=value`.
 

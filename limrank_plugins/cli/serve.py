@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli import common, reports_errors, reranking, serve_mcp, serving
 from limrank_plugins.cli.corpora import Corpora, named_corpora, open_corpora
-from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
+from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.cli.serving import DEFAULTS, loaded_rerankers, named_recipes
 from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
-from limrank_plugins.reranker import Reranker
 from limrank_plugins.server import Hosts, Limits, ServedCorpus, build_app, require_extra
 from limrank_plugins.server.hosts import is_loopback
 from limrank_plugins.server.served_corpus import sample_queries
 
-_DEFAULTS = Limits()
+serve_app = typer.Typer(rich_markup_mode=None)
 
 
+@serve_app.callback(invoke_without_command=True)
 @reports_errors
 def serve(
+    context: typer.Context,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
-    named: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Another reranker, which clients ask by this name: NAME=RECIPE or NAME=RECIPE@MODEL; repeat "
-            "for more. Without --recipe and --model these are all.",
-            show_default=False,
-        ),
-    ] = None,
+    named: serving.Named = None,
     corpus: Corpora = None,
     retriever: common.FirstStage = "bm25s",
     language: common.Language = "english",
@@ -54,19 +48,13 @@ def serve(
         list[str] | None,
         typer.Option(help="A name that this server is asked by; repeat for more.", show_default=False),
     ] = None,
-    max_documents: Annotated[int, typer.Option(help="Documents of a request at most.")] = _DEFAULTS.documents,
-    max_document_characters: Annotated[
-        int, typer.Option(help="Characters of a document at most.")
-    ] = _DEFAULTS.document_characters,
-    max_query_characters: Annotated[
-        int, typer.Option(help="Characters of a query at most.")
-    ] = _DEFAULTS.query_characters,
-    max_characters: Annotated[
-        int, typer.Option(help="Characters of all documents of a request at most.")
-    ] = _DEFAULTS.characters,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request at most.")] = _DEFAULTS.body,
-    queue: Annotated[int, typer.Option(help="Requests accepted at a time.")] = _DEFAULTS.queue,
-    seconds: Annotated[float, typer.Option(help="How long a request may take.")] = _DEFAULTS.seconds,
+    max_documents: serving.MaxDocuments = DEFAULTS.documents,
+    max_document_characters: serving.MaxDocumentCharacters = DEFAULTS.document_characters,
+    max_query_characters: serving.MaxQueryCharacters = DEFAULTS.query_characters,
+    max_characters: serving.MaxCharacters = DEFAULTS.characters,
+    max_body: serving.MaxBody = DEFAULTS.body,
+    queue: serving.Queue = DEFAULTS.queue,
+    seconds: serving.Seconds = DEFAULTS.seconds,
     backend: reranking.Backend = None,
     reasoning: reranking.Reasoning = None,
     budget: reranking.Budget = None,
@@ -86,6 +74,9 @@ def serve(
     Options of models are those of the unnamed reranker, which clients ask by its recipe's name; --device and
     --dtype are those of all. Ctrl-C or SIGTERM ends the server when it has answered what it accepted.
     """
+    if context.invoked_subcommand is not None:
+        common.refuse_options_before(context)
+        return
     require_extra()
     limits = Limits(
         body=max_body,
@@ -104,22 +95,8 @@ def serve(
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     from limrank_plugins.server import running
-    from limrank_plugins.server.named_reranker import warm_up
 
-    with ExitStack() as held, running.listen(host, port) as listener:
-        rerankers: dict[str, Reranker] = {}
-        if not others or recipe is not None or model is not None:
-            reranker = options.reranker(None)
-            held.callback(reranker.close)
-            rerankers[reranker.recipe.name] = reranker
-            warm_up(reranker)
-        chosen = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
-        for name, (its_recipe, its_model) in others.items():
-            if name in rerankers:
-                raise InputError(f"two rerankers are called {name!r}: give --named another name")
-            rerankers[name] = told_reranker(recipe=its_recipe, model=its_model, **chosen)
-            held.callback(rerankers[name].close)
-            warm_up(rerankers[name])
+    with running.listen(host, port) as listener, loaded_rerankers(options, others) as rerankers:
         app = build_app(
             rerankers,
             corpora={
@@ -142,6 +119,9 @@ def serve(
         common.end_with_failures("ended by a second signal; requests that were accepted are not answered")
 
 
+serve_app.command("mcp")(serve_mcp.mcp)
+
+
 def read_tokens(path: Path) -> list[str]:
     """The tokens in a file, one on a line; empty lines and those that begin with # are none.
 
@@ -159,25 +139,6 @@ def read_tokens(path: Path) -> list[str]:
                 f"use ASCII letters, digits and signs"
             )
     return tokens
-
-
-def named_recipes(named: list[str]) -> dict[str, tuple[str, str | None]]:
-    """Recipe and model of each name.
-
-    Raises:
-        InputError: one that is not written NAME=RECIPE or NAME=RECIPE@MODEL, or a name that comes twice.
-    """
-    found: dict[str, tuple[str, str | None]] = {}
-    for name, value in common.key_values(named, "--named"):
-        recipe, at, model = value.partition("@")
-        if not recipe or (at and not model):
-            raise InputError(
-                f"--named must be written NAME=RECIPE or NAME=RECIPE@MODEL, but got {name}={value}"
-            )
-        if name in found:
-            raise InputError(f"two rerankers are called {name!r}: give --named another name")
-        found[name] = recipe, model or None
-    return found
 
 
 def _tell(url: str, names: list[str], token_file: Path | None, *, page: bool) -> None:

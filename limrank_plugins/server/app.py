@@ -40,6 +40,7 @@ from limrank_plugins.server.work import ClientGone, done_for
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
 
+
 class JSON(JSONResponse):
     """JSON that holds no character which UTF-8 has no bytes for, whatever a model wrote."""
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +16,16 @@ import httpx
 import pytest
 from limrank_command import limrank
 from rerank_servers import cohere_like, score
+from serve_process import process
 from servers import Call, LoopbackServer
 from serving import LONGEST, QUERY, TEXTS
 
-from limrank_plugins.cli.serve import named_recipes, read_tokens
+from limrank_plugins.cli.serve import read_tokens
+from limrank_plugins.cli.serving import named_recipes
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.server import require_extra
 
 ASKED = {"query": QUERY, "documents": TEXTS}
-
-
-class Process:
-    """A server that answers; `printed` is what it said before."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        assert process.stdout is not None
-        self.printed: list[str] = []
-        while not self.printed or not self.printed[-1].startswith("curl "):
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            self.printed.append(line)
-        found = re.search(r"http://\S+(?=/rerank;)", "".join(self.printed))
-        assert found is not None
-        self.url = found[0]
-
-    def end(self, *signals: int) -> tuple[int, str]:
-        for sent in signals:
-            self.process.send_signal(sent)
-        _, errors = self.process.communicate(timeout=LONGEST)
-        assert "Traceback" not in errors
-        return self.process.returncode, errors
-
-
-@contextmanager
-def process(*arguments: object) -> Iterator[Process]:
-    command = [sys.executable, "-m", "limrank_plugins", "serve", "--port", "0", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_PROXY": "*"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as started:
-        try:
-            yield Process(started)
-        finally:
-            started.kill()
 
 
 def upstream(model: LoopbackServer) -> Sequence[str]:
