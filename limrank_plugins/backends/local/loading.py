@@ -280,7 +280,7 @@ def no_progress_bar() -> Iterator[None]:
     """Weights are loaded inside, by one thread at a time, without the bar that transformers draws.
 
     That switch is the whole process's, and so is the precision under which transformers makes a model: two
-    threads that load would get weights in each other's.
+    threads that load would get weights in each other's. What is computed meanwhile does not depend on it.
     """
     logging = require("transformers", "transformers", "loading a model").utils.logging
     with _LOADING:
