@@ -71,6 +71,7 @@ def describe(app: FastAPI, bodies: Sequence[type[BaseModel]], limits: Limits, *,
     most = {
         "query": {"maxLength": limits.query_characters},
         "documents": {"maxItems": limits.documents},
+        "depth": {"maximum": limits.documents},
     }
 
     def described() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from serving import judging, logit, serving
 
 from limrank_plugins import ScriptedBackend
+from limrank_plugins.server import sample_corpus
 
 PROGRAM = os.environ.get("LIMRANK_SCHEMATHESIS")
 KEY = "key-planted-9876543210"
@@ -25,7 +26,8 @@ def test_every_answer_is_one_of_those_described(tmp_path: Path) -> None:
     assert PROGRAM is not None
     backend = ScriptedBackend(score_pairs=logit)
     backend.reads_at_most = 0  # any limit of tokens can be kept to
-    with serving({"m": judging(backend), "again": judging(backend)}, tokens=[KEY]) as service:
+    rerankers = {"m": judging(backend), "again": judging(backend)}
+    with serving(rerankers, corpora={"samples": sample_corpus()}, tokens=[KEY]) as service:
         command = [
             PROGRAM, "--config-file", str(Path(__file__).with_name("schemathesis.toml")),
             "run", f"{service.url}/openapi.json", "--header", f"Authorization: Bearer {KEY}",

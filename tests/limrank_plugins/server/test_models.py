@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import gc
 import itertools
+import resource
+import signal
+import threading
 import time
 import tracemalloc
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing, suppress
+from pathlib import Path
 
+import httpx
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'limrank[transformers]'")
 
 import tiny  # noqa: E402
+from serve_process import process  # noqa: E402
 from serving import LONGEST, QUERY, TEXTS, Service, judging, logit, serving  # noqa: E402
 
 from limrank_plugins import Reranker, ScriptedBackend  # noqa: E402
@@ -108,6 +115,61 @@ def test_fifty_clients_for_two_minutes():
         tracemalloc.stop()
         assert service.inside.gate.under_way == service.inside.served["m"].waiting == 0
     assert held[2] - held[1] < 2_000_000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_fifty_clients_of_a_process_for_two_minutes_until_it_is_told_to_end(folder: str):
+    """Who asked before the signal is answered, each with its own scores; who asks after it is told so."""
+    asked = [(f"{QUERY} {name}", [f"{text} {name}" for text in TEXTS]) for name in range(50)]
+    with closing(local(folder, reasoning="none")) as reranker:
+        alone = [{hit.index: hit.score for hit in reranker.rank(*one)} for one in asked]
+    ending = threading.Event()
+
+    def client(name: int) -> int:
+        query, documents = asked[name]
+        with httpx.Client(base_url=server.url, timeout=LONGEST, trust_env=False) as connection:
+            for number in itertools.count():
+                late = ending.is_set()
+                try:
+                    done = connection.post("/rerank", json={"query": query, "documents": documents})
+                except httpx.TransportError:
+                    assert late  # the server had ended
+                    return number
+                if done.status_code != 200:
+                    assert ending.is_set()
+                    assert (done.status_code, done.headers["retry-after"]) == (503, "1")
+                    return number
+                scores = {result["index"]: result["relevance_score"] for result in done.json()["results"]}
+                assert scores == {i: pytest.approx(score, abs=1e-5) for i, score in alone[name].items()}
+        raise AssertionError
+
+    options = ("--template", "limrank", "--device", "cpu", "--reasoning", "none")
+    model = ("--recipe", "limrank", "--model", folder, "--backend", "transformers")
+    with process(*model, *options) as server, ThreadPoolExecutor(50) as pool:
+        clients = [pool.submit(client, name) for name in range(50)]
+        held = []
+        for seconds in (30, 45, 45):
+            with suppress(TimeoutError):  # none of them ends by itself
+                wait_for_one(clients, seconds)
+            held.append(resident(server.process.pid))
+        ending.set()
+        code, errors = server.end(signal.SIGTERM)
+        answered = [future.result(LONGEST) for future in clients]
+    assert code == 0, errors
+    assert min(answered) > 0
+    assert held[2] - held[1] < 20 << 20, held
+
+
+def wait_for_one(clients: Sequence[Future[int]], seconds: float) -> None:
+    """Its error, should one of them fail meanwhile."""
+    for future in as_completed(clients, timeout=seconds):
+        raise AssertionError(f"a client ended after {future.result()} requests")
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 class ScriptedBackendWithoutMemory(ScriptedBackend):
