@@ -67,6 +67,8 @@ def test_the_wheel_installs_five_packages_and_two_namespace_trees(tmp_path: Path
         assert f"limrank_evals/reporting/page/{page.name}" in names
     assert "limrank_evals/reporting/page/evaluation.html.jinja" in names
     assert "limrank_plugins/pages/parts/frame.html.jinja" in names
+    for file in (ROOT / "limrank_plugins" / "server" / "page").iterdir():
+        assert f"limrank_plugins/server/page/{file.name}" in names
     assert any(name.startswith("llama_index/postprocessor/limrank/") for name in names)
     assert any(name.startswith("haystack_integrations/components/rankers/limrank/") for name in names)
 

@@ -142,6 +142,13 @@ def test_a_link_fills_the_form_and_asks_for_nothing_until_a_key_is_pressed(page:
         rank(page)
         titles = texts(page, ".column:first-child .title")
         assert titles == ["one & only", "another+one"]
+        page.js("history.replaceState(null, '', location.pathname)")
+        page.driver.find_element("id", "link").click()
+        page.until(lambda: page.text("#status").startswith(("The link is copied", "The address bar holds")))
+        assert page.js("location.hash") == link
+        page.js("document.getElementById('passages').value = 'x'.repeat(40000)")
+        page.driver.find_element("id", "link").click()
+        assert "many programs cut one above 30,000" in page.text("#problem")
 
 
 def test_what_the_server_refuses_is_said_in_words(page: Page):
