@@ -26,6 +26,7 @@ from limrank_plugins.errors import InputError, LimRankError, LimRankWarning
 from limrank_plugins.store_file import is_damage, mended, open_store
 
 _DAY = 86_400
+_ON_DAMAGE = "put back a copy of it, or move it away, then all that it held is computed again"
 
 
 def default_store_path() -> Path:
@@ -128,8 +129,7 @@ class Store:
         except sqlite3.Error as error:
             if is_damage(error):
                 raise LimRankError(
-                    f"the {what} in {self.path} cannot be used, the file is damaged ({error}): put back a "
-                    f"copy of it, or move it away, then all that it held is computed again"
+                    f"the {what} in {self.path} cannot be used, the file is damaged ({error}): {_ON_DAMAGE}"
                 ) from error
             raise LimRankError(
                 f"the {what} in {self.path} cannot be read or written: {error}; look whether the disk is "
@@ -165,10 +165,15 @@ class Store:
         try:
             self.keep_many(items)
         except NotKept as error:
-            warnings.warn(str(error), LimRankWarning, stacklevel=2)
+            cause = error.__cause__
+            if isinstance(cause, sqlite3.Error) and is_damage(cause):
+                with self._lock, self._mending():
+                    raise cause from None
+            else:
+                warnings.warn(str(error), LimRankWarning, stacklevel=2)
 
     def keep_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """`put_many` for answers that must not be lost.
+        """`put_many` for answers that must not be lost: a damaged file stays where it is.
 
         Raises:
             NotKept: they could not be written.
@@ -177,13 +182,12 @@ class Store:
         if not rows:
             return
         try:
-            with self._lock, self._mending():
+            with self._lock:
                 self._put(rows)
         except sqlite3.Error as error:
-            raise NotKept(
-                f"answers are not kept in {self.path}: {error}; look whether the disk is full or the file "
-                f"read-only"
-            ) from error
+            look = "look whether the disk is full or the file read-only"
+            advice = f"the file is damaged: {_ON_DAMAGE}" if is_damage(error) else look
+            raise NotKept(f"answers are not kept in {self.path}: {error}; {advice}") from error
 
     def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
         with self._transaction():

@@ -24,6 +24,7 @@ from limrank_plugins.backends.packing import pack_reply
 from limrank_plugins.backends.protocols import Failed
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.fresh_store import FreshStore
+from limrank_plugins.store import NotKept
 
 SPAWN = multiprocessing.get_context("spawn")
 TEXTS = [f"passage number {i}" for i in range(9)]
@@ -427,6 +428,26 @@ def test_damage_found_later_costs_the_answers_not_the_ranking(tmp_path: Path):
     assert len(asides(tmp_path)) == 1
     assert second.usage.cached + first.usage.cached >= 9
     assert [h.score for h in first] == [h.score for h in second]
+
+
+def test_damage_met_while_keeping_what_must_not_be_lost_is_said_and_the_file_stays(tmp_path: Path):
+    path = tmp_path / "ledger.sqlite"
+    with Store(path) as store:
+        store.put_many([(key(i), b"v" * 500) for i in range(500)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 12 * 4096] + b"\xa5" * (len(whole) - 12 * 4096))
+    new = [(key(i), b"w") for i in range(500, 600)]
+    with Store(path) as store:
+        with pytest.raises(
+            NotKept, match=r"not kept in .*ledger\.sqlite: .*the file is damaged: put back a copy"
+        ):
+            store.keep_many(new)
+        assert asides(tmp_path) == []
+        with pytest.warns(UserWarning, match="cannot be used as a store .*moved to"):
+            store.put_many(new)
+        store.keep_many(new)
+        assert len(store.get_many([key(i) for i in range(600)])) == 100
+    assert len(asides(tmp_path)) == 1
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path):
