@@ -15,8 +15,15 @@ from typing import Any, Literal, NamedTuple
 
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, read_json
-from limrank_plugins.outputs import check_output, make_folder, write_json, write_parts, writing_whole
+from limrank_plugins.files import json_line, read_json, read_json_object
+from limrank_plugins.outputs import (
+    check_ours,
+    check_output,
+    make_folder,
+    write_json,
+    write_parts,
+    writing_whole,
+)
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.limrank_open import read_sources, row_files
 from limrank_synth.pointwise_layout import problem
@@ -122,7 +129,7 @@ def mix(
     Args:
         rank1: see `read_rank1`.
         synthetic: files of rows, or folders of runs; of a folder, the run's report goes into `mix.json`.
-        output: the mix's folder; not a run's.
+        output: the mix's folder; not a run's, and without files of these names that are not a mix's.
         blend: what is wanted; default: the paper's.
         allow_non_commercial: see `licences.check_commercial`.
         commercial: names of sources that are declared to be for commercial use.
@@ -132,11 +139,13 @@ def mix(
 
     Raises:
         InputError: too few rows of a stratum (each is named), sources that are not for commercial use,
-            or a file that cannot be read.
+            a file that cannot be read, or one in the output's place that is not a mix's.
     """
     wanted = blend if blend is not None else Blend()
     if any((output / name).exists() for name in (REPORT, LEDGER)):
         raise InputError(f"{output} is a run's folder, whose rows would be overwritten: choose another one")
+    for name in (ROWS, REJECTED, MIX):
+        check_ours(output / name, lambda _: _is_mix(output), option="--output")
     read: list[str | Path] = [*rank1, *(file for path in synthetic for file in row_files(path))]
     for file in read:
         check_output(output / ROWS, file)
@@ -174,6 +183,14 @@ def mix(
         write_parts(output / ROWS, (spool.line(entry.number).encode() for entry in chosen))
     write_json(output / MIX, report)
     return report
+
+
+def _is_mix(folder: Path) -> bool:
+    """Whether a mix was written into a folder: its report says so, and it is written last."""
+    try:
+        return read_json_object(folder / MIX).keys() >= {"blend", "parts", "strata"}
+    except InputError:
+        return False
 
 
 def _rank1(paths: Iterable[str]) -> Iterator[LabelledPassage | Rejection]:

@@ -228,6 +228,20 @@ def test_a_run_is_not_overwritten_by_a_mix_of_it(tmp_path: Path) -> None:
         mix([], [str(tmp_path)], tmp_path, Blend(0, 4))
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rejected.jsonl", "mix.json"])
+def test_what_is_not_a_mix_is_not_overwritten_and_a_mix_is(tmp_path: Path, name: str) -> None:
+    runs, out = str(rows_file(tmp_path / "run.jsonl", rows(2))), tmp_path / "mix"
+    mix([], [runs], out, Blend(0, 4))
+    mix([], [runs], out, Blend(0, 2))
+    assert len((out / "rows.jsonl").read_text().splitlines()) == 2
+    (out / "mix.json").unlink()
+    others = '{"query": "mine"}\n'
+    (out / name).write_text(others)
+    with pytest.raises(InputError, match=r"mix/.* would replace a file that was not written by this command"):
+        mix([], [runs], out, Blend(0, 4))
+    assert (out / name).read_text() == others
+
+
 def test_texts_come_through_byte_for_byte(tmp_path: Path) -> None:
     hard = row(0, query='"a"\tb\r\nc\u2028d\x85e', passage="\\ud800 \U0001f525 <|\n", trace='x\ty\n\n"z"')
     runs = rows_file(tmp_path / "run.jsonl", [hard])
