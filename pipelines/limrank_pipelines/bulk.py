@@ -45,6 +45,8 @@ MANIFEST = "bulk.json"
 _FORMAT = 1
 _OURS = re.compile(r"part-[0-9]{5,}(\.incomplete)?\.jsonl|bulk\.json")
 _SECRET = ("api_key", "token")
+_JOB = ("query_id", "query", "instruction", "passages")
+_PASSAGE = ("id", "title", "text", "score")
 
 Job = tuple[Query, list[Document]]
 
@@ -174,6 +176,7 @@ def parse_job(line: bytes, where: str) -> Job:
     if not isinstance(row, dict) or not isinstance(row.get("passages"), list):
         raise InputError(f"{where}: a job is an object with 'query_id', 'query' and a list of 'passages'")
     try:
+        _check_fields("a job", row, _JOB)
         query = Query(row.get("query", ""), str(row.get("query_id", "")), row.get("instruction") or "")
         if not query.id:
             raise InputError("no 'query_id'")
@@ -386,9 +389,17 @@ def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionR
         worker.close()
 
 
+def _check_fields(owner: str, fields: Iterable[str], known: Sequence[str]) -> None:
+    """Raise an `InputError` for a field that would not be read: a misspelt one would be as if left out."""
+    for name in fields:
+        if name not in known:
+            raise InputError(f"{owner} has no field {shortened(repr(name))}; there are: {', '.join(known)}")
+
+
 def _passage(entry: Any) -> Document:
     if not isinstance(entry, dict) or "id" not in entry or "text" not in entry:
         raise InputError(f"a passage is an object with 'id' and 'text', but got {str(entry)[:80]!r}")
+    _check_fields(f"passage {shortened(repr(entry['id']))}", entry, _PASSAGE)
     score = entry.get("score")
     if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
         raise InputError(

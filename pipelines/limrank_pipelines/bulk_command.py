@@ -97,7 +97,12 @@ def bulk(
         )
     check_actors(cpus, gpus)
     if address is not None:
-        check_address(address, reach=workers > 0)
+        if not workers:
+            raise InputError(
+                f"--address {address} names a Ray cluster, but with --workers 0 this process does all the "
+                f"work: say how many actors the cluster is to run (--workers 4), or leave --address out"
+            )
+        check_address(address)
     arguments = options.arguments()
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     settings = arguments | {"top_n": top_n, "batch": batch}

@@ -185,6 +185,14 @@ GOOD = {"query_id": "q1", "query": "why", "passages": [{"id": "a", "text": "x"}]
             json.dumps(GOOD | {"query_id": "q2", "passages": [{"id": "a", "text": "x"}] * 2}),
             "must be unique",
         ),
+        (
+            json.dumps(GOOD | {"query_id": "q2", "instructions": "x"}),
+            "a job has no field 'instructions'; there are: query_id, query, instruction, passages",
+        ),
+        (
+            json.dumps(GOOD | {"query_id": "q2", "passages": [{"id": "a", "text": "x", "prior": 1.0}]}),
+            "passage 'a' has no field 'prior'; there are: id, title, text, score",
+        ),
     ],
 )
 def test_a_line_that_is_no_job_is_told_before_any_work(tmp_path: Path, line: str, named: str):
@@ -245,6 +253,10 @@ def test_the_jobs_beside_an_output_replace_only_its_own(tmp_path: Path):
         (["--address", "http://h:80"], "must be host:port"),
         (["--address", "h:0"], "must be host:port"),
         (["--address", "ray://h"], "must be host:port"),
+        (
+            ["--workers", "0", "--address", "h:6379"],
+            "--address h:6379 names a Ray cluster, but with --workers 0",
+        ),
     ],
 )
 def test_what_no_cluster_can_be_is_told_before_anything_is_begun(
