@@ -167,10 +167,10 @@ class LoopbackServer:
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         lines = [
             f"HTTP/1.1 {answer.status} X",
-            "content-type: application/json",
             f"content-length: {len(body)}",
         ]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        headers = {"content-type": "application/json"} | answer.headers
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + body[: answer.keep])
         await writer.drain()
         return answer.keep is None

@@ -279,8 +279,7 @@ class DecisionsBackend:
 
         async def ask(client: Any) -> tuple[list[LabelReading | str], Usage]:
             response = await self._posted(client, request)
-            # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
-            text = self._calls.redact_reply(response.content.decode("utf-8", "replace"))
+            text = self._calls.read_reply(response)
             reply = parse_json(text, unique=True)
             return self._decider.readings(reply, questions), charged_in(reply)
 

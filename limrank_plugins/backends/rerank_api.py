@@ -251,8 +251,7 @@ class RerankAPIBackend:
 
         async def ask(client: Any) -> tuple[list[float | str], Usage, list[str]]:
             response = await self._posted(client, body)
-            # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
-            reply = parse_json(self._calls.redact_reply(response.content.decode("utf-8", "replace")))
+            reply = parse_json(self._calls.read_reply(response))
             return (
                 scores_in(reply, len(passages)),
                 charged_in(reply, response.headers),

@@ -212,8 +212,24 @@ class Calls(Generic[Client]):
         """The text with every secret replaced."""
         return redacted(text, self._secrets)
 
-    def redact_reply(self, text: str) -> str:
-        """A reply with every secret replaced that is too long to be a word of it by chance."""
+    def read_reply(self, response: Any) -> str:
+        """The text of a response, in the encoding that its content-type names, else UTF-8.
+
+        Every secret is replaced that is too long to be a word of it by chance, and at once: whatever is
+        quoted from it later, in whatever length, holds no key.
+
+        Raises:
+            CallFailed: it is not in that encoding.
+        """
+        encoding = getattr(response, "http_response", response).encoding  # the SDK wraps the library's
+        try:
+            text = response.content.decode(encoding)
+        except (LookupError, UnicodeError) as error:
+            raise CallFailed(
+                f"the server's reply cannot be read ({brief(str(error))}): its content-type must name the "
+                f"encoding that it is in, if that is not UTF-8",
+                200,
+            ) from None
         return redacted(text, [secret for secret in self._secrets if len(secret) >= _SHORTEST_KEY])
 
     async def aclose(self) -> None:

@@ -349,8 +349,7 @@ class Wire:
         return self._samples
 
     def _parsed(self, answer: Any) -> Json:
-        # Redacted first: whatever is quoted from it later, in whatever length, holds no key.
-        return parse(self._calls.redact_reply(answer.content.decode("utf-8", "replace")))
+        return parse(self._calls.read_reply(answer))
 
     def reading(self, sent: Sent, *, insist: bool = False) -> Json:
         """The fields of a call that reads the labels from one token.

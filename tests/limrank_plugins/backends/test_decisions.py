@@ -589,6 +589,7 @@ PASSING = {
 LASTING: dict[str, tuple[Any, str]] = {
     "not json": (Answer(b'{"answers": {"q1'), "not JSON"),
     "page": (Answer(b"<html>busy</html>"), "it is a web page"),
+    "latin": (Answer('{"message": "occupé"}'.encode("latin-1")), "its content-type must name the encoding"),
     "empty": (Answer({}), "holds no answers"),
     "a list": (Answer([1, 2]), "holds no answers"),
     "numbers": (Answer({"answers": 3}), "holds no answers"),

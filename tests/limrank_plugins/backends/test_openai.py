@@ -119,6 +119,7 @@ def test_choices_in_another_order():
 # ---- faults -------------------------------------------------------------------------------------
 
 NAN = json.dumps(completion({" true": float("nan"), " false": -0.1})).encode()
+LATIN = json.dumps(completion({" true": -0.1}, "café"), ensure_ascii=False).encode("latin-1")
 PASSING = {
     "429": Answer({}, 429, {"Retry-After": "1"}),
     "500": Answer({}, 500),
@@ -129,6 +130,8 @@ LASTING: dict[str, tuple[Any, str]] = {
     "garbage": (Answer(b'{"choices": [{"te'), "not JSON"),
     "text": (Answer(b"<html>busy</html>"), "not JSON"),
     "list": (Answer([1]), "not a JSON object"),
+    "latin": (Answer(LATIN), r"cannot be read \('utf-8' codec.*its content-type must name the encoding"),
+    "charset": (Answer(LATIN, headers={"content-type": "text/plain; charset=rot13"}), "not a text encoding"),
     "digits": (
         Answer(b"[" + b"1" * 6000 + b"]"),
         "cannot be read: it holds a number of thousands of digits$",
@@ -209,6 +212,12 @@ def test_all_faults_at_once_lose_nothing():
     assert {h.document.text: h.score for h in ranking if h.score is not None} == pytest.approx(
         {t: score(t) for t in good}
     )
+
+
+def test_a_reply_is_read_in_the_encoding_that_its_header_names():
+    answer = Answer(LATIN, headers={"content-type": "application/json; charset=ISO-8859-1"})
+    with LoopbackServer(lambda call: answer) as server:
+        assert write(backend(server), labels=()).text == "café"
 
 
 def test_a_server_that_is_not_there_is_said_to_be_so():

@@ -250,6 +250,7 @@ OF_ALL = {
 LASTING: dict[str, tuple[Any, str]] = {
     "not json": (Answer(b'{"results": [{"ind'), "not JSON"),
     "page": (Answer(b"<html>busy</html>"), "it is a web page"),
+    "latin": (Answer('{"message": "occupé"}'.encode("latin-1")), "its content-type must name the encoding"),
     "error page": (Answer(b"<html>bad gateway</html>", 502), "HTTP 502.*asked 6 times"),
     "empty": (Answer({}), "no list of results"),
     "error": (Answer({"error": "out of memory"}), "out of memory"),
