@@ -52,7 +52,7 @@ class Workplace:
         is_folder = result.is_dir()
         self.has_earlier = any(file.exists() for file in files(result)) if is_folder else result.exists()
 
-    def store(self, path: Path, *, max_bytes: int = 2 << 30) -> Store:
+    def store(self, path: Path, *, max_bytes: int | None = 2 << 30) -> Store:
         """A store that others use, too; of what is begun anew a new one, which goes into it at the end."""
         if not self.is_anew:
             return Store(path, max_bytes=max_bytes)
@@ -152,7 +152,7 @@ def place_of(folder: Path, settings: Mapping[str, Any], *, fresh: bool) -> Path:
     return new if fresh or _is_begun(new, settings) else folder
 
 
-def replies_begun(result: Path, *, max_bytes: int) -> Store | None:
+def replies_begun(result: Path, *, max_bytes: int | None) -> Store | None:
     """The store of what was begun anew and is not finished, if there is one (see `Workplace.store`)."""
     replies = _new(result) / _REPLIES
     return Store(replies, max_bytes=max_bytes) if replies.is_file() else None

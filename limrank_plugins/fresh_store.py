@@ -29,7 +29,7 @@ class FreshStore(Store):
         None
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int = 2 << 30) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int | None = 2 << 30) -> None:
         self._own_keys: set[bytes] = set()
         self._own_items: set[tuple[str, str]] = set()
         super().__init__(path, max_bytes=max_bytes)

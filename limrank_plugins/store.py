@@ -23,10 +23,9 @@ from types import TracebackType
 from typing import Any
 
 from limrank_plugins.errors import InputError, LimRankError, LimRankWarning
-from limrank_plugins.store_file import is_damage, mended, open_store
+from limrank_plugins.store_file import ON_DAMAGE, is_damage, mended, open_store
 
 _DAY = 86_400
-_ON_DAMAGE = "put back a copy of it, or move it away, then all that it held is computed again"
 
 
 def default_store_path() -> Path:
@@ -77,11 +76,12 @@ class Store:
     Args:
         path: the file; its folder is created.
         max_bytes: answers are evicted, least recently used first, above this many bytes of keys and
-            values (default 2 GiB). Journals do not count and are never evicted.
+            values (default 2 GiB). Journals do not count and are never evicted. None: answers are no cache
+            but paid for: none is evicted, and a damaged file is an error instead of being moved aside.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int = 2 << 30) -> None:
-        if max_bytes <= 0:
+    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int | None = 2 << 30) -> None:
+        if max_bytes is not None and max_bytes <= 0:
             raise InputError(f"max_bytes must be > 0, but got {max_bytes}")
         self.path = Path(path)
         self.max_bytes = max_bytes
@@ -91,7 +91,10 @@ class Store:
         except OSError as error:
             raise InputError(f"cannot open the store {self.path}: {error}") from error
         self._pid = os.getpid()
-        self._held = open_store(self.path)
+        self._held = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        return open_store(self.path, moves_aside=self.max_bytes is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process it is opened anew: connections cannot travel.
@@ -103,16 +106,16 @@ class Store:
             # A forked child must not touch its parent's connection, not even to close it.
             self._inherited, self._pid = self._held, os.getpid()
             self._lock = threading.RLock()
-            self._held = open_store(self.path)
+            self._held = self._opened()
         return self._held
 
     @contextmanager
     def _mending(self) -> Iterator[None]:
-        """Answers are only a cache: a file that turns out to be damaged is replaced, and work goes on."""
+        """A cache that turns out to be damaged is replaced, and work goes on."""
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not is_damage(error) or self.max_bytes is None:
                 raise
             self._held.close()
             self._held = mended(self.path, error)
@@ -129,7 +132,7 @@ class Store:
         except sqlite3.Error as error:
             if is_damage(error):
                 raise LimRankError(
-                    f"the {what} in {self.path} cannot be used, the file is damaged ({error}): {_ON_DAMAGE}"
+                    f"the {what} in {self.path} cannot be used, the file is damaged ({error}): {ON_DAMAGE}"
                 ) from error
             raise LimRankError(
                 f"the {what} in {self.path} cannot be read or written: {error}; look whether the disk is "
@@ -165,15 +168,10 @@ class Store:
         try:
             self.keep_many(items)
         except NotKept as error:
-            cause = error.__cause__
-            if isinstance(cause, sqlite3.Error) and is_damage(cause):
-                with self._lock, self._mending():
-                    raise cause from None
-            else:
-                warnings.warn(str(error), LimRankWarning, stacklevel=2)
+            warnings.warn(str(error), LimRankWarning, stacklevel=2)
 
     def keep_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """`put_many` for answers that must not be lost: a damaged file stays where it is.
+        """`put_many` for answers that must not be lost.
 
         Raises:
             NotKept: they could not be written.
@@ -182,11 +180,11 @@ class Store:
         if not rows:
             return
         try:
-            with self._lock:
+            with self._lock, self._mending():
                 self._put(rows)
         except sqlite3.Error as error:
             look = "look whether the disk is full or the file read-only"
-            advice = f"the file is damaged: {_ON_DAMAGE}" if is_damage(error) else look
+            advice = f"the file is damaged: {ON_DAMAGE}" if is_damage(error) else look
             raise NotKept(f"answers are not kept in {self.path}: {error}; {advice}") from error
 
     def _put(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
@@ -229,7 +227,7 @@ class Store:
 
     def _evict(self) -> None:
         held = self._answer_bytes()
-        if held <= self.max_bytes:
+        if self.max_bytes is None or held <= self.max_bytes:
             return
         goal, freed, gone = held - self.max_bytes * 9 // 10, 0, []
         rows = self._db.execute("SELECT key, length(key) + length(value) FROM answers ORDER BY used, key")
@@ -363,5 +361,5 @@ def _entry(value: object) -> bytes:
     return value
 
 
-def _reopen(kind: type[Store], path: str, max_bytes: int) -> Store:
+def _reopen(kind: type[Store], path: str, max_bytes: int | None) -> Store:
     return kind(path, max_bytes=max_bytes)

@@ -25,11 +25,17 @@ CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL
 INSERT OR IGNORE INTO totals VALUES ('bytes', 0);
 """
 _PATIENCE = 500
+ON_DAMAGE = "put back a copy of it, or move it away, then all that it held is computed again"
+"""What to do about a damaged file, for messages."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def open_store(path: Path) -> sqlite3.Connection:
-    """The database, new where nothing is there; a damaged one is moved aside with a warning.
+def open_store(path: Path, *, moves_aside: bool = True) -> sqlite3.Connection:
+    """The database, new where nothing is there.
+
+    Args:
+        path: of the file.
+        moves_aside: a damaged one is moved aside with a warning; else it is an error.
 
     Raises:
         InputError: the file is no store of ours, or cannot be opened.
@@ -51,6 +57,8 @@ def open_store(path: Path) -> sqlite3.Connection:
                 except sqlite3.DatabaseError as error:
                     if not _is_ours(path):
                         raise _no_store(path, str(error)) from error
+                    if not moves_aside:
+                        raise InputError(f"{path} is damaged ({error}): {ON_DAMAGE}") from error
                     _move_aside(path, error)
                 return _open_database(path)
     except sqlite3.Error as error:

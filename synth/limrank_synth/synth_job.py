@@ -29,9 +29,6 @@ from limrank_synth.settings import SynthSettings
 
 T = TypeVar("T")
 
-ALL = 1 << 62
-"""Bytes: a ledger's replies are paid for and never evicted."""
-
 
 @dataclass
 class JobProgress:
@@ -88,7 +85,7 @@ def open_ledger(folder: Path) -> Iterator[tuple[Store, Ledger]]:
         InputError: another process works in the folder, or its ledger is of an earlier version.
     """
     make_folder(folder)
-    with alone_in(folder), Store(folder / LEDGER, max_bytes=ALL) as store:
+    with alone_in(folder), Store(folder / LEDGER, max_bytes=None) as store:
         if any(store.each("synth answers")):
             raise InputError(
                 f"{folder / LEDGER} was begun by an earlier version, whose replies this one cannot use and "
@@ -144,7 +141,7 @@ def run_job(
         work = held.enter_context(working_on(folder, same, own, fresh=fresh, say=say))
         if identity is not None:
             identity.claim(work.place)
-        replies = work.store(folder / LEDGER, max_bytes=ALL) if work.is_anew else store
+        replies = work.store(folder / LEDGER, max_bytes=None) if work.is_anew else store
         held.callback(replies.close)
         roles = Roles(settings, ledger, backends, offline=offline)
         progress = JobProgress(len(programs), cost=ledger.spent, priced=not settings.unpriced)

@@ -430,24 +430,23 @@ def test_damage_found_later_costs_the_answers_not_the_ranking(tmp_path: Path):
     assert [h.score for h in first] == [h.score for h in second]
 
 
-def test_damage_met_while_keeping_what_must_not_be_lost_is_said_and_the_file_stays(tmp_path: Path):
+def test_what_was_paid_for_is_never_moved_aside(tmp_path: Path):
     path = tmp_path / "ledger.sqlite"
-    with Store(path) as store:
+    with Store(path, max_bytes=None) as store:
         store.put_many([(key(i), b"v" * 500) for i in range(500)])
     whole = path.read_bytes()
-    path.write_bytes(whole[: 12 * 4096] + b"\xa5" * (len(whole) - 12 * 4096))
-    new = [(key(i), b"w") for i in range(500, 600)]
-    with Store(path) as store:
-        with pytest.raises(
-            NotKept, match=r"not kept in .*ledger\.sqlite: .*the file is damaged: put back a copy"
-        ):
-            store.keep_many(new)
-        assert asides(tmp_path) == []
-        with pytest.warns(UserWarning, match="cannot be used as a store .*moved to"):
-            store.put_many(new)
-        store.keep_many(new)
-        assert len(store.get_many([key(i) for i in range(600)])) == 100
-    assert len(asides(tmp_path)) == 1
+    path.write_bytes(whole[: 12 * 4096] + b"\xa5" * (len(whole) - 12 * 4096))  # opening it finds nothing
+    held = [(key(i), b"w") for i in range(600)]
+    with Store(path, max_bytes=None) as store:
+        with pytest.raises(NotKept, match=r"not kept in .*ledger\.sqlite: .*is damaged: put back a copy"):
+            store.keep_many(held)
+        with pytest.raises(LimRankError, match=r"answers in .*ledger\.sqlite cannot be used.* put back"):
+            store.get_many([name for name, _ in held])
+    path.write_bytes(damaged_store())
+    with pytest.raises(InputError, match=r"ledger\.sqlite is damaged .* put back a copy"):
+        Store(path, max_bytes=None)
+    assert path.read_bytes() == damaged_store()
+    assert asides(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path):

@@ -22,7 +22,7 @@ from limrank_synth.run_files import LEDGER, RUN_FILES
 from limrank_synth.settings import ROLES, Role, SynthSettings, read_settings
 from limrank_synth.stages.personas import read_personas
 from limrank_synth.stages.seeds import MS_MARCO, drawn, read_seeds
-from limrank_synth.synth_job import ALL, JobProgress, open_ledger
+from limrank_synth.synth_job import JobProgress, open_ledger
 from limrank_synth.synthesis_run import Synthesis, dry_run, synthesise_all
 
 Config = Annotated[
@@ -175,7 +175,7 @@ def batch_in(
     """Commit the results of a batch; then run again for the next round."""
     settings = settings_of(config, model)
     with open_ledger(output) as (store, ledger), ExitStack() as held:
-        if (begun := replies_begun(output, max_bytes=ALL)) is not None:
+        if (begun := replies_begun(output, max_bytes=None)) is not None:
             held.enter_context(begun)
         committed, failed = read_batch(results, store, ledger, settings, begun)
     if as_json:
