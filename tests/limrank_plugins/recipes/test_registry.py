@@ -74,7 +74,7 @@ def test_a_recipe_as_an_object():
 
 
 @pytest.mark.parametrize(
-    "number", [1, pytest.param(2, marks=needs_mini), 3], ids=["scripted", "many", "combined"]
+    "number", [1, 2, pytest.param(3, marks=needs_mini), 4], ids=["scripted", "each", "many", "combined"]
 )
 def test_the_docs_examples_run(number: int):
     exec(compile(blocks("python")[number], "docs/recipes.md", "exec"), {})
