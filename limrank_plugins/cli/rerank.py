@@ -57,7 +57,7 @@ def rerank(
     k: common.Depth = 100,
     top_n: common.TopN = None,
     threshold: reranking.Threshold = None,
-    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
+    batch: reranking.Batch = 1,
     store: common.StorePath = None,
     fresh: common.Fresh = False,
     as_json: common.AsJson = False,

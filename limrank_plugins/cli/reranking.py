@@ -91,6 +91,7 @@ Chunks = Annotated[
         show_default=False,
     ),
 ]
+Batch = Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")]
 Options = Annotated[
     list[str] | None,
     typer.Option(

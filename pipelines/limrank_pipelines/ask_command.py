@@ -24,6 +24,17 @@ from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import exact_dollars, number_of, shortened
 
+ReaderBackend = Annotated[
+    str, typer.Option(help="How to run the reader: transformers, llama-cpp, vllm, openai.")
+]
+Rewrite = Annotated[
+    str | None,
+    typer.Option(
+        help="Let the reader's model rewrite the question for the search: reasoning, hyde, keywords.",
+        show_default=False,
+    ),
+]
+
 
 @reports_errors
 def ask(
@@ -37,9 +48,7 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    reader_backend: Annotated[
-        str, typer.Option(help="How to run the reader: transformers, llama-cpp, vllm, openai.")
-    ] = "transformers",
+    reader_backend: ReaderBackend = "transformers",
     reader_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,13 +63,7 @@ def ask(
             help="Budget of the answer, reasoning before it included; default 1,024.", show_default=False
         ),
     ] = None,
-    rewrite: Annotated[
-        str | None,
-        typer.Option(
-            help="Let the reader's model rewrite the question for the search: reasoning, hyde, keywords.",
-            show_default=False,
-        ),
-    ] = None,
+    rewrite: Rewrite = None,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
     backend: reranking.Backend = None,

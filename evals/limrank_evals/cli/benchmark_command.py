@@ -151,7 +151,7 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
+    batch: reranking.Batch = 1,
     store: Annotated[
         Path | None,
         typer.Option(help="Where answers and journals are kept; default: in the folder.", show_default=False),

@@ -100,7 +100,7 @@ def calibrate(
         str, typer.Option(help="What finds a collection's candidates, as in `limrank eval folder`.")
     ] = "bm25s",
     k: common.Depth = 100,
-    batch: Annotated[int, typer.Option(help="Queries ranked in lockstep and committed together.")] = 1,
+    batch: reranking.Batch = 1,
     store: common.StorePath = None,
     fresh: common.AskAnew = False,
     as_json: common.AsJson = False,

@@ -23,7 +23,7 @@ from limrank_evals.questions.question_job import CorpusSearch, evaluate_question
 from limrank_evals.questions.question_tables import accuracy_table, difference_table
 from limrank_evals.questions.questions_report import report
 from limrank_pipelines import RagPipeline, Rewriter
-from limrank_pipelines.ask_command import first_stage
+from limrank_pipelines.ask_command import ReaderBackend, Rewrite, first_stage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.errors import InputError
@@ -68,9 +68,7 @@ def ask(
         str,
         typer.Option(help="Folder, hub name or served name of an instruction-tuned model that answers."),
     ],
-    reader_backend: Annotated[
-        str, typer.Option(help="How to run the reader: transformers, llama-cpp, vllm, openai.")
-    ] = "transformers",
+    reader_backend: ReaderBackend = "transformers",
     reader_option: _Arguments = None,
     reader_template: Annotated[
         str,
@@ -110,13 +108,7 @@ def ask(
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Search and rerank with the options' texts, too.")
     ] = False,
-    rewrite: Annotated[
-        str | None,
-        typer.Option(
-            help="Let the reader's model rewrite the question for the search: reasoning, hyde, keywords.",
-            show_default=False,
-        ),
-    ] = None,
+    rewrite: Rewrite = None,
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
     backend: reranking.Backend = None,
