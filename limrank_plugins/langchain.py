@@ -83,11 +83,11 @@ class LimRankCompressor(BaseDocumentCompressor):
     recipe: str = "limrank"
     model: str | None = None
     backend: str | None = None
-    top_n: int | None = Field(None, strict=True)
-    threshold: float | None = Field(None, strict=True)
-    api_key: SecretStr | None = Field(None, exclude=True, repr=False)
+    top_n: int | None = Field(default=None, strict=True)
+    threshold: float | None = Field(default=None, strict=True)
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     options: dict[str, Any] = Field(default_factory=dict)
-    reranker: Reranker | None = Field(None, exclude=True, repr=False)
+    reranker: Reranker | None = Field(default=None, exclude=True, repr=False)
     _lazy: Lazy[Reranker] = PrivateAttr(default_factory=Lazy)
 
     @model_validator(mode="after")

@@ -112,67 +112,74 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     )
 
     recipe: str = Field(
-        "limrank", description="A recipe's name, with options if it has any; `limrank recipes` lists them."
+        default="limrank",
+        description="A recipe's name, with options if it has any; `limrank recipes` lists them.",
     )
     model: str | None = Field(
-        None, description="Folder, hub name or GGUF file; None: the recipe's checkpoint."
+        default=None, description="Folder, hub name or GGUF file; None: the recipe's checkpoint."
     )
-    backend: str | None = Field(None, description="Name of the way to run the model; None: the recipe's.")
+    backend: str | None = Field(
+        default=None, description="Name of the way to run the model; None: the recipe's."
+    )
     reasoning: Thinking | None = Field(
-        None,
+        default=None,
         description="'full' reasons before every verdict, 'none' never, 'auto' where it can change the top; "
         "None: the recipe's.",
     )
     budget: str | None = Field(
-        None,
+        default=None,
         description="For reasoning='auto' and recipe 'cascade': '20 documents', '50000 tokens', '5 seconds'.",
     )
     samples: int = Field(
-        1,
+        default=1,
         strict=True,
         gt=0,
         description="Completions per document, averaged (recipes that order: permutations that vote).",
     )
-    seed: int = Field(0, strict=True, description="Of the sampling.")
-    temperature: float | None = Field(None, ge=0, description="None: 0 for one sample, 0.7 for several.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of the sampling.")
+    seed: int = Field(default=0, strict=True, description="Of the sampling.")
+    temperature: float | None = Field(
+        default=None, ge=0, description="None: 0 for one sample, 0.7 for several."
+    )
+    top_p: float = Field(default=0.95, gt=0, le=1, description="Nucleus of the sampling.")
     max_reasoning_tokens: int | None = Field(
-        None,
+        default=None,
         strict=True,
         gt=0,
         description="Longest reasoning; then it is closed by force. None: the recipe's.",
     )
     cut_to_sentence: bool = Field(
-        True, description="Cut reasoning that was closed by force back to its last sentence end."
+        default=True, description="Cut reasoning that was closed by force back to its last sentence end."
     )
     instruction: str | None = Field(
-        None,
+        default=None,
         description="A benchmark's instruction by name, or a text that holds {{ query }}; for recipe "
         "qwen3-reranker a sentence that says the task.",
     )
     template: str | None = Field(
-        None, description="Another prompt template: a name, or the path of a .toml file."
+        default=None, description="Another prompt template: a name, or the path of a .toml file."
     )
     chunks: str | None = Field(
-        None,
+        default=None,
         description="Judge a node that is too long by its pieces: 'max', 'first', 'mean-top-2', with a "
         "length as in 'max:300 words'; None: its end is not read.",
     )
     calibration: str | None = Field(
-        None,
+        default=None,
         description="File that `limrank calibrate` wrote: scores, and the threshold, become probabilities.",
     )
     trace: bool = Field(
-        False, description="Make OpenTelemetry spans with the tracer provider that is set (extra otel)."
+        default=False,
+        description="Make OpenTelemetry spans with the tracer provider that is set (extra otel).",
     )
     on_failure: Literal["mark", "raise"] = Field(
-        "mark", description="'mark' keeps a node that could not be judged in its place; 'raise' raises."
+        default="mark",
+        description="'mark' keeps a node that could not be judged in its place; 'raise' raises.",
     )
-    device: str | None = Field(None, description="For backends that take one: 'cpu', 'cuda:0'.")
-    dtype: str | None = Field(None, description="For backends that take one: 'bfloat16'.")
-    base_url: str | None = Field(None, description="Address of a served model.")
+    device: str | None = Field(default=None, description="For backends that take one: 'cpu', 'cuda:0'.")
+    dtype: str | None = Field(default=None, description="For backends that take one: 'bfloat16'.")
+    base_url: str | None = Field(default=None, description="Address of a served model.")
     api_key: SecretStr | None = Field(
-        None,
+        default=None,
         exclude=True,
         repr=False,
         description="Key of a served model. Never serialised; None: the backend's environment variable.",
@@ -183,30 +190,33 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         "adapter, revision, max_length, … No secrets: they are serialised.",
     )
     store: str | None = Field(
-        None, description="SQLite file with replies that need not be asked for again; None: no file."
+        default=None, description="SQLite file with replies that need not be asked for again; None: no file."
     )
     reranker: Reranker | None = Field(
-        None,
+        default=None,
         exclude=True,
         repr=False,
         description="A ready reranker instead of everything above. Never serialised.",
     )
 
-    top_n: int | None = Field(None, strict=True, description="How many nodes to keep; None: all.")
+    top_n: int | None = Field(default=None, strict=True, description="How many nodes to keep; None: all.")
     threshold: float | None = Field(
-        None, strict=True, description="Keep nodes with score >= threshold (before top_n); failed ones stay."
+        default=None,
+        strict=True,
+        description="Keep nodes with score >= threshold (before top_n); failed ones stay.",
     )
     prompt: str | None = Field(
-        None, description="Another text of the recipe's prompt, with {query} and {document}."
+        default=None, description="Another text of the recipe's prompt, with {query} and {document}."
     )
     metadata_mode: MetadataMode = Field(
-        MetadataMode.EMBED, description="Which metadata the model reads with a node's text."
+        default=MetadataMode.EMBED, description="Which metadata the model reads with a node's text."
     )
     keep_retrieval_score: bool = Field(
-        False, description="Keep the score a node came with in its metadata, as 'retrieval_score'."
+        default=False, description="Keep the score a node came with in its metadata, as 'retrieval_score'."
     )
     keep_explanation: bool = Field(
-        True, description="Keep the model's reasoning in the node's metadata, as 'limrank_explanation'."
+        default=True,
+        description="Keep the model's reasoning in the node's metadata, as 'limrank_explanation'.",
     )
 
     _lazy: Lazy[Reranker] = PrivateAttr(default_factory=Lazy)
