@@ -68,7 +68,7 @@ def query_engine(
     if isinstance(reranker, LimRankRerank):
         cut: BaseNodePostprocessor = reranker
     elif reranker is not None:
-        cut = LimRankRerank(reranker=reranker, top_n=top_n)  # type: ignore[call-arg]
+        cut = LimRankRerank(reranker=reranker, top_n=top_n)
     else:
         cut = TopNodes(top_n=top_n)
     return RetrieverQueryEngine(
