@@ -10,7 +10,7 @@ import griffe
 _HEADING = re.compile(r"^( *)Example:$", re.MULTILINE)
 
 
-class Doctests(griffe.Extension):
+class Doctests(griffe.Extension):  # type: ignore[misc]  # not installed where types are checked
     """Changes docstrings before they are parsed."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
