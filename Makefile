@@ -75,7 +75,7 @@ test-compat: $(VENV)/.test  ## Peers and other versions, each in an environment 
 	@for script in tests/compat/run_*; do echo "== $$script"; PYTHON="$(PYTHON)" $$script || exit 1; done
 
 docs: $(VENV)/.docs  ## Build the site in build/site: notebooks run, links and assets checked
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs --no-skips
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs tests/test_site.py tests/test_packaging.py --no-skips
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -f docs/site/mkdocs.yml
 
 clean:  ## Remove the environment and what tools left behind
