@@ -53,9 +53,7 @@ def test_scores_are_the_same_while_another_model_is_loaded(build: Callable[[Path
         for dtype in (torch.bfloat16, torch.float16):
             torch.set_default_dtype(dtype)
             try:
-                meanwhile = [
-                    (hit.id, hit.score, hit.explanation) for hit in reranker.rank("lumpy milk", TEXTS)
-                ]
+                meanwhile = hits(reranker)
             finally:
                 torch.set_default_dtype(torch.float32)
             assert meanwhile == before
