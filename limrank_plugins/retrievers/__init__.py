@@ -163,7 +163,7 @@ def open_retriever(folder: str | os.PathLike[str], **options: Any) -> Retriever:
     load = retriever_class(kind_of(folder)).load
     mapped = {"mmap": True} if "mmap" in inspect.signature(load).parameters else {}
     check_options(f"the index {os.fspath(folder)}", load, folder, **options)
-    return load(folder, **mapped, **options)
+    return load(folder, **{**mapped, **options})
 
 
 # ---- what they share ----------------------------------------------------------------------------
