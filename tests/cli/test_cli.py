@@ -91,7 +91,8 @@ def test_the_index_is_built_once_and_an_edited_corpus_is_another(cache: Path, sm
 
 def test_index_into_a_folder(cache: Path, small: tuple[Path, Path], tmp_path: Path):
     told = json.loads(limrank(cache, "index", small[0], "-o", tmp_path / "ix", "--json").stdout)
-    assert told == {"retriever": "bm25s", "documents": 3, "folder": str(tmp_path / "ix")}
+    expected = {"retriever": "bm25s", "documents": 3, "folder": str(tmp_path / "ix"), "language": "english"}
+    assert told == expected
     assert "there already" in limrank(cache, "index", small[0], "-o", tmp_path / "ix", code=2).stderr
 
 
