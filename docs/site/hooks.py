@@ -25,8 +25,9 @@ def on_files(files: Files, config: Any) -> Files:
     made |= as_pages(sorted(folder.glob("*.ipynb")), execute=config.extra["execute_notebooks"])
     for place, text in made.items():
         files.append(File.generated(config, place, content=text))
-    for source, place in Links(files).attachments().items():
-        files.append(File.generated(config, place, content=(ROOT / source).read_bytes()))
+    while attached := Links(files).attachments():  # which may link to others
+        for source, place in attached.items():
+            files.append(File.generated(config, place, content=(ROOT / source).read_bytes()))
     return files
 
 

@@ -21,6 +21,7 @@ ELSEWHERE = {
     **{f"{room}/README.md": f"project/{room}.md" for room in ("pipelines", "synth", "training", "evals")},
     "limrank_plugins/README.md": "project/limrank_plugins.md",
 }
+_ATTACHED = "files/"  # where those go that are linked to and have no place of their own
 _LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
 _ADDRESS = re.compile(r"^[a-z]+:")
 
@@ -45,7 +46,7 @@ class Links:
         return _LINK.sub(changed, markdown)
 
     def attachments(self) -> dict[str, str]:
-        """Files that pages link to and that are no pages, with their places."""
+        """Files that pages link to and that are not there yet, with their places."""
         found = {}
         for file in self._files.documentation_pages():
             for link in _LINK.finditer(file.content_string):
@@ -58,7 +59,7 @@ class Links:
         """The file of the project that a link of a page means; None where there is none."""
         if _ADDRESS.match(link):
             return None
-        base = posixpath.dirname(self._source.get(page, f"docs/{page}"))
+        base = posixpath.dirname(self._source_of(page))
         path = posixpath.normpath(posixpath.join(base, link))
         return path if (ROOT / path).is_file() else None
 
@@ -67,4 +68,9 @@ class Links:
             return ELSEWHERE[source]
         if source.startswith("docs/"):
             return source.removeprefix("docs/")
-        return f"files/{source}"
+        return f"{_ATTACHED}{source}"
+
+    def _source_of(self, page: str) -> str:
+        if page in self._source:
+            return self._source[page]
+        return page.removeprefix(_ATTACHED) if page.startswith(_ATTACHED) else f"docs/{page}"
