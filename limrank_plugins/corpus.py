@@ -1,80 +1,133 @@
-"""Corpora by name: their files, their documents and their fingerprints; indexes: `corpus_index`.
+"""Corpora by name: their documents and their fingerprints; indexes: `corpus_index`.
 
-A corpus is a JSONL file, a folder in BEIR's layout, a folder of texts, or the word `samples`.
+A corpus is a file of rows or of running text, a folder of such files, a folder in BEIR's layout, or the word
+`samples`; see `corpus_files.py`. How its files are read is said by a `Corpus`, which may stand for its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from limrank_plugins.corpus_files import USUAL_PASSAGES, Corpus, Reading, files_of, is_samples
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError
-from limrank_plugins.files import read_lines
+from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
+from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS
+from limrank_plugins.files import json_rows
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
-from limrank_plugins.pipes import is_pipe, refuse_address, regular_file
+from limrank_plugins.pieces import WHOLE, PassageRule, has_splitter, passages
+from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.tables import table_kind, table_rows
+from limrank_plugins.text_encoding import has_detector
+from limrank_plugins.text_files import read_text_file, text_kind
+from limrank_plugins.wording import number_of
+from limrank_plugins.words import words_of
+
+__all__ = [
+    "Corpus", "all_documents", "as_named", "corpus_files", "corpus_fingerprint", "is_samples", "read_corpus",
+    "run_candidates",
+]  # fmt: skip
 
 
-def is_samples(name: str) -> bool:
-    """Whether a name is the word `samples`, and no file or folder in the working directory has that name."""
-    return name == "samples" and not Path(name).exists()
-
-
-def corpus_files(corpus: str) -> list[Path]:
-    """The files a corpus is made of: a JSONL file or pipe, a folder in BEIR's layout, or a folder of texts.
-
-    `samples` is the collection that comes with the package, unless a file or folder here has that name.
+def corpus_files(corpus: str | Corpus) -> list[Path]:
+    """The files a corpus is made of, but those of a folder that cannot be read.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such corpus.
     """
-    path = Path(corpus).expanduser()
-    if is_samples(corpus):
-        from limrank_plugins import samples
+    return list(files_of(as_named(corpus), Reading()).paths)
 
-        return [samples.corpus_path()]
-    if path.is_file() or is_pipe(path):
-        return [path]
-    refuse_address(corpus, "the corpus")
-    if not path.is_dir():
-        raise InputError(
-            f"there is no corpus {corpus!r}: give a .jsonl file (_id, title, text) or a pipe of such lines, "
-            f"a folder that holds corpus.jsonl, a folder of .txt or .md files, or the word samples"
+
+def as_named(corpus: str | Corpus) -> Corpus:
+    """Accept a plain name wherever a corpus is wanted."""
+    return corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+
+
+def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
+    """The documents of a corpus: rows of tables, and files of running text by their passages.
+
+    The id of a text is its file's path in the folder; of one that is split, `#` and a number from 1 follow.
+    Its `meta` holds `file` and, of a PDF, the `page` on which a passage begins. Where two tables of a folder
+    hold the same id, the second one's file stands before it.
+
+    A file of a folder that cannot be read does not stop the others: at the end a `LimRankWarning` says which
+    were not read, and why. What is wrong with a file that is named itself is an error.
+
+    Raises:
+        InputError: there is no such corpus, nothing of it can be read, or something is wrong with a row.
+        MissingExtra: the file needs a package that is not installed.
+    """
+    named, reading = as_named(corpus), Reading()
+    files = files_of(named, reading)
+    rows: set[str | None] = set()
+    total = 0
+    for file in files.paths:
+        name, count = files.name_of(file), 0
+        documents = _documents_of(named, file, name, reading)
+        try:
+            for document in documents:
+                if files.is_folder and table_kind(file):
+                    if document.id in rows:
+                        document = replace(document, id=f"{name}#{document.id}")
+                    rows.add(document.id)
+                count, total = count + 1, total + 1
+                yield document
+        except (InputError, MissingExtra) as error:
+            if not files.is_folder:
+                raise
+            before = f" (what stands before it was read: {number_of(count, 'document')})" if count else ""
+            reading.skip(name, str(error).replace(str(file), name) + before)
+        else:
+            reading.read += 1
+    said = reading.sentences(named.name)
+    if files.is_folder and not total and said:
+        raise InputError(f"nothing of corpus {named.name!r} could be read: {'; '.join(said)}")
+    for sentence in said:
+        warnings.warn(sentence, LimRankWarning, stacklevel=2)
+
+
+def _documents_of(corpus: Corpus, file: Path, name: str, reading: Reading) -> Iterator[Document]:
+    """The documents of one file, split."""
+    rule = corpus.rule_for(file)
+    if not text_kind(file):
+        options = {"field": corpus.field, "title_field": corpus.title_field}
+        for document in read_documents(file, name=name, **options):
+            yield from [document] if document.images else _split(document, rule)
+        return
+    content = read_text_file(file)
+    if content.encoding:
+        reading.guessed[name] = content.encoding
+    if corpus.passages is None and not has_splitter():
+        reading.unsplit += words_of(content.text) > (USUAL_PASSAGES.words or 0)
+    document = Document(text=content.text, id=name, title=content.title, meta={"file": name})
+    yield from _split(document, rule, content.page_at)
+
+
+def _split(
+    document: Document, rule: PassageRule, page_at: Callable[[int], int | None] = lambda place: None
+) -> Iterator[Document]:
+    """The passages of a document, each a document of its own; a short one is itself."""
+    spans = passages(document.text, rule)
+    if len(spans) < 2:
+        yield document
+        return
+    for number, (start, end) in enumerate(spans, start=1):
+        page = page_at(start)
+        yield replace(
+            document,
+            text=document.text[start:end],
+            id=f"{document.id}#{number}",
+            meta=document.meta if page is None else {**document.meta, "page": page},
         )
-    for name in ("corpus.jsonl", "corpus.jsonl.gz"):
-        if (path / name).is_file():
-            return [path / name]
-    texts = sorted(p for p in path.rglob("*") if _is_text(p) and p.is_file())
-    if not texts:
-        raise InputError(f"folder {corpus!r} holds neither corpus.jsonl nor .txt or .md files")
-    return texts
 
 
-def read_corpus(corpus: str) -> Iterator[Document]:
-    """The documents of a corpus; a text file is one document, named after its path.
-
-    Its title is the first heading of a Markdown file (`# Bread`), also kept in the text; else its name.
-
-    Raises:
-        InputError: there is no such corpus, or something is wrong with a line of it.
-    """
-    files = corpus_files(corpus)
-    if _is_text(files[0]):
-        base = _base(corpus, files)
-        for file in files:
-            text = "\n".join(line for _, line in read_lines(file))
-            title = (_heading(text) if file.suffix == ".md" else "") or file.stem
-            yield Document(text=text, id=file.relative_to(base).as_posix(), title=title)
-    else:
-        yield from read_documents(files[0])
-
-
-def all_documents(corpus: str) -> list[Document]:
+def all_documents(corpus: str | Corpus) -> list[Document]:
     """The documents of a corpus in memory.
 
     Raises:
@@ -82,11 +135,13 @@ def all_documents(corpus: str) -> list[Document]:
     """
     documents = list(read_corpus(corpus))
     if not documents:
-        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+        raise InputError(f"corpus {str(corpus)!r} is empty: it holds no documents")
     return documents
 
 
-def run_candidates(run: Path, queries: Sequence[Query], corpus: str, depth: int) -> list[list[Document]]:
+def run_candidates(
+    run: Path, queries: Sequence[Query], corpus: str | Corpus, depth: int
+) -> list[list[Document]]:
     """The first `depth` documents of every query in a first stage's run, with their scores as priors.
 
     Raises:
@@ -104,80 +159,66 @@ def run_candidates(run: Path, queries: Sequence[Query], corpus: str, depth: int)
     ]
 
 
-def corpus_fingerprint(corpus: str) -> str:
+def corpus_fingerprint(corpus: str | Corpus) -> str:
     """A hash of all that the documents are made of: an edited corpus is another one, a moved one is not.
 
-    These are the bytes of its files and images, whether they are rows or texts, and the names of texts,
-    which are their documents' ids and titles.
+    These are the bytes of its files and images, how they are read, and the names of files where ids or titles
+    are made of them.
 
     Raises:
         InputError: there is no such corpus, or it is a pipe, which can be read only once.
     """
     digest = hashlib.sha256()
-    files = corpus_files(corpus)
-    if is_pipe(files[0]):
-        regular_file(files[0], "corpus")
-    are_texts = _is_text(files[0])
-    # Indexes of earlier versions hold the names of Markdown files as titles.
-    digest.update(b"texts with headings\0" if are_texts else b"rows\0")
-    base = _base(corpus, files)
-    for file in files:
-        name = file.relative_to(base).as_posix() if are_texts else ""
-        for part in (file, *_images(file)):
-            digest.update(f"{name}\0{part.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-            with part.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
+    named = as_named(corpus)
+    files = files_of(named, Reading())
+    if is_pipe(files.paths[0]):
+        regular_file(files.paths[0], "corpus")
+    with_names = files.is_folder or _ids_are_made(files.paths[0])
+    rules = [str(named.rule_for(file)) for file in files.paths]
+    if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
+        how = [with_names, named.field, named.title_field, sorted(set(rules)), has_detector()]
+        digest.update(json.dumps(how).encode() + b"\0")
+    else:
+        digest.update(b"rows\0")  # as earlier versions have it
+    for file in files.paths:
+        name = files.name_of(file) if with_names else ""
+        if _hash_file(digest, name, file):
+            for image in _images(file):
+                _hash_file(digest, name, image)
     return digest.hexdigest()[:20]
 
 
-def _base(corpus: str, files: Sequence[Path]) -> Path:
-    """What the ids of texts are relative to."""
-    folder = Path(corpus).expanduser()
-    return folder if folder.is_dir() else files[0].parent
+def _ids_are_made(file: Path) -> bool:
+    """Whether ids of documents may be made of the name of the file that a corpus is."""
+    if text_kind(file) or table_kind(file) not in ("JSON lines", ""):
+        return True
+    try:
+        first = next(json_rows(file), ("", {}))[1]
+    except InputError:
+        return True
+    return not any(name in first for name in ID_FIELDS)
+
+
+def _hash_file(digest: Any, name: str, file: Path) -> bool:
+    """Add a file to the hash; whether it may name images."""
+    digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+    # A look at each row takes longer than all else of a search in 200 MB.
+    key, names_images, end = b'"images"', file.suffix == ".gz", b""
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            names_images = names_images or key in block or key in end + block[: len(key)]
+            end = block[-len(key) :]
+    return names_images and table_kind(file).startswith("JSON")
 
 
 def _images(file: Path) -> Iterator[Path]:
-    """The image files a JSONL corpus names; what is wrong with them is reported when the corpus is read."""
-    if _is_text(file) or not _mentions_images(file):
+    """The image files that rows of JSON name; what is wrong with them is reported when the corpus is read."""
+    try:
+        for where, _, row in table_rows(file, TEXT_FIELDS):
+            yield from (path for path in image_files(row.get("images"), file, where) if path.is_file())
+    except InputError:
         return
-    for number, line in read_lines(file):
-        if '"images"' in line:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            names = row.get("images") if isinstance(row, dict) else None
-            yield from (path for path in image_files(names, file, f"{file}, line {number}") if path.is_file())
-
-
-def _mentions_images(file: Path) -> bool:
-    """Whether each line is worth a look, which of 200 MB takes longer than all else of a search."""
-    if file.suffix == ".gz":
-        return True
-    key = b'"images"'
-    with file.open("rb") as stream:
-        end = b""
-        while block := stream.read(1 << 20):
-            if key in block or key in end + block[: len(key)]:
-                return True
-            end = block[-len(key) :]
-    return False
-
-
-def _heading(markdown: str) -> str:
-    """The first heading; what is marked as code holds none."""
-    outside = _CODE.sub("", markdown)
-    found = _HEADING.search(outside)
-    return found[1] if found else ""
-
-
-_CODE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
-
-
-def _is_text(file: Path) -> bool:
-    return file.suffix in (".txt", ".md")
 
 
 def _check_known(run: Path, what: str, strangers: Sequence[str], where: str) -> None:

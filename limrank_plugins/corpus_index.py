@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.corpus import corpus_files, corpus_fingerprint, read_corpus
+from limrank_plugins.corpus import Corpus, as_named, corpus_files, corpus_fingerprint, read_corpus
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.pieces import WHOLE
 from limrank_plugins.pipes import is_pipe
 from limrank_plugins.retrievers import (
     Retriever,
@@ -30,7 +31,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def open_index(
-    corpus: str,
+    corpus: str | Corpus,
     retriever: str,
     *,
     language: str = DEFAULT,
@@ -44,7 +45,7 @@ def open_index(
     index is not kept.
 
     Args:
-        corpus: its name.
+        corpus: its name, or how it is read.
         retriever: the name of a first stage.
         language: of its words; `auto`: the corpus's own. Only for first stages that find words.
         folder: where the index is kept; default: in the user's cache.
@@ -57,7 +58,7 @@ def open_index(
     """
     language = _checked(retriever, language)
     finds_words = takes_language(retriever)
-    in_cache = folder is None and not is_pipe(corpus)
+    in_cache = folder is None and not is_pipe(as_named(corpus).name)
     if in_cache:
         folder = index_folder(corpus, retriever, language)
     if folder is not None and folder.is_dir():
@@ -79,7 +80,7 @@ def open_index(
     return build_saved(retriever, documents, folder, **options)
 
 
-def index_folder(corpus: str, retriever: str, language: str = DEFAULT) -> Path:
+def index_folder(corpus: str | Corpus, retriever: str, language: str = DEFAULT) -> Path:
     """Where the index of a corpus is kept."""
     language = _checked(retriever, language)
     name = f"{retriever}-{corpus_fingerprint(corpus)}"
@@ -96,24 +97,22 @@ def _checked(retriever: str, language: str) -> str:
     return named
 
 
-def _documents(corpus: str, total: int | None, progress: Progress | None) -> Iterator[Document]:
+def _documents(corpus: str | Corpus, total: int | None, progress: Progress | None) -> Iterator[Document]:
     number = 0
     for number, document in enumerate(read_corpus(corpus), start=1):
         yield document
         if progress is not None and number % _REPORTED_EVERY == 0:
             progress(number, total)
     if not number:
-        raise InputError(f"corpus {corpus!r} is empty: it holds no documents")
+        raise InputError(f"corpus {str(corpus)!r} is empty: it holds no documents")
     if progress is not None:
         progress(number, total)
 
 
-def _count(corpus: str) -> int | None:
+def _count(corpus: str | Corpus) -> int | None:
     """How many documents there are, where that is seen without reading them as such."""
-    files = corpus_files(corpus)
-    if len(files) > 1:
-        return len(files)
-    if is_pipe(files[0]) or files[0].suffix != ".jsonl":
+    files, passages = corpus_files(corpus), as_named(corpus).passages
+    if len(files) > 1 or is_pipe(files[0]) or files[0].suffix != ".jsonl" or passages not in (None, WHOLE):
         return None
     with files[0].open("rb") as stream:
         return sum(1 for line in stream if line.strip())

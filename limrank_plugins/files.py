@@ -35,16 +35,23 @@ _FIX = "write it again, or put back a copy of it"
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a UTF-8 text file or pipe, no blank ones; see `pipes.opened`.
+def read_lines(
+    path: str | os.PathLike[str], encoding: str = "utf-8", *, exact: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Numbered lines (from 1) of a text file or pipe, no blank ones; see `pipes.opened`.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        exact: with blank lines and with line ends, as some formats need them.
 
     Raises:
-        InputError: no such file, a folder, not UTF-8, a line longer than `MAX_LINE_BYTES`, or a .gz that is
-            cut short or is none.
+        InputError: no such file, a folder, not in this encoding, a line longer than `MAX_LINE_BYTES`, or a
+            .gz that is cut short or is none.
     """
     path, number = Path(path), 0
     try:
-        with opened(path) as stream:
+        with opened(path, encoding) as stream:
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(raw) > MAX_LINE_BYTES:
@@ -52,11 +59,15 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                         f"{path}, line {number} is longer than {MAX_LINE_BYTES:,} bytes: a document, a query "
                         f"or a row stands on a line of its own; split it"
                     )
-                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-                if line.strip():
-                    yield number, line.removeprefix("\ufeff") if number == 1 else line
+                line = raw.decode("utf-8")
+                if number == 1:
+                    line = line.removeprefix("\ufeff")
+                if exact:
+                    yield number, line
+                elif line.strip():
+                    yield number, line.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        raise _not_utf_8(f"{path}, line {number}", error) from error
+        raise _wrong_encoding(f"{path}, line {number}", error) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a whole gzip file (broken after line {number}): {error}") from error
 
@@ -143,8 +154,9 @@ def read_json_object(path: str | os.PathLike[str], *, fix: str = _FIX) -> dict[s
     return value
 
 
-def _not_utf_8(where: str, error: UnicodeDecodeError) -> InputError:
-    return InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})")
+def _wrong_encoding(where: str, error: UnicodeDecodeError) -> InputError:
+    name = error.encoding.upper()
+    return InputError(f"{where}: not {name} ({error.reason} at byte {error.start})")
 
 
 def parse_json(line: str | bytes, where: str) -> Any:
@@ -161,7 +173,7 @@ def parse_json(line: str | bytes, where: str) -> Any:
         line = line if isinstance(line, str) else line.decode("utf-8-sig")
         return json.loads(line)
     except UnicodeDecodeError as error:
-        raise _not_utf_8(where, error) from error
+        raise _wrong_encoding(where, error) from error
     except _NO_JSON as error:
         raise InputError(f"{where}: not JSON ({why_no_json(error)}): {line[:80]!r}") from error
 

@@ -1,4 +1,4 @@
-r"""Collections, queries and runs as files: BEIR's JSONL and TREC's columns, plain or gzipped.
+r"""Collections, queries, runs and judgements as files: rows (see `tables.py`) and TREC's columns.
 
 Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a file is one
 `InputError` that names the file, the line and the fix; nothing is skipped.
@@ -6,8 +6,10 @@ Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a
 
 from __future__ import annotations
 
+import csv
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,17 +18,36 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.data import Document, Query, Ranking, check_unique
 from limrank_plugins.errors import InputError
+from limrank_plugins.fields import (
+    ID_FIELDS,
+    QUERY_FIELDS,
+    QUERY_ID_FIELDS,
+    TEXT_FIELDS,
+    has_images,
+    identifier_of,
+    popped,
+    text_of,
+)
 from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 from limrank_plugins.images import read_images
 from limrank_plugins.outputs import write_json_lines, write_whole
+from limrank_plugins.pipes import is_pipe
 from limrank_plugins.segments import CONTROLS
+from limrank_plugins.tables import Row, as_json_value, json_line_rows, table_kind, table_rows
+from limrank_plugins.text_encoding import text_encoding
 from limrank_plugins.wording import shortened
 
 INCOMPLETE = "-incomplete"
 """How the tag of a run ends in which documents could not be judged."""
 
 _LONGEST_GRADE = 9
+_WHOLE = re.compile(r"(?<=[0-9])\.0+\Z")  # of a grade that a table of floats held: "1.0"
 _QRELS_HEADER = ("query-id", "corpus-id", "score")
+_QRELS_NAMES = (
+    {"query-id", "query_id", "queryid", "qid", "q_id", "query", "topic"},
+    {"corpus-id", "corpus_id", "doc_id", "docid", "doc-id", "document_id", "docno", "pid", "p_id"},
+    {"score", "grade", "relevance", "rel", "label", "judgment", "judgement"},
+)
 
 
 @dataclass(slots=True)
@@ -52,48 +73,99 @@ class Candidate(NamedTuple):
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def read_documents(path: str | os.PathLike[str]) -> Iterator[Document]:
-    """Documents of a JSONL file with `_id` (or `id`), `text` and perhaps `title`, as in BEIR.
+def read_documents(
+    path: str | os.PathLike[str],
+    *,
+    field: str | None = None,
+    title_field: str | None = None,
+    name: str | None = None,
+) -> Iterator[Document]:
+    """Documents of a file of rows: JSON lines (as in BEIR), a JSON array, CSV, TSV or Parquet.
 
-    `images` is a list of image files in its folder or below. Other fields go into `Document.meta`.
+    `_id` or another of `ID_FIELDS` is the id; where the first row has none, file and line are (`a.csv#7`).
+    `images` of JSON is a list of image files in its folder or below. Other fields go into `Document.meta`.
+
+    Args:
+        path: the file.
+        field: which field holds the text; default: the first of `TEXT_FIELDS` that a row has.
+        title_field: which field holds the title; default: `title`.
+        name: what ids made of file and line call the file; default: its name.
+
+    Raises:
+        InputError: it cannot be read, or something is wrong with a row; the message names the line.
+        MissingExtra: pyarrow is not installed, for Parquet.
     """
-    seen: set[str] = set()
-    for where, row in json_rows(path):
-        identifier = _identifier(row, where)
-        _no_repeat(identifier, seen, where, "document")
-        title = row.pop("title", None)
-        text = _text(row, "text", where)
+    names = TEXT_FIELDS if field is None else (field,)
+    is_parquet, with_images = table_kind(path) == "Parquet", has_images(path)
+    rows = table_rows(path, [text.lower() for text in names])
+    for where, identifier, row in _identified(rows, ID_FIELDS, Path(path).name if name is None else name):
+        text = text_of(row, names, where, is_null_empty=is_parquet)
+        title = popped(row, "title" if title_field is None else title_field)
         if title is not None and not isinstance(title, str):
-            raise InputError(f"{where}: 'title' must be a string, but is {title!r}")
-        images = read_images(row.pop("images", None), path, where)
-        yield Document(text=text, id=identifier, title=title or "", meta=row, images=images)
+            raise InputError(f"{where}: {title_field or 'title'!r} must be a string, but is {title!r}")
+        images = read_images(row.pop("images", None), path, where) if with_images else ()
+        meta = {key: as_json_value(value) for key, value in row.items()} if is_parquet else row
+        yield Document(text=text, id=identifier, title=title or "", meta=meta, images=images)
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
-    """Queries of a JSONL file (`_id`, `text`, perhaps `instruction`, `images`) or a `.tsv` (id and text).
+    """Queries of a file of rows, as for `read_documents`, or of a `.tsv` that holds ids and texts alone.
 
-    Of a pipe, the first line tells which of the two it is; so it does for runs.
+    Rows hold one of `QUERY_FIELDS`, perhaps one of `QUERY_ID_FIELDS`, `instruction` and
+    `images`. Of a pipe, the first line tells JSON lines from a table of ids and texts; so it does for runs.
+
+    Raises:
+        InputError: as for `read_documents`, or there are none.
     """
     queries: list[Query] = []
-    seen: set[str] = set()
-    lines, is_json = lines_and_kind(path, not _ends(path, ".tsv"))
-    if not is_json:
-        for number, line in lines:
-            identifier, tab, text = line.partition("\t")
-            where = f"{path}, line {number}"
-            if not tab:
-                raise InputError(f"{where}: expected an id, a tab and a query, but got {line[:80]!r}")
-            _no_repeat(identifier, seen, where, "query")
-            queries.append(_query(where, text, identifier))
-    else:
-        for where, row in json_rows(path, lines):
-            identifier = _identifier(row, where)
-            _no_repeat(identifier, seen, where, "query")
-            text, images = _text(row, "text", where), read_images(row.get("images"), path, where)
-            queries.append(_query(where, text, identifier, row.get("instruction") or "", images))
+    with_images = has_images(path)
+    for where, identifier, row in _identified(_query_rows(path), QUERY_ID_FIELDS, Path(path).name, "query"):
+        text = text_of(row, QUERY_FIELDS, where)
+        images = read_images(row.get("images"), path, where) if with_images else ()
+        queries.append(_query(where, text, identifier, row.get("instruction") or "", images))
     if not queries:
         raise InputError(f"{path} holds no queries")
     return queries
+
+
+def _identified(
+    rows: Iterable[Row], fields: Sequence[str], name: str, what: str = "document"
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Place, id and the rest of every row; where the first has no id, file and line make them."""
+    seen: set[str] = set()
+    has_ids: bool | None = None
+    for where, number, row in rows:
+        identifier = identifier_of(row, fields, where, needed=has_ids is True)
+        has_ids = bool(identifier) if has_ids is None else has_ids
+        if not has_ids:
+            identifier = f"{name}#{number}"
+        _no_repeat(identifier, seen, where, what)
+        yield where, identifier, row
+
+
+def _query_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
+    is_table = table_kind(path) == "TSV"
+    lines, is_json = lines_and_kind(path, not is_table)
+    if is_json and is_pipe(path):
+        yield from json_line_rows(path, lines)
+    elif is_json or _names_columns(path):
+        yield from table_rows(path, QUERY_FIELDS)
+    else:
+        for number, line in lines if is_pipe(path) else read_lines(path, text_encoding(path)):
+            where = f"{path}, line {number}"
+            identifier, tab, text = line.partition("\t")
+            if not tab:
+                raise InputError(f"{where}: expected an id, a tab and a query, but got {line[:80]!r}")
+            yield Row(where, number, {"_id": identifier, "text": text})
+
+
+def _names_columns(path: str | os.PathLike[str]) -> bool:
+    """Whether a TSV file of queries begins with a line of names, rather than with a query."""
+    if is_pipe(path):
+        return False
+    first = next(read_lines(path, text_encoding(path)), (0, ""))[1].lower().split("\t")
+    names = {name.strip() for name in first}
+    return bool(names & set(QUERY_FIELDS)) and bool(names & set(QUERY_ID_FIELDS))
 
 
 def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
@@ -115,29 +187,65 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
 
 
 def read_qrels(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
-    """Judgements by query and document: TREC's `query 0 document grade`, or BEIR's table under its header."""
+    """Judgements by query and document: TREC's `query 0 document grade`, or a table under a line of names.
+
+    The table is BEIR's (`query-id`, `corpus-id`, `score`, tabs between), or has other usual names in any
+    order, and tabs or commas between. Grades are whole numbers; `1.0` is one, too.
+
+    Raises:
+        InputError: a wrong number of columns, a grade that is no whole number, a document judged twice.
+    """
     grades: dict[str, dict[str, int]] = {}
-    header: tuple[str, ...] | None = None
-    for number, line in read_lines(path):
-        where, columns = f"{path}, line {number}", line.split()
-        if header is None:
-            header = tuple(columns)
-            if header == _QRELS_HEADER:
-                continue
-        if header == _QRELS_HEADER:
-            columns = line.split("\t")
-            if len(columns) != 3:
+    table: _QrelsTable | None = None
+    for place, (number, line) in enumerate(read_lines(path)):
+        where = f"{path}, line {number}"
+        if place == 0 and (table := _qrels_table(line)) is not None:
+            continue
+        if table is not None:
+            columns = table.cells(line)
+            if len(columns) != table.width:
                 raise InputError(
-                    f"{where}: expected 3 columns with tabs between, but got {len(columns)}: {line[:80]!r}"
+                    f"{where}: expected {table.width} columns with {table.between} between, but got "
+                    f"{len(columns)}: {line[:80]!r}"
                 )
-        elif len(columns) != 4:
-            table = f"; BEIR's table of 3 begins with its header line `{' '.join(_QRELS_HEADER)}`"
-            raise InputError(
-                f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
-                f"{table if len(columns) == 3 else ''}"
-            )
+            columns = [columns[index] for index in table.places]
+        else:
+            columns = line.split()
+            if len(columns) != 4:
+                beir = f"; BEIR's table of 3 begins with its header line `{' '.join(_QRELS_HEADER)}`"
+                raise InputError(
+                    f"{where}: a qrels line has 4 columns, but this has {len(columns)}: {line[:80]!r}"
+                    f"{beir if len(columns) == 3 else ''}"
+                )
         add_judgement(grades, columns[0], columns[-2], columns[-1].strip(), where)
     return grades
+
+
+class _QrelsTable(NamedTuple):
+    """What the line of names of a table of judgements says: what is between, and where the columns are."""
+
+    delimiter: str
+    width: int
+    places: tuple[int, int, int]
+
+    @property
+    def between(self) -> str:
+        return "tabs" if self.delimiter == "\t" else "commas"
+
+    def cells(self, line: str) -> list[str]:
+        return line.split("\t") if self.delimiter == "\t" else next(csv.reader([line]))
+
+
+def _qrels_table(line: str) -> _QrelsTable | None:
+    names = line.lower().split()
+    if tuple(names) == _QRELS_HEADER:
+        return _QrelsTable("\t", 3, (0, 1, 2))  # whatever is between the names themselves
+    for delimiter in "\t,":
+        names = [name.strip().strip('"') for name in line.lower().split(delimiter)]
+        places = [[place for place, name in enumerate(names) if name in known] for known in _QRELS_NAMES]
+        if all(len(found) == 1 for found in places):
+            return _QrelsTable(delimiter, len(names), (places[0][0], places[1][0], places[2][0]))
+    return None
 
 
 def add_judgement(
@@ -149,6 +257,7 @@ def add_judgement(
         InputError: a grade that is no whole number, or a document judged before.
     """
     text = str(int(grade) if isinstance(grade, float) and grade.is_integer() else grade)
+    text = _WHOLE.sub("", text)
     if not text.removeprefix("-").isdecimal():
         raise InputError(f"{where}: the grade must be a whole number, but is {grade!r}")
     if len(text) > _LONGEST_GRADE:
@@ -194,23 +303,6 @@ def run_rows(
         state.is_unfinished = state.is_unfinished or columns[5].endswith(INCOMPLETE)
         score, rank = _finite(columns[4], "score", where), _finite(columns[3], "rank", where)
         yield where, columns[0], columns[2], rank, score
-
-
-def _identifier(row: dict[str, Any], where: str) -> str:
-    for key in ("_id", "id"):
-        if key in row:
-            value = row.pop(key)
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                raise InputError(f"{where}: {key!r} must be a string that is not empty, but is {value!r}")
-            return str(value)
-    raise InputError(f"{where}: no '_id'; the fields are {sorted(row)}")
-
-
-def _text(row: dict[str, Any], key: str, where: str) -> str:
-    value = row.pop(key, None)
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {key!r} must be a string, but is {value!r}")
-    return value
 
 
 def _no_repeat(identifier: str, seen: set[str], where: str, what: str) -> None:

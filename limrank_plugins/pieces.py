@@ -1,4 +1,4 @@
-"""Long documents in pieces: what `chunks=` says, and where a text is split.
+"""Long documents in pieces: what `chunks=` and `passages=` say, and where a text is split.
 
 The library semantic-text-splitter ends pieces where a paragraph, else a sentence, else a word ends (Unicode
 UAX #29, so in any language), as late as they fit.
@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, cast, get_args
 
 from limrank_plugins.errors import InputError, require
+from limrank_plugins.words import words_of
 
 How = Literal["max", "first", "mean-top-2"]
+WHOLE = "whole"
+# A line end within a paragraph: no blank line, no item of a list and nothing indented follows.
+_LINE_END = re.compile(r"(?<!\n)\n(?![\s#|*+>•-]|[0-9]+[.)])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -47,9 +52,74 @@ def piece_rule(text: object) -> PieceRule:
     return PieceRule(cast(How, found[1]), int(found[2]) if found[2] else None)
 
 
+@dataclass(frozen=True, slots=True)
+class PassageRule:
+    """How the long texts of a corpus are split into passages that are documents of their own.
+
+    Attributes:
+        words: the most words of a passage (`limrank_plugins.words`); None: texts stay whole.
+        overlap: the most words at its beginning that end the one before, too, in whole sentences.
+    """
+
+    words: int | None
+    overlap: int = 0
+
+    def __str__(self) -> str:
+        if self.words is None:
+            return WHOLE
+        return f"{self.words} words" + (f", overlap {self.overlap}" if self.overlap else "")
+
+
+def passage_rule(text: object) -> PassageRule:
+    """The rule written as `"300 words"`, with an overlap as `"300 words, overlap 50"`, or as `"whole"`.
+
+    Raises:
+        InputError: it is no rule, or the overlap is not below the half of a passage.
+    """
+    pattern = r"([1-9][0-9]{0,6})[ -]?words?(?:, *overlap ([0-9]{1,7}))?"
+    found = re.fullmatch(pattern, text) if isinstance(text, str) else None
+    if text != WHOLE and found is None:
+        raise InputError(
+            f"passages must be a length such as '300 words', perhaps with an overlap as in "
+            f"'300 words, overlap 50', or 'whole', but got {text!r}"
+        )
+    if found is None:
+        return PassageRule(None)
+    rule = PassageRule(int(found[1]), int(found[2] or 0))
+    if 2 * rule.overlap > int(found[1]):
+        raise InputError(
+            f"passages={text!r}: the overlap may be half a passage at most, {int(found[1]) // 2} words"
+        )
+    return rule
+
+
+def has_splitter() -> bool:
+    """Whether what splits texts is installed."""
+    return find_spec("semantic_text_splitter") is not None
+
+
 def check_splitter() -> None:
     """Raise a `MissingExtra` where what splits texts is not installed."""
     require("semantic_text_splitter", "chunks", "chunks=…")
+
+
+def passages(text: str, rule: PassageRule) -> list[tuple[int, int]]:
+    """Starts and ends of the passages of a text, white space around them left out.
+
+    Args:
+        text: whole; where it is short enough, it is one passage.
+        rule: how long they may be.
+
+    Raises:
+        MissingExtra: semantic-text-splitter is not installed.
+    """
+    if rule.words is None or words_of(text) <= rule.words:
+        return [(0, len(text))]
+    library = require("semantic_text_splitter", "chunks", "splitting long texts into passages")
+    splitter = library.TextSplitter.from_callback(words_of, rule.words, overlap=rule.overlap, trim=True)
+    # Lines of some width end anywhere in a sentence, where nothing is to be split.
+    spans = splitter.chunk_indices(_LINE_END.sub(" ", _SURROGATE.sub("\ufffd", text)))
+    return [(start, start + len(passage)) for start, passage in spans]
 
 
 def split(text: str, fits: Callable[[str], bool]) -> list[tuple[int, int]]:

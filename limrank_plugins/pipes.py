@@ -6,6 +6,7 @@ beginning to its end. What is read twice, in parts or mapped must be a file.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
@@ -27,11 +28,15 @@ _PATIENCE = 1.0  # seconds until it is said that a pipe is waited for
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def opened(path: Path, encoding: str = "utf-8") -> Iterator[Any]:
     """A file or pipe as a stream of bytes.
 
     What is gzipped is unpacked: a file whose name ends in `.gz`, a pipe that begins as gzip does. A pipe that
     nothing is written to is waited for, which is said in a warning.
+
+    Args:
+        path: what is read.
+        encoding: of its text, which is handed on in UTF-8 whatever it is.
 
     Raises:
         InputError: it is not there, a folder, or cannot be opened.
@@ -48,7 +53,31 @@ def opened(path: Path) -> Iterator[Any]:
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         # Buffered, because GzipFile's own lines are read in Python.
-        yield io.BufferedReader(held.enter_context(gzip.open(stream, "rb"))) if is_packed else stream
+        if is_packed:
+            stream = io.BufferedReader(held.enter_context(gzip.open(stream, "rb")))
+        yield stream if encoding == "utf-8" else io.BufferedReader(_InUTF8(stream, encoding))
+
+
+class _InUTF8(io.RawIOBase):
+    """The text of a stream of bytes in another encoding, as bytes in UTF-8."""
+
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            block = self._stream.read(1 << 16)
+            self._left = self._decoder.decode(block, final=not block).encode("utf-8", "surrogatepass")
+            if not block:
+                break
+        count = min(len(buffer), len(self._left))
+        buffer[:count], self._left = self._left[:count], self._left[count:]
+        return count
 
 
 def _standard_input() -> Any:

@@ -22,6 +22,7 @@ from rich.progress import (
 
 from limrank_plugins import corpus_index
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
+from limrank_plugins.corpus_files import Corpus
 from limrank_plugins.errors import InputError
 from limrank_plugins.fresh_store import FreshStore
 from limrank_plugins.locks import alone_at
@@ -38,9 +39,9 @@ from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.wording import number_of
 
 __all__ = [
-    "AsJson", "Depth", "Device", "Dtype", "FirstStage", "Instruction", "Language", "StorePath", "Terminal",
-    "TopN", "complete", "emit", "key_values", "new_folder", "open_index", "open_store", "parse_options",
-    "progress_bars", "say", "tell",
+    "AsJson", "CorpusName", "Depth", "Device", "Dtype", "Field", "FirstStage", "Instruction", "Language",
+    "Passages", "StorePath", "Terminal", "TitleField", "TopN", "complete", "emit", "key_values", "new_folder",
+    "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
 ]  # fmt: skip
 
 
@@ -58,6 +59,34 @@ Instruction = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", show_default=False)]
+CorpusName = Annotated[
+    str,
+    typer.Argument(
+        help="A file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, .html, .pdf), a folder of such files "
+        "or in BEIR's layout, or: samples."
+    ),
+]
+Field = Annotated[
+    str | None,
+    typer.Option(
+        "--field",
+        help="Field or column of the corpus that holds the text. Default: text, contents, content, body or "
+        "passage.",
+        show_default=False,
+    ),
+]
+TitleField = Annotated[
+    str | None, typer.Option("--title-field", help="The one that holds the title.", show_default=False)
+]
+Passages = Annotated[
+    str | None,
+    typer.Option(
+        "--passages",
+        help="Split the corpus's long texts at sentence ends into passages of at most '300 words', or "
+        "'300 words, overlap 50'; or leave them whole. Default: 180 words for text files, whole for rows.",
+        show_default=False,
+    ),
+]
 FirstStage = Annotated[
     str,
     typer.Option(
@@ -138,7 +167,7 @@ def end_with_failures(message: str) -> NoReturn:
 
 
 def open_index(
-    corpus: str, retriever: str, *, language: str = DEFAULT, folder: Path | None = None
+    corpus: str | Corpus, retriever: str, *, language: str = DEFAULT, folder: Path | None = None
 ) -> Retriever:
     """The index of a corpus, as `limrank_plugins.corpus_index.open_index`.
 

@@ -10,7 +10,7 @@ import typer
 from limrank_plugins.backends.tildev2.quantise import check_bits
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.corpus import all_documents
+from limrank_plugins.corpus import Corpus, all_documents
 from limrank_plugins.wording import number_of, verb_for
 
 
@@ -34,6 +34,9 @@ def expand(
         typer.Option(help="8 or 16 for a smaller index; default: float32.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Most passages in one forward pass on a GPU.")] = 32,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
     as_json: common.AsJson = False,
@@ -45,7 +48,7 @@ def expand(
     check_bits(bits)
     whole_number("--batch-size", batch_size, least=1)
     with common.new_folder(output):
-        documents = all_documents(corpus)
+        documents = all_documents(Corpus(corpus, field, title_field, passages))
         weighing = TILDEv2.load(model, device=device, dtype=dtype)
         adding = None if expansion is None else Expansion.load(expansion, top=top, device=device, dtype=dtype)
         with common.progress_bars() as show:

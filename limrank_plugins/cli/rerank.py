@@ -13,7 +13,7 @@ from limrank_plugins.begun_anew import working_on
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.corpus import corpus_files, run_candidates
+from limrank_plugins.corpus import Corpus, corpus_files, run_candidates
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, is_run, read_queries, write_run
 from limrank_plugins.locks import alone_at
@@ -28,7 +28,10 @@ from limrank_plugins.wording import number_of, shortened
 
 @reports_errors
 def rerank(
-    queries: Annotated[Path, typer.Option("--queries", "-q", help="Queries: .jsonl (_id, text) or .tsv.")],
+    queries: Annotated[
+        Path,
+        typer.Option("--queries", "-q", help="Queries: .jsonl (_id, text), .tsv, .csv, .json or .parquet."),
+    ],
     corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The run: TREC, or JSONL for .jsonl; .gz compresses.")
@@ -52,6 +55,9 @@ def rerank(
     template: reranking.Template = None,
     chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: common.FirstStage = "bm25s",
     language: common.Language = "english",
     k: common.Depth = 100,
@@ -75,15 +81,16 @@ def rerank(
     check_cut(top_n, threshold)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
-    check_output(output, queries, run, *corpus_files(corpus), store=store)
+    source = Corpus(corpus, field, title_field, passages)
+    check_output(output, queries, run, *corpus_files(source), store=store)
     check_ours(output, is_run, option="--output")
     searched = read_queries(queries)
     if run is not None and language != DEFAULT:
         raise InputError(f"--language {language} is for a search, but --run names what was found: drop one")
     if run is None:
-        candidates = common.open_index(corpus, retriever, language=language).search_many(searched, k)
+        candidates = common.open_index(source, retriever, language=language).search_many(searched, k)
     else:
-        candidates = run_candidates(run, searched, corpus, k)
+        candidates = run_candidates(run, searched, source, k)
     if not holds_json_lines(output):
         # Before hours of work, not after.
         check_trec_ids((query.id for query in searched), "query id")
@@ -91,7 +98,7 @@ def rerank(
     reranker = options.reranker(None)
     same = {
         "reranker": reranker.identity,
-        "searched": [str(queries), corpus, retriever if run is None else str(run)],
+        "searched": [str(queries), str(source), retriever if run is None else str(run)],
         **({} if language == DEFAULT else {"language": language}),
         "k": k,
         "top_n": top_n,

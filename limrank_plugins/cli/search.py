@@ -13,6 +13,8 @@ from rich.table import Table
 
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
+from limrank_plugins.corpus import Corpus
+from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.corpus_index import index_folder
 from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
@@ -29,12 +31,7 @@ _SHOWN = 240
 
 @reports_errors
 def search(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            help="A .jsonl file (_id, title, text), a folder in BEIR's layout or of texts, or: samples."
-        ),
-    ],
+    corpus: common.CorpusName,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     recipe: reranking.Recipe = None,
     model: reranking.Model = None,
@@ -51,6 +48,9 @@ def search(
     template: reranking.Template = None,
     chunks: reranking.Chunks = None,
     calibration: reranking.Calibration = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: common.FirstStage = "bm25s",
     language: common.Language = "english",
     k: common.Depth = 100,
@@ -73,7 +73,8 @@ def search(
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
     searched = Query(query)
-    index = common.open_index(corpus, retriever, language=language)
+    source = Corpus(corpus, field, title_field, passages)
+    index = common.open_index(source, retriever, language=language)
     if feedback and not isinstance(index, DenseRetriever):
         raise InputError(f"--feedback moves a query's vector: name --retriever dense, not {retriever}")
     started = time.perf_counter()
@@ -93,6 +94,7 @@ def search(
         for hit, entry in zip(ranking, record["hits"], strict=True):
             entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
             entry |= {"title": hit.document.title, "text": hit.document.text}
+            entry |= source_record(hit.document)
         counts = {"candidates": len(candidates), **Unread.in_ranking(ranking).as_json()}
         common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage))
     else:
@@ -124,7 +126,7 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         moved = hit.index + 1 - hit.rank
         style = "green" if moved > 0 else "red" if moved < 0 else None
         score = "failed" if hit.failure else "" if hit.score is None else f"{hit.score:.3f}"
-        title = shortened(hit.document.title or hit.id)
+        title = shortened(titled(hit.document))
         cells = [str(hit.rank), str(hit.index + 1), score]
         if marks is not None:
             cells.append(marks.get(hit.id, ""))
@@ -180,14 +182,18 @@ def index(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the index.", show_default="the cache")
     ] = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: common.FirstStage = "bm25s",
     language: common.Language = "english",
     as_json: common.AsJson = False,
 ) -> None:
     """Build the index of a corpus; `limrank search` then finds it in the cache."""
-    where = output or index_folder(corpus, retriever, language)
+    source = Corpus(corpus, field, title_field, passages)
+    where = output or index_folder(source, retriever, language)
     with nullcontext() if output is None else common.new_folder(output):
-        built = common.open_index(corpus, retriever, language=language, folder=output)
+        built = common.open_index(source, retriever, language=language, folder=output)
     documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}

@@ -15,6 +15,8 @@ from limrank_pipelines.rewriter import Rewriter
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.cli.search import show_ranking, summary
+from limrank_plugins.corpus import Corpus
+from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
@@ -78,6 +80,9 @@ def ask(
     option: reranking.Options = None,
     template: reranking.Template = None,
     chunks: reranking.Chunks = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: Annotated[
         str,
         typer.Option(
@@ -106,7 +111,7 @@ def ask(
     for name, value in of_reader:
         if reader is None and value is not None:
             raise InputError(f"{name} needs a model that writes: name one with --reader")
-    index = first_stage(corpus, retriever, language)
+    index = first_stage(Corpus(corpus, field, title_field, passages), retriever, language)
     with common.open_store(store, fresh=fresh) as replies:
         reranker = reranker_options.reranker(replies)
         answering: Reader | None = None
@@ -136,7 +141,7 @@ def ask(
         )
 
 
-def first_stage(corpus: str, named: str, language: str = DEFAULT) -> Searches:
+def first_stage(corpus: Corpus, named: str, language: str = DEFAULT) -> Searches:
     """The index of a corpus by name: loaded if it is there, else built and saved; `a+b` fuses two.
 
     Args:
@@ -150,8 +155,8 @@ def first_stage(corpus: str, named: str, language: str = DEFAULT) -> Searches:
     names = named.split("+")
     if len(names) == 1:
         return common.open_index(corpus, named, language=language)
-    if is_pipe(corpus):
-        regular_file(corpus, "corpus")
+    if is_pipe(corpus.name):
+        regular_file(corpus.name, "corpus")
     of_words = [name for name in names if takes_language(name)]
     return HybridRetriever(
         [
@@ -173,7 +178,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         if hit is not None:
             record |= {"score": hit.score, "first_stage_rank": hit.index + 1, "failure": hit.failure}
             record |= {"cut_tokens": hit.cut_tokens}
-        return record | {"title": document.title, "text": document.text}
+        return record | {"title": document.title, "text": document.text} | source_record(document)
 
     cited = [citation.number for citation in answer.citations]
     return {
@@ -213,9 +218,7 @@ def _show(answer: Answer) -> None:
         common.tell(answer.text)
         for citation in answer.citations:
             document = citation.document
-            common.tell(
-                f"\n[{citation.number}] {shortened(document.title or citation.id)}: {_short(document)}"
-            )
+            common.tell(f"\n[{citation.number}] {shortened(titled(document))}: {_short(document)}")
     for failure in answer.failures:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
@@ -238,7 +241,7 @@ def _show_passages(answer: Answer) -> None:
         show_ranking(answer.ranking)
         return
     for number, document in enumerate(answer.passages, start=1):
-        common.tell(f"[{number}] {shortened(document.title or document.id or '')}: {_short(document)}")
+        common.tell(f"[{number}] {shortened(titled(document))}: {_short(document)}")
 
 
 def _short(document: Document) -> str:

@@ -25,7 +25,7 @@ from limrank_pipelines.bulk_ray import check_actors, check_address, work_on_ray
 from limrank_plugins.begun_anew import Workplace, working_on
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
-from limrank_plugins.corpus import run_candidates
+from limrank_plugins.corpus import Corpus, run_candidates
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.rankings import check_cut
@@ -66,6 +66,9 @@ def bulk(
     option: reranking.Options = None,
     template: reranking.Template = None,
     chunks: reranking.Chunks = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     k: common.Depth = 100,
     top_n: common.TopN = None,
     size: Annotated[int, typer.Option(help="Queries in a partition.")] = 100,
@@ -107,7 +110,8 @@ def bulk(
     load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     settings = arguments | {"top_n": top_n, "batch": batch}
     with working_in(output):
-        source = _jobs(jobs, queries, corpus, run, k, output, fresh=fresh)
+        documents = None if corpus is None else Corpus(corpus, field, title_field, passages)
+        source = _jobs(jobs, queries, documents, run, k, output, fresh=fresh)
         parts, digest = partitions(source, size)
         same = deciding(parts, digest, size, settings)
         with working_on(output, same, partition_files, fresh=fresh, label=MANIFEST, say=common.say) as work:
@@ -191,7 +195,7 @@ def _opener(work: Workplace, named: Path | None, *, is_cluster: bool) -> Callabl
 def _jobs(
     jobs: Path | None,
     queries: Path | None,
-    corpus: str | None,
+    corpus: Corpus | None,
     run: Path | None,
     k: int,
     output: Path,

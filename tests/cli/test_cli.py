@@ -223,7 +223,9 @@ def test_an_empty_corpus_is_named(cache: Path, tmp_path: Path):
     (tmp_path / "empty.jsonl").write_text("")
     assert "is empty" in limrank(cache, "search", tmp_path / "empty.jsonl", "q", code=2).stderr
     (tmp_path / "folder").mkdir()
-    assert "neither corpus.jsonl" in limrank(cache, "search", tmp_path / "folder", "q", code=2).stderr
+    assert (
+        "holds no file that can be read" in limrank(cache, "search", tmp_path / "folder", "q", code=2).stderr
+    )
 
 
 def test_feedback_searches_again_with_the_rankings_vector(cache: Path, tmp_path: Path):

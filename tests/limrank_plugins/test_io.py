@@ -48,7 +48,8 @@ def test_lines_end_at_newline_alone(tmp_path: Path):
         ('["a"]', "line 2: expected a JSON object"),
         ('{"text": "x"}', "line 2: no '_id'"),
         ('{"_id": "", "text": "x"}', "line 2: '_id'"),
-        ('{"_id": "b"}', "line 2: 'text' must be a string"),
+        ('{"_id": "b"}', "line 2: no field 'text'"),
+        ('{"_id": "b", "text": null}', "line 2: 'text' must be a string"),
         ('{"_id": "b", "text": 5}', "line 2: 'text'"),
         ('{"_id": "a", "text": "again"}', "line 2: document id 'a' was there before"),
         ('{"_id": "b", "title": 5, "text": "x"}', "line 2: 'title'"),
@@ -64,7 +65,8 @@ def test_broken_files_are_named(tmp_path: Path):
     whole = gzip.compress("".join(f'{{"_id": "{i}", "text": "x"}}\n' for i in range(1000)).encode())
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "none.jsonl.gz").write_bytes(b"not gzip")
-    (tmp_path / "latin.jsonl").write_bytes(b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "\xff"}\n')
+    row = '{"_id": "a", "text": "é"}\n'.encode()
+    (tmp_path / "latin.jsonl").write_bytes(row + b'{"_id": "b", "text": "\xff"}\n')
     for name, said in (
         ("cut.jsonl.gz", "whole gzip"),
         ("none.jsonl.gz", "whole gzip"),

@@ -26,6 +26,7 @@ from limrank_pipelines import RagPipeline, Rewriter
 from limrank_pipelines.ask_command import ReaderBackend, Rewrite, first_stage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.corpus import Corpus
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.wording import number_of
@@ -99,6 +100,9 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: Annotated[
         str, typer.Option(help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +.")
     ] = "bm25s",
@@ -173,8 +177,9 @@ def ask(
     gate = _gate(closed=(gated or name == GPQA) and not show_gated)
     conditions = chosen_conditions(condition or [], corpus=corpus is not None)
     index = None
-    if corpus is not None and any(name != CLOSED_BOOK for name in conditions):
-        index = first_stage(corpus, retriever, language)
+    source = None if corpus is None else Corpus(corpus, field, title_field, passages)
+    if source is not None and any(name != CLOSED_BOOK for name in conditions):
+        index = first_stage(source, retriever, language)
     elif rewrite is not None:
         raise InputError("--rewrite is for a search, and no condition here searches: name a --corpus")
     if judge_option and judge_model is None:
@@ -198,7 +203,7 @@ def ask(
             arguments = common.parse_options(judge_option, "--judge-option")
             judge = Judge(judge_model, judge_backend, **arguments)
             held.callback(judge.close)
-        if index is not None and corpus is not None:
+        if index is not None and source is not None:
             options = reranking.RerankerOptions(
                 recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction,
                 device, dtype, option, template, chunks=chunks,
@@ -212,7 +217,7 @@ def ask(
             )
             held.callback(pipeline.close)
             searcher = retriever if language == DEFAULT else f"{retriever} ({language})"
-            search = CorpusSearch(corpus, searcher, pipeline, with_options, rewrite or "")
+            search = CorpusSearch(source, searcher, pipeline, with_options, rewrite or "")
         evaluation, place = evaluate_questions(
             named,
             questions[:limit],

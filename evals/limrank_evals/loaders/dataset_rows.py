@@ -16,6 +16,7 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.files import json_rows
 from limrank_plugins.io import add_judgement
+from limrank_plugins.tables import parquet_rows
 
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz")
 
@@ -117,19 +118,6 @@ def file_rows(
         at_once: rows of a parquet file in memory, fewer where they hold images.
     """
     if file.suffix == ".parquet":
-        parquet = require("pyarrow.parquet", "evals", f"reading {file.name}")
-        try:
-            with parquet.ParquetFile(file) as opened:
-                missing = sorted(set(columns or ()) - set(opened.schema_arrow.names))
-                if missing:
-                    raise InputError(
-                        f"{file} has no column {missing[0]!r}; it has {', '.join(opened.schema_arrow.names)}"
-                    )
-                for batch in opened.iter_batches(at_once, columns=columns and list(columns)):
-                    yield from batch.to_pylist()
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{file} is no whole parquet file: {error}") from error
+        yield from parquet_rows(file, columns, at_once=at_once)
         return
     yield from (row for _, row in json_rows(file))

@@ -24,7 +24,7 @@ from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA, write_repo
 from limrank_pipelines import RagPipeline
 from limrank_plugins import __version__
 from limrank_plugins.begun_anew import working_on
-from limrank_plugins.corpus import corpus_fingerprint, read_corpus
+from limrank_plugins.corpus import Corpus, corpus_fingerprint, read_corpus
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError
 from limrank_plugins.jobs import Job
@@ -44,7 +44,7 @@ class CorpusSearch:
         rewriting: how the rewriter rewrites, by name; "" without one.
     """
 
-    corpus: str
+    corpus: str | Corpus
     retriever: str
     pipeline: RagPipeline
     with_options: bool = False

@@ -22,6 +22,7 @@ from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_documents, read_queries
 from limrank_plugins.prompts import instructions
+from limrank_plugins.tables import KINDS as TABLES
 
 
 class BeirSet(NamedTuple):
@@ -108,7 +109,9 @@ def _from_hub(source: str, split: str, where: str) -> Benchmark:
 def load_folder(
     folder: str | os.PathLike[str], split: str = "test", *, name: str = "", judged_only: bool = True
 ) -> Benchmark:
-    """Load `corpus.jsonl`, `queries.jsonl` (or `.tsv`) and `qrels/<split>.tsv` or `qrels.trec`; `.gz` too.
+    """Load `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv` or `qrels.trec`; `.gz` too.
+
+    Corpus and queries may be tables of another kind, too: `.csv`, `.tsv`, `.json`, `.parquet`.
 
     Args:
         folder: where they are; `excluded.txt` beside them is read, too.
@@ -123,10 +126,12 @@ def load_folder(
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}")
-    corpus = repository_file(place, "corpus.jsonl")
-    queries_file = repository_file(place, "queries.jsonl", "queries.tsv")
+    corpus = repository_file(place, *(f"corpus{ending}" for ending in TABLES))
+    queries_file = repository_file(place, *(f"queries{ending}" for ending in TABLES))
     qrels_file = repository_file(
-        place, f"qrels/{split}.tsv", f"qrels/{split}.trec", "qrels.trec", "qrels.txt", "qrels.tsv"
+        place,
+        *(f"qrels/{split}{ending}" for ending in (".tsv", ".trec", ".csv")),
+        *("qrels.trec", "qrels.txt", "qrels.tsv", "qrels.csv"),
     )
     qrels = read_judgements(qrels_file)
     queries = read_queries(queries_file)

@@ -14,7 +14,7 @@ from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 
 MEASURES = ("nDCG@10", "MAP@1000", "R@100", "RR@10")
-_ENDINGS = (".tsv", ".trec", ".tsv.gz", ".trec.gz")
+_ENDINGS = (".tsv", ".trec", ".csv", ".tsv.gz", ".trec.gz", ".csv.gz")
 
 
 def load(

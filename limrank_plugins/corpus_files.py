@@ -1,0 +1,233 @@
+"""A corpus by name: which files it is made of, how they are read, and which of a folder are not, and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from limrank_plugins.data import Document
+from limrank_plugins.errors import InputError
+from limrank_plugins.pieces import PassageRule, check_splitter, has_splitter, passage_rule
+from limrank_plugins.pipes import is_pipe, refuse_address
+from limrank_plugins.tables import KINDS as TABLES
+from limrank_plugins.tables import table_kind
+from limrank_plugins.text_files import KINDS as TEXTS
+from limrank_plugins.text_files import text_kind
+from limrank_plugins.wording import number_of, shortened, verb_for
+
+USUAL_PASSAGES = PassageRule(180)
+"""How files of running text are split unless told otherwise: into what the default recipe reads whole."""
+
+_NEEDS = {"PDF": "pypdf", "Parquet": "pyarrow"}
+_NAMED = 10  # files and reasons that a note names
+_CORPUS_NAMES = [f"corpus{ending}{packed}" for ending in TABLES for packed in ("", ".gz")]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The name of a corpus, and how its files are read. Wherever a corpus is named, this may stand.
+
+    Attributes:
+        name: a file of rows or of running text, a folder of such files, a folder in BEIR's layout, or the
+            word `samples`.
+        field: which field of a row holds the text; None: the first of `text`, `contents`, `content`, `body`
+            and `passage` that it has.
+        title_field: which field of a row holds the title; None: `title`.
+        passages: how long texts are split into passages that are documents of their own: a length such as
+            `"300 words"`, with an overlap as `"300 words, overlap 50"`, or `"whole"`. None: files of running
+            text into passages of 180 words at most, rows not.
+
+    Raises:
+        InputError: `passages` is no such length.
+        MissingExtra: `passages` is a length, and the splitter is not installed.
+    """
+
+    name: str
+    field: str | None = None
+    title_field: str | None = None
+    passages: str | None = None
+
+    def __post_init__(self) -> None:
+        for option in ("field", "title_field"):
+            if getattr(self, option) == "":
+                raise InputError(f"{option} is empty: name a field, or leave it out")
+        if self.passages is not None and passage_rule(self.passages).words is not None:
+            check_splitter()
+
+    def __str__(self) -> str:
+        options = [("field", self.field), ("title field", self.title_field), ("passages", self.passages)]
+        named = [f"{option} {value}" for option, value in options if value is not None]
+        return f"{self.name} ({', '.join(named)})" if named else self.name
+
+    def rule_for(self, file: Path) -> PassageRule:
+        """How the texts of a file are split."""
+        if self.passages is not None:
+            return passage_rule(self.passages)
+        return USUAL_PASSAGES if text_kind(file) and has_splitter() else PassageRule(None)
+
+
+def source_record(document: Document) -> dict[str, Any]:
+    """The file, and of a PDF the page, that a document was read from; empty for a row of a table."""
+    return {name: document.meta[name] for name in ("file", "page") if name in document.meta}
+
+
+def titled(document: Document) -> str:
+    """What a document is called where people read it: its title and where it stands, else its id."""
+    if "file" not in document.meta:
+        return document.title or document.id or ""
+    page = document.meta.get("page")
+    return f"{document.title} ({document.id}{'' if page is None else f', page {page}'})"
+
+
+def is_samples(name: str) -> bool:
+    """Whether a name is the word `samples`, and no file or folder in the working directory has that name."""
+    return name == "samples" and not Path(name).exists()
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a note says about the files of a folder: which were not read, or otherwise than most.
+
+    Attributes:
+        read: how many files were read.
+        skipped: names of files that were not, by the reason.
+        of_other_kinds: endings of files that are never read.
+        guessed: names of files by the encoding that was guessed for them.
+        unsplit: files of running text that were longer than a passage, without what splits them.
+    """
+
+    read: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    of_other_kinds: list[str] = field(default_factory=list)
+    guessed: dict[str, str] = field(default_factory=dict)
+    unsplit: int = 0
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note why a file is not read, in a sentence that names it."""
+        self.skipped[name] = reason
+
+    def sentences(self, name: str) -> list[str]:
+        """What there is to say."""
+        said = []
+        missed = len(self.skipped) + len(self.of_other_kinds)
+        if missed:
+            total = number_of(self.read + missed, "file")
+            parts = [shortened(reason, 300) for reason in list(self.skipped.values())[:_NAMED]]
+            if len(self.skipped) > _NAMED:
+                parts.append(f"{number_of(len(self.skipped) - _NAMED, 'more file')}")
+            if self.of_other_kinds:
+                endings = Counter(self.of_other_kinds).most_common(_NAMED)
+                shown = ", ".join(f"{count:,} {ending}" for ending, count in endings)
+                parts.append(f"{number_of(len(self.of_other_kinds), 'file')} of other kinds ({shown})")
+            said.append(
+                f"{missed:,} of {total} in {name} {verb_for(missed, 'were')} not read: {'; '.join(parts)}"
+            )
+        if self.guessed:
+            shown = ", ".join(
+                f"{file} ({encoding})" for file, encoding in list(self.guessed.items())[:_NAMED]
+            )
+            more = ", …" if len(self.guessed) > _NAMED else ""
+            count = len(self.guessed)
+            said.append(
+                f"{number_of(count, 'file')} in {name} {verb_for(count, 'are')} not UTF-8; the encoding "
+                f"was guessed: {shown}{more}"
+            )
+        if self.unsplit:
+            said.append(
+                f"{number_of(self.unsplit, 'text')} in {name} {verb_for(self.unsplit, 'are')} longer than "
+                f"{USUAL_PASSAGES.words} words and {verb_for(self.unsplit, 'were')} not split: pip install "
+                f"'limrank[files]', or ask for whole texts (--passages whole)"
+            )
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFiles:
+    """The files that a corpus is made of.
+
+    Attributes:
+        paths: in order.
+        base: what the names of files are relative to.
+        is_folder: they are what a folder holds, and one that cannot be read is left out; else it is an error.
+    """
+
+    paths: Sequence[Path]
+    base: Path
+    is_folder: bool = False
+
+    def name_of(self, file: Path) -> str:
+        """What ids and notes call a file."""
+        return file.relative_to(self.base).as_posix()
+
+
+def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
+    """The files of a corpus that can be read; of a folder's other files a note is taken.
+
+    Raises:
+        InputError: there is no such corpus, or the folder holds no file that can be read.
+    """
+    name, path = corpus.name, Path(corpus.name).expanduser()
+    if is_samples(name):
+        from limrank_plugins import samples
+
+        return _alone(samples.corpus_path())
+    if path.is_file() or is_pipe(path):
+        return _alone(path)
+    refuse_address(name, "the corpus")
+    if not path.is_dir():
+        raise InputError(
+            f"there is no corpus {name!r}: give a file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, "
+            f".html, .pdf), a pipe of JSON lines, a folder of such files, or the word samples"
+        )
+    for file in _CORPUS_NAMES:
+        if (path / file).is_file():
+            return _alone(path / file)
+    files = [file for file in _walk(path, reading) if _can_be_read(file, path, reading)]
+    if not files:
+        why = "".join(f"; {sentence}" for sentence in reading.sentences(repr(name)))
+        kinds = " ".join([*TABLES, *TEXTS])
+        raise InputError(f"folder {name!r} holds no file that can be read ({kinds}){why}")
+    return CorpusFiles(files, path, is_folder=True)
+
+
+def _alone(file: Path) -> CorpusFiles:
+    return CorpusFiles([file], file.parent)
+
+
+def _walk(folder: Path, reading: Reading) -> list[Path]:
+    """The files of a folder and its folders but hidden ones; links to folders are not followed (loops)."""
+    files: list[Path] = []
+
+    def unreadable(error: OSError) -> None:
+        place = Path(error.filename).relative_to(folder).as_posix()
+        reading.skip(place, f"folder {place} cannot be read: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        here = Path(place)
+        for name in [name for name in folders if (here / name).is_symlink()]:
+            linked = (here / name).relative_to(folder).as_posix()
+            reading.skip(linked, f"{linked} is a link to a folder, which is not followed")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [here / name for name in names if not name.startswith(".")]
+    return sorted(files)
+
+
+def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:
+    kind = table_kind(file) or text_kind(file)
+    name = file.relative_to(folder).as_posix()
+    if not kind:
+        reading.of_other_kinds.append("".join(file.suffixes[-2:])[-12:] or "without an ending")
+        return False
+    if not file.is_file():
+        reading.skip(name, f"{name} is a link to nothing, a pipe or a device")
+        return False
+    needed = _NEEDS.get(kind)
+    if needed is not None and find_spec(needed) is None:
+        reading.skip(name, f"{name} needs {needed}, which is not installed: pip install 'limrank[files]'")
+        return False
+    return True

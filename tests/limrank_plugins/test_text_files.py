@@ -1,0 +1,175 @@
+"""Files of running text: their encodings, titles and pages, and what is none."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+from small_pdfs import pdf
+
+from limrank_plugins.errors import InputError, MissingExtra
+from limrank_plugins.html_text import html_text
+from limrank_plugins.text_encoding import text_encoding
+from limrank_plugins.text_files import TextFile, read_text_file
+
+TEXTS = {
+    "cp1252": "L’été dernier, la crème brûlée à côté de l’école était très sucrée — œufs compris.",
+    "cp1250": "Zażółć gęślą jaźń. Mleko kwaśnieje, ponieważ bakterie wytwarzają kwas.",
+    "cp1251": "Молоко скисает, потому что бактерии вырабатывают кислоту.",
+    "cp1253": "Το γάλα πήζει από το οξύ. Το ψωμί φουσκώνει.",
+    "cp932": "牛乳は酸で固まります。パンは酵母で膨らみます。",
+    "gb18030": "牛奶遇酸会凝结。面包因酵母而发酵膨胀。",
+    "cp949": "우유는 산에 의해 응고됩니다. 빵은 효모로 부풀어 오릅니다.",
+}
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+def test_another_encoding_is_guessed_and_said(tmp_path: Path, encoding: str):
+    pytest.importorskip("charset_normalizer", reason="needs the extra files")
+    path = tmp_path / "old.txt"
+    path.write_bytes(TEXTS[encoding].encode(encoding))
+    assert read_text_file(path) == TextFile(TEXTS[encoding], "old", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["plain.txt", "plain.txt.gz"])
+def test_a_mark_says_the_encoding(tmp_path: Path, name: str, encoding: str):
+    data = "".join(TEXTS.values()).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    assert read_text_file(tmp_path / name) == TextFile("".join(TEXTS.values()), "plain")
+
+
+def test_a_long_file_that_is_not_utf_8_far_behind_its_beginning(tmp_path: Path):
+    pytest.importorskip("charset_normalizer", reason="needs the extra files")
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"plain words\n" * 200_000 + (TEXTS["cp1251"] + "\n").encode("cp1251") * 2000)
+    assert text_encoding(path) == "cp1251"
+    path.write_bytes("große Worte\n".encode() * 90_000 + b"\xff")
+    assert text_encoding(path) == "utf-8", "one wrong byte is damage"
+    with pytest.raises(InputError, match=r"long\.txt, line 90001: not UTF-8"):
+        read_text_file(path)
+
+
+def test_the_detector_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("limrank_plugins.text_encoding.has_detector", lambda: False)
+    (tmp_path / "old.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"old\.txt is not UTF-8: pip install 'limrank\[files\]'"):
+        read_text_file(tmp_path / "old.txt")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b" \r\n\t", "is empty"),
+        (b"\x7fELF\0\0\x01text", "is no text, whatever its name says"),
+        (bytes(range(256)) * 9, "is no text, whatever its name says"),
+        ("utf-16 without its mark".encode("utf-16-le"), "is no text"),
+    ],
+)
+def test_what_is_no_text(tmp_path: Path, data: bytes, said: str):
+    (tmp_path / "x.txt").write_bytes(data)
+    with pytest.raises(InputError, match=rf"x\.txt {said}"):
+        read_text_file(tmp_path / "x.txt")
+
+
+# ---- HTML ---------------------------------------------------------------------------------------
+
+PAGE = """<!DOCTYPE html><html><head><title>Why &amp; how
+ it curdles</title><style>p {}</style><script>var hidden = "<p>x</p>";</script></head>
+<body><h1>Milk</h1><p>Acid <b>curd</b>les
+   milk&nbsp;&mdash; <a href="x">slowly</a>.<br>So does<!-- not --> rennet.</p><noscript>off</noscript>
+<ul><li>one<li>two</ul><table><tr><td>a</td><td>b</td></tr></table><script>more()</script></body></html>"""
+
+
+def test_html_is_what_a_reader_sees():
+    title, text = html_text(PAGE)
+    assert title == "Why & how it curdles"
+    assert text == "Milk\n\nAcid curdles milk — slowly.\nSo does rennet.\n\none\ntwo\n\na b"
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<title>T</title><p>no head, <i>no body", ("T", "no head, no body")),
+        ("just text", ("", "just text")),
+        ("<p>a</p></div></script><p>b", ("", "a\n\nb")),
+        ("<svg><title>icon</title><text>x</text></svg>a", ("icon", "a")),
+        ("<div>" * 50_000 + "deep", ("", "deep")),
+        ("<script>never closed <p>x", ("", "")),
+        ("<", ("", "<")),
+    ],
+)
+def test_html_as_it_comes(page: str, expected: tuple[str, str]):
+    assert html_text(page) == expected
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [("windows-1251", "cp1251"), ("iso-8859-1", "cp1252"), ("utf-8", "utf-8"), ("no-such", "utf-8")],
+)
+def test_html_says_its_encoding(tmp_path: Path, declared: str, encoding: str):
+    text = TEXTS.get(encoding, "naïve")
+    page = f'<html><head><meta charset="{declared}"></head><p>{text}'
+    (tmp_path / "p.html").write_bytes(page.encode(encoding))
+    assert read_text_file(tmp_path / "p.html").text == text
+
+
+def test_a_page_that_a_script_writes(tmp_path: Path):
+    (tmp_path / "p.htm").write_text("<title>App</title><script>render()</script>")
+    with pytest.raises(InputError, match=r"p\.htm shows no text: it is empty, or a script writes it"):
+        read_text_file(tmp_path / "p.htm")
+
+
+# ---- PDF ----------------------------------------------------------------------------------------
+
+
+def test_pdf_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "pypdf", None)
+    (tmp_path / "p.pdf").write_bytes(pdf("x"))
+    with pytest.raises(MissingExtra, match=r"reading p\.pdf needs pypdf.*pip install 'limrank\[files\]'"):
+        read_text_file(tmp_path / "p.pdf")
+
+
+class TestPdf:
+    """With pypdf itself."""
+
+    @pytest.fixture(autouse=True)
+    def _pypdf(self):
+        pytest.importorskip("pypdf", reason="needs the extra files")
+
+    def test_pages(self, tmp_path: Path):
+        path = tmp_path / "report.pdf"
+        path.write_bytes(pdf("Milk cur-\ndles (slowly).", "", "Non-\nSmoking", title="On Milk"))
+        file = read_text_file(path)
+        assert file == TextFile("Milk curdles (slowly).\n\n\n\nNon-\nSmoking", "On Milk", (0, 24, 26))
+        assert [file.page_at(place) for place in (0, 21, 26, 30)] == [1, 1, 3, 3]
+
+    @pytest.mark.parametrize("title", ["", "untitled", "Microsoft Word - a.docx", "report_final_v2"])
+    def test_titles_that_programs_write_are_none(self, tmp_path: Path, title: str):
+        (tmp_path / "report.pdf").write_bytes(pdf("text", title=title))
+        assert read_text_file(tmp_path / "report.pdf").title == "report"
+
+    def test_what_cannot_be_read(self, tmp_path: Path):
+        from pypdf import PdfReader, PdfWriter
+
+        path = tmp_path / "p.pdf"
+        whole = pdf("some text", "more")
+        for data in (b"", b"%PDF-1.4\n", b"no pdf at all", whole[:200]):
+            path.write_bytes(data)
+            with pytest.raises(InputError, match=r"p\.pdf is no PDF that can be read"):
+                read_text_file(path)
+        path.write_bytes(pdf("", ""))
+        with pytest.raises(InputError, match=r"p\.pdf holds no text, perhaps images of it"):
+            read_text_file(path)
+        for password in ("secret", ""):
+            writer, locked = PdfWriter(clone_from=PdfReader(io.BytesIO(whole))), io.BytesIO()
+            writer.encrypt(password, "owner", algorithm="RC4-128")
+            writer.write(locked)
+            path.write_bytes(locked.getvalue())
+            if password:
+                with pytest.raises(InputError, match=r"p\.pdf has a password: save it without one"):
+                    read_text_file(path)
+        assert read_text_file(path).text == "some text\n\nmore", "one that anybody may open"
