@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from limrank_plugins.backends import backend_class, backend_names
+from limrank_plugins.backends.loading_time import timed_loading
 from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.protocols import Backend, ChecksLabels, CountsCuts
 from limrank_plugins.calibration import Calibration, as_calibration
@@ -125,7 +126,8 @@ def named_backend(name: str, model: str, options: dict[str, Any]) -> Backend:
     """
     kind = backend_class(name)
     check_options(f"backend {name!r}", kind, model, **options)
-    backend: Backend = kind(model, **options)
+    with timed_loading():
+        backend: Backend = kind(model, **options)
     return backend
 
 

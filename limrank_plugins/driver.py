@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from limrank_plugins.backends.in_thread import ask_in_thread
+from limrank_plugins.backends.loading_time import loading_seconds
 from limrank_plugins.backends.protocols import (
     Arrived,
     Backend,
@@ -217,9 +218,10 @@ def _answered(
     for (_, method), part in batches.items():
         backend = part[0].backend
         keeper = replies_of.keeper(part)
-        started = time.perf_counter()
+        started, loaded = time.perf_counter(), loading_seconds()
         replies = yield Batch(backend, method, [request.request for request in part], keeper)
-        seconds = (time.perf_counter() - started) / len(part)
+        # A model that is loaded when it is first asked answers none the slower for it.
+        seconds = max(0.0, time.perf_counter() - started - (loading_seconds() - loaded)) / len(part)
         check_count(backend, replies, part)
         for request, reply in zip(part, replies, strict=True):
             known[_key(request)] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))

@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 
 _OWN = ("recipe", "model", "backend")
 _OF_RERANKER = inspect.signature(Reranker).parameters.keys()
-_METADATA = ("relevance_score", "limrank_explanation", "limrank_failure", "limrank_piece")
+_METADATA = (
+    "relevance_score", "limrank_explanation", "limrank_failure", "limrank_cut_tokens", "limrank_piece",
+)  # fmt: skip
 _IMAGE_METADATA = ("image_base64", "image_url")  # the first is Unstructured's
 _IMAGE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")  # how PNG, JPEG, GIF and WebP begin
 
@@ -52,7 +54,8 @@ class LimRankCompressor(BaseDocumentCompressor):
     Documents come back as copies; yours are not changed. `metadata["relevance_score"]` is
     the score (None for a document that could not be judged: it keeps its place, and
     `metadata["limrank_failure"]` says why), `metadata["limrank_explanation"]` the model's reasoning,
-    `metadata["limrank_piece"]` the piece of a long document that decided (with `options={"chunks": "max"}`).
+    `metadata["limrank_piece"]` the piece of a long document that decided (with `options={"chunks": "max"}` or
+    recipe `mini`), `metadata["limrank_cut_tokens"]` how many tokens of a document were not read, if any.
 
     An image is read from `metadata["image_base64"]` (as Unstructured's loaders write it), from a `data:` URL
     in `metadata["image_url"]`, or where it is the `page_content` itself (as in Chroma's `add_images`), and
@@ -173,6 +176,8 @@ class LimRankCompressor(BaseDocumentCompressor):
                 metadata["limrank_explanation"] = hit.explanation
             if hit.failure is not None:
                 metadata["limrank_failure"] = redacted(hit.failure, self._secrets())
+            if hit.cut_tokens:
+                metadata["limrank_cut_tokens"] = hit.cut_tokens
             if hit.piece is not None:
                 metadata["limrank_piece"] = asdict(hit.piece)
             copies.append(document.model_copy(update={"metadata": metadata}))

@@ -1,11 +1,14 @@
 """Long documents in pieces: what `chunks=` and `passages=` say, and where a text is split.
 
-The library semantic-text-splitter ends pieces where a paragraph, else a sentence, else a word ends (Unicode
-UAX #29, so in any language), as late as they fit.
+For `chunks` the library semantic-text-splitter ends pieces where a paragraph, else a sentence, else a word
+ends (Unicode UAX #29, so in any language), as late as they fit. An encoder's pieces, which need no exact
+length, are of one length as far as words allow.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -139,6 +142,31 @@ def split(text: str, fits: Callable[[str], bool]) -> list[tuple[int, int]]:
     # It reads no lone surrogates; one character stands for each, so that places stay what they are.
     pieces = splitter.chunk_indices(_SURROGATE.sub("\ufffd", text))
     return [span for start, piece in pieces for span in _fitting(text, start, start + len(piece), fits)]
+
+
+def even_spans(text: str, start: int, room: int, most: int) -> list[tuple[int, int]]:
+    """Starts and ends of pieces of about one length, which follow on one another from `start`.
+
+    They end where a word ends in their last tenth, else anywhere. No library is needed.
+
+    Args:
+        text: of which the pieces are parts.
+        start: where the first one begins.
+        room: about the most characters of a piece, at least 1: one that follows on an early end has up to a
+            tenth more.
+        most: the most pieces; what they leave of the text is in none.
+    """
+    count = max(1, math.ceil((len(text) - start) / room))
+    step = max(1, math.ceil((len(text) - start) / count)) if count <= most else room
+    places = range(start + step, len(text), step)[:most]
+    bounds = [start, *(_word_end(text, at - step // 10, at) for at in places), len(text)][: most + 1]
+    return list(itertools.pairwise(bounds))
+
+
+def _word_end(text: str, least: int, most: int) -> int:
+    """The last end of a word in these bounds, else `most`."""
+    space = max(text.rfind(" ", least, most), text.rfind("\n", least, most))
+    return most if space < 0 else space + 1
 
 
 def _fitting(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[tuple[int, int]]:

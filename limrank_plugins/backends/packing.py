@@ -33,8 +33,12 @@ from limrank_plugins.segments import Prompt
 
 _FORMAT = 1
 """Of packed replies; a change of it makes older stored answers unknown rather than misread."""
-_CUT = struct.Struct("<Qx")
-"""Behind a vector: how many tokens of its text were not read."""
+_CUT = struct.Struct("<Qqxx")
+"""Behind a vector: how many tokens of its text were not read, and how many characters were (-1: unknown).
+
+A length that is no multiple of four tells it from the numbers alone. Earlier versions wrote nine bytes, the
+tokens alone, or nothing of a text that was cut.
+"""
 
 
 def request_key(identity: str, request: Request) -> bytes:
@@ -89,8 +93,8 @@ def pack_reply(reply: Reply) -> bytes:
     """A reply as bytes for the store. `Failed` is never stored."""
     if isinstance(reply, Embedded):
         packed = reply.vector.astype("<f4", copy=False).tobytes()
-        # Version 0.1.0 wrote the numbers alone: a length that is no multiple of four tells the two apart.
-        return packed + _CUT.pack(reply.cut_tokens) if reply.cut_tokens else packed
+        read = -1 if reply.read is None else reply.read
+        return packed + _CUT.pack(reply.cut_tokens, read) if reply.cut_tokens else packed
     if isinstance(reply, Attended):
         lengths = [[len(row) for row in rows] for rows in reply.weights]
         head = json.dumps({"lengths": lengths, "cut": reply.cut_tokens}).encode("ascii")
@@ -114,16 +118,14 @@ def pack_reply(reply: Reply) -> bytes:
     return json.dumps(body, ensure_ascii=True).encode("ascii")
 
 
-def unpack_reply(request: Request, packed: bytes) -> Reply:
-    """The stored reply to this request, marked as `cached` in its usage."""
+def unpack_reply(request: Request, packed: bytes) -> Reply | None:
+    """The stored reply to this request, marked as `cached` in its usage.
+
+    None for one that an earlier version stored without saying where its text was cut.
+    """
     usage = Usage(cached=1)
     if isinstance(request, Encode):
-        size = len(packed) - len(packed) % 4
-        cut = 0
-        if size < len(packed):
-            size = len(packed) - _CUT.size
-            (cut,) = _CUT.unpack_from(packed, size)
-        return Embedded(np.frombuffer(packed[:size], dtype="<f4").astype(np.float32), usage, cut)
+        return _embedded(packed, usage)
     if isinstance(request, Attend):
         return _attended(packed, usage)
     body = json.loads(packed)
@@ -137,6 +139,17 @@ def unpack_reply(request: Request, packed: bytes) -> Reply:
         reasoning = body.get("reasoning", "")
         return Generated(body["text"], body["finish"], reading, usage, body["cut"], reasoning)
     return Numbers(tuple(body["values"]), usage, body["cut"])
+
+
+def _embedded(packed: bytes, usage: Usage) -> Embedded | None:
+    cut, read, behind = 0, -1, len(packed) % 4
+    if behind not in (0, _CUT.size % 4):
+        return None
+    size = len(packed) - _CUT.size if behind else len(packed)
+    if behind:
+        cut, read = _CUT.unpack_from(packed, size)
+    vector = np.frombuffer(packed[:size], dtype="<f4").astype(np.float32)
+    return Embedded(vector, usage, cut, None if read < 0 else read)
 
 
 def _attended(packed: bytes, usage: Usage) -> Attended:

@@ -219,11 +219,20 @@ class Generated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """A vector, float32, shape (dimensions,). `cut_tokens`: tokens of the text that were not read."""
+    """A vector, float32, shape (dimensions,).
+
+    Attributes:
+        vector: of what was read of the text.
+        usage: what it cost.
+        cut_tokens: tokens of the text that were not read; of a text many times as long as what is read, about
+            how many.
+        read: of a text that was cut, how many of its characters were read; None where that is not known.
+    """
 
     vector: Vector
     usage: Usage = Usage()
     cut_tokens: int = 0
+    read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from limrank_plugins.backends.counting import UsageSum
+from limrank_plugins.backends.loading_time import loading_seconds
 from limrank_plugins.begun_anew import working_on
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
@@ -95,6 +96,7 @@ def rerank(
         # Before hours of work, not after.
         check_trec_ids((query.id for query in searched), "query id")
         check_trec_ids((d.id or "" for documents in candidates for d in documents), "document id")
+    loaded = loading_seconds()
     reranker = options.reranker(None)
     same = {
         "reranker": reranker.identity,
@@ -137,6 +139,7 @@ def rerank(
         "failures": failures,
         **unread.as_json(),
         **reranking.usage_report(spent.usage),
+        "loading_seconds": loading_seconds() - loaded,
     }
     if as_json:
         common.emit(report)

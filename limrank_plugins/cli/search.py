@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from limrank_plugins.backends.loading_time import loading_seconds
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import Corpus
@@ -27,6 +28,8 @@ from limrank_plugins.wording import number_of, shortened, verb_for
 
 _SHOWN = 240
 """Characters of a reasoning."""
+_NOTED_LOADING = 0.05
+"""Seconds of loading below which nothing is said of it: no model was loaded, or a server is asked."""
 
 
 @reports_errors
@@ -72,7 +75,7 @@ def search(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
-    searched = Query(query)
+    searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)
     index = common.open_index(source, retriever, language=language)
     if feedback and not isinstance(index, DenseRetriever):
@@ -96,7 +99,8 @@ def search(
             entry |= {"title": hit.document.title, "text": hit.document.text}
             entry |= source_record(hit.document)
         counts = {"candidates": len(candidates), **Unread.in_ranking(ranking).as_json()}
-        common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage))
+        times = {"loading_seconds": loading_seconds() - loaded}
+        common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage) | times)
     else:
         show_ranking(ranking)
         if 0 < matching < min(k if top_n is None else min(k, top_n), len(index)):
@@ -104,7 +108,8 @@ def search(
             common.say(f"{shares} a word with the query", style="dim")
         priced = reranking.has_price(reranker)
         hinted = reranking.could_chunk(reranker)
-        common.say(summary(ranking, len(candidates), seconds, priced=priced, chunks=hinted))
+        loading = loading_seconds() - loaded
+        common.say(summary(ranking, len(candidates), seconds, loading=loading, priced=priced, chunks=hinted))
     if ranking.failures:
         common.end_with_failures(
             f"{len(ranking.failures):,} of {number_of(len(candidates), 'passage')} could not be judged "
@@ -147,15 +152,28 @@ def _end_of(reasoning: str) -> str:
 
 
 def summary(
-    ranking: Ranking, candidates: int, seconds: float, *, priced: bool = False, chunks: bool = False
+    ranking: Ranking,
+    candidates: int,
+    seconds: float,
+    *,
+    loading: float = 0.0,
+    priced: bool = False,
+    chunks: bool = False,
 ) -> str:
-    """One line about what it took; what it cost, too, where what was asked may have a price.
+    """One line about what it took.
 
-    With `chunks`, the option that reads long passages is named where some were cut.
+    Args:
+        ranking: what came of it.
+        candidates: how many the first stage found.
+        seconds: how long it searched.
+        loading: how long models were loaded.
+        priced: what was asked may have a price: say what it cost.
+        chunks: name the option that reads long passages, where some were cut.
     """
     usage = ranking.usage
     parts = [
         f"{number_of(candidates, 'candidate')} in {seconds * 1000:.0f} ms",
+        *([f"model loaded in {loading:.1f} s"] if loading >= _NOTED_LOADING else []),
         f"reranked in {usage.seconds:.2f} s",
         f"{number_of(usage.calls, 'model call')}, {number_of(usage.cached, 'reply')} from the store",
     ]

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from limrank_plugins.readouts.similarity import Similarity
+from typing import get_args
+
+from limrank_plugins.errors import InputError
+from limrank_plugins.readouts.similarity import Pieces, Similarity
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.schedules import Once
 
-RECIPE = Recipe(
-    name="mini",
-    summary="cosine of a 22M-parameter sentence encoder + .35 · first-stage score; runs on any laptop",
-    oracle="score",
-    readout=Similarity(),
-    schedule=Once(),
-    score_kind="similarity",
-    backend="encoder",
-    model="mini",
-    calls="N + 1 (none for passages whose vector is in the store)",
-    tokens="Q + N·D",
-    paper="sentence-transformers/all-MiniLM-L6-v2; arXiv:2002.10957",
-    licence="Apache-2.0",
-)
+
+def recipe(pieces: Pieces = "first") -> Recipe:
+    """The recipe.
+
+    Args:
+        pieces: how a passage longer than the encoder reads is judged, see `Similarity`.
+
+    Raises:
+        InputError: there is no such way.
+    """
+    if pieces not in get_args(Pieces):
+        raise InputError(f"pieces must be {', '.join(map(repr, get_args(Pieces)))}, but got {pieces!r}")
+    return Recipe(
+        name="mini",
+        summary="cosine of a 22M-parameter sentence encoder + .35 · first-stage score; runs on any laptop",
+        oracle="score",
+        readout=Similarity(pieces=pieces),
+        schedule=Once(),
+        score_kind="similarity",
+        backend="encoder",
+        model="mini",
+        calls="N + 1 (none for passages whose vector is in the store)",
+        tokens="Q + N·D",
+        paper="sentence-transformers/all-MiniLM-L6-v2; arXiv:2002.10957",
+        licence="Apache-2.0",
+    )
+
+
+RECIPE = recipe()

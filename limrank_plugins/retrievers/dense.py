@@ -6,6 +6,7 @@ vector index is the better tool.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import math
@@ -96,16 +97,29 @@ class DenseRetriever(ImmutableIndex):
         owns = backend is None
         if backend is None:
             backend = backend_class("encoder")()
-        parts, cut_documents = [], 0
+        parts: list[Vectors] = []
+        cut: list[bool] = []
+        # Equal passages get one vector: computed in another batch it would differ by rounding.
+        places: dict[bytes, int] = {}
+        rows: list[int] = []
         for start in range(0, len(corpus), _ENCODED_AT_ONCE):
             part = corpus[start : start + _ENCODED_AT_ONCE]
-            names = [f"document {document.id!r}" for document in part]
-            requests = [Encode(document.passage, images=document.images) for document in part]
-            vectors, cut = _embed(backend, requests, names)
-            parts.append(vectors)
-            cut_documents += cut
+            digests = [_digest(document) for document in part]
+            new: dict[bytes, Document] = {}
+            for digest, document in zip(digests, part, strict=True):
+                if digest not in places:
+                    new.setdefault(digest, document)
+            if new:
+                names = [f"document {document.id!r}" for document in new.values()]
+                requests = [Encode(document.passage, images=document.images) for document in new.values()]
+                vectors, are_cut = _embed(backend, requests, names)
+                parts.append(vectors)
+                cut += are_cut
+                places |= {digest: len(places) + number for number, digest in enumerate(new)}
+            rows += [places[digest] for digest in digests]
             if on_progress is not None:
                 on_progress(start + len(part), len(corpus))
+        cut_documents = sum(cut[row] for row in rows)
         if cut_documents:
             _LOG.warning(
                 "%d of %s %s longer than the encoder reads: what is beyond was not embedded and cannot be "
@@ -114,7 +128,10 @@ class DenseRetriever(ImmutableIndex):
                 number_of(len(corpus), "document"),
                 verb_for(cut_documents, "are"),
             )
-        return cls(corpus, np.concatenate(parts), backend, owns=owns, cut_documents=cut_documents)
+        matrix = np.concatenate(parts)
+        if len(places) < len(rows):
+            matrix = matrix[rows]
+        return cls(corpus, matrix, backend, owns=owns, cut_documents=cut_documents)
 
     @classmethod
     def load(
@@ -189,12 +206,12 @@ class DenseRetriever(ImmutableIndex):
         images = [as_query(query).images for query in queries]
         requests = [Encode(text, "query", shown) for text, shown in zip(texts, images, strict=True)]
         vectors, cut = _embed(self.backend, requests, names)
-        if cut:
+        if any(cut):
             _LOG.warning(
                 "%d of %s %s longer than the encoder reads: what is beyond was not read",
-                cut,
+                sum(cut),
                 number_of(len(names), "query"),
-                verb_for(cut, "are"),
+                verb_for(sum(cut), "are"),
             )
         if vectors.shape[1] != self._vectors.shape[1]:
             raise InputError(
@@ -302,20 +319,28 @@ def _check_backend(backend: Backend) -> None:
         raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
 
 
-def _embed(backend: Backend, requests: Sequence[Encode], names: Sequence[str]) -> tuple[Vectors, int]:
-    """One row of length 1 per request, a vector of zeros stays one; and how many were not read whole."""
+def _digest(document: Document) -> bytes:
+    """Equal for documents that are embedded alike."""
+    digest = hashlib.blake2b(document.passage.encode("utf-8", "surrogatepass"), digest_size=16)
+    for image in document.images:
+        digest.update(hashlib.sha256(image.data).digest())
+    return digest.digest()
+
+
+def _embed(backend: Backend, requests: Sequence[Encode], names: Sequence[str]) -> tuple[Vectors, list[bool]]:
+    """One row of length 1 per request, a vector of zeros stays one; and which were not read whole."""
     _check_backend(backend)
     replies = backend.encode(requests)  # type: ignore[attr-defined]  # checked just now
     if inspect.isawaitable(replies):
         getattr(replies, "close", lambda: None)()
         raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
-    rows, cut = [], 0
+    rows, cut = [], []
     for name, reply in zip(names, replies, strict=True):
         if not isinstance(reply, Embedded):
             raise BackendError(f"{name} could not be embedded: {getattr(reply, 'reason', reply)}")
         if reply.vector.ndim != 1 or not np.isfinite(reply.vector).all():
             raise BackendError(f"{name} could not be embedded: the vector is not finite, or no vector")
-        cut += reply.cut_tokens > 0
+        cut.append(reply.cut_tokens > 0)
         rows.append(reply.vector.astype(np.float32, copy=False))
     vectors = np.stack(rows)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]

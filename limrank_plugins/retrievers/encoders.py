@@ -22,6 +22,7 @@ ENCODERS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "revision": (str, type(None)),
         "query_prompt": str,
         "passage_prompt": str,
+        "exact": bool,
     },
     "multimodal-encoder": {
         "model": str,

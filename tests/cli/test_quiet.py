@@ -19,7 +19,8 @@ QUERY = "why does milk curdle in tea"
 OURS = [
     r"indexing \d+ documents with bm25s",
     r"prompt: .* is asked to go on with the recipe's own prompt \(template 'limrank'\): it has no chat .*",
-    r"2 candidates in \d+ ms; reranked in [\d.]+ s; \d+ model calls?, 0 replies from the store"
+    r"2 candidates in \d+ ms; (model loaded in [\d.]+ s; )?reranked in [\d.]+ s; "
+    r"\d+ model calls?, 0 replies from the store"
     r"(; \d+ tokens written)?(; .* (was|were) longer than the model reads)?",
 ]
 

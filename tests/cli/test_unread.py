@@ -9,6 +9,7 @@ import pytest
 from limrank_command import limrank
 
 LONG = " ".join(f"bread{i}" for i in range(300))
+RECIPE = "mini:pieces=first"
 DOCUMENTS, QUERIES = "1 of 2 documents was longer than the model reads", "1 of 1 query was longer"
 
 
@@ -30,7 +31,7 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", ["search", "ask"])
 def test_search_and_ask(work: Path, command: str):
-    arguments = (command, "benchmark/corpus.jsonl", f"yeast {LONG}", "--recipe", "mini")
+    arguments = (command, "benchmark/corpus.jsonl", f"yeast {LONG}", "--recipe", RECIPE)
     told = limrank(work, *arguments).stderr
     assert DOCUMENTS in told
     assert "the query was longer than the model reads: the last" in told
@@ -44,7 +45,7 @@ def test_search_and_ask(work: Path, command: str):
 def test_bulk_whether_computed_now_or_before(work: Path):
     with (work / "jobs.jsonl").open("a") as jobs:
         jobs.write(json.dumps({"query_id": "e", "query": "empty", "passages": []}) + "\n")
-    arguments = ("bulk", "--jobs", "jobs.jsonl", "--recipe", "mini", "--size", 1, "-o", "out")
+    arguments = ("bulk", "--jobs", "jobs.jsonl", "--recipe", RECIPE, "--size", 1, "-o", "out")
     told = f"1 query had no candidates; 1 of 2 queries was longer than the model reads; {DOCUMENTS}"
     first = limrank(work, *arguments).stderr
     assert f"2 partitions in out: 2 computed now (2 queries), 0 were there; {told}" in first
@@ -55,7 +56,7 @@ def test_bulk_whether_computed_now_or_before(work: Path):
 
 
 def test_an_evaluation(work: Path):
-    done = limrank(work, "eval", "folder", "benchmark", "-o", "out", "--recipe", "mini")
+    done = limrank(work, "eval", "folder", "benchmark", "-o", "out", "--recipe", RECIPE)
     assert DOCUMENTS in done.stdout
     assert QUERIES in done.stdout
     report = json.loads((work / "out" / "report.json").read_text())
@@ -63,7 +64,8 @@ def test_an_evaluation(work: Path):
     assert (split["cut_queries"], split["cut_documents"]) == (1, 1)
     assert DOCUMENTS in [warning["text"] for warning in report["warnings"]]
     assert DOCUMENTS in (work / "out" / "report.html").read_text()
-    record = json.loads(limrank(work, "eval", "folder", "benchmark", "-o", "out", "--json").stdout)
+    again = ("eval", "folder", "benchmark", "-o", "out", "--recipe", RECIPE, "--json")
+    record = json.loads(limrank(work, *again).stdout)
     (split,) = record["splits"].values()
     assert (split["cut_queries"], split["cut_documents"]) == (1, 1)
     assert DOCUMENTS in split["warnings"]
@@ -71,6 +73,6 @@ def test_an_evaluation(work: Path):
 
 def test_errors(work: Path):
     run = ("rerank", "-q", "benchmark/queries.jsonl", "-c", "benchmark/corpus.jsonl", "-o", "run.jsonl")
-    limrank(work, *run, "--recipe", "mini")
+    limrank(work, *run, "--recipe", RECIPE)
     done = limrank(work, "eval", "errors", "run.jsonl", "--qrels", "benchmark/qrels.txt")
     assert f"{QUERIES} than the model reads; {DOCUMENTS} (0 relevant" in done.stdout

@@ -1,4 +1,4 @@
-"""The subcommands of this room: `limrank eval …` and `limrank calibrate`."""
+"""The subcommands of this room: `limrank eval …`, `limrank bench …` and `limrank calibrate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     add_later(
         app, "eval", "limrank_evals.cli.evaluation_commands:evaluation", "Measure rankings and answers."
     )
+    add_later(app, "bench", "limrank_evals.cli.bench:bench", "Measure speed beside other libraries.")
     add_later(
         app,
         "calibrate",

@@ -15,6 +15,10 @@ from limrank_plugins.errors import BackendError
 from limrank_plugins.segments import Prompt, Segment
 
 _FAR = 1 << 30
+PASS = 32
+"""Tokens of a small model whose arithmetic costs a CPU as much as a pass costs by itself."""
+TOGETHER = 1024
+"""Tokens of a pass beyond which a token of it costs a CPU no less."""
 # Models that count positions from behind the padding's number.
 _SHIFTED = ("roberta", "camembert", "xlm", "longformer", "mpnet", "data2vec")
 
@@ -119,15 +123,34 @@ def _frame(tokenizer: Any, *texts: str) -> _Frame:
 # ---- rows as tensors ----------------------------------------------------------------------------
 
 
-def in_turn(lengths: Sequence[int], size: int, *, alone: bool) -> Iterator[list[int]]:
-    """Positions in batches of at most `size`, by length; with `alone`, one at a time.
+def in_turn(lengths: Sequence[int], size: int, *, alone: bool, thrifty: bool = False) -> Iterator[list[int]]:
+    """Positions in batches by length.
 
-    One at a time a row's result does not depend on others, and on a CPU it is no slower:
-    products of few rows are computed by other routines, which round otherwise than those for many.
+    Args:
+        lengths: tokens of each row.
+        size: the most rows of a batch.
+        alone: one row at a time, whose result then does not depend on others: products of few rows are
+            computed by other routines, which round otherwise than those for many.
+        thrifty: batches for a CPU instead, as many rows as `TOGETHER` tokens make, padding included: more
+            would save nothing. A row that would be padded by more than a pass costs begins a new batch.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    if thrifty and not alone:
+        return _thrifty(order, lengths)
     step = 1 if alone else size
     return (order[start : start + step] for start in range(0, len(order), step))
+
+
+def _thrifty(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for i in reversed(order):
+        width = max(1, lengths[batch[0]]) if batch else 1
+        if batch and ((len(batch) + 1) * width > TOGETHER or width - lengths[i] > PASS):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def as_tensors(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, PairEncoder
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.text_heads import TextHeads, about
 from limrank_plugins.backends.local.truncation import fit_documents
 from limrank_plugins.errors import BackendError, InputError, one_sentence
 from limrank_plugins.segments import Prompt, Segment
@@ -50,6 +52,7 @@ class PlainRows:
     def __init__(self, model: str, tokenizer: Any, limit: int, prompt: str) -> None:
         self._model, self._limit, self._prompt = model, limit, prompt
         self._pairs = PairEncoder(tokenizer)
+        self._heads = TextHeads(tokenizer)
         self._last: tuple[str, list[int]] = ("", [])
 
     def row(self, query: str, passage: str) -> EncoderInput:
@@ -57,13 +60,15 @@ class PlainRows:
         if self._last[0] != query or not query:
             self._last = query, self._pairs.ids(query, before=self._prompt)
         ids = self._last[1]
-        row = self._pairs.pair(ids, self._pairs.ids(passage), self._limit)
+        head = self._heads.head(passage, self._limit, lambda text: len(self._pairs.ids(text)))
+        read = self._pairs.ids(head)
+        row = self._pairs.pair(ids, read, self._limit)
         if row is None:
             raise InputError(
                 f"the query has {len(ids)} tokens, which leave no room for a passage in the "
                 f"{self._limit} that {self._model} reads: shorten the query or the instruction"
             )
-        return row
+        return replace(row, cut=row.cut + about(passage[len(head) :], head, len(read)))
 
 
 class TemplateRows:

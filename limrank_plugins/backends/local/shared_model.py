@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from limrank_plugins.backends.loading_time import timed_loading
 from limrank_plugins.errors import BackendError
 
 T = TypeVar("T")
@@ -41,7 +42,8 @@ class SharedModel(Generic[T]):
         """
         with self._lock:
             if self.held is None and self._load is not None:
-                self.held = self._load()
+                with timed_loading():
+                    self.held = self._load()
             if self.held is None:
                 raise BackendError(f"{self._name} is closed: make a new one")
             yield self.held

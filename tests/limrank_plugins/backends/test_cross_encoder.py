@@ -68,7 +68,8 @@ def test_scores_are_the_models_own(folder: Path, backend: CrossEncoderBackend) -
     assert isinstance(backend, ScoresPairs)
     assert isinstance(backend, Closes)
     found = scores(backend, TEXTS)
-    assert found == plain(folder, TEXTS)
+    assert found == near(plain(folder, TEXTS))
+    assert scores(CrossEncoderBackend(str(folder), device="cpu", exact=True), TEXTS) == plain(folder, TEXTS)
     assert max(found) - min(found) > 0.05, "scores that differ, or this shows nothing"
 
 
@@ -85,12 +86,18 @@ def test_scores_are_those_of_predict(folder: Path, backend: CrossEncoderBackend)
     assert ranked.ids == Reranker("cross-encoder", backend=backend).rank(QUERY, TEXTS).ids
 
 
-def test_a_score_does_not_depend_on_what_else_is_asked(backend: CrossEncoderBackend) -> None:
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_score_depends_on_what_else_is_asked_by_rounding_and_where_exact_not_at_all(
+    folder: Path, exact: bool
+) -> None:
+    backend = CrossEncoderBackend(str(folder), device="cpu", exact=exact)
     together = scores(backend, TEXTS)
-    assert together == [score for text in TEXTS for score in scores(backend, [text])]
+    alone = [score for text in TEXTS for score in scores(backend, [text])]
     order = list(range(len(TEXTS)))
     random.Random(1).shuffle(order)
-    assert [together[i] for i in order] == scores(backend, [TEXTS[i] for i in order])
+    shuffled = scores(backend, [TEXTS[i] for i in order])
+    for others in (alone, [shuffled[order.index(i)] for i in range(len(TEXTS))]):
+        assert together == (others if exact else pytest.approx(others, rel=0, abs=1e-5))
 
 
 def test_padded_batches_give_the_same_scores(folder: Path, backend: CrossEncoderBackend) -> None:
@@ -266,8 +273,9 @@ def test_identities_differ_where_scores_would(folder: Path, tmp_path: Path) -> N
         identity(folder, max_length=20),
         identity(folder, dtype="bfloat16"),
         identity(other),
+        identity(folder, exact=True),
     ]
-    assert len(set(known)) == 4
+    assert len(set(known)) == 5
     assert identity(folder, batch_size=2) == known[0]
     assert identity(folder, max_length=1000) == known[0]
 
@@ -357,14 +365,14 @@ def test_a_decoders_rows_together_are_its_rows_alone(
     end: bool,
 ) -> None:
     folder = decoder(tmp_path / "m", own, configured, side, end)
-    backend = CrossEncoderBackend(str(folder), device="cpu")
+    backend = CrossEncoderBackend(str(folder), device="cpu", exact=True)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     rows = [backend._rows.row(QUERY, document) for document in DOCUMENTS]
     with torch.inference_mode():
         plain = [model(torch.tensor([row.ids])).logits.item() for row in rows]
     alone = scores(backend, DOCUMENTS)
     # As on a GPU.
-    monkeypatch.setattr(module, "in_turn", lambda lengths, size, alone: in_turn(lengths, size, alone=False))
+    monkeypatch.setattr(module, "in_turn", lambda lengths, size, **_: in_turn(lengths, size, alone=False))
     together = scores(backend, DOCUMENTS)
     assert len(plain) == len(DOCUMENTS)
     assert alone == pytest.approx(plain, rel=1e-5, abs=1e-5)

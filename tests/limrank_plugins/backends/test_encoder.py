@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,29 +120,58 @@ def test_mini_is_the_model_as_sentence_transformers_runs_it(mini: EncoderBackend
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@needs_mini
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_vector_does_not_depend_on_its_batch_mates(dtype: str) -> None:
-    """On any processor, because every text goes through the model alone: not a matter of rounding."""
-    backend = EncoderBackend(dtype=dtype, device="cpu", batch_size=4)
+@contextmanager
+def shapes_of(backend: EncoderBackend) -> Iterator[list[tuple[int, int]]]:
+    """Rows and tokens, padding included, of every pass of the model inside the block."""
+    backend.encode([Encode("milk")])
+    shapes: list[tuple[int, int]] = []
+    hook = backend._model.held.register_forward_pre_hook(
+        lambda _, inputs: shapes.append(tuple(inputs[0]["input_ids"].shape))
+    )
+    yield shapes
+    hook.remove()
+
+
+def many_lengths() -> list[str]:
     chance = random.Random(0)
     words = [*WORDS, "yeast", "river", "valley", "light", "water", "iron", "rust", "proteins"]
     texts = [" ".join(chance.choices(words, k=k)) for k in [1, 1, 2, 6, 6, *[16] * 5, 20, 20, *[40] * 3]]
-    texts += ["acid " * 300, "milk " * 300, *TEXTS]
-    shapes = []
-    held = backend._model.held if backend.encode([Encode("milk")]) else None
-    hook = held.register_forward_pre_hook(
-        lambda _, inputs: shapes.append(tuple(inputs[0]["input_ids"].shape))
-    )
-    together = vectors(backend, texts)
-    hook.remove()
-    assert len(shapes) == len(texts)
-    assert {rows for rows, _ in shapes} == {1}
+    return [*texts, "acid " * 300, "milk " * 300, *TEXTS]
+
+
+@needs_mini
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_vector_depends_on_its_batch_mates_by_rounding(dtype: str, exact: bool) -> None:
+    """Where exact not even by that, on any processor, because every text goes through the model alone."""
+    backend = EncoderBackend(dtype=dtype, device="cpu", exact=exact)
+    texts = many_lengths()
+    with shapes_of(backend) as shapes:
+        together = vectors(backend, texts)
+    if exact:
+        assert [rows for rows, _ in shapes] == [1] * len(texts)
+    else:
+        assert len(shapes) < len(texts) / 3
     alone = np.concatenate([vectors(backend, [text]) for text in texts])
     backwards = vectors(backend, texts[::-1])[::-1]
-    bound = 1e-5 if dtype == "float32" else 1e-2  # where sums are taken in another order from call to call
+    bound = 1e-5 if dtype == "float32" else 1e-2
     np.testing.assert_allclose(together, alone, rtol=0, atol=bound)
     np.testing.assert_allclose(together, backwards, rtol=0, atol=bound)
+
+
+@needs_mini
+def test_short_texts_share_passes_and_long_ones_are_not_padded(mini: EncoderBackend) -> None:
+    with shapes_of(mini) as shapes:
+        mini.encode([Encode(f"{word} curdles milk in tea") for word in ["acid", "heat", "salt", "rain"] * 64])
+        assert len(shapes) == 3  # 128 rows of 8 tokens make 1,024: two passes, and one for two words in three
+        shapes.clear()
+        counted = [len(text) for text in many_lengths()]
+        replies = mini.encode([Encode(text) for text in many_lengths()])
+    read = sum(reply.usage.prompt_tokens for reply in replies)
+    computed = sum(rows * tokens for rows, tokens in shapes)
+    assert len(counted) == len(replies)
+    assert read <= computed <= read + 32 * len(replies), "a row is never padded by more than a pass costs"
+    assert max(rows * tokens for rows, tokens in shapes) <= 1024
 
 
 @needs_mini
@@ -176,7 +206,9 @@ def test_long_texts_are_cut_where_the_model_ends(mini: EncoderBackend) -> None:
     assert long.usage.prompt_tokens == longer.usage.prompt_tokens == 256
     np.testing.assert_allclose(long.vector, longer.vector, rtol=0, atol=1e-5)
     # "acid" is one token, and two places are taken by [CLS] and [SEP].
-    assert (long.cut_tokens, longer.cut_tokens) == (300 - 254, 25_000 - 254)
+    assert long.cut_tokens == 300 - 254
+    assert longer.cut_tokens == pytest.approx(25_000 - 254, rel=0.01), "not counted where it is not read"
+    assert (long.read, longer.read) == (254 * 5 - 1, 254 * 5 - 1)
     assert [reply.cut_tokens for reply in mini.encode([Encode("acid " * n) for n in (1, 254, 255)])] == [
         0,
         0,
@@ -211,6 +243,10 @@ def test_hits_say_what_was_not_read() -> None:
     hits = {hit.id: hit for hit in Reranker("mini").rank("why does milk curdle", documents)}
     assert hits["long"].cut_tokens == 100 * 8 - 254
     assert hits["short"].cut_tokens == 0
+    hits = {hit.id: hit for hit in Reranker("mini:pieces=both").rank("why does milk curdle", documents)}
+    assert [hits[name].cut_tokens for name in ("long", "short")] == [0, 0]
+    assert hits["long"].piece is not None
+    assert hits["long"].piece.of == 4
 
 
 @needs_mini
@@ -310,6 +346,7 @@ def test_identities_differ_where_vectors_would(tiny_folder: Path, tmp_path: Path
     different = [
         identity(),
         identity(dtype="bfloat16"),
+        identity(exact=True),
         identity(query_prompt="q"),
         identity(passage_prompt="q"),
         identity(query_prompt="q|", passage_prompt="q"),
@@ -329,7 +366,7 @@ def test_identities_differ_where_vectors_would(tiny_folder: Path, tmp_path: Path
 
 
 def test_the_same_backend_again_from_its_arguments(tiny_folder: Path) -> None:
-    backend = EncoderBackend(str(tiny_folder), device="cpu", dtype="bfloat16", query_prompt="q: ")
+    backend = EncoderBackend(str(tiny_folder), device="cpu", dtype="bfloat16", query_prompt="q: ", exact=True)
     again = EncoderBackend(**backend.arguments)
     assert again.identity == backend.identity
     assert "trust_remote_code" not in backend.arguments
@@ -387,6 +424,7 @@ def test_closing(tiny_folder: Path) -> None:
     [
         ({"batch_size": 0}, "batch_size must be a whole number >= 1, but got 0"),
         ({"batch_size": True}, "batch_size must be"),
+        ({"exact": 1}, "exact must be True or False, but got 1"),
         ({"dtype": "int8"}, "dtype must be one of float32, bfloat16, float16, but got 'int8'"),
         ({"revision": "main"}, "'mini' is one fixed file"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import fields, replace
 from itertools import combinations
 from typing import Any, get_args
@@ -69,11 +70,11 @@ def test_numbers(request_: Request, values: tuple[float, ...], cut: int):
     assert through(request_, Numbers(values, cut_tokens=cut)) == Numbers(values, CACHED, cut)
 
 
-@given(vectors, st.sampled_from([0, 1, 255, 1 << 40]))
-def test_vectors(vector: np.ndarray, cut: int):
+@given(vectors, st.sampled_from([0, 1, 255, 1 << 40]), st.none() | st.integers(0, 1 << 40))
+def test_vectors(vector: np.ndarray, cut: int, read: int | None):
     for given_vector in (vector, vector.astype(">f4"), vector[::-1][::-1]):
-        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1), cut))
-        assert (back.usage, back.cut_tokens) == (CACHED, cut)
+        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1), cut, read))
+        assert (back.usage, back.cut_tokens, back.read) == (CACHED, cut, read if cut else None)
         assert back.vector.dtype == np.float32
         np.testing.assert_array_equal(back.vector, vector)
 
@@ -84,6 +85,13 @@ def test_vectors_that_version_0_1_0_stored_are_read():
     assert isinstance(reply, Embedded)
     assert (reply.vector.tolist(), reply.cut_tokens) == ([1.5, -2.0, 0.25], 0)
     assert pack_reply(reply) == stored
+
+
+@given(vectors, st.integers(1, 1 << 40))
+def test_a_vector_that_was_stored_without_where_its_text_was_cut_is_asked_for_again(
+    vector: np.ndarray, cut: int
+):
+    assert unpack_reply(Encode("t"), vector.tobytes() + struct.pack("<Qx", cut)) is None
 
 
 @given(st.lists(st.lists(vectors, max_size=3).map(tuple), max_size=3).map(tuple), st.integers(0, 9))

@@ -107,3 +107,13 @@ def test_it_ranks_the_samples_better_than_bm25(backend: EncoderBackend) -> None:
     mini = ir_measures.calc_aggregate([measure], samples.qrels(), after)[measure]
     assert bm25 < 0.6, "the samples are written so that BM25 over the whole pool is misled"
     assert mini >= bm25 + 0.10, (bm25, mini)
+
+
+def test_exact_is_an_option_of_the_backend_and_of_what_is_stored(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        options = {"store": store, "dtype": "float32", "device": "cpu"}
+        plain, exact = Reranker("mini", **options), Reranker("mini", exact=True, **options)
+        assert exact.identity != plain.identity
+        first, second = (reranker.rank(QUERY, PASSAGES) for reranker in (plain, exact))
+        assert second.usage.cached == 0, "what was computed with others is not taken for exact"
+        assert [hit.score for hit in second] == near([hit.score for hit in first])

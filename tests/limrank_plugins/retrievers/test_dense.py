@@ -291,3 +291,30 @@ def test_what_an_encoder_writes_is_what_may_be_read(name: str) -> None:
     known = encoders.ENCODERS[name]
     assert set(known) <= set(inspect.signature(backend_class(name)).parameters)
     assert all(f'"{argument}": ' in source for argument in known)
+
+
+def test_equal_passages_are_embedded_once_and_each_counts_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedded twice in batches of other texts, two vectors could differ by rounding."""
+    monkeypatch.setattr(dense, "_ENCODED_AT_ONCE", 3)
+    asked: list[str] = []
+
+    class Encoder:
+        name, identity = "drifting", "drifting"
+
+        def encode(self, requests: Sequence[Encode]) -> list[Embedded]:
+            asked.extend(request.text for request in requests)
+            numbers = range(len(asked) - len(requests), len(asked))
+            return [
+                Embedded(np.asarray([1.0, 1.0 + number], dtype=np.float32), cut_tokens=len(request.text) > 5)
+                for number, request in zip(numbers, requests, strict=True)
+            ]
+
+    texts = ["milk", "acid tea", "milk", "acid tea", "bread", "milk", "iron"]
+    index = DenseRetriever.build(texts, backend=Encoder())
+    assert asked == ["milk", "acid tea", "bread", "iron"]
+    assert index.cut_documents == 2
+    vectors = index.document_vectors(map(str, range(7)))
+    assert (vectors[0] == vectors[2]).all()
+    assert (vectors[0] == vectors[5]).all()
+    assert (vectors[1] == vectors[3]).all()
+    assert len({tuple(vector) for vector in vectors.tolist()}) == 4
