@@ -149,12 +149,15 @@ def test_fifty_clients_of_a_process_for_two_minutes_until_it_is_told_to_end(fold
     with process(*model, *options) as server, ThreadPoolExecutor(50) as pool:
         clients = [pool.submit(client, name) for name in range(50)]
         held = []
-        for seconds in (30, 45, 45):
-            with suppress(TimeoutError):  # none of them ends by itself
-                wait_for_one(clients, seconds)
-            held.append(resident(server.process.pid))
-        ending.set()
-        code, errors = server.end(signal.SIGTERM)
+        try:
+            for seconds in (30, 45, 45):
+                with suppress(TimeoutError):  # none of them ends by itself
+                    wait_for_one(clients, seconds)
+                held.append(resident(server.process.pid))
+            ending.set()
+            code, errors = server.end(signal.SIGTERM)
+        finally:
+            server.process.kill()  # else the clients of a test that failed would go on
         answered = [future.result(LONGEST) for future in clients]
     assert code == 0, errors
     assert min(answered) > 0
