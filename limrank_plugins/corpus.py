@@ -149,10 +149,10 @@ def run_candidates(
     """
     candidates = {query: rows[:depth] for query, rows in read_run(run).items()}
     known = {query.id for query in queries}
-    _check_known(run, "queries", [query for query in candidates if query not in known], "the file of queries")
+    check_known(run, "queries", [query for query in candidates if query not in known], "the file of queries")
     wanted = {row.document_id for rows in candidates.values() for row in rows}
     texts = {document.id: document for document in read_corpus(corpus) if document.id in wanted}
-    _check_known(run, "documents", sorted(wanted - texts.keys()), "the corpus")
+    check_known(run, "documents", sorted(wanted - texts.keys()), "the corpus")
     return [
         [replace(texts[row.document_id], prior=row.score) for row in candidates.get(query.id, [])]
         for query in queries
@@ -221,7 +221,15 @@ def _images(file: Path) -> Iterator[Path]:
         return
 
 
-def _check_known(run: Path, what: str, strangers: Sequence[str], where: str) -> None:
+def check_known(run: str | Path, what: str, strangers: Sequence[str], where: str) -> None:
+    """Raise an `InputError` for what a run names and nobody knows.
+
+    Args:
+        run: or whatever names it.
+        what: it is, in the plural.
+        strangers: the identifiers that are not known.
+        where: they should be.
+    """
     if strangers:
         shown = ", ".join(strangers[:5]) + (", …" if len(strangers) > 5 else "")
         raise InputError(f"{run} names {len(strangers)} {what} that {where} does not hold: {shown}")

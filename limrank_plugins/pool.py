@@ -52,7 +52,7 @@ class PoolResult(Generic[T]):
 
 def run_pool(
     programs: Sequence[Addressed[T]],
-    store: Store,
+    store: Store | None,
     *,
     width: int = 16,
     offline: bool = False,
@@ -64,7 +64,7 @@ def run_pool(
 
 async def arun_pool(
     programs: Sequence[Addressed[T]],
-    store: Store,
+    store: Store | None,
     *,
     width: int = 16,
     offline: bool = False,
@@ -77,7 +77,8 @@ async def arun_pool(
 
     Args:
         programs: each yields requests and receives their replies; it may raise `Incomplete`.
-        store: replies found in it are not asked for; others are in it the moment they arrive.
+        store: replies found in it are not asked for; others are in it the moment they arrive. None: none
+            is kept.
         width: programs at a time; each may ask several requests at a time.
         offline: ask nobody; requests whose replies are not in the store are collected in `unasked`.
         finished: told of every program's position and result (None where it lacks a reply); called on the
@@ -107,7 +108,7 @@ async def arun_pool(
 
 
 class _Pool(Generic[T]):
-    def __init__(self, store: Store, offline: bool) -> None:
+    def __init__(self, store: Store | None, offline: bool) -> None:
         self.outcome: PoolResult[T] = PoolResult()
         self._replies = ReplyStore(store, must_keep=True)
         self._offline = offline

@@ -118,11 +118,15 @@ class Writer:
 
     def run(self, program: Program[T]) -> T:
         """Run a program that yields requests and receives replies."""
-        return driver.run(driver.on(self._asked, program), self.store)
+        return driver.run(self.addressed(program), self.store)
 
     async def arun(self, program: Program[T]) -> T:
         """`run` for async code: nothing blocks the event loop."""
-        return await driver.arun(driver.on(self._asked, program), self.store)
+        return await driver.arun(self.addressed(program), self.store)
+
+    def addressed(self, program: Program[T]) -> driver.Addressed[T]:
+        """The program, its requests put to this writer's backend, as `pool.run_pool` takes many of them."""
+        return driver.on(self._asked, program)
 
     def write_many(self, prompts: Sequence[Prompt], *, may_abstain: bool = False) -> list[Generated | Failed]:
         """One usable completion of each prompt, or `Failed`; all are asked in one batch; see `usable`."""

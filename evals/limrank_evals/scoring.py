@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from limrank_evals.comparison import USUAL, Resampling
 from limrank_evals.exclusion import Excluded, check_judgements, count_excluded, exclude, read_excluded
-from limrank_evals.judgements import Qrels, read_judgements
+from limrank_evals.judgements import Qrels, about_judgements, read_judgements
 from limrank_evals.measures import DEFAULT_MEASURES, Measurement, OwnMeasure, measure
 from limrank_evals.runs import (
     Ranked,
@@ -142,7 +142,8 @@ class RunScorer:
 
     def warnings(self) -> list[str]:
         """What a reader must know beside the numbers of all runs, a sentence each."""
-        return [] if self._first is None else unfinished(self._first.state, "first stage's run")
+        first = [] if self._first is None else unfinished(self._first.state, "first stage's run")
+        return [*about_judgements(self.qrels), *first]
 
     @cached_property
     def judgements(self) -> Qrels:

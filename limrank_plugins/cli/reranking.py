@@ -102,6 +102,25 @@ Options = Annotated[
 ]
 
 
+def recipe_and_model(spec: str, flag: str, *, name: str = "") -> tuple[str, str | None]:
+    """Recipe and model of a reranker that is written RECIPE or RECIPE@MODEL.
+
+    Args:
+        spec: as it was written.
+        flag: that it was given with, for messages.
+        name: that was written before it, where the flag wants NAME=RECIPE.
+
+    Raises:
+        InputError: it is not written so.
+    """
+    recipe, at, model = spec.partition("@")
+    if not recipe or (at and not model):
+        before = "NAME=" if name else ""
+        given = f"{name}={spec}" if name else repr(spec)
+        raise InputError(f"{flag} must be written {before}RECIPE or {before}RECIPE@MODEL, but got {given}")
+    return recipe, model or None
+
+
 def recipe_or_default(recipe: str | None) -> str:
     """The recipe named, or mini, which is said on stderr."""
     if recipe is not None:

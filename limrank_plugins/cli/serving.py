@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from limrank_plugins.cli import common
-from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
+from limrank_plugins.cli.reranking import RerankerOptions, recipe_and_model, told_reranker
 from limrank_plugins.errors import InputError
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.server import Limits
@@ -41,14 +41,10 @@ def named_recipes(named: list[str]) -> dict[str, tuple[str, str | None]]:
     """
     recipes: dict[str, tuple[str, str | None]] = {}
     for name, value in common.key_values(named, "--named"):
-        recipe, at, model = value.partition("@")
-        if not recipe or (at and not model):
-            raise InputError(
-                f"--named must be written NAME=RECIPE or NAME=RECIPE@MODEL, but got {name}={value}"
-            )
+        recipe, model = recipe_and_model(value, "--named", name=name)
         if name in recipes:
             raise InputError(f"two rerankers are called {name!r}: give --named another name")
-        recipes[name] = recipe, model or None
+        recipes[name] = recipe, model
     return recipes
 
 

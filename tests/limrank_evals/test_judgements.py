@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from limrank_evals.judgements import read_judgements, relevant
+from limrank_evals.judgements import about_judgements, judgement_lines, read_judgements, relevant
 from limrank_plugins.errors import InputError
 
 
@@ -44,3 +45,18 @@ def test_bad_lines_are_named(tmp_path: Path, text: str, message: str):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_judgements(path)
+
+
+def test_a_models_are_marked_wherever_they_are_copied_to(tmp_path: Path):
+    qrels = {"q1": {"a": 3, "b": 0}}
+    mine, people, table = tmp_path / "mine.trec", tmp_path / "people.trec", tmp_path / "qrels.tsv"
+    mine.write_bytes(judgement_lines(qrels, in_columns=True, by_model=True))
+    people.write_bytes(judgement_lines(qrels, in_columns=True))
+    table.write_bytes(judgement_lines(qrels, in_columns=False, by_model=True))
+    assert read_judgements(mine) == read_judgements(people) == read_judgements(table) == qrels
+    assert about_judgements(mine) == [f"the judgements in {mine} are a model's, not people's"]
+    assert about_judgements(people) == about_judgements(table) == []
+    mark = {"schema": "limrank judgements 1", "qrels": "qrels.tsv", "model": "gpt"}
+    (tmp_path / "judge.json").write_text(json.dumps(mark))
+    assert about_judgements(table) == [f"the judgements in {table} are a model's (gpt), not people's"]
+    assert about_judgements(people) == []

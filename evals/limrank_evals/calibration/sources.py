@@ -10,7 +10,7 @@ from limrank_evals.calibration.judged_scores import JudgedScores, Unjudged, judg
 from limrank_evals.errors.detailed_run import detailed_run_of, read_detailed_run
 from limrank_evals.evaluation.evaluator import evaluate
 from limrank_evals.evaluation.systems import describe
-from limrank_evals.judgements import read_judgements
+from limrank_evals.judgements import about_judgements, read_judgements
 from limrank_evals.zoo.collections import Collection, find_collections
 from limrank_plugins.arguments import check_calibrates
 from limrank_plugins.errors import InputError
@@ -140,4 +140,5 @@ def read_scored(
         check_calibrates(known)
         name, score_kind = known.name, known.score_kind
     judged = judged_scores(detailed, judgements, unjudged=unjudged, grade=grade)
-    return Scored(judged, name, score_kind, reranker=told["reranker"])
+    notes = tuple(about_judgements(qrels))
+    return Scored(judged, name, score_kind, reranker=told["reranker"], notes=notes)

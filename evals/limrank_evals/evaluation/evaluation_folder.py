@@ -23,11 +23,10 @@ from limrank_evals.guarded_folders import (
     read_settings,
     refuse,
 )
-from limrank_evals.judgements import Qrels
+from limrank_evals.judgements import judgement_lines
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import check_trec_ids, write_run
 from limrank_plugins.outputs import write_json, write_whole
-from limrank_plugins.segments import CONTROLS
 
 SCHEMA = "limrank evaluation 1"
 FIRST_STAGE, RANKINGS, QRELS, RESULT = "first-stage.run", "rankings.jsonl", "qrels.trec", "result.json"
@@ -97,7 +96,10 @@ class EvaluationFolder:
         if evaluated.reranked is not None:
             write_run(place / RANKINGS, evaluated.records)
         write_whole(
-            place / (QRELS if in_columns else "qrels.tsv"), _judged(evaluated.benchmark.qrels, in_columns)
+            place / (QRELS if in_columns else "qrels.tsv"),
+            judgement_lines(
+                evaluated.benchmark.qrels, in_columns=in_columns, by_model=evaluated.benchmark.by_model
+            ),
         )
         write_json(place / RESULT, [result.as_json() for result in evaluated.results])
 
@@ -128,18 +130,3 @@ def _fits(evaluated: SplitEvaluation) -> bool:
 
 def _hits(documents: Sequence[str]) -> list[dict[str, Any]]:
     return [{"id": document, "rank": rank} for rank, document in enumerate(documents, start=1)]
-
-
-def _judged(qrels: Qrels, in_columns: bool) -> bytes:
-    if in_columns:
-        lines = [f"{q} 0 {d} {grade}\n" for q, grades in qrels.items() for d, grade in grades.items()]
-    else:
-        lines = ["query-id\tcorpus-id\tscore\n"]
-        rows = [(q, d, grade) for q, grades in qrels.items() for d, grade in grades.items()]
-        lines += [f"{_column(q)}\t{_column(d)}\t{grade}\n" for q, d, grade in rows]
-    return "".join(lines).encode("utf-8", "backslashreplace")
-
-
-def _column(identifier: str) -> str:
-    """The id with escapes for what would end a column or a line, or make a terminal act."""
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", identifier)

@@ -34,6 +34,7 @@ class Benchmark:
         changed: the documents p-MRR looks at, by query without its ending (FollowIR); None where the
             benchmark does not name them.
         warnings: what did not stop the loading and must be known, a sentence each.
+        by_model: the judgements are a model's; copies of them are marked as such, too.
 
     Raises:
         InputError: no queries or documents, an id twice, no judged query, or a list of candidates of a query
@@ -54,6 +55,7 @@ class Benchmark:
     areas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     changed: Mapping[str, list[str]] | None = None
     warnings: tuple[str, ...] = ()
+    by_model: bool = False
 
     def __post_init__(self) -> None:
         place = f"{self.name} {self.split}".strip()

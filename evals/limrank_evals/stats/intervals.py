@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -66,6 +66,54 @@ def bootstrap_of_means(
         MissingExtra: scipy is not installed.
     """
     return _interval(groups, "percentile", level, resamples, seed)
+
+
+def bootstrap_of(
+    rows: np.ndarray[Any, Any],
+    statistic: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval | None:
+    """The percentile bootstrap's interval of any number that is computed from queries.
+
+    Args:
+        rows: of shape (queries, …): what each query brings to it.
+        statistic: of rows drawn anew, of shape (draws, queries, …), to a number for each draw; NaN where it
+            is not defined, which leaves that draw out.
+        level: as for `bootstrap`, and so are the others.
+        resamples: how often the queries are drawn anew.
+        seed: of the drawing.
+
+    Returns:
+        The interval; None for fewer than two queries, or where most draws have no such number.
+
+    Raises:
+        InputError: a level outside (0, 1), or no resamples.
+        MissingExtra: scipy is not installed.
+    """
+    check_level(level)
+    whole_number("resamples", resamples, least=1)
+    if len(rows) < 2:
+        return None
+    stats = require("scipy.stats", "evals", "intervals")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of degenerate cases: nan is looked at below
+        draws = stats.bootstrap(
+            (np.arange(len(rows)),),
+            lambda drawn, axis: statistic(rows[drawn]),
+            n_resamples=resamples,
+            batch=max(1, BATCH // rows.size),
+            confidence_level=level,
+            method="percentile",
+            random_state=np.random.default_rng(seed),
+        ).bootstrap_distribution
+    defined = draws[~np.isnan(draws)]
+    if 2 * len(defined) <= len(draws):
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
 
 
 def wilson(right: int, total: int, *, level: float = 0.95) -> Interval | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from limrank_evals.exclusion import read_excluded
-from limrank_evals.judgements import read_judgements
+from limrank_evals.judgements import about_judgements, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.dataset_rows import dataset_rows, judged, mteb_documents, mteb_queries
 from limrank_evals.loaders.repository import repository_file
@@ -133,7 +133,7 @@ def load_folder(
         *(f"qrels/{split}{ending}" for ending in (".tsv", ".trec", ".csv")),
         *("qrels.trec", "qrels.txt", "qrels.tsv", "qrels.csv"),
     )
-    qrels = read_judgements(qrels_file)
+    qrels, notes = read_judgements(qrels_file), about_judgements(qrels_file)
     queries = read_queries(queries_file)
     out = [file for file in (place / "excluded.txt", place / "excluded.txt.gz") if file.is_file()]
     return Benchmark(
@@ -144,6 +144,8 @@ def load_folder(
         qrels,
         {query: frozenset(documents) for query, documents in read_excluded(out[0]).items()} if out else {},
         variant=qrels_file.name,
+        warnings=tuple(notes),
+        by_model=bool(notes),
     )
 
 

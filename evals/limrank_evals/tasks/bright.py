@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from limrank_evals.exclusion import check_judgements, without_nothing
-from limrank_evals.judgements import Qrels, read_judgements
+from limrank_evals.judgements import Qrels, about_judgements, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.dataset_rows import dataset_rows, field, identifier
 from limrank_evals.split_files import split_file
@@ -86,6 +86,7 @@ def load_bright(
     graded: Qrels = published if qrels is None else read_judgements(qrels)
     check_judgements(graded, excluded)
     variant = ("long" if long else "published") if qrels is None else os.path.basename(qrels)
+    notes = [] if qrels is None else about_judgements(qrels)
     documents = (
         Document(field(row, "content", where), identifier(row, where, "id"))
         for row in dataset_rows(source, "long_documents" if long else "documents", task)
@@ -99,7 +100,11 @@ def load_bright(
         excluded,
         licence=LICENCE,
         variant=variant,
-        warnings=tuple(check_count(f"{where}, queries", len(queries), BRIGHT_TASKS[task], strict=strict)),
+        warnings=(
+            *check_count(f"{where}, queries", len(queries), BRIGHT_TASKS[task], strict=strict),
+            *notes,
+        ),
+        by_model=bool(notes),
     )
 
 

@@ -1,0 +1,1 @@
+"""Two rerankers on the same queries, with judgements or without: how they differ, and which is better."""
