@@ -8,6 +8,10 @@ class Refused extends Error {
   constructor(status, words) { super(words); this.status = status; }
 }
 
+/** The first sign of a token that is none of those a header carries alike from everywhere. */
+const oddIn = (token) => token.match(/[^\x21-\x7e]/u)?.[0];
+const hasToken = () => Boolean(sessionStorage.getItem(TOKEN));
+
 const headers = () => {
   const token = sessionStorage.getItem(TOKEN);
   return { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };

@@ -11,9 +11,11 @@ class Column {
 
   /** Puts rows into this order, and moves no row that stands where it belongs: it may have the focus. */
   arrange(rows) {
-    rows.forEach((row, place) => {
-      if (this.list.children[place] !== row) this.list.insertBefore(row, this.list.children[place] ?? null);
-    });
+    let at = this.list.firstElementChild;
+    for (const row of rows) {
+      if (row === at) at = at.nextElementSibling;
+      else this.list.insertBefore(row, at);
+    }
   }
 
   /** How many of the relevant passages are among the first; coloured where the first stage has more or fewer. */

@@ -46,6 +46,7 @@ function showAdded() {
     gone.addEventListener("click", () => { added = added.filter((other) => other !== file); showAdded(); byId("files").focus(); });
     return make("li", {}, make("bdi", { text: file.name }), `: ${many(file.passages.length, "passage")} `, gone);
   }));
+  markOutdated();
 }
 
 /** Passages of files; a file that cannot be read is a sentence in the returned list. */
@@ -56,7 +57,7 @@ async function addFiles(files) {
       const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
       const passages = /\.jsonl$/i.test(file.name) ? readLines(text) : [{ title: file.name.replace(/\.\w+$/, ""), text: text.trim() }];
       if (!passages.some((passage) => passage.text)) throw new Error("it holds no passage");
-      added.push({ name: file.name, passages });
+      added = [...added, { name: file.name, passages }];
     } catch (error) {
       problems.push(`${file.name} cannot be read: ${error instanceof TypeError ? "it is no UTF-8 text" : error.message}.`);
     }
@@ -93,6 +94,12 @@ function inputs() {
   else if (named.source === OWN && !named.passages.length) named.problem = ["passages", "Paste passages, or choose files."];
   else if (!Number.isInteger(depth) || depth < 1) named.problem = ["depth", "Depth must be a whole number of at least 1."];
   return named;
+}
+
+/** What the form holds, to be compared with what is ranked. */
+function formState() {
+  const values = ["query", "source", "depth", "model", "other"].map((id) => byId(id).value.trim());
+  return byId("source").value === OWN ? [...values, byId("passages").value, added] : values;
 }
 
 // ---- link ---------------------------------------------------------------------------------------

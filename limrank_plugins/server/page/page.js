@@ -2,6 +2,8 @@
 
 let running = null; // what stops the work under way
 
+let ranked = []; // the form as it was when the rankings on the screen were asked for
+
 const say = (text) => { byId("status").textContent = text; };
 
 function problem(text, field = null) {
@@ -16,7 +18,7 @@ function complain(error) {
   if (!(error instanceof Refused)) console.error(error);
   const text = error instanceof Refused ? error.message : `This page has a defect: ${error.message}`;
   if (error.status === 401) byId("token-field").hidden = false;
-  problem(text, error.status === 401 ? "token" : null);
+  problem(error.status === 401 && hasToken() ? "The server does not accept this token (401)." : text, error.status === 401 ? "token" : null);
 }
 
 /** What is ranked: the first stage's candidates, or the passages that were brought along. */
@@ -49,12 +51,11 @@ async function run() {
   if (asked.problem) return problem(asked.problem[1], asked.problem[0]);
   const link = linkOf(asked);
   history.replaceState(null, "", link.length <= LONGEST_LINK ? link : location.pathname);
-  const focused = document.activeElement;
+  const [state, focused] = [formState(), document.activeElement];
   running?.abort();
   const stopping = new AbortController();
   running = stopping;
   busy(true);
-  byId("agreement").textContent = "";
   try {
     say(asked.source === OWN ? "Ranking." : "Searching.");
     const searched = await candidatesOf(asked, stopping.signal);
@@ -66,6 +67,9 @@ async function run() {
     const models = asked.models.map((id) => offered.models.find((model) => model.id === id));
     const columns = models.map((model) => new RankingColumn(model, searched));
     show([firstStage(searched), ...columns], strength(candidates)[0]);
+    ranked = state;
+    [byId("asked").textContent, byId("agreement").textContent] = [asked.query, ""];
+    markOutdated();
     // One after another: the seconds of one are not those of the other.
     let failed = 0;
     for (const column of columns) {
@@ -83,6 +87,8 @@ async function run() {
     else say(`Done. ${columns.filter((column) => column.order).map((column) => `${column.model.id}: ${column.words.textContent}`).join(". ")}`);
     if (document.activeElement === focused) toResult();
   } catch (error) {
+    // Another run, or a link, may have taken its place, and says what is so now.
+    if (running !== stopping) return;
     say(error.name === "AbortError" ? "Stopped." : "");
     complain(error);
   } finally {
@@ -94,6 +100,12 @@ async function run() {
 function toResult() {
   byId("result").focus({ preventScroll: true });
   if (byId("result").getBoundingClientRect().top > 0.7 * innerHeight) byId("result").scrollIntoView();
+}
+
+/** Says whether the form still holds what is ranked below it. */
+function markOutdated() {
+  const state = formState();
+  byId("outdated").hidden = state.length === ranked.length && state.every((value, place) => value === ranked[place]);
 }
 
 /** How much two orders have in common at the top. */
@@ -139,30 +151,46 @@ async function begin() {
   if (!follow()) byId("query").focus();
 }
 
-/** Fills the form from the address. It asks for nothing: a link that somebody opens must cost nothing unasked. */
+/** Fills the form from the address, and stops what is under way for other inputs. It asks for nothing: a link that somebody opens must cost nothing unasked. */
 function follow() {
   const missing = readLink();
   if (missing === null) return false;
   problem(missing.join(" "));
-  say("The inputs are those of the link; nothing is ranked yet. Press Rank, or Ctrl+Enter.");
+  const stopped = running ? "What was under way is stopped. " : "";
+  running?.abort();
+  running = null;
+  busy(false);
+  markOutdated();
+  say(`${stopped}The inputs are those of the link, and are not ranked yet. Press Rank, or Ctrl+Enter.`);
   byId("rank").focus();
   return true;
 }
 
 byId("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
+// The address holds the inputs: it must not become "#result".
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); toResult(); });
 byId("stop").addEventListener("click", () => { running?.abort(); byId("rank").focus(); });
 byId("link").addEventListener("click", share);
+byId("form").addEventListener("input", markOutdated);
 byId("source").addEventListener("change", showSource);
 byId("query").addEventListener("input", showExample);
 byId("example").addEventListener("change", () => {
   const example = corpusOf(byId("source").value)?.examples[byId("example").value];
   if (example) byId("query").value = example.query;
+  markOutdated();
 });
 byId("files").addEventListener("change", async () => {
   problem((await addFiles([...byId("files").files])).join(" "));
   byId("files").value = "";
 });
-const useToken = () => { sessionStorage.setItem(TOKEN, byId("token").value.trim()); byId("token").value = ""; begin(); };
+function useToken() {
+  const token = byId("token").value.trim();
+  const odd = oddIn(token);
+  if (odd) return problem(`The token holds “${odd}”, which no header can carry: copy it again, without quotes around it.`, "token");
+  sessionStorage.setItem(TOKEN, token);
+  byId("token").value = "";
+  begin();
+}
 byId("use-token").addEventListener("click", useToken);
 byId("token").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); useToken(); } });
 byId("open-all").addEventListener("click", () => {

@@ -20,7 +20,8 @@ class RankingColumn extends Column {
   async rank(query, signal, tell) {
     const began = performance.now();
     const seconds = () => ((performance.now() - began) / 1000).toFixed(1);
-    const tick = () => this.working(seconds());
+    // What came since the last time is placed at once: a thousand results are not a thousand sortings.
+    const tick = () => { this.place(); this.working(seconds()); };
     const clock = setInterval(tick, 200);
     let quarter = 0;
     tick();
@@ -29,13 +30,13 @@ class RankingColumn extends Column {
       const answer = await streamed(body, signal, (name, data) => {
         if (name === "progress") this.counts = data;
         else (name === "result" ? this.results : this.failed).push(data);
-        if (name !== "progress") this.place();
         const now = Math.floor((4 * this.counts.finished) / this.counts.total);
         if (now > quarter && now < 4) tell(`${this.model.id}: ${this.counts.finished} of ${this.counts.total} judged`);
         quarter = now;
       });
       this.finish(answer, seconds());
     } catch (error) {
+      this.place();
       this.bar.remove();
       this.words.textContent = error.name === "AbortError" ? `stopped after ${seconds()} s` : "";
       if (error.name !== "AbortError") this.below.append(make("p", { class: "failure", role: "alert", text: error.message }));
@@ -54,6 +55,7 @@ class RankingColumn extends Column {
 
   /** What is judged so far, best first; what failed, at the end. */
   place() {
+    if (this.results.length + this.failed.length === this.rows.size) return;
     this.results.sort((a, b) => b.relevance_score - a.relevance_score || a.index - b.index);
     this.put([...this.results, ...this.failed]);
   }
@@ -88,6 +90,8 @@ class RankingColumn extends Column {
         row = passageRow(candidate, { moved: make("span"), mark, failure: isFailed ? entry.reason : null, reasoning: entry.reasoning });
         this.rows.set(entry.index, row);
       }
+      if (row.dataset.place === String(place)) return row;
+      row.dataset.place = place;
       row.querySelector(".rank").textContent = isFailed ? "–" : place + 1;
       row.querySelector(".under").firstElementChild.replaceWith(isFailed ? make("span") : movedBy(entry.index + 1, place + 1));
       return row;

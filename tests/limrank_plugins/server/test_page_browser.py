@@ -124,7 +124,7 @@ def test_a_link_fills_the_form_and_asks_for_nothing_until_a_key_is_pressed(page:
         asked.clear()
         opened(page, service, link)
         assert focused(page) == "rank"
-        assert "nothing is ranked yet" in page.text("#status")
+        assert "not ranked yet" in page.text("#status")
         assert (asked, page.visible("#result")) == ([], False)
         assert page.js("document.getElementById('query').value") == QUERY
         page.type(ENTER)
@@ -160,6 +160,13 @@ def test_what_the_server_refuses_is_said_in_words(page: Page):
         opened(page, service)
         assert page.text("#problem") == "A token is needed: send Authorization: Bearer … (401)."
         assert focused(page) == "token"
+        page.type("secret-token”", ENTER)
+        assert "The token holds “””, which no header can carry" in page.text("#problem")
+        assert (focused(page), page.js("sessionStorage.length")) == ("token", 0)
+        page.js("document.getElementById('token').value = ''")
+        page.type("another", ENTER)
+        page.until(lambda: page.text("#problem") == "The server does not accept this token (401).")
+        assert focused(page) == "token"
         page.type("secret-token", ENTER)
         page.until(lambda: page.js("document.getElementById('model').value") == "m")
         assert (focused(page), page.text("#problem")) == ("query", "")
@@ -179,6 +186,45 @@ def test_what_the_server_refuses_is_said_in_words(page: Page):
         assert (page.text("#problem"), len(column(page, 1))) == ("", 2)
     rank(page)
     assert page.text("#problem") == "The server cannot be reached. Is it running?"
+
+
+def test_a_ranking_names_its_query_and_says_when_the_form_has_changed(page: Page):
+    with serving(judging(), corpora=CORPORA, limits=Limits(documents=3)) as service:
+        opened(page, service, "#query=milk&corpus=dairy&depth=3")
+        rank(page)
+        address = page.js("location.hash")
+        assert (page.text(".asked"), page.visible("#outdated")) == ("For: milk", False)
+        # Around the form to the list, which leaves the inputs in the address.
+        page.js("document.querySelector('.skip').focus()")
+        page.type(ENTER)
+        assert (focused(page), page.js("location.hash")) == ("result", address)
+        page.js("document.getElementById('query').select()")
+        page.type("rivers")
+        assert (page.text(".asked"), page.visible("#outdated")) == ("For: milk", True)
+        page.js("document.getElementById('depth').value = '4'")
+        rank(page)
+        assert "Depth is too high" in page.text("#problem")
+        assert (page.text(".asked"), page.visible("#outdated")) == ("For: milk", True)
+        page.js("document.getElementById('depth').value = '3'")
+        rank(page)
+        assert (page.text(".asked"), page.visible("#outdated")) == ("For: rivers", False)
+
+
+def test_a_link_opened_while_work_is_under_way_stops_it(page: Page):
+    backend = Gated()
+    with serving(judging(backend), corpora=CORPORA) as service:
+        opened(page, service)
+        page.type(QUERY, CTRL_ENTER)
+        assert backend.asked.acquire(timeout=LONGEST)
+        page.until(lambda: page.visible("#stop"))
+        page.js("location.hash = 'query=rivers&corpus=dairy'")
+        page.until(lambda: page.text(".took").startswith("stopped after"))
+        assert page.text("#status").startswith("What was under way is stopped. The inputs are those of the link")
+        assert not page.visible("#stop")
+        assert (page.text(".asked"), page.visible("#outdated")) == (f"For: {QUERY}", True)
+        assert (focused(page), page.js("document.getElementById('query').value")) == ("rank", "rivers")
+        backend.gate.set()
+        service.wait_for(lambda inside: inside.gate.under_way == 0)
 
 
 def test_texts_never_run(page: Page, tmp_path: Path):
