@@ -145,6 +145,8 @@ class OpenAIBackend:
                 raise InputError(f"{name} must be >= {least} or None, but got {value}")
         if draws < 0 or not 0 <= tolerance < 0.5:
             raise InputError(f"draws must be >= 0 and tolerance in [0, 0.5), but got {draws} and {tolerance}")
+        if isinstance(without, str):
+            raise InputError(f"without must be a list of names such as [{without!r}], but got a str")
         check_body(body)
         self.model = model
         address = parse_address(

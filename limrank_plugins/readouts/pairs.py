@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from limrank_plugins.backends.protocols import (
@@ -37,10 +37,13 @@ class PairScore:
             what the model's own configuration says, once it is loaded: see `of_backend`.
         comparable: whether the numbers of two queries may be compared. A pair's number never depends on
             the other documents; this says whether the model was trained to mean the same by it.
+        probability: the backend's number is said to be a probability: one outside [0, 1] is a failure. It
+            changes no number, and so is no part of what names stored answers and calibrations.
     """
 
     activation: Activations = "none"
     comparable: bool = True
+    probability: bool = field(default=False, repr=False)
     permutes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -93,7 +96,15 @@ class PairScore:
             return Verdict(None, failure=reply.reason, usage=reply.usage)
         if not isinstance(reply, Numbers):
             raise TypeError(f"a backend replied to a request for pair scores with {type(reply).__name__}")
-        return activated(reply.values[0], "sigmoid" if self.activation == "sigmoid" else "none", reply)
+        value = reply.values[0]
+        if self.probability and math.isfinite(value) and not 0 <= value <= 1:
+            return Verdict(
+                None,
+                failure=f"the score is {value:g}, which is no probability: give scores=logit or "
+                f"scores=relevance, whichever the model's scores are",
+                usage=reply.usage,
+            )
+        return activated(value, "sigmoid" if self.activation == "sigmoid" else "none", reply)
 
 
 def check_activation(activation: str, known: Sequence[str] = get_args(Activation)) -> None:

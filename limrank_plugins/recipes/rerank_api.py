@@ -23,7 +23,8 @@ def recipe(
             about in several calls, and known ones are not asked about again. `"list"` for models that read
             the passages together (jina-reranker-v3): one call, whose scores hold for this list only.
         scores: what the model behind the server gives. `"relevance"` claims nothing; `"probability"` and
-            `"logit"` mean the same for every query, so thresholds can be used.
+            `"logit"` mean the same for every query, so thresholds can be used. A probability outside [0, 1]
+            is a failure.
 
     Raises:
         InputError: another value, or comparable scores of a model that reads the whole list.
@@ -35,7 +36,8 @@ def recipe(
     if mode == "list" and scores != "relevance":
         raise InputError(f"mode='list' gives scores that depend on the list, which scores={scores!r} denies")
     is_pair = mode == "pair"
-    readout: Readout = PairScore(comparable=scores != "relevance") if is_pair else JointClasses()
+    pairs = PairScore(comparable=scores != "relevance", probability=scores == "probability")
+    readout: Readout = pairs if is_pair else JointClasses()
     schedule: Schedule = Chunks(1) if is_pair else Once()
     kind: ScoreKind = scores
     return Recipe(

@@ -113,7 +113,7 @@ def read_scored(
 
     Raises:
         InputError: a file that cannot be read, a run without scores or calibrated already, or a recipe that
-            is missing, another one, or cannot be calibrated.
+            is missing, another one, or cannot be calibrated; a probability that is none.
     """
     detailed, judgements = read_detailed_run(run), read_judgements(qrels)
     records = [row for _, row in json_rows(run)] if holds_json_lines(run) else []
@@ -140,5 +140,12 @@ def read_scored(
         check_calibrates(known)
         name, score_kind = known.name, known.score_kind
     judged = judged_scores(detailed, judgements, unjudged=unjudged, grade=grade)
+    wrong = next((each for each in judged.scores if not 0 <= each.score <= 1), None)
+    if score_kind == "probability" and wrong is not None:
+        raise InputError(
+            f"{run}: the score {wrong.score:g} of query {wrong.query!r} is no probability, though scores of "
+            f"recipe {name!r} are said to be: rank again, and a server's logits with recipe "
+            f"rerank-api:scores=logit"
+        )
     notes = tuple(about_judgements(qrels))
     return Scored(judged, name, score_kind, reranker=told["reranker"], notes=notes)

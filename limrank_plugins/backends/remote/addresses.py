@@ -132,8 +132,13 @@ def check_body(body: Mapping[str, Any] | None, written: Iterable[str] = ()) -> N
         written: fields that every request has already.
 
     Raises:
-        InputError: one holds a key, at whatever depth (its value is not shown), or is written already.
+        InputError: it is no object of fields, or one holds a key, at whatever depth (its value is not shown),
+            or is written already.
     """
+    if body is not None and not isinstance(body, Mapping):
+        raise InputError(
+            f'body must be an object of fields such as {{"truncate": true}}, but got {type(body).__name__}'
+        )
     for name in sorted((body or {}).keys() & set(written)):
         raise InputError(f"body must not hold {name!r}, which is written for every request")
     fields = list((body or {}).items())

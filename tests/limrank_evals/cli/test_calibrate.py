@@ -192,6 +192,16 @@ def test_a_collection_is_not_written_over(tmp_path: Path, monkeypatch: pytest.Mo
             assert "is read as an input" in limrank(source, "-o", f"own/{name}", code=2).output
 
 
+def test_probabilities_that_are_none_are_told_with_the_recipe_that_fits(tmp_path: Path):
+    run, qrels = write(tmp_path, squared)
+    run.write_text(run.read_text().replace('"score": 0.', '"score": 7.'))
+    told = limrank(run, "--qrels", qrels, "-o", tmp_path / "c.json", code=2).output
+    assert re.search(
+        r"run\.jsonl: the score 7\.\d+ of query 'q0' is no probability.* rerank-api:scores=logit", told
+    )
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_ranks_are_no_scores(tmp_path: Path):
     run, qrels = write(tmp_path, squared)
     trec = tmp_path / "a.run"

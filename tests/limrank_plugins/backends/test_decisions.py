@@ -365,6 +365,8 @@ def test_bad_arguments_are_named():
                         ("prompt_cache_key", "x")):  # fmt: skip
         with pytest.raises(InputError, match=name):
             DecisionsBackend("m", **{"base_url": url, name: value})
+    with pytest.raises(InputError, match=r"body must be an object of fields .* but got str"):
+        DecisionsBackend("m", base_url=url, body="x")
     for address, wrong in (
         ("http://[::1", "no address"),
         ("here/systemone", "http"),

@@ -809,6 +809,9 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
                         ("max_length", 0), ("top_logprobs", 0), ("concurrency", 0)):  # fmt: skip
         with pytest.raises(InputError, match=name):
             OpenAIBackend("m", base_url=url, **{name: value})
+    for name in ("body", "without"):
+        with pytest.raises(InputError, match=rf"{name} must be .* but got a? ?str"):
+            OpenAIBackend("m", base_url=url, **{name: "temperature"})
     with pytest.raises(InputError, match="login") as caught:
         OpenAIBackend("m", base_url=f"http://user:{KEY}@localhost/v1")
     assert KEY not in str(caught.value)

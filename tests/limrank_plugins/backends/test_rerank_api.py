@@ -139,6 +139,29 @@ def test_scores_are_comparable_only_where_the_caller_knows_that():
     assert sorted(by_text(found)) == sorted(text for text in TEXTS if score(text) >= 0.5)
 
 
+@pytest.mark.parametrize("value", [7.2, -0.01, 1.0000001])
+def test_a_score_that_is_no_probability_fails_where_probabilities_were_promised(value: float):
+    def script(call: Call) -> Any:
+        return {"results": changed(results(call.body["documents"]), 3, relevance_score=value)}
+
+    with LoopbackServer(script) as server:
+        found = reranker(server, "rerank-api:scores=probability").rank("why", TEXTS)
+        as_logits = reranker(server, "rerank-api:scores=logit").rank("why", TEXTS)
+    assert [failure.id for failure in found.failures] == ["3"]
+    assert found.failures[0].reason.startswith(f"the score is {value:g}, which is no probability: give ")
+    assert "scores=logit" in found.failures[0].reason
+    assert by_text(found) == expected([*TEXTS[:3], *TEXTS[4:]])
+    assert by_text(as_logits)[TEXTS[3]] == value
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
+def test_both_ends_are_probabilities(value: float):
+    rows = [{"index": 0, "relevance_score": value}]
+    with LoopbackServer(lambda call: {"results": rows}) as server:
+        (hit,) = reranker(server, "rerank-api:scores=probability").rank("why", ["one"])
+    assert hit.score == value
+
+
 def test_a_store_holds_each_score(tmp_path: Path):
     with LoopbackServer(cohere_like) as server, Store(tmp_path / "store.sqlite") as store:
         first = Reranker("rerank-api", backend=backend(server), store=store).rank("why", TEXTS[:6])
@@ -592,6 +615,9 @@ def test_bad_arguments_are_named():
             RerankAPIBackend("m", **{"base_url": url, name: value})
     with pytest.raises(InputError, match="dialect 'tei' is spoken by servers of your own: give base_url"):
         RerankAPIBackend("m", dialect="tei")
+    for body in ("x", [], ["truncate"], 3, ""):
+        with pytest.raises(InputError, match=r"body must be an object of fields .* but got (str|list|int)"):
+            RerankAPIBackend("m", base_url=url, body=body)
     with pytest.raises(InputError, match="login"):
         RerankAPIBackend("m", base_url="http://user:word@localhost")
     for options in ({"mode": "lists"}, {"scores": "good"}, {"mode": "list", "scores": "logit"}):
