@@ -26,6 +26,7 @@ USUAL_PASSAGES = PassageRule(180)
 _NEEDS = {"PDF": "pypdf", "Parquet": "pyarrow"}
 _NAMED = 10  # files and reasons that a note names
 _CORPUS_NAMES = [f"corpus{ending}{packed}" for ending in TABLES for packed in ("", ".gz")]
+_QUERY_NAMES = {f"queries{ending}{packed}" for ending in TABLES for packed in ("", ".gz")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Reading:
         read: how many files were read.
         skipped: names of files that were not, by the reason.
         of_other_kinds: endings of files that are never read.
+        for_evaluation: names of files of queries and judgements.
         guessed: names of files by the encoding that was guessed for them.
         unsplit: files of running text that were longer than a passage, without what splits them.
     """
@@ -104,6 +106,7 @@ class Reading:
     read: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     of_other_kinds: list[str] = field(default_factory=list)
+    for_evaluation: list[str] = field(default_factory=list)
     guessed: dict[str, str] = field(default_factory=dict)
     unsplit: int = 0
 
@@ -127,6 +130,9 @@ class Reading:
             said.append(
                 f"{missed:,} of {total} in {name} {verb_for(missed, 'were')} not read: {'; '.join(parts)}"
             )
+        if self.for_evaluation:
+            shown = ", ".join(self.for_evaluation[:_NAMED]) + (", …" * (len(self.for_evaluation) > _NAMED))
+            said.append(f"queries and judgements in {name} are not searched: {shown}")
         if self.guessed:
             shown = ", ".join(
                 f"{file} ({encoding})" for file, encoding in list(self.guessed.items())[:_NAMED]
@@ -217,9 +223,17 @@ def _walk(folder: Path, reading: Reading) -> list[Path]:
     return sorted(files)
 
 
+def _is_for_evaluation(name: str) -> bool:
+    """Whether a file beside passages holds what `limrank eval folder` asks about them."""
+    return name in _QUERY_NAMES or name.startswith(("qrels.", "qrels/"))
+
+
 def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:
     kind = table_kind(file) or text_kind(file)
     name = file.relative_to(folder).as_posix()
+    if _is_for_evaluation(name):
+        reading.for_evaluation.append(name)
+        return False
     if not kind:
         reading.of_other_kinds.append("".join(file.suffixes[-2:])[-12:] or "without an ending")
         return False

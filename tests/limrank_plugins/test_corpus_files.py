@@ -161,6 +161,16 @@ def test_a_folder_in_beirs_layout_is_its_corpus(folder: Path):
     assert read(folder) == ({"1": "one"}, [])
 
 
+def test_queries_and_judgements_are_no_passages(folder: Path):
+    (folder / "qrels").mkdir()
+    for name in ("a.txt", "queries.csv.gz", "qrels.trec", "qrels/test.tsv", "sub/queries.csv"):
+        (folder / name).write_text("id,text\n1,one\n")
+    texts, (note,) = read(folder)
+    assert list(texts) == ["a.txt", "1"]
+    expected = "are not searched: qrels/test.tsv, qrels.trec, queries.csv.gz"
+    assert note == f"queries and judgements in {folder} {expected}"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_said(folder: Path):
     (folder / "a.txt").write_text("read")

@@ -7,20 +7,23 @@ configurations `corpus`, `queries` and `default` (the judgements).
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from limrank_evals.exclusion import read_excluded
-from limrank_evals.judgements import about_judgements, read_judgements
+from limrank_evals.judgements import Qrels, about_judgements, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.dataset_rows import dataset_rows, judged, mteb_documents, mteb_queries
 from limrank_evals.loaders.repository import repository_file
 from limrank_evals.splits import Split
 from limrank_evals.tasks.task import Task
-from limrank_plugins.data import Query
-from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.corpus import Corpus, read_corpus
+from limrank_plugins.data import Document, Query
+from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.io import read_queries
+from limrank_plugins.pieces import WHOLE
 from limrank_plugins.prompts import instructions
 from limrank_plugins.tables import KINDS as TABLES
 
@@ -80,8 +83,8 @@ def load_beir(name: str, source: str | os.PathLike[str] | None = None, *, strict
     else:
         benchmark = _from_hub(str(source or known.repository), known.split, f"BEIR {name}")
     where = f"BEIR {name}"
-    warnings = check_count(f"{where}, queries", len(benchmark.queries), known.queries, strict=strict)
-    warnings += check_count(f"{where}, documents", len(benchmark.documents), known.documents, strict=strict)
+    notes = check_count(f"{where}, queries", len(benchmark.queries), known.queries, strict=strict)
+    notes += check_count(f"{where}, documents", len(benchmark.documents), known.documents, strict=strict)
     excluded = {query: set(documents) for query, documents in benchmark.excluded.items()}
     if known.own:
         ids = {document.id for document in benchmark.documents}
@@ -95,7 +98,7 @@ def load_beir(name: str, source: str | os.PathLike[str] | None = None, *, strict
         excluded={query: frozenset(documents) for query, documents in excluded.items()},
         licence="the set's own, see https://github.com/beir-cellar/beir",
         variant=known.split,
-        warnings=(*benchmark.warnings, *warnings),
+        warnings=(*benchmark.warnings, *notes),
     )
 
 
@@ -111,7 +114,9 @@ def load_folder(
 ) -> Benchmark:
     """Load `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv` or `qrels.trec`; `.gz` too.
 
-    Corpus and queries may be tables of another kind, too: `.csv`, `.tsv`, `.json`, `.parquet`.
+    Corpus and queries may be tables of another kind, too: `.csv`, `.tsv`, `.json`, `.parquet`. Without a
+    file `corpus.…`, all other files are the corpus, as `limrank_plugins.corpus` reads them; texts are left
+    whole where judgements name their files, and not passages of them.
 
     Args:
         folder: where they are; `excluded.txt` beside them is read, too.
@@ -126,7 +131,6 @@ def load_folder(
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}")
-    corpus = repository_file(place, *(f"corpus{ending}" for ending in TABLES))
     queries_file = repository_file(place, *(f"queries{ending}" for ending in TABLES))
     qrels_file = repository_file(
         place,
@@ -140,13 +144,24 @@ def load_folder(
         name or place.resolve().name,
         split,
         tuple(query for query in queries if query.id in qrels or not judged_only),
-        tuple(read_documents(corpus)),
+        _documents(str(place), qrels),
         qrels,
         {query: frozenset(documents) for query, documents in read_excluded(out[0]).items()} if out else {},
         variant=qrels_file.name,
         warnings=tuple(notes),
         by_model=bool(notes),
     )
+
+
+def _documents(folder: str, qrels: Qrels) -> tuple[Document, ...]:
+    documents = tuple(read_corpus(folder))
+    ids = {document.id for document in documents}
+    split = {document.meta.get("file") for document in documents} - ids
+    if any(document in split for grades in qrels.values() for document in grades):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LimRankWarning)  # said above
+            return tuple(read_corpus(Corpus(folder, passages=WHOLE)))
+    return documents
 
 
 HUB = "mteb/<set>"

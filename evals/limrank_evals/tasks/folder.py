@@ -37,8 +37,8 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     place = _folder(source)
     if not place.is_dir():
         raise InputError(
-            f"there is no folder {source!r}: give one that holds corpus.jsonl, queries.jsonl and judgements, "
-            f"or the word samples"
+            f"there is no folder {source!r}: give one that holds texts or corpus.jsonl, queries.jsonl and "
+            f"judgements, or the word samples"
         )
     files = [file.name for file in (place / "qrels").glob("*")]
     splits = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
@@ -55,9 +55,9 @@ def _folder(source: str) -> Path:
 
 TASK = Task(
     name="folder",
-    title="Any folder that holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv or qrels.trec.",
-    about="excluded.txt beside them (lines 'query document') names documents that must not count. The word "
-    "samples stands for the collection that comes with the package.",
+    title="Any folder that holds texts or corpus.jsonl, queries.jsonl and qrels/<split>.tsv or qrels.trec.",
+    about="Texts are what `limrank search` reads. excluded.txt beside them (lines 'query document') names "
+    "documents that must not count. The word samples stands for the collection that comes with the package.",
     load=load,
     find=find,
     helps={"name": "What results call it; default: the folder's name."},

@@ -92,7 +92,7 @@ def test_the_word_samples_is_the_sample_collection_unless_a_folder_has_the_name(
     made.beir(place / "samples")
     assert measured("samples", "--fresh") == {f"what about {word}" for word in made.WORDS.values()}
     told = limrank("folder", "sample", code=2).output
-    assert "there is no folder 'sample': give one that holds corpus.jsonl" in told
+    assert "there is no folder 'sample': give one that holds texts or corpus.jsonl" in told
     assert "or the word samples" in told
 
 

@@ -19,7 +19,7 @@ from limrank_evals.tasks.bright import BRIGHT_TASKS, load_bright
 from limrank_evals.tasks.followir import load_followir
 from limrank_evals.tasks.litsearch import load_litsearch
 from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import BackendError, InputError
+from limrank_plugins.errors import BackendError, InputError, LimRankWarning
 
 Rows = Sequence[dict[str, Any]]
 
@@ -191,6 +191,22 @@ def test_any_folder(tmp_path: Path):
     )
     with pytest.raises(InputError, match="there is no folder"):
         load_folder(tmp_path / "none")
+
+
+def test_a_folder_of_texts_is_measured(tmp_path: Path):
+    pytest.importorskip("semantic_text_splitter", reason="needs the extra chunks")
+    (tmp_path / "a.txt").write_text("milk")
+    (tmp_path / "b.md").write_text("# Bread\n" + "It is said to keep for days. " * 60)
+    (tmp_path / "queries.tsv").write_text("1\twhat is sour\n")
+    (tmp_path / "qrels.trec").write_text("1 0 a.txt 1\n")
+    with pytest.warns(LimRankWarning, match=r"not searched: qrels\.trec, queries\.tsv"):
+        found = load_folder(tmp_path)
+    ids = [document.id for document in found.documents]
+    assert (ids[:2], found.qrels, found.checked()) == (["a.txt", "b.md#1"], {"1": {"a.txt": 1}}, ())
+    (tmp_path / "qrels.trec").write_text("1 0 b.md 1\n")  # the whole text
+    with pytest.warns(LimRankWarning, match="not searched"):
+        found = load_folder(tmp_path)
+    assert ([d.id for d in found.documents], found.checked()) == (["a.txt", "b.md"], ())
 
 
 def test_a_benchmark_needs_queries_documents_and_judgements_that_meet():
