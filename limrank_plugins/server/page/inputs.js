@@ -86,13 +86,14 @@ function inputs() {
     query: byId("query").value.trim(),
     source: byId("source").value,
     depth,
-    models: [...new Set([byId("model").value, byId("other").value].filter(Boolean))],
+    models: [byId("model").value, byId("other").value].filter(Boolean),
     passages: [...pasted().map((text) => ({ title: "", text })), ...added.flatMap((file) => file.passages)],
     problem: null,
   };
   if (!named.query) named.problem = ["query", "Type a query."];
   else if (named.source === OWN && !named.passages.length) named.problem = ["passages", "Paste passages, or choose files."];
   else if (!Number.isInteger(depth) || depth < 1) named.problem = ["depth", "Depth must be a whole number of at least 1."];
+  else if (named.models[0] === named.models[1]) named.problem = ["other", "Compare with another reranker, or with nothing."];
   return named;
 }
 
@@ -125,13 +126,13 @@ function readLink() {
   if (named.has("depth")) byId("depth").value = named.get("depth");
   for (const [id, name, what] of [["model", "model", "reranker"], ["other", "with", "reranker"], ["source", "corpus", "corpus"]]) {
     const value = named.get(name);
-    if (!value) { if (id !== "source") byId(id).selectedIndex = 0; continue; }
+    if (!value) { byId(id).selectedIndex = 0; continue; }
     const wanted = id === "source" ? `corpus:${value}` : value;
     if ([...byId(id).options].some((option) => option.value === wanted)) byId(id).value = wanted;
     else missing.push(`The link names the ${what} ${value}, which is not served here.`);
   }
   added = [];
-  if (!named.has("corpus")) {
+  if (!named.has("corpus") && (named.has("text") || named.has("passage"))) {
     byId("source").value = OWN;
     byId("passages").value = named.get("text") ?? "";
     try {

@@ -50,7 +50,8 @@ async function run() {
   say("");
   if (asked.problem) return problem(asked.problem[1], asked.problem[0]);
   const link = linkOf(asked);
-  history.replaceState(null, "", link.length <= LONGEST_LINK ? link : location.pathname);
+  const isLinked = link.length <= LONGEST_LINK;
+  history.replaceState(null, "", isLinked ? link : location.pathname);
   const [state, focused] = [formState(), document.activeElement];
   running?.abort();
   const stopping = new AbortController();
@@ -83,8 +84,8 @@ async function run() {
       }
     }
     agree(columns, candidates.length);
-    if (failed === columns.length) say("Nothing was ranked.");
-    else say(`Done. ${columns.filter((column) => column.order).map((column) => `${column.model.id}: ${column.words.textContent}`).join(". ")}`);
+    const done = failed === columns.length ? "Nothing was ranked." : failed ? "Done, but one reranker ranked nothing." : "Done.";
+    say(isLinked ? done : `${done} The address does not hold these inputs: the passages are too long for a link.`);
     if (document.activeElement === focused) toResult();
   } catch (error) {
     // Another run, or a link, may have taken its place, and says what is so now.
