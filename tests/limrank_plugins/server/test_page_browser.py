@@ -229,7 +229,9 @@ def test_a_link_opened_while_work_is_under_way_stops_it(page: Page):
         page.until(lambda: page.visible("#stop"))
         page.js("location.hash = 'query=rivers&corpus=dairy'")
         page.until(lambda: page.text(".took").startswith("stopped after"))
-        assert page.text("#status").startswith("What was under way is stopped. The inputs are those of the link")
+        assert page.text("#status").startswith(
+            "What was under way is stopped. The inputs are those of the link"
+        )
         assert not page.visible("#stop")
         assert (page.text(".asked"), page.visible("#outdated")) == (f"For: {QUERY}", True)
         assert (focused(page), page.js("document.getElementById('query').value")) == ("rank", "rivers")
