@@ -79,6 +79,7 @@ def rerank(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
+    options.check_recipe()
     check_cut(top_n, threshold)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)

@@ -19,7 +19,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prices import VARIABLE
 from limrank_plugins.prompts import template_names
-from limrank_plugins.recipes import recipe_names
+from limrank_plugins.recipes import load_recipe, recipe_names
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 from limrank_plugins.wording import exact_dollars, in_dollars
@@ -150,6 +150,11 @@ class RerankerOptions:
     template: str | None
     calibration: Path | None = None
     chunks: str | None = None
+
+    def check_recipe(self) -> None:
+        """Refuse a recipe that there is not, before a corpus is indexed; errors as for `load_recipe`."""
+        if self.recipe is not None:
+            load_recipe(self.recipe)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from limrank_plugins.backends.loading_time import loading_seconds
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import Corpus
@@ -21,6 +22,7 @@ from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
 from limrank_plugins.io import ranking_record
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.unread import Unread
@@ -75,6 +77,9 @@ def search(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
+    options.check_recipe()
+    check_cut(top_n, threshold)
+    whole_number("--k", k, least=1)
     searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)
     index = common.open_index(source, retriever, language=language)

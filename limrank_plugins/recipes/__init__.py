@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -61,7 +62,10 @@ def load_recipe(name: str, **options: Any) -> Recipe:
     else:
         entries = [entry for entry in entry_points(group="limrank.recipes") if entry.name == base]
         if not entries:
-            raise InputError(f"there is no recipe {base!r}; there are: {', '.join(recipe_names())}")
+            names = recipe_names()
+            near = get_close_matches(base.lower(), names, n=2)
+            fix = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}"
+            raise InputError(f"there is no recipe {base!r}; {fix}")
         if options:
             raise InputError(f"recipe {base!r} has no options, but got {', '.join(options)}")
         recipe = entries[0].load()

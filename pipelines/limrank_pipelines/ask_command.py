@@ -12,6 +12,7 @@ from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
 from limrank_pipelines.reader import Reader
 from limrank_pipelines.rewriter import Rewriter
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.cli.search import show_ranking, summary
@@ -102,6 +103,9 @@ def ask(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, chunks=chunks,
     )  # fmt: skip
+    reranker_options.check_recipe()
+    for name, number in (("--top-n", top_n), ("--k", k)):
+        whole_number(name, number, least=1)
     query = Query(question)
     of_reader = [
         ("--rewrite", rewrite),

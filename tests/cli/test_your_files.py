@@ -132,6 +132,27 @@ def test_the_way_a_corpus_is_read_is_an_option_everywhere(run: Callable[..., Res
     assert "passages must be a length such as '300 words'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        (["--recipe", "mni"], "there is no recipe 'mni'; did you mean mini?"),
+        (["--recipe", "Limrank-"], "did you mean limrank"),
+        (["--top-n", "0"], "top"),
+        (["--k", "0"], "--k"),
+    ],
+)
+@pytest.mark.parametrize("command", [["search", "c.txt", "x"], ["ask", "c.txt", "x"], ["rerank"]])
+def test_what_cannot_be_meant_is_refused_before_the_work(
+    run: Callable[..., Result], command: list[str], option: list[str], why: str
+):
+    Path("c.txt").write_text("milk")
+    Path("q.tsv").write_text("1\tmilk\n")
+    files = ["--queries", "q.tsv", "--corpus", "c.txt", "-o", "o.run"] if command == ["rerank"] else []
+    done = run(*command, *files, *option, code=2)
+    assert why in done.stderr.replace("\n", " ")
+    assert "indexing" not in done.stderr
+
+
 def test_judgements_with_grades_of_a_table_of_floats(run: Callable[..., Result]):
     pytest.importorskip("ir_measures", reason="needs the extra evals")
     Path("run.trec").write_text("q Q0 a 1 2 t\nq Q0 b 2 1 t\n")
