@@ -27,7 +27,7 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.backends.remote.addresses import check_body
 from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json
 from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, find_decider
-from limrank_plugins.backends.remote.faults import OF_ONE, CallFailed
+from limrank_plugins.backends.remote.faults import CallFailed, may_be_of_one
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.questions import Asked, as_asked, tokens_in, written
@@ -256,7 +256,7 @@ class DecisionsBackend:
             except CallFailed as failure:
                 if failure.fatal:
                     raise
-                if len(group) > 1 and OF_ONE.search(f"{failure.complaint.message} {failure.complaint.code}"):
+                if len(group) > 1 and may_be_of_one(failure):
                     middle = len(group) // 2
                     return [*await self._asked(group[:middle]), *await self._asked(group[middle:])]
                 readings = [str(failure)] * len(group)
@@ -311,6 +311,6 @@ class DecisionsBackend:
             f"{failure}; POST {self._url} was asked in the dialect {self._decider.name!r}: correct base_url, "
             f"or give another dialect, of {', '.join(DECIDERS)}",
             failure.status,
-            fatal=failure.fatal or (failure.status == 422 and not OF_ONE.search(failure.complaint.message)),
+            fatal=failure.fatal or (failure.status == 422 and not may_be_of_one(failure)),
             complaint=failure.complaint,
         )

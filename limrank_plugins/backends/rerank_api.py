@@ -35,7 +35,14 @@ from limrank_plugins.backends.remote.dialects import (
     scores_in,
     warnings_in,
 )
-from limrank_plugins.backends.remote.faults import OF_ONE, CallFailed, brief, complaint_of, status_of
+from limrank_plugins.backends.remote.faults import (
+    CallFailed,
+    brief,
+    complaint_of,
+    is_too_large,
+    may_be_of_one,
+    status_of,
+)
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import parse_json
@@ -49,7 +56,6 @@ from limrank_plugins.wording import number_of
 
 _TOGETHER = 100  # documents in one call; to Cohere that is one search unit
 _READS_LISTS = re.compile(r"jina-reranker-v3", re.I)
-_TOO_LONG = re.compile(r"too (large|long)|physical batch size", re.I)
 _MARKERS = marker_pattern()
 
 
@@ -211,7 +217,7 @@ class RerankAPIBackend:
             except CallFailed as failure:
                 if failure.fatal:
                     raise
-                if halves and len(passages) > 1 and OF_ONE.search(failure.complaint.message):
+                if halves and len(passages) > 1 and may_be_of_one(failure):
                     middle = len(passages) // 2
                     return [
                         *await self._scored(query, passages[:middle]),
@@ -275,7 +281,7 @@ class RerankAPIBackend:
             return await post_json(client, self._url, body)
         except Exception as error:
             complaint = complaint_of(error)
-            if status_of(error) != 500 or not _TOO_LONG.search(complaint.message):
+            if status_of(error) != 500 or not is_too_large(complaint):
                 raise
             said = self._calls.redact(complaint.message)
         # llama-server says so of a document that is too long: to ask again would not make it shorter.
@@ -294,7 +300,7 @@ class RerankAPIBackend:
         """The failure; of a server that never gave a score, with what it may not have understood."""
         if self._answered or failure.status not in (400, 404, 405, 422):
             return failure
-        is_foreign = failure.status == 422 and not OF_ONE.search(failure.complaint.message)
+        is_foreign = failure.status == 422 and not may_be_of_one(failure)
         return CallFailed(
             f"{failure}; POST {self._url} was asked in the dialect {self._dialect.name!r}: correct base_url, "
             f"or give another dialect, of {', '.join(DIALECTS)}",

@@ -27,7 +27,8 @@ _NEVER_SENT = ("UnsupportedProtocol", "LocalProtocolError", "PoolTimeout", "Inva
 _TIMEOUTS = ("APITimeoutError", "TimeoutException")
 _SPENT = re.compile(
     r"insufficient[_ ](quota|balance|credits?|funds)|credit balance is too low|billing_hard_limit|arrearage|"
-    r"payment required|used all available credits|(reached|exceeded) (its|your) (monthly )?spending limit",
+    r"payment required|used all available credits|(reached|exceeded) (its|your) (monthly )?spending limit|"
+    r"\b(budget_?exceeded|exceeded_?budget)|(^|: )\s*budget has been exceeded",
     re.I,
 )
 _MAY_BE_SPENT = re.compile(r"billing|exceeded your current quota|resource has been exhausted", re.I)
@@ -39,10 +40,17 @@ _NO_MODEL = re.compile(
     r"not a valid model|(unknown|invalid|no such) model\b",
     re.I | re.S,
 )
-OF_ONE = re.compile(
-    r"too (large|long|many|big)|exceed|maximum|at most|less than|longer than|empty|blank", re.I
+_OF_ONE = re.compile(
+    r"too (large|long|many|big)|exceed|maximum|\bmax\b|at most|(less|fewer|smaller|shorter|longer|more) than|"
+    r"context (length|window|size)|(token|size|length|input|batch) limit|(lower|reduce) the|shorten|"
+    r"empty|blank",
+    re.I,
 )
-"""Complaints about a request that one text among many may be the cause of: its size, or that it is empty."""
+_OF_ACCOUNT = re.compile(
+    r"quota|budget|rate.?limit|(requests?|calls) per|per (second|minute|day|month)", re.I
+)
+"""What else can be exceeded: smaller requests would only be more of them."""
+_TOO_LARGE = re.compile(r"too (large|long)|physical batch size", re.I)
 
 
 class Complaint(NamedTuple):
@@ -87,6 +95,23 @@ class CallFailed(LimRankError, RuntimeError):
         self.fatal = status in _FATAL if fatal is None else fatal
         self.complaint = complaint if complaint is not None else Complaint()
         self.usage = Usage()
+
+
+def may_be_of_one(failure: CallFailed) -> bool:
+    """Whether one text among many may be the cause of a refusal: the request's size, or that it is empty.
+
+    OpenAI says 429 of a request that is larger than a minute's tokens, llama-server 500 of a long document.
+    """
+    said = f"{failure.complaint.message} {failure.complaint.code}"
+    if failure.status not in (400, 413, 422):
+        return failure.status is not None and _TOO_LARGE.search(said) is not None
+    is_of_size = failure.status == 413 or _OF_ONE.search(said) is not None
+    return is_of_size and not _OF_ACCOUNT.search(said)
+
+
+def is_too_large(complaint: Complaint) -> bool:
+    """Whether a server says that a text is too long for it, which no other try would change."""
+    return _TOO_LARGE.search(complaint.message) is not None
 
 
 def links_of(error: BaseException) -> Iterator[BaseException]:

@@ -700,6 +700,8 @@ REFUSALS = {
     "System One": Answer({"detail": {"error_type": "max_tokens_exceeded"}}, 400),
     "Ollama": Answer({"error": "request is too large"}, 413),
     "OpenRouter": Answer({"error": {"message": "Provide at most 200 questions"}}, 400),
+    "a batch": Answer({"detail": "The max allowed tokens per batch is 600. Yours has 900."}, 400),
+    "asked for": Answer({"message": "context length is 512 tokens, you requested 700"}, 400),
 }
 
 
@@ -713,6 +715,25 @@ def test_a_question_that_is_refused_for_its_size_is_looked_for_and_fails_alone(k
         assert len(server.calls) == 7
     assert [failure.id for failure in ranking.failures] == ["3"]
     assert by_text(ranking) == expected([*TEXTS[:3], *TEXTS[4:]])
+
+
+@EACH
+def test_a_spent_budget_is_told_after_one_call(dialect: str):
+    said = {
+        "message": "Budget has been exceeded! Current cost: 1.0, Max budget: 0.5",
+        "type": "budget_exceeded",
+    }
+    with LoopbackServer(lambda call: Answer({"error": said}, 400)) as server:
+        with pytest.raises(BackendError, match=r"HTTP 400: .*the quota or the balance is spent"):
+            reranker(server, dialect, batch_size=400).rank("why", TEXTS)
+        assert len(server.calls) == 1
+
+
+def test_a_limit_that_smaller_calls_would_not_keep_is_not_halved_for():
+    with LoopbackServer(lambda call: Answer({"error": {"message": "Rate limit exceeded"}}, 429)) as server:
+        made = reranker(server, batch_size=400, max_retries=0)
+        assert len(made.rank("why", TEXTS).failures) == 12
+        assert len(server.calls) == 1
 
 
 def test_tokens_cached_ones_and_dollars_are_counted():

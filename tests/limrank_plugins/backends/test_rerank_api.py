@@ -385,6 +385,16 @@ TOO_LONG = {
     "llama-server": Answer({"error": {"message": "input (900 tokens) is too large to process."}}, 500),
     "a proxy": Answer(b"payload too large", 413),
     "SGLang": Answer({"message": "Each document must be a non-empty string"}, 400),
+    "Voyage": Answer(
+        {
+            "detail": "Request to model 'rerank-2.5' failed. The max allowed tokens per submitted batch is "
+            "600000. Your batch has 912345 tokens after truncation. Please lower the number of tokens."
+        },
+        400,
+    ),
+    "asked for": Answer({"message": "context length is 512 tokens, you requested 700"}, 400),
+    "says nothing": Answer(b"", 413),
+    "a limit": Answer({"message": "input limit of 512 tokens reached"}, 422),
 }
 
 
@@ -398,6 +408,32 @@ def test_a_document_that_is_refused_is_looked_for_and_fails_alone(server_kind: s
         assert [len(call.body["documents"]) for call in server.calls] == [12, 6, 3, 3, 1, 2, 6]
     assert [failure.id for failure in ranking.failures] == ["3"]
     assert by_text(ranking) == expected([*TEXTS[:3], *TEXTS[4:]])
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_a_spent_budget_is_told_after_one_call(status: int):
+    said = {
+        "message": "Budget has been exceeded! Current cost: 1.0, Max budget: 0.5",
+        "type": "budget_exceeded",
+    }
+    with LoopbackServer(lambda call: Answer({"error": said}, status)) as server:
+        with pytest.raises(BackendError, match=f"HTTP {status}: .*the quota or the balance is spent"):
+            reranker(server, dialect="litellm").rank("why", MANY)
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (429, "Rate limit exceeded"),
+        (503, "the maximum of the queue is exceeded"),
+        (400, "You exceeded the quota of calls per month"),
+    ],
+)
+def test_a_limit_that_smaller_calls_would_not_keep_is_not_halved_for(status: int, message: str):
+    with LoopbackServer(lambda call: Answer({"message": message}, status)) as server:
+        assert len(reranker(server, max_retries=0).rank("why", MANY).failures) == 70
+        assert len(server.calls) == 1
 
 
 def test_a_server_that_takes_fewer_than_the_table_says_is_asked_for_fewer():
