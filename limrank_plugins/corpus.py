@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limrank_plugins.corpus_files import USUAL_PASSAGES, Corpus, Reading, files_of, is_samples
+from limrank_plugins.corpus_files import USUAL_PASSAGES, Corpus, CorpusFiles, Reading, files_of, is_samples
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
-from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS
+from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS, popped
 from limrank_plugins.files import json_rows
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
@@ -66,10 +66,10 @@ def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
     named, reading = as_named(corpus), Reading()
     files = files_of(named, reading)
     rows: set[str | None] = set()
-    total = 0
+    total, has_field = 0, False
     for file in files.paths:
         name, count = files.name_of(file), 0
-        documents = _documents_of(named, file, name, reading)
+        documents = _documents_of(named, files, file, reading)
         try:
             for document in documents:
                 if files.is_folder and table_kind(file):
@@ -85,6 +85,10 @@ def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
             reading.skip(name, str(error).replace(str(file), name) + before)
         else:
             reading.read += 1
+        if named.field is not None and files.is_folder and not has_field:
+            has_field = _has_field(file, named.field)
+    if named.field is not None and files.is_folder and not has_field:
+        reading.without_field = named.field
     said = reading.sentences(named.name)
     if files.is_folder and not total and said:
         raise InputError(f"nothing of corpus {named.name!r} could be read: {'; '.join(said)}")
@@ -92,12 +96,12 @@ def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
         warnings.warn(sentence, LimRankWarning, stacklevel=2)
 
 
-def _documents_of(corpus: Corpus, file: Path, name: str, reading: Reading) -> Iterator[Document]:
+def _documents_of(corpus: Corpus, files: CorpusFiles, file: Path, reading: Reading) -> Iterator[Document]:
     """The documents of one file, split."""
-    rule = corpus.rule_for(file)
+    rule, name = corpus.rule_for(file), files.name_of(file)
     if not text_kind(file):
-        options = {"field": corpus.field, "title_field": corpus.title_field}
-        for document in read_documents(file, name=name, **options):
+        field = _text_fields(corpus, files)
+        for document in read_documents(file, field=field, title_field=corpus.title_field, name=name):
             yield from [document] if document.images else _split(document, rule)
         return
     content = read_text_file(file)
@@ -107,6 +111,26 @@ def _documents_of(corpus: Corpus, file: Path, name: str, reading: Reading) -> It
         reading.unsplit += words_of(content.text) > (USUAL_PASSAGES.words or 0)
     document = Document(text=content.text, id=name, title=content.title, meta={"file": name})
     yield from _split(document, rule, content.page_at)
+
+
+def _text_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the text of a row; other tables of a folder may have it under one of the usual names."""
+    if corpus.field is None or not files.is_folder:
+        return corpus.field
+    return (corpus.field, *TEXT_FIELDS)
+
+
+def _has_field(file: Path, field: str) -> bool:
+    """Whether the first row of a table has a field."""
+    if not table_kind(file):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LimRankWarning)  # of its encoding: said where it is read
+        try:
+            row = next(table_rows(file, [field.lower()]), None)
+        except (InputError, MissingExtra):
+            return False
+    return row is not None and popped(row.values, field) is not None
 
 
 def _split(
@@ -176,7 +200,7 @@ def corpus_fingerprint(corpus: str | Corpus) -> str:
     with_names = files.is_folder or _ids_are_made(files.paths[0])
     rules = [str(named.rule_for(file)) for file in files.paths]
     if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
-        how = [with_names, named.field, named.title_field, sorted(set(rules)), has_detector()]
+        how = [with_names, _text_fields(named, files), named.title_field, sorted(set(rules)), has_detector()]
         digest.update(json.dumps(how).encode() + b"\0")
     else:
         digest.update(b"rows\0")  # as earlier versions have it

@@ -37,7 +37,7 @@ class Corpus:
         name: a file of rows or of running text, a folder of such files, a folder in BEIR's layout, or the
             word `samples`.
         field: which field of a row holds the text; None: the first of `text`, `contents`, `content`, `body`
-            and `passage` that it has.
+            and `passage` that it has. In a folder, rows without the field have one of these.
         title_field: which field of a row holds the title; None: `title`.
         passages: how long texts are split into passages that are documents of their own: a length such as
             `"300 words"`, with an overlap as `"300 words, overlap 50"`, or `"whole"`. None: files of running
@@ -99,6 +99,7 @@ class Reading:
         skipped: names of files that were not, by the reason.
         of_other_kinds: endings of files that are never read.
         for_evaluation: names of files of queries and judgements.
+        without_field: the field that was named for the text, if no table has it.
         guessed: names of files by the encoding that was guessed for them.
         unsplit: files of running text that were longer than a passage, without what splits them.
     """
@@ -107,6 +108,7 @@ class Reading:
     skipped: dict[str, str] = field(default_factory=dict)
     of_other_kinds: list[str] = field(default_factory=list)
     for_evaluation: list[str] = field(default_factory=list)
+    without_field: str | None = None
     guessed: dict[str, str] = field(default_factory=dict)
     unsplit: int = 0
 
@@ -130,6 +132,8 @@ class Reading:
             said.append(
                 f"{missed:,} of {total} in {name} {verb_for(missed, 'were')} not read: {'; '.join(parts)}"
             )
+        if self.without_field is not None:
+            said.append(f"no table in {name} has a field {self.without_field!r}")
         if self.for_evaluation:
             shown = ", ".join(self.for_evaluation[:_NAMED]) + (", …" * (len(self.for_evaluation) > _NAMED))
             said.append(f"queries and judgements in {name} are not searched: {shown}")

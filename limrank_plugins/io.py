@@ -76,7 +76,7 @@ class Candidate(NamedTuple):
 def read_documents(
     path: str | os.PathLike[str],
     *,
-    field: str | None = None,
+    field: str | Sequence[str] | None = None,
     title_field: str | None = None,
     name: str | None = None,
 ) -> Iterator[Document]:
@@ -87,7 +87,8 @@ def read_documents(
 
     Args:
         path: the file.
-        field: which field holds the text; default: the first of `TEXT_FIELDS` that a row has.
+        field: which field holds the text, or several, of which the first that a row has is it; default:
+            `TEXT_FIELDS`.
         title_field: which field holds the title; default: `title`.
         name: what ids made of file and line call the file; default: its name.
 
@@ -95,7 +96,7 @@ def read_documents(
         InputError: it cannot be read, or something is wrong with a row; the message names the line.
         MissingExtra: pyarrow is not installed, for Parquet.
     """
-    names = TEXT_FIELDS if field is None else (field,)
+    names = TEXT_FIELDS if field is None else (field,) if isinstance(field, str) else field
     is_parquet, with_images = table_kind(path) == "Parquet", has_images(path)
     rows = table_rows(path, [text.lower() for text in names])
     for where, identifier, row in _identified(rows, ID_FIELDS, Path(path).name if name is None else name):

@@ -70,8 +70,8 @@ Field = Annotated[
     str | None,
     typer.Option(
         "--field",
-        help="Field or column of the corpus that holds the text. Default: text, contents, content, body or "
-        "passage.",
+        help="Field or column of the corpus that holds the text. Default, and in a folder's other tables: "
+        "text, contents, content, body or passage.",
         show_default=False,
     ),
 ]

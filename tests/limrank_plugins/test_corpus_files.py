@@ -161,6 +161,20 @@ def test_a_folder_in_beirs_layout_is_its_corpus(folder: Path):
     assert read(folder) == ({"1": "one"}, [])
 
 
+def test_a_field_that_is_named_goes_before_the_usual_ones(folder: Path):
+    (folder / "a.csv").write_text("id,about,text\n1,named,usual\n")
+    (folder / "b.jsonl").write_text('{"_id": "2", "text": "two"}\n')
+    (folder / "c.csv").write_text("id,other\n3,three\n")
+    texts, (note,) = read(Corpus(str(folder), field="About"))
+    assert texts == {"1": "named", "2": "two"}
+    assert "c.csv, line 1: no column" in note
+    texts, notes = read(Corpus(str(folder), field="abuot"))
+    assert texts == {"1": "usual", "2": "two"}
+    assert notes[1] == f"no table in {folder} has a field 'abuot'"
+    with pytest.raises(InputError, match="no field 'about'"):  # of a file that is named itself
+        read(Corpus(str(folder / "b.jsonl"), field="about"))
+
+
 def test_queries_and_judgements_are_no_passages(folder: Path):
     (folder / "qrels").mkdir()
     for name in ("a.txt", "queries.csv.gz", "qrels.trec", "qrels/test.tsv", "sub/queries.csv"):
