@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from limrank_evals.guarded_folders import STORE, evaluation_files, keep_settings, working_in
 from limrank_evals.judging.judging_report import OUTPUTS, SCHEMA, JudgedPair, Judging, write_judging
 from limrank_evals.judging.relevance_judge import UMBRELA, GradeReply, RelevanceJudge, judge_template
+from limrank_plugins.arguments import takes
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.metered import Purse, most_tokens
 from limrank_plugins.backends.protocols import Backend, Closes, Generate
@@ -71,7 +72,8 @@ class Bill(NamedTuple):
 
 
 def expected_bill(pairs: Pairs, setup: JudgeSetup, folder: Path) -> Bill:
-    """What judging would still cost, and how many calls it is; asks nobody, writes nothing, loads no model.
+    """What judging would still cost, and how many calls it is; asks nobody, writes nothing, loads no
+    model and needs no key.
 
     Args:
         pairs: to be judged.
@@ -84,6 +86,8 @@ def expected_bill(pairs: Pairs, setup: JudgeSetup, folder: Path) -> Bill:
     if not setup.is_served:
         judge_template(setup.template)
         return Bill(len(pairs), 0.0, 0.0)
+    if takes(setup.backend, "api_key"):
+        setup = replace(setup, options={"api_key": "not-asked", **setup.options})
     with _backend(setup) as backend:
         store = Store(folder / STORE, max_bytes=_ALL) if (folder / STORE).is_file() else None
         try:

@@ -52,6 +52,14 @@ def judge(server: LoopbackServer, *more: object, code: int = 0) -> Result:
     return limrank("judge", "a.run", "b.run", "-c", "samples", "--model", "m", *few, *given, *more, code=code)
 
 
+def test_what_asks_nobody_needs_no_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    asked = ("judge", "a.run", "-c", "samples", "--model", "gpt-4o-mini")
+    assert "calls to gpt-4o-mini, at most $" in limrank(*asked, "--dry-run").stderr
+    assert "no API key" in limrank(*asked, code=2).stderr
+
+
 def test_a_pool_is_judged_compared_and_used():
     with LoopbackServer(graded) as server:
         dry = judge(server, "--dry-run")
