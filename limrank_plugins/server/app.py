@@ -97,7 +97,7 @@ class RerankServer:
             gate=self.gate,
             answered=self.metrics.answered,
         )
-        self.app.state.rerank_server, self.app.state.gate = self, self.gate
+        self.app.state.rerank_server, self.app.state.gate, self.app.state.limits = self, self.gate, limits
 
     # ---- routes ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from typing import Any
 from limrank_plugins.server.gate import Gate
 from limrank_plugins.server.hosts import Hosts
 from limrank_plugins.server.limits import Limits
-from limrank_plugins.server.refusals import Refusal
+from limrank_plugins.server.refusals import Refusal, too_late
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,6 +29,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/", "/health", "/ready"})
 """The page, which asks for the token and holds nothing but itself; and what load balancers ask, which have
 none and get nothing but yes or no."""
+_LAST_SECONDS = 1.0
+"""How long after its time a request may be told that it is over."""
 _DROPPED = 64 << 20
 """Bytes of a body that are read and dropped, so that who sends too much gets to read why."""
 
@@ -92,12 +94,20 @@ class Guards:
         try:
             with self._gate.inside():
                 whole = await self._read(scope, body)
-                await self._app(scope, _again(whole, receive), noted)
+                async with asyncio.timeout(self._limits.seconds + _LAST_SECONDS) as time:
+                    await self._app(scope, _again(whole, receive), noted)
         except Refusal as refusal:
             status = refusal.status
             await self._refuse(refusal, body, send)
         except _HungUp:
             pass
+        except TimeoutError:
+            # Whoever does not read the answer keeps no place; the connection ends with half of it.
+            if not time.expired():
+                raise
+            if status == 499:  # nothing was sent, as the loop had much else to do
+                status = 503
+                await self._refuse(too_late(self._limits.seconds), body, send)
         finally:
             self._answered(status)
 

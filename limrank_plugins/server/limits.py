@@ -21,7 +21,8 @@ class Limits:
         query_characters: characters of the query.
         characters: characters of all documents of a request together.
         queue: requests accepted at a time: those that are read, those that wait and those that are ranked.
-        seconds: how long a request may wait and be ranked.
+        seconds: how long a request may wait and be ranked; and how long its answer may wait to be read, where
+            `limrank serve` sends it.
         body_seconds: how long a body may take to arrive; then 408.
         batch_seconds: how long the first request waits for others to be ranked with.
         batch_characters: no request is added to a batch that holds as many characters, each document

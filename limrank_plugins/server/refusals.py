@@ -31,6 +31,11 @@ def come_again(status: int, detail: str) -> Refusal:
     return Refusal(status, detail, {"Retry-After": "1"})
 
 
+def too_late(seconds: float) -> Refusal:
+    """The refusal of what took longer than it may."""
+    return come_again(503, f"the documents could not be ranked within {seconds:g} seconds")
+
+
 def refusal_of(error: Exception) -> Refusal:
     """What an error while ranking is answered as; a defect is logged."""
     if isinstance(error, Refusal):

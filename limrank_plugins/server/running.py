@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.server.connections import ending_unread
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,10 +44,12 @@ class RunningServer(uvicorn.Server):
     """Serves an app of `build_app`.
 
     The first signal (SIGTERM, Ctrl-C) lets no new request in, and ends the server when all are answered that
-    were accepted; new ones are answered 503 until then. The second one ends it at once.
+    were accepted; new ones are answered 503 until then. The second one ends it at once. A client that leaves
+    its answer unread for `Limits.seconds` loses its connection, so that no end has to wait for it.
 
     Args:
-        app: made by `build_app`, or another with the gate that it lets requests in by as `app.state.gate`.
+        app: made by `build_app`, or another with the gate that it lets requests in by as `app.state.gate`,
+            and its `Limits` as `app.state.limits`.
         started: called once requests are answered.
 
     Attributes:
@@ -53,15 +57,17 @@ class RunningServer(uvicorn.Server):
     """
 
     def __init__(self, app: Starlette, started: Callable[[], None] = lambda: None) -> None:
+        seconds = app.state.limits.seconds
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=ending_unread(seconds),
                 ws="none",
                 lifespan="auto",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_graceful_shutdown=math.ceil(seconds),
             )
         )
         self._gate = app.state.gate

@@ -39,5 +39,5 @@ def serve_http(
     app = tools.server.streamable_http_app(
         streamable_http_path=PATH, stateless_http=True, json_response=True, max_request_body_size=limits.body
     )
-    app.state.gate = tools.gate
+    app.state.gate, app.state.limits = tools.gate, limits
     return running.serve(app, listener, started)

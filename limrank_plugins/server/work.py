@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from limrank_plugins.server.refusals import come_again
+from limrank_plugins.server.refusals import too_late
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
@@ -64,7 +64,7 @@ async def working(
         task.cancel()
     if has_gone:
         raise ClientGone
-    raise come_again(503, f"the documents could not be ranked within {seconds:g} seconds")
+    raise too_late(seconds)
 
 
 async def _hung_up(client: Receive) -> None:
