@@ -25,6 +25,7 @@ from limrank_plugins.io import ranking_record
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
+from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, shortened, verb_for
 
@@ -89,7 +90,13 @@ def search(
     candidates = index.search(searched, k)
     seconds = time.perf_counter() - started
     if not candidates:
-        common.say(f"no passage of the {len(index):,} shares a word with the query")
+        common.say(
+            f"no passage of the {len(index):,} shares a word with the query: ask in other words, or by "
+            f"meaning (--retriever dense)"
+            + (", or name the language of the texts (--language)" if language == DEFAULT else "")
+        )
+        if not as_json:
+            return  # without loading a model
     matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
         reranker = options.reranker(opened)

@@ -72,8 +72,9 @@ class Bill(NamedTuple):
 
 
 def expected_bill(pairs: Pairs, setup: JudgeSetup, folder: Path) -> Bill:
-    """What judging would still cost, and how many calls it is; asks nobody, writes nothing, loads no
-    model and needs no key.
+    """What judging would still cost, and how many calls it is.
+
+    Asks nobody, writes nothing, loads no model and needs no key.
 
     Args:
         pairs: to be judged.
