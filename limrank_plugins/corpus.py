@@ -49,7 +49,11 @@ def as_named(corpus: str | Corpus) -> Corpus:
     return corpus if isinstance(corpus, Corpus) else Corpus(corpus)
 
 
-def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, LimRankWarning, stacklevel=3)
+
+
+def read_corpus(corpus: str | Corpus, *, note: Callable[[str], None] = _warn) -> Iterator[Document]:
     """The documents of a corpus: rows of tables, and files of running text by their passages.
 
     The id of a text is its file's path in the folder; of one that is split, `#` and a number from 1 follow.
@@ -58,6 +62,10 @@ def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
 
     A file of a folder that cannot be read does not stop the others: at the end a `LimRankWarning` says which
     were not read, and why. What is wrong with a file that is named itself is an error.
+
+    Args:
+        corpus: its name, or how it is read.
+        note: gets what there is to say about the reading; default: a `LimRankWarning` for each sentence.
 
     Raises:
         InputError: there is no such corpus, nothing of it can be read, or something is wrong with a row.
@@ -93,7 +101,7 @@ def read_corpus(corpus: str | Corpus) -> Iterator[Document]:
     if files.is_folder and not total and said:
         raise InputError(f"nothing of corpus {named.name!r} could be read: {'; '.join(said)}")
     for sentence in said:
-        warnings.warn(sentence, LimRankWarning, stacklevel=2)
+        note(sentence)
 
 
 def _documents_of(corpus: Corpus, files: CorpusFiles, file: Path, reading: Reading) -> Iterator[Document]:

@@ -11,6 +11,8 @@ from typing import Any
 from limrank_plugins.corpus import Corpus, as_named, corpus_files, corpus_fingerprint, read_corpus
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.files import read_json
+from limrank_plugins.outputs import write_json
 from limrank_plugins.pieces import WHOLE
 from limrank_plugins.pipes import is_pipe
 from limrank_plugins.retrievers import (
@@ -23,8 +25,10 @@ from limrank_plugins.retrievers import (
 )
 from limrank_plugins.retrievers.languages import AUTO, DEFAULT, language_named
 from limrank_plugins.store import cache_folder, writable_cache
+from limrank_plugins.wording import shortened
 
 _REPORTED_EVERY = 500  # documents
+_NOTE_LENGTH = 200  # characters of what is said again about a corpus whose index is there
 
 Progress = Callable[[int, int | None], None]
 """Called with how many documents are indexed, of how many; None where nobody knows."""
@@ -63,21 +67,32 @@ def open_index(
         folder = index_folder(corpus, retriever, language)
     if folder is not None and folder.is_dir():
         try:
-            return open_retriever(folder, **({"language": language} if finds_words else {}))
+            opened = open_retriever(folder, **({"language": language} if finds_words else {}))
         except InputError as error:
             warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
+        else:
+            if in_cache and (kept := _kept_notes(folder)):
+                warnings.warn(shortened(kept, _NOTE_LENGTH), LimRankWarning, stacklevel=2)
+            return opened
     if in_cache:
         writable_cache()  # said before the work of building
     total = _count(corpus)
     if building is not None:
         building(total)
+    notes: list[str] = []
     options: dict[str, Any] = {} if language == DEFAULT else {"language": language}
-    documents = _documents(corpus, total, progress)
+    documents = _documents(corpus, total, progress, notes)
     if "on_progress" in inspect.signature(retriever_class(retriever).build).parameters:
-        documents, options["on_progress"] = _documents(corpus, total, None), progress
+        documents, options["on_progress"] = _documents(corpus, total, None, notes), progress
     if folder is None:
         return build_retriever(retriever, documents, **options)
-    return build_saved(retriever, documents, folder, **options)
+    built = build_saved(retriever, documents, folder, **options)
+    if in_cache:
+        if notes:
+            write_json(_notes_file(folder), notes)
+        else:
+            _notes_file(folder).unlink(missing_ok=True)
+    return built
 
 
 def index_folder(corpus: str | Corpus, retriever: str, language: str = DEFAULT) -> Path:
@@ -85,6 +100,18 @@ def index_folder(corpus: str | Corpus, retriever: str, language: str = DEFAULT) 
     language = _checked(retriever, language)
     name = f"{retriever}-{corpus_fingerprint(corpus)}"
     return cache_folder() / "indexes" / (name if language == DEFAULT else f"{name}-{language}")
+
+
+def _notes_file(folder: Path) -> Path:
+    """Beside the index of a corpus: what was said about its files when they were read."""
+    return folder.with_name(f"{folder.name}.notes.json")
+
+
+def _kept_notes(folder: Path) -> str:
+    try:
+        return "; ".join(map(str, read_json(_notes_file(folder))))
+    except (InputError, OSError, TypeError):  # none, or of no use: the index is what counts
+        return ""
 
 
 def _checked(retriever: str, language: str) -> str:
@@ -97,9 +124,15 @@ def _checked(retriever: str, language: str) -> str:
     return named
 
 
-def _documents(corpus: str | Corpus, total: int | None, progress: Progress | None) -> Iterator[Document]:
+def _documents(
+    corpus: str | Corpus, total: int | None, progress: Progress | None, notes: list[str]
+) -> Iterator[Document]:
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        warnings.warn(sentence, LimRankWarning, stacklevel=3)
+
     number = 0
-    for number, document in enumerate(read_corpus(corpus), start=1):
+    for number, document in enumerate(read_corpus(corpus, note=note), start=1):
         yield document
         if progress is not None and number % _REPORTED_EVERY == 0:
             progress(number, total)

@@ -161,6 +161,20 @@ def test_a_folder_in_beirs_layout_is_its_corpus(folder: Path):
     assert read(folder) == ({"1": "one"}, [])
 
 
+def test_what_was_not_read_is_said_whenever_the_index_is_opened(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
+    (folder / "a.txt").write_text("milk")
+    (folder / "b.docx").write_text("unread")
+    for _ in range(2):
+        with pytest.warns(LimRankWarning, match=r"1 of 2 files in .* not read: 1 file of other kinds"):
+            open_index(str(folder), "bm25s")
+    (notes,) = (tmp_path / "cache" / "indexes").glob("*.json")
+    notes.write_text("damaged")
+    open_index(str(folder), "bm25s")  # without a word
+
+
 def test_a_field_that_is_named_goes_before_the_usual_ones(folder: Path):
     (folder / "a.csv").write_text("id,about,text\n1,named,usual\n")
     (folder / "b.jsonl").write_text('{"_id": "2", "text": "two"}\n')
