@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
 from limrank_pipelines.reader import Reader
 from limrank_pipelines.rewriter import Rewriter
+from limrank_plugins.backends.smollm_weights import SMOLLM2
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
@@ -21,6 +23,7 @@ from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers import takes_language
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.store import Store
@@ -104,8 +107,8 @@ def ask(
         dtype, option, template, chunks=chunks,
     )  # fmt: skip
     reranker_options.check_recipe()
-    for name, number in (("--top-n", top_n), ("--k", k)):
-        whole_number(name, number, least=1)
+    check_cut(top_n, None)
+    whole_number("--k", k, least=1)
     query = Query(question)
     of_reader = [
         ("--rewrite", rewrite),
@@ -115,6 +118,8 @@ def ask(
     for name, value in of_reader:
         if reader is None and value is not None:
             raise InputError(f"{name} needs a model that writes: name one with --reader")
+    if reader is not None:
+        _check_reader(reader, reader_backend)
     index = first_stage(Corpus(corpus, field, title_field, passages), retriever, language)
     with common.open_store(store, fresh=fresh) as replies:
         reranker = reranker_options.reranker(replies)
@@ -142,6 +147,20 @@ def ask(
         stages = ", ".join(dict.fromkeys(failure.stage for failure in failed))
         common.end_with_failures(
             f"failed to {stages}: {failed[0].reason}. The same command asks again for what failed"
+        )
+
+
+def _check_reader(reader: str, backend: str) -> None:
+    """Refuse the name of a served model where it can only be looked for on the hub, which takes a while.
+
+    Raises:
+        InputError: a model in this process, whose name is neither a path nor one of the hub's.
+    """
+    is_local = backend in ("transformers", "vllm") and reader != SMOLLM2
+    if is_local and "/" not in reader and not Path(reader).exists():
+        raise InputError(
+            f"there is no folder {reader!r} here, and models of the hub are called ORG/NAME: for one that a "
+            f"server has, OpenAI's as well, give --reader-backend openai"
         )
 
 

@@ -96,6 +96,7 @@ def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
         (["--max-tokens", 5], "--max-tokens needs a model"),
         (["--retriever", "bm25s+nonsense"], "nonsense"),
         (["--reader", "m", "--reader-backend", "nonsense"], "nonsense"),
+        (["--reader", "gtp-4o"], "--reader-backend openai"),
         (["--top-n", 0], "top_n"),
     ],
 )
