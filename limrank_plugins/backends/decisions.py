@@ -27,7 +27,7 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.backends.remote.addresses import check_body
 from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json
 from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, find_decider
-from limrank_plugins.backends.remote.faults import CallFailed, may_be_of_one
+from limrank_plugins.backends.remote.faults import CallFailed, charged, may_be_of_one
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.questions import Asked, as_asked, tokens_in, written
@@ -252,7 +252,7 @@ class DecisionsBackend:
         """Each question's reply; what the calls cost stands on the first."""
         with counting() as spent:
             try:
-                readings, charged = await self._ask(group)
+                readings, cost = await self._ask(group)
             except CallFailed as failure:
                 if failure.fatal:
                     raise
@@ -260,12 +260,13 @@ class DecisionsBackend:
                     middle = len(group) // 2
                     return [*await self._asked(group[:middle]), *await self._asked(group[middle:])]
                 readings = [str(failure)] * len(group)
-                charged = paid(self.price, Usage(), answered=False)
-        usage, uncertain = charged + spent.usage, spent.usage.uncertain > 0
-        costs = [usage, *[Usage(priced=charged.priced)] * (len(group) - 1)]
+                is_told = failure.usage != Usage()
+                cost = self._priced(failure.usage) if is_told else paid(self.price, Usage(), answered=False)
+        usage, uncertain = cost + spent.usage, spent.usage.uncertain > 0
+        costs = [usage, *[Usage(priced=cost.priced)] * (len(group) - 1)]
         return [
-            Failed(reading, cost, uncertain) if isinstance(reading, str) else replace(reading, usage=cost)
-            for reading, cost in zip(readings, costs, strict=True)
+            Failed(reading, share, uncertain) if isinstance(reading, str) else replace(reading, usage=share)
+            for reading, share in zip(readings, costs, strict=True)
         ]
 
     async def _ask(self, group: Sequence[Asked]) -> tuple[list[LabelReading | str], Usage]:
@@ -281,27 +282,29 @@ class DecisionsBackend:
             response = await self._posted(client, request)
             text = self._calls.read_reply(response)
             reply = parse_json(text, unique=True)
-            return self._decider.readings(reply, questions), charged_in(reply)
+            usage = charged_in(reply)
+            with charged(usage):
+                return self._decider.readings(reply, questions), usage
 
         try:
-            readings, charged = await self._calls.call(ask, first=not self._reached)
+            readings, usage = await self._calls.call(ask, first=not self._reached)
         except CallFailed as failure:
             self._reached = failure.status is not None or failure.late
             raise self._with_advice(failure) from None
         self._reached = self._answered = True
-        return readings, self._priced(charged)
+        return readings, self._priced(usage)
 
     async def _posted(self, client: Any, request: dict[str, Any]) -> Any:
         if self._decider.through_sdk:
             return await client.decisions.with_raw_response.create(**request, extra_body=self._body)
         return await post_json(client, self._url, request | self._body)
 
-    def _priced(self, charged: Usage) -> Usage:
-        if charged.priced:  # the server's own word is the better one
-            return charged
-        if self.price is not None and (what := self.price.uncounted(charged)):
+    def _priced(self, usage: Usage) -> Usage:
+        if usage.priced:  # the server's own word is the better one
+            return usage
+        if self.price is not None and (what := self.price.uncounted(usage)):
             self._notes.say(f"the server does not say how many {what} it read: their cost is not known")
-        return paid(self.price, charged)
+        return paid(self.price, usage)
 
     def _with_advice(self, failure: CallFailed) -> CallFailed:
         """The failure; of a server that never answered a question, with what it may not have understood."""

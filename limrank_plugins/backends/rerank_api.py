@@ -38,6 +38,7 @@ from limrank_plugins.backends.remote.dialects import (
 from limrank_plugins.backends.remote.faults import (
     CallFailed,
     brief,
+    charged,
     complaint_of,
     is_too_large,
     may_be_of_one,
@@ -213,7 +214,7 @@ class RerankAPIBackend:
         """Each passage's reply; what the calls cost stands on the first."""
         with counting() as spent:
             try:
-                scores, charged = await self._ask(query, passages)
+                scores, cost = await self._ask(query, passages)
             except CallFailed as failure:
                 if failure.fatal:
                     raise
@@ -224,9 +225,9 @@ class RerankAPIBackend:
                         *await self._scored(query, passages[middle:]),
                     ]
                 scores = [str(failure)] * len(passages)
-                charged = paid(self.price, Usage(), answered=False)
-        usage, uncertain = charged + spent.usage, spent.usage.uncertain > 0
-        costs = [usage, *[Usage(priced=charged.priced)] * (len(passages) - 1)]
+                cost = paid(self.price, failure.usage, answered=failure.usage != Usage())
+        usage, uncertain = cost + spent.usage, spent.usage.uncertain > 0
+        costs = [usage, *[Usage(priced=cost.priced)] * (len(passages) - 1)]
         return [
             Failed(score, cost, uncertain) if isinstance(score, str) else Numbers((score,), cost)
             for score, cost in zip(scores, costs, strict=True)
@@ -258,23 +259,21 @@ class RerankAPIBackend:
         async def ask(client: Any) -> tuple[list[float | str], Usage, list[str]]:
             response = await self._posted(client, body)
             reply = parse_json(self._calls.read_reply(response))
-            return (
-                scores_in(reply, len(passages)),
-                charged_in(reply, response.headers),
-                warnings_in(reply),
-            )
+            usage = charged_in(reply, response.headers)
+            with charged(usage):
+                return scores_in(reply, len(passages)), usage, warnings_in(reply)
 
         try:
-            scores, charged, said = await self._calls.call(ask, first=not self._reached)
+            scores, usage, said = await self._calls.call(ask, first=not self._reached)
         except CallFailed as failure:
             self._reached = failure.status is not None or failure.late
             raise self._with_advice(failure) from None
         self._reached = self._answered = True
         for text in said:
             self._notes.say(f"the server warns: {brief(text)}")
-        if self.price is not None and (what := self.price.uncounted(charged)):
+        if self.price is not None and (what := self.price.uncounted(usage)):
             self._notes.say(f"the server does not say how many {what} it charged: their cost is not known")
-        return scores, paid(self.price, charged)
+        return scores, paid(self.price, usage)
 
     async def _posted(self, client: Any, body: dict[str, Any]) -> Any:
         try:

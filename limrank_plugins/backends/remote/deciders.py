@@ -134,11 +134,18 @@ def find_decider(base_url: str | None, dialect: str) -> tuple[Address, Decider]:
 
 
 def charged_in(body: Any) -> Usage:
-    """Tokens and dollars as the server counted them; 0 where it does not say (`priced`: it says dollars)."""
+    """Tokens and dollars as the server counted them; 0 where it does not say (`priced`: it says dollars).
+
+    A number of cached tokens that is none makes the whole prompt uncounted: what it costs is not known.
+    """
     usage = part_of(body, "usage")
     cost = amount_of(usage.get("cost"))
     read = count_of(usage.get("input_tokens"))
-    cached = count_of(part_of(usage, "input_tokens_details").get("cached_tokens"))
+    known = part_of(usage, "input_tokens_details").get("cached_tokens")
+    amount = amount_of(known)
+    if known is not None and (amount is None or not amount.is_integer()):
+        read = 0
+    cached = count_of(known)
     return Usage(
         prompt_tokens=read,
         shared_tokens=min(cached, read),

@@ -11,6 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -95,6 +96,16 @@ class CallFailed(LimRankError, RuntimeError):
         self.fatal = status in _FATAL if fatal is None else fatal
         self.complaint = complaint if complaint is not None else Complaint()
         self.usage = Usage()
+
+
+@contextmanager
+def charged(usage: Usage) -> Iterator[None]:
+    """Say in the failure of reading an answer what the answer says that it cost."""
+    try:
+        yield
+    except CallFailed as failure:
+        failure.usage = usage
+        raise
 
 
 def may_be_of_one(failure: CallFailed) -> bool:

@@ -325,30 +325,33 @@ def ending(
 
 
 def usage_of(body: dict[str, Any]) -> Usage:
-    """Tokens as the server counted them; 0 where it does not say, or says what is no number of tokens.
+    """Tokens as the server counted them; all 0 where it leaves out a count, or writes one that is none.
 
+    With a prompt alone, what was written would seem to be free, and the other way round.
     What it had in its cache is `prompt_tokens_details.cached_tokens` with OpenAI, vLLM and SGLang,
     `prompt_cache_hit_tokens` with DeepSeek, `cache_read_input_tokens` behind gateways to Anthropic.
     """
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    if (written := usage.get("completion_tokens")) and not _tokens(written):
-        return Usage()  # with a prompt alone, what was written would seem to be free
     details = usage.get("prompt_tokens_details")
     cached = [
         details.get("cached_tokens") if isinstance(details, dict) else None,
         usage.get("prompt_cache_hit_tokens"),
         usage.get("cache_read_input_tokens"),
     ]
-    prompt = _tokens(usage.get("prompt_tokens"))
-    shared = min(max(map(_tokens, cached)), prompt)
-    return Usage(prompt_tokens=prompt, shared_tokens=shared, generated_tokens=_tokens(written))
+    said = [count for count in cached if count is not None]
+    counts: list[Any] = [usage.get("prompt_tokens"), usage.get("completion_tokens"), *said]
+    if not all(map(_is_count, counts)) or not counts[0]:  # no prompt has no tokens
+        return Usage()
+    prompt, written, *known = counts
+    return Usage(
+        prompt_tokens=prompt, shared_tokens=min(max(known, default=0), prompt), generated_tokens=written
+    )
 
 
-def _tokens(count: object) -> int:
-    is_count = isinstance(count, int) and not isinstance(count, bool) and 0 < count < _MOST_TOKENS
-    return int(count) if is_count else 0  # type: ignore[call-overload]
+def _is_count(count: object) -> bool:
+    return isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _MOST_TOKENS
 
 
 def part_of(holder: Any, name: str) -> dict[str, Any]:

@@ -42,6 +42,8 @@ _OF_SIZE = re.compile(
     r"context (length|window|size)|too (large|long|many|big)|exceed|maximum|at most|less than", re.I
 )
 
+_UNCOUNTED = Usage(priced=-1)
+"""Noted of a call without counts, which the counts of a request's other calls must not hide."""
 _LOOKED_AT = 2_000  # characters of a server's complaint
 
 
@@ -242,6 +244,7 @@ class Wire:
             kind = client.chat.completions if sent.is_chat else client.completions
             answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
             body = self._parsed(answer)
+            note(usage_of(body))  # it is charged, whether or not the rest of it makes sense
             choice = choice_of(body)  # a reply without a completion is a fault of the call
             if "message" in choice:
                 text_of(choice)
@@ -249,7 +252,8 @@ class Wire:
 
         try:
             body = await self._call(ask)
-            note(usage_of(body))
+            if self._price is not None and self._price.uncounted(usage_of(body)):
+                note(_UNCOUNTED)
         except CallFailed as failure:
             if names_no_model(failure.complaint):
                 raise
@@ -389,10 +393,10 @@ class Wire:
                     except _Again:
                         reply = await jobs[position]()
                 except CallFailed as failure:
-                    failure.usage = paid(self._price, spent.usage, answered=False)
+                    failure.usage = self._paid(spent.usage, answered=False)
                     raise
             # Of all calls: a prompt that was sent twice is counted once, and paid for twice.
-            cost = paid(self._price, spent.usage, answered=not isinstance(reply, Failed))
+            cost = self._paid(spent.usage, answered=not isinstance(reply, Failed))
             extra = Usage(
                 uncertain=cost.uncertain, neutralised=cost.neutralised, cost=cost.cost, priced=cost.priced
             )
@@ -404,6 +408,11 @@ class Wire:
         replies = await self._calls.each([partial(run, position) for position in range(len(jobs))])
         self._report()
         return replies
+
+    def _paid(self, usage: Usage, *, answered: bool) -> Usage:
+        if usage.priced < 0:
+            return replace(usage, priced=0)
+        return paid(self._price, usage, answered=answered)
 
     def say(self, what: str) -> None:
         """Remember something the user should know; `each` warns of it, once."""

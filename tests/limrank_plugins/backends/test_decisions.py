@@ -33,7 +33,7 @@ from servers import Answer, Call, LoopbackServer, Waits
 from limrank_plugins import Document, Reranker, Store
 from limrank_plugins.backends.decisions import DecisionsBackend
 from limrank_plugins.backends.protocols import LabelReading, ReadLabels
-from limrank_plugins.backends.remote.deciders import DECIDERS
+from limrank_plugins.backends.remote.deciders import DECIDERS, charged_in
 from limrank_plugins.backends.remote.questions import tokens_in
 from limrank_plugins.calibration import Calibration, Platt
 from limrank_plugins.errors import BackendError, CapabilityError, InputError, RankingFailed
@@ -489,6 +489,15 @@ def test_nothing_is_believed_of_an_answer_that_mixes_questions_up(fault: str, di
     assert all(reason in failure.reason for failure in ranking.failures), ranking.failures
     assert by_text(ranking) == expected([text for text in TEXTS if text not in lost])
     assert ranking.usage.uncertain == 1, "the server did work, and may charge for it"
+    assert ranking.usage.prompt_tokens == 2 * 8 * TOKENS, "what the spoilt answer says it read was paid for"
+
+
+@EACH
+def test_an_answer_that_is_not_believed_costs_what_it_says(dialect: str):
+    with LoopbackServer(spoilt(dialect, OF_ALL["unknown"][0])) as server:
+        ranking = first_half(server, dialect, token_price=3.0).rank("why", TEXTS)
+    assert len(ranking.failures) == 6
+    assert ranking.cost == pytest.approx(2 * 8 * TOKENS * 3.0 / 1e6)
 
 
 def test_a_question_that_is_answered_twice_makes_the_others_doubtful():
@@ -757,12 +766,16 @@ def test_a_server_s_own_price_is_believed_and_one_without_counts_is_not_known():
         assert reranker(server, token_price=9.0).rank("why", TEXTS[:2]).usage.cost == 0.5
     for said, cost in (({"cost": 0}, 0.0), ({"cost": -1}, None), ({"input_tokens": 2.5}, None)):
         usage = {"input_tokens": -5, "output_tokens": 2} | said
+        assert charged_in({"usage": usage}).prompt_tokens == 0
         with LoopbackServer(lambda call, usage=usage: system_one(call) | {"usage": usage}) as server:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what the server does not say
                 ranking = reranker(server, token_price=9.0).rank("why", TEXTS[:2])
         assert ranking.failures == ()
         assert ranking.cost == cost
+    for cached in (-5, "many", 2.5, True):
+        details = {"input_tokens": 100, "input_tokens_details": {"cached_tokens": cached}}
+        assert charged_in({"usage": details}).prompt_tokens == 0, "how much of it was cheaper is not known"
     with LoopbackServer(lambda call: system_one(call) | {"usage": {}}) as server:
         with pytest.warns(UserWarning, match="does not say how many tokens it read"):
             assert reranker(server, token_price=9.0).rank("why", TEXTS[:2]).usage.cost == 0.0

@@ -533,6 +533,25 @@ def test_prices_are_taken_where_units_are_told_and_unknown_where_not():
     assert by_token.usage.cost == pytest.approx(12 * 7 * 0.05 / 1e6)
 
 
+def test_an_answer_that_is_not_believed_costs_what_it_says():
+    def script(call: Call) -> Any:
+        billed = {"billed_units": {"search_units": 1}}
+        return {
+            "results": from_one(results(call.body["documents"])),
+            "usage": {"total_tokens": 900},
+            "meta": billed,
+        }
+
+    with LoopbackServer(script) as server:
+        searched = reranker(server, search_price=0.002).rank("why", TEXTS)
+        read = reranker(server, token_price=1.0).rank("why", TEXTS)
+    assert len(searched.failures) == len(read.failures) == 12
+    assert (searched.cost, searched.usage.searches) == (pytest.approx(0.002), 1.0)
+    assert (read.cost, read.usage.prompt_tokens) == (pytest.approx(0.0009), 900)
+    with LoopbackServer(lambda call: script(call) | {"meta": {}}) as server:
+        assert reranker(server, search_price=0.002).rank("why", TEXTS).cost is None
+
+
 def test_what_a_server_warns_of_is_said_once():
     def script(call: Call) -> Any:
         return {**cohere_like(call), "meta": {"warnings": [f"document 2 was truncated, {KEY}"]}}
