@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from limrank_plugins.cli.serve_mcp import _stdout_as_stderr
 from limrank_plugins.corpus_index import open_index
 from limrank_plugins.errors import BackendError
 from limrank_plugins.server import Limits
+from limrank_plugins.server.tool_transports import http_app
 from limrank_plugins.server.tools import ToolServer
 
 PASSAGES = {
@@ -218,7 +220,7 @@ async def test_without_a_corpus_there_is_nothing_to_search():
 
 async def test_over_http_only_this_machine_is_answered():
     server = tools()
-    app = server.server.streamable_http_app(stateless_http=True, json_response=True)
+    app = http_app(server, Limits(body=20_000))
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     accepted = {"Accept": "application/json, text/event-stream"}
     async with (
@@ -229,6 +231,46 @@ async def test_over_http_only_this_machine_is_answered():
         assert [tool["name"] for tool in answered.json()["result"]["tools"]] == ["rerank"]
         for headers, status in (({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403)):
             assert (await client.post("/mcp", json=body, headers=accepted | headers)).status_code == status
+        sent = {**accepted, "Content-Type": "application/json"}
+        half = (await client.post("/mcp", content=HALF, headers=sent)).json()["result"]["structuredContent"]
+        texts = {result["document"]["text"] for result in half["results"]}
+        assert texts == {"cut \ufffd", "\\ud83d"}
+        for wrong, status in ((b"{", 400), (b"\xff\\u", 400), (b" " * 20_001, 413)):
+            assert (await client.post("/mcp", content=wrong, headers=sent)).status_code == status
+
+
+HALF = json.dumps(
+    {
+        "jsonrpc": "2.0",
+        "id": 5,
+        "method": "tools/call",
+        "params": {
+            "name": "rerank",
+            "arguments": {"query": QUERY, "documents": ["cut \ud83d", "\\ud83d"], "return_documents": True},
+        },
+    }
+)
+
+
+def test_half_a_character_over_stdio_is_answered():
+    """As a process, since the standard streams are its own."""
+    began = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": began}),
+        json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        "no message",
+        HALF,
+    ]
+    command = [sys.executable, "-m", "limrank_plugins", "serve", "mcp", "--recipe", "prior"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(*lines, sep="\n", file=process.stdin, flush=True)
+        answers = (json.loads(line) for line in process.stdout)
+        answer = next(answer for answer in answers if answer.get("id") == 5)
+        process.stdin.close()
+    results = json.loads(answer["result"]["content"][0]["text"])["results"]
+    assert [result["document"]["text"] for result in results] == ["cut \ufffd", "\\ud83d"]
 
 
 async def test_a_real_process_is_asked_over_stdio(corpus: Path, tmp_path: Path):
