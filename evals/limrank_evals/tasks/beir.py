@@ -126,7 +126,7 @@ def load_folder(
             are in the same file).
 
     Raises:
-        InputError: a file is missing, or what is in it is wrong.
+        InputError: a file is missing, what is in it is wrong, or no query is judged.
     """
     place = Path(folder)
     if not place.is_dir():
@@ -139,6 +139,11 @@ def load_folder(
     )
     qrels, notes = read_judgements(qrels_file), about_judgements(qrels_file)
     queries = read_queries(queries_file)
+    if not any(query.id in qrels for query in queries):
+        raise InputError(
+            f"no query of {queries_file} is judged: its ids are like {queries[0].id!r}, those of {qrels_file} "
+            f"like {next(iter(qrels), '')!r}"
+        )
     out = [file for file in (place / "excluded.txt", place / "excluded.txt.gz") if file.is_file()]
     return Benchmark(
         name or place.resolve().name,

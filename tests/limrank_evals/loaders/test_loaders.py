@@ -189,6 +189,10 @@ def test_any_folder(tmp_path: Path):
         "1 relevant document is not in the corpus, for example 'nowhere'",
         "1 judged query is not among the queries, e.g. '9'",
     )
+    (tmp_path / "mine" / "qrels.trec").write_text("Q1 0 a 1\n")
+    ids = r"no query of .*queries\.jsonl is judged: its ids are like '1', those of .*qrels\.trec like 'Q1'"
+    with pytest.raises(InputError, match=ids):
+        load_folder(tmp_path / "mine", "dev")
     with pytest.raises(InputError, match="there is no folder"):
         load_folder(tmp_path / "none")
 
