@@ -110,7 +110,9 @@ def read_documents(
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:
-    """Queries of a file of rows, as for `read_documents`, or of a `.tsv` that holds ids and texts alone.
+    """Queries of a file of rows, as for `read_documents`, of a `.tsv` of ids and texts alone, or of a `.txt`.
+
+    A `.txt` holds a query a line; file and line are its id (`q.txt#7`).
 
     Rows hold one of `QUERY_FIELDS`, perhaps one of `QUERY_ID_FIELDS`, `instruction` and
     `images`. Of a pipe, the first line tells JSON lines from a table of ids and texts; so it does for runs.
@@ -145,6 +147,10 @@ def _identified(
 
 
 def _query_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
+    if _is_plain(path):
+        for number, line in read_lines(path, text_encoding(path)):
+            yield Row(f"{path}, line {number}", number, {"text": line.strip()})
+        return
     is_table = table_kind(path) == "TSV"
     lines, is_json = lines_and_kind(path, not is_table)
     if is_json and is_pipe(path):
@@ -158,6 +164,14 @@ def _query_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
             if not tab:
                 raise InputError(f"{where}: expected an id, a tab and a query, but got {line[:80]!r}")
             yield Row(where, number, {"_id": identifier, "text": text})
+
+
+def _is_plain(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of queries holds a query a line: `.txt`, but neither JSON nor columns."""
+    if is_pipe(path) or not os.fspath(path).lower().removesuffix(".gz").endswith(".txt"):
+        return False
+    first = next(read_lines(path, text_encoding(path)), (0, ""))[1].lstrip()
+    return not first.startswith("{") and "\t" not in first
 
 
 def _names_columns(path: str | os.PathLike[str]) -> bool:

@@ -87,7 +87,18 @@ def table_rows(path: str | os.PathLike[str], names: Collection[str]) -> Iterator
     elif kind == "JSON" and _is_array(path, encoding):
         yield from _numbered(path, _array_items(path, encoding))
     else:
-        yield from _json_lines(path, encoding, is_json=kind == "JSON")
+        rows = _json_lines(path, encoding, is_json=kind == "JSON")
+        try:
+            first = next(rows, None)
+        except InputError as error:
+            if kind or is_pipe(path):
+                raise
+            raise InputError(
+                f"{error}; a file whose name does not end as {', '.join(KINDS)} is read as JSON lines"
+            ) from error
+        if first is not None:
+            yield first
+            yield from rows
 
 
 def _numbered(path: str | os.PathLike[str], rows: Iterator[dict[str, Any]]) -> Iterator[Row]:

@@ -78,6 +78,12 @@ def test_broken_files_are_named(tmp_path: Path):
         list(read_documents(tmp_path / "absent.jsonl"))
 
 
+def test_a_text_file_of_queries_holds_one_a_line(tmp_path: Path):
+    found = read_queries(put(tmp_path, "q.txt", "why, then\n\n what else \n"))
+    assert found == [Query("why, then", "q.txt#1"), Query("what else", "q.txt#3")]
+    assert read_queries(put(tmp_path, "j.txt", '{"_id": "1", "text": "a"}\n')) == [Query("a", "1")]
+
+
 def test_queries(tmp_path: Path):
     rows = '{"_id": "1", "text": "a", "instruction": "b"}\n{"_id": "2", "text": "c", "persona": "d"}\n'
     assert read_queries(put(tmp_path, "q.jsonl", rows)) == [Query("a", "1", "b"), Query("c", "2")]
@@ -88,6 +94,10 @@ def test_queries(tmp_path: Path):
     for content, said in (("", "no queries"), ('{"_id": "1", "text": " "}', "line 1: the query is empty")):
         with pytest.raises(InputError, match=said):
             read_queries(put(tmp_path, "bad.jsonl", content))
+    with pytest.raises(
+        InputError, match=r"line 1: not JSON.* does not end as \.jsonl, \.ndjson.* as JSON lines"
+    ):
+        read_queries(put(tmp_path, "bad.docx", "words"))
     with pytest.raises(InputError, match="line 2: expected an id, a tab"):
         read_queries(put(tmp_path, "bad.tsv", "1\ta\nb\n"))
 
