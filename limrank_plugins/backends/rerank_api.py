@@ -258,7 +258,7 @@ class RerankAPIBackend:
 
         async def ask(client: Any) -> tuple[list[float | str], Usage, list[str]]:
             response = await self._posted(client, body)
-            reply = parse_json(self._calls.read_reply(response))
+            reply = parse_json(self._calls.read_reply(response), unique=True)
             usage = charged_in(reply, response.headers)
             with charged(usage):
                 return scores_in(reply, len(passages)), usage, warnings_in(reply)

@@ -33,7 +33,7 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.errors import InputError
 from limrank_plugins.outputs import check_apart, check_ours, check_output, write_whole
-from limrank_plugins.recipes import load_recipe, own_recipes
+from limrank_plugins.recipes import load_recipe, own_recipes, recipe_names
 from limrank_plugins.wording import number_of
 
 SCHEMA = "limrank calibrate 1"
@@ -82,7 +82,15 @@ def calibrate(
     ] = "irrelevant",
     bins: Annotated[int, typer.Option(help="Of the calibration error.")] = BINS,
     level: options.Level = 0.95,
-    recipe: reranking.Recipe = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="How to rerank a collection, which needs one whose scores can be compared, such as limrank; "
+            "or whose scores a run holds, where it does not say so. See `limrank recipes`.",
+            show_default=False,
+            autocompletion=common.complete(recipe_names),
+        ),
+    ] = None,
     model: reranking.Model = None,
     backend: reranking.Backend = None,
     reasoning: reranking.Reasoning = None,
@@ -251,9 +259,10 @@ def _check_recipe(recipe: str | None, source: str) -> None:
     if not why:
         return
     asked = f"name a --recipe: the default, {known.name}," if recipe is None else f"recipe {known.name!r}"
+    served = "Of a server's own scores, rerank-api:scores=probability and rerank-api:scores=logit can."
     others = ", ".join(each.name for each in own_recipes() if not why_not_calibrated(each))
     raise InputError(
-        f"{asked} cannot be calibrated: {why}. These can: {others}. For example: "
+        f"{asked} cannot be calibrated: {why}. {served} These can: {others}. For example: "
         f"limrank calibrate {shlex.quote(source)} --recipe limrank"
     )
 

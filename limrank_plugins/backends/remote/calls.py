@@ -230,6 +230,7 @@ class Calls(Generic[Client]):
                 f"encoding that it is in, if that is not UTF-8",
                 200,
             ) from None
+        text = text.removeprefix("\ufeff")  # some servers write a byte order mark, which is no JSON
         return redacted(text, [secret for secret in self._secrets if len(secret) >= _SHORTEST_KEY])
 
     async def aclose(self) -> None:

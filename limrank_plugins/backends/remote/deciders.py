@@ -17,7 +17,7 @@ from typing import Any, Literal
 from limrank_plugins.backends.protocols import LabelReading
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
-from limrank_plugins.backends.remote.replies import amount_of, count_of, part_of, show_value
+from limrank_plugins.backends.remote.replies import amount_of, check_no_error, count_of, part_of, show_value
 from limrank_plugins.backends.remote.services import Service, find_service
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
@@ -83,8 +83,10 @@ class Decider(Service):
         """What each question's labels got, or why they got nothing.
 
         Raises:
-            CallFailed: the answer does not say which question is which; nothing of it is believed.
+            CallFailed: the answer does not say which question is which, or says that the server failed;
+                nothing of it is believed.
         """
+        check_no_error(body)
         answers = body.get("answers") if isinstance(body, dict) else None
         if self.through_sdk:
             answers = _by_name(answers)

@@ -13,7 +13,7 @@ from typing import Any
 
 from limrank_plugins.backends.remote.addresses import Address
 from limrank_plugins.backends.remote.faults import CallFailed
-from limrank_plugins.backends.remote.replies import amount_of, count_of, part_of, show_value
+from limrank_plugins.backends.remote.replies import amount_of, check_no_error, count_of, part_of, show_value
 from limrank_plugins.backends.remote.services import Service, find_service
 from limrank_plugins.checks import is_finite
 from limrank_plugins.data import Usage
@@ -120,8 +120,9 @@ def results_in(body: Any) -> list[dict[str, Any]]:
     """The results of an answer.
 
     Raises:
-        CallFailed: there are none.
+        CallFailed: there are none, or the server writes that it failed.
     """
+    check_no_error(body)
     results = body
     if isinstance(body, dict):
         results = body["results"] if isinstance(body.get("results"), list) else body.get("data")

@@ -83,6 +83,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def check_no_error(body: Any) -> None:
+    """Check that an answer is not that of a server that failed, whatever else stands in it.
+
+    Raises:
+        CallFailed: it says that it failed.
+    """
+    error = body.get("error") if isinstance(body, dict) else None
+    if error:
+        shown = brief(error, 200) if isinstance(error, str) else show_value(error)
+        raise CallFailed(f"the server writes that it failed: {shown}", 200)
+
+
 def choice_of(body: dict[str, Any]) -> dict[str, Any]:
     """The answer's first choice (`index` 0, wherever it stands in the list).
 

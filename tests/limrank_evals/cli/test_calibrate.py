@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from limrank_evals.calibration.judged_scores import divide
 from limrank_evals.calibration.sources import read_scored
 from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure, load_recipe, recipe_names, samples
+from limrank_plugins.arguments import why_not_calibrated
 from limrank_plugins.calibration import as_calibration
 from limrank_plugins.cli import build_app
 
@@ -241,6 +242,9 @@ def test_recipes_that_cannot_be_calibrated_are_told_before_anything_is_read(
     out = tmp_path / "c.json"
     told = limrank("my set", *arguments, "-o", out, code=2).output
     assert said in told
+    assert "rerank-api:scores=probability and rerank-api:scores=logit can" in told
+    for name in ("rerank-api:scores=probability", "rerank-api:scores=logit"):
+        assert not why_not_calibrated(load_recipe(name))
     listed = re.search(r"These can: (.+?)\. For example: limrank calibrate 'my set' --recipe (\S+)\n", told)
     assert listed is not None, told
     names = listed[1].split(", ")
@@ -250,6 +254,10 @@ def test_recipes_that_cannot_be_calibrated_are_told_before_anything_is_read(
         recipe = load_recipe(name)
         assert (name in names) == (recipe.comparable and recipe.score_kind != "rank")
     assert not out.exists()
+
+
+def test_the_help_promises_no_recipe_that_would_be_refused():
+    assert "Default: mini" not in limrank("--help").output
 
 
 @pytest.fixture

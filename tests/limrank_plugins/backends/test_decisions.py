@@ -652,6 +652,16 @@ def test_faults_that_last_fail_the_questions_of_their_call_only(fault: str, dial
 
 
 @EACH
+def test_no_answer_is_believed_beside_an_error_and_one_behind_a_byte_order_mark_is(dialect: str):
+    with LoopbackServer(lambda call: SERVERS[dialect](call) | {"error": "out of memory"}) as server:
+        failures = reranker(server, dialect).rank("why", TEXTS[:2]).failures
+    assert {failure.reason for failure in failures} == {"the server writes that it failed: out of memory"}
+    marked = lambda call: Answer(json.dumps(SERVERS[dialect](call)).encode("utf-8-sig"))  # noqa: E731
+    with LoopbackServer(marked) as server:
+        assert by_text(reranker(server, dialect).rank("why", TEXTS)) == expected(TEXTS)
+
+
+@EACH
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_wrong_key_is_told_with_its_variable(dialect: str, status: int):
     with LoopbackServer(lambda call: Answer({"error": {"message": "no"}}, status)) as server:

@@ -267,6 +267,21 @@ OF_ALL = {
     "as float": (lambda rows: changed(rows, 3, index=3.0), "to document 3.0 of 6"),
     "none": (lambda rows: [{"relevance_score": row["relevance_score"]} for row in rows], "to document None"),
     "no rows": (lambda rows: [1, 2], "no list of results"),
+    "error beside it": (
+        lambda rows: {"results": rows, "error": "CUDA out of memory"},
+        "failed: CUDA out of mem",
+    ),
+    "error object": (lambda rows: {"results": rows, "error": {"code": 7}}, "writes that it failed: "),
+    "named twice": (
+        lambda rows: Answer(json.dumps({"results": rows, "x": []}).replace('"x"', '"results"').encode()),
+        "names 'results' twice",
+    ),
+    "score twice": (
+        lambda rows: Answer(
+            json.dumps({"results": rows}).replace('"index"', '"relevance_score": 1, "index"').encode()
+        ),
+        "names 'relevance_score' twice",
+    ),
     "no list": (lambda rows: "all good", "no list of results"),
 }
 # The second of two calls comes to nothing.
@@ -335,7 +350,8 @@ def test_no_score_is_believed_of_an_answer_that_mixes_documents_up(fault: str):
 
     def script(call: Call) -> Any:
         rows = results(call.body["documents"])
-        return {"results": change(rows) if TEXTS[3] in call.body["documents"] else rows}
+        changed = change(rows) if TEXTS[3] in call.body["documents"] else rows
+        return changed if isinstance(changed, dict | Answer) else {"results": changed}
 
     with LoopbackServer(script) as server:
         made = reranker(server, batch_size=6)
@@ -347,6 +363,17 @@ def test_no_score_is_believed_of_an_answer_that_mixes_documents_up(fault: str):
     assert all(re.search(reason, failure.reason) for failure in ranking.failures), ranking.failures
     assert by_text(ranking) == expected(TEXTS[6:])
     assert ranking.usage.uncertain == 1, "the server did work, and may charge for it"
+
+
+@pytest.mark.parametrize("more", [{"error": None}, {"error": ""}, {"error": {}}])
+def test_an_error_that_is_none_spoils_nothing(more: dict[str, Any]):
+    with LoopbackServer(lambda call: cohere_like(call) | more) as server:
+        assert by_text(reranker(server).rank("why", TEXTS)) == expected(TEXTS)
+
+
+def test_a_byte_order_mark_before_an_answer_is_left_out():
+    with LoopbackServer(lambda call: Answer(json.dumps(cohere_like(call)).encode("utf-8-sig"))) as server:
+        assert by_text(reranker(server).rank("why", TEXTS)) == expected(TEXTS)
 
 
 @pytest.mark.parametrize("fault", LASTING)
