@@ -31,7 +31,7 @@ from limrank_plugins.wording import number_of, shortened, verb_for
 
 _SHOWN = 240
 """Characters of a reasoning."""
-_NOTED_LOADING = 0.05
+NOTED_LOADING = 0.05
 """Seconds of loading below which nothing is said of it: no model was loaded, or a server is asked."""
 
 
@@ -185,7 +185,7 @@ def summary(
     usage = ranking.usage
     parts = [
         f"{number_of(candidates, 'candidate')} in {seconds * 1000:.0f} ms",
-        *([f"model loaded in {loading:.1f} s"] if loading >= _NOTED_LOADING else []),
+        *([f"model loaded in {loading:.1f} s"] if loading >= NOTED_LOADING else []),
         f"reranked in {usage.seconds:.2f} s",
         f"{number_of(usage.calls, 'model call')}, {number_of(usage.cached, 'reply')} from the store",
     ]

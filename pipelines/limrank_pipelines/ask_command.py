@@ -13,11 +13,12 @@ from limrank_pipelines.hybrid import HybridRetriever
 from limrank_pipelines.rag import Answer, RagPipeline, StageFailure
 from limrank_pipelines.reader import Reader
 from limrank_pipelines.rewriter import Rewriter
+from limrank_plugins.backends.loading_time import loading_seconds
 from limrank_plugins.backends.smollm_weights import SMOLLM2
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.cli.reranking import RerankerOptions
-from limrank_plugins.cli.search import show_ranking, summary
+from limrank_plugins.cli.search import NOTED_LOADING, show_ranking, summary
 from limrank_plugins.corpus import Corpus
 from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.data import Document, Query
@@ -136,12 +137,14 @@ def ask(
             k=k,
             top_n=top_n,
         )
+        loaded = loading_seconds()
         answer = pipeline.ask(query)
+        loading = loading_seconds() - loaded
         pipeline.close()
     if as_json:
         common.emit(answer_record(answer))
     else:
-        _show(answer)
+        _show(answer, loading)
     failed = _failed(answer)
     if failed:
         stages = ", ".join(dict.fromkeys(failure.stage for failure in failed))
@@ -232,7 +235,8 @@ def _rewriter(method: str | None, reader: Reader | None, store: Store, seed: int
     return Rewriter(method, backend=reader.backend, store=store, seed=seed)
 
 
-def _show(answer: Answer) -> None:
+def _show(answer: Answer, loading: float) -> None:
+    """The answer with its passages; `loading`: how long models were loaded meanwhile."""
     if answer.text is None:
         _show_passages(answer)
     if "read" not in answer.timings:
@@ -242,6 +246,9 @@ def _show(answer: Answer) -> None:
         for citation in answer.citations:
             document = citation.document
             common.tell(f"\n[{citation.number}] {shortened(titled(document))}: {_short(document)}")
+        if not answer.citations:
+            common.tell("\nIt names none of the passages that were read:")
+            _list_passages(answer)
     for failure in answer.failures:
         common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
@@ -250,7 +257,9 @@ def _show(answer: Answer) -> None:
         common.say(
             f"read: {number_of(answer.cut_tokens, 'token')} of the passages did not fit the reader's model"
         )
-    common.say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in answer.timings.items()))
+    times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in answer.timings.items())
+    with_loading = f", of which {loading:.2f} s went into loading" if loading >= NOTED_LOADING else ""
+    common.say(times + with_loading)
 
 
 def _failed(answer: Answer) -> list[StageFailure]:
@@ -262,7 +271,11 @@ def _failed(answer: Answer) -> list[StageFailure]:
 def _show_passages(answer: Answer) -> None:
     if answer.ranking is not None:
         show_ranking(answer.ranking)
-        return
+    else:
+        _list_passages(answer)
+
+
+def _list_passages(answer: Answer) -> None:
     for number, document in enumerate(answer.passages, start=1):
         common.tell(f"[{number}] {shortened(titled(document))}: {_short(document)}")
 

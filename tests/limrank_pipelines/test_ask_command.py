@@ -79,6 +79,12 @@ def test_the_readers_model_rewrites_for_the_first_stage(corpus: Path):
     assert record["query"] == "lumps"
 
 
+def test_an_answer_that_cites_nothing_shows_what_was_read(corpus: Path):
+    with LoopbackServer(lambda call: chat(None, "Acid does it.")) as server:
+        done = ask(corpus, corpus, QUESTION, *served(server), "--top-n", 1)
+    assert done.stdout.startswith("Acid does it.\n\nIt names none of the passages that were read:\n[1] ")
+
+
 def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
     done = ask(corpus, corpus, QUESTION)
     assert "no reader is named" in done.stderr
