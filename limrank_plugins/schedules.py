@@ -13,7 +13,7 @@ released loops skip documents, or whole lists, for some numbers of documents.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from limrank_plugins.checks import whole_number
@@ -203,10 +203,17 @@ class BubbleTopK:
 
     A group holds up to `window` documents. An abstention keeps the current order. A group that was
     asked about before is not asked again.
+
+    Attributes:
+        window: see above.
+        top: places that are decided.
+        symmetric: the readout asks about a group in every order, so that one whose documents were asked about
+            in another order was asked about before.
     """
 
     window: int = 20
     top: int = 10
+    symmetric: bool = field(default=False, repr=False)  # the order that comes out is the same
 
     def __post_init__(self) -> None:
         whole_number("window", self.window, least=2)
@@ -215,18 +222,20 @@ class BubbleTopK:
     def __call__(self, count: int) -> Plan:
         """One group at a time."""
         order = list(range(count))
-        known: dict[Group, int | None] = {}
+        known: dict[Group, int | None] = {}  # the document that was chosen
         for place in range(min(self.top, count - 1)):
             end = count
             while end - place > 1:
                 start = max(place, end - self.window)
                 group = tuple(order[start:end])
-                if group not in known:
+                name = tuple(sorted(group)) if self.symmetric else group
+                if name not in known:
                     (verdict,) = yield [group]
-                    known[group] = verdict.choice()
-                choice = known[group]
-                if choice is not None:
-                    order.insert(start, order.pop(start + choice))
+                    choice = verdict.choice()
+                    known[name] = None if choice is None else group[choice]
+                chosen = known[name]
+                if chosen is not None:
+                    order.insert(start, order.pop(start + group.index(chosen)))
                 end = start + 1
         return order
 

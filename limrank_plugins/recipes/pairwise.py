@@ -13,7 +13,7 @@ from limrank_plugins.schedules import AllPairs, BubbleTopK, HeapTopK, Schedule
 _CALLS = {
     "all": "N·(N - 1), all at once (heap: about 4·(N/2 + 10·log2(N)), sliding: 20·N, one after another)",
     "heap": "about 4·(N/2 + 10·log2(N)), one after another",
-    "sliding": "2·K·N - K·(K + 1) for K = 10 passes, two at a time",
+    "sliding": "at most 2·K·N - K·(K + 1) for K = 10 passes, two at a time",
 }
 
 
@@ -36,7 +36,7 @@ def recipe(
     schedules: dict[str, Schedule] = {
         "all": AllPairs(),
         "heap": HeapTopK(2, top),
-        "sliding": BubbleTopK(2, top),
+        "sliding": BubbleTopK(2, top, symmetric=True),
     }
     if schedule not in schedules:
         raise InputError(f"schedule must be one of {', '.join(schedules)}, but got {schedule!r}")

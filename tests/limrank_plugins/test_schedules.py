@@ -96,6 +96,17 @@ def test_the_case_the_released_bubble_gets_wrong():
     assert released == [7, 6, 5, 4, 3, 2, 0, 1]
 
 
+@given(st.integers(0, 25), st.integers(1, 12), st.integers())
+def test_a_pair_that_is_asked_about_both_ways_round_is_asked_about_once(count: int, top: int, seed: int):
+    selector = perfect_selector(relevance(count, seed))
+    order, asked = drive(BubbleTopK(2, top, symmetric=True), count, selector)
+    assert len(asked) == len({frozenset(group) for group in asked})
+    assert (order, asked[:1]) == (
+        (plain := drive(BubbleTopK(2, top), count, selector))[0],
+        plain[1][:1],
+    )
+
+
 @given(st.integers(0, 15), st.integers())
 def test_all_pairs(count: int, seed: int):
     better = relevance(count, seed)
