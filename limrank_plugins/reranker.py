@@ -427,7 +427,10 @@ class Reranker:
         difference = f"was fitted with {with_what}, and is used with"
         if not fitted.reranker:
             difference = "does not say which reranker it was fitted with; it is used with"
-        return f"the calibration {difference} {self.backend.identity}: see whether it holds there"
+        # What it was fitted with is a hash in the file: what can be said is what is in use now.
+        template = [] if self.template is None else [f"template={self.template.name!r}"]
+        now = ", ".join([self.backend.identity, *template, *self.settings.changed])
+        return f"the calibration {difference} {now}: see whether it holds there"
 
     def _warn_of_calibration(self) -> None:
         if doubt := self.calibration_doubt:

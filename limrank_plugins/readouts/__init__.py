@@ -7,7 +7,7 @@ about the group. It is a generator (`Program`): it does no I/O and knows no back
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 from limrank_plugins.backends.protocols import Program
@@ -64,6 +64,12 @@ class Settings:
             plain_text("instruction", self.instruction)
         if self.chunks is not None:
             piece_rule(self.chunks)
+
+    @property
+    def changed(self) -> list[str]:
+        """Those that are not the defaults, with their values, for messages."""
+        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return [f"{name}={value!r:.80}" for name, (value, default) in values.items() if value != default]
 
     @property
     def drawn_temperature(self) -> float:

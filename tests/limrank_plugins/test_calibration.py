@@ -204,6 +204,25 @@ def test_another_model_or_prompt_is_told_once(caplog: pytest.LogCaptureFixture):
     assert "fitted with m-right" in said[2]
 
 
+def test_each_setting_that_differs_from_the_fitting_is_told_once(caplog: pytest.LogCaptureFixture):
+    here = "another that no other test asks"
+    fitted = calibration(model="m", reranker=made(here).made_for)
+    with caplog.at_level(logging.WARNING):
+        for more in (
+            {"chunks": "max:5 words"},
+            {"instruction": "Find {{ query }}"},
+            {"chunks": "max:9 words"},
+        ):
+            for _ in range(2):
+                made(here, calibration=fitted, **more)
+    said = [record.message for record in caplog.records]
+    assert len(said) == 3
+    assert "chunks='max:5 words': see" in said[0]
+    assert "instruction='Find {{ query }}': see" in said[1]
+    assert "chunks='max:9 words': see" in said[2]
+    assert all("template='limrank'" in each for each in said)
+
+
 def test_a_threshold_outside_of_probabilities_is_refused():
     reranker = made(calibration=calibration())
     with pytest.raises(InputError, match=r"threshold is a probability here: it must be .* but got 3"):
