@@ -261,7 +261,7 @@ class RerankAPIBackend:
             reply = parse_json(self._calls.read_reply(response), unique=True)
             usage = charged_in(reply, response.headers)
             with charged(usage):
-                return scores_in(reply, len(passages)), usage, warnings_in(reply)
+                return scores_in(reply, texts), usage, warnings_in(reply)
 
         try:
             scores, usage, said = await self._calls.call(ask, first=not self._reached)

@@ -80,21 +80,21 @@ def find_server(base_url: str | None, dialect: str) -> tuple[Address, Dialect]:
 # ---- answers ------------------------------------------------------------------------------------
 
 
-def scores_in(body: Any, count: int) -> list[float | str]:
+def scores_in(body: Any, passages: Sequence[str]) -> list[float | str]:
     """Each document's score by its place in the request, or why it has none.
 
     Results come best first, so that each is put where its `index` says. An index that is no place of the
-    request, or that comes twice, makes the others doubtful too (a server may count from 1): nothing is
-    believed then.
+    request, that comes twice, or that comes with the text of another document, makes the others doubtful too
+    (a server may count from 1, or sort what it was sent): nothing is believed then.
 
     Args:
         body: the answer: a list of results, or an object that holds it as `results` or `data`.
-        count: documents of the request.
+        passages: of the request, as they were sent.
 
     Raises:
         CallFailed: there are no results, or they do not say which document each is of.
     """
-    results = results_in(body)
+    results, count, sent = results_in(body), len(passages), set(passages)
     found: dict[int, float | str] = {}
     for result in results:
         index = result.get("index")
@@ -107,6 +107,15 @@ def scores_in(body: Any, count: int) -> list[float | str]:
         if index in found:
             raise CallFailed(
                 f"the server gives document {index} of {count} two scores: they cannot be told apart", 200
+            )
+        document = result.get("document")
+        text = document.get("text") if isinstance(document, dict) else document
+        # A text that was not sent may be one that the server cut or cleaned.
+        if isinstance(text, str) and text != passages[index] and text in sent:
+            raise CallFailed(
+                f"the server gives document {index} of {count} the text of another one: its scores cannot be told "
+                f"apart",
+                200,
             )
         score = result.get("relevance_score", result.get("score"))
         if isinstance(score, int | float) and not isinstance(score, bool) and is_finite(score):

@@ -282,6 +282,11 @@ OF_ALL = {
         ),
         "names 'relevance_score' twice",
     ),
+    "text of another": (
+        lambda rows: changed(rows, 3, document={"text": TEXTS[4]}),
+        "document 3 of 6 the text of another",
+    ),
+    "plain text of another": (lambda rows: changed(rows, 3, document=TEXTS[0]), "the text of another"),
     "no list": (lambda rows: "all good", "no list of results"),
 }
 # The second of two calls comes to nothing.
@@ -368,6 +373,15 @@ def test_no_score_is_believed_of_an_answer_that_mixes_documents_up(fault: str):
 @pytest.mark.parametrize("more", [{"error": None}, {"error": ""}, {"error": {}}])
 def test_an_error_that_is_none_spoils_nothing(more: dict[str, Any]):
     with LoopbackServer(lambda call: cohere_like(call) | more) as server:
+        assert by_text(reranker(server).rank("why", TEXTS)) == expected(TEXTS)
+
+
+@pytest.mark.parametrize("document", [TEXTS[3], {"text": TEXTS[3]}, {"text": "passage…"}, None, {}, 3])
+def test_a_returned_document_that_contradicts_nothing_spoils_nothing(document: Any):
+    def script(call: Call) -> Any:
+        return {"results": changed(results(call.body["documents"]), 3, document=document)}
+
+    with LoopbackServer(script) as server:
         assert by_text(reranker(server).rank("why", TEXTS)) == expected(TEXTS)
 
 
