@@ -113,8 +113,8 @@ def scores_in(body: Any, passages: Sequence[str]) -> list[float | str]:
         # A text that was not sent may be one that the server cut or cleaned.
         if isinstance(text, str) and text != passages[index] and text in sent:
             raise CallFailed(
-                f"the server gives document {index} of {count} the text of another one: its scores cannot be told "
-                f"apart",
+                f"the server gives document {index} of {count} the text of another one: its scores cannot be "
+                f"told apart",
                 200,
             )
         score = result.get("relevance_score", result.get("score"))
