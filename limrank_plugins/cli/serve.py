@@ -141,13 +141,14 @@ def read_tokens(path: Path) -> list[str]:
     return tokens
 
 
+def _prints_token(path: Path) -> str:
+    """A command of the shell that prints the first token, as `read_tokens` reads it."""
+    return f"grep -m 1 '^[[:space:]]*[^#[:space:]]' {shlex.quote(str(path))} | tr -d '[:space:]'"
+
+
 def _tell(url: str, names: list[str], token_file: Path | None, *, page: bool) -> None:
     common.tell(f"serving {', '.join(names)} at {url}/rerank; Ctrl-C ends it when all is answered")
-    token = (
-        ""
-        if token_file is None
-        else f' -H "Authorization: Bearer $(head -n 1 {shlex.quote(str(token_file))})"'
-    )
+    token = "" if token_file is None else f' -H "Authorization: Bearer $({_prints_token(token_file)})"'
     common.tell(
         f"curl {url}/rerank -H 'Content-Type: application/json'{token} "
         f'-d \'{{"query": "why does milk go lumpy in tea", '

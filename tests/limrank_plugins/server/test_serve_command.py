@@ -44,16 +44,16 @@ async def gated(call: Call) -> Any:
 GATES: list[LoopbackServer] = []
 
 
+def printed_by(line: str) -> str:
+    """What a line for curl prints."""
+    line = line.replace("curl ", "curl --silent --noproxy '*' ", 1)
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+
+
 def test_it_prints_where_it_is_and_a_line_that_works():
     with LoopbackServer(cohere_like) as model, process(*upstream(model)) as server:
         assert f"serving {NAME} at {server.url}/rerank" in server.printed[0]
-        done = subprocess.run(
-            ["sh", "-c", server.printed[1].replace("curl ", "curl --silent --noproxy '*' ")],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert '"relevance_score"' in done.stdout
+        assert '"relevance_score"' in printed_by(server.printed[1])
         answered = httpx.post(f"{server.url}/v2/rerank", json=ASKED, trust_env=False).json()
         assert [r["relevance_score"] for r in answered["results"]] == sorted(map(score, TEXTS), reverse=True)
         assert server.end(signal.SIGTERM)[0] == 0
@@ -105,7 +105,7 @@ def test_a_second_signal_ends_it_at_once():
 
 def test_tokens_names_and_limits(tmp_path: Path):
     tokens = tmp_path / "tokens of mine"
-    tokens.write_text("# ours\n\nfirst-token-123\nsecond-token-456\n", encoding="utf-8")
+    tokens.write_text("# ours\n\n  # and\n first-token-123\r\nsecond-token-456\n", encoding="utf-8")
     with (
         LoopbackServer(cohere_like) as model,
         process(
@@ -115,6 +115,7 @@ def test_tokens_names_and_limits(tmp_path: Path):
     ):  # fmt: skip
         assert "first-token" not in "".join(server.printed)
         assert f"'{tokens}'" in server.printed[1]
+        assert '"relevance_score"' in printed_by(server.printed[1])
         with httpx.Client(base_url=server.url, trust_env=False, timeout=LONGEST) as client:
             assert client.post("/rerank", json=ASKED).status_code == 401
             client.headers["Authorization"] = "Bearer second-token-456"
