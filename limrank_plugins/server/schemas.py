@@ -6,7 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from limrank_plugins.data import ScoreKind
 from limrank_plugins.segments import clean_text
@@ -29,6 +39,16 @@ Natural = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 NOT_BLANK: dict[str, Any] = {"pattern": r"[^\s\x1c-\x1f\x85]"}
 
 
+def _text_or_object(entry: Any, validated: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(entry, (str, dict)):
+        raise PydanticCustomError("text_or_object", "Input should be a text or an object")
+    return validated(entry)
+
+
+TEXT_OR_OBJECT = WrapValidator(_text_or_object)
+_KINDS = ("str", "int", "DocumentObject", "RankedObject")  # how pydantic names what was tried
+
+
 class DocumentObject(BaseModel):
     """A document as an object. Its other fields are neither read nor returned."""
 
@@ -46,7 +66,7 @@ class RerankRequest(BaseModel):
     query: str = Field(
         description="What is searched for; not blank.", min_length=1, json_schema_extra=NOT_BLANK
     )
-    documents: Annotated[list[str | DocumentObject], FailFast()] = Field(
+    documents: Annotated[list[Annotated[str | DocumentObject, TEXT_OR_OBJECT]], FailFast()] = Field(
         description="The candidates in first-stage order, which breaks ties.", min_length=1
     )
     top_n: Natural | None = Field(None, description="How many results to return; default: all.")
@@ -267,16 +287,22 @@ def without_halves(value: dict[str, Any]) -> dict[str, Any]:
 
 def _told(error: ValidationError) -> str:
     """What is wrong, without the values, which may be long or private."""
+    wrong = [
+        (_place(entry["loc"]), entry["msg"]) for entry in error.errors(include_input=False, include_url=False)
+    ]
+    # Of an object with a wrong field it is no news that it is no text.
     said = [
-        f"{_place(entry['loc'])}: {entry['msg']}"
-        for entry in error.errors(include_input=False, include_url=False)
+        f"{place}: {message}"
+        for place, message in wrong
+        if not any(other.startswith(f"{place}.") for other, _ in wrong)
     ]
     more = f"; and {len(said) - 4:,} more" if len(said) > 4 else ""
     return "; ".join(said[:4]) + more
 
 
 def _place(location: Sequence[int | str]) -> str:
-    return ".".join(str(part)[:80] for part in location) or "the body"
+    parts = [*location[:1], *(part for part in location[1:] if part not in _KINDS)]
+    return ".".join(str(part)[:80] for part in parts) or "the body"
 
 
 def check_texts(texts: Sequence[str], limits: Limits) -> None:

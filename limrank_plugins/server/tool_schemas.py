@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from limrank_plugins.data import ScoreKind
-from limrank_plugins.server.schemas import FailedDocument, Natural, Result
+from limrank_plugins.server.schemas import TEXT_OR_OBJECT, FailedDocument, Natural, Result
 
 _REASONING = "What the model wrote before its answer, if it wrote any."
 
@@ -17,7 +17,7 @@ class RankedObject(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    id: str | None = Field(None, description="Comes back with the result; it is not read by the model.")
+    id: str | int | None = Field(None, description="Comes back with the result; it is not read by the model.")
     name: str | None = Field(None, description="Of a tool; it is read, and comes back with the result.")
     title: str | None = Field(None, description="Of a passage; it is read.")
     text: str | None = Field(None, description="The passage or the memory.")
@@ -36,7 +36,7 @@ class RerankCall(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     query: str = Field(description="What is looked for; for tools, the task.", min_length=1)
-    documents: Annotated[list[str | RankedObject], FailFast()] = Field(
+    documents: Annotated[list[Annotated[str | RankedObject, TEXT_OR_OBJECT]], FailFast()] = Field(
         description="Texts, or objects with text, or with name and description; best guess first, if any.",
         min_length=1,
     )
@@ -60,14 +60,14 @@ class SearchCall(BaseModel):
 class RankedResult(Result):
     """One judged document, best first."""
 
-    id: str | None = Field(None, description="As in the call.")
+    id: str | int | None = Field(None, description="As in the call.")
     name: str | None = Field(None, description="As in the call.")
 
 
 class FailedResult(FailedDocument):
     """A document that could not be judged. It has no score and is no result."""
 
-    id: str | None = Field(None, description="As in the call.")
+    id: str | int | None = Field(None, description="As in the call.")
     name: str | None = Field(None, description="As in the call.")
 
 

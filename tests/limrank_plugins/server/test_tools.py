@@ -97,7 +97,7 @@ async def test_tools_and_memories_are_ranked_by_what_is_said_of_them():
     backend = ScriptedBackend(score_pairs=logit)
     documents = [
         {"name": "send_mail", "description": "Sends a mail.", "inputSchema": {"secret": "never read"}},
-        {"id": "memory 7", "text": "Milk goes lumpy in tea."},
+        {"id": 7, "text": "Milk goes lumpy in tea."},
         {"title": "Bread", "text": "It rises."},
         "plain",
     ]
@@ -105,7 +105,7 @@ async def test_tools_and_memories_are_ranked_by_what_is_said_of_them():
     read = ["send_mail\nSends a mail.", "Milk goes lumpy in tea.", "Bread\nIt rises.", "plain"]
     assert sorted(request.passage for request in backend.requests) == sorted(read)
     by_index = {result["index"]: result for result in answer["results"]}
-    assert (by_index[0]["name"], by_index[1]["id"]) == ("send_mail", "memory 7")
+    assert (by_index[0]["name"], by_index[1]["id"]) == ("send_mail", 7)
     assert by_index[2].keys() == by_index[3].keys() == {"index", "relevance_score", "score_kind"}
     assert all(by_index[i]["relevance_score"] == logit(QUERY, text) for i, text in enumerate(read))
 
@@ -151,7 +151,9 @@ async def test_what_is_wrong_with_a_call_is_said_as_an_error_of_the_tool(corpus:
         ("rerank", {"query": " ", "documents": ["a"]}, "query is empty: give at least one word"),
         ("rerank", {"query": "q", "documents": []}, "documents: List should have at least 1 item"),
         ("rerank", {"query": "q", "documents": "a"}, "documents: Input should be a valid list"),
-        ("rerank", {"query": "q", "documents": [7]}, "documents.0"),
+        ("rerank", {"query": "q", "documents": [7]}, "documents.0: Input should be a text or an object"),
+        ("rerank", {"query": "q", "documents": [{"text": 7}]}, "documents.0.text: Input should be"),
+        ("rerank", {"query": "q", "documents": [{"id": True, "text": "a"}]}, "documents.0.id: Input"),
         ("rerank", {"query": "q", "documents": [{"id": "x", "text": " "}]}, "documents.0 has neither text"),
         ("rerank", {"query": "q", "documents": ["a"], "top_n": 0}, "top_n"),
         ("rerank", {"query": "q", "documents": ["a"], "depth": 3}, "depth: Extra inputs are not permitted"),
