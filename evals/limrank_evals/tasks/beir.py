@@ -141,8 +141,8 @@ def load_folder(
     queries = read_queries(queries_file)
     if not any(query.id in qrels for query in queries):
         raise InputError(
-            f"no query of {queries_file} is judged: its ids are like {queries[0].id!r}, those of {qrels_file} "
-            f"like {next(iter(qrels), '')!r}"
+            f"no query of {queries_file} is judged: its ids are like {queries[0].id!r}, those of "
+            f"{qrels_file} like {next(iter(qrels), '')!r}"
         )
     out = [file for file in (place / "excluded.txt", place / "excluded.txt.gz") if file.is_file()]
     return Benchmark(
