@@ -66,9 +66,17 @@ class RunScores:
         if self.tied:
             notes.append(
                 f"{number_of(self.tied, 'document')} {verb_for(self.tied, 'share')} "
-                f"{'its' if self.tied == 1 else 'their'} score with another; their order is {self.ties}'s"
+                f"{'its' if self.tied == 1 else 'their'} score with another of the same query; in order "
+                f"{_IN_ORDER[self.ties]}"
             )
         return notes + unfinished(self.state)
+
+
+_IN_ORDER: dict[TieRule, str] = {
+    "trec_eval": "by their ids, the last one first, as trec_eval has it",
+    "rank": "as the run ranks them",
+    "first-stage": "as the first stage ranks them",
+}
 
 
 def score(
