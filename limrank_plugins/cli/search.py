@@ -95,11 +95,13 @@ def search(
             f"meaning (--retriever dense)"
             + (", or name the language of the texts (--language)" if language == DEFAULT else "")
         )
-        if not as_json:
-            return  # without loading a model
     matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
-        reranker = options.reranker(opened)
+        reranker = options.reranker(
+            opened
+        )  # what is wrong with the options is said even where nothing was found
+        if not candidates and not as_json:
+            return
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
         with reranking.reasoning_shown(reranker, len(candidates)):
