@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _contests(work: dict[str, list[str]], cross_encoder: str | None, place: Path
             name = f"{PEER}, mini, {kind}" + (f", ours in {dtype}" if dtype != "float32" else "")
             yield Contest(name, len(some), _cosines(backend, some), _their_cosines(peer, some))
         backend.close()
-    folder = cross_encoder if cross_encoder is not None else random_cross_encoder(place)
+    folder = cross_encoder if cross_encoder is not None else random_cross_encoder(place, peer.tokenizer)
     with no_progress_bar():
         reader = library.CrossEncoder(str(folder), device="cpu")
     pairs = CrossEncoderBackend(str(folder), device="cpu", dtype="float32")
@@ -86,8 +87,8 @@ def _contests(work: dict[str, list[str]], cross_encoder: str | None, place: Path
     pairs.close()
 
 
-def random_cross_encoder(folder: Path) -> Path:
-    """A cross-encoder of MiniLM-L6's shape with random weights and the embedded model's vocabulary."""
+def random_cross_encoder(folder: Path, tokenizer: Any) -> Path:
+    """A cross-encoder of MiniLM-L6's shape with random weights and the embedded model's tokenizer."""
     torch = require("torch", "mini", _WHY)
     transformers = require("transformers", "mini", _WHY)
     with torch.random.fork_rng():
@@ -95,9 +96,9 @@ def random_cross_encoder(folder: Path) -> Path:
         model = transformers.BertForSequenceClassification(transformers.BertConfig(**_SHAPE))
     with no_progress_bar():
         model.save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(find_mini())
-    tokenizer.model_max_length = 512
-    tokenizer.save_pretrained(folder)
+    longer = deepcopy(tokenizer)
+    longer.model_max_length = 512
+    longer.save_pretrained(folder)
     return folder
 
 

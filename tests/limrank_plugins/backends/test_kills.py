@@ -57,7 +57,9 @@ ask(backend, method, Store(path))
 
 
 def made(name: str, folder: str) -> Any:
-    return backend_class(name)(folder, device="cpu")
+    # On a CPU encoders would read so few tokens in one pass.
+    alone = {"exact": True} if name in ("encoder", "cross-encoder") else {}
+    return backend_class(name)(folder, device="cpu", **alone)
 
 
 def ask(backend: Any, method: str, store: Store) -> list[Any]:
