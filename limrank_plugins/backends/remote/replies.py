@@ -352,13 +352,13 @@ def usage_of(body: dict[str, Any]) -> Usage:
         usage.get("prompt_cache_hit_tokens"),
         usage.get("cache_read_input_tokens"),
     ]
-    said = [count for count in cached if count is not None]
-    counts: list[Any] = [usage.get("prompt_tokens"), usage.get("completion_tokens"), *said]
+    cached = [count for count in cached if count is not None]
+    counts: list[Any] = [usage.get("prompt_tokens"), usage.get("completion_tokens"), *cached]
     if not all(map(_is_count, counts)) or not counts[0]:  # no prompt has no tokens
         return Usage()
-    prompt, written, *known = counts
+    prompt, written, *cached = counts
     return Usage(
-        prompt_tokens=prompt, shared_tokens=min(max(known, default=0), prompt), generated_tokens=written
+        prompt_tokens=prompt, shared_tokens=min(max(cached, default=0), prompt), generated_tokens=written
     )
 
 
