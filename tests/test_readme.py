@@ -8,21 +8,30 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from limrank_command import run_limrank
 from needs import needs_mini
 
+from limrank_plugins.recipes import recipe_names
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("limrank ")
-]
+OWN_FILES = (ROOT / "docs" / "your-files.md").read_text(encoding="utf-8").partition("## Measure on them")[2]
+
+
+def commands(page: str) -> list[str]:
+    """Commands in blocks of a page, and those in the cells of its tables that name what they work on."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    cells = re.findall(r"^\|.*?`(limrank \w+ [^`]+)`", page, re.MULTILINE)
+    return [line for line in blocks.splitlines() if line.startswith("limrank ")] + cells
+
+
+COMMANDS = commands(README)
+OWN_COMMANDS = commands(OWN_FILES.partition("\n## ")[0])
 
 # What stands first in what is printed: by what the code or the command begins with.
 FIRST = {
@@ -60,7 +69,8 @@ def test_snippets(code: str, tmp_path: Path):
 def test_commands(tmp_path: Path):
     (tmp_path / "limrank_plugins").symlink_to(ROOT / "limrank_plugins")
     write_own_files(tmp_path / "mine", second=False)
-    for command in COMMANDS:  # in their order: one reads what another wrote
+    assert len(COMMANDS) == 6, COMMANDS
+    for command in COMMANDS + OWN_COMMANDS:
         done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
         assert done.returncode == 0, (command, done.stderr)
         first_line(done.stdout, command)
@@ -71,9 +81,8 @@ def test_the_other_forms_of_own_files(tmp_path: Path):
     assert {file.name for file in (tmp_path / "mine").rglob("*.*")} == {
         "corpus.jsonl", "queries.tsv", "test.tsv",
     }  # fmt: skip
-    commands = [command for command in COMMANDS if " mine" in command]
-    assert [command.split()[1] for command in commands] == ["search", "eval"]
-    for command in commands:
+    assert [command.split()[1] for command in OWN_COMMANDS] == ["search", "eval"]
+    for command in OWN_COMMANDS:
         done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
         assert done.returncode == 0, (command, done.stderr)
         first_line(done.stdout, command)
@@ -85,20 +94,32 @@ def test_the_other_forms_of_own_files(tmp_path: Path):
 
 
 def test_a_folder_of_texts_is_a_corpus_as_said(tmp_path: Path):
-    assert "folder of `.txt` and `.md` files is a corpus" in README
+    assert "a folder of yours, with texts" in README.replace("\n", " ")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "yeast.txt").write_text("Yeast makes bread rise.")
     (tmp_path / "mine" / "stone.md").write_text("# Stones\nThe moon is a stone.")
-    command = next(command for command in COMMANDS if command.startswith("limrank search mine"))
-    done = run_limrank(shlex.split(command)[1:], cwd=tmp_path, env=os.environ)
+    done = run_limrank(shlex.split(OWN_COMMANDS[0])[1:], cwd=tmp_path, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert "yeast" in done.stdout.splitlines()[1]
+
+
+def test_as_many_recipes_as_said():
+    assert f"{len(recipe_names())} recipes" in README
+
+
+def test_every_extra_is_described():
+    extras = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    )
+    rows = [row for row in (ROOT / "docs" / "install.md").read_text("utf-8").splitlines() if row[:3] == "| `"]
+    described = {name for row in rows for name in re.findall("`([a-z0-9-]+)`", row.split("|")[1])}
+    assert described == extras - {"dev", "docs"}  # those for work on this repository
 
 
 def write_own_files(folder: Path, *, second: bool) -> None:
     """The files of "Your own files", from the lines its table shows; `second`: in the other form of each."""
     (folder / "qrels").mkdir(parents=True)
-    section = README.partition("### Your own files")[2].partition("```sh")[0]
+    section = OWN_FILES.partition("```sh")[0]
     rows = [row.split("|")[1:3] for row in section.splitlines() if row.startswith("| `")]
     assert len(rows) == 3
     for names, lines in rows:
