@@ -25,7 +25,7 @@ from limrank_plugins.backends.protocols import (
     Reply,
 )
 from limrank_plugins.backends.remote.addresses import check_body
-from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json
+from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json, post_through_sdk
 from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, find_decider
 from limrank_plugins.backends.remote.faults import CallFailed, charged, may_be_of_one
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
@@ -35,7 +35,7 @@ from limrank_plugins.backends.remote.replies import parse_json
 from limrank_plugins.backends.remote.services import find_key
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Prompt, Segment
 
@@ -139,10 +139,6 @@ class DecisionsBackend:
             "on_fault": on_fault,
             "sleep": sleep,
         }
-        if decider.through_sdk and not hasattr(
-            require("openai", "openai", "DecisionsBackend").AsyncOpenAI, "decisions"
-        ):
-            raise InputError("dialect 'openai' needs openai 3.57 or newer: pip install -U openai")
         self._calls = (openai_calls if decider.through_sdk else http_calls)(address, key, **limits)
 
     def __repr__(self) -> str:
@@ -296,7 +292,7 @@ class DecisionsBackend:
 
     async def _posted(self, client: Any, request: dict[str, Any]) -> Any:
         if self._decider.through_sdk:
-            return await client.decisions.with_raw_response.create(**request, extra_body=self._body)
+            return await post_through_sdk(client, f"/{self._decider.path}", request | self._body)
         return await post_json(client, self._url, request | self._body)
 
     def _priced(self, usage: Usage) -> Usage:

@@ -201,7 +201,10 @@ class Calls(Generic[Client]):
         first: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(outcome_of(job)) for job in jobs]
+                tasks = []
+                for job in jobs:
+                    tasks.append(group.create_task(outcome_of(job)))
+                    await asyncio.sleep(0)  # the first calls are sent before the last ones are prepared
         except ExceptionGroup as several:
             first = several.exceptions[0]
         if first is not None:

@@ -26,13 +26,16 @@ _PIECE = 1 << 20
 _ENCODINGS = "gzip, deflate"
 
 
-def openai_calls(address: Address, key: str | None, *, timeout: float, **limits: Any) -> Calls[Any]:
+def openai_calls(
+    address: Address, key: str | None, *, timeout: float, concurrency: int, **limits: Any
+) -> Calls[Any]:
     """Calls through the openai SDK.
 
     Args:
         address: the server's.
         key: kept in a closure, so that no attribute or repr holds it; None for a server without.
         timeout: seconds for one attempt.
+        concurrency: calls in flight at a time; so many connections stay open for the next ones.
         limits: passed to `Calls`.
 
     Raises:
@@ -44,7 +47,7 @@ def openai_calls(address: Address, key: str | None, *, timeout: float, **limits:
     secrets = [*([key] if key else []), *address.secrets]
 
     def make() -> Any:
-        http_client = sdk.DefaultAsyncHttpxClient(**_http_options(library, address, timeout))
+        http_client = sdk.DefaultAsyncHttpxClient(**_http_options(library, address, timeout, concurrency))
         return sdk.AsyncOpenAI(
             api_key=key or "none",
             base_url=address.base,
@@ -53,10 +56,13 @@ def openai_calls(address: Address, key: str | None, *, timeout: float, **limits:
             http_client=http_client,
         )
 
-    return Calls(_told(make, library, secrets), timeout=timeout, secrets=secrets, **limits)
+    limits |= {"timeout": timeout, "concurrency": concurrency}
+    return Calls(_told(make, library, secrets), secrets=secrets, **limits)
 
 
-def http_calls(address: Address, key: str | None, *, timeout: float, **limits: Any) -> Calls[Any]:
+def http_calls(
+    address: Address, key: str | None, *, timeout: float, concurrency: int, **limits: Any
+) -> Calls[Any]:
     """Calls of servers that are no OpenAI: plain HTTP, into which nothing of OpenAI's environment goes.
 
     Their client is for `post_json`; arguments and errors are those of `openai_calls`.
@@ -65,9 +71,10 @@ def http_calls(address: Address, key: str | None, *, timeout: float, **limits: A
     secrets = [*([key] if key else []), *address.secrets]
 
     def make() -> Any:
-        return library.AsyncClient(**_http_options(library, address, timeout, key))
+        return library.AsyncClient(**_http_options(library, address, timeout, concurrency, key))
 
-    return Calls(_told(make, library, secrets), timeout=timeout, secrets=secrets, **limits)
+    limits |= {"timeout": timeout, "concurrency": concurrency}
+    return Calls(_told(make, library, secrets), secrets=secrets, **limits)
 
 
 async def post_json(client: Any, url: str, body: dict[str, Any]) -> Any:
@@ -84,6 +91,18 @@ async def post_json(client: Any, url: str, body: dict[str, Any]) -> Any:
     return response
 
 
+async def post_through_sdk(client: Any, path: str, body: dict[str, Any]) -> Any:
+    """The response to a JSON body, sent by the openai SDK as it is.
+
+    The SDK's methods go through a body by its types first, which takes them longer than the call itself.
+
+    Raises:
+        APIError: the SDK's.
+    """
+    library = _library_of(require("openai", "openai", "OpenAIBackend").DefaultAsyncHttpxClient)
+    return await client.post(path, body=body, cast_to=library.Response)
+
+
 def _checked_library(sdk: Any, address: Address) -> Any:
     """The HTTP library of the SDK, once it is known to take the address and the environment's proxies."""
     check_environment()
@@ -95,9 +114,13 @@ def _checked_library(sdk: Any, address: Address) -> Any:
     return library
 
 
-def _http_options(library: Any, address: Address, timeout: float, key: str | None = None) -> dict[str, Any]:
+def _http_options(
+    library: Any, address: Address, timeout: float, concurrency: int, key: str | None = None
+) -> dict[str, Any]:
     return {
         "timeout": library.Timeout(timeout, connect=min(10.0, timeout)),
+        # The library's own bound is 20: the others would be closed after each call, and opened for the next.
+        "limits": library.Limits(max_connections=None, max_keepalive_connections=concurrency),
         "follow_redirects": True,
         "event_hooks": {"request": [_sends(address, key)], "response": [_receives(library)]},
     }

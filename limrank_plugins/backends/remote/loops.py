@@ -51,6 +51,8 @@ class PerLoop(Generic[T]):
             return kept[0]
         for keeper in _left_on(loop):
             await keeper.aclose()
+        if (kept := self._kept.get(loop)) is not None:  # another task made it while this one closed those
+            return kept[0]
         value = self._make()
         keeper = _keep(weakref.ref(self), loop, value)
         with _LOCK:

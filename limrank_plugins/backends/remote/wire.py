@@ -15,6 +15,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
 from limrank_plugins.backends.protocols import Arrived, Failed, Reply
 from limrank_plugins.backends.remote.calls import Calls
+from limrank_plugins.backends.remote.client import post_through_sdk
 from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
@@ -160,11 +161,13 @@ class Wire:
     async def prepare(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
         """The prompt as it goes out, leaving room for so many tokens of answer.
 
-        Tokenising takes its time: it is done in a worker thread.
+        Tokenising takes its time: where there is a tokenizer, it is done in a worker thread.
 
         Raises:
             CallFailed: it cannot fit into the model's context.
         """
+        if self._encoder is None:
+            return self.prepared(prompt, labels, room)
         return await asyncio.to_thread(self.prepared, prompt, labels, room)
 
     def prepared(self, prompt: Prompt, labels: tuple[str, ...], room: int) -> Sent:
@@ -241,9 +244,8 @@ class Wire:
 
     async def _asked(self, sent: Sent, prompt: Json, fields: Json) -> tuple[Json, Json]:
         async def ask(client: Any) -> Json:
-            kind = client.chat.completions if sent.is_chat else client.completions
-            answer = await kind.with_raw_response.create(**prompt, extra_body=fields)
-            body = self._parsed(answer)
+            path = "/chat/completions" if sent.is_chat else "/completions"
+            body = self._parsed(await post_through_sdk(client, path, prompt | fields))
             note(usage_of(body))  # it is charged, whether or not the rest of it makes sense
             choice = choice_of(body)  # a reply without a completion is a fault of the call
             if "message" in choice:

@@ -263,6 +263,23 @@ def test_failures_stand_where_their_questions_stood():
     ]
 
 
+def test_the_first_calls_are_sent_before_the_last_are_prepared():
+    steps: list[str] = []
+
+    def job(number: int) -> Any:
+        async def steps_of_one() -> None:
+            steps.append(f"prepared {number}")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            steps.append(f"sent {number}")
+
+        return steps_of_one
+
+    asyncio.run(calls().each([job(number) for number in range(9)]))
+    assert steps.index("sent 0") < steps.index("prepared 4")
+    assert steps.index("sent 4") < steps.index("prepared 8")
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("concurrency", 0), ("concurrency", True), ("max_retries", -1), ("timeout", 0),
@@ -376,6 +393,21 @@ def test_a_client_in_a_ring_of_garbage_is_closed_on_its_loop(counted: type[Count
 
         asyncio.run(main())
         assert (counted.made, counted.closed) == (2, 2)
+
+
+def test_tasks_that_come_while_an_old_client_is_closed_share_the_new_one(counted: type[Counted]):
+    with LoopbackServer(lambda call: {}) as server:
+
+        async def main() -> None:
+            await Calls(counted).call(get(server))  # nobody holds it any more
+            gc.collect()
+            made = Calls(counted)
+            await made.each([lambda: made.call(get(server)) for _ in range(6)])
+            assert (counted.made, counted.closed) == (2, 1)
+            await made.aclose()
+            assert (counted.made, counted.closed) == (2, 2)
+
+        asyncio.run(main())
 
 
 # ---- secrets ------------------------------------------------------------------------------------
