@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, overload
 
 from limrank_plugins.checks import is_finite, plain_text
@@ -158,6 +159,14 @@ class Usage:
             self.searches + other.searches,
             self.priced + other.priced,
         )
+
+    @classmethod
+    def total(cls, usages: Iterable[Usage]) -> Usage:
+        """All of them added up, by field: much faster than one `+` after another."""
+        return cls(*map(sum, zip(*map(_USAGE_FIELDS, usages), strict=True)))
+
+
+_USAGE_FIELDS = attrgetter(*(each.name for each in fields(Usage)))
 
 
 @dataclass(frozen=True, slots=True)

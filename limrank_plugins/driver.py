@@ -109,7 +109,8 @@ def judge(
             layout = template.passage
             cut = [0 if j is None else layout.words_cut(d) for j, d in zip(verdicts, documents, strict=True)]
             judged = [
-                replace(j, cut_tokens=j.cut_tokens + words) for j, words in zip(judged, cut, strict=True)
+                replace(j, cut_tokens=j.cut_tokens + words) if words else j
+                for j, words in zip(judged, cut, strict=True)
             ]
         return Outcome(tuple(judged), order)
 
@@ -186,16 +187,14 @@ def _steps(program: Addressed[T], store: Store | None) -> Generator[Batch, Seque
         requests = next(program)
         while True:
             # The same request twice (two documents with one text) is asked once.
-            first: dict[_Key, int] = {}
-            for position, request in enumerate(requests):
-                first.setdefault(_key(request), position)
-            known = yield from _answered([requests[position] for position in first.values()], store)
+            first: dict[_Key, int] = {}  # looked up once a request: a prompt's hash is that of all its text
+            places = [first.setdefault(_key(request), position) for position, request in enumerate(requests)]
+            replies = yield from _answered([requests[place] for place in first.values()], store)
+            known = dict(zip(first.values(), replies, strict=True))
             requests = program.send(
                 [
-                    known[_key(request)]
-                    if first[_key(request)] == position
-                    else repeated(known[_key(request)])
-                    for position, request in enumerate(requests)
+                    known[place] if place == position else repeated(known[place])
+                    for position, place in enumerate(places)
                 ]
             )
     except StopIteration as finished:
@@ -203,19 +202,17 @@ def _steps(program: Addressed[T], store: Store | None) -> Generator[Batch, Seque
         return result
 
 
-def _answered(
-    requests: Sequence[To], store: Store | None
-) -> Generator[Batch, Sequence[Reply], dict[_Key, Reply]]:
-    """The replies to different requests: the stored ones, then the backends', each stored as it arrives."""
+def _answered(requests: Sequence[To], store: Store | None) -> Generator[Batch, Sequence[Reply], list[Reply]]:
+    """The replies to different requests: the stored ones, and the backends', each stored as it arrives."""
     replies_of = ReplyStore(store)
-    stored = zip(requests, replies_of.find(requests), strict=True)
-    known: dict[_Key, Reply] = {_key(request): reply for request, reply in stored if reply is not None}
-    batches: dict[tuple[int, str], list[To]] = {}
-    for request in requests:
-        if _key(request) not in known:
+    known = {place: reply for place, reply in enumerate(replies_of.find(requests)) if reply is not None}
+    batches: dict[tuple[int, str], list[int]] = {}
+    for place, request in enumerate(requests):
+        if place not in known:
             kind = id(request.backend), type(request.request).method
-            batches.setdefault(kind, []).append(request)
-    for (_, method), part in batches.items():
+            batches.setdefault(kind, []).append(place)
+    for (_, method), places in batches.items():
+        part = [requests[place] for place in places]
         backend = part[0].backend
         keeper = replies_of.keeper(part)
         started, loaded = time.perf_counter(), loading_seconds()
@@ -223,10 +220,10 @@ def _answered(
         # A model that is loaded when it is first asked answers none the slower for it.
         seconds = max(0.0, time.perf_counter() - started - (loading_seconds() - loaded)) / len(part)
         check_count(backend, replies, part)
-        for request, reply in zip(part, replies, strict=True):
-            known[_key(request)] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))
+        for place, reply in zip(places, replies, strict=True):
+            known[place] = replace(reply, usage=reply.usage + Usage(calls=1, seconds=seconds))
         replies_of.keep_rest(part, replies, keeper.kept)
-    return known
+    return [known[place] for place in range(len(requests))]
 
 
 def _key(request: To) -> _Key:

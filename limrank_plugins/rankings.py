@@ -30,7 +30,7 @@ def to_ranking(
         threshold = calibration.least_score(threshold, (verdict.score for verdict in verdicts))
     order = outcome.best_first(threshold)
     reasons = [verdict.failure for verdict in outcome.with_reasons()]
-    usage = sum((verdict.usage for verdict in verdicts), Usage())
+    usage = Usage.total(verdict.usage for verdict in verdicts)
     kind = recipe.score_kind if calibration is None else "probability"
     hits = tuple(
         Hit(

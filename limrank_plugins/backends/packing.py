@@ -33,6 +33,8 @@ from limrank_plugins.segments import Prompt
 
 _FORMAT = 1
 """Of packed replies; a change of it makes older stored answers unknown rather than misread."""
+_encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_STORED = Usage(cached=1)
 _CUT = struct.Struct("<Qqxx")
 """Behind a vector: how many tokens of its text were not read, and how many characters were (-1: unknown).
 
@@ -43,11 +45,7 @@ tokens alone, or nothing of a text that was cut.
 
 def request_key(identity: str, request: Request) -> bytes:
     """32 bytes that are equal for equal questions to interchangeable models, and only for those."""
-    text = json.dumps(
-        [_FORMAT, identity, type(request).method, *_parts(request)],
-        ensure_ascii=True,
-        separators=(",", ":"),
-    )
+    text = _encoded([_FORMAT, identity, type(request).method, *_parts(request)])
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
@@ -123,12 +121,12 @@ def unpack_reply(request: Request, packed: bytes) -> Reply | None:
 
     None for one that an earlier version stored without saying where its text was cut.
     """
-    usage = Usage(cached=1)
+    usage = _STORED
     if isinstance(request, Encode):
         return _embedded(packed, usage)
     if isinstance(request, Attend):
         return _attended(packed, usage)
-    body = json.loads(packed)
+    body = json.loads(packed.decode("ascii"))  # of bytes it would find out the encoding first
     if isinstance(request, ReadLabels):
         return LabelReading(tuple(body["logits"]), usage, body["cut"], body.get("probability"))
     if isinstance(request, Generate):

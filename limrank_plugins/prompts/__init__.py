@@ -123,28 +123,21 @@ class Template:
         Raises:
             InputError: the template is not valid Jinja, or names something it is not given.
         """
-        marks = [f"\ue000document:{i}\ue001" for i in range(len(documents))]
-        places = [f"\ue000image:{i}\ue001" for i in range(len(documents))]
-        counts = [len(images[i]) if images else 0 for i in range(len(documents))]
-        values: dict[str, object] = {**names, "query": "\ue000query\ue001", "documents": marks}
-        values |= {"images": places, "pictures": counts}
-        if self.task is not None:
-            values["task"] = "\ue000task\ue001" if task or self.task else ""
-        if len(marks) == 1:
-            values |= {"document": marks[0], "image": places[0]}
+        counts = tuple(map(len, images)) or (0,) * len(documents)
+        has_task = None if self.task is None else bool(task or self.task)
         try:
-            rendered = _compiled(self.prompt).render(values)
+            # Without further names all prompts of so many documents have the same pieces.
+            pieces = (_rendered if names else _pieces)(self.prompt, counts, has_task, **names)
         except TemplateError as error:
             raise InputError(f"prompt template {self.name!r}: {error}") from error
-        pieces = _MARK.split(rendered)  # literal, mark, literal, mark, …, literal
-        placed = {piece.partition(":")[2] for piece in pieces[1::2] if piece.startswith("image:")}
+        placed = {piece.partition(":")[2] for piece in pieces[1::2] if images and piece.startswith("image:")}
         role = "user" if self.chat else ""
         segments = [Segment(self.system, shared=True, role="system")] if self.chat and self.system else []
         shared = True
         for position, piece in enumerate(pieces):
             if position % 2 == 0:
                 if piece:
-                    segments.append(Segment(piece, shared=shared, role=role))
+                    segments.append(_literal(piece, shared, role))
             elif piece == "query":
                 # A template may repeat the query; its images (hundreds of tokens) are shown once.
                 segments += [Segment("", False, shared=shared, role=role, image=i) for i in query_images]
@@ -216,6 +209,37 @@ def template_names() -> list[str]:
     """The templates that come with the package."""
     files = resources.files(__name__).iterdir()
     return sorted(f.name[:-5] for f in files if f.name.endswith(".toml") and f.name != "instructions.toml")
+
+
+def _rendered(
+    prompt: str, counts: tuple[int, ...], has_task: bool | None, **names: object
+) -> tuple[str, ...]:
+    """The rendered template at its marks: literal, mark, literal, mark, …, literal.
+
+    Args:
+        prompt: the template's.
+        counts: how many images each document has.
+        has_task: whether a task is named; None for a template without one.
+        names: see `Template.render`.
+    """
+    marks = [f"\ue000document:{i}\ue001" for i in range(len(counts))]
+    places = [f"\ue000image:{i}\ue001" for i in range(len(counts))]
+    values: dict[str, object] = {**names, "query": "\ue000query\ue001", "documents": marks}
+    values |= {"images": places, "pictures": list(counts)}
+    if has_task is not None:
+        values["task"] = "\ue000task\ue001" if has_task else ""
+    if len(marks) == 1:
+        values |= {"document": marks[0], "image": places[0]}
+    return tuple(_MARK.split(_compiled(prompt).render(values)))
+
+
+_pieces = lru_cache(maxsize=64)(_rendered)
+
+
+@lru_cache(maxsize=256)
+def _literal(text: str, shared: bool, role: str) -> Segment:
+    """A piece of a template: the same in every prompt."""
+    return Segment(text, shared=shared, role=role)
 
 
 @lru_cache(maxsize=64)

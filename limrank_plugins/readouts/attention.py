@@ -76,7 +76,7 @@ class Attention:
             for order in orders
         ]
         replies = yield [Attend(group) for group in prompts]
-        usage = sum((reply.usage for reply in replies), Usage())
+        usage = Usage.total(reply.usage for reply in replies)
         failures: list[str] = []
         readings: list[list[float | None]] = []
         for order, reply in zip(orders, replies, strict=True):

@@ -105,7 +105,7 @@ class JointClasses:
         self, orders: Sequence[Sequence[int]], replies: Sequence[Reply], passages: Sequence[str]
     ) -> list[Verdict]:
         size = len(passages)
-        usage = sum((reply.usage for reply in replies), Usage())
+        usage = Usage.total(reply.usage for reply in replies)
         logits: list[list[float]] = [[] for _ in range(size)]
         failure, repairs, cut = "", 0, 0
         for order, reply in zip(orders, replies, strict=True):

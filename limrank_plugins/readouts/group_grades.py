@@ -68,7 +68,7 @@ class GenerateGrades:
                     grades[position].append(grade)
         cut = cut_tokens(orders, prompts, [completion.cut_tokens for completion in completions])
         none = failures[0] if len(failures) == len(orders) else f"{self._none} for this document"
-        usage = sum((completion.usage for completion in completions), Usage())
+        usage = Usage.total(completion.usage for completion in completions)
         reasoning = next((c.reasoning for c in completions if c.failure is None), completions[0].reasoning)
         return Scores(
             tuple(

@@ -65,7 +65,7 @@ def read_label_values(
         group_prompt(query, [documents[i] for i in order], template, settings, labels) for order in orders
     ]
     replies = yield [ReadLabels(prompt, template.labels[:size]) for prompt in prompts]
-    usage = sum((reply.usage for reply in replies), Usage())
+    usage = Usage.total(reply.usage for reply in replies)
     failures: list[str] = []
     # One list per permutation that could be read: the documents' values, in the group's order.
     readings: list[list[float]] = []

@@ -66,7 +66,7 @@ class GenerateOrder:
         completions = yield from complete(
             prompts, template, settings, answer_tokens=6 * size + 32, order=self._form(size)
         )
-        usage = sum((completion.usage for completion in completions), Usage())
+        usage = Usage.total(completion.usage for completion in completions)
         repairs, places = 0, [0] * size
         usable: list[Completion] = []
         failures: list[str] = []

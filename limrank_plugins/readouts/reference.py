@@ -92,7 +92,7 @@ def _verdict(
         orders: where the document (0) and the reference (1) stand.
         prompts: what was asked.
     """
-    usage = sum((reply.usage for reply in replies), Usage())
+    usage = Usage.total(reply.usage for reply in replies)
     failed = next((reply for reply in replies if isinstance(reply, Failed)), None)
     if failed is not None:
         return Verdict(None, failure=failed.reason, usage=usage), 0

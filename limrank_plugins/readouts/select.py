@@ -74,7 +74,7 @@ class GenerateSelect:
             for order in orders
         ]
         completions = yield from complete(prompts, template, settings, answer_tokens=32)
-        usage = sum((completion.usage for completion in completions), Usage())
+        usage = Usage.total(completion.usage for completion in completions)
         failures: list[str] = []
         repairs = 0
         votes: Counter[int] = Counter()
@@ -202,5 +202,5 @@ class Symmetrised:
             failure=failure,
             repairs=sum(choice.repairs for choice in choices),
             cut_tokens=tuple(cut) if any(cut) else (),
-            usage=sum((choice.usage for choice in choices), Usage()),
+            usage=Usage.total(choice.usage for choice in choices),
         )

@@ -127,7 +127,7 @@ class _Passage:
     def verdict(self, query: Embedded, further: Sequence[Reply], lift: float) -> Verdict:
         """What the pieces together say."""
         replies = [self.reply, *further]
-        usage = sum((reply.usage for reply in replies), Usage())
+        usage = Usage.total(reply.usage for reply in replies)
         for reply in replies:
             if not isinstance(reply, Embedded):
                 reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__

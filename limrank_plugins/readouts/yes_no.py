@@ -212,7 +212,7 @@ def mean_verdict(samples: Sequence[Verdict]) -> Verdict:
     """
     if len(samples) == 1:
         return samples[0]
-    usage = sum((sample.usage for sample in samples), Usage())
+    usage = Usage.total(sample.usage for sample in samples)
     judged = [(sample, sample.score) for sample in samples if sample.score is not None]
     if not judged:
         return Verdict(None, explanation=samples[0].explanation, failure=samples[0].failure, usage=usage)

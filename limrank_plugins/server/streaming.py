@@ -159,7 +159,7 @@ def _joined(parts: Sequence[tuple[Ranking, Sequence[int]]]) -> Ranking:
     return replace(
         first,
         hits=tuple(replace(hit, id=str(hit.index), rank=rank) for rank, hit in enumerate(arranged, start=1)),
-        usage=sum((ranking.usage for ranking, _ in parts), Usage()),
+        usage=Usage.total(ranking.usage for ranking, _ in parts),
         failures=tuple(Failure(str(hit.index), reason_of(hit)) for hit in failed),
         repairs=sum(ranking.repairs for ranking, _ in parts),
         query_cut_tokens=max(ranking.query_cut_tokens for ranking, _ in parts),

@@ -57,7 +57,7 @@ class AutoReasoning:
         verdicts = [replace(verdict, tie=verdict.score) for verdict in first.with_reasons()]
         unreasoned = {i for i, verdict in enumerate(verdicts) if verdict.failure is None}
         reasoned: list[Verdict] = []
-        while unreasoned and not self.budget.spent(sum((verdict.usage for verdict in reasoned), Usage())):
+        while unreasoned and not self.budget.spent(Usage.total(verdict.usage for verdict in reasoned)):
             head = [i for i in ranked(verdicts) if verdicts[i].failure is None][: self.top]
             contenders = [i for i in head if i in unreasoned]
             if self.budget.documents is not None:

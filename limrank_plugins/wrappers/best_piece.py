@@ -122,7 +122,7 @@ def _together(
     failures = [verdict.failure or "" for verdict in verdicts if verdict.score is None]
     total = Verdict(
         None,
-        usage=sum((verdict.usage for verdict in verdicts), Usage()),
+        usage=Usage.total(verdict.usage for verdict in verdicts),
         repairs=sum(verdict.repairs for verdict in verdicts),
         cut_tokens=sum(verdict.cut_tokens for verdict in verdicts),
         query_cut_tokens=max(verdict.query_cut_tokens for verdict in verdicts),

@@ -65,7 +65,7 @@ class Cascade:
             judged += wave
             dear_verdicts += outcome.with_reasons()
             order = outcome.order
-            if self.budget.spent(sum((verdict.usage for verdict in dear_verdicts), Usage())):
+            if self.budget.spent(Usage.total(verdict.usage for verdict in dear_verdicts)):
                 break
         for i, verdict in zip(judged, dear_verdicts, strict=True):
             verdicts[i] = verdict.with_cost_of(verdicts[i])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rendered_templates import PASSAGES, QUERY, rendered
 
+from limrank_plugins import prompts
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import instructed, instructions, load_template, parse_template, template_names
@@ -74,6 +75,14 @@ def test_no_text_reaches_the_template_engine_or_moves_a_border(query: str, docum
         segments = load_template("limrank").render(q, [d]).segments
         assert [s.text for s in segments if not s.trusted] == [clean_text(q), clean_text(d)]
         assert [s.text for s in segments if s.trusted] == [GOLDEN.split("why")[0], "\nPassage: ", "\n<think>"]
+
+
+def test_the_engine_renders_a_template_once_for_all_documents():
+    template = parse_template("own", "prompt = 'Once: {{ query }} {{ document }}'")
+    before = prompts._pieces.cache_info().misses
+    texts = [template.render("q", [f"document {i}"]).text for i in range(20)]
+    assert texts == [f"Once: q document {i}" for i in range(20)]
+    assert prompts._pieces.cache_info().misses == before + 1
 
 
 def test_a_list_of_documents_can_be_looped_over():

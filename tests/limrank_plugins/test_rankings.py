@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_plugins import Document, Query, load_recipe
-from limrank_plugins.data import Verdict
+from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.rankings import to_ranking
 from limrank_plugins.verdicts import Outcome, ranked
 
@@ -62,3 +62,13 @@ def test_a_document_without_a_score_is_a_failure_even_if_nobody_says_why():
     assert (ranking[0].id, ranking[0].failure) == ("x", "no reason given")
     ordered = to_ranking(recipe, Query("q"), documents, Outcome((Verdict(None), Verdict(None)), [1, 0]))
     assert (ordered.ids, ordered.failures) == (["y", "x"], ())
+
+
+usages = st.builds(
+    Usage, prompt_tokens=st.integers(0, 99), cached=st.integers(0, 1), cost=st.sampled_from([0.0, 0.25, 2.0])
+)
+
+
+@given(st.lists(usages, max_size=5))
+def test_usages_add_up_the_same_at_once_and_one_by_one(many: list[Usage]):
+    assert Usage.total(many) == sum(many, Usage())

@@ -92,6 +92,19 @@ def test_nothing_is_asked_twice(tmp_path: Path, options: dict[str, Any]):
     assert (again.usage.prompt_tokens, again.usage.generated_tokens, again.usage.seconds) == (0, 0, 0.0)
 
 
+@pytest.mark.parametrize("options", [{"reasoning": "none"}, {"reasoning": "full"}], ids=str)
+def test_a_repeated_query_is_one_statement_however_many_documents(tmp_path: Path, options: dict[str, Any]):
+    texts = [f"passage number {i}" for i in range(100)]
+    with Store(tmp_path / "store.sqlite") as store:
+        reranker = Reranker("limrank", backend=full_backend(), store=store, **options)
+        reranker.rank("why", texts)
+        statements: list[str] = []
+        store._db.set_trace_callback(statements.append)
+        reranker.rank("why", texts)
+    asked = 1 if options["reasoning"] == "none" else 2  # verdicts on reasoning that was cut short
+    assert [statement.split()[0] for statement in statements] == ["SELECT"] * asked
+
+
 def test_only_what_is_new_is_asked(tmp_path: Path):
     path = tmp_path / "store.sqlite"
     ranked(path, reasoning="none")
