@@ -87,13 +87,18 @@ def machine(*packages: str) -> dict[str, Any]:
     """What figures depend on beside the code: processor, threads, versions of these packages."""
     import torch
 
+    return machine_without_torch("torch", *packages) | {"threads": torch.get_num_threads()}
+
+
+def machine_without_torch(*packages: str) -> dict[str, Any]:
+    """Processor and versions, for what torch has no part in."""
     versions: dict[str, str | None] = {}
-    for name in ("torch", *packages):
+    for name in packages:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = None
-    return {"processor": _processor(), "threads": torch.get_num_threads(), "versions": versions}
+    return {"processor": _processor(), "versions": versions}
 
 
 def _processor() -> str:

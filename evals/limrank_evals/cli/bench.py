@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from limrank_evals.cli.bench_retrieval import retrieval
+from limrank_evals.cli.bench_served import served
+from limrank_evals.cli.bench_store import store
 from limrank_plugins.cli import common, reports_errors
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ _ROUNDS, _QUICK_ROUNDS = 7, 3
 
 
 bench = typer.Typer(help="Measure speed beside other libraries.", no_args_is_help=True)
+
+
+bench.command("retrieval")(retrieval)
+bench.command("store")(store)
+bench.command("served")(served)
 
 
 @bench.callback()

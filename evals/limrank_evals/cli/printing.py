@@ -12,12 +12,17 @@ from limrank_plugins.cli import common
 
 def show_grid(grid: Grid, console: common.Terminal | None = None) -> None:
     """Print a table as wide as its cells: a narrower one would lose its numbers."""
-    console = common.Terminal() if console is None else console
     table = Table(box=None, padding=(0, 1))
     for head in grid.heads:
         table.add_column(head, no_wrap=True)
     for row in grid.texts():
         table.add_row(*row)
+    show_wide(table, console)
+
+
+def show_wide(table: Table, console: common.Terminal | None = None) -> None:
+    """Print a table as wide as its cells, none of which may be wrapped."""
+    console = common.Terminal() if console is None else console
     least = Measurement.get(console, console.options.update(width=10_000), table).maximum
     console.width = max(console.width, least)
     console.print(table)
