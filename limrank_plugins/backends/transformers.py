@@ -33,9 +33,10 @@ from limrank_plugins.errors import BackendError
 class TransformersBackend:
     """A causal language model on this machine. Safe to use from many threads, which take turns.
 
-    It reads labels, writes, says how likely a continuation is and shows its attention. On CPU every
-    prompt is read on its own, whatever else is asked: float32 numbers are the same, but for rounding (1e-5
-    of their size). Labels behind a text that it has just written go on from there.
+    It reads labels, writes, says how likely a continuation is and shows its attention. On CPU prompts are
+    read several at a time without padding, and none sees another: whatever else is asked, float32 numbers
+    are the same, but for rounding (1e-5 of their size). `batch_tokens=1` reads each alone. Labels behind a
+    text that it has just written go on from there.
 
     Args:
         model: a folder, a hub name, a GGUF file (`"path/file.gguf"`; on the hub `"org/name:file.gguf"`), the

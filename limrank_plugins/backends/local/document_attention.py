@@ -20,6 +20,7 @@ import numpy as np
 
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.backends.local.network import Network
+from limrank_plugins.backends.local.packed import switched
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import EncodedPrompt, FittedPrompt, fit_documents
 from limrank_plugins.backends.protocols import Attend, Attended, Failed, Reply
@@ -184,7 +185,7 @@ def _tail_attention(network: Network, past: KeysAndValues, tail: Sequence[int], 
     watch = _AttentionSum(slice(first, past.width), len(tail))
     grown = past.forked(1)
     size = _piece(network, past.width + len(tail))
-    with _eager(network.decoder), _attention_hooks(network.decoder, watch):
+    with switched(network.decoder, "eager"), _attention_hooks(network.decoder, watch):
         for start in range(0, len(tail), size):
             watch.begin()
             network.extend(grown, tail[start : start + size])
@@ -211,22 +212,3 @@ def _attention_hooks(decoder: Any, watch: _AttentionSum) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def _eager(decoder: Any) -> Iterator[None]:
-    """The attention that shows its probabilities, for a while; what was set is put back."""
-    usual = decoder.config._attn_implementation
-    if usual == "eager":
-        yield
-        return
-    try:
-        decoder.set_attn_implementation("eager")
-        if decoder.config._attn_implementation != "eager":
-            raise BackendError(
-                f"{type(decoder).__name__} cannot switch its attention: load it with "
-                f"attn_implementation='eager'"
-            )
-        yield
-    finally:
-        decoder.set_attn_implementation(usual)

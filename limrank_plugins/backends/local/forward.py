@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.backends.local.network import Network
-from limrank_plugins.backends.local.prompt_batches import Group, grouped, in_batches, split
+from limrank_plugins.backends.local.prompt_batches import Group, grouped, in_batches, in_packs, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,11 @@ def forward_passes(
 
 
 def _batches(network: Network, group: Group[PromptRow], budget: int) -> list[list[PromptRow]]:
-    if network.exact:
-        return [[row] for row in group.rows]
     lengths = [row.size - len(group.prefix) for row in group.rows]
-    batches = in_batches(lengths, len(group.prefix), budget, network.slack)
+    if not network.exact:
+        batches = in_batches(lengths, len(group.prefix), budget, network.slack)
+    elif len(lengths) > 1 and network.packs:
+        batches = in_packs(lengths, budget)
+    else:
+        batches = [[i] for i in range(len(lengths))]
     return [[group.rows[i] for i in batch] for batch in batches]

@@ -7,9 +7,11 @@ are multiplied where the labels are all that is asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
-from limrank_plugins.backends.local import probe
+from limrank_plugins.backends.local import packed, probe
 from limrank_plugins.backends.local.kv import KeysAndValues
 from limrank_plugins.backends.local.written_texts import WrittenTexts
 from limrank_plugins.errors import require
@@ -26,8 +28,9 @@ class Network:
         slack: how much longer than another a tail may be to be computed in one batch with it;
             0 pads nothing. On CPU padding costs what it saves (measured: batches of unequal
             documents run at 0.5 to 1.0 of the speed of one by one); a GPU wants fuller batches.
-        exact: what is read (not written) is computed row by row and split where the prompt itself says,
-            so that the same is computed whatever else is asked. On CPU that costs nothing worth having.
+        exact: what is read (not written) is never padded and is split where the prompt itself says, so
+            that the same is computed whatever else is asked, up to rounding. On CPU that costs nothing
+            worth having.
         written_tokens: tokens held at most of texts that are read on from; 0 for a model that may change.
 
     Attributes:
@@ -54,6 +57,11 @@ class Network:
         self._cache = probe.cache_argument(self.decoder if self.label_rows else model)
         self.shares = probe.remembers_keys_only(self, embeddings.shape[0])
 
+    @cached_property
+    def packs(self) -> bool:
+        """Several tails can be read as one row: asked where there are several, as it takes some passes."""
+        return self.exact and probe.packs_tails(self, self._model.get_input_embeddings().weight.shape[0])
+
     def prefix(self, ids: Sequence[int]) -> KeysAndValues:
         """Compute the common beginning of many prompts, once."""
         return self.last_states(None, [ids], keep=True)[1][0]
@@ -62,9 +70,6 @@ class Network:
         self, prefix: KeysAndValues | None, tails: Sequence[Sequence[int]], keep: bool = False
     ) -> tuple[Any, list[KeysAndValues]]:
         """Compute tails behind a common prefix, as one batch.
-
-        This is the seam for packing: whoever computes all tails in one row with a variable-length
-        attention kernel replaces this function and nothing else.
 
         Args:
             prefix: one row of keys and values, or None where the tails are whole prompts.
@@ -75,6 +80,8 @@ class Network:
         Returns:
             One state per tail, from its last position; and the rows' keys and values, or [].
         """
+        if not keep and len(tails) > 1 and self.exact and self.packs:
+            return self.packed_states(prefix, tails)[[end - 1 for end in accumulate(map(len, tails))]], []
         rows = _level(tails)
         past = prefix.forked(len(tails)) if prefix is not None else None
         if past is None and keep:
@@ -89,11 +96,26 @@ class Network:
         self, prefix: KeysAndValues | None, tails: Sequence[Sequence[int]], counts: Sequence[int]
     ) -> list[Any]:
         """As `last_states`, but of each tail the states of its last `count` positions."""
+        if len(tails) > 1 and self.exact and self.packs:
+            states = self.packed_states(prefix, tails)
+            stops = accumulate(map(len, tails))
+            return [states[stop - count : stop] for stop, count in zip(stops, counts, strict=True)]
         rows = _level(tails)
         out = self._forward(rows, prefix.forked(len(tails)) if prefix is not None else None, last=max(counts))
         # A model's own logits come for the last positions alone, and rows are then of one length.
         ends = [len(tail) + out.shape[1] - len(rows[0]) for tail in tails]
         return [out[i, end - count : end] for i, (end, count) in enumerate(zip(ends, counts, strict=True))]
+
+    def packed_states(self, prefix: KeysAndValues | None, tails: Sequence[Sequence[int]]) -> Any:
+        """The states of all positions of the tails, one behind the other, computed as one row."""
+        head = prefix.width if prefix is not None else 0
+        positions = [head + place for tail in tails for place in range(len(tail))]
+        past = prefix.forked(1) if prefix is not None else None
+        row = [token for tail in tails for token in tail]
+        with packed.packing(self.decoder, [len(tail) for tail in tails]):
+            return self._forward([row], past, positions=self._torch.tensor([positions], device=self._device))[
+                0
+            ]
 
     def extend(self, past: KeysAndValues, ids: Sequence[int]) -> None:
         """Append tokens to the one row of `past`, which grows."""
@@ -169,7 +191,9 @@ class Network:
             "use_cache": past is not None,
         }
         if mask is not None:
-            arguments |= {"attention_mask": mask.long(), "position_ids": positions}
+            arguments["attention_mask"] = mask.long()
+        if positions is not None:
+            arguments["position_ids"] = positions
         with self._torch.inference_mode():
             if self.label_rows:
                 return self.decoder(**arguments).last_hidden_state

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from limrank_plugins.errors import require
+from limrank_plugins.backends.local.packed import can_pack
+from limrank_plugins.errors import BackendError, require
 
 _TOKENS = 8
 
@@ -62,6 +63,24 @@ def remembers_keys_only(network: Any, vocabulary: int) -> bool:
     exact = whole.dtype in (torch.float32, torch.float64)
     error = (last.float() - whole.float()).norm() / whole.float().norm().clamp(min=1e-6)
     return bool(error <= (0.001 if exact else 0.2))
+
+
+def packs_tails(network: Any, vocabulary: int) -> bool:
+    """Whether two tails behind a prefix, read as one row, give what each gives alone."""
+    config = network.decoder.config.get_text_config()
+    if not (network.shares and network.label_rows and can_pack(config)):
+        return False
+    torch = require("torch", "transformers", "TransformersBackend")
+    ids = _ids(torch, vocabulary, "cpu")[0].tolist()
+    tails = [ids[3:5], ids[5:]]
+    try:
+        prefix = network.prefix(ids[:3])
+        alone = torch.cat([network.last_states(prefix, [tail])[0] for tail in tails]).float()
+        states = network.packed_states(prefix, tails)[[len(tails[0]) - 1, -1]].float()
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, BackendError):
+        return False
+    exact = network.decoder.dtype in (torch.float32, torch.float64)
+    return bool((states - alone).norm() <= (0.001 if exact else 0.2) * alone.norm())
 
 
 def cache_argument(model: Any) -> str:

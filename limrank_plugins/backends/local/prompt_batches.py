@@ -10,6 +10,9 @@ T = TypeVar("T")
 WORTHWHILE = 8
 """Common tokens below which a separate pass over them costs more than it saves."""
 
+PACK = 1024
+"""Tokens of tails that are read as one row: with twice as many, a CPU is no faster."""
+
 
 @dataclass(frozen=True, eq=False)
 class Group(Generic[T]):
@@ -71,6 +74,20 @@ def in_batches(lengths: Sequence[int], head: int, budget: int, slack: float) -> 
                 continue
         batches.append([i])
     return batches
+
+
+def in_packs(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Positions of tails that are read as one row each, in order; a row of one tail may exceed the budget."""
+    packs: list[list[int]] = []
+    held = 0
+    for i, length in enumerate(lengths):
+        if packs and held + length <= min(budget, PACK):
+            packs[-1].append(i)
+            held += length
+        else:
+            packs.append([i])
+            held = length
+    return packs
 
 
 def common(prompts: Sequence[list[int]]) -> list[int]:
