@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +16,24 @@ from limrank_evals.cli.bench_store import store
 from limrank_plugins.cli import common, reports_errors
 
 if TYPE_CHECKING:
-    from limrank_evals.bench.interleaved import Contest
+    from limrank_evals.bench.floor import Floor
+    from limrank_evals.bench.interleaved import Contest, Outcome
 
 Quick = Annotated[bool, typer.Option("--quick", help="Less work and fewer rounds: for a look.")]
+Model = Annotated[
+    str, typer.Option(help="Folder, hub name or GGUF file of a causal language model, or smollm2.")
+]
+Corpus = Annotated[
+    Path | None,
+    typer.Option(help="Passages to read. Default: the sample collection.", show_default=False),
+]
+Query = Annotated[
+    str | None, typer.Option(help="What they are read for. Default: one of the samples.", show_default=False)
+]
 _ROUNDS, _QUICK_ROUNDS = 7, 3
+_PAIRS, _QUICK_PAIRS = 100, 12
+_TEXTS, _QUICK_TEXTS = 32, 8
+_TOKENS, _QUICK_TOKENS = 96, 48
 
 
 bench = typer.Typer(help="Measure speed beside other libraries.", no_args_is_help=True)
@@ -56,8 +71,69 @@ def encoders(
         report("encoders", contests, about, quick=quick, as_json=as_json)
 
 
+@bench.command("scoring")
+@reports_errors
+def scoring(
+    model: Model = "smollm2",
+    corpus: Corpus = None,
+    query: Query = None,
+    quick: Quick = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Yes or no from a language model's next token on a CPU, beside other libraries' default calls."""
+    from limrank_evals.bench import scoring as subject
+    from limrank_evals.bench.causal import work
+    from limrank_evals.bench.interleaved import machine
+
+    bench = subject.Scoring(model, work(_QUICK_PAIRS if quick else _PAIRS, corpus, query))
+    about = machine(subject.PEER, "transformers")
+
+    def behind(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        floors = [_reached(floor, outcomes, subject.ONE_BY_ONE) for floor in bench.floors]
+        return {"floor": floors, "not_measured": subject.not_measured()}
+
+    report("scoring", bench.contests(), about, quick=quick, as_json=as_json, behind=behind)
+
+
+def _reached(floor: Floor, outcomes: Sequence[Outcome], loop: str) -> dict[str, Any]:
+    """The floor and the shares of it that were reached."""
+    own = [outcome for outcome in outcomes if outcome.name.endswith(f", {floor.precision}")]
+    ratio = next(outcome.ratio for outcome in own if outcome.name.startswith(loop))
+    milliseconds = sorted(outcome.milliseconds for outcome in own)[len(own) // 2]
+    return asdict(floor) | {
+        "share_of_peak": floor.share_of_peak(milliseconds),
+        "share_of_loop_ratio": floor.share_of_loop_ratio(ratio),
+    }
+
+
+@bench.command("generation")
+@reports_errors
+def generation(
+    model: Model = "smollm2",
+    corpus: Corpus = None,
+    query: Query = None,
+    quick: Quick = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Greedy reasoning of a language model on a CPU in float32, beside `generate` of transformers."""
+    from limrank_evals.bench import generation as subject
+    from limrank_evals.bench.causal import work
+    from limrank_evals.bench.interleaved import machine
+
+    texts = work(_QUICK_TEXTS if quick else _TEXTS, corpus, query)
+    contests = subject.contests(model, texts, _QUICK_TOKENS if quick else _TOKENS)
+    report("generation", contests, machine("transformers"), quick=quick, as_json=as_json, texts=True)
+
+
 def report(
-    subject: str, contests: Iterable[Contest], about: dict[str, Any], *, quick: bool, as_json: bool
+    subject: str,
+    contests: Iterable[Contest],
+    about: dict[str, Any],
+    *,
+    quick: bool,
+    as_json: bool,
+    texts: bool = False,
+    behind: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None,
 ) -> None:
     """Run the contests and print what came of them.
 
@@ -67,6 +143,8 @@ def report(
         about: the machine, as `interleaved.machine` says it.
         quick: fewer rounds.
         as_json: print JSON.
+        texts: what comes of a contest are texts: equal or not.
+        behind: what else there is to say of the outcomes.
     """
     from limrank_evals.bench.interleaved import run
 
@@ -75,12 +153,14 @@ def report(
     for contest in contests:
         common.say(f"{contest.name}: {rounds} rounds")
         outcomes.append(run(contest, rounds))
+    rest = {} if behind is None else behind(outcomes)
     if as_json:
-        common.emit({"bench": subject, "rounds": rounds, **about, "peers": [asdict(o) for o in outcomes]})
+        peers = [_peer(outcome, texts) for outcome in outcomes]
+        common.emit({"bench": subject, "rounds": rounds, **about, "peers": peers, **rest})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("peer and work", overflow="fold")
-    for head in ("ours, ms", "theirs, ms", "ratio", "spread", "scores differ by"):
+    for head in ("ours, ms", "theirs, ms", "ratio", "spread", "same tokens" if texts else "scores differ by"):
         table.add_column(head, justify="right")
     for o in outcomes:
         numbers = [
@@ -89,10 +169,24 @@ def report(
             f"{o.ratio:.2f}",
             f"{o.spread:.2f}",
         ]
-        table.add_row(o.name, *numbers, f"{o.max_score_difference:.1e}")
+        same = "yes" if o.max_score_difference == 0 else "no"
+        table.add_row(o.name, *numbers, same if texts else f"{o.max_score_difference:.1e}")
     common.Terminal().print(table)
+    for floor in rest.get("floor", []):
+        speed = f"{floor['share_of_peak']:.0%} of the measured {floor['peak_gflop_per_second']:.0f} GFLOP/s"
+        loop = f"{floor['share_of_loop_ratio']:.0%} of the ratio to a loop's {floor['loop_gflop']:.3g}"
+        common.say(f"{floor['precision']}: {floor['needed_gflop']:.3g} GFLOP needed, at {speed}, {loop}")
+    for name, reason in rest.get("not_measured", {}).items():
+        common.say(f"{name}: not measured: {reason}")
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     common.say(
         f"CPU milliseconds a text, medians of {rounds} rounds; {about['processor']}, "
         f"{about['threads']} threads; {versions}"
     )
+
+
+def _peer(outcome: Outcome, texts: bool) -> dict[str, Any]:
+    fields = asdict(outcome)
+    if texts:
+        fields["equal_tokens"] = fields.pop("max_score_difference") == 0
+    return fields

@@ -1,0 +1,91 @@
+"""Greedy reasoning on a CPU: ours beside `generate` of `transformers`, one by one and in a padded batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from limrank_evals.bench.causal import PlainModel, Work, left_padded, plain_model
+from limrank_evals.bench.interleaved import Contest
+from limrank_plugins.backends.local.continuous_batch import budget_and_room
+from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
+from limrank_plugins.backends.local.requests import end_tokens
+from limrank_plugins.backends.protocols import Generate, Generated
+from limrank_plugins.errors import BackendError, require
+from limrank_plugins.prompts import load_template
+
+_WHY = "limrank bench generation"
+
+
+def contests(model: str, work: Work, most_tokens: int) -> Iterator[Contest]:
+    """The contests, in float32; what comes of them differs by 0 where all tokens are equal.
+
+    Args:
+        model: folder, hub name or GGUF file of a causal language model, or `"smollm2"`.
+        work: about each passage the model reasons.
+        most_tokens: that a text may have; the model may end it before.
+    """
+    with plain_model(model, "float32") as plain:
+        encoder = PromptEncoder(plain.tokenizer)
+        template = load_template("limrank-chat" if encoder.chats else "limrank")
+        prompts = [template.render(work.query, [text]) for text in work.passages]
+        requests = [Generate(prompt, stop=(), max_tokens=most_tokens, temperature=0.0) for prompt in prompts]
+        budget, room = budget_and_room(requests[0], plain.length)
+        rows = plain.ids(prompts, room)
+        ours = _ours(plain, requests)
+        for name, size in (
+            ("generate, one by one", 1),
+            (f"generate, a padded batch of {len(rows)}", len(rows)),
+        ):
+            theirs = _generate(plain, encoder, rows, budget, size)
+            yield Contest(f"transformers, {name}, float32", len(rows), ours, theirs)
+
+
+def _ours(plain: PlainModel, requests: Sequence[Generate]) -> Callable[[], Any]:
+    backend = plain.ours()
+
+    def texts() -> Any:
+        replies = [reply for reply in backend.generate(requests) if isinstance(reply, Generated)]
+        if len(replies) < len(requests):
+            raise BackendError("the model could not write a text: name another with --model")
+        return digests([(reply.text, reply.usage.generated_tokens) for reply in replies])
+
+    return texts
+
+
+def _generate(
+    plain: PlainModel, encoder: PromptEncoder, rows: Sequence[list[int]], most_tokens: int, size: int
+) -> Callable[[], Any]:
+    torch = require("torch", "transformers", _WHY)
+    transformers = require("transformers", "transformers", _WHY)
+    ends = end_tokens(plain.model, plain.tokenizer)
+    filler = plain.tokenizer.pad_token_id if plain.tokenizer.pad_token_id is not None else 0
+    greedy = transformers.GenerationConfig(
+        do_sample=False, max_new_tokens=most_tokens, eos_token_id=sorted(ends), pad_token_id=filler
+    )
+
+    def texts() -> Any:
+        written = []
+        for start in range(0, len(rows), size):
+            batch = left_padded(torch, rows[start : start + size], filler)
+            with torch.inference_mode():
+                completed = plain.model.generate(**batch, generation_config=greedy)
+            written += completed[:, batch["input_ids"].shape[1] :].tolist()
+        return digests([_text(encoder, ids, ends) for ids in written])
+
+    return texts
+
+
+def _text(encoder: PromptEncoder, ids: Sequence[int], ends: frozenset[int]) -> tuple[str, int]:
+    """What was written before the first end, and the number of tokens with that end."""
+    last = next((place for place, token in enumerate(ids) if token in ends), None)
+    return (encoder.decode(ids[:last]), len(ids) if last is None else last + 1)
+
+
+def digests(texts: Sequence[tuple[str, int]]) -> Any:
+    """Numbers that are equal only where texts and their counts of tokens are."""
+    parts = [hashlib.sha256(text.encode("utf-8", "replace")).digest()[:6] for text, _ in texts]
+    return np.asarray([[int.from_bytes(part, "big") for part in parts], [count for _, count in texts]], float)
