@@ -10,7 +10,8 @@ from typing import Any
 
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import LabelledPassage
-from limrank_synth.review.decision_log import DecisionLog, read_log
+from limrank_synth.review.decision import Decision
+from limrank_synth.review.decision_log import DecisionLog
 from limrank_synth.review.review_session import ReviewSession
 from limrank_synth.review.server import ReviewServer
 
@@ -97,6 +98,12 @@ def errors(driver: Any) -> list[str]:
     """Violated policies and exceptions in the page since the last call; not the requests that failed."""
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     return [message for message in severe if "Failed to load resource" not in message]
+
+
+def read_log(path: Path) -> tuple[list[Decision], list[str]]:
+    """All decisions of a log, and what is wrong with the file."""
+    log = DecisionLog(path)
+    return log.news(), log.problems
 
 
 def actions(log: Path) -> list[tuple[str, str, str]]:

@@ -52,37 +52,25 @@ def most_tokens(request: Generate) -> tuple[int, int]:
 
 
 class Purse:
-    """Dollars and tokens that may still be spent. Safe for threads.
+    """Dollars that may still be spent. Safe for threads.
 
     Args:
         max_cost: dollars for all of it, earlier parts of the job included; None for no limit.
-        max_tokens: tokens read and written for all of it; None for no limit.
         cost: dollars that earlier parts cost.
-        tokens: tokens of earlier parts.
     """
 
-    def __init__(
-        self,
-        max_cost: float | None = None,
-        max_tokens: int | None = None,
-        *,
-        cost: float = 0.0,
-        tokens: int = 0,
-    ) -> None:
+    def __init__(self, max_cost: float | None = None, *, cost: float = 0.0) -> None:
         if max_cost is not None:
             finite_number("max_cost", max_cost, above=0)
-        if max_tokens is not None:
-            whole_number("max_tokens of a budget", max_tokens, least=1)
-        self.cost, self.tokens = cost, tokens
+        self.cost = cost
         self._max_cost = math.inf if max_cost is None else max_cost
-        self._max_tokens = math.inf if max_tokens is None else max_tokens
         self._stopped: str | None = None
-        self._reserved: dict[object, tuple[float, int]] = {}
+        self._reserved: dict[object, float] = {}
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._lock = threading.Lock()
 
-    async def reserve(self, cost: float, tokens: int, *, wait: bool = True) -> object:
-        """Put dollars and tokens aside; waits for calls under way where they may leave enough.
+    async def reserve(self, cost: float, *, wait: bool = True) -> object:
+        """Put dollars aside; waits for calls under way where they may leave enough.
 
         Returns:
             What `settle` takes to give them back.
@@ -96,36 +84,26 @@ class Purse:
                 if self._stopped is not None:
                     raise OverBudget(self._stopped)
                 # Summed anew: what is added and taken off again leaves rounding behind.
-                dear = (
-                    self.cost + math.fsum(each for each, _ in self._reserved.values()) + cost > self._max_cost
-                )
-                long = (
-                    self.tokens + sum(each for _, each in self._reserved.values()) + tokens > self._max_tokens
-                )
-                if not dear and not long:
+                if self.cost + math.fsum(self._reserved.values()) + cost <= self._max_cost:
                     reservation = object()
-                    self._reserved[reservation] = cost, tokens
+                    self._reserved[reservation] = cost
                     return reservation
                 if not self._reserved or not wait:
                     break
                 settled: asyncio.Future[None] = loop.create_future()
                 self._waiting.append((loop, settled))
             await settled
-        if dear:
-            raise OverBudget(
-                f"{in_dollars(self.cost)} of {in_dollars(self._max_cost)} are spent, and the next call may "
-                f"cost {in_dollars(cost)}"
-            )
         raise OverBudget(
-            f"{self.tokens:,} of {self._max_tokens:,} tokens are spent, and the next call may take {tokens:,}"
+            f"{in_dollars(self.cost)} of {in_dollars(self._max_cost)} are spent, and the next call may "
+            f"cost {in_dollars(cost)}"
         )
 
-    def settle(self, reservation: object, cost: float, tokens: int) -> None:
+    def settle(self, reservation: object, cost: float) -> None:
         """Give back what was put aside, and note what was spent; a second time does nothing."""
         with self._lock:
             if self._reserved.pop(reservation, None) is None:
                 return
-            self.cost, self.tokens = self.cost + cost, self.tokens + tokens
+            self.cost += cost
         self._wake_all()
 
     def stop(self, reason: str) -> None:
@@ -174,7 +152,6 @@ class _OpenCall(NamedTuple):
     name: str
     reservation: object
     cost: float
-    tokens: int
 
 
 class Metered:
@@ -259,7 +236,7 @@ class Metered:
                 self._release(call)
                 raise
             except BaseException:  # nobody saw its end: it stays open in the ledger
-                self._purse.settle(call.reservation, call.cost, call.tokens)
+                self._purse.settle(call.reservation, call.cost)
                 raise
             return self._settle(call, replies[0], position, arrived)
 
@@ -305,34 +282,32 @@ class Metered:
     # ---- the books ------------------------------------------------------------------------------
 
     async def _open(self, request: Generate, *, wait: bool = True) -> _OpenCall:
-        prompt, written = most_tokens(request)
-        cost, tokens = self.price.cost(prompt, written), prompt + written
-        reservation = await self._purse.reserve(cost, tokens, wait=wait)
+        cost = self.price.cost(*most_tokens(request))
+        reservation = await self._purse.reserve(cost, wait=wait)
         key, name = "", ""
         if self._ledger is not None:
             try:
                 key = request_key(self.identity, request).hex()
                 name = self._ledger.open(key, cost)
             except BaseException:
-                self._purse.settle(reservation, 0.0, 0)
+                self._purse.settle(reservation, 0.0)
                 raise
-        return _OpenCall(key, name, reservation, cost, tokens)
+        return _OpenCall(key, name, reservation, cost)
 
     def _release(self, *calls: _OpenCall) -> None:
         """Calls that cost nothing; those that were settled before stay as they are."""
         for call in calls:
-            self._purse.settle(call.reservation, 0.0, 0)
+            self._purse.settle(call.reservation, 0.0)
             if self._ledger is not None:
                 self._ledger.close(call.name)
 
     def _settle(self, call: _OpenCall, reply: Reply, position: int, arrived: Arrived) -> Reply:
         usage = reply.usage
-        tokens = usage.prompt_tokens + usage.generated_tokens
         cost = self.price.cost(usage.prompt_tokens, usage.generated_tokens, usage.shared_tokens)
         uncertain = max(usage.uncertain, int(isinstance(reply, Failed) and reply.charged))
         # What nobody knows the cost of (a server may not say) is taken to be as dear as it can be.
-        if tokens == 0 and not isinstance(reply, Failed):
-            cost, tokens = call.cost, call.tokens
+        if usage.prompt_tokens + usage.generated_tokens == 0 and not isinstance(reply, Failed):
+            cost = call.cost
         # A price of nothing is one that nobody gave: what the backend itself knows stands.
         known = self.price != Price()
         reply = replace(reply, usage=replace(usage, cost=cost, priced=1) if known else usage)
@@ -346,8 +321,7 @@ class Metered:
             try:
                 self._book(call, reply, replace(usage, cost=cost), uncertain)
             finally:
-                cost, tokens = cost + uncertain * call.cost, tokens + uncertain * call.tokens
-                self._purse.settle(call.reservation, cost, tokens)
+                self._purse.settle(call.reservation, cost + uncertain * call.cost)
         return reply
 
     def _book(self, call: _OpenCall, reply: Reply, usage: Usage, uncertain: int) -> None:

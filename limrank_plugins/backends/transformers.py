@@ -178,9 +178,7 @@ class TransformersBackend:
         """
         prompts, replies = prepare_each(
             requests,
-            lambda request: label_prompts.prepare(
-                self._encoder, self._labels, request.prompt, request.labels, self._length
-            ),
+            lambda request: label_prompts.prepare(self._encoder, self._labels, request, self._length),
             arrived,
         )
         with self._model.turn() as network:

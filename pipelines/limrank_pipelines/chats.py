@@ -12,6 +12,9 @@ from limrank_plugins.segments import Prompt
 Messages = list[tuple[str, str]]
 """A chat: role (`"system"`, `"user"`, `"assistant"`) and text of each message."""
 
+_CONCURRENCY = 8
+"""Calls at a time."""
+
 
 class ChatBackend:
     """Writes by a function from messages to a text, whose own settings decide how it draws and for how long.
@@ -23,22 +26,20 @@ class ChatBackend:
     Args:
         name: shown in errors.
         write: messages → the model's completion. Called from several threads.
-        concurrency: how many calls at a time; default 8.
     """
 
     stored = False
 
-    def __init__(self, name: str, write: Callable[[Messages], str], *, concurrency: int = 8) -> None:
+    def __init__(self, name: str, write: Callable[[Messages], str]) -> None:
         self.name = name
         self.identity = name
         self._write = write
-        self._concurrency = concurrency
 
     def generate(self, requests: Sequence[Generate]) -> list[Reply]:
         """Answer each with a `Generated`; an error of the model is raised."""
         if len(requests) == 1:
             return [self._generated(requests[0])]
-        with ThreadPoolExecutor(self._concurrency) as pool:
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
             return list(pool.map(self._generated, requests))
 
     def _generated(self, request: Generate) -> Reply:

@@ -106,7 +106,6 @@ def write_collection(
     per_positive: int,
     how: Negatives = "random",
     seed: int = 0,
-    shares: Mapping[str, float] = SPLITS,
 ) -> dict[str, dict[str, int]]:
     """Write `corpus.jsonl`, `queries.jsonl` and, of each split, `qrels/NAME.tsv` and `NAME.jsonl`.
 
@@ -120,7 +119,6 @@ def write_collection(
         per_positive: negatives for each positive.
         how: see `synthetic_documents.negatives`.
         seed: of splits and negatives.
-        shares: of the splits, by name.
 
     Returns:
         By split: queries, positive and negative pairs.
@@ -144,9 +142,9 @@ def write_collection(
             for query in collection.queries
         ),
     )
-    place = split(collection.queries, shares, seed)
+    place = split(collection.queries, SPLITS, seed)
     counts: dict[str, dict[str, int]] = {}
-    for name in shares:
+    for name in SPLITS:
         part = _part(collection, [query for query in collection.queries if place[query.id] == name])
         most = max((len(own) for own in part.relevant.values()), default=0)
         against = negatives(part, per_positive * most, how, seed)

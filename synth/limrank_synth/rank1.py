@@ -29,9 +29,7 @@ COLUMNS = ("instruction", "input", "output")
 _BLOCK = 1 << 16
 
 
-def read_rank1(
-    path: str, sources: tuple[Source, ...] = (MS_MARCO, RANK1)
-) -> Iterator[LabelledPassage | Rejection]:
+def read_rank1(path: str) -> Iterator[LabelledPassage | Rejection]:
     """The rows of a dataset or file, each as a row or as the reason why it is none.
 
     Their ids come from their texts, so that they are the same wherever a row stands.
@@ -39,14 +37,13 @@ def read_rank1(
     Args:
         path: `hub:name[:split]`, or a `.jsonl`, `.json` (an array, or one object a line) or `.parquet`
             file; `.gz` for the first two.
-        sources: whose they are. Default: MS MARCO and Rank1, also for a file of your own of that shape.
 
     Raises:
         InputError: there is no such file or dataset, it is no JSON or parquet, or a column is missing.
     """
     name = path.removeprefix("hub:") if path.startswith("hub:") else Path(path).name
     for where, data in _records(path):
-        row = _row(data, sources, f"{name}, {where}")
+        row = _row(data, f"{name}, {where}")
         yield (
             row
             if isinstance(row, LabelledPassage)
@@ -54,7 +51,7 @@ def read_rank1(
         )
 
 
-def _row(data: Any, sources: tuple[Source, ...], origin: str) -> LabelledPassage | str:
+def _row(data: Any, origin: str) -> LabelledPassage | str:
     if not isinstance(data, dict):
         return f"it is no object but {type(data).__name__}"
     for column in COLUMNS:
@@ -81,7 +78,7 @@ def _row(data: Any, sources: tuple[Source, ...], origin: str) -> LabelledPassage
         domain="",
         difficulty="",
         votes=(read.relevant,),
-        sources=sources,
+        sources=(MS_MARCO, RANK1),
         meta={"origin": origin},
     )
 

@@ -20,7 +20,7 @@ from limrank_plugins.wording import exact_dollars, number_of, verb_for
 from limrank_synth.filters import Filter, apply_filters
 from limrank_synth.filters.agreement import judges_report
 from limrank_synth.filters.coverage import coverage_report
-from limrank_synth.guidelines import Guidelines, load_guidelines
+from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
 from limrank_synth.role_requests import RoleRequest
 from limrank_synth.roles import most_cost
@@ -41,6 +41,8 @@ from limrank_synth.synthesis import SeedResult, synthesise
 
 _SHAPES = ("seed", "kinds", "direct", "indirect", "negative", "votes")
 """The settings that say which rows are made of a seed."""
+_SHOWN = 3
+"""Prompts that a dry run shows."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,6 @@ def synthesise_all(
     offline: bool = False,
     fresh: bool = False,
     filters: Sequence[Filter] = (),
-    guidelines: Guidelines | None = None,
     backends: Mapping[str, Backend] | None = None,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     say: Callable[[str], object] = lambda sentence: None,
@@ -93,7 +94,6 @@ def synthesise_all(
         offline: ask nobody; `unasked` holds what would have been asked.
         fresh: begin anew; see `run_job`.
         filters: applied to all rows in this order.
-        guidelines: default: the shipped ones, or those the settings name.
         backends: by role, backends that are already made; see `Roles`.
         on_progress: told about every change.
         say: gets a sentence about what was begun anew.
@@ -107,7 +107,7 @@ def synthesise_all(
     ids = [seed.id for seed in seeds]
     check_unique(ids, "seed id")
     check_personas(personas)
-    known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
+    known = load_guidelines(settings.guidelines)
     wanted = settings.passages * len(settings.kinds)
     shapes = settings.as_json()
     identity = RunIdentity(
@@ -159,9 +159,7 @@ def synthesise_all(
     return Synthesis(kept.kept, rejections, report, job.unasked, job.unfinished, stopped, job.work.place)
 
 
-def dry_run(
-    seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthSettings, shown: int = 3
-) -> dict[str, Any]:
+def dry_run(seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthSettings) -> dict[str, Any]:
     """The first prompts, and what the whole run will cost at most if nothing has to be asked for twice.
 
     Later prompts hold earlier completions, which are taken to be as long as the guidelines allow. Where the
@@ -198,7 +196,7 @@ def dry_run(
                     for role, segments in request.prompt.messages()
                 ],
             }
-            for request in first[:shown]
+            for request in first[:_SHOWN]
         ],
     }
 

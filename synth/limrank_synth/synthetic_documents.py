@@ -36,6 +36,9 @@ from limrank_synth.templates import chat_template
 SPLITS: Mapping[str, float] = {"train": 69.0, "dev": 2.5, "test": 28.5}
 """The paper's shares of the queries."""
 
+_WORDS = (60, 220)
+"""Fewest and most that an answer is asked to have."""
+
 Negatives = Literal["random", "bm25"]
 
 
@@ -88,9 +91,7 @@ class SyntheticCollection:
     duplicates: int = 0
 
 
-def synthesise_documents(
-    query: Seed, settings: SynthSettings, samples: int = 1, words: tuple[int, int] = (60, 220)
-) -> RoleProgram[QueryAnswers]:
+def synthesise_documents(query: Seed, settings: SynthSettings, samples: int = 1) -> RoleProgram[QueryAnswers]:
     """The writer's answers to one query, as a program.
 
     An answer that is empty, a refusal or cut off is asked for again, `settings.attempts` times in all.
@@ -99,9 +100,8 @@ def synthesise_documents(
         query: what is answered.
         settings: who writes.
         samples: independent answers, asked for at the same time.
-        words: least and most.
     """
-    results = yield from together([_answer(query, settings, sample, words) for sample in range(samples)])
+    results = yield from together([_answer(query, settings, sample) for sample in range(samples)])
     answers = tuple(result for result in results if isinstance(result, SyntheticAnswer))
     return QueryAnswers(query, answers, tuple(result for result in results if isinstance(result, Rejection)))
 
@@ -202,14 +202,12 @@ def _drawn(ids: Sequence[str], taken: set[str], count: int, rng: random.Random) 
     return list(drawn)
 
 
-def _answer(
-    query: Seed, settings: SynthSettings, sample: int, words: tuple[int, int]
-) -> RoleProgram[SyntheticAnswer | Rejection]:
+def _answer(query: Seed, settings: SynthSettings, sample: int) -> RoleProgram[SyntheticAnswer | Rejection]:
     model = settings.role("writer").model
 
     def ask(attempt: int) -> RoleRequest:
         messages = chat_template("answer").render(
-            query=query.text, least=words[0], most=words[1], attempt=attempt
+            query=query.text, least=_WORDS[0], most=_WORDS[1], attempt=attempt
         )
         return RoleRequest("writer", messages, attempt, sample)
 

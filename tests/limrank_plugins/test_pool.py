@@ -182,8 +182,8 @@ def test_a_reply_that_cannot_be_kept_ends_the_run_and_is_paid_for(
 
 async def test_calls_that_wait_for_a_purse_are_refused_when_it_is_stopped():
     purse = Purse(1.0)
-    await purse.reserve(1.0, 1)
-    waiting = asyncio.ensure_future(purse.reserve(1.0, 1))
+    await purse.reserve(1.0)
+    waiting = asyncio.ensure_future(purse.reserve(1.0))
     await asyncio.sleep(0)
     purse.stop("the disk is full")
     with pytest.raises(OverBudget, match="the disk is full"):

@@ -163,9 +163,5 @@ def _show_arms(arms: dict[str, ArmSetup], as_json: bool) -> None:
     show_grid(Grid(("arm", "rows", "from", "labels", "steps", "without", "contains"), rows))
 
 
-def _epochs(number: float) -> str:
-    return f"{number:g} epoch{'' if number == 1 else 's'}"
-
-
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or '?'} {number:,}" for name, number in counts.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from limrank_evals.evaluation.evaluation_folder import FIRST_STAGE, RANKINGS
-from limrank_evals.runs import Ranked, TieRule, arranged, cut, read_run_file, unfinished
+from limrank_evals.runs import Ranked, arranged, cut, read_run_file, unfinished
 from limrank_plugins.checks import whole_number
 from limrank_plugins.corpus import check_known, read_corpus
 from limrank_plugins.data import Document, Query
@@ -42,9 +42,7 @@ class Pool(NamedTuple):
         return sum(map(len, self.pairs.values()))
 
 
-def read_runs(
-    paths: Sequence[Path], depth: int, ties: TieRule = "trec_eval"
-) -> tuple[list[PooledRun], list[str]]:
+def read_runs(paths: Sequence[Path], depth: int) -> tuple[list[PooledRun], list[str]]:
     """The runs of files and of evaluations' folders, and what else to know of them, a sentence each.
 
     One whose first `depth` documents are those of another is left out: every evaluation writes its first
@@ -57,7 +55,7 @@ def read_runs(
     notes = []
     for file in [file for path in paths for file in _run_files(path)]:
         rows, state = read_run_file(file)
-        run = PooledRun(str(file), arranged(rows, ties))
+        run = PooledRun(str(file), arranged(rows, "trec_eval"))
         notes += [f"{file}: {note}" for note in unfinished(state)]
         first = cut(run.ranked, depth)
         if same := next((other.name for other in runs if cut(other.ranked, depth) == first), None):

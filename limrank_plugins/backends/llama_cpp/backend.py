@@ -137,9 +137,7 @@ class LlamaCppBackend:
         """
         prompts, replies = prepare_each(
             requests,
-            lambda request: label_prompts.prepare(
-                self._encoder, self._labels, request.prompt, request.labels, self._length
-            ),
+            lambda request: label_prompts.prepare(self._encoder, self._labels, request, self._length),
             arrived,
         )
 

@@ -11,8 +11,8 @@ from limrank_plugins.backends.local.network import Network
 from limrank_plugins.backends.local.prompt_batches import in_batches
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import Replies, encode_to_fit, label_reply
+from limrank_plugins.backends.protocols import ReadLabels
 from limrank_plugins.data import Usage
-from limrank_plugins.segments import Prompt
 
 _KNOWN = 1024
 
@@ -50,16 +50,15 @@ class LabelPrompt:
     labels: list[int]
 
 
-def prepare(
-    encoder: PromptEncoder, known: LabelTokens, prompt: Prompt, labels: tuple[str, ...], limit: int
-) -> LabelPrompt:
-    """Prepare a prompt.
+def prepare(encoder: PromptEncoder, known: LabelTokens, request: ReadLabels, limit: int) -> LabelPrompt:
+    """Prepare a request's prompt.
 
     Raises:
         InputError: it does not fit, or a label is not one token behind it.
     """
-    encoded, ids, cut = encode_to_fit(encoder, prompt, limit)
-    return LabelPrompt(ids, cut, prompt.shared_text, encoded.shared, known.of(labels, encoded.end))
+    encoded, ids, cut = encode_to_fit(encoder, request.prompt, limit)
+    tokens = known.of(request.labels, encoded.end)
+    return LabelPrompt(ids, cut, request.prompt.shared_text, encoded.shared, tokens)
 
 
 def read(

@@ -17,7 +17,7 @@ from limrank_synth.filters.hardness import Hardness
 from limrank_synth.filters.leakage import Leakage
 from limrank_synth.filters.length_and_language import LengthAndLanguage
 from limrank_synth.filters.trace_rules import TraceRules
-from limrank_synth.guidelines import Guidelines, load_guidelines
+from limrank_synth.guidelines import load_guidelines
 from limrank_synth.settings import SynthSettings
 
 # Cheap and certain ones first; what compares rows with each other sees only rows that are sound, and
@@ -35,21 +35,18 @@ _ORDER: tuple[tuple[str, Callable[..., Filter]], ...] = (
 _NOT_LIMITS = frozenset({"name", "texts", "guidelines"})
 
 
-def usual_filters(
-    settings: SynthSettings, evaluation: Sequence[Path], guidelines: Guidelines | None = None
-) -> list[Filter]:
+def usual_filters(settings: SynthSettings, evaluation: Sequence[Path]) -> list[Filter]:
     """All filters, with their usual limits where `settings.filters` does not say otherwise.
 
     Args:
         settings: of the run. `filters` maps a filter's name (its module's) to its limits, or to False
             where it is to be left out.
         evaluation: files of queries or passages that no row may repeat; see `read_evaluation`.
-        guidelines: default: those of the settings.
 
     Raises:
         InputError: no such filter or limit, a limit that makes no sense, or a file that cannot be read.
     """
-    known = guidelines if guidelines is not None else load_guidelines(settings.guidelines)
+    known = load_guidelines(settings.guidelines)
     names = [name for name, _ in _ORDER]
     unknown = [name for name in settings.filters if name not in names]
     if unknown:

@@ -149,16 +149,6 @@ class DecisionLog:
             raise InputError(f"{self.path}, line {line}: {error}") from error
 
 
-def read_log(path: str | os.PathLike[str]) -> tuple[list[Decision], list[str]]:
-    """All decisions of a log, and what is wrong with the file; a log that is not there is empty.
-
-    Raises:
-        InputError: a whole line that is no decision.
-    """
-    log = DecisionLog(path)
-    return log.news(), log.problems
-
-
 def _packed(data: dict[str, Any]) -> bytes:
     return (clean_text(json.dumps(data, ensure_ascii=False)) + "\n").encode("utf-8")
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from browsers import chromium, needs_chromium
-from review_page import CTRL_ENTER, ENTER, ESCAPE, LEFT, RIGHT, Page, actions, served
+from review_page import CTRL_ENTER, ENTER, ESCAPE, LEFT, RIGHT, Page, actions, read_log, served
 from synth_rows import make_row, make_rows
-
-from limrank_synth.review.decision_log import read_log
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 

@@ -12,12 +12,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from review_page import read_log
 from reviews import decision
 from synth_rows import make_row
 
 from limrank_plugins.errors import InputError
 from limrank_synth.review.decision import Decision
-from limrank_synth.review.decision_log import DecisionLog, read_log
+from limrank_synth.review.decision_log import DecisionLog
 
 ROW = make_row(passage="Ünï\u2028çode <b>")
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from review_page import read_log
 from synth_rows import make_row, make_rows
 
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.review.decision import row_hash
-from limrank_synth.review.decision_log import DecisionLog, read_log
+from limrank_synth.review.decision_log import DecisionLog
 from limrank_synth.review.review_session import ReviewSession
 from limrank_synth.review.server import LARGEST_BODY, ReviewServer
 

@@ -65,9 +65,8 @@ def make_topics(
     held_out: bool = False,
     kinds: Sequence[Kind] = HARD,
     size: int = 3,
-    shares: dict[int, float] = SHARES,
 ) -> list[Topic]:
-    """Queries in the stated shares, each with one relevant passage.
+    """Queries in the shares of `SHARES`, exact up to rounding, each with one relevant passage.
 
     Args:
         world: see there.
@@ -77,10 +76,9 @@ def make_topics(
         kinds: of the negatives; they begin with another kind at each query, and where they run out random
             ones fill up.
         size: passages of a query.
-        shares: of the queries, by steps; exact up to rounding, and no draw.
     """
-    steps = [step for step, share in shares.items() for _ in range(round(share * count))]
-    steps = (steps + [max(shares)] * count)[:count]
+    steps = [step for step, share in SHARES.items() for _ in range(round(share * count))]
+    steps = (steps + [max(SHARES)] * count)[:count]
     draw.shuffle(steps)
     topics = []
     for number, needed in enumerate(steps):
