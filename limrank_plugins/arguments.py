@@ -20,7 +20,7 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.prompts.tasks import asked
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.pairs import PairScore
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Part, Recipe, as_recipe, last_part, parts_of
 from limrank_plugins.schedules import Chunks
 
 Thinking = Literal["full", "none", "auto"]
@@ -84,8 +84,7 @@ def backend_for(
 def is_decided_by_model(recipe: Recipe) -> bool:
     """Whether only the loaded model's configuration says what its scores are, or those of a part."""
     if recipe.parts:
-        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
-        return any(is_decided_by_model(part) for part in parts)
+        return any(map(is_decided_by_model, parts_of(recipe)))
     return isinstance(recipe.readout, PairScore) and recipe.readout.activation == "model"
 
 
@@ -108,11 +107,8 @@ def as_loaded(recipe: Recipe, backend: Backend) -> Recipe:
 def as_built(recipe: Recipe, parts: Sequence[Recipe]) -> Recipe:
     """A recipe made of others, with the kind of scores that its loaded parts turn out to have."""
     recipe = replace(recipe, leaning=next((part.leaning for part in parts if part.leaning), ""))
-    declared = [
-        load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe for part in recipe.parts
-    ]
     kinds = [part.score_kind for part in parts]
-    if recipe.wrapper is None or kinds == [part.score_kind for part in declared]:
+    if recipe.wrapper is None or kinds == [part.score_kind for part in parts_of(recipe)]:
         return recipe
     wrapper = recipe.wrapper.of(parts)
     return replace(recipe, wrapper=wrapper, score_kind=wrapper.score_kind)
@@ -169,10 +165,7 @@ def check_made(recipe: Recipe, backend: str | None, options: Collection[str]) ->
     """
     if backend is None and not options:
         return
-    while recipe.parts:
-        last = recipe.parts[-1].recipe
-        recipe = load_recipe(last) if isinstance(last, str) else last
-    name = backend if backend is not None else recipe.backend
+    name = backend if backend is not None else last_part(recipe).backend
     check_options(f"backend {name!r}", backend_class(name), "", **dict.fromkeys(options))
 
 
@@ -181,7 +174,7 @@ def serves(part: Part, backend: Backend) -> bool:
 
     Of a part that is made of others, that is its last one, which a backend that is handed over goes to.
     """
-    recipe = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
+    recipe = as_recipe(part.recipe)
     if recipe.parts:
         return serves(recipe.parts[-1], backend)
     reasoning = part.reasoning if part.reasoning is not None else recipe.reasoning
@@ -252,8 +245,7 @@ def calibration_for(recipe: Recipe, calibration: Any, *, loaded: bool = False) -
 def takes_chunks(recipe: Recipe) -> bool:
     """Whether long documents can be judged by their pieces: each of its scores is of one document alone."""
     if recipe.parts:
-        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
-        return recipe.score_kind != "rank" and all(takes_chunks(part) for part in parts)
+        return recipe.score_kind != "rank" and all(map(takes_chunks, parts_of(recipe)))
     return recipe.schedule == Chunks(1)
 
 

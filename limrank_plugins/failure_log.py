@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from limrank_plugins.data import Ranking
+from limrank_plugins.secrecy import redacted
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, shortened, verb_for
 
@@ -49,6 +50,35 @@ def remarks(rankings: Sequence[Ranking]) -> list[str]:
             f"counted each time a model read them"
         )
     return said
+
+
+def warn_of(
+    ranking: Ranking,
+    logger: logging.Logger,
+    documents: str,
+    secrets: Sequence[str],
+    named: Callable[[str], str] = repr,
+) -> None:
+    """Warn of what could not be judged and what was not read, for who asked within `told_by_caller()`.
+
+    Args:
+        ranking: what was ranked.
+        logger: where it is said.
+        documents: how many it was given, in words.
+        secrets: what servers like to quote when they refuse it.
+        named: how the first failed one is written.
+    """
+    for remark in remarks([ranking]):
+        logger.warning("%s", remark)
+    if ranking.failures:
+        first = ranking.failures[0]
+        logger.warning(
+            "%d of %s could not be judged and keep their places; the first one, %s: %s",
+            len(ranking.failures),
+            documents,
+            named(shortened(first.id)),
+            redacted(first.reason, secrets),
+        )
 
 
 def log_failures(rankings: Sequence[Ranking], documents: Sequence[int]) -> None:

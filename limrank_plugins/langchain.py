@@ -12,21 +12,21 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Self
 
 from limrank_plugins import data
 from limrank_plugins.arguments import check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError, MissingExtra
-from limrank_plugins.failure_log import remarks, told_by_caller
+from limrank_plugins.failure_log import told_by_caller, warn_of
+from limrank_plugins.hit_metadata import KEYS, hit_metadata
 from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.secrecy import hiding, redacted
-from limrank_plugins.wording import number_of, shortened
+from limrank_plugins.secrecy import hiding
+from limrank_plugins.wording import number_of
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -41,9 +41,7 @@ logger = logging.getLogger(__name__)
 
 _OWN = ("recipe", "model", "backend")
 _OF_RERANKER = inspect.signature(Reranker).parameters.keys()
-_METADATA = (
-    "relevance_score", "limrank_explanation", "limrank_failure", "limrank_cut_tokens", "limrank_piece",
-)  # fmt: skip
+_METADATA = ("relevance_score", *KEYS)
 _IMAGE_METADATA = ("image_base64", "image_url")  # the first is Unstructured's
 _IMAGE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")  # how PNG, JPEG, GIF and WebP begin
 
@@ -157,29 +155,14 @@ class LimRankCompressor(BaseDocumentCompressor):
         return state
 
     def _copies(self, documents: Sequence[Document], ranking: data.Ranking) -> list[Document]:
-        for remark in remarks([ranking]):
-            logger.warning("%s", remark)
-        if ranking.failures:
-            logger.warning(
-                "%d of %s could not be judged and keep their places; the first one, %s: %s",
-                len(ranking.failures),
-                number_of(len(documents), "document"),
-                shortened(ranking.failures[0].id),
-                redacted(ranking.failures[0].reason, self._secrets()),
-            )
+        secrets = self._secrets()
+        warn_of(ranking, logger, number_of(len(documents), "document"), secrets, named=str)
         copies = []
         for hit in ranking:
             document = documents[hit.index]
             metadata = {key: value for key, value in document.metadata.items() if key not in _METADATA}
             metadata["relevance_score"] = hit.score
-            if hit.explanation is not None:
-                metadata["limrank_explanation"] = hit.explanation
-            if hit.failure is not None:
-                metadata["limrank_failure"] = redacted(hit.failure, self._secrets())
-            if hit.cut_tokens:
-                metadata["limrank_cut_tokens"] = hit.cut_tokens
-            if hit.piece is not None:
-                metadata["limrank_piece"] = asdict(hit.piece)
+            metadata |= hit_metadata(hit, secrets)
             copies.append(document.model_copy(update={"metadata": metadata}))
         return copies
 

@@ -67,6 +67,13 @@ def deep_copied(original: T, memo: dict[int, Any], shared: Collection[str] = ())
     return copied
 
 
+def shallow_copied(original: T) -> T:
+    """A copy that shares all attributes, of an object that does not go through its pickle."""
+    copied = object.__new__(type(original))
+    copied.__dict__.update(vars(original))
+    return copied
+
+
 def exports(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
     """A package's `__getattr__`, which imports what it exports when that is asked for.
 

@@ -11,7 +11,7 @@ from limrank_plugins.data import Query
 from limrank_plugins.errors import BackendError, CapabilityError, InputError, LimRankError, MissingExtra
 from limrank_plugins.prompts import instructed
 from limrank_plugins.prompts.tasks import is_task
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Part, Recipe, as_recipe, parts_of
 
 
 class HoldsBackend(Protocol):
@@ -68,8 +68,9 @@ def _build(build: Callable[..., R], recipe: Recipe, part: Part, arguments: Mappi
 
     A task is said to the parts that have a place for it.
     """
-    made_of = load_recipe(part.recipe) if isinstance(part.recipe, str) else part.recipe
-    if is_task(arguments["instruction"]) and not _takes_task(made_of, arguments.get("template")):
+    if is_task(arguments["instruction"]) and not _takes_task(
+        as_recipe(part.recipe), arguments.get("template")
+    ):
         arguments = {**arguments, "instruction": None}
     try:
         return build(part.recipe, **arguments)
@@ -83,7 +84,6 @@ def _takes_task(recipe: Recipe, template: str | None) -> bool:
     """Whether a recipe, asking with this template, has a place for the task, or a part of it has one."""
     if recipe.parts:
         named = [None] * (len(recipe.parts) - 1) + [template]
-        parts = [load_recipe(p.recipe) if isinstance(p.recipe, str) else p.recipe for p in recipe.parts]
-        return any(_takes_task(part, name) for part, name in zip(parts, named, strict=True))
+        return any(_takes_task(part, name) for part, name in zip(parts_of(recipe), named, strict=True))
     asking = recipe.load_template(template)
     return asking is not None and asking.task is not None

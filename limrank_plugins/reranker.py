@@ -36,12 +36,13 @@ from limrank_plugins.data import Document, Query, Ranking, as_documents, as_quer
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import InputError, RankingFailed, one_sentence
 from limrank_plugins.failure_log import log_failures
+from limrank_plugins.lazy import shallow_copied
 from limrank_plugins.parts import build_parts
 from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut, to_ranking
 from limrank_plugins.recipe import PartRanker
-from limrank_plugins.recipes import Recipe, load_recipe
+from limrank_plugins.recipes import Recipe, as_recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
 from limrank_plugins.span_attributes import model_name
 from limrank_plugins.store import Store
@@ -231,7 +232,7 @@ class Reranker:
             >>> Reranker.combined("vote", mini).rank("milk", ["bread", "curdled milk"]).ids
             ['1', '0']
         """
-        chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        chosen = as_recipe(recipe)
         if chosen.wrapper is None:
             raise InputError(f"recipe {chosen.name!r} is not made of others; cascade, fuse and vote are")
         if fitted := next((part.recipe.name for part in parts if part.calibration is not None), None):
@@ -379,9 +380,7 @@ class Reranker:
     # ---- copies ---------------------------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self))
-        return copied
+        return shallow_copied(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = copy.copy(self)

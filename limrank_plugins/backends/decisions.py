@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from limrank_plugins.backends.counting import counting, note
+from limrank_plugins.backends.counting import counting
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.protocols import (
     Arrived,
@@ -28,7 +28,7 @@ from limrank_plugins.backends.remote.addresses import check_body
 from limrank_plugins.backends.remote.client import http_calls, openai_calls, post_json, post_through_sdk
 from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, find_decider
 from limrank_plugins.backends.remote.faults import CallFailed, charged, may_be_of_one
-from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.backends.remote.markers import unmarked
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.questions import Asked, as_asked, tokens_in, written
 from limrank_plugins.backends.remote.replies import parse_json
@@ -37,9 +37,7 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
-from limrank_plugins.segments import Prompt, Segment
 
-_MARKERS = marker_pattern()
 _UNASKED = Usage(priced=1)  # what no server was asked costs nothing, which is known
 
 
@@ -196,18 +194,11 @@ class DecisionsBackend:
         if len(request.labels) == 1:
             return LabelReading((0.0,), _UNASKED)  # there is nothing to choose
         try:
-            return as_asked(request, self._broken)
+            return as_asked(request, unmarked)
         except CallFailed as failure:
             if failure.fatal:
                 raise
             return Failed(str(failure), _UNASKED)
-
-    def _broken(self, text: str) -> str:
-        if not _MARKERS.search(text):
-            return text
-        text, broken = break_markers(Prompt((Segment(text, trusted=False),)), _MARKERS)
-        note(Usage(neutralised=broken))
-        return text
 
     def _together(self, waiting: Mapping[int, Asked]) -> list[list[int]]:
         """Which questions go out in one call: those of one query, as many as the server takes."""

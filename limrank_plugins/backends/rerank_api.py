@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from limrank_plugins.backends.counting import counting, note
+from limrank_plugins.backends.counting import counting
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.protocols import (
     Arrived,
@@ -44,7 +44,7 @@ from limrank_plugins.backends.remote.faults import (
     may_be_of_one,
     status_of,
 )
-from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
+from limrank_plugins.backends.remote.markers import unmarked
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import parse_json
 from limrank_plugins.backends.remote.services import find_key
@@ -52,12 +52,10 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
-from limrank_plugins.segments import Prompt, Segment
 from limrank_plugins.wording import number_of
 
 _TOGETHER = 100  # documents in one call; to Cohere that is one search unit
 _READS_LISTS = re.compile(r"jina-reranker-v3", re.I)
-_MARKERS = marker_pattern()
 
 
 class RerankAPIBackend:
@@ -253,8 +251,8 @@ class RerankAPIBackend:
         Raises:
             CallFailed: there is no answer, or none that makes sense.
         """
-        texts = [self._broken(passage) for passage in passages]
-        body = self._dialect.request(self.model, self._broken(query), texts) | self._body
+        texts = [unmarked(passage) for passage in passages]
+        body = self._dialect.request(self.model, unmarked(query), texts) | self._body
 
         async def ask(client: Any) -> tuple[list[float | str], Usage, list[str]]:
             response = await self._posted(client, body)
@@ -285,13 +283,6 @@ class RerankAPIBackend:
             said = self._calls.redact(complaint.message)
         # llama-server says so of a document that is too long: to ask again would not make it shorter.
         raise CallFailed(f"HTTP 500: {brief(said)}", 500, complaint=complaint._replace(message=said))
-
-    def _broken(self, text: str) -> str:
-        if not _MARKERS.search(text):
-            return text
-        text, broken = break_markers(Prompt((Segment(text, trusted=False),)), _MARKERS)
-        note(Usage(neutralised=broken))
-        return text
 
     # ---- what is told ---------------------------------------------------------------------------
 

@@ -74,6 +74,23 @@ def load_recipe(name: str, **options: Any) -> Recipe:
     return recipe
 
 
+def as_recipe(recipe: str | Recipe) -> Recipe:
+    """The recipe of this name, or the recipe itself."""
+    return load_recipe(recipe) if isinstance(recipe, str) else recipe
+
+
+def parts_of(recipe: Recipe) -> list[Recipe]:
+    """The recipes it is made of."""
+    return [as_recipe(part.recipe) for part in recipe.parts]
+
+
+def last_part(recipe: Recipe) -> Recipe:
+    """The recipe that a model is asked by: itself, or the last one of those it is made of."""
+    while recipe.parts:
+        recipe = as_recipe(recipe.parts[-1].recipe)
+    return recipe
+
+
 def _own_modules() -> dict[str, str]:
     """The recipes of this folder: by name, the module."""
     modules = sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.recipes import Part, Recipe, load_recipe
+from limrank_plugins.recipes import Part, Recipe, parts_of
 from limrank_plugins.recipes._options import part_name
 from limrank_plugins.recipes._wrapped import wrapped
 from limrank_plugins.wrappers.auto_reasoning import AutoReasoning
@@ -75,10 +75,8 @@ def with_budget(recipe: Recipe, budget: str | Budget) -> Recipe:
     """
     if not isinstance(recipe.wrapper, Cascade | AutoReasoning):
         raise InputError(f"budget={str(budget)!r} needs reasoning='auto' or recipe 'cascade'")
-    parts = [
-        part.recipe if isinstance(part.recipe, Recipe) else load_recipe(part.recipe) for part in recipe.parts
-    ]
-    return replace(recipe, wrapper=replace(recipe.wrapper, budget=Budget.of(budget)).of(parts))
+    wrapper = replace(recipe.wrapper, budget=Budget.of(budget))
+    return replace(recipe, wrapper=wrapper.of(parts_of(recipe)))
 
 
 RECIPE = recipe()

@@ -13,14 +13,14 @@ from limrank_evals.zoo.cell import CELL, KEYS, MEASURE
 from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
 from limrank_evals.zoo.collections import Collection, file_name
 from limrank_evals.zoo.process import run_cell
-from limrank_evals.zoo.served import Thinks, last_part, reasoning_of, why_not
+from limrank_evals.zoo.served import Thinks, reasoning_of, why_not
 from limrank_plugins import __version__
 from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
 from limrank_plugins.backends.local.sources import checked_source
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
-from limrank_plugins.recipes import load_recipe, recipe_names
+from limrank_plugins.recipes import last_part, load_recipe, recipe_names
 
 SCHEMA = "limrank zoo 1"
 FIRST_STAGE, MINI = "first stage", "mini"

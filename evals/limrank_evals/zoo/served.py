@@ -7,7 +7,7 @@ from typing import Literal
 from limrank_plugins.arguments import has_capability, says
 from limrank_plugins.backends import backend_class
 from limrank_plugins.readouts import Settings
-from limrank_plugins.recipes import Recipe, load_recipe
+from limrank_plugins.recipes import Recipe, last_part
 
 Thinks = Literal["full", "none"]
 # A recipe that is made for the first of them is asked of any of them that has what it needs.
@@ -40,11 +40,3 @@ def why_not(recipe: Recipe, backend: str, reasoning: Thinks) -> str:
 def reasoning_of(recipe: Recipe, reasoning: Thinks) -> Thinks | None:
     """The reasoning a recipe is run with: None where it has none to switch."""
     return None if recipe.reasoning is None else reasoning
-
-
-def last_part(recipe: Recipe) -> Recipe:
-    """The recipe that a model is asked by: itself, or the last one of those it is made of."""
-    while recipe.parts:
-        part = recipe.parts[-1].recipe
-        recipe = load_recipe(part) if isinstance(part, str) else part
-    return recipe

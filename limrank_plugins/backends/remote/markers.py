@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from limrank_plugins.segments import Prompt
+from limrank_plugins.backends.counting import note
+from limrank_plugins.data import Usage
+from limrank_plugins.segments import Prompt, Segment
 
 # In any case, as a model may take it where it is no single token. A space after "<" is what breaks it.
 _THINK = r"(?i:</?think(?:ing)?\s{0,3}>)"
@@ -65,6 +67,15 @@ def break_markers(prompt: Prompt, pattern: re.Pattern[str]) -> tuple[str, int]:
             text, trusted = pieces[piece]
             pieces[piece] = (f"{text[:at]} {text[at:]}", trusted)
     return "".join(text for text, _ in pieces), broken
+
+
+def unmarked(text: str) -> str:
+    """An untrusted text with the well-known markers in it broken; how many is noted in the reply's usage."""
+    if not _KNOWN.search(text):
+        return text
+    text, broken = break_markers(Prompt((Segment(text, trusted=False),)), _KNOWN)
+    note(Usage(neutralised=broken))
+    return text
 
 
 def _offences(pieces: list[tuple[str, bool]], pattern: re.Pattern[str]) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limrank_plugins import Reranker
-from limrank_plugins.recipes import Recipe, load_recipe, rankgpt, setwise
+from limrank_plugins.recipes import Recipe, as_recipe, rankgpt, setwise
 from limrank_training.objectives import Objective
 from limrank_training.plans import Plan
 from limrank_training.plans.shared_settings import LoraSettings, OptimiserSettings
@@ -140,7 +140,7 @@ def run_arm(
         reading["max_reasoning_tokens"] = _THOUGHT
     recipe = _recipe(arm)
     # The base can chat, but is measured with the template that it is to be taught.
-    template = (load_recipe(recipe) if isinstance(recipe, str) else recipe).template
+    template = as_recipe(recipe).template
     before = measure(Reranker(recipe, model=str(base), template=template, **reading), asked)
     after = measure(Reranker.from_pretrained(str(folder / "run" / FINAL), recipe=recipe, **reading), asked)
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,26 +28,25 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMixinType
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from llama_index.postprocessor.limrank import conversion
+from llama_index.postprocessor.limrank.nodes import candidates, reranked
+from llama_index.postprocessor.limrank.prompts import brace_text, brace_text_of, check_brace_text, with_prompt
 
 from limrank_plugins.arguments import Thinking, check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
-from limrank_plugins.data import Document, Hit, Ranking
+from limrank_plugins.data import Ranking
 from limrank_plugins.errors import InputError
-from limrank_plugins.failure_log import remarks, told_by_caller
-from limrank_plugins.images import Image
+from limrank_plugins.failure_log import told_by_caller, warn_of
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
-from limrank_plugins.secrecy import hiding, redacted
+from limrank_plugins.secrecy import hiding
 from limrank_plugins.store import Store
 from limrank_plugins.template_choice import expected_template
-from limrank_plugins.wording import number_of, shortened
+from limrank_plugins.wording import number_of
 
 PROMPT = "rerank_prompt"
-_METADATA = ("limrank_explanation", "limrank_failure", "limrank_cut_tokens", "limrank_piece")
 # Arguments of `Reranker`, those that are fields under the same names and any that may be added to it.
 _RERANKER = tuple(name for name in inspect.signature(Reranker).parameters if name not in ("store", "options"))
 # Passed on to the backend where they are set.
@@ -268,7 +266,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     @field_validator("prompt")
     @classmethod
     def _check_prompt(cls, value: str | None) -> str | None:
-        return None if value is None else conversion.check_brace_text(value)
+        return None if value is None else check_brace_text(value)
 
     @field_serializer("metadata_mode")
     def _plain(self, value: MetadataMode) -> str:
@@ -300,7 +298,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         query = _query(query_bundle)
         if not nodes:
             return []
-        documents = self._documents(nodes)
+        documents = candidates(nodes, self.metadata_mode)
         with self._announced(nodes, query) as outcome, hiding(self._secrets()), told_by_caller():
             ranking = self._ready().rank(
                 query.query_str, documents, top_n=self.top_n, threshold=self.threshold
@@ -316,7 +314,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         query = _query(query_bundle)
         if not nodes:
             return []
-        documents = await asyncio.to_thread(self._documents, nodes)  # image files are read
+        documents = await asyncio.to_thread(candidates, nodes, self.metadata_mode)  # image files are read
         with self._announced(nodes, query) as outcome, hiding(self._secrets()), told_by_caller():
             reranker = await asyncio.to_thread(self._ready)  # loading a model must not stop the loop
             ranking = await reranker.arank(
@@ -325,39 +323,18 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             self._arrange(nodes, ranking, outcome)
         return outcome.nodes
 
-    def _documents(self, nodes: Sequence[NodeWithScore]) -> list[Document]:
-        # Node ids may repeat (one node found twice): what comes back is matched by position.
-        unique = len({node.node.node_id for node in nodes}) == len(nodes)
-        documents = []
-        for position, node in enumerate(nodes):
-            identifier = node.node.node_id
-            if node.score is not None and not math.isfinite(node.score):
-                raise InputError(
-                    f"the retrieval score of node {identifier!r} is {node.score}: "
-                    "it must be a finite number, or None for none"
-                )
-            images: tuple[Image, ...] = ()
-            unreadable = ""
-            try:
-                images = conversion.images_of(node.node)
-            except InputError as error:
-                unreadable = str(error)
-            text = node.node.get_content(metadata_mode=self.metadata_mode)
-            documents.append(
-                Document(
-                    text=text,
-                    id=identifier if unique else f"{position}:{identifier}",
-                    prior=node.score,
-                    images=images,
-                    captioned=conversion.has_text(node.node),
-                    unreadable=unreadable,
-                    body=conversion.body_of(node.node, text),
-                )
-            )
-        return documents
-
     def _arrange(self, nodes: Sequence[NodeWithScore], ranking: Ranking, outcome: _Outcome) -> None:
-        outcome.nodes = [self._reranked(nodes[hit.index], hit) for hit in ranking]
+        secrets = self._secrets()
+        outcome.nodes = [
+            reranked(
+                nodes[hit.index],
+                hit,
+                secrets,
+                with_explanation=self.keep_explanation,
+                with_retrieval_score=self.keep_retrieval_score,
+            )
+            for hit in ranking
+        ]
         outcome.tags = {
             "recipe": ranking.recipe,
             "score_kind": ranking.score_kind,
@@ -367,42 +344,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             "usage": asdict(ranking.usage),
             "cost": ranking.cost,
         }
-        for remark in remarks([ranking]):
-            logger.warning("%s", remark)
-        if ranking.failures:
-            logger.warning(
-                "%d of %s could not be judged and keep their places; the first one, %r: %s",
-                len(ranking.failures),
-                number_of(len(nodes), "node"),
-                shortened(ranking.failures[0].id),
-                redacted(ranking.failures[0].reason, self._secrets()),
-            )
-
-    def _reranked(self, candidate: NodeWithScore, hit: Hit) -> NodeWithScore:
-        kept: dict[str, Any] = {}
-        if self.keep_retrieval_score:
-            kept["retrieval_score"] = candidate.score
-        if self.keep_explanation and hit.explanation is not None:
-            kept["limrank_explanation"] = hit.explanation
-        if hit.failure is not None:
-            kept["limrank_failure"] = redacted(hit.failure, self._secrets())
-        if hit.cut_tokens:
-            kept["limrank_cut_tokens"] = hit.cut_tokens
-        if hit.piece is not None:
-            place = conversion.place_of_text(candidate.node, hit.document.text)
-            kept["limrank_piece"] = asdict(hit.piece.counted_from(place))
-        node = candidate.node
-        # What an earlier reranker said about the node must not be taken for what this one says.
-        before = {key: value for key, value in node.metadata.items() if key not in _METADATA}
-        if kept or len(before) < len(node.metadata):
-            node = node.model_copy(
-                update={
-                    "metadata": before | kept,
-                    "excluded_llm_metadata_keys": _union(node.excluded_llm_metadata_keys, kept),
-                    "excluded_embed_metadata_keys": _union(node.excluded_embed_metadata_keys, kept),
-                }
-            )
-        return NodeWithScore(node=node, score=None if hit.score is None else float(hit.score))
+        warn_of(ranking, logger, number_of(len(nodes), "node"), secrets)
 
     @contextmanager
     def _announced(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[_Outcome]:
@@ -428,7 +370,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
 
     def _get_prompts(self) -> PromptDictType:
         template = self._template()
-        text = self.prompt if self.prompt is not None or template is None else conversion.brace_text(template)
+        text = self.prompt if self.prompt is not None or template is None else brace_text(template)
         return {} if text is None else {PROMPT: PromptTemplate(text)}
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
@@ -437,7 +379,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             raise InputError(f"there is no prompt {', '.join(unknown)}; there is: {PROMPT}")
         if PROMPT in prompts:
             self._check_template()
-            self.prompt = conversion.brace_text_of(prompts[PROMPT])
+            self.prompt = brace_text_of(prompts[PROMPT])
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}
@@ -452,7 +394,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
 
     def _check_template(self) -> Template:
         template = self._template()
-        if template is None or conversion.brace_text(template) is None:
+        if template is None or brace_text(template) is None:
             raise InputError(
                 f"recipe {self.recipe!r} has no prompt that can be written with {{query}} and {{document}}; "
                 "recipes whose prompt loops over documents take template=… with the path of a .toml file"
@@ -472,7 +414,7 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         reranker = self.reranker if self.reranker is not None else self._lazy.get(self._build)
         if self.prompt is None:
             return reranker
-        return reranker.with_template(conversion.with_prompt(self._check_template(), self.prompt))
+        return reranker.with_template(with_prompt(self._check_template(), self.prompt))
 
     def _build(self) -> Reranker:
         options = self.backend_options | {
@@ -522,7 +464,3 @@ def _query(query_bundle: QueryBundle | None) -> QueryBundle:
     if query_bundle is None:
         raise InputError("Missing query bundle: pass query_bundle=… or query_str=…")
     return query_bundle
-
-
-def _union(keys: Sequence[str], more: dict[str, Any]) -> list[str]:
-    return [*keys, *(key for key in more if key not in keys)]

@@ -11,7 +11,7 @@ from haystack.utils import ComponentDevice, Secret
 
 from limrank_plugins.arguments import check_device_for, takes
 from limrank_plugins.errors import InputError
-from limrank_plugins.lazy import deep_copied
+from limrank_plugins.lazy import deep_copied, shallow_copied
 from limrank_plugins.recipes import Recipe
 
 HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
@@ -31,9 +31,7 @@ class Copies:
         return deep_copied(self, memo)
 
     def __copy__(self) -> Self:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self))
-        return copied
+        return shallow_copied(self)
 
     def __getstate__(self) -> dict[str, Any]:
         for name, value in arguments_of(self).items():

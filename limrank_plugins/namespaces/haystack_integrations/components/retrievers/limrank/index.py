@@ -18,7 +18,7 @@ from haystack.utils.filters import document_matches_filter
 from limrank_plugins import Document as Passage
 from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import InputError, one_sentence
-from limrank_plugins.lazy import deep_copied
+from limrank_plugins.lazy import deep_copied, shallow_copied
 from limrank_plugins.retrievers import Retriever, build_retriever, open_retriever
 from limrank_plugins.retrievers.filtered import best_matching
 
@@ -226,9 +226,7 @@ class IndexRetriever:
         return deep_copied(self, memo, shared=("document_store", "_index", "_building"))
 
     def __copy__(self) -> Self:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self))
-        return copied
+        return shallow_copied(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {
