@@ -13,7 +13,8 @@ import pytest
 
 from limrank_plugins import Document, Query, Ranking
 from limrank_plugins.files import read_lines
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 
 Run = dict[str, dict[str, float]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json, read_lines
-from limrank_plugins.io import read_qrels
+from limrank_plugins.qrels import read_qrels
 from limrank_plugins.segments import CONTROLS
 
 Qrels = dict[str, dict[str, int]]
@@ -23,7 +23,7 @@ MARK_SCHEMA = "limrank judgements 1"
 
 
 def read_judgements(path: str | os.PathLike[str]) -> Qrels:
-    """The judgements of a file, as `limrank_plugins.io.read_qrels` reads them.
+    """The judgements of a file, as `limrank_plugins.qrels.read_qrels` reads them.
 
     Raises:
         InputError: a file with no judgement, a wrong number of columns, a grade that is no whole

@@ -9,7 +9,8 @@ from typing import Any
 
 from limrank_plugins.data import Document, Query
 from limrank_plugins.files import read_lines
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 
 _FOLDER = Path(__file__).parent
 

@@ -20,7 +20,8 @@ from rag_accuracy import LETTERS, Quiz, check
 from scripts import passage_of, unit
 
 from limrank_plugins import Reranker, ScriptedBackend, backends, samples
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 from limrank_plugins.retrievers import build_retriever
 
 

@@ -34,9 +34,10 @@ from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.files import json_line, read_json, read_lines
 from limrank_plugins.folders import whole_folder
 from limrank_plugins.images import Image
-from limrank_plugins.io import read_documents, read_qrels
+from limrank_plugins.io import read_documents
 from limrank_plugins.outputs import check_apart, check_output, write_whole
 from limrank_plugins.prompts import load_template
+from limrank_plugins.qrels import read_qrels
 from limrank_plugins.retrievers import load_retriever
 from limrank_synth.cli.review_rows import guidelines_of
 from limrank_synth.run_identity import RunIdentity

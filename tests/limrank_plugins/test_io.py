@@ -15,8 +15,9 @@ from scripts import reranker
 from limrank_plugins import Document
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import ranking_record, read_documents, read_qrels, read_queries, read_run, write_run
+from limrank_plugins.io import ranking_record, read_documents, read_queries, read_run, write_run
 from limrank_plugins.outputs import write_whole
+from limrank_plugins.qrels import read_qrels
 
 
 def put(folder: Path, name: str, content: str | bytes) -> Path:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from limrank_plugins import Document, files, tables
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError, MissingExtra
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 
 ROWS = [
     {"_id": "a", "title": "Milk", "text": 'Acid; "curdles",\nit\u0085 says 牛乳.'},

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from limrank_plugins import samples
 from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 from limrank_synth import load_open
 from limrank_synth.limrank_open import SPLITS, figures, open_files, read_sources, row_files
 from limrank_synth.pointwise_layout import problem

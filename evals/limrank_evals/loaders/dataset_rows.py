@@ -15,7 +15,7 @@ from limrank_evals.judgements import Qrels
 from limrank_plugins.data import Document
 from limrank_plugins.errors import BackendError, InputError, require
 from limrank_plugins.files import json_rows
-from limrank_plugins.io import add_judgement
+from limrank_plugins.qrels import add_judgement
 from limrank_plugins.tables import parquet_rows
 
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz")

@@ -33,7 +33,7 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_lines
 from limrank_plugins.images import Image, read_images
-from limrank_plugins.io import add_judgement
+from limrank_plugins.qrels import add_judgement
 
 HUB = "TIGER-Lab/M-BEIR"
 LICENCE = "MIT (its format; texts and images: their sources')"

@@ -15,8 +15,9 @@ import Stemmer
 from limrank_plugins import Document, samples
 from limrank_plugins.corpus_index import index_folder, open_index
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
 from limrank_plugins.ndcg import ndcg
+from limrank_plugins.qrels import read_qrels
 from limrank_plugins.retrievers import build_retriever, build_saved, load_retriever, takes_language
 from limrank_plugins.retrievers.analysis import Analyzer
 from limrank_plugins.retrievers.languages import (

@@ -11,7 +11,8 @@ import tiny_encoders
 from synthetic_rows import row, rows
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.io import read_documents, read_qrels, read_queries
+from limrank_plugins.io import read_documents, read_queries
+from limrank_plugins.qrels import read_qrels
 from limrank_synth.exporting import export
 from limrank_synth.gold_groups import grade
 
