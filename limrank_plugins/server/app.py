@@ -26,13 +26,8 @@ from limrank_plugins.server.named_reranker import NamedReranker, by_name, named
 from limrank_plugins.server.openapi import RANKED, REFUSALS, body_schema, describe, refusals
 from limrank_plugins.server.page_answer import page_answer, served_page
 from limrank_plugins.server.refusals import Refusal, refusal_of
-from limrank_plugins.server.schemas import (
-    ModelList,
-    RerankAnswer,
-    RerankRequest,
-    ServedModel,
-    read_request,
-)
+from limrank_plugins.server.request_bodies import read_request
+from limrank_plugins.server.schemas import ModelList, RerankAnswer, RerankRequest, ServedModel
 from limrank_plugins.server.searching import CorpusList, SearchAnswer, Searching, SearchRequest
 from limrank_plugins.server.served_corpus import ServedCorpus
 from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts

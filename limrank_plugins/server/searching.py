@@ -11,14 +11,8 @@ from limrank_plugins.checks import plain_text
 from limrank_plugins.errors import InputError
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.refusals import Refusal
-from limrank_plugins.server.schemas import (
-    NOT_BLANK,
-    Natural,
-    check_query,
-    read_as,
-    read_object,
-    without_halves,
-)
+from limrank_plugins.server.request_bodies import check_query, read_as, read_object, without_halves
+from limrank_plugins.server.schemas import NOT_BLANK, Natural
 from limrank_plugins.server.served_corpus import ServedCorpus
 from limrank_plugins.wording import shortened
 

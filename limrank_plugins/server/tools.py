@@ -39,7 +39,7 @@ from limrank_plugins.server.gate import Gate
 from limrank_plugins.server.limits import Limits
 from limrank_plugins.server.named_reranker import by_name, named
 from limrank_plugins.server.refusals import Refusal, come_again, refusal_of
-from limrank_plugins.server.schemas import (
+from limrank_plugins.server.request_bodies import (
     check_counts,
     check_query,
     check_texts,
