@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from limrank_plugins.backends.remote.faults import CallFailed, names_no_model
 from limrank_plugins.backends.remote.markers import break_markers, marker_pattern
 from limrank_plugins.backends.remote.messages import messages
 from limrank_plugins.backends.remote.notes import Notes
+from limrank_plugins.backends.remote.refused_fields import RefusedFields
 from limrank_plugins.backends.remote.replies import Label, choice_of, parse, text_of, usage_of
 from limrank_plugins.backends.remote.servers import SERVERS, Server, recognise
 from limrank_plugins.data import Usage
@@ -30,22 +30,8 @@ from limrank_plugins.segments import Prompt
 Json = dict[str, Any]
 T = TypeVar("T")
 
-_BUDGETS = ("max_tokens", "max_completion_tokens")
-_LOGPROBS = frozenset({"logprobs", "top_logprobs"})  # servers take both or none
-_REFUSING_CODES = re.compile(r"unsupported_(parameter|value)|unknown_parameter|extra_forbidden", re.I)
-_REFUSING = re.compile(
-    r"unsupported|not? (\w+ )?(support|permit|allow|accept|recogni[sz]|availab)|n't (support|accept|allow)|"
-    r"unrecogni[sz]ed|unknown|unexpected|extra (inputs?|fields?|propert)|extra_forbidden|additional propert|"
-    r"deprecated|only the default|cannot be (used|set)|must be (unset|omitted)",
-    re.I,
-)
-_OF_SIZE = re.compile(
-    r"context (length|window|size)|too (large|long|many|big)|exceed|maximum|at most|less than", re.I
-)
-
 _UNCOUNTED = Usage(priced=-1)
 """Noted of a call without counts, which the counts of a request's other calls must not hide."""
-_LOOKED_AT = 2_000  # characters of a server's complaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +97,13 @@ class Wire:
         self._pattern = marker_pattern(markers, tags=True)
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
-        self._body, self._without, self._budget = dict(body or {}), frozenset(without), budget
-        self._refused: frozenset[str] = frozenset()
+        self._body, self._budget = dict(body or {}), budget
         self._reached = False
         self._no_completions = False
         self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
         self._notes = Notes(who)
+        self._refused = RefusedFields(without, self._notes.say)
         self._lock = threading.Lock()
         self.context = context
         self.broken_markers = 0
@@ -239,7 +225,7 @@ class Wire:
                 return await self._asked(sent, prompt, fields)
             except CallFailed as failure:
                 own = fields.keys() - self._body.keys() - sent.body.get("extra_body", {}).keys()
-                if not self._leaves_out(failure, own):
+                if not self._refused.learn(failure, own):
                     raise
 
     async def _asked(self, sent: Sent, prompt: Json, fields: Json) -> tuple[Json, Json]:
@@ -281,60 +267,25 @@ class Wire:
         self._reached = True
         return found
 
-    def _leaves_out(self, failure: CallFailed, own: Collection[str]) -> bool:
-        """Whether the server refuses fields of ours without which it can be asked again.
-
-        Args:
-            failure: of the call.
-            own: the names of the fields that were sent and that nobody but this class asked for.
-        """
-        if failure.status not in (400, 422):
-            return False
-        complaint = failure.complaint._replace(message=failure.complaint.message[:_LOOKED_AT])
-        if not _REFUSING_CODES.search(complaint.code) and (
-            not _REFUSING.search(complaint.message) or _OF_SIZE.search(complaint.message)
-        ):
-            return False
-        named = set(own).intersection(complaint.fields) or {
-            name for name in own if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", complaint.message)
-        }
-        if named & _LOGPROBS:
-            named |= _LOGPROBS
-        with self._lock:
-            refused = self._refused | named
-            if refused.issuperset(_BUDGETS):  # an answer without a bound could cost anything
-                refused, named = self._refused, named - set(_BUDGETS)
-                refused |= named
-            self._refused = refused
-        for name in sorted(named & set(own)):
-            other = _other_budget(name)
-            instead = f"{other} is sent instead" if other is not None else "it is left out"
-            self.say(f"the server refuses the field {name!r} for this model: {instead} from now on")
-        return not named.isdisjoint(own)
-
     @property
     def gives_logprobs(self) -> bool:
         """Whether log-probabilities may be asked for: the server has not refused the field so far."""
-        return "logprobs" not in self._refused | self._without
+        return "logprobs" not in self._refused
 
     @property
     def takes_stops(self) -> bool:
         """Whether stop strings are sent."""
-        return "stop" not in self._refused | self._without
+        return "stop" not in self._refused
 
     def body(self, sent: Sent, budget: int, **options: Any) -> tuple[Json, Json]:
         """A request's body in two parts: model and prompt, and every other field, as servers take them."""
         prompt = {name: value for name, value in sent.body.items() if name != "extra_body"}
-        name = self._budget or self.server.budget
-        if name in self._refused:
-            name = _other_budget(name) or name
+        name = self._refused.budget(self._budget or self.server.budget)
         fields = {name: budget} | options | dict(self.server.extras)
         fields |= sent.body.get("extra_body", {})
         if options.get("temperature", 0) > 0:
             fields |= self.server.draws
-        left_out = self._without | (self._refused - set(_BUDGETS))
-        fields = {name: value for name, value in fields.items() if name not in left_out}
-        return {"model": self._model} | prompt, fields | self._body
+        return {"model": self._model} | prompt, self._refused.removed_from(fields) | self._body
 
     async def samples(self) -> bool:
         """Whether the server draws at all. Some ignore the temperature; found out once, by two texts.
@@ -429,10 +380,3 @@ class Wire:
         if self._no_completions:
             self.say("the server has no /completions for this model: prompts are sent as one user message")
         self._notes.warn()
-
-
-def _other_budget(name: str) -> str | None:
-    """The other name of the number of tokens to write; None for a field that is none of the two."""
-    if name not in _BUDGETS:
-        return None
-    return _BUDGETS[1 - _BUDGETS.index(name)]
