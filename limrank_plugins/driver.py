@@ -18,18 +18,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from limrank_plugins.backends.asking import ask, check_count, repeated
 from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.loading_time import loading_seconds
-from limrank_plugins.backends.protocols import (
-    Arrived,
-    Backend,
-    Program,
-    Reply,
-    Request,
-    ask,
-    check_count,
-    repeated,
-)
+from limrank_plugins.backends.protocols import Arrived, Backend, Program, Reply, Request
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings

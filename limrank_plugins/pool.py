@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from limrank_plugins.backends.asking import ask, check_count
 from limrank_plugins.backends.in_thread import ask_in_thread
 from limrank_plugins.backends.metered import OverBudget
-from limrank_plugins.backends.protocols import Backend, Reply, ask, check_count
+from limrank_plugins.backends.protocols import Backend, Reply
 from limrank_plugins.data import Usage
 from limrank_plugins.driver import Addressed
 from limrank_plugins.errors import BackendError, InputError, LimRankError

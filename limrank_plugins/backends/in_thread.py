@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from limrank_plugins.backends.protocols import Arrived, Reply, Request, ask, tells_of_replies
+from limrank_plugins.backends.asking import ask, tells_of_replies
+from limrank_plugins.backends.protocols import Arrived, Reply, Request
 
 
 class _NobodyWaits(BaseException):

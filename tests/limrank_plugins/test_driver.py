@@ -11,6 +11,7 @@ import pytest
 from scripts import full_backend, reranker
 
 from limrank_plugins import Reranker, Store
+from limrank_plugins.backends.asking import ask
 from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.protocols import (
     Encode,
@@ -20,7 +21,6 @@ from limrank_plugins.backends.protocols import (
     Program,
     ReadLabels,
     Reply,
-    ask,
 )
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.driver import arun, on, run, together

@@ -12,7 +12,8 @@ import tiny_seq2seq
 import torch
 
 from limrank_plugins import Document, Query, Reranker
-from limrank_plugins.backends.protocols import CountsCuts, ask
+from limrank_plugins.backends.asking import ask
+from limrank_plugins.backends.protocols import CountsCuts
 from limrank_plugins.readouts import Settings
 
 PASSAGES = ["milk", "acid curdles milk because the proteins clump together. " * 40, "bread rises " * 200]
