@@ -51,7 +51,7 @@ from limrank_plugins.tracing import NoSpans, Spans, Tracer, no_spans
 from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wrappers.best_piece import by_piece, cut_by
 from limrank_plugins.wrappers.budget import Budget
-from limrank_plugins.wrappers.duplicates import once_each
+from limrank_plugins.wrappers.once_each import once_each
 from limrank_plugins.wrappers.readable import readable_only, show_for
 
 _KEYS = ("api_key", "token")

@@ -17,6 +17,7 @@ from limrank_plugins.data import Ranking
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.segments import clean_text
 from limrank_plugins.server.answers import answer_to
+from limrank_plugins.server.event_stream import EventStream, Tell, ranked_in_parts
 from limrank_plugins.server.gate import Gate
 from limrank_plugins.server.guards import Guards
 from limrank_plugins.server.hosts import Hosts
@@ -30,7 +31,6 @@ from limrank_plugins.server.request_bodies import read_request
 from limrank_plugins.server.schemas import ModelList, RerankAnswer, RerankRequest, ServedModel
 from limrank_plugins.server.searching import CorpusList, SearchAnswer, Searching, SearchRequest
 from limrank_plugins.server.served_corpus import ServedCorpus
-from limrank_plugins.server.streaming import EventStream, Tell, ranked_in_parts
 from limrank_plugins.server.work import ClientGone, done_for
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")

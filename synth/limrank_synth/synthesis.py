@@ -23,7 +23,7 @@ from limrank_synth.records import (
 from limrank_synth.role_requests import RoleProgram, StageError
 from limrank_synth.settings import SynthSettings
 from limrank_synth.stages.judge_votes import judge
-from limrank_synth.stages.passages import describe, intents_for, write
+from limrank_synth.stages.passage_writing import describe, intents_for, write
 from limrank_synth.stages.personas import sample
 from limrank_synth.stages.query_rewriting import rewrite
 from limrank_synth.stages.reasoning import reason

@@ -13,7 +13,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import lines_and_kind, read_json, read_lines
 from limrank_plugins.images import Image
 from limrank_plugins.pipes import is_pipe, read_text, refuse_address, regular_file
-from limrank_training.data.fields import read_rows
+from limrank_training.data.row_fields import read_rows
 
 
 def test_files_are_no_pipes_and_devices_and_pipes_are(tmp_path: Path):

@@ -21,9 +21,9 @@ from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, require
 from limrank_plugins.ndcg import ndcg
 from limrank_training.benchmarks import named_benchmark
-from limrank_training.data.fields import read_rows
 from limrank_training.data.group_rows import read_groups
 from limrank_training.data.passage_rows import read_passage_rows
+from limrank_training.data.row_fields import read_rows
 from limrank_training.history import HISTORY, read_history
 from limrank_training.model_export import template_of
 from limrank_training.plans import Plan

@@ -14,7 +14,7 @@ from limrank_plugins.backends.local.sources import gguf_file
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
 from limrank_plugins.wording import number_of
-from limrank_training.data.fields import read_rows
+from limrank_training.data.row_fields import read_rows
 
 REPORTS = ("export.json", "mix.json", "report.json")
 """What a synthesis leaves beside its rows; each may have a table `licences`."""

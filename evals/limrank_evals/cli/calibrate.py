@@ -20,7 +20,7 @@ from limrank_evals.calibration.reliability import (
     reliability,
 )
 from limrank_evals.calibration.reliability_plot import draw_reliability, is_reliability_plot
-from limrank_evals.calibration.sources import Scored, find_collection, rank_collection, read_scored
+from limrank_evals.calibration.score_sources import Scored, find_collection, rank_collection, read_scored
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
 from limrank_evals.stats.intervals import check_level

@@ -7,8 +7,8 @@ answer, and queries with very few relevant passages fail. Here both are measured
 from __future__ import annotations
 
 from limrank_evals.errors.analyse_run import analyse, analyse_evaluated
-from limrank_evals.errors.analysis import Analysis
 from limrank_evals.errors.detailed_run import DetailedRun, RunHit, detailed_run_of, read_detailed_run
+from limrank_evals.errors.error_analysis import Analysis
 from limrank_evals.errors.kinds import Kinds, Wish, kinds_from_grades, read_kinds, read_wishes
 
 __all__ = [

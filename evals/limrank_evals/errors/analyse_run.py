@@ -6,17 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from limrank_evals.comparison import USUAL, Resampling, compare_values
-from limrank_evals.errors.analysis import Analysis, RunComparison
-from limrank_evals.errors.budget import budget_of
 from limrank_evals.errors.candidates import Candidates, candidates_of
 from limrank_evals.errors.confusion import confusion_of
 from limrank_evals.errors.contrast import contrasts_of
 from limrank_evals.errors.detailed_run import DetailedRun, RunHit, detailed_run_of
+from limrank_evals.errors.error_analysis import Analysis, RunComparison
+from limrank_evals.errors.error_budget import budget_of
 from limrank_evals.errors.kinds import Wish, agreeing
 from limrank_evals.errors.mishaps import false_claims_of, mishaps_of
 from limrank_evals.errors.query_failures import query_failures_of
 from limrank_evals.errors.relevant_counts import DEFAULT_BINS, Bin, parse_bins, relevant_counts_of
-from limrank_evals.errors.ties import ties_of
+from limrank_evals.errors.tie_counts import ties_of
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.exclusion import check_judgements, count_excluded
 from limrank_evals.judgements import Qrels

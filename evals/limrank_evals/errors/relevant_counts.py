@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from limrank_evals.comparison import Resampling, compare_values
-from limrank_evals.errors.budget import ErrorBudget
+from limrank_evals.errors.error_budget import ErrorBudget
 from limrank_evals.errors.query_failures import OUTCOMES, QueryFailures
 from limrank_evals.errors.trend import Trend, spearman
 from limrank_evals.judgements import Qrels, relevant

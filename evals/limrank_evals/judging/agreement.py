@@ -14,7 +14,7 @@ from limrank_evals.judging.pooling import PooledRun
 from limrank_evals.judging.relevance_judge import HIGHEST
 from limrank_evals.measures import measure
 from limrank_evals.stats import Interval, bootstrap_of
-from limrank_evals.stats.agreement import Array, disagreement, kendall_tau, weighted_kappa
+from limrank_evals.stats.agreement_coefficients import Array, disagreement, kendall_tau, weighted_kappa
 
 MEASURE = "nDCG@10"
 

@@ -18,8 +18,8 @@ from limrank_evals.reporting.averages import averages
 from limrank_evals.reporting.evaluation_page import report_html
 from limrank_evals.reporting.headline import headlines
 from limrank_evals.reporting.json_report import SCHEMA, report_json
-from limrank_evals.reporting.queries import query_outcomes
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.query_outcomes import query_outcomes
+from limrank_evals.reporting.text_policy import clean
 from limrank_plugins.errors import InputError
 from limrank_plugins.outputs import write_whole
 from limrank_plugins.segments import clean_text

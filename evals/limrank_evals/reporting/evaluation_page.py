@@ -12,8 +12,8 @@ from limrank_evals.reporting import facts, plots
 from limrank_evals.reporting.frame import render_page
 from limrank_evals.reporting.headline import Headline
 from limrank_evals.reporting.payload import LISTED, named, page_payload
-from limrank_evals.reporting.queries import QueryOutcome
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.query_outcomes import QueryOutcome
+from limrank_evals.reporting.text_policy import clean
 from limrank_plugins.wording import number_of
 
 _SCRIPTS = ("dom.js", "movement.js", "documents.js", "detail.js", "list.js")
@@ -30,7 +30,7 @@ def report_html(
 
     Args:
         evaluated: the splits.
-        queries: of each of them, see `limrank_evals.reporting.queries`.
+        queries: of each of them, see `limrank_evals.reporting.query_outcomes`.
         tables: to open with, see `limrank_evals.reporting.headline`.
         show_gated: show the texts of gated sets instead of hashes.
     """

@@ -15,7 +15,7 @@ from limrank_evals.reporting.interval_plot import signed
 from limrank_evals.reporting.payload import named
 from limrank_evals.reporting.plots import kind_apart, kind_of
 from limrank_evals.reporting.svg import tag
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.text_policy import clean
 from limrank_plugins.wording import number_of
 
 _NUMBER = re.compile(r"\d[\d.,]*")

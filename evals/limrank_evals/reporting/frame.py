@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.text_policy import clean
 from limrank_plugins import __version__, pages
 
 _PACKAGE = "limrank_evals.reporting"

@@ -10,8 +10,8 @@ from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.identity import Result
 from limrank_evals.reporting.facts import warnings
 from limrank_evals.reporting.headline import beside
-from limrank_evals.reporting.queries import QueryOutcome
-from limrank_evals.reporting.texts import LEVELS, TextPolicy, clean
+from limrank_evals.reporting.query_outcomes import QueryOutcome
+from limrank_evals.reporting.text_policy import LEVELS, TextPolicy, clean
 from limrank_plugins import __version__
 
 SCHEMA = "limrank report 1"
@@ -28,7 +28,7 @@ def report_json(
 
     Args:
         evaluated: the splits.
-        queries: of each of them, see `limrank_evals.reporting.queries`.
+        queries: of each of them, see `limrank_evals.reporting.query_outcomes`.
         means: over splits, see `limrank_evals.reporting.averages`.
         show_gated: write the texts of gated sets instead of hashes.
     """

@@ -15,8 +15,8 @@ from typing import Any
 from markupsafe import Markup
 
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
-from limrank_evals.reporting.queries import Move, QueryOutcome
-from limrank_evals.reporting.texts import LEVELS, Level, TextPolicy, clean, head
+from limrank_evals.reporting.query_outcomes import Move, QueryOutcome
+from limrank_evals.reporting.text_policy import LEVELS, Level, TextPolicy, clean, head
 from limrank_plugins.data import Document
 
 # Of all queries' documents together, in characters.

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from limrank_evals.comparison import Change, Comparison
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.reporting.interval_plot import IntervalMark, interval_plot, signed
-from limrank_evals.reporting.queries import QueryOutcome
+from limrank_evals.reporting.query_outcomes import QueryOutcome
 from limrank_evals.reporting.svg import Axis, Plot, linear, ranks, unranked
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.text_policy import clean
 from limrank_evals.stats import Interval
 from limrank_evals.stats.paired import WITHIN
 from limrank_plugins.wording import number_of, verb_for

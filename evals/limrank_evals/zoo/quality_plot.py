@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from limrank_evals.reporting.svg import Axis, Plot, linear, standalone
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.text_policy import clean
 from limrank_evals.zoo.cell import MEASURE
 
 if TYPE_CHECKING:

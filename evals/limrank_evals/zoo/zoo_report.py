@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.comparison import Comparison, Mean, Resampling, compare_values
-from limrank_evals.reporting.texts import clean
+from limrank_evals.reporting.text_policy import clean
 from limrank_evals.tables import Cell, Grid, interval_text, number_text
 from limrank_evals.zoo.cell import MEASURE
 from limrank_evals.zoo.grid import FIRST_STAGE, MINI, OUTPUTS, SCHEMA, CellOutcome

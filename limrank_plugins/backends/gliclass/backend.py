@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from limrank_plugins.backends.gliclass.model import GLiClass
-from limrank_plugins.backends.gliclass.released import ReleasedGLiClass
+from limrank_plugins.backends.gliclass.released_model import ReleasedGLiClass
 from limrank_plugins.backends.local.encoder_inputs import EncoderInput, in_turn
 from limrank_plugins.backends.local.loading import loading
 from limrank_plugins.backends.local.requests import Replies

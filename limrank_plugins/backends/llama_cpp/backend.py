@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from limrank_plugins.backends.llama_cpp.engine import CACHE_TYPES, LlamaModel, Logits, Reading
+from limrank_plugins.backends.llama_cpp.llama_vocabulary import LlamaVocabulary
 from limrank_plugins.backends.llama_cpp.memory import Memory
-from limrank_plugins.backends.llama_cpp.vocabulary import LlamaVocabulary
 from limrank_plugins.backends.llama_cpp.writing import Writing
 from limrank_plugins.backends.local import continuations, label_prompts
 from limrank_plugins.backends.local.continuations import numbers

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from limrank_plugins.backends.llama_cpp.loading import load_model, quiet, why
+from limrank_plugins.backends.llama_cpp.llama_loading import load_model, quiet, why
 from limrank_plugins.errors import BackendError
 
 Logits = npt.NDArray[np.float32]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from limrank_plugins.backends.llama_cpp.engine import LlamaModel, Logits, Reading
+from limrank_plugins.backends.llama_cpp.llama_vocabulary import LlamaVocabulary
 from limrank_plugins.backends.llama_cpp.memory import Begun, Memory
 from limrank_plugins.backends.llama_cpp.order_grammar import order_characters, order_grammar, order_in
-from limrank_plugins.backends.llama_cpp.vocabulary import LlamaVocabulary
 from limrank_plugins.backends.local.continuous_batch import Draft
 from limrank_plugins.backends.local.prompt_batches import Group
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder

@@ -15,7 +15,7 @@ from scripts import logits, unit
 from typer.testing import CliRunner, Result
 
 from limrank_evals.calibration.judged_scores import divide
-from limrank_evals.calibration.sources import read_scored
+from limrank_evals.calibration.score_sources import read_scored
 from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure, load_recipe, recipe_names, samples
 from limrank_plugins.arguments import why_not_calibrated
 from limrank_plugins.calibration import as_calibration

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limrank_evals.comparison import Resampling, compare_values
-from limrank_evals.errors.budget import budget_of
 from limrank_evals.errors.candidates import candidates_of
+from limrank_evals.errors.error_budget import budget_of
 from limrank_evals.errors.query_failures import OUTCOMES, BuriedQuery, query_failures_of
 from limrank_evals.errors.relevant_counts import Bin, parse_bins, relevant_counts_of
 from limrank_evals.stats import wilson

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from limrank_evals.errors.detailed_run import detailed_run_of
 from limrank_evals.errors.mishaps import false_claims_of, mishaps_of
-from limrank_evals.errors.ties import ties_of
+from limrank_evals.errors.tie_counts import ties_of
 
 
 @given(scored(), grades)

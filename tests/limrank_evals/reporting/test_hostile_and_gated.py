@@ -15,7 +15,7 @@ from report_page import Elements
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.reporting import write_reports
 from limrank_evals.reporting.payload import safe_json
-from limrank_evals.reporting.texts import clean, ends, head
+from limrank_evals.reporting.text_policy import clean, ends, head
 from limrank_plugins.data import Document, Query
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from limrank_evals.loaders.benchmark import Benchmark
 from limrank_evals.reporting import plots
-from limrank_evals.reporting.queries import query_outcomes
+from limrank_evals.reporting.query_outcomes import query_outcomes
 from limrank_evals.reporting.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, linear, ranks, tag, unranked
 from limrank_evals.stats import Interval
 from limrank_plugins.data import Document, Query

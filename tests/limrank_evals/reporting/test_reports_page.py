@@ -12,7 +12,7 @@ from evaluations import bright
 
 from limrank_evals.reporting import SCHEMA, write_reports
 from limrank_evals.reporting.payload import BUDGET, LISTED
-from limrank_evals.reporting.texts import LEVELS, TOP
+from limrank_evals.reporting.text_policy import LEVELS, TOP
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reports.md").read_text("utf-8")

@@ -17,8 +17,8 @@ from limrank_evals.identity import Result
 from limrank_evals.published import published
 from limrank_evals.reporting import SCHEMA, facts, write_reports
 from limrank_evals.reporting.payload import page_payload
-from limrank_evals.reporting.queries import query_outcomes
-from limrank_evals.reporting.texts import LEVELS
+from limrank_evals.reporting.query_outcomes import query_outcomes
+from limrank_evals.reporting.text_policy import LEVELS
 from limrank_plugins.errors import InputError
 
 NAMES = ["report.html", "report.json", "table.md", "table.tex"]

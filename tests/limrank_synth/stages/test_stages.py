@@ -36,7 +36,7 @@ from limrank_synth.records import (
 )
 from limrank_synth.role_requests import RoleProgram, RoleRequest, StageError, UnusableReply
 from limrank_synth.stages.judge_votes import judge, judging_prompt, read_vote
-from limrank_synth.stages.passages import describe, intents_for, write
+from limrank_synth.stages.passage_writing import describe, intents_for, write
 from limrank_synth.stages.query_rewriting import rewrite
 from limrank_synth.stages.reasoning import reason
 from limrank_synth.templates import chat_template

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.ndcg import ndcg
+from limrank_training.rewards.answer_tags import tagged_answer
 from limrank_training.rewards.mm_r5 import images_format, images_reward
 from limrank_training.rewards.rank_r1 import choice_reward
 from limrank_training.rewards.reasonrank import order_reward, rbo, recall_at
-from limrank_training.rewards.tags import tagged_answer
 
 
 def think(answer: str) -> str:

@@ -16,7 +16,7 @@ from haystack import Document, Pipeline
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy, FilterPolicy
 from haystack_integrations.components.retrievers.limrank import LimRankBM25Retriever, LimRankLuceneRetriever
-from haystack_integrations.components.retrievers.limrank import index as core
+from haystack_integrations.components.retrievers.limrank import index_retriever as core
 
 from limrank_plugins import Document as Passage
 from limrank_plugins.retrievers import build_retriever

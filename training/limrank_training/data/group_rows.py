@@ -16,14 +16,14 @@ from limrank_plugins.readouts.labels import NUMERIC
 from limrank_plugins.readouts.parsing import split_reasoning
 from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.wording import shortened
-from limrank_training.data.fields import (
+from limrank_training.data.passage_groups import Passage, PassageGroup
+from limrank_training.data.row_fields import (
     check_columns,
     existing_images,
     filled_text,
     read_rows,
     text_field,
 )
-from limrank_training.data.passage_groups import Passage, PassageGroup
 
 # `prompt` and `ndcg` are the export's own: the prompt is made anew, by the template of inference.
 _KNOWN = {

@@ -15,7 +15,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template
 from limrank_plugins.segments import clean_text
-from limrank_training.data.fields import (
+from limrank_training.data.row_fields import (
     check_columns,
     existing_images,
     filled_text,

@@ -11,7 +11,7 @@ from typing import Any
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.usable import can_be_seen
 from limrank_plugins.segments import clean_text
-from limrank_training.data.fields import (
+from limrank_training.data.row_fields import (
     check_columns,
     existing_images,
     list_field,

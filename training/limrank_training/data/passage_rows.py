@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_training.data.fields import check_columns, filled_text, read_rows, text_field
+from limrank_training.data.row_fields import check_columns, filled_text, read_rows, text_field
 from limrank_training.data.traces import passage_trace
 
 _TEXTS = ("query", "passage", "trace")

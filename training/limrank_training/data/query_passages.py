@@ -13,7 +13,7 @@ from typing import Any
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
-from limrank_training.data.fields import check_columns, filled_text, read_rows, text_field
+from limrank_training.data.row_fields import check_columns, filled_text, read_rows, text_field
 
 _TRIPLE = {"anchor", "positive", "negative"}
 _PAIR = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from limrank_plugins.errors import InputError
-from limrank_training.rewards.tags import tagged_answer
+from limrank_training.rewards.answer_tags import tagged_answer
 
 _LIST = re.compile(r"\[\s*(\d{1,6}(?:\s*,\s*\d{1,6})*)?\s*\]")
 

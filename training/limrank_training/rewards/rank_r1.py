@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.readouts.labels import NUMERIC, Labels
-from limrank_training.rewards.tags import tagged_answer
+from limrank_training.rewards.answer_tags import tagged_answer
 
 
 def choice_reward(text: str, gold: int, size: int, labels: Labels = NUMERIC) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.ndcg import ndcg
-from limrank_training.rewards.tags import tagged_answer
+from limrank_training.rewards.answer_tags import tagged_answer
 
 _LIST = re.compile(r"\[\d{1,6}\](?:\s*>\s*\[\d{1,6}\])*")
 _WRONG_SHAPE, _WRONG_LIST = -1.0, 0.0

@@ -4,7 +4,7 @@ from typing import Any
 
 from haystack import component
 from haystack.document_stores.types import DocumentStore, FilterPolicy
-from haystack_integrations.components.retrievers.limrank.index import IndexRetriever, Watched
+from haystack_integrations.components.retrievers.limrank.index_retriever import IndexRetriever, Watched
 
 from limrank_plugins.retrievers.languages import AUTO, language_named
 

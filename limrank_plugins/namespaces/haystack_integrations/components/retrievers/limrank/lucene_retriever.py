@@ -1,7 +1,7 @@
 """`LimRankLuceneRetriever`: BM25 as Anserini and BEIR report it, by pyserini."""
 
 from haystack import component
-from haystack_integrations.components.retrievers.limrank.index import IndexRetriever
+from haystack_integrations.components.retrievers.limrank.index_retriever import IndexRetriever
 
 
 @component

@@ -15,7 +15,7 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: tests/compat/ru
 
 import llama_cpp
 
-from limrank_plugins.backends.llama_cpp.vocabulary import LlamaVocabulary
+from limrank_plugins.backends.llama_cpp.llama_vocabulary import LlamaVocabulary
 
 TEXTS = st.text(st.sampled_from("ab thé\u0301\n<>/k\U0001f9c0\u1100\u1161"), max_size=12)
 MARKED = st.lists(TEXTS | st.sampled_from(["<think>", "<|im_end|>", "</s>", "the"]), max_size=5).map("".join)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from limrank_plugins.errors import InputError
-from limrank_training.data.fields import filled_text
 from limrank_training.data.group_rows import read_groups
 from limrank_training.data.passage_rows import read_passage_rows
+from limrank_training.data.row_fields import filled_text
 
 ROW = {
     "query": "why does milk curdle",

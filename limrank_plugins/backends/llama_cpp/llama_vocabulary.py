@@ -12,7 +12,7 @@ from typing import Any
 from unicodedata import combining, is_normalized, normalize
 
 from limrank_plugins.backends.llama_cpp.chat_template import GGUFChat
-from limrank_plugins.backends.llama_cpp.loading import load_model
+from limrank_plugins.backends.llama_cpp.llama_loading import load_model
 from limrank_plugins.backends.local.gguf_loading import COMPOSED
 from limrank_plugins.backends.local.truncation import Span
 from limrank_plugins.errors import BackendError

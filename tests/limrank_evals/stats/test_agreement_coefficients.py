@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from limrank_evals.stats import bootstrap_of
-from limrank_evals.stats.agreement import disagreement, kendall_tau, weighted_kappa
+from limrank_evals.stats.agreement_coefficients import disagreement, kendall_tau, weighted_kappa
 from limrank_plugins.errors import InputError
 from limrank_synth.kappa import cohens_kappa
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from limrank_evals.loaders.multiple_choice import hashed
-from limrank_evals.reporting.queries import Move
+from limrank_evals.reporting.query_outcomes import Move
 from limrank_plugins.segments import clean_text
 
 # Documents up to this rank, before or after, matter.

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limrank_evals.comparison import Resampling
-from limrank_evals.errors.budget import budget_of
 from limrank_evals.errors.candidates import candidates_of
+from limrank_evals.errors.error_budget import budget_of
 from limrank_evals.measures import measure
 from limrank_plugins.errors import InputError
 

@@ -10,7 +10,7 @@ from scripts import unit
 from limrank_plugins import Document
 from limrank_plugins.data import Usage, Verdict
 from limrank_plugins.images import Image
-from limrank_plugins.wrappers.duplicates import once_each
+from limrank_plugins.wrappers.once_each import once_each
 
 PICTURE = Image(b"GIF89a picture")
 documents = st.builds(

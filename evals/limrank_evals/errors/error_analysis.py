@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_evals.comparison import Comparison, Resampling
-from limrank_evals.errors.budget import ErrorBudget
 from limrank_evals.errors.confusion import Case, Confusion
 from limrank_evals.errors.contrast import Contrast
 from limrank_evals.errors.detailed_run import DetailedRun, RunHit
+from limrank_evals.errors.error_budget import ErrorBudget
 from limrank_evals.errors.mishaps import FalseClaims, Mishaps
 from limrank_evals.errors.query_failures import QueryFailures
 from limrank_evals.errors.relevant_counts import RelevantCounts
-from limrank_evals.errors.ties import Ties
+from limrank_evals.errors.tie_counts import Ties
 from limrank_evals.judgements import Qrels, relevant
 
 SCHEMA = "limrank eval errors 1"
