@@ -17,7 +17,7 @@ from limrank_plugins.data import Query, ScoreKind
 from limrank_plugins.errors import CapabilityError, InputError
 from limrank_plugins.pieces import check_splitter, piece_rule
 from limrank_plugins.prompts import Template
-from limrank_plugins.prompts.tasks import asked
+from limrank_plugins.prompts.tasks import query_and_task
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.pairs import PairScore
 from limrank_plugins.recipes import Part, Recipe, as_recipe, last_part, parts_of
@@ -201,7 +201,7 @@ def check_backend(recipe: Recipe, settings: Settings, template: Template | None,
             )
     if template is not None and template.labels and isinstance(backend, ChecksLabels):
         backend.check_labels(template.labels, template.close)
-    asked(Query("check"), settings.instruction, template)
+    query_and_task(Query("check"), settings.instruction, template)
 
 
 def check_calibrates(recipe: Recipe) -> None:

@@ -197,14 +197,14 @@ def _put_in_place(folder: Path, files: Files) -> None:
     new = folder / NEW
     written = [file for file in sorted(new.rglob("*")) if file.is_symlink() or not file.is_dir()]
     names = (file.relative_to(new) for file in written)
-    made = [name for name in names if NEW not in name.parts[0] and not name.parts[0].startswith(LOCK)]
+    results = [name for name in names if NEW not in name.parts[0] and not name.parts[0].startswith(LOCK)]
     if not (new / _CLEARED).exists():
         for file in list(files(folder)):
-            if file.relative_to(folder) not in made:
+            if file.relative_to(folder) not in results:
                 file.unlink(missing_ok=True)
                 _prune(file.parent, folder)
         (new / _CLEARED).touch()
-    for name in made:
+    for name in results:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(new / name, folder / name)
     _discard(new)

@@ -152,19 +152,19 @@ class Calibration:
         write_json(path, self.as_json())
 
 
-def as_calibration(given: str | os.PathLike[str] | Mapping[str, Any] | Calibration) -> Calibration:
+def as_calibration(calibration: str | os.PathLike[str] | Mapping[str, Any] | Calibration) -> Calibration:
     """A calibration as it is, from the file that `limrank calibrate` wrote, or from what a card holds.
 
     Raises:
         InputError: a file that cannot be read, or a value that is none of a calibration's; it is named.
     """
-    if isinstance(given, Calibration):
-        return given
-    if isinstance(given, Mapping):
-        return _checked(given, "the calibration")
-    if not isinstance(given, str | os.PathLike):
-        raise InputError(f"calibration must be a file or a Calibration, but got {type(given).__name__}")
-    return _checked(read_json_object(given, fix="`limrank calibrate` writes one"), str(given))
+    if isinstance(calibration, Calibration):
+        return calibration
+    if isinstance(calibration, Mapping):
+        return _checked(calibration, "the calibration")
+    if not isinstance(calibration, str | os.PathLike):
+        raise InputError(f"calibration must be a file or a Calibration, but got {type(calibration).__name__}")
+    return _checked(read_json_object(calibration, fix="`limrank calibrate` writes one"), str(calibration))
 
 
 def is_calibration(path: Path) -> bool:
@@ -184,11 +184,11 @@ def _checked(values: Mapping[str, Any], where: str) -> Calibration:
         )
     parts = [of.name for of in fields(kind)]
     others = ("recipe", "score_kind", "model", "reranker", "facts")
-    given = options_of_file(where, values, ("format", "method", *parts, *others))
-    if missing := [name for name in (*parts, "recipe", "score_kind") if name not in given]:
+    options = options_of_file(where, values, ("format", "method", *parts, *others))
+    if missing := [name for name in (*parts, "recipe", "score_kind") if name not in options]:
         raise InputError(f"{where} has no {missing[0]!r}: `limrank calibrate` writes it")
     try:
-        curve = kind(**{name: given[name] for name in parts})
-        return Calibration(curve, **{name: given[name] for name in others if name in given})
+        curve = kind(**{name: options[name] for name in parts})
+        return Calibration(curve, **{name: options[name] for name in others if name in options})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

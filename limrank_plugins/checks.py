@@ -33,7 +33,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
     """
     fits = isinstance(value, int) and not isinstance(value, bool)
     if not fits or (least is not None and value < least) or (most is not None and value > most):
-        raise InputError(f"{name} must be a whole number{_bounds(least, most)}, but got {_given(value)}")
+        raise InputError(f"{name} must be a whole number{_bounds(least, most)}, but got {_shown(value)}")
     return int(value)
 
 
@@ -66,7 +66,7 @@ def finite_number(
     ):
         bounds = _bounds(least, most, above)
         kind = "number" if bounds else "finite number"
-        raise InputError(f"{name} must be a {kind}{bounds}, but got {_given(value)}")
+        raise InputError(f"{name} must be a {kind}{bounds}, but got {_shown(value)}")
     return float(value)
 
 
@@ -77,7 +77,7 @@ def plain_text(name: str, value: Any) -> str:
         InputError: it is something else.
     """
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {_given(value)}")
+        raise InputError(f"{name} must be a str, but got {type(value).__name__}: {_shown(value)}")
     return value
 
 
@@ -88,7 +88,7 @@ def true_or_false(name: str, value: Any) -> bool:
         InputError: it is something else.
     """
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, but got {_given(value)}")
+        raise InputError(f"{name} must be True or False, but got {_shown(value)}")
     return value
 
 
@@ -110,7 +110,7 @@ def check_options(owner: str, call: Callable[..., Any], *values: Any, **options:
         raise InputError(f"{owner} has no such option: {error}") from error
 
 
-def options_of_file(where: str, given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
+def options_of_file(where: str, options: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
     """Arguments that were read from a file: those that are allowed there, or none.
 
     A file can come from anyone. What makes a model run code (`trust_remote_code`, an engine's own arguments)
@@ -118,21 +118,21 @@ def options_of_file(where: str, given: Mapping[str, Any], allowed: Collection[st
 
     Args:
         where: what the message calls the file or its part.
-        given: what was read.
+        options: what was read.
         allowed: what may be read.
 
     Raises:
         InputError: an argument that may not.
     """
-    unknown = [name for name in given if name not in allowed]
+    unknown = [name for name in options if name not in allowed]
     if unknown:
         raise InputError(
             f"{where} sets {unknown[0]!r}, which no file may set; it may set: {', '.join(sorted(allowed))}"
         )
-    return dict(given)
+    return dict(options)
 
 
-def _given(value: Any) -> str:
+def _shown(value: Any) -> str:
     """What was passed, short enough for a message."""
     try:
         return shortened(repr(value))

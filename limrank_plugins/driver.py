@@ -81,14 +81,14 @@ def judge(
     try:
         groups = next(plan)
         while True:
-            asked = [
+            programs = [
                 forgetting(
                     recipe.readout.ask(query, [documents[i] for i in group], template, settings),
                     partial(_has_failure, len(group)),
                 )
                 for group in groups
             ]
-            answers = yield from together(asked)
+            answers = yield from together(programs)
             for group, answer in zip(groups, answers, strict=True):
                 for i, verdict in zip(group, answer.verdicts(len(group)), strict=True):
                     verdicts[i] = _merged(verdicts[i], verdict)

@@ -25,12 +25,12 @@ QUERY_FIELDS = ("text", "query", "question", "contents", "content")
 
 def identifier_of(row: dict[str, Any], names: Sequence[str], where: str, *, needed: bool) -> str:
     """The id of a row, taken out of it: the first of these fields that it has; "" where it has none."""
-    for key in names:
-        found = _key(row, key)
-        if found is not None:
-            value = row.pop(found)
+    for name in names:
+        key = _key(row, name)
+        if key is not None:
+            value = row.pop(key)
             if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                raise InputError(f"{where}: {found!r} must be a string that is not empty, but is {value!r}")
+                raise InputError(f"{where}: {key!r} must be a string that is not empty, but is {value!r}")
             return str(value)
     if needed:
         raise InputError(f"{where}: no '_id', which the rows before have; the fields are {sorted(row)}")
@@ -39,18 +39,18 @@ def identifier_of(row: dict[str, Any], names: Sequence[str], where: str, *, need
 
 def text_of(row: dict[str, Any], names: Sequence[str], where: str, *, is_null_empty: bool = False) -> str:
     """The text of a row, taken out of it: the first of these fields that it has."""
-    found = names[0] if names[0] in row else next(filter(None, (_key(row, name) for name in names)), None)
-    if found is None:
+    key = names[0] if names[0] in row else next(filter(None, (_key(row, name) for name in names)), None)
+    if key is None:
         are = " or ".join(map(repr, names)) if len(names) < 3 else f"{names[0]!r} (or {', '.join(names[1:])})"
         raise InputError(
             f"{where}: no field {are} for the text; the fields are {shortened(str(sorted(row)), 200)}"
             + ("" if names is QUERY_FIELDS else ": name the one that holds it (--field)")
         )
-    value = row.pop(found)
+    value = row.pop(key)
     if value is None and is_null_empty:
         return ""
     if not isinstance(value, str):
-        raise InputError(f"{where}: {found!r} must be a string, but is {value!r}")
+        raise InputError(f"{where}: {key!r} must be a string, but is {value!r}")
     return value
 
 

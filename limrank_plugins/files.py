@@ -201,4 +201,4 @@ def json_line(record: Mapping[str, Any]) -> str:
     except RecursionError as error:
         raise InputError("a record is nested too deeply for JSON: make it flatter") from error
     # JSON lets those above U+007E stand, on which a terminal acts all the same.
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n"
+    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"

@@ -139,8 +139,8 @@ def _no_room(error: Exception) -> int | None:
         # numpy's, of a write that was cut short
         is_cut = error.errno is None and re.fullmatch(r"\d+ requested and \d+ written", str(error))
         return errno.ENOSPC if is_cut else None
-    found = re.search(r"\(os error (\d+)\)", str(error))  # Rust's: safetensors, tokenizers
-    return int(found[1]) if found and int(found[1]) in NO_ROOM else None
+    match = re.search(r"\(os error (\d+)\)", str(error))  # Rust's: safetensors, tokenizers
+    return int(match[1]) if match and int(match[1]) in NO_ROOM else None
 
 
 def _part_of(target: Path) -> Path:
@@ -188,9 +188,9 @@ def remove_leftovers(target: Path) -> None:
     except OSError:  # writing will tell
         return
     for name in names:
-        found = pattern.fullmatch(name)
+        match = pattern.fullmatch(name)
         part = target.with_name(name)
-        if found and name not in _IN_WORK and not _is_alive(int(found[1][:20])) and not _is_held(part):
+        if match and name not in _IN_WORK and not _is_alive(int(match[1][:20])) and not _is_held(part):
             _remove(part)
 
 
@@ -245,8 +245,8 @@ def check_output(
     if stat.S_ISDIR(mode) != folder:
         was, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
         raise InputError(f"the output {output} is {was}: name {wanted}")
-    for given in inputs:
-        if given is None or not (source := Path(given)).exists():
+    for name in inputs:
+        if name is None or not (source := Path(name)).exists():
             continue
         if output.samefile(source):
             raise InputError(f"the output {output} is read as an input ({source}): choose another file")
@@ -308,16 +308,16 @@ def _mode_where_it_can_be_written(output: Path) -> int | None:
     absolute = Path(os.path.abspath(output))
     try:
         _mode(_part_of(absolute))  # the longest name of all
-        found = _mode(absolute)
+        mode = _mode(absolute)
         above = next(parent for parent in absolute.parents if _mode(parent) is not None)
-        where = absolute if found is not None and stat.S_ISDIR(found) else above
+        where = absolute if mode is not None and stat.S_ISDIR(mode) else above
         if not stat.S_ISDIR(_mode(above) or 0):
             raise NotADirectoryError(errno.ENOTDIR, f"{above} is no folder")
         if not os.access(where, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise PermissionError(errno.EACCES, f"the folder {where} may not be written to")
     except OSError as error:
         raise InputError(f"the output {output} cannot be written: {error.strerror}; name another") from error
-    return found
+    return mode
 
 
 def _mode(path: Path) -> int | None:

@@ -41,7 +41,7 @@ def pdf_pages(path: Path) -> tuple[str, list[str]]:
 
 def _joined(text: str) -> str:
     """The text with the words whole that are divided at the end of a line."""
-    return _DIVIDED.sub(lambda found: found[1] + found[2] if found[2].islower() else found[0], text)
+    return _DIVIDED.sub(lambda match: match[1] + match[2] if match[2].islower() else match[0], text)
 
 
 def _plain_title(title: object) -> str:

@@ -46,13 +46,13 @@ def piece_rule(text: object) -> PieceRule:
         InputError: it is no rule.
     """
     pattern = rf"({'|'.join(get_args(How))})(?::([1-9][0-9]{{0,6}})[ -]?words)?"
-    found = re.fullmatch(pattern, text) if isinstance(text, str) else None
-    if found is None:
+    match = re.fullmatch(pattern, text) if isinstance(text, str) else None
+    if match is None:
         raise InputError(
             f"chunks must be 'max', 'first' or 'mean-top-2', perhaps with a length as in 'max:300 words', "
             f"but got {text!r}"
         )
-    return PieceRule(cast(How, found[1]), int(found[2]) if found[2] else None)
+    return PieceRule(cast(How, match[1]), int(match[2]) if match[2] else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,18 @@ def passage_rule(text: object) -> PassageRule:
         InputError: it is no rule, or the overlap is not below the half of a passage.
     """
     pattern = r"([1-9][0-9]{0,6})[ -]?words?(?:, *overlap ([0-9]{1,7}))?"
-    found = re.fullmatch(pattern, text) if isinstance(text, str) else None
-    if text != WHOLE and found is None:
+    match = re.fullmatch(pattern, text) if isinstance(text, str) else None
+    if text != WHOLE and match is None:
         raise InputError(
             f"passages must be a length such as '300 words', perhaps with an overlap as in "
             f"'300 words, overlap 50', or 'whole', but got {text!r}"
         )
-    if found is None:
+    if match is None:
         return PassageRule(None)
-    rule = PassageRule(int(found[1]), int(found[2] or 0))
-    if 2 * rule.overlap > int(found[1]):
+    rule = PassageRule(int(match[1]), int(match[2] or 0))
+    if 2 * rule.overlap > int(match[1]):
         raise InputError(
-            f"passages={text!r}: the overlap may be half a passage at most, {int(found[1]) // 2} words"
+            f"passages={text!r}: the overlap may be half a passage at most, {int(match[1]) // 2} words"
         )
     return rule
 

@@ -207,11 +207,11 @@ class _Batch:
             requests = [request for request, _ in waiting]
             keeper = self._replies.keeper(requests)
             method = getattr(self._backend, self._method)
-            asked = [request.request for request in requests]
+            batch = [request.request for request in requests]
             try:
                 is_async = inspect.iscoroutinefunction(method)
-                replies = await (ask if is_async else ask_in_thread)(method, asked, keeper)
-                check_count(self._backend, replies, asked)
+                replies = await (ask if is_async else ask_in_thread)(method, batch, keeper)
+                check_count(self._backend, replies, batch)
                 self._replies.keep_rest(requests, replies, keeper.kept)
             except BaseException as error:
                 for _, future in waiting:

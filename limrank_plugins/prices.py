@@ -88,21 +88,21 @@ def paid(price: Price | None, usage: Usage, *, answered: bool = True) -> Usage:
     return replace(usage, cost=cost, priced=1)
 
 
-def price_of(address: str, model: str, **given: float | None) -> Price | None:
+def price_of(address: str, model: str, **prices: float | None) -> Price | None:
     """The price of a model; None where it is not known.
 
     Args:
         address: of the server.
         model: as the server knows it.
-        given: `token_price` and the like, which come before every table; None for one that is not given. With
-            `completion_price` among them, prompts and completions have a price both or neither.
+        prices: `token_price` and the like, which come before every table; None for one that is not known.
+            With `completion_price` among them, prompts and completions have a price both or neither.
 
     Raises:
         InputError: a price that is no number, a cached price without that of the other tokens, one of prompts
             without one of completions, or a user's file that cannot be read.
     """
-    writes = "completion_price" in given
-    named = {name: price for name, price in given.items() if price is not None}
+    writes = "completion_price" in prices
+    named = {name: price for name, price in prices.items() if price is not None}
     if named:
         return _price("", named, writes=writes)
     parts = urlsplit(address)

@@ -54,8 +54,8 @@ class ReplyStore:
         if forgotten:
             if self._store is not None:
                 self._store.drop_many([request.key for request in forgotten if request.is_stored])
-            found = iter(self.find([r for r in requests if not isinstance(r.request, Forget)]))
-            return [Failed("") if isinstance(r.request, Forget) else next(found) for r in requests]
+            replies = iter(self.find([r for r in requests if not isinstance(r.request, Forget)]))
+            return [Failed("") if isinstance(r.request, Forget) else next(replies) for r in requests]
         if self._store is None:
             return [None] * len(requests)
         keys = [request.key if request.is_stored else None for request in requests]

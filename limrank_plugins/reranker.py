@@ -475,14 +475,14 @@ class Reranker:
             rankers = [partial(part._judged, query) for part in self.parts]
             wrapped = partial(self.recipe.wrapper, query, parts=rankers)
             return readable_only(documents, partial(once_each, rank=wrapped))
-        rank: PartRanker = partial(self._asked, query)
+        rank: PartRanker = partial(self._judged_by_model, query)
         readout, chunks = self.recipe.readout, self.settings.chunks
         if chunks is not None and readout is not None:
             cut = cut_by(self.backend, readout, self.template, self.settings, query)
             rank = partial(by_piece, rank=rank, rule=piece_rule(chunks), cut=cut)
         return readable_only(documents, rank, show_for(self.recipe, self.settings, self.backend))
 
-    def _asked(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
+    def _judged_by_model(self, query: Query, documents: Sequence[Document]) -> Addressed[Outcome]:
         judged = driver.judge(self.recipe, self.template, self.settings, query, documents)
         return driver.on(self.backend, judged)
 

@@ -63,7 +63,7 @@ class Tracer:
         self,
         model: str,
         recipe: str,
-        asked: Sequence[tuple[Query, Sequence[Document]]],
+        jobs: Sequence[tuple[Query, Sequence[Document]]],
         top_n: int | None,
     ) -> Iterator[Spans]:
         """One span for each query, all ended with the block; an error that leaves it is theirs.
@@ -75,12 +75,12 @@ class Tracer:
             self.start(
                 "limrank.rank", ranking_attributes(model, recipe, query, documents, top_n, hides), None
             )
-            for query, documents in asked
+            for query, documents in jobs
         ]
         token = None
         if len(rankings) == 1:
             token = self.context.attach(self.api.set_span_in_context(rankings[0]))
-        spans = Spans(self, rankings, [documents for _, documents in asked], hides)
+        spans = Spans(self, rankings, [documents for _, documents in jobs], hides)
         try:
             yield spans
         except BaseException as error:
@@ -195,8 +195,8 @@ def _room(span: Any) -> int | None:
     if limits is not None:
         most = getattr(limits, "max_span_attributes", None)
     else:
-        given = (os.environ.get(name, "").strip() for name in _LIMITS)
-        most = next((int(value) for value in given if value.isdecimal()), _USUAL_LIMIT)
+        texts = (os.environ.get(name, "").strip() for name in _LIMITS)
+        most = next((int(value) for value in texts if value.isdecimal()), _USUAL_LIMIT)
     return None if most is None else max(0, most - len(getattr(span, "attributes", None) or ()))
 
 

@@ -37,14 +37,14 @@ class _Assets(HTMLParser):
         self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        named = [given[name] for name in ("src", "data", "poster") if name in given]
-        named += [part.split()[0] for part in given.get("srcset", "").split(",") if part.strip()]
-        if tag == "link" and _FETCHING & set(given.get("rel", "").split()):
-            named.append(given.get("href", ""))
+        attributes = {name: value or "" for name, value in attrs}
+        named = [attributes[name] for name in ("src", "data", "poster") if name in attributes]
+        named += [part.split()[0] for part in attributes.get("srcset", "").split(",") if part.strip()]
+        if tag == "link" and _FETCHING & set(attributes.get("rel", "").split()):
+            named.append(attributes.get("href", ""))
         self.found += [address for address in named if _FOREIGN.match(address)]
-        self.found += _IN_STYLE.findall(given.get("style", ""))
-        if "mermaid" in given.get("class", "").split():
+        self.found += _IN_STYLE.findall(attributes.get("style", ""))
+        if "mermaid" in attributes.get("class", "").split():
             self.found.append("mermaid")
         self._in_style = tag == "style"
 

@@ -18,12 +18,12 @@ from python_api import API_PAGES, api_page
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made: of the project's files, its commands, its modules and its notebooks."""
-    made = {place: (ROOT / source).read_text("utf-8") for source, place in ELSEWHERE.items()}
-    made["reference/commands.md"] = commands_page()
-    made |= {f"reference/{name}.md": api_page(name) for name in API_PAGES}
+    texts = {place: (ROOT / source).read_text("utf-8") for source, place in ELSEWHERE.items()}
+    texts["reference/commands.md"] = commands_page()
+    texts |= {f"reference/{name}.md": api_page(name) for name in API_PAGES}
     folder = Path(config.docs_dir) / "notebooks"
-    made |= as_pages(sorted(folder.glob("*.ipynb")), execute=config.extra["execute_notebooks"])
-    for place, text in made.items():
+    texts |= as_pages(sorted(folder.glob("*.ipynb")), execute=config.extra["execute_notebooks"])
+    for place, text in texts.items():
         files.append(File.generated(config, place, content=text))
     while attached := Links(files).attachments():  # which may link to others
         for source, place in attached.items():
@@ -39,9 +39,9 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
 def on_post_build(config: Any) -> None:
     """Fail where a page would fetch something from another host."""
     site = Path(config.site_dir)
-    found = {
+    assets_of = {
         str(page.relative_to(site)): foreign_assets(page.read_text("utf-8")) for page in site.rglob("*.html")
     }
-    foreign = {page: assets for page, assets in found.items() if assets}
+    foreign = {page: assets for page, assets in assets_of.items() if assets}
     if foreign:
         raise PluginError(f"pages fetch things from other hosts: {foreign}")

@@ -47,13 +47,13 @@ class Links:
 
     def attachments(self) -> dict[str, str]:
         """Files that pages link to and that are not there yet, with their places."""
-        found = {}
+        attachments = {}
         for file in self._files.documentation_pages():
             for link in _LINK.finditer(file.content_string):
                 source = self._named(link[2], file.src_uri)
                 if source is not None and self._files.get_file_from_path(self._place(source)) is None:
-                    found[source] = self._place(source)
-        return found
+                    attachments[source] = self._place(source)
+        return attachments
 
     def _named(self, link: str, page: str) -> str | None:
         """The file of the project that a link of a page means; None where there is none."""

@@ -28,14 +28,14 @@ def exported(module: str) -> dict[str, str]:
     names = getattr(loaded, "__all__", None)
     if names is None:
         names = [name for name, value in vars(loaded).items() if getattr(value, "__module__", "") == module]
-    found = {}
+    places = {}
     for name in names:
         if name.startswith("_"):
             continue
         value = getattr(loaded, name)
         own = inspect.isclass(value) or inspect.isfunction(value)
-        found[name] = f"{value.__module__}.{value.__qualname__}" if own else f"{module}.{name}"
-    return found
+        places[name] = f"{value.__module__}.{value.__qualname__}" if own else f"{module}.{name}"
+    return places
 
 
 def api_page(name: str) -> str:

@@ -87,4 +87,4 @@ def _marked(file: Path) -> str | None:
 
 def _column(identifier: str) -> str:
     """The id with escapes for what would end a column or a line, or make a terminal act."""
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", identifier)
+    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", identifier)

@@ -161,11 +161,11 @@ def coverage(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> QueryCoverage
 def _strange_ids(ranked: Mapping[str, Sequence[str]], qrels: Qrels) -> list[str]:
     """A warning where no document of the run has an id that the judgements know: every measure is 0 then."""
     judged = {document for grades in qrels.values() for document in grades}
-    found = [document for documents in ranked.values() for document in documents]
-    if not found or any(document in judged for document in found):
+    documents = [document for listed in ranked.values() for document in listed]
+    if not documents or any(document in judged for document in documents):
         return []
     return [
-        f"no document of the run is judged: its ids are like {shortened(found[0])!r}, those of the "
+        f"no document of the run is judged: its ids are like {shortened(documents[0])!r}, those of the "
         f"judgements are like {shortened(min(judged))!r}"
     ]
 

@@ -30,7 +30,7 @@ from limrank_plugins.backends.remote.deciders import DECIDERS, KEY, charged_in, 
 from limrank_plugins.backends.remote.faults import CallFailed, charged, may_be_of_one
 from limrank_plugins.backends.remote.markers import unmarked
 from limrank_plugins.backends.remote.notes import Notes
-from limrank_plugins.backends.remote.questions import Asked, as_asked, tokens_in, written
+from limrank_plugins.backends.remote.questions import LabelQuestion, label_question, tokens_in, written
 from limrank_plugins.backends.remote.replies import parse_json
 from limrank_plugins.backends.remote.services import find_key
 from limrank_plugins.checks import whole_number
@@ -163,13 +163,13 @@ class DecisionsBackend:
             BackendError: what went wrong concerns every request (wrong key, address, dialect or model).
         """
         replies = Replies(arrived)
-        waiting: dict[int, Asked] = {}
+        waiting: dict[int, LabelQuestion] = {}
         neutralised: dict[int, int] = {}
 
         async def ask(positions: Sequence[int]) -> None:
-            found = await self._asked([waiting[position] for position in positions])
+            answers = await self._answers([waiting[position] for position in positions])
             with replies.together():
-                for position, reply in zip(positions, found, strict=True):
+                for position, reply in zip(positions, answers, strict=True):
                     broken = Usage(neutralised=neutralised[position])
                     replies[position] = replace(reply, usage=reply.usage + broken)
 
@@ -178,7 +178,7 @@ class DecisionsBackend:
                 with counting() as noted:
                     prepared = self._prepared(request)
                 neutralised[position] = noted.usage.neutralised
-                if isinstance(prepared, Asked):
+                if isinstance(prepared, LabelQuestion):
                     waiting[position] = prepared
                 else:
                     replies[position] = prepared
@@ -190,52 +190,52 @@ class DecisionsBackend:
             return replies.in_order()
         raise problem
 
-    def _prepared(self, request: ReadLabels) -> Asked | LabelReading | Failed:
+    def _prepared(self, request: ReadLabels) -> LabelQuestion | LabelReading | Failed:
         if len(request.labels) == 1:
             return LabelReading((0.0,), _UNASKED)  # there is nothing to choose
         try:
-            return as_asked(request, unmarked)
+            return label_question(request, unmarked)
         except CallFailed as failure:
             if failure.fatal:
                 raise
             return Failed(str(failure), _UNASKED)
 
-    def _together(self, waiting: Mapping[int, Asked]) -> list[list[int]]:
+    def _together(self, waiting: Mapping[int, LabelQuestion]) -> list[list[int]]:
         """Which questions go out in one call: those of one query, as many as the server takes."""
         by_query: dict[tuple[str, ...], list[int]] = {}
-        for position, asked in waiting.items():
-            by_query.setdefault(asked.query, []).append(position)
+        for position, question in waiting.items():
+            by_query.setdefault(question.query, []).append(position)
         calls: list[list[int]] = []
         for positions in by_query.values():
             calls += self._split(positions, waiting)
         return calls
 
-    def _split(self, positions: Sequence[int], waiting: Mapping[int, Asked]) -> list[list[int]]:
+    def _split(self, positions: Sequence[int], waiting: Mapping[int, LabelQuestion]) -> list[list[int]]:
         calls: list[list[int]] = [[]]
         texts: set[str] = set()
         read = questions = longest = 0
         for position in positions:
-            asked = waiting[position]
-            new = {place.text for place in asked.places}
+            question = waiting[position]
+            new = {place.text for place in question.places}
             added = sum(map(tokens_in, new - texts))
-            longest = max(longest, asked.tokens)
+            longest = max(longest, question.tokens)
             is_full = len(calls[-1]) == self._most
             if self._alone is not None:
                 is_full |= read + added + longest > self._alone
             if self._decider.together is not None:
-                is_full |= read + added + questions + asked.tokens > self._decider.together
+                is_full |= read + added + questions + question.tokens > self._decider.together
             if calls[-1] and is_full:
                 calls.append([])
-                texts, read, questions, longest = set(), 0, 0, asked.tokens
+                texts, read, questions, longest = set(), 0, 0, question.tokens
                 added = sum(map(tokens_in, new))
             calls[-1].append(position)
             texts |= new
-            read, questions = read + added, questions + asked.tokens
+            read, questions = read + added, questions + question.tokens
         return calls
 
     # ---- one call -------------------------------------------------------------------------------
 
-    async def _asked(self, group: Sequence[Asked]) -> list[LabelReading | Failed]:
+    async def _answers(self, group: Sequence[LabelQuestion]) -> list[LabelReading | Failed]:
         """Each question's reply; what the calls cost stands on the first."""
         with counting() as spent:
             try:
@@ -245,7 +245,7 @@ class DecisionsBackend:
                     raise
                 if len(group) > 1 and may_be_of_one(failure):
                     middle = len(group) // 2
-                    return [*await self._asked(group[:middle]), *await self._asked(group[middle:])]
+                    return [*await self._answers(group[:middle]), *await self._answers(group[middle:])]
                 readings = [str(failure)] * len(group)
                 is_told = failure.usage != Usage()
                 cost = self._priced(failure.usage) if is_told else paid(self.price, Usage(), answered=False)
@@ -256,7 +256,7 @@ class DecisionsBackend:
             for reading, share in zip(readings, costs, strict=True)
         ]
 
-    async def _ask(self, group: Sequence[Asked]) -> tuple[list[LabelReading | str], Usage]:
+    async def _ask(self, group: Sequence[LabelQuestion]) -> tuple[list[LabelReading | str], Usage]:
         """What each question's labels got, or why they got nothing, and what was charged.
 
         Raises:

@@ -319,15 +319,15 @@ class OpenAIBackend:
         reading = replace(verdict, usage=Usage()) if isinstance(verdict, LabelReading) else None
         return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
-    async def _draw(self, sent: Sent, asked: Usage | None, written: str = "?") -> Reply:
+    async def _draw(self, sent: Sent, spent: Usage | None, written: str = "?") -> Reply:
         """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities.
 
         Args:
             sent: the prompt.
-            asked: what a call for them has cost; None where none was made.
+            spent: what a call for them has cost; None where none was made.
             written: what was written in that call.
         """
-        usage = asked if asked is not None else Usage()
+        usage = spent if spent is not None else Usage()
         if self._draws == 0:
             cause = (
                 "the server gives no log-probabilities" if written.strip() else "the model wrote no answer"
@@ -348,7 +348,7 @@ class OpenAIBackend:
         for draw in range(self._draws):
             body, choice = await self._wire.ask(sent, budget, temperature=1.0, seed=draw)
             cost = usage_of(body)
-            if draw or asked is not None:  # the same prompt again, all of it known to the server already
+            if draw or spent is not None:  # the same prompt again, all of it known to the server already
                 cost = replace(cost, prompt_tokens=0, shared_tokens=0)
             usage = usage + cost
             if (label := label_written(text_of(choice), accepted)) is not None:

@@ -165,9 +165,9 @@ class RerankAPIBackend:
         replies = Replies(arrived)
 
         async def score(query: str, positions: Sequence[int]) -> None:
-            found = await self._scored(query, [requests[position].passage for position in positions])
+            scored = await self._scored(query, [requests[position].passage for position in positions])
             with replies.together():
-                for position, reply in zip(positions, found, strict=True):
+                for position, reply in zip(positions, scored, strict=True):
                     replies[position] = reply
 
         await self._each(
@@ -262,12 +262,12 @@ class RerankAPIBackend:
                 return scores_in(reply, texts), usage, warnings_in(reply)
 
         try:
-            scores, usage, said = await self._calls.call(ask, first=not self._reached)
+            scores, usage, warnings = await self._calls.call(ask, first=not self._reached)
         except CallFailed as failure:
             self._reached = failure.status is not None or failure.late
             raise self._with_advice(failure) from None
         self._reached = self._answered = True
-        for text in said:
+        for text in warnings:
             self._notes.say(f"the server warns: {brief(text)}")
         if self.price is not None and (what := self.price.uncounted(usage)):
             self._notes.say(f"the server does not say how many {what} it charged: their cost is not known")
@@ -280,9 +280,9 @@ class RerankAPIBackend:
             complaint = complaint_of(error)
             if status_of(error) != 500 or not is_too_large(complaint):
                 raise
-            said = self._calls.redact(complaint.message)
+            message = self._calls.redact(complaint.message)
         # llama-server says so of a document that is too long: to ask again would not make it shorter.
-        raise CallFailed(f"HTTP 500: {brief(said)}", 500, complaint=complaint._replace(message=said))
+        raise CallFailed(f"HTTP 500: {brief(message)}", 500, complaint=complaint._replace(message=message))
 
     # ---- what is told ---------------------------------------------------------------------------
 

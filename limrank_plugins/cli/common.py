@@ -190,8 +190,8 @@ def open_index(
             progress=partial(show, "indexing"),
         )
     if language == AUTO:
-        found: str = getattr(index, "language", DEFAULT)
-        say("; ".join(filter(None, (f"the corpus is in {found}", without_stemmer(found)))))
+        known: str = getattr(index, "language", DEFAULT)
+        say("; ".join(filter(None, (f"the corpus is in {known}", without_stemmer(known)))))
     return index
 
 

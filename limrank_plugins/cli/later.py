@@ -19,13 +19,13 @@ class LaterCommand(typer.core.TyperCommand):
     def load(self) -> Any:
         """The command itself, or the group of commands."""
         module, _, attribute = self.source.partition(":")
-        found = getattr(import_module(module), attribute)
+        command = getattr(import_module(module), attribute)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.callback(help=_HELD)(_nothing)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=self.name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=self.name)
         else:
-            app.command(self.name)(found)
+            app.command(self.name)(command)
         group: Any = typer.main.get_command(app)
         return group.commands[self.name]
 

@@ -116,8 +116,8 @@ def recipe_and_model(spec: str, flag: str, *, name: str = "") -> tuple[str, str 
     recipe, at, model = spec.partition("@")
     if not recipe or (at and not model):
         before = "NAME=" if name else ""
-        given = f"{name}={spec}" if name else repr(spec)
-        raise InputError(f"{flag} must be written {before}RECIPE or {before}RECIPE@MODEL, but got {given}")
+        spelled = f"{name}={spec}" if name else repr(spec)
+        raise InputError(f"{flag} must be written {before}RECIPE or {before}RECIPE@MODEL, but got {spelled}")
     return recipe, model or None
 
 

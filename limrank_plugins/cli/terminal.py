@@ -40,7 +40,7 @@ def plain(text: str, keep: str = _SHOWN) -> str:
 
 def escaped_json(text: str) -> str:
     """JSON whose characters that a terminal could act on are written as escapes; it means the same."""
-    return _NOT_IN_JSON.sub(lambda found: _escape(found[0]), text)
+    return _NOT_IN_JSON.sub(lambda match: _escape(match[0]), text)
 
 
 class Terminal(Console):

@@ -35,13 +35,13 @@ def passage_limit(text: object) -> PassageLimit | None:
     """
     if text == "none":
         return None
-    found = re.fullmatch(r"([1-9][0-9]{0,6})[ -]?(words|tokens)", text) if isinstance(text, str) else None
-    if found is None:
+    match = re.fullmatch(r"([1-9][0-9]{0,6})[ -]?(words|tokens)", text) if isinstance(text, str) else None
+    if match is None:
         raise InputError(
             f"a passage limit is a number of words or tokens, as in '300-words' or '512-tokens', or 'none', "
             f"but got {text!r}"
         )
-    return PassageLimit(int(found[1]), "words" if found[2] == "words" else "tokens")
+    return PassageLimit(int(match[1]), "words" if match[2] == "words" else "tokens")
 
 
 @dataclass(frozen=True, slots=True)

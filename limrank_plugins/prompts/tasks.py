@@ -12,7 +12,7 @@ _MARK = "{{ query }}"
 _LIKE_A_NAME = re.compile(r"[a-z0-9_/-]+")
 
 
-def asked(query: Query, instruction: str | None, template: Template | None) -> tuple[str, str]:
+def query_and_task(query: Query, instruction: str | None, template: Template | None) -> tuple[str, str]:
     """What a template's places for the query and for the task are filled with.
 
     A template without a place for the task gets every instruction in the query (`instructed`), and "". With

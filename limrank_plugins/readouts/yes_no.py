@@ -26,7 +26,7 @@ from limrank_plugins.backends.protocols import (
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Intent, Template, intended
-from limrank_plugins.prompts.tasks import asked
+from limrank_plugins.prompts.tasks import query_and_task
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.labels import without_tags
 from limrank_plugins.readouts.parsing import cut_to_sentence, joined_reasoning
@@ -60,7 +60,7 @@ class YesNo:
         """Judge each document; see `Readout.ask`."""
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
-        text, task = asked(query, settings.instruction, template)
+        text, task = query_and_task(query, settings.instruction, template)
         prompts = [
             template.render(
                 self._neutral(intended(text, self.intent)),
@@ -193,8 +193,8 @@ def label_verdict(
         return Verdict(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
         raise TypeError(f"a backend replied to a request for labels with {type(reply).__name__}")
-    said = reply.probability if score_of is probability else None
-    score = score_of(reply.logits) if said is None else said
+    stated = reply.probability if score_of is probability else None
+    score = score_of(reply.logits) if stated is None else stated
     if score is None:
         reason = f"the label logits are {list(reply.logits)}, which give no probability"
         return Verdict(None, explanation=explanation, failure=reason, usage=usage)

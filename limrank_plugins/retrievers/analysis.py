@@ -207,11 +207,11 @@ def check_language(language: str | None, analyzer: Any, where: str | os.PathLike
     """
     if language in (None, languages.AUTO):
         return
-    asked = languages.language_named(language or "")
-    if asked != analyzer.language:
+    wanted = languages.language_named(language or "")
+    if wanted != analyzer.language:
         raise InputError(
-            f"the index {os.fspath(where)} holds words of {analyzer.language}, but {asked} was asked for: "
-            f"leave language out, or {AGAIN} with language={asked!r}"
+            f"the index {os.fspath(where)} holds words of {analyzer.language}, but {wanted} was asked for: "
+            f"leave language out, or {AGAIN} with language={wanted!r}"
         )
 
 

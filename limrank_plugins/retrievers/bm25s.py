@@ -211,9 +211,9 @@ class BM25sRetriever(ImmutableIndex):
         if index is not None:
             _check(place, index, manifest.count)
         check_language(language, analyzer, folder)
-        made = cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
-        made.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
-        return made
+        retriever = cls(corpus, index, analyzer, k1=k1, b=b, query_weighting=weighting, average=average)
+        retriever.opened = (os.path.abspath(folder), {"mmap": True}) if mmap else None
+        return retriever
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index, whole or not at all; see `Retriever.save`."""

@@ -87,5 +87,5 @@ def unpacked(backend: Any) -> Backend:
     """The backend that `packed` stands for: made again, or itself."""
     if isinstance(backend, _EncoderArguments):
         backend = backend_class(backend.name)(**backend.arguments)
-    made: Backend = backend
-    return made
+    remade: Backend = backend
+    return remade

@@ -28,7 +28,7 @@ from limrank_plugins.wording import number_of, shortened
 _IN_A_SEARCH_UNIT = 100
 
 
-def answer_to(asked: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer:
+def answer_to(request: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer:
     """What is answered: judged documents with scores, those that failed apart from them.
 
     A client reads `relevance_score` as a number, most of them strictly. A document that failed has none, so
@@ -36,7 +36,7 @@ def answer_to(asked: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer
     with a score that nobody gave.
 
     Args:
-        asked: the request.
+        request: what was asked.
         ranking: of all of its documents.
         name: the reranker's.
 
@@ -45,8 +45,8 @@ def answer_to(asked: RerankRequest, ranking: Ranking, name: str) -> RerankAnswer
     """
     judged, failed = judged_and_failed(ranking)
     scores, kind = scores_of(judged, ranking)
-    shown = judged[: asked.top_n]
-    returned = bool(asked.return_documents)
+    shown = judged[: request.top_n]
+    returned = bool(request.return_documents)
     usage = ranking.usage
     return RerankAnswer(
         id=secrets.token_hex(16),
@@ -124,13 +124,13 @@ def _document(hit: Hit) -> ReturnedDocument:
 
 def warnings_of(ranking: Ranking, failed: Sequence[Hit]) -> list[str]:
     """What was cut or could not be judged, in sentences."""
-    said = []
+    warnings = []
     if failed:
-        said.append(
+        warnings.append(
             f"{len(failed):,} of {number_of(len(ranking), 'document')} could not be judged and "
             f"{'is' if len(failed) == 1 else 'are'} no result; the first one, {failed[0].index}: "
             f"{shortened(failed[0].failure or '', 300)}"
         )
     # What was not read of the query is among the remarks.
     documents = replace(Unread.in_ranking(ranking), queries=0)
-    return [*said, *documents.sentences(), *remarks([ranking])]
+    return [*warnings, *documents.sentences(), *remarks([ranking])]

@@ -143,16 +143,16 @@ class RerankServer:
 
     async def rerank(self, request: Request) -> Response:
         """Rank documents by what a model says about them."""
-        asked = read_request(await request.body(), self.limits)
-        served = named(self.served, asked.model)
-        served.check(asked.texts, asked.max_tokens_per_doc)
-        if asked.stream:
-            return EventStream(partial(self._streamed, served, asked), self.limits.seconds, refusal_of)
+        body = read_request(await request.body(), self.limits)
+        served = named(self.served, body.model)
+        served.check(body.texts, body.max_tokens_per_doc)
+        if body.stream:
+            return EventStream(partial(self._streamed, served, body), self.limits.seconds, refusal_of)
         started = time.perf_counter()
 
         async def answer() -> RerankAnswer:
-            ranking = await served.rank(asked.query, asked.texts, asked.max_tokens_per_doc)
-            return self._answer(served, asked, ranking, started)
+            ranking = await served.rank(body.query, body.texts, body.max_tokens_per_doc)
+            return self._answer(served, body, ranking, started)
 
         return await self._done(request, answer())
 
@@ -180,15 +180,15 @@ class RerankServer:
             return JSON(answer.model_dump(exclude_none=True))
         raise problem
 
-    async def _streamed(self, served: NamedReranker, asked: RerankRequest, tell: Tell) -> RerankAnswer:
+    async def _streamed(self, served: NamedReranker, request: RerankRequest, tell: Tell) -> RerankAnswer:
         started = time.perf_counter()
-        return self._answer(served, asked, await ranked_in_parts(served, asked, tell), started)
+        return self._answer(served, request, await ranked_in_parts(served, request, tell), started)
 
     def _answer(
-        self, served: NamedReranker, asked: RerankRequest, ranking: Ranking, started: float
+        self, served: NamedReranker, request: RerankRequest, ranking: Ranking, started: float
     ) -> RerankAnswer:
         self.metrics.ranked(served.name, ranking, time.perf_counter() - started)
-        return answer_to(asked, ranking, served.name)
+        return answer_to(request, ranking, served.name)
 
     async def health(self) -> Response:
         """Whether the server is alive."""

@@ -102,9 +102,9 @@ class EventStream(Response):
             await send_event("answer", answer.model_dump(mode="json", exclude_none=True))
 
 
-async def ranked_in_parts(served: NamedReranker, asked: RerankRequest, tell: Tell) -> Ranking:
+async def ranked_in_parts(served: NamedReranker, request: RerankRequest, tell: Tell) -> Ranking:
     """The ranking; told of each document as it is judged, where each is reasoned about alone."""
-    texts = asked.texts
+    texts = request.texts
     finished = tokens = 0
 
     def told(ranking: Ranking, positions: Sequence[int]) -> None:
@@ -113,7 +113,7 @@ async def ranked_in_parts(served: NamedReranker, asked: RerankRequest, tell: Tel
         tokens += ranking.usage.generated_tokens
         for hit in ranking:
             placed = replace(hit, index=positions[hit.index])
-            returned = bool(asked.return_documents)
+            returned = bool(request.return_documents)
             if placed.failure is not None or placed.score is None:
                 tell("failed", _dumped(failed_document(placed, returned=returned)))
             else:
@@ -123,7 +123,7 @@ async def ranked_in_parts(served: NamedReranker, asked: RerankRequest, tell: Tel
 
     tell("progress", {"finished": 0, "total": len(texts), "tokens": 0})
     if not served.judges_alone:
-        return await served.rank(asked.query, texts, asked.max_tokens_per_doc)
+        return await served.rank(request.query, texts, request.max_tokens_per_doc)
     # Equal texts are asked about once, as in a list that is ranked as a whole.
     groups: dict[str, list[int]] = {}
     for position, text in enumerate(texts):
@@ -133,7 +133,7 @@ async def ranked_in_parts(served: NamedReranker, asked: RerankRequest, tell: Tel
     async def judge(positions: list[int]) -> tuple[Ranking, list[int]]:
         async with room:
             part = [texts[position] for position in positions]
-            ranking = await served.rank(asked.query, part, asked.max_tokens_per_doc)
+            ranking = await served.rank(request.query, part, request.max_tokens_per_doc)
         told(ranking, positions)
         return ranking, positions
 

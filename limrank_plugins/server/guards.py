@@ -128,8 +128,8 @@ class Guards:
 
     def _knows(self, scope: Scope) -> bool:
         """Whether a token was sent that is one of ours; takes the same time for any that is not."""
-        given = b"".join(value for name, value in scope["headers"] if name == b"authorization")
-        kind, _, token = given.partition(b" ")
+        authorization = b"".join(value for name, value in scope["headers"] if name == b"authorization")
+        kind, _, token = authorization.partition(b" ")
         digest = _digest(token.strip())
         equal = [secrets.compare_digest(digest, known) for known in self._digests]
         return any(equal) and kind.lower() == b"bearer"
@@ -218,13 +218,13 @@ def _digest(token: bytes) -> bytes:
 
 def _again(body: bytes, receive: Receive) -> Receive:
     """A body that was read, for the app to read; after it, whatever comes."""
-    given = False
+    is_read = False
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_read
+        if is_read:
             return await receive()
-        given = True
+        is_read = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again

@@ -110,23 +110,23 @@ class Searching:
             Refusal: 422 for what is not of its shape, 413 for more than is accepted, 404 for another corpus.
         """
         value = read_object(body)
-        asked = read_as(SearchRequest, without_halves(value) if b"\\u" in body else value)
-        check_query(asked.query, self._limits)
+        request = read_as(SearchRequest, without_halves(value) if b"\\u" in body else value)
+        check_query(request.query, self._limits)
         most = self._limits.documents
-        if asked.depth is not None and asked.depth > most:
-            raise Refusal(413, f"depth is too high: at most {most:,} are accepted, but got {asked.depth:,}")
-        self._named(asked.corpus)
-        return asked
+        if request.depth is not None and request.depth > most:
+            raise Refusal(413, f"depth is too high: at most {most:,} are accepted, but got {request.depth:,}")
+        self._named(request.corpus)
+        return request
 
-    async def search(self, asked: SearchRequest) -> SearchAnswer:
+    async def search(self, request: SearchRequest) -> SearchAnswer:
         """The first `depth` candidates.
 
         Raises:
             LimRankError: as for `Retriever.search`.
         """
-        name, corpus = self._named(asked.corpus)
-        depth = asked.depth or min(_DEPTH, self._limits.documents)
-        documents = await asyncio.to_thread(corpus.retriever.search, asked.query, depth)
+        name, corpus = self._named(request.corpus)
+        depth = request.depth or min(_DEPTH, self._limits.documents)
+        documents = await asyncio.to_thread(corpus.retriever.search, request.query, depth)
         return SearchAnswer(
             corpus=name,
             candidates=[

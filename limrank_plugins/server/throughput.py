@@ -61,7 +61,7 @@ def serving(reranker: Reranker, clients: int) -> Iterator[int]:
         listener.close()
 
 
-def seconds_for(port: int, asked: Sequence[bytes], clients: int) -> float:
+def seconds_for(port: int, payloads: Sequence[bytes], clients: int) -> float:
     """Seconds until all are answered, each client asking one after the other on a connection of its own."""
 
     def client(mine: Sequence[bytes]) -> None:
@@ -78,7 +78,7 @@ def seconds_for(port: int, asked: Sequence[bytes], clients: int) -> float:
 
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        for done in [pool.submit(client, asked[number::clients]) for number in range(clients)]:
+        for done in [pool.submit(client, payloads[number::clients]) for number in range(clients)]:
             done.result()
     return time.perf_counter() - began
 
@@ -95,14 +95,14 @@ def measured(
         documents: of a request.
         rounds: how many.
     """
-    asked = bodies(requests, documents)
+    payloads = bodies(requests, documents)
     warm_up(reranker)
     alone, together = [], []
     with serving(reranker, clients) as port:
-        seconds_for(port, asked[:2], 1)
+        seconds_for(port, payloads[:2], 1)
         for _ in range(rounds):
-            alone.append(seconds_for(port, asked, 1))
-            together.append(seconds_for(port, asked, clients))
+            alone.append(seconds_for(port, payloads, 1))
+            together.append(seconds_for(port, payloads, clients))
     ratios = [one / many for one, many in zip(alone, together, strict=True)]
     return {
         "recipe": reranker.recipe.name,
@@ -127,21 +127,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=150, help="each way and round")
     parser.add_argument("--documents", type=int, default=10, help="of a request")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     require_extra()
-    with closing(Reranker(asked.recipe, asked.model)) as reranker:
+    with closing(Reranker(options.recipe, options.model)) as reranker:
         report = measured(
             reranker,
-            clients=asked.clients,
-            requests=asked.requests,
-            documents=asked.documents,
-            rounds=asked.rounds,
+            clients=options.clients,
+            requests=options.requests,
+            documents=options.documents,
+            rounds=options.rounds,
         )
     sys.stdout.write(f"{json.dumps(report, indent=2)}\n")
     low, high = report["ratios"][0], report["ratios"][-1]
     sys.stderr.write(
-        f"{asked.clients} clients are served {report['ratio']} times as fast as one after the other "
-        f"(median of {asked.rounds} rounds; {low} to {high})\n"
+        f"{options.clients} clients are served {report['ratio']} times as fast as one after the other "
+        f"(median of {options.rounds} rounds; {low} to {high})\n"
     )
 
 

@@ -128,8 +128,8 @@ def _together(
         query_cut_tokens=max(verdict.query_cut_tokens for verdict in verdicts),
     )
     if failures:
-        told = f"{len(failures)} of its {len(verdicts)} pieces could not be judged; the first one: "
-        return replace(total, failure=(told if len(verdicts) > 1 else "") + failures[0])
+        many = f"{len(failures)} of its {len(verdicts)} pieces could not be judged; the first one: "
+        return replace(total, failure=(many if len(verdicts) > 1 else "") + failures[0])
     order = best_first(score_keys(verdicts))
     used = [verdicts[i] for i in (order[:2] if rule.how == "mean-top-2" else order[:1])]
     ties = [verdict.tie for verdict in used if verdict.tie is not None]

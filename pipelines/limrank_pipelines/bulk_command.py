@@ -159,7 +159,7 @@ def bulk(
     if as_json:
         common.emit(report)
     else:
-        told = [
+        sentences = [
             f"{number_of(len(parts) - unwritten, 'partition')} in {output}: "
             f"{len(left) - unwritten:,} computed now ({number_of(ranked, 'query')}), "
             f"{len(parts) - len(left):,} were there",
@@ -167,7 +167,7 @@ def bulk(
             *([f"{number_of(empty, 'query')} had no candidates"] if empty else []),
             *unread.sentences(),
         ]
-        common.say("; ".join(told))
+        common.say("; ".join(sentences))
     if failures:
         common.end_with_failures(
             f"{number_of(failures, 'document')} could not be judged; the first one, {reason}. Their "

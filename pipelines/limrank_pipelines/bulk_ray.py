@@ -128,8 +128,8 @@ def work_on_ray(
             )
         except (OSError, RuntimeError, ValueError) as error:
             where = "on this machine" if address is None else f"at {address}"
-            said = str(error).strip().partition("\n")[0]
-            raise BackendError(f"Ray could not be reached or started {where}: {said}") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise BackendError(f"Ray could not be reached or started {where}: {reason}") from error
     try:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False

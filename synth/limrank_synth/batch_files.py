@@ -86,7 +86,7 @@ def write_batch(
     """
     left, waiting, spent = 0, 0, ledger.spent
     in_files = ledger.batched if not again else frozenset()
-    asked: list[tuple[str, str, float]] = []
+    requests: list[tuple[str, str, float]] = []
     places: dict[tuple[str | None, str, str], list[list[str]]] = {}
     room: dict[tuple[str | None, str, str], int] = {}
     for key, to in unasked.items():
@@ -119,7 +119,7 @@ def write_batch(
             room[place] = most_bytes
         parts[-1].append(line)
         room[place] -= len(line)
-        asked.append((key, mark, dearest))
+        requests.append((key, mark, dearest))
     parts = [part for several in places.values() for part in several]
     files = tuple(_file(path, number, len(parts)) for number in range(1, len(parts) + 1))
     for file in files:
@@ -128,9 +128,9 @@ def write_batch(
     for file, part in zip(files, parts, strict=True):
         write_parts(file, (line.encode("ascii") for line in part))
     # After the files: a kill in between leaves requests that are written again, and none that never were.
-    for waits in asked:
+    for waits in requests:
         ledger.put_in_batch(*waits)
-    return BatchFiles(files, len(asked), left, waiting)
+    return BatchFiles(files, len(requests), left, waiting)
 
 
 def read_batch(

@@ -66,7 +66,7 @@ def write_card(folder: Path, contents: CardContents) -> None:
         _what(contents),
         _licences(contents),
         _looks(contents, plots),
-        _made(contents, stages),
+        _making(contents, stages),
         *([_cost(costs, bool(contents.runs))] if costs is not None else []),
         _use(contents),
     ]
@@ -197,7 +197,7 @@ def _looks(contents: CardContents, plots: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _made(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
+def _making(contents: CardContents, stages: Sequence[tuple[str, int, int]]) -> str:
     lines = ["## How it was made", ""]
     if contents.mix is not None:
         blend = contents.mix.get("blend", {})

@@ -62,12 +62,12 @@ class JudgedScores:
         """A sentence for everything that was left out or taken for irrelevant."""
         as_what = "counted as irrelevant" if self.unjudged_as == "irrelevant" else "left out"
         first = f" (the first: {self.why})" if self.why else ""
-        told = [
+        omissions = [
             (self.unjudged, "document", f"without a judgement: {as_what}"),
             (self.failed, "document", f"that could not be judged by the model: left out{first}"),
             (self.queries_left_out, "query", "without judgements or scores: left out"),
         ]
-        return [f"{number_of(count, what)} {why}" for count, what, why in told if count]
+        return [f"{number_of(count, what)} {why}" for count, what, why in omissions if count]
 
 
 class Parts(NamedTuple):

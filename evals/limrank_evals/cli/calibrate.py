@@ -258,11 +258,11 @@ def _check_recipe(recipe: str | None, source: str) -> None:
     why = "" if known.parts else why_not_calibrated(known)
     if not why:
         return
-    asked = f"name a --recipe: the default, {known.name}," if recipe is None else f"recipe {known.name!r}"
+    subject = f"name a --recipe: the default, {known.name}," if recipe is None else f"recipe {known.name!r}"
     served = "Of a server's own scores, rerank-api:scores=probability and rerank-api:scores=logit can."
     others = ", ".join(each.name for each in own_recipes() if not why_not_calibrated(each))
     raise InputError(
-        f"{asked} cannot be calibrated: {why}. {served} These can: {others}. For example: "
+        f"{subject} cannot be calibrated: {why}. {served} These can: {others}. For example: "
         f"limrank calibrate {shlex.quote(source)} --recipe limrank"
     )
 

@@ -218,15 +218,15 @@ def _settings(
 
 def _setup(named: tuple[str, str], reader: ChoiceReader, search: CorpusSearch | None) -> Setup:
     samples = number_of(reader.samples, "sample")
-    asked = f"{reader.template.name}, {samples} at temperature {reader.temperature:g}"
+    prompts = f"{reader.template.name}, {samples} at temperature {reader.temperature:g}"
     if search is None:
-        return Setup(*named, prompts=asked, reader=reader.model)
+        return Setup(*named, prompts=prompts, reader=reader.model)
     pipeline, queries = search.pipeline, "question and options" if search.with_options else "question"
     system = None if pipeline.reranker is None else describe(pipeline.reranker)
     return Setup(
         *named,
         reader=reader.model,
-        prompts=f"{asked}, {number_of(pipeline.top_n, 'passage')}",
+        prompts=f"{prompts}, {number_of(pipeline.top_n, 'passage')}",
         first_stage=search.retriever,
         queries=f"{queries}, rewritten ({search.rewriting})" if search.rewriting else queries,
         depth=pipeline.k,

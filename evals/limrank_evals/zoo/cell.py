@@ -53,11 +53,11 @@ def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None
     Raises:
         LimRankError: what loading, searching and ranking raise.
     """
-    folder, asked = Path(order["folder"]), order["reranker"]
+    folder, arguments = Path(order["folder"]), order["reranker"]
     claim(folder)
     with Store(order["store"]) as store:
         record = (
-            _evaluated(order, None, progress, store) if asked is None else _ranked(order, progress, store)
+            _evaluated(order, None, progress, store) if arguments is None else _ranked(order, progress, store)
         )
     settings = read_json_object(folder / SETTINGS) if (folder / SETTINGS).is_file() else {"splits": {}}
     write_json(
@@ -65,9 +65,9 @@ def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None
         {
             "schema": SCHEMA,
             # What a model on this machine wrote is its result: it would write the same again.
-            "final": not record.get("failures") or not _is_served(asked),
+            "final": not record.get("failures") or not _is_served(arguments),
             "collection": order["collection"]["label"],
-            "recipe": None if asked is None else asked["recipe"],
+            "recipe": None if arguments is None else arguments["recipe"],
             **record,
             "made of": settings["splits"].get(order["collection"]["split"]),
             "source": order["source"],
@@ -77,15 +77,15 @@ def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None
 
 def _ranked(order: Mapping[str, Any], progress: Callable[[int, int], None], store: Store) -> dict[str, Any]:
     """What a recipe found and cost, or why the model cannot serve it or judged nothing."""
-    asked = dict(order["reranker"])
-    recipe, backend = asked.pop("recipe"), _backend(asked)
+    arguments = dict(order["reranker"])
+    recipe, backend = arguments.pop("recipe"), _backend(arguments)
     nothing = {"values": None, "system": recipe}
     costs = None
     try:
         # Replies of a served model were paid for and may differ; a model on this machine writes the same.
         kept = store if _is_served(order["reranker"]) else None
         with unserved():
-            reranker = CostedReranker(recipe, backend=backend, store=kept, **asked)
+            reranker = CostedReranker(recipe, backend=backend, store=kept, **arguments)
         costs = reranker.keep_costs(store, adds=kept is not None)
         return {**_evaluated(order, reranker, progress, store), "prompt": reranker.template_reason}
     except Unserved as error:
@@ -101,9 +101,9 @@ def _ranked(order: Mapping[str, Any], progress: Callable[[int, int], None], stor
             backend.close()
 
 
-def _backend(asked: dict[str, Any]) -> Backend:
+def _backend(arguments: dict[str, Any]) -> Backend:
     """The backend, made of those arguments that are its own."""
-    own = {name: asked.pop(name) for name in list(asked) if name not in _OF_RERANKER}
+    own = {name: arguments.pop(name) for name in list(arguments) if name not in _OF_RERANKER}
     name, model, dtype = own.pop("backend"), own.pop("model"), own.pop("dtype", None)
     if dtype is not None and takes(name, "dtype"):
         own["dtype"] = dtype
@@ -120,7 +120,7 @@ def _evaluated(
     collection = Collection(**order["collection"])
     task = collection.task(order["queries"])
     with told_by_caller():
-        [(_, found)] = evaluate_splits(
+        [(_, evaluated)] = evaluate_splits(
             task,
             [collection.split],
             collection.source,
@@ -135,27 +135,30 @@ def _evaluated(
             seed=order["seed"],
             progress=lambda _, finished, of: progress(finished, of),
         )
-    query_ids = [query.id for query in found.benchmark.queries]
-    return _found(found) | _spent(None if reranker is None else reranker.costs, query_ids)
+    query_ids = [query.id for query in evaluated.benchmark.queries]
+    return _outcome(evaluated) | _spent(None if reranker is None else reranker.costs, query_ids)
 
 
-def _is_served(asked: Mapping[str, Any] | None) -> bool:
+def _is_served(arguments: Mapping[str, Any] | None) -> bool:
     """Whether another process or machine answers: it may fail now and answer later."""
-    return asked is not None and "base_url" in inspect.signature(backend_class(asked["backend"])).parameters
+    return (
+        arguments is not None
+        and "base_url" in inspect.signature(backend_class(arguments["backend"])).parameters
+    )
 
 
-def _found(found: SplitEvaluation) -> dict[str, Any]:
-    result = found.results[-1]
+def _outcome(evaluated: SplitEvaluation) -> dict[str, Any]:
+    result = evaluated.results[-1]
     return {
         "system": result.system,
         "identity": result.as_json()["identity"],
-        "values": dict(found.last.measured.per_query[MEASURE]),
-        "ties": found.last.ties,
-        "failures": found.failures,
-        "why": next((f["reason"] for record in found.records for f in record["failures"]), None),
-        "repairs": sum(record["repairs"] for record in found.records),
-        "documents": sum(len(record["hits"]) for record in found.records),
-        "unread": asdict(found.unread),
+        "values": dict(evaluated.last.measured.per_query[MEASURE]),
+        "ties": evaluated.last.ties,
+        "failures": evaluated.failures,
+        "why": next((f["reason"] for record in evaluated.records for f in record["failures"]), None),
+        "repairs": sum(record["repairs"] for record in evaluated.records),
+        "documents": sum(len(record["hits"]) for record in evaluated.records),
+        "unread": asdict(evaluated.unread),
     }
 
 
@@ -172,8 +175,8 @@ def _judged_nothing(costs: Costs) -> dict[str, Any]:
     ids = list(costs.job)
     records = costs.of(ids)
     # One document alone is no order: listwise recipes ask nothing about it.
-    asked = [record for record in records if record["documents"] > 1 or record["failures"]]
-    documents, failures = (sum(record[name] for record in asked) for name in ("documents", "failures"))
+    ranked = [record for record in records if record["documents"] > 1 or record["failures"]]
+    documents, failures = (sum(record[name] for record in ranked) for name in ("documents", "failures"))
     if not documents or failures < documents:
         return {}
     why = f"judged nothing: {records[0]['reason']}"
@@ -200,9 +203,9 @@ def main() -> int:
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         order = json.loads(stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    asked = order["reranker"] or {}
+    arguments = order["reranker"] or {}
     try:
-        with hiding([asked.get(key) for key in KEYS]):
+        with hiding([arguments.get(key) for key in KEYS]):
             work(order, lambda finished, of: tell(progress=[finished, of]))
     except (LimRankError, OSError, MemoryError) as error:
         tell(failed=str(error) or type(error).__name__)

@@ -73,11 +73,11 @@ def find_collections(names: Iterable[str]) -> list[Collection]:
     Raises:
         InputError: there is no such collection, or two would have one name.
     """
-    found = [collection for name in names for collection in _named(name)]
-    labels = [collection.label for collection in found]
+    chosen = [collection for name in names for collection in _named(name)]
+    labels = [collection.label for collection in chosen]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise InputError(f"two collections are called {twice[0]!r}: name each once, or rename a folder")
-    return found
+    return chosen
 
 
 def first_queries(split: Split, count: int) -> Split:
@@ -89,7 +89,7 @@ def first_queries(split: Split, count: int) -> Split:
         benchmark,
         queries=tuple(kept),
         qrels={query: grades for query, grades in benchmark.qrels.items() if query in ids},
-        candidates={query: found for query, found in benchmark.candidates.items() if query in ids},
+        candidates={query: candidates for query, candidates in benchmark.candidates.items() if query in ids},
     )
     return replace(
         split, benchmark=smaller, searched=tuple(query for query in split.searched if query.id in ids)
@@ -108,7 +108,7 @@ def _named(name: str) -> list[Collection]:
         return _folder(name, load_task(_FOLDER).choose_splits([], name, {}))
     place, _, split = name.rpartition(":")
     if place and Path(place).is_dir():
-        return _folder(place, load_task(_FOLDER).choose_splits([split], place, {}), told=True)
+        return _folder(place, load_task(_FOLDER).choose_splits([split], place, {}), names_split=True)
     benchmark, colon, rest = name.partition(":")
     if not colon or benchmark not in task_names() or benchmark == _FOLDER:
         known = ", ".join(task for task in task_names() if task != _FOLDER)
@@ -125,15 +125,15 @@ def _named(name: str) -> list[Collection]:
     return [Collection(file_name(f"{benchmark}-{one}"), benchmark, one, source) for one in chosen]
 
 
-def _folder(place: str, splits: list[str], *, told: bool = False) -> list[Collection]:
+def _folder(place: str, splits: list[str], *, names_split: bool = False) -> list[Collection]:
     base = Path(place).resolve().name
-    several = told or len(splits) > 1
+    several = names_split or len(splits) > 1
     return [Collection(file_name(f"{base}-{s}" if several else base), _FOLDER, s, place) for s in splits]
 
 
 def _load_samples(split: str, source: str, *, strict: bool = True) -> Split:
-    made = Benchmark(SAMPLES, split, tuple(samples.queries()), samples.documents(), samples.qrels())
-    return Split(made, ("nDCG@10",))
+    benchmark = Benchmark(SAMPLES, split, tuple(samples.queries()), samples.documents(), samples.qrels())
+    return Split(benchmark, ("nDCG@10",))
 
 
 _SAMPLES = Task(SAMPLES, "The sample collection.", "", _load_samples, (_SPLIT,), "the package")

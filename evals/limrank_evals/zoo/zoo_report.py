@@ -114,20 +114,20 @@ class ZooReport:
 
     def by_reason(self) -> dict[str, list[str]]:
         """The recipes that were left out, by the reason."""
-        found: dict[str, list[str]] = {}
+        recipes: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
-            found.setdefault(reason, []).append(name)
-        return found
+            recipes.setdefault(reason, []).append(name)
+        return recipes
 
     def failed(self) -> dict[str, list[str]]:
         """What has no number, or none that is final, by the reason."""
-        found: dict[str, list[str]] = {}
+        cells: dict[str, list[str]] = {}
         for collection, rows in self.rows.items():
             for row in rows:
                 record = row.outcome.record
                 if record is None or record["values"] is None or not record["final"]:
-                    found.setdefault(row.why, []).append(f"{collection} {row.outcome.recipe}")
-        return found
+                    cells.setdefault(row.why, []).append(f"{collection} {row.outcome.recipe}")
+        return cells
 
     def grid(self, collection: str) -> Grid:
         """The table of a collection."""
@@ -213,7 +213,7 @@ def report(
         inside = [outcome for outcome in outcomes if outcome.collection == collection]
         _same_texts(collection, inside)
         values = {o.recipe: o.record["values"] for o in inside if o.record and o.record["values"]}
-        made = []
+        compared = []
         for outcome in inside:
             own = values.get(outcome.recipe)
             others = [] if outcome.recipe == FIRST_STAGE else [FIRST_STAGE, MINI]
@@ -222,8 +222,8 @@ def report(
                 for other in others
                 if own and other in values and other != outcome.recipe
             }
-            made.append(Row(outcome, resampling.mean(list(own.values())) if own else None, against))
-        rows[collection] = made[:2] + sorted(made[2:], key=_best_first)
+            compared.append(Row(outcome, resampling.mean(list(own.values())) if own else None, against))
+        rows[collection] = compared[:2] + sorted(compared[2:], key=_best_first)
     return ZooReport(settings, left_out, rows)
 
 

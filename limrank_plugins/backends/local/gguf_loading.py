@@ -216,9 +216,9 @@ def _check_positions(file: Path, header: GGUFHeader, model: Any) -> None:
         (part.inv_freq for part in model.modules() if getattr(part, "inv_freq", None) is not None), None
     )
     if turns is not None and len(turns) == len(wanted):
-        given = turns.float().cpu().numpy()
+        frequencies = turns.float().cpu().numpy()
         plain = base ** (-np.arange(len(wanted)) / len(wanted))
-        if abs(given * wanted / plain - 1).max() < 1e-3:
+        if abs(frequencies * wanted / plain - 1).max() < 1e-3:
             return
     raise BackendError(
         f"{file} turns its positions by factors that transformers does not know: give the "

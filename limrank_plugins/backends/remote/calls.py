@@ -277,9 +277,9 @@ class Calls(Generic[Client]):
             what = f"no answer within {self._timeout:g} s"
         elif status is not None:
             # The openai SDK begins with the status, too, and says no more of a body that is a list.
-            said = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
-            said = said or complaint_of(error).message
-            what = f"HTTP {status}: {said}" if _WORD.search(said) else f"HTTP {status}"
+            words = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
+            words = words or complaint_of(error).message
+            what = f"HTTP {status}: {words}" if _WORD.search(words) else f"HTTP {status}"
         else:
             what = _named(error)
         # Redacted before it is shortened, or half a key would be left. Whoever tells it ends the sentence.

@@ -57,7 +57,7 @@ def openai_calls(
         )
 
     limits |= {"timeout": timeout, "concurrency": concurrency}
-    return Calls(_told(make, library, secrets), secrets=secrets, **limits)
+    return Calls(_redacting(make, library, secrets), secrets=secrets, **limits)
 
 
 def http_calls(
@@ -74,7 +74,7 @@ def http_calls(
         return library.AsyncClient(**_http_options(library, address, timeout, concurrency, key))
 
     limits |= {"timeout": timeout, "concurrency": concurrency}
-    return Calls(_told(make, library, secrets), secrets=secrets, **limits)
+    return Calls(_redacting(make, library, secrets), secrets=secrets, **limits)
 
 
 async def post_json(client: Any, url: str, body: dict[str, Any]) -> Any:
@@ -126,10 +126,10 @@ def _http_options(
     }
 
 
-def _told(make: Callable[[], Any], library: Any, secrets: list[str]) -> Callable[[], Any]:
-    """The maker, whose own errors are told without secrets."""
+def _redacting(make: Callable[[], Any], library: Any, secrets: list[str]) -> Callable[[], Any]:
+    """The maker, whose own errors are raised without secrets."""
 
-    def made() -> Any:
+    def redacting() -> Any:
         try:
             return make()
         except (ImportError, OSError, TypeError, ValueError, library.InvalidURL) as error:
@@ -138,7 +138,7 @@ def _told(make: Callable[[], Any], library: Any, secrets: list[str]) -> Callable
             f"no client can be made, see the environment's proxies and SSL files: {what}", fatal=True
         )
 
-    return made
+    return redacting
 
 
 def _library_of(client: type[Any]) -> Any:

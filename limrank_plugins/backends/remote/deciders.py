@@ -67,11 +67,11 @@ class Decider(Service):
     def request(self, model: str, texts: Mapping[str, str], questions: Sequence[Question]) -> Json:
         """The body that asks these questions about these texts, each of which has a name."""
         if self.through_sdk:
-            asked = [_openai_question(question, i) for i, question in enumerate(questions)]
+            bodies = [_openai_question(question, i) for i, question in enumerate(questions)]
             return {
                 "model": model,
                 "input": json.dumps(texts, ensure_ascii=False, indent=0),
-                "questions": asked,
+                "questions": bodies,
             }
         return {
             "model": model,
@@ -127,9 +127,9 @@ def find_decider(base_url: str | None, dialect: str) -> tuple[Address, Decider]:
     Raises:
         InputError: there is no such dialect, or the address cannot be used.
     """
-    given = base_url if base_url is not None else os.environ.get(_ADDRESS)
-    if given is not None and dialect == "auto":
-        path = given.partition("?")[0].rstrip("/")
+    address = base_url if base_url is not None else os.environ.get(_ADDRESS)
+    if address is not None and dialect == "auto":
+        path = address.partition("?")[0].rstrip("/")
         named = [name for name, decider in DECIDERS.items() if path.endswith(f"/{decider.path}")]
         dialect = next(iter(named), dialect)
     return find_service(base_url, dialect, DECIDERS, variable=_ADDRESS, hosted="openai", other="systemone")
@@ -165,22 +165,22 @@ def _name(position: int) -> str:
 
 
 def _openai_question(question: Question, position: int) -> Json:
-    asked: Json = {"type": question.kind, "name": _name(position), "instructions": question.text}
+    body: Json = {"type": question.kind, "name": _name(position), "instructions": question.text}
     if question.kind == "score":
-        asked["levels"] = [{"label": label} for label in reversed(question.labels)]
+        body["levels"] = [{"label": label} for label in reversed(question.labels)]
     elif question.kind == "choice":
-        asked["choices"] = [{"value": label} for label in question.labels]
-    return asked
+        body["choices"] = [{"value": label} for label in question.labels]
+    return body
 
 
 def _system_one_question(question: Question) -> Json:
     kind = "noul" if question.kind == "predicate" else question.kind
-    asked: Json = {"type": kind, "instructions": question.text}
+    body: Json = {"type": kind, "instructions": question.text}
     if question.kind == "score":
-        asked["criteria"] = list(reversed(question.labels))
+        body["criteria"] = list(reversed(question.labels))
     elif question.kind == "choice":
-        asked["criteria"] = dict.fromkeys(question.labels)
-    return asked
+        body["criteria"] = dict.fromkeys(question.labels)
+    return body
 
 
 # ---- answers ------------------------------------------------------------------------------------
@@ -211,23 +211,24 @@ def _reading(answer: Any, question: Question) -> LabelReading | str:
         return "the model refused to answer"
     if kind != question.kind and not (kind == "noul" and question.kind == "predicate"):
         return f"the server's answer is {show_value(answer)}, but a {question.kind} was asked for"
-    found: Any
     if question.kind == "predicate":
-        found = answer.get("noul" if kind == "noul" else "probability")
-        wrong = _no_probability(found)
-        return wrong or LabelReading((_log(found), _log(1.0 - found)), probability=float(found))
-    found = _by_label(answer.get("probabilities"), question)
-    if not isinstance(found, dict) or found.keys() != set(question.labels):
+        probability = answer.get("noul" if kind == "noul" else "probability")
+        wrong = _no_probability(probability)
+        return wrong or LabelReading(
+            (_log(probability), _log(1.0 - probability)), probability=float(probability)
+        )
+    probabilities = _by_label(answer.get("probabilities"), question)
+    if not isinstance(probabilities, dict) or probabilities.keys() != set(question.labels):
         return f"the server's probabilities are not those of the labels: {show_value(answer)}"
-    wrong = next(filter(None, map(_no_probability, found.values())), "")
+    wrong = next(filter(None, map(_no_probability, probabilities.values())), "")
     if wrong:
         return wrong
-    if abs((total := math.fsum(found.values())) - 1.0) > _OFF:
+    if abs((total := math.fsum(probabilities.values())) - 1.0) > _OFF:
         return f"the server's probabilities add up to {total:.3f}, not to 1"
     # What a scale expects is a mean, for which a 0 is a 0. A choice is an order, in which the least likely
     # ones have a place behind the others.
-    least = 0.0 if question.kind == "score" else _LEAST * min(p for p in found.values() if p > 0)
-    return LabelReading(tuple(_log(max(found[label], least)) for label in question.labels))
+    least = 0.0 if question.kind == "score" else _LEAST * min(p for p in probabilities.values() if p > 0)
+    return LabelReading(tuple(_log(max(probabilities[label], least)) for label in question.labels))
 
 
 def _by_label(probabilities: Any, question: Question) -> Json | None:

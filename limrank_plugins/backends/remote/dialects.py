@@ -95,7 +95,7 @@ def scores_in(body: Any, passages: Sequence[str]) -> list[float | str]:
         CallFailed: there are no results, or they do not say which document each is of.
     """
     results, count, sent = results_in(body), len(passages), set(passages)
-    found: dict[int, float | str] = {}
+    scores: dict[int, float | str] = {}
     for result in results:
         index = result.get("index")
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
@@ -104,7 +104,7 @@ def scores_in(body: Any, passages: Sequence[str]) -> list[float | str]:
                 f"from 0: its scores cannot be told apart",
                 200,
             )
-        if index in found:
+        if index in scores:
             raise CallFailed(
                 f"the server gives document {index} of {count} two scores: they cannot be told apart", 200
             )
@@ -119,10 +119,10 @@ def scores_in(body: Any, passages: Sequence[str]) -> list[float | str]:
             )
         score = result.get("relevance_score", result.get("score"))
         if isinstance(score, int | float) and not isinstance(score, bool) and is_finite(score):
-            found[index] = float(score)
+            scores[index] = float(score)
         else:
-            found[index] = f"the server's score is {show_value(score)}"
-    return [found.get(i, f"the server gives no score for document {i} of {count}") for i in range(count)]
+            scores[index] = f"the server's score is {show_value(score)}"
+    return [scores.get(i, f"the server gives no score for document {i} of {count}") for i in range(count)]
 
 
 def results_in(body: Any) -> list[dict[str, Any]]:
@@ -161,5 +161,5 @@ def charged_in(body: Any, headers: Mapping[str, str]) -> Usage:
 
 def warnings_in(body: Any) -> list[str]:
     """What the server says went otherwise than asked, such as a document that it cut."""
-    said = part_of(body, "meta").get("warnings")
-    return [text for text in said if isinstance(text, str)] if isinstance(said, list) else []
+    warnings = part_of(body, "meta").get("warnings")
+    return [text for text in warnings if isinstance(text, str)] if isinstance(warnings, list) else []

@@ -113,11 +113,11 @@ def may_be_of_one(failure: CallFailed) -> bool:
 
     OpenAI says 429 of a request that is larger than a minute's tokens, llama-server 500 of a long document.
     """
-    said = f"{failure.complaint.message} {failure.complaint.code}"
+    text = f"{failure.complaint.message} {failure.complaint.code}"
     if failure.status not in (400, 413, 422):
-        return failure.status is not None and _TOO_LARGE.search(said) is not None
-    is_of_size = failure.status == 413 or _OF_ONE.search(said) is not None
-    return is_of_size and not _OF_ACCOUNT.search(said)
+        return failure.status is not None and _TOO_LARGE.search(text) is not None
+    is_of_size = failure.status == 413 or _OF_ONE.search(text) is not None
+    return is_of_size and not _OF_ACCOUNT.search(text)
 
 
 def is_too_large(complaint: Complaint) -> bool:
@@ -244,10 +244,10 @@ def hopeless(error: BaseException, key: str = "OPENAI_API_KEY") -> str | None:
 
 def _is_spent(error: BaseException, status: int, complaint: Complaint) -> bool:
     """Whether a server says that nothing more is answered until somebody pays, or until another day."""
-    said = f"{complaint.code} {complaint.message}"
-    if _SPENT.search(said):
+    text = f"{complaint.code} {complaint.message}"
+    if _SPENT.search(text):
         return True
-    if status != 429 or not _MAY_BE_SPENT.search(said):
+    if status != 429 or not _MAY_BE_SPENT.search(text):
         return False
     return retry_after(error, 0.0) is None or _OF_A_DAY.search(str(complaint.details)) is not None
 

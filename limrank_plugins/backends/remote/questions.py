@@ -35,7 +35,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LabelQuestion:
     """A request as a question whose texts have no names yet.
 
     Attributes:
@@ -66,7 +66,7 @@ def tokens_in(text: str) -> int:
     return -(-len(text.encode("utf-8")) // _CHARACTERS)
 
 
-def as_asked(request: ReadLabels, broken: Callable[[str], str]) -> Asked:
+def label_question(request: ReadLabels, broken: Callable[[str], str]) -> LabelQuestion:
     """A request as a question.
 
     Args:
@@ -90,23 +90,23 @@ def as_asked(request: ReadLabels, broken: Callable[[str], str]) -> Asked:
         raise CallFailed(f"{len(labels)} labels are more than the {MOST_LABELS} that one question can have")
     pieces = tuple(_pieces(prompt, broken))
     query = tuple(p.text for p in pieces if isinstance(p, Place) and p.kind == "text")
-    return Asked(_kind(request, labels), labels, pieces, query)
+    return LabelQuestion(_kind(request, labels), labels, pieces, query)
 
 
-def written(group: Sequence[Asked]) -> tuple[dict[str, str], list[Question]]:
+def written(group: Sequence[LabelQuestion]) -> tuple[dict[str, str], list[Question]]:
     """Texts by name, and the questions about them."""
     texts = {"about": _ABOUT}
     names: dict[Place, str] = {}
     # The query first: calls about its other passages begin alike, and a server may know the beginning.
-    places = dict.fromkeys(place for asked in group for place in asked.places)
+    places = dict.fromkeys(place for question in group for place in question.places)
     for place in sorted(places, key=lambda place: place.kind == "passage"):
         number = sum(other.kind == place.kind for other in names) + 1
         names[place] = f"{place.kind} {number}"
         texts[names[place]] = place.text
     questions = []
-    for asked in group:
-        text = "".join(p if isinstance(p, str) else f"`{names[p]}`" for p in asked.pieces).strip()
-        questions.append(Question(asked.kind, f"{text}\n\n{_ending(asked)}", asked.labels))
+    for question in group:
+        text = "".join(p if isinstance(p, str) else f"`{names[p]}`" for p in question.pieces).strip()
+        questions.append(Question(question.kind, f"{text}\n\n{_ending(question)}", question.labels))
     return texts, questions
 
 
@@ -134,9 +134,9 @@ def _kind(request: ReadLabels, labels: Sequence[str]) -> Kind:
     return "score" if request.ordered and 2 <= len(labels) <= _MOST_LEVELS else "choice"
 
 
-def _ending(asked: Asked) -> str:
-    if asked.kind == "predicate":
-        return f'The right answer is "{asked.labels[0]}", not "{asked.labels[1]}".'
-    if asked.kind == "score":
+def _ending(question: LabelQuestion) -> str:
+    if question.kind == "predicate":
+        return f'The right answer is "{question.labels[0]}", not "{question.labels[1]}".'
+    if question.kind == "score":
         return "Which level is the right answer?"
     return "With which of the choices does the right answer begin?"

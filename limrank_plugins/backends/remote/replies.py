@@ -73,14 +73,14 @@ def parse_json(content: str, *, unique: bool = False) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         double = next(name for name in names if names.count(name) > 1)
         raise CallFailed(
             f"the server's reply names {brief(double, 80)!r} twice: they cannot be told apart", 200
         )
-    return found
+    return members
 
 
 def check_no_error(body: Any) -> None:

@@ -222,13 +222,13 @@ class Wire:
         while True:
             prompt, fields = self.body(sent, budget, **options)
             try:
-                return await self._asked(sent, prompt, fields)
+                return await self._send(sent, prompt, fields)
             except CallFailed as failure:
                 own = fields.keys() - self._body.keys() - sent.body.get("extra_body", {}).keys()
                 if not self._refused.learn(failure, own):
                     raise
 
-    async def _asked(self, sent: Sent, prompt: Json, fields: Json) -> tuple[Json, Json]:
+    async def _send(self, sent: Sent, prompt: Json, fields: Json) -> tuple[Json, Json]:
         async def ask(client: Any) -> Json:
             path = "/chat/completions" if sent.is_chat else "/completions"
             body = self._parsed(await post_through_sdk(client, path, prompt | fields))
@@ -260,12 +260,12 @@ class Wire:
     async def _call(self, ask: Callable[[Any], Awaitable[T]]) -> T:
         """One call; a server that was never reached, or not by the last call, is told within seconds."""
         try:
-            found = await self._calls.call(ask, first=not self._reached)
+            reply = await self._calls.call(ask, first=not self._reached)
         except CallFailed as failure:
             self._reached = failure.status is not None or failure.late
             raise
         self._reached = True
-        return found
+        return reply
 
     @property
     def gives_logprobs(self) -> bool:

@@ -313,13 +313,13 @@ def _report(synthesis: Synthesis, output: Path, batch: BatchFiles | None, as_jso
         common.say("; ".join(filter(None, (where, left, in_files))) or "no request is open: the run is done")
 
 
-def end_unless_finished(report: Mapping[str, Any], what: str, made: int, *, of: str = "seed") -> None:
+def end_unless_finished(report: Mapping[str, Any], what: str, count: int, *, of: str = "seed") -> None:
     """End with the exit code of a failure where something is unfinished or failed, or nothing was made.
 
     Args:
         report: of the run.
         what: it makes, as in `"row"`.
-        made: how many.
+        count: how many.
         of: what each is made of.
     """
     problems = []
@@ -332,7 +332,7 @@ def end_unless_finished(report: Mapping[str, Any], what: str, made: int, *, of: 
         problems.append(f"{number_of(len(failed), 'item')} failed, as {name!r}: {why}")
     again = "; the same command goes on" if unfinished or failed else ""
     again += " and asks again for what failed" if failed else ""
-    if not made:
+    if not count:
         rejected = [
             f"{sum(by_reason.values())} rejected by {stage} ({next(iter(by_reason))})"
             for stage, by_reason in report["reasons"].items()

@@ -122,8 +122,8 @@ def tables() -> str:
     )
 
 
-def _ndcg(found: Sequence[Document], judged: Mapping[str, int]) -> float:
-    order = [str(document.id) for document in found]
+def _ndcg(ranked: Sequence[Document], judged: Mapping[str, int]) -> float:
+    order = [str(document.id) for document in ranked]
     order += [name for name in judged if name not in order]  # relevant ones that were not found count, too
     return ndcg([float(judged.get(name, 0)) for name in order])
 

@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, handle: Callable[[str, dict[str, str]], None]) -> None:
         try:
-            handle(*self._asked())
+            handle(*self._target())
         except HttpRefusal as refused:
             self._send_json(refused.status, {"error": str(refused)})
         except NotFound as error:
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             why = f"the log cannot be written or read, nothing was recorded: {error}"
             self._send_json(HTTPStatus.INSUFFICIENT_STORAGE, {"error": why})
 
-    def _asked(self) -> tuple[str, dict[str, str]]:
+    def _target(self) -> tuple[str, dict[str, str]]:
         """The path behind the token, and its query."""
         port = self.server.server_port
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):

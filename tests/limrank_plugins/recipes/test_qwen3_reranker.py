@@ -24,7 +24,7 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.openai import OpenAIBackend
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prompts import instructions, load_template
-from limrank_plugins.prompts.tasks import asked
+from limrank_plugins.prompts.tasks import query_and_task
 from limrank_plugins.segments import Prompt
 
 PASSAGES = [
@@ -275,13 +275,13 @@ def test_the_task_is_in_its_own_place(tokens: Any):
 )
 def test_which_task_it_is(instruction: str | None, own: str, task: str):
     template = load_template("qwen3-reranker")
-    assert asked(Query(QUERY, instruction=own), instruction, template) == (QUERY, task)
+    assert query_and_task(Query(QUERY, instruction=own), instruction, template) == (QUERY, task)
 
 
 def test_every_named_instruction_says_a_task_without_the_place_for_the_query():
     template = load_template("qwen3-reranker-chat")
     for name in instructions():
-        query, task = asked(Query(QUERY), name, template)
+        query, task = query_and_task(Query(QUERY), name, template)
         assert query == QUERY
         assert task
         assert "{{" not in task

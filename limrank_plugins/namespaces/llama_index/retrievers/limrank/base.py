@@ -163,13 +163,13 @@ class LimRankRetriever(BaseRetriever):
         return len(self._retriever)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        search = partial(self._found, query_bundle.query_str)
+        search = partial(self._search, query_bundle.query_str)
         if self.filters is None or not self.filters.filters:
             return search(self.similarity_top_k)
         matches = node_filter(self.filters)
-        return best_matching(search, lambda found: matches(found.node), self.similarity_top_k, len(self))
+        return best_matching(search, lambda match: matches(match.node), self.similarity_top_k, len(self))
 
-    def _found(self, query: str, k: int) -> list[NodeWithScore]:
+    def _search(self, query: str, k: int) -> list[NodeWithScore]:
         documents = self._retriever.search(query, k)
         return [NodeWithScore(node=_node(document), score=document.prior) for document in documents]
 
