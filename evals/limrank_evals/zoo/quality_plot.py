@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from limrank_evals.reporting.svg import Axis, Plot, linear, standalone
 from limrank_evals.reporting.text_policy import clean
 from limrank_evals.zoo.cell import MEASURE
-
-if TYPE_CHECKING:
-    from limrank_evals.zoo.zoo_report import Row
+from limrank_evals.zoo.zoo_row import Row
 
 _WIDTH, _HEIGHT, _LINE, _LETTER = 520.0, 400.0, 12.0, 5.6
 
