@@ -11,6 +11,7 @@ require("haystack", "haystack", "limrank_pipelines.haystack_parts")
 
 from haystack import Document, GeneratedAnswer, component, default_to_dict
 from haystack.utils import ComponentDevice, Secret
+from haystack_integrations.components.rankers.limrank.documents import embedded_text
 from haystack_integrations.components.rankers.limrank.model_arguments import (
     API_KEY,
     Copies,
@@ -265,13 +266,8 @@ class LimRankReader(Copies):
         return Reader(**writer_arguments(self), **(self.reader_kwargs or {}))
 
     def _passages(self, documents: list[Document]) -> list[str]:
-        fields = self.meta_fields_to_embed
-        return [
-            self.embedding_separator.join(
-                [*(str(d.meta[name]) for name in fields if d.meta.get(name) is not None), d.content or ""]
-            )
-            for d in documents
-        ]
+        fields, separator = self.meta_fields_to_embed, self.embedding_separator
+        return [embedded_text(document, fields, separator) for document in documents]
 
 
 # ---- what they share ----------------------------------------------------------------------------
