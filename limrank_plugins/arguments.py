@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -71,14 +71,20 @@ def backend_for(
         InputError: there is no such backend or option, or options for a backend that is already made.
     """
     if backend is not None and not isinstance(backend, str):
-        superfluous = [*(["model"] if model is not None else []), *options]
-        if superfluous:
-            raise InputError(
-                f"{', '.join(superfluous)}: give them to the backend itself, which is already made"
-            )
-        return backend
+        return as_it_is(backend, model, options)
     name = backend if backend is not None else recipe.backend
     return named_backend(name, model if model is not None else recipe.model, options)
+
+
+def as_it_is(backend: Backend, model: str | None, options: Mapping[str, Any]) -> Backend:
+    """A backend that is already made.
+
+    Raises:
+        InputError: a model or options are given beside it.
+    """
+    if superfluous := [*(["model"] if model is not None else []), *options]:
+        raise InputError(f"{', '.join(superfluous)}: give them to the backend itself, which is already made")
+    return backend
 
 
 def is_decided_by_model(recipe: Recipe) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from limrank_plugins import driver
-from limrank_plugins.arguments import named_backend
+from limrank_plugins.arguments import as_it_is, named_backend
 from limrank_plugins.backends.metered import Metered, Purse
 from limrank_plugins.backends.protocols import (
     Backend,
@@ -202,11 +202,8 @@ def writing_backend(
                 f"name the model that backend {backend!r} is to load: model='folder, hub name or GGUF file'"
             )
         writing = named_backend(backend, model, dict(options))
-    elif model is not None or options:
-        names = [*(["model"] if model is not None else []), *options]
-        raise InputError(f"{', '.join(names)}: give them to the backend itself, which is already made")
     else:
-        writing = backend
+        writing = as_it_is(backend, model, options)
     if not isinstance(writing, Generates):
         raise CapabilityError(
             f"{purpose} needs a backend that can write text, which {writing.name!r} cannot be asked"

@@ -32,7 +32,7 @@ from limrank_plugins.backends.remote.markers import unmarked
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.questions import LabelQuestion, label_question, tokens_in, written
 from limrank_plugins.backends.remote.replies import parse_json
-from limrank_plugins.backends.remote.services import find_key
+from limrank_plugins.backends.remote.services import find_key, with_dialects
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -126,7 +126,7 @@ class DecisionsBackend:
         self.identity = "|".join(parts)
         self._url = f"{address.base.rstrip('/')}/{decider.path}"
         self._who = f"model {model!r} at {address.shown}"
-        self._reached = self._answered = False
+        self._answered = False
         self._notes = Notes(self._who)
         limits: dict[str, Any] = {
             "concurrency": concurrency,
@@ -274,11 +274,10 @@ class DecisionsBackend:
                 return self._decider.readings(reply, questions), usage
 
         try:
-            readings, usage = await self._calls.call(ask, first=not self._reached)
+            readings, usage = await self._calls.reach(ask)
         except CallFailed as failure:
-            self._reached = failure.status is not None or failure.late
             raise self._with_advice(failure) from None
-        self._reached = self._answered = True
+        self._answered = True
         return readings, self._priced(usage)
 
     async def _posted(self, client: Any, request: dict[str, Any]) -> Any:
@@ -297,10 +296,4 @@ class DecisionsBackend:
         """The failure; of a server that never answered a question, with what it may not have understood."""
         if self._answered or failure.status not in (404, 405, 422):
             return failure
-        return CallFailed(
-            f"{failure}; POST {self._url} was asked in the dialect {self._decider.name!r}: correct base_url, "
-            f"or give another dialect, of {', '.join(DECIDERS)}",
-            failure.status,
-            fatal=failure.fatal or (failure.status == 422 and not may_be_of_one(failure)),
-            complaint=failure.complaint,
-        )
+        return with_dialects(failure, self._url, self._decider.name, DECIDERS)

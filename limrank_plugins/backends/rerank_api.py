@@ -47,7 +47,7 @@ from limrank_plugins.backends.remote.faults import (
 from limrank_plugins.backends.remote.markers import unmarked
 from limrank_plugins.backends.remote.notes import Notes
 from limrank_plugins.backends.remote.replies import parse_json
-from limrank_plugins.backends.remote.services import find_key
+from limrank_plugins.backends.remote.services import find_key, with_dialects
 from limrank_plugins.checks import whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
@@ -124,7 +124,7 @@ class RerankAPIBackend:
         self.identity = "|".join([self.name, address.shown, self._dialect.name, model, revision, *settings])
         self._url = f"{address.base.rstrip('/')}/{self._dialect.path}"
         self._who = f"model {model!r} at {address.shown}"
-        self._reached = self._answered = False
+        self._answered = False
         self._notes = Notes(self._who)
         self._calls = http_calls(
             address,
@@ -262,11 +262,10 @@ class RerankAPIBackend:
                 return scores_in(reply, texts), usage, warnings_in(reply)
 
         try:
-            scores, usage, warnings = await self._calls.call(ask, first=not self._reached)
+            scores, usage, warnings = await self._calls.reach(ask)
         except CallFailed as failure:
-            self._reached = failure.status is not None or failure.late
             raise self._with_advice(failure) from None
-        self._reached = self._answered = True
+        self._answered = True
         for text in warnings:
             self._notes.say(f"the server warns: {brief(text)}")
         if self.price is not None and (what := self.price.uncounted(usage)):
@@ -290,11 +289,4 @@ class RerankAPIBackend:
         """The failure; of a server that never gave a score, with what it may not have understood."""
         if self._answered or failure.status not in (400, 404, 405, 422):
             return failure
-        is_foreign = failure.status == 422 and not may_be_of_one(failure)
-        return CallFailed(
-            f"{failure}; POST {self._url} was asked in the dialect {self._dialect.name!r}: correct base_url, "
-            f"or give another dialect, of {', '.join(DIALECTS)}",
-            failure.status,
-            fatal=failure.fatal or is_foreign,
-            complaint=failure.complaint,
-        )
+        return with_dialects(failure, self._url, self._dialect.name, DIALECTS)

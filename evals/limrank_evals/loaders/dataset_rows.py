@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from limrank_evals.judgements import Qrels
+from limrank_evals.loaders.repository import unreadable
 from limrank_plugins.data import Document
-from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import json_rows
 from limrank_plugins.qrels import add_judgement
 from limrank_plugins.tables import parquet_rows
@@ -42,11 +43,7 @@ def dataset_rows(source: str | os.PathLike[str], config: str, split: str) -> Ite
     try:
         table = datasets.load_dataset(str(source), config, split=split)
     except Exception as error:
-        raise BackendError(
-            f"{source} ({config}, {split}) cannot be read from the hub: {type(error).__name__}: {error}. "
-            f"If it is gated, accept its terms on https://huggingface.co/datasets/{source} and run "
-            f"`hf auth login`; without a network, give a folder with the files of that repository"
-        ) from error
+        raise unreadable(f"{source} ({config}, {split})", source, error) from error
     yield from table
 
 

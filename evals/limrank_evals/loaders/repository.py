@@ -34,8 +34,19 @@ def repository_file(source: str | os.PathLike[str], *names: str) -> Path:
     try:
         return Path(hub.hf_hub_download(str(source), names[0], repo_type="dataset"))
     except Exception as error:
-        raise BackendError(
-            f"{names[0]} of {source} cannot be read from the hub: {type(error).__name__}: {error}. If it is "
-            f"gated, accept its terms on https://huggingface.co/datasets/{source} and run `hf auth login`; "
-            f"without a network, give a folder with the files of that repository"
-        ) from error
+        raise unreadable(f"{names[0]} of {source}", source, error) from error
+
+
+def unreadable(what: str, source: str | os.PathLike[str], error: Exception) -> BackendError:
+    """What to do where the hub cannot be reached or refuses.
+
+    Args:
+        what: what was to be read.
+        source: the repository of a dataset.
+        error: the library's.
+    """
+    return BackendError(
+        f"{what} cannot be read from the hub: {type(error).__name__}: {error}. If it is gated, accept its "
+        f"terms on https://huggingface.co/datasets/{source} and run `hf auth login`; without a network, "
+        f"give a folder with the files of that repository"
+    )

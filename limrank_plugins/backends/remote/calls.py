@@ -128,6 +128,7 @@ class Calls(Generic[Client]):
         self._sleep, self._clock, self._now = sleep, clock, now
         self._lock = threading.Lock()
         self._free_at = -math.inf
+        self._is_reached = False
 
     # ---- asking ---------------------------------------------------------------------------------
 
@@ -180,6 +181,16 @@ class Calls(Generic[Client]):
             return answer
         # Raised outside the handler: the library's own error holds the request, and with it the key.
         raise failure
+
+    async def reach(self, ask: Ask[Client, T]) -> T:
+        """`call`; a server that was never reached, or not by the last call, is told within seconds."""
+        try:
+            answer = await self.call(ask, first=not self._is_reached)
+        except CallFailed as failure:
+            self._is_reached = failure.status is not None or failure.late
+            raise
+        self._is_reached = True
+        return answer
 
     async def each(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T | CallFailed]:
         """Run many jobs, each of one or more calls; results and failures come in the order of the jobs.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from limrank_plugins.backends.remote.addresses import Address, check_key, parse_address, place
+from limrank_plugins.backends.remote.faults import CallFailed, may_be_of_one
 from limrank_plugins.errors import InputError
 
 
@@ -99,3 +100,21 @@ def find_key(
             f"no API key: set {' or '.join(names)}, or give api_key, or the base_url of a server of your own"
         )
     return key, name
+
+
+def with_dialects(failure: CallFailed, url: str, spoken: str, known: Iterable[str]) -> CallFailed:
+    """The failure of a server that never answered, with what it may not have understood.
+
+    Args:
+        failure: of the call.
+        url: where it went.
+        spoken: the dialect it was made in.
+        known: all dialects.
+    """
+    return CallFailed(
+        f"{failure}; POST {url} was asked in the dialect {spoken!r}: correct base_url, or give another "
+        f"dialect, of {', '.join(known)}",
+        failure.status,
+        fatal=failure.fatal or (failure.status == 422 and not may_be_of_one(failure)),
+        complaint=failure.complaint,
+    )

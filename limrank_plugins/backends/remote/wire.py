@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from limrank_plugins.backends.counting import counting, note
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -28,7 +28,6 @@ from limrank_plugins.prices import Price, paid
 from limrank_plugins.segments import Prompt
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 _UNCOUNTED = Usage(priced=-1)
 """Noted of a call without counts, which the counts of a request's other calls must not hide."""
@@ -98,7 +97,6 @@ class Wire:
         self._server: Server | None = SERVERS[server] if server != "auto" else None
         self._api, self._top = api, top
         self._body, self._budget = dict(body or {}), budget
-        self._reached = False
         self._no_completions = False
         self._samples: bool | None = None
         self._labels: dict[tuple[tuple[str, ...], str], tuple[Label, ...]] = {}
@@ -133,7 +131,7 @@ class Wire:
             return self._parsed(await client.models.with_raw_response.list())
 
         try:
-            models: object = await self._call(ask)
+            models: object = await self._calls.reach(ask)
         except CallFailed as failure:
             if failure.status is None or (failure.fatal and failure.status not in (404, 405)):
                 raise
@@ -239,7 +237,7 @@ class Wire:
             return body
 
         try:
-            body = await self._call(ask)
+            body = await self._calls.reach(ask)
             if self._price is not None and self._price.uncounted(usage_of(body)):
                 note(_UNCOUNTED)
         except CallFailed as failure:
@@ -256,16 +254,6 @@ class Wire:
         else:
             return body, choice_of(body)
         raise _Again
-
-    async def _call(self, ask: Callable[[Any], Awaitable[T]]) -> T:
-        """One call; a server that was never reached, or not by the last call, is told within seconds."""
-        try:
-            reply = await self._calls.call(ask, first=not self._reached)
-        except CallFailed as failure:
-            self._reached = failure.status is not None or failure.late
-            raise
-        self._reached = True
-        return reply
 
     @property
     def gives_logprobs(self) -> bool:
