@@ -171,7 +171,7 @@ _USAGE_FIELDS = attrgetter(*(each.name for each in fields(Usage)))
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The piece of a long document that decided its score (`chunks=`).
+    """The piece of a long document that decided its score (`chunks=`, or a window that `mini` read).
 
     Attributes:
         text: what the model read of the document's text.

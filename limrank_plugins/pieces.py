@@ -1,14 +1,11 @@
 """Long documents in pieces: what `chunks=` and `passages=` say, and where a text is split.
 
 For `chunks` the library semantic-text-splitter ends pieces where a paragraph, else a sentence, else a word
-ends (Unicode UAX #29, so in any language), as late as they fit. An encoder's pieces, which need no exact
-length, are of one length as far as words allow.
+ends (Unicode UAX #29, so in any language), as late as they fit.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +20,8 @@ WHOLE = "whole"
 # A line end within a paragraph: no blank line, no item of a list and nothing indented follows.
 _LINE_END = re.compile(r"(?<!\n)\n(?![\s#|*+>•-]|[0-9]+[.)])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_WORD = 20
+"""Characters that a part of a text may grow by to end with a word; not all scripts have spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,29 +143,14 @@ def split(text: str, fits: Callable[[str], bool]) -> list[tuple[int, int]]:
     return [span for start, piece in pieces for span in _fitting(text, start, start + len(piece), fits)]
 
 
-def even_spans(text: str, start: int, room: int, most: int) -> list[tuple[int, int]]:
-    """Starts and ends of pieces of about one length, which follow on one another from `start`.
-
-    They end where a word ends in their last tenth, else anywhere. No library is needed.
-
-    Args:
-        text: of which the pieces are parts.
-        start: where the first one begins.
-        room: about the most characters of a piece, at least 1: one that follows on an early end has up to a
-            tenth more.
-        most: the most pieces; what they leave of the text is in none.
-    """
-    count = max(1, math.ceil((len(text) - start) / room))
-    step = max(1, math.ceil((len(text) - start) / count)) if count <= most else room
-    places = range(start + step, len(text), step)[:most]
-    bounds = [start, *(_word_end(text, at - step // 10, at) for at in places), len(text)][: most + 1]
-    return list(itertools.pairwise(bounds))
-
-
-def _word_end(text: str, least: int, most: int) -> int:
-    """The last end of a word in these bounds, else `most`."""
-    space = max(text.rfind(" ", least, most), text.rfind("\n", least, most))
-    return most if space < 0 else space + 1
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same part of a text with the words at its start and end whole, as far as they are short."""
+    least, most = max(0, start - _WORD), min(len(text), end + _WORD)
+    while least < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while 0 < end < most and text[end - 1].isalnum() and text[end].isalnum():
+        end += 1
+    return start, end
 
 
 def _fitting(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[tuple[int, int]]:

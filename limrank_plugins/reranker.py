@@ -41,6 +41,7 @@ from limrank_plugins.parts import build_parts
 from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.rankings import check_cut, to_ranking
+from limrank_plugins.readouts import Readout
 from limrank_plugins.recipe import PartRanker
 from limrank_plugins.recipes import Recipe, as_recipe, load_recipe
 from limrank_plugins.recipes.cascade import auto_reasoning, with_budget
@@ -340,6 +341,13 @@ class Reranker:
         reranker.template, reranker.template_reason = template, ""
         reranker._made_by = Reranker.with_template, (self, template), {}
         reranker._warn_of_calibration()
+        return reranker
+
+    def with_readout(self, readout: Readout) -> Self:
+        """A reranker of the same recipe with another readout of the loaded model."""
+        reranker = copy.copy(self)
+        reranker.recipe = replace(self.recipe, readout=readout)
+        reranker._made_by = Reranker.with_readout, (self, readout), {}
         return reranker
 
     @property

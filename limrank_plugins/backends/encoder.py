@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +23,23 @@ from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_m
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
-from limrank_plugins.backends.local.text_heads import TextHeads, about
+from limrank_plugins.backends.local.text_heads import TextHeads
+from limrank_plugins.backends.local.text_rows import TextReading, TextRows
 from limrank_plugins.backends.mini_weights import (
     MINI_HUB,
     MINI_SHA256,
     find_mini,
     native_bfloat16,
 )
-from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply
+from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply, Window
 from limrank_plugins.checks import true_or_false, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
-from limrank_plugins.segments import clean_text
 
 __all__ = ["MINI", "EncoderBackend", "find_mini"]
 
 MINI = "mini"
 _MINI_READS = 256
-_TOKENISED_AT_ONCE = 512
 _BLIND = (
     "a document or the query has an image, which an encoder of texts cannot see: use "
     "MultimodalEncoderBackend (backend='multimodal-encoder') with a model that can"
@@ -65,10 +63,10 @@ class EncoderBackend:
         query_prompt: put before every text of role `"query"`; `"query: "` for E5, for example.
         passage_prompt: put before every text of role `"passage"`.
 
-    Texts longer than the model reads (256 tokens for `"mini"`) are cut at the end, and their replies say by
-    how many tokens: about, where a text is many times as long, as no more of it is tokenised than is read.
-    A text whose vector
-    is not finite is answered with `Failed`. `"mini"` is loaded with the first request, so that a run
+    Of a text longer than the model reads (256 tokens for `"mini"`) the beginning is read, or as many windows
+    as the request allows, and its reply says how many tokens are in none: about, where a text is many times
+    as long, as no more of it is tokenised than is read. A text whose vector is not finite is answered with
+    `Failed`. `"mini"` is loaded with the first request, so that a run
     whose replies are all in the store never loads it; other models are loaded at once.
 
     Attributes:
@@ -115,7 +113,7 @@ class EncoderBackend:
         self.dtype = place.precision
         self._source = find_mini() if model == MINI else model
         self.reads_at_most = _MINI_READS if model == MINI else None
-        self._heads: TextHeads | None = None
+        self._rows: dict[str, TextRows] = {}
         self._model: SharedModel[Any] = SharedModel(f"the encoder {model!r}", load=self._load)
         if model != MINI or self._source == MINI_HUB:
             with self._model.turn():  # loaded now, so that what is wrong shows at once
@@ -158,10 +156,9 @@ class EncoderBackend:
             for i, request in enumerate(requests):
                 if request.images:
                     replies[i] = Failed(_BLIND)
-            for role, prompt in self._prompts.items():
+            for role, rows in self._rows.items():
                 chosen = [i for i, r in enumerate(requests) if r.role == role and i not in replies]
-                texts = [clean_text(requests[i].text) for i in chosen]
-                for embedded in self._embedded(model, texts, prompt):
+                for embedded in self._embedded(model, [requests[i] for i in chosen], rows):
                     with replies.together():
                         for number, reply in embedded:
                             replies[chosen[number]] = reply
@@ -173,40 +170,31 @@ class EncoderBackend:
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _embedded(self, model: Any, texts: Sequence[str], prompt: str) -> Iterator[list[tuple[int, Reply]]]:
-        """The replies of one forward pass after the other, each with its text's place."""
-        parts = _chunks(texts, _TOKENISED_AT_ONCE)
-        read = [beginning for part in parts for beginning in self._read(model, part, prompt)]
-        lengths = [beginning.tokens for beginning in read]
-        with self._torch.inference_mode():
+    def _embedded(
+        self, model: Any, requests: Sequence[Encode], rows: TextRows
+    ) -> Iterator[list[tuple[int, Reply]]]:
+        """The replies that one forward pass after the other completes, each with its request's place."""
+        readings = rows.read(requests)
+        vectors: list[dict[int, np.ndarray]] = [{} for _ in readings]
+        tokens = [0] * len(readings)
+        # Windows behind beginnings go by themselves: no vector of a short text depends on who has any.
+        beginnings = [(i, 0) for i in range(len(readings))]
+        further = [(i, k) for i, reading in enumerate(readings) for k in range(1, len(reading.rows))]
+        for places in (beginnings, further):
+            lengths = [readings[i].rows[k].tokens for i, k in places]
             for batch in in_turn(lengths, self.batch_size, alone=self.exact, thrifty=self._place.on_cpu):
-                features = _features(model, [read[i].text for i in batch], prompt)
-                moved = {
-                    key: value.to(self._place.device) if hasattr(value, "to") else value
-                    for key, value in features.items()
-                }
-                vectors = model(moved)["sentence_embedding"].float().cpu().numpy()
+                chosen = [places[number] for number in batch]
+                features = rows.features(model, [readings[i].rows[k] for i, k in chosen], self._place.device)
+                sizes = _lengths(features, len(batch))
+                with self._torch.inference_mode():
+                    made = model(features)["sentence_embedding"].float().cpu().numpy()
+                for (i, k), size, vector in zip(chosen, sizes, made, strict=True):
+                    vectors[i][k], tokens[i] = vector, tokens[i] + size
+                complete = [i for i in dict(chosen) if len(vectors[i]) == len(readings[i].rows)]
                 yield [
-                    (i, _reply(vector, Usage(prompt_tokens=size), read[i]))
-                    for i, size, vector in zip(batch, _lengths(features, len(batch)), vectors, strict=True)
+                    (i, _reply(readings[i], [vectors[i][k] for k in sorted(vectors[i])], tokens[i]))
+                    for i in complete
                 ]
-
-    def _read(self, model: Any, texts: Sequence[str], prompt: str) -> list[_Beginning]:
-        """Of each text a beginning that holds all that the model reads of it."""
-        texts = [prompt + text for text in texts]
-        limit = model.max_seq_length
-        heads = texts
-        if limit is not None and self._heads is not None:
-            heads = [self._heads.head(text, limit, lambda some: _sizes(model, [some])[0]) for text in texts]
-        read = []
-        for text, head, size in zip(texts, heads, _sizes(model, heads), strict=True):
-            if limit is None or size <= limit:
-                read.append(_Beginning(head[len(prompt) :], size))
-            else:
-                cut = size - limit + about(text[len(head) :], head, size)
-                end = _characters(model, head, limit, len(prompt))
-                read.append(_Beginning(head[len(prompt) :], limit, cut, end))
-        return read
 
     def _load(self) -> Any:
         library = require("sentence_transformers", "mini", "EncoderBackend")
@@ -227,7 +215,10 @@ class EncoderBackend:
         # A passage that says "[SEP]" stays text. Slow tokenizers have no such switch.
         if getattr(model.tokenizer, "is_fast", False):
             model.tokenizer.split_special_tokens = True
-        self._heads = TextHeads(model.tokenizer)
+        heads = TextHeads(model.tokenizer)
+        self._rows = {
+            role: TextRows(self._torch, model, heads, prompt) for role, prompt in self._prompts.items()
+        }
         return model
 
     def _why_not(self, error: Exception) -> str:
@@ -251,29 +242,13 @@ class EncoderBackend:
         return str(commit or self.revision or "main")
 
 
-def _features(model: Any, texts: Sequence[str], prompt: str) -> dict[str, Any]:
-    features: dict[str, Any]
-    if hasattr(model, "preprocess"):  # sentence-transformers 6
-        features = model.preprocess(list(texts), prompt=prompt or None)
-    else:
-        features = model.tokenize([prompt + text for text in texts])
-    return features
-
-
-def _sizes(model: Any, texts: Sequence[str]) -> list[int]:
-    """How many tokens each text has, the special ones included and nothing cut."""
-    tokenizer = model.tokenizer
-    if not callable(tokenizer):  # a bag of embeddings: all of a text is read
-        return [0] * len(texts)
-    tokenised = tokenizer(
-        list(texts),
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    return [len(ids) for ids in tokenised["input_ids"]]
+def _reply(reading: TextReading, vectors: Sequence[np.ndarray], tokens: int) -> Embedded | Failed:
+    usage = Usage(prompt_tokens=tokens)
+    if not all(np.isfinite(vector).all() for vector in vectors):
+        return Failed("the encoder gave a vector that is not finite", usage)
+    own = [np.ascontiguousarray(vector, dtype=np.float32) for vector in vectors]
+    windows = [Window(vector, row.start, row.end) for vector, row in zip(own, reading.rows, strict=True)]
+    return Embedded(own[0], usage, reading.cut, tuple(windows) if len(own) > 1 else ())
 
 
 def _lengths(features: dict[str, Any], count: int) -> list[int]:
@@ -281,39 +256,3 @@ def _lengths(features: dict[str, Any], count: int) -> list[int]:
     if mask is None:  # a bag of embeddings: nothing is padded, whatever the batch
         return [0] * count
     return [int(n) for n in mask.sum(dim=1)]
-
-
-def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (texts[start : start + size] for start in range(0, len(texts), size))
-
-
-@dataclass(frozen=True, slots=True)
-class _Beginning:
-    """What is handed to the model of a text: all that it reads of it, and little more.
-
-    Attributes:
-        text: without what is put before it.
-        tokens: how many are read, the special ones included.
-        cut: how many are not; about, where they were not counted.
-        read: characters of the text that are read, where it is cut.
-    """
-
-    text: str
-    tokens: int
-    cut: int = 0
-    read: int | None = None
-
-
-def _characters(model: Any, text: str, limit: int, before: int) -> int | None:
-    """How many characters are read, those put before the text apart; None where nobody knows."""
-    tokenizer = model.tokenizer
-    if not getattr(tokenizer, "is_fast", False):
-        return None
-    tokenised = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)
-    return max(0, max(int(end) for _, end in tokenised["offset_mapping"]) - before)
-
-
-def _reply(vector: np.ndarray, usage: Usage, text: _Beginning) -> Embedded | Failed:
-    if not np.isfinite(vector).all():
-        return Failed("the encoder gave a vector that is not finite", usage)
-    return Embedded(np.ascontiguousarray(vector, dtype=np.float32), usage, text.cut, text.read)

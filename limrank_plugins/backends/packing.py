@@ -25,6 +25,7 @@ from limrank_plugins.backends.protocols import (
     Reply,
     Request,
     ScorePair,
+    Window,
 )
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -36,11 +37,13 @@ _FORMAT = 1
 _encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _STORED = Usage(cached=1)
 _CUT = struct.Struct("<Qqxx")
-"""Behind a vector: how many tokens of its text were not read, and how many characters were (-1: unknown).
+"""Behind the vector of a text that was cut: how many of its tokens were not read, and an unused number.
 
 A length that is no multiple of four tells it from the numbers alone. Earlier versions wrote nine bytes, the
 tokens alone, or nothing of a text that was cut.
 """
+_WINDOWS = struct.Struct("<QHx")
+"""Behind the vectors of a text's windows and their places: tokens in none of them, and how many there are."""
 
 
 def request_key(identity: str, request: Request) -> bytes:
@@ -54,7 +57,8 @@ def _parts(request: Request) -> list[Any]:
         raise TypeError("what is to be forgotten has no key of its own, but its request's")
     if isinstance(request, Encode):
         images = [[_image(image) for image in request.images]] if request.images else []
-        return [request.role, request.text, *images]
+        windows = [{"windows": request.windows, "heading": request.heading}] if request.windows > 1 else []
+        return [request.role, request.text, *images, *windows]
     if isinstance(request, ScorePair):
         return [request.query, request.passage]
     if isinstance(request, Classify):
@@ -90,9 +94,7 @@ def _image(image: Image) -> str:
 def pack_reply(reply: Reply) -> bytes:
     """A reply as bytes for the store. `Failed` is never stored."""
     if isinstance(reply, Embedded):
-        packed = reply.vector.astype("<f4", copy=False).tobytes()
-        read = -1 if reply.read is None else reply.read
-        return packed + _CUT.pack(reply.cut_tokens, read) if reply.cut_tokens else packed
+        return _packed(reply)
     if isinstance(reply, Attended):
         lengths = [[len(row) for row in rows] for rows in reply.weights]
         head = json.dumps({"lengths": lengths, "cut": reply.cut_tokens}).encode("ascii")
@@ -139,15 +141,34 @@ def unpack_reply(request: Request, packed: bytes) -> Reply | None:
     return Numbers(tuple(body["values"]), usage, body["cut"])
 
 
+def _packed(reply: Embedded) -> bytes:
+    if reply.windows:
+        vectors = [window.vector.astype("<f4", copy=False).tobytes() for window in reply.windows]
+        places = np.asarray([(window.start, window.end) for window in reply.windows], dtype="<u8")
+        return b"".join(vectors) + places.tobytes() + _WINDOWS.pack(reply.cut_tokens, len(reply.windows))
+    packed = reply.vector.astype("<f4", copy=False).tobytes()
+    return packed + _CUT.pack(reply.cut_tokens, -1) if reply.cut_tokens else packed
+
+
 def _embedded(packed: bytes, usage: Usage) -> Embedded | None:
-    cut, read, behind = 0, -1, len(packed) % 4
-    if behind not in (0, _CUT.size % 4):
+    behind = len(packed) % 4
+    if behind == 0:
+        return Embedded(_floats(packed), usage)
+    if behind == _CUT.size % 4:
+        cut, _ = _CUT.unpack(packed[-_CUT.size :])
+        return Embedded(_floats(packed[: -_CUT.size]), usage, cut)
+    if behind != _WINDOWS.size % 4:
         return None
-    size = len(packed) - _CUT.size if behind else len(packed)
-    if behind:
-        cut, read = _CUT.unpack_from(packed, size)
-    vector = np.frombuffer(packed[:size], dtype="<f4").astype(np.float32)
-    return Embedded(vector, usage, cut, None if read < 0 else read)
+    cut, count = _WINDOWS.unpack(packed[-_WINDOWS.size :])
+    size = len(packed) - _WINDOWS.size - 16 * count
+    vectors = _floats(packed[:size]).reshape(count, -1)
+    places = np.frombuffer(packed, dtype="<u8", count=2 * count, offset=size).reshape(count, 2).tolist()
+    windows = tuple(Window(vector, *place) for vector, place in zip(vectors, places, strict=True))
+    return Embedded(vectors[0], usage, cut, windows)
+
+
+def _floats(packed: bytes) -> np.ndarray:
+    return np.frombuffer(packed, dtype="<f4").astype(np.float32)
 
 
 def _attended(packed: bytes, usage: Usage) -> Attended:

@@ -99,13 +99,21 @@ class Generate:
 class Encode:
     """Turn a text, with or without pictures, into a vector. Answered by an `Embedded`.
 
-    `role` is `"query"` or `"passage"`.
+    Attributes:
+        text: of any length.
+        role: `"query"` or `"passage"`.
+        images: shown before the text.
+        windows: of a text that is longer than the model reads, the most windows that are read, each with a
+            vector of its own. A backend that knows no windows reads the beginning, as with 1.
+        heading: how many of the text's first characters stand before every window (a title).
     """
 
     method: ClassVar[str] = "encode"
     text: str
     role: str = "passage"
     images: tuple[Image, ...] = ()
+    windows: int = 1
+    heading: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +222,36 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A part of a text that was read by itself.
+
+    Attributes:
+        vector: float32, shape (dimensions,).
+        start: where it begins in the text, in characters.
+        end: where it ends.
+    """
+
+    vector: Vector
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
     """A vector, float32, shape (dimensions,).
 
     Attributes:
-        vector: of what was read of the text.
+        vector: of what was read of the text; of one that was read in windows, of its beginning.
         usage: what it cost.
         cut_tokens: tokens of the text that were not read; of a text many times as long as what is read, about
             how many.
-        read: of a text that was cut, how many of its characters were read; None where that is not known.
+        windows: of a text that was read in windows, all of them, the beginning first; empty otherwise.
     """
 
     vector: Vector
     usage: Usage = Usage()
     cut_tokens: int = 0
-    read: int | None = None
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

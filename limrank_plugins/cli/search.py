@@ -199,6 +199,8 @@ def summary(
     else:
         parts += units
         parts += reranking.cost_words(usage, priced=priced or usage.priced > 0)
+    if not ranking.comparable and any(hit.score is not None for hit in ranking):
+        parts.append(f"scores ({ranking.score_kind}) are for the order of this list alone")
     # What `remarks` says of the query says more.
     parts += replace(Unread.in_ranking(ranking), queries=0).sentences(chunks=chunks) + remarks([ranking])
     if usage.uncertain:

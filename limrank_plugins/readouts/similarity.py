@@ -7,41 +7,39 @@ term depends on the whole list, so scores are not comparable across lists.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from limrank_plugins.backends.protocols import Embedded, Encode, Encodes, Failed, Program, Reply, Request
 from limrank_plugins.data import Document, Piece, Query, Usage, Verdict
-from limrank_plugins.pieces import even_spans
+from limrank_plugins.pieces import whole_words
 from limrank_plugins.prompts import Template, instructed
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import clean_text
 from limrank_plugins.verdicts import Scores
 
-Pieces = Literal["first", "best", "both"]
-MOST_PIECES = 16
-"""Of a passage: what a very long one costs is bounded, and what is behind them is not read."""
+WINDOWS = 16
+"""Of a passage at most: what a very long one costs is bounded, and what is behind them is not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
     """Embeds the query once and every passage; the encoder alone where no document brings a prior.
 
-    Of a passage that the encoder cuts the beginning is judged, or pieces of about one length, its title
-    before each.
+    A passage that the encoder would cut is read in windows of its tokens, its title before each, and its
+    cosine is the mean of the first one's and the best one's: what a passage is about stands at its beginning
+    more often than not, and a long one has more chances of one window that is near by accident.
 
     Attributes:
         weight: of the prior, which is divided by the list's largest. A document without a prior in
             a list that has some counts as 0, and so does a negative prior.
-        pieces: `"first"`: the beginning alone, as much as the encoder reads; `"best"`: the best piece;
-            `"both"`: the mean of the two, as what a passage is about stands at its beginning more often than
-            not, and a long one has more chances of one piece that is near by accident.
+        windows: the most that are read of a passage; 1: its beginning alone.
     """
 
     weight: float = 0.35
-    pieces: Pieces = "first"
+    windows: int = WINDOWS
     comparable: bool = False
     permutes: ClassVar[bool] = False
 
@@ -55,23 +53,17 @@ class Similarity:
         """Judge the whole list at once; see `Readout.ask`."""
         text = clean_text(instructed(query, settings.instruction))
         requests: list[Request] = [Encode(text, "query", query.images)]
-        requests += [Encode(clean_text(d.passage), "passage", d.images) for d in documents]
-        own, *beginnings = yield requests
+        requests += [self._request(document) for document in documents]
+        own, *replies = yield requests
         if isinstance(own, Failed):
             return Scores(tuple(Verdict(None, failure=own.reason) for _ in documents))
         if not isinstance(own, Embedded):
             raise TypeError(f"a backend replied to a request for vectors with {type(own).__name__}")
-        passages = [
-            _Passage.of(d, reply, self.pieces) for d, reply in zip(documents, beginnings, strict=True)
-        ]
-        further: list[Request] = [request for passage in passages for request in passage.further()]
-        replies = iter((yield further) if further else ())
         lift = self.lift([document.prior for document in documents])
-        verdicts: list[Verdict] = []
-        for position, passage in enumerate(passages):
-            verdict = passage.verdict(own, [next(replies) for _ in passage.spans[1:]], lift[position])
-            usage = verdict.usage + own.usage if position == 0 else verdict.usage
-            verdicts.append(replace(verdict, usage=usage, query_cut_tokens=own.cut_tokens))
+        verdicts = []
+        for position, (document, reply) in enumerate(zip(documents, replies, strict=True)):
+            usage = reply.usage + own.usage if position == 0 else reply.usage
+            verdicts.append(_verdict(document, own, reply, lift[position], usage))
         return Scores(tuple(verdicts))
 
     def lift(self, priors: Sequence[float | None]) -> list[float]:
@@ -79,6 +71,12 @@ class Similarity:
         values = [0.0 if prior is None else max(float(prior), 0.0) for prior in priors]
         largest = max(values, default=0.0)
         return [self.weight * value / largest if largest > 0 else 0.0 for value in values]
+
+    def _request(self, document: Document) -> Encode:
+        passage = document.passage
+        heading = _title(document) + (0 if document.body is None else document.body[0])
+        windows = {"windows": self.windows, "heading": heading} if self.windows > 1 else {}
+        return Encode(clean_text(passage), "passage", document.images, **windows)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -88,76 +86,39 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(x * y)) / norm if norm > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Passage:
-    """A document, the encoder's reply to it, and where its pieces stand in its title and text.
+def _verdict(document: Document, query: Embedded, reply: Reply, lift: float, usage: Usage) -> Verdict:
+    """What the vectors of a passage say of its document."""
+    if not isinstance(reply, Embedded):
+        reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
+        return Verdict(None, failure=reason, usage=usage, query_cut_tokens=query.cut_tokens)
+    vectors = [window.vector for window in reply.windows] or [reply.vector]
+    cosines = [cosine(query.vector, vector) for vector in vectors]
+    best = max(range(len(cosines)), key=cosines.__getitem__)
+    score = (cosines[0] + cosines[best]) / 2 + lift
+    if not np.isfinite(score):
+        failure = f"the similarity is {score}"
+        return Verdict(None, failure=failure, usage=usage, query_cut_tokens=query.cut_tokens)
+    return Verdict(
+        score,
+        usage=usage,
+        cut_tokens=reply.cut_tokens,
+        query_cut_tokens=query.cut_tokens,
+        piece=_piece(document, reply, best),
+    )
 
-    Attributes:
-        document: whose passage it is.
-        reply: on as much of the passage as the encoder reads.
-        pieces: see `Similarity`.
-        spans: of the beginning and of further pieces, in characters of the passage.
-        before: what stands before each further piece: the title, and what the caller put before the text.
-    """
 
-    document: Document
-    reply: Reply
-    pieces: Pieces
-    spans: list[tuple[int, int]]
-    before: str = ""
+def _title(document: Document) -> int:
+    """How many characters stand before the text in what a model reads."""
+    return len(document.passage) - len(document.text)
 
-    @classmethod
-    def of(cls, document: Document, reply: Reply, pieces: Pieces) -> _Passage:
-        """The beginning alone where all of it was read, nothing else is wanted, or nobody knows what was."""
-        passage = document.passage
-        read = reply.read if isinstance(reply, Embedded) else None
-        if not read or pieces == "first" or read >= len(passage):
-            return cls(document, reply, pieces, [(0, len(passage))])
-        start = len(passage) - len(document.text) + (document.body[0] if document.body is not None else 0)
-        if 2 * start > read:  # it would leave no room to speak of
-            start = 0
-        spans = even_spans(passage, start, max(1, read - start), MOST_PIECES)
-        return cls(document, reply, pieces, [(0, read), *spans[1:]], passage[:start])
 
-    def further(self) -> list[Encode]:
-        """What is asked about the pieces behind the beginning."""
-        passage = self.document.passage
-        return [Encode(clean_text(self.before + passage[start:end])) for start, end in self.spans[1:]]
-
-    def verdict(self, query: Embedded, further: Sequence[Reply], lift: float) -> Verdict:
-        """What the pieces together say."""
-        replies = [self.reply, *further]
-        usage = Usage.total(reply.usage for reply in replies)
-        for reply in replies:
-            if not isinstance(reply, Embedded):
-                reason = reply.reason if isinstance(reply, Failed) else type(reply).__name__
-                return Verdict(None, failure=reason, usage=usage)
-        vectors = [reply for reply in replies if isinstance(reply, Embedded)]
-        similarities = [cosine(query.vector, reply.vector) for reply in vectors]
-        best = max(range(len(similarities)), key=similarities.__getitem__)
-        similarity = similarities[best]
-        if self.pieces == "both":
-            similarity = (similarities[0] + similarity) / 2
-        score = similarity + lift
-        if not np.isfinite(score):
-            return Verdict(None, failure=f"the similarity is {score}", usage=usage)
-        return Verdict(score, usage=usage, cut_tokens=self._unread(vectors), piece=self._piece(best))
-
-    def _piece(self, place: int) -> Piece | None:
-        if len(self.spans) == 1:
-            return None
-        text = self.document.text
-        title = len(self.document.passage) - len(text)
-        # What the caller put around the text belongs to no piece of it.
-        first, last = self.document.body if self.document.body is not None else (0, len(text))
-        start, end = (min(max(first, bound - title), last) for bound in self.spans[place])
-        return Piece(text[start:end], start, end, len(self.spans))
-
-    def _unread(self, replies: Sequence[Embedded]) -> int:
-        """Tokens in no piece, as many to a character as behind the beginning, and those cut from pieces."""
-        beginning, *further = replies
-        if not further:
-            return beginning.cut_tokens
-        length = len(self.document.passage)
-        share = (length - self.spans[-1][1]) / (length - self.spans[0][1])
-        return round(share * beginning.cut_tokens) + sum(reply.cut_tokens for reply in further)
+def _piece(document: Document, reply: Embedded, best: int) -> Piece | None:
+    """The window that decided, in whole words, if there are several."""
+    if not reply.windows:
+        return None
+    text, window = document.text, reply.windows[best]
+    # What the caller put around the text belongs to no piece of it.
+    first, last = document.body if document.body is not None else (0, len(text))
+    places = (bound - _title(document) - first for bound in (window.start, window.end))
+    start, end = whole_words(text[first:last], *(min(max(0, place), last - first) for place in places))
+    return Piece(text[first + start : first + end], first + start, first + end, len(reply.windows))

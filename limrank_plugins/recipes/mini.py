@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.readouts.similarity import Pieces, Similarity
+from limrank_plugins.readouts.similarity import WINDOWS, Similarity
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.schedules import Once
 
+Pieces = Literal["both", "first"]
 
-def recipe(pieces: Pieces = "first") -> Recipe:
+
+def recipe(pieces: Pieces = "both") -> Recipe:
     """The recipe.
 
     Args:
-        pieces: how a passage longer than the encoder reads is judged, see `Similarity`.
+        pieces: how a passage longer than the encoder reads is judged: by its beginning and its best window
+            (`"both"`), or by its beginning alone (`"first"`).
 
     Raises:
         InputError: there is no such way.
     """
     if pieces not in get_args(Pieces):
-        raise InputError(f"pieces must be {', '.join(map(repr, get_args(Pieces)))}, but got {pieces!r}")
+        raise InputError(f"pieces must be {' or '.join(map(repr, get_args(Pieces)))}, but got {pieces!r}")
     return Recipe(
         name="mini",
         summary="cosine of a 22M-parameter sentence encoder + .35 · first-stage score; runs on any laptop",
         oracle="score",
-        readout=Similarity(pieces=pieces),
+        readout=Similarity(windows=WINDOWS if pieces == "both" else 1),
         schedule=Once(),
         score_kind="similarity",
         backend="encoder",

@@ -6,8 +6,6 @@ vector index is the better tool.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import logging
 import math
 import os
@@ -16,13 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from limrank_plugins.backends import backend_class
-from limrank_plugins.backends.protocols import Backend, Embedded, Encode, Encodes
+from limrank_plugins.backends.protocols import Backend, Encode
 from limrank_plugins.data import Document, Query, as_query
-from limrank_plugins.errors import BackendError, CapabilityError, InputError
+from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import as_corpus, best, check_k, query_text, with_scores
+from limrank_plugins.retrievers.embedding import Vectors, check_encoder, embed, embed_corpus
 from limrank_plugins.retrievers.encoders import backend_of_file, packed, unpacked
 from limrank_plugins.retrievers.folder import (
     ImmutableIndex,
@@ -37,10 +35,7 @@ from limrank_plugins.wording import number_of, verb_for
 
 _LOG = logging.getLogger(__name__)
 _VECTORS = "vectors.npy"
-_ENCODED_AT_ONCE = 1024
 _SEARCHED_AT_ONCE = 65_536
-
-Vectors = npt.NDArray[np.float32]
 
 
 class DenseRetriever(ImmutableIndex):
@@ -97,29 +92,7 @@ class DenseRetriever(ImmutableIndex):
         owns = backend is None
         if backend is None:
             backend = backend_class("encoder")()
-        parts: list[Vectors] = []
-        cut: list[bool] = []
-        # Equal passages get one vector: computed in another batch it would differ by rounding.
-        places: dict[bytes, int] = {}
-        rows: list[int] = []
-        for start in range(0, len(corpus), _ENCODED_AT_ONCE):
-            part = corpus[start : start + _ENCODED_AT_ONCE]
-            digests = [_digest(document) for document in part]
-            new: dict[bytes, Document] = {}
-            for digest, document in zip(digests, part, strict=True):
-                if digest not in places:
-                    new.setdefault(digest, document)
-            if new:
-                names = [f"document {document.id!r}" for document in new.values()]
-                requests = [Encode(document.passage, images=document.images) for document in new.values()]
-                vectors, are_cut = _embed(backend, requests, names)
-                parts.append(vectors)
-                cut += are_cut
-                places |= {digest: len(places) + number for number, digest in enumerate(new)}
-            rows += [places[digest] for digest in digests]
-            if on_progress is not None:
-                on_progress(start + len(part), len(corpus))
-        cut_documents = sum(cut[row] for row in rows)
+        vectors, cut_documents = embed_corpus(backend, corpus, on_progress)
         if cut_documents:
             _LOG.warning(
                 "%d of %s %s longer than the encoder reads: what is beyond was not embedded and cannot be "
@@ -128,10 +101,7 @@ class DenseRetriever(ImmutableIndex):
                 number_of(len(corpus), "document"),
                 verb_for(cut_documents, "are"),
             )
-        matrix = np.concatenate(parts)
-        if len(places) < len(rows):
-            matrix = matrix[rows]
-        return cls(corpus, matrix, backend, owns=owns, cut_documents=cut_documents)
+        return cls(corpus, vectors, backend, owns=owns, cut_documents=cut_documents)
 
     @classmethod
     def load(
@@ -160,7 +130,7 @@ class DenseRetriever(ImmutableIndex):
             if not isinstance(arguments, dict):
                 raise InputError(f"the index {folder} was built with backend {identity!r}: pass backend=…")
             backend = backend_of_file(folder, manifest.parameters.get("backend", "encoder"), arguments)
-        _check_backend(backend)
+        check_encoder(backend)
         if backend.identity != identity:
             raise InputError(
                 f"the index {folder} holds vectors of {identity!r}, but the backend is {backend.identity!r}: "
@@ -205,7 +175,7 @@ class DenseRetriever(ImmutableIndex):
         names = [f"query {text[:80]!r}" for text in texts]
         images = [as_query(query).images for query in queries]
         requests = [Encode(text, "query", shown) for text, shown in zip(texts, images, strict=True)]
-        vectors, cut = _embed(self.backend, requests, names)
+        vectors, cut = embed(self.backend, requests, names)
         if any(cut):
             _LOG.warning(
                 "%d of %s %s longer than the encoder reads: what is beyond was not read",
@@ -310,39 +280,3 @@ def _made_again(
 ) -> DenseRetriever:
     made = unpacked(backend)
     return kind(corpus, vectors, made, owns=made is not backend, cut_documents=cut)
-
-
-def _check_backend(backend: Backend) -> None:
-    if not isinstance(backend, Encodes):
-        raise CapabilityError(f"backend {backend.name!r} cannot turn texts into vectors; EncoderBackend can")
-    if inspect.iscoroutinefunction(backend.encode):
-        raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
-
-
-def _digest(document: Document) -> bytes:
-    """Equal for documents that are embedded alike."""
-    digest = hashlib.blake2b(document.passage.encode("utf-8", "surrogatepass"), digest_size=16)
-    for image in document.images:
-        digest.update(hashlib.sha256(image.data).digest())
-    return digest.digest()
-
-
-def _embed(backend: Backend, requests: Sequence[Encode], names: Sequence[str]) -> tuple[Vectors, list[bool]]:
-    """One row of length 1 per request, a vector of zeros stays one; and which were not read whole."""
-    _check_backend(backend)
-    replies = backend.encode(requests)  # type: ignore[attr-defined]  # checked just now
-    if inspect.isawaitable(replies):
-        getattr(replies, "close", lambda: None)()
-        raise CapabilityError(f"backend {backend.name!r} is async; DenseRetriever needs a plain one")
-    rows, cut = [], []
-    for name, reply in zip(names, replies, strict=True):
-        if not isinstance(reply, Embedded):
-            raise BackendError(f"{name} could not be embedded: {getattr(reply, 'reason', reply)}")
-        if reply.vector.ndim != 1 or not np.isfinite(reply.vector).all():
-            raise BackendError(f"{name} could not be embedded: the vector is not finite, or no vector")
-        cut.append(reply.cut_tokens > 0)
-        rows.append(reply.vector.astype(np.float32, copy=False))
-    vectors = np.stack(rows)
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    normal: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return normal, cut

@@ -30,7 +30,8 @@ from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Query, Ranking
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.retrievers import check_k
-from limrank_plugins.retrievers.dense import DenseRetriever, Vectors
+from limrank_plugins.retrievers.dense import DenseRetriever
+from limrank_plugins.retrievers.embedding import Vectors
 from limrank_plugins.wording import number_of, verb_for
 
 STEPS, RATE = 20, 1e-3

@@ -13,6 +13,7 @@ from limrank_plugins.checks import plain_text
 from limrank_plugins.data import Document, Ranking, ScoreKind
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts.passages import PassageLimit
+from limrank_plugins.readouts.similarity import Similarity
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.schedules import Chunks
 from limrank_plugins.server.collector import Collector, backends_of, batches_itself
@@ -38,8 +39,11 @@ def reads_at_most(reranker: Reranker) -> float:
     """How many tokens of a document its models read, however long it is; infinity where that is not known."""
     if reranker.settings.chunks is not None:  # each piece is read, and there is any number of them
         return math.inf
-    limits = [b.reads_at_most if isinstance(b, ReadsAtMost) else None for b in backends_of(reranker)]
-    return max(math.inf if limit is None else limit for limit in limits)
+    if reranker.parts:
+        return max(map(reads_at_most, reranker.parts))
+    limit = reranker.backend.reads_at_most if isinstance(reranker.backend, ReadsAtMost) else None
+    readout = reranker.recipe.readout
+    return math.inf if limit is None else limit * (readout.windows if isinstance(readout, Similarity) else 1)
 
 
 _KEPT = 16
@@ -114,22 +118,32 @@ class NamedReranker:
             return self._collector
         if reads_at_most(self.reranker) <= most_tokens:
             return self._collector
-        template = self.reranker.template
+        if most_tokens not in self._limited:
+            limited = self._reading(most_tokens)
+            if limited is self.reranker:
+                return self._collector
+            self._limited[most_tokens] = Collector(limited, self._limits, self._began)
+        self._limited.move_to_end(most_tokens)
+        while len(self._limited) > _KEPT:
+            self._limited.popitem(last=False)
+        return self._limited[most_tokens]
+
+    def _reading(self, most_tokens: int) -> Reranker:
+        """The reranker, reading no more tokens than this of a document."""
+        readout, template = self.reranker.recipe.readout, self.reranker.template
+        if isinstance(readout, Similarity):
+            windows = int(most_tokens * readout.windows // reads_at_most(self.reranker))
+            if windows:
+                return self.reranker.with_readout(replace(readout, windows=windows))
         if self.reranker.parts or template is None or not isinstance(self.reranker.backend, CountsCuts):
             raise self._refusal(most_tokens, "does not count the tokens of a document")
         own = template.passage.limit
         if own is not None and own.unit == "words":
             raise self._refusal(most_tokens, f"reads {own} of a document")
         if own is not None and own.size <= most_tokens:
-            return self._collector
-        if most_tokens not in self._limited:
-            layout = replace(template.passage, limit=PassageLimit(most_tokens, "tokens"))
-            limited = self.reranker.with_template(replace(template, passage=layout))
-            self._limited[most_tokens] = Collector(limited, self._limits, self._began)
-        self._limited.move_to_end(most_tokens)
-        while len(self._limited) > _KEPT:
-            self._limited.popitem(last=False)
-        return self._limited[most_tokens]
+            return self.reranker
+        layout = replace(template.passage, limit=PassageLimit(most_tokens, "tokens"))
+        return self.reranker.with_template(replace(template, passage=layout))
 
     def _refusal(self, most_tokens: int, why: str) -> Refusal:
         return Refusal(

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.data
 
 # nDCG@10: BM25 by bm25s within .005 of the first, mini over its top 100 at least the second.
 FIGURES = {
-    "cranfield": (0.3517, 0.417),
+    "cranfield": (0.3517, 0.421),
     "cacm": (0.4956, 0.592),
-    "scifact_train": (0.6945, 0.736),
+    "scifact_train": (0.6945, 0.740),
     "bright_answers": (0.7284, 0.887),
 }
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from limrank_plugins.errors import InputError, MissingExtra
-from limrank_plugins.pieces import PieceRule, even_spans, piece_rule, split
+from limrank_plugins.pieces import PieceRule, piece_rule, split, whole_words
 from limrank_plugins.words import words_of
 
 TEXTS = st.text(
@@ -100,25 +100,23 @@ class TestSplitting:
         assert [text[start:end] for start, end in spans] == wanted
 
 
-# ---- pieces of about one length -----------------------------------------------------------------
+# ---- words that are shown whole -----------------------------------------------------------------
 
 
-@given(TEXTS, st.integers(0, 10), st.integers(1, 20), st.integers(1, 8))
-def test_even_pieces_follow_on_one_another(text: str, start: int, room: int, most: int):
-    start = min(start, len(text))
-    spans = even_spans(text, start, room, most)
-    assert len(spans) <= most
-    assert all(end - first <= room + room // 10 + 1 for first, end in spans)
-    at = start
-    for first, end in spans:
-        assert (first, end) == (at, max(end, at))
-        at = end
-    needed = -(-(len(text) - start) // room)
-    assert at == len(text) or needed > most, "all of the text, where there may be so many pieces"
+@given(TEXTS, st.integers(0, 60), st.integers(0, 60))
+def test_a_part_grows_to_whole_words_and_no_further(text: str, start: int, end: int):
+    start, end = sorted((min(start, len(text)), min(end, len(text))))
+    first, last = whole_words(text, start, end)
+    assert max(0, start - 20) <= first <= start <= end <= last <= min(len(text), end + 20)
+    assert text[first:start].isalnum() or first == start
+    assert text[end:last].isalnum() or last == end
 
 
-def test_even_pieces_end_where_words_do():
-    words = "one two three four five six"
-    assert [words[a:b] for a, b in even_spans(words, 0, 14, 9)] == ["one two three ", "four five six"]
-    assert even_spans("a" * 10, 2, 4, 9) == [(2, 6), (6, 10)]
-    assert even_spans("a" * 100, 0, 10, 3) == [(0, 10), (10, 20), (20, 30)]
+def test_what_a_whole_word_is():
+    text = "one two-three four"
+    assert [text[slice(*whole_words(text, *span))] for span in ((5, 9), (4, 7), (0, 18))] == [
+        "two-three",
+        "two",
+        text,
+    ]
+    assert whole_words("漢" * 100, 50, 60) == (30, 80), "a script without spaces"

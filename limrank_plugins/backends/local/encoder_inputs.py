@@ -44,8 +44,8 @@ class PairEncoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self._encoder = PromptEncoder(tokenizer)
-        self._single = _frame(tokenizer, "a")
-        self._pair = _frame(tokenizer, "a", "a")
+        self._single = frame_of(tokenizer, "a")
+        self._pair = frame_of(tokenizer, "a", "a")
 
     def ids(self, text: str, before: str = "") -> list[int]:
         """The text's tokens, no special token among them and none around them.
@@ -74,7 +74,7 @@ class PairEncoder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     """The special tokens before, between and behind the texts, and the token types of everything."""
 
     runs: list[list[int]]
@@ -83,9 +83,11 @@ class _Frame:
 
     @property
     def size(self) -> int:
+        """How many special tokens there are."""
         return sum(map(len, self.runs))
 
     def around(self, texts: list[list[int]], cut: int) -> EncoderInput:
+        """The texts' tokens in their frame; `cut`: how many were left out."""
         ids, types = list(self.runs[0]), None if self.run_types is None else list(self.run_types[0])
         for i, text in enumerate(texts):
             ids += text + self.runs[i + 1]
@@ -94,7 +96,16 @@ class _Frame:
         return EncoderInput(ids, types, cut)
 
 
-def _frame(tokenizer: Any, *texts: str) -> _Frame:
+def frame_of(tokenizer: Any, *texts: str) -> Frame:
+    """What the tokenizer puts around so many texts that are read together.
+
+    Args:
+        tokenizer: of the `transformers` library.
+        texts: examples of one token or more.
+
+    Raises:
+        BackendError: where the texts begin cannot be made out.
+    """
     whole = tokenizer(*texts)
     ids, types = list(whole["input_ids"]), whole.get("token_type_ids")
     runs: list[list[int]] = []
@@ -116,8 +127,8 @@ def _frame(tokenizer: Any, *texts: str) -> _Frame:
         at = places[0] + len(part)
     runs.append(ids[at:])
     if types is None:
-        return _Frame(runs, None, None)
-    return _Frame(runs, [*run_types, list(types[at:])], text_types)
+        return Frame(runs, None, None)
+    return Frame(runs, [*run_types, list(types[at:])], text_types)
 
 
 # ---- rows as tensors ----------------------------------------------------------------------------

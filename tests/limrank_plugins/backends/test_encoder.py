@@ -25,6 +25,9 @@ from limrank_plugins import Document, Reranker  # noqa: E402
 from limrank_plugins.backends import encoder, mini_weights  # noqa: E402
 from limrank_plugins.backends.encoder import EncoderBackend  # noqa: E402
 from limrank_plugins.backends.local.encoder_inputs import in_turn  # noqa: E402
+from limrank_plugins.backends.local.text_heads import TextHeads  # noqa: E402
+from limrank_plugins.backends.local.text_rows import TextRows  # noqa: E402
+from limrank_plugins.backends.local.token_windows import token_windows  # noqa: E402
 from limrank_plugins.backends.protocols import Closes, Embedded, Encode, Encodes, Failed  # noqa: E402
 from limrank_plugins.errors import BackendError, InputError, MissingExtra  # noqa: E402
 from limrank_plugins.io import ranking_record  # noqa: E402
@@ -208,7 +211,7 @@ def test_long_texts_are_cut_where_the_model_ends(mini: EncoderBackend) -> None:
     # "acid" is one token, and two places are taken by [CLS] and [SEP].
     assert long.cut_tokens == 300 - 254
     assert longer.cut_tokens == pytest.approx(25_000 - 254, rel=0.01), "not counted where it is not read"
-    assert (long.read, longer.read) == (254 * 5 - 1, 254 * 5 - 1)
+    assert long.windows == longer.windows == ()
     assert [reply.cut_tokens for reply in mini.encode([Encode("acid " * n) for n in (1, 254, 255)])] == [
         0,
         0,
@@ -240,13 +243,109 @@ def test_a_ranking_says_what_was_not_read_of_its_query(tiny_folder: Path) -> Non
 def test_hits_say_what_was_not_read() -> None:
     long = "cats are nice and sleep a lot. " * 100
     documents = [Document(long, id="long"), Document("Acid curdles milk.", id="short")]
-    hits = {hit.id: hit for hit in Reranker("mini").rank("why does milk curdle", documents)}
+    query = "why does milk curdle"
+    hits = {hit.id: hit for hit in Reranker("mini:pieces=first").rank(query, documents)}
     assert hits["long"].cut_tokens == 100 * 8 - 254
     assert hits["short"].cut_tokens == 0
-    hits = {hit.id: hit for hit in Reranker("mini:pieces=both").rank("why does milk curdle", documents)}
+    hits = {hit.id: hit for hit in Reranker("mini").rank(query, documents)}
     assert [hits[name].cut_tokens for name in ("long", "short")] == [0, 0]
     assert hits["long"].piece is not None
     assert hits["long"].piece.of == 4
+    assert hits["short"].piece is None
+
+
+@needs_mini
+def test_of_a_megabyte_a_bounded_part_is_tokenised_and_read_and_the_rest_is_said(
+    mini: EncoderBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini.encode([Encode("milk")])
+    tokenised: list[int] = []
+    own = TextRows._tokenised
+    monkeypatch.setattr(
+        TextRows, "_tokenised", lambda self, texts: (tokenised.extend(map(len, texts)), own(self, texts))[1]
+    )
+    (reply,) = mini.encode([Encode("Acid curdles milk. " * 50_000, windows=3)])
+    assert isinstance(reply, Embedded)
+    assert len(reply.windows) == 3
+    assert reply.usage.prompt_tokens == 3 * 256
+    assert max(tokenised) < 3 * 256 * 10
+    sizes = len(mini._model.held.tokenizer("Acid curdles milk.", add_special_tokens=False)["input_ids"])
+    assert reply.cut_tokens == pytest.approx(50_000 * sizes - 3 * 254, rel=0.01)
+
+
+# ---- windows ------------------------------------------------------------------------------------
+
+
+@needs_mini
+def test_windows_are_the_texts_own_tokens_each_read_as_if_alone(mini: EncoderBackend) -> None:
+    tokenizer = mini._model.held.tokenizer
+    title, body = "Naïve curds. ", "Uncoagulated caseinates lump in lukewarm tea, unfathomably. " * 60
+    (reply,) = mini.encode([Encode(title + body, windows=16, heading=len(title))])
+    assert isinstance(reply, Embedded)
+    ids = tokenizer(title + body, add_special_tokens=False, verbose=False)["input_ids"]
+    before = tokenizer(title, add_special_tokens=False)["input_ids"]
+    spans, size = token_windows(len(ids), len(before), 254, 16)
+    assert (size, len(spans)) == (len(before), len(reply.windows))
+    rows = [ids[slice(*spans[0])], *(before + ids[start:end] for start, end in spans[1:])]
+    assert reply.usage.prompt_tokens == sum(len(row) + 2 for row in rows)
+    for row, window in zip(rows, reply.windows, strict=True):
+        framed = [tokenizer.cls_token_id, *row, tokenizer.sep_token_id]
+        inputs = {"input_ids": torch.tensor([framed]), "attention_mask": torch.ones(1, len(framed))}
+        with torch.inference_mode():
+            alone = mini._model.held(inputs)["sentence_embedding"][0].numpy()
+        np.testing.assert_allclose(window.vector, alone, rtol=0, atol=1e-5)
+    assert (reply.vector == reply.windows[0].vector).all()
+    assert reply.windows[-1].end == len((title + body).rstrip())
+    for (start, end), window in zip(spans, reply.windows, strict=True):
+        part = (title + body)[window.start : window.end]
+        own = "".join(tokenizer.convert_ids_to_tokens(ids[start:end])).replace("##", "")
+        assert part.replace(" ", "").lower().replace("ï", "i") == own
+
+
+@needs_mini
+def test_short_texts_neither_cost_nor_move_where_others_are_read_in_windows(mini: EncoderBackend) -> None:
+    def shapes_and_replies(windows: int) -> tuple[list[tuple[int, int]], list[Embedded]]:
+        with shapes_of(mini) as shapes:
+            replies = mini.encode([Encode(text, windows=windows) for text in many_lengths()])
+        return shapes, [reply for reply in replies if isinstance(reply, Embedded)]
+
+    (plain, first), (windowed, both) = shapes_and_replies(1), shapes_and_replies(16)
+    assert windowed[: len(plain)] == plain
+    assert windowed[len(plain) :] == [(1, 202), (2, 152)], "the further windows of texts of 400, 300 and 300"
+    assert max(rows * tokens for rows, tokens in windowed) <= 1024
+    for alone, reply in zip(first, both, strict=True):
+        assert (alone.vector == reply.vector).all()
+        assert (alone.usage == reply.usage) == (alone.cut_tokens == 0) == (reply.windows == ())
+        assert reply.cut_tokens == 0
+
+
+def test_a_model_whose_own_code_makes_its_input_reads_beginnings(tiny_folder: Path) -> None:
+    """Here it puts tokens before every text, as a chat template does."""
+    backend = EncoderBackend(str(tiny_folder), device="cpu")
+    with backend._model.turn() as model:
+        own = model.preprocess
+        model.preprocess = lambda texts, **options: own(["b " + text for text in texts], **options)
+        backend._rows = {"passage": TextRows(torch, model, TextHeads(model.tokenizer), "")}
+    plain = EncoderBackend(str(tiny_folder), device="cpu")
+    long = "a " * 40
+    (reply,), (same,) = backend.encode([Encode(long, windows=16)]), plain.encode([Encode("b " + long)])
+    assert isinstance(reply, Embedded)
+    assert reply.windows == ()
+    assert reply.cut_tokens == 40 - 14
+    np.testing.assert_allclose(reply.vector, same.vector, rtol=0, atol=1e-5)
+
+
+def test_what_is_put_before_a_text_stands_before_every_window(tiny_folder: Path) -> None:
+    prompted = EncoderBackend(str(tiny_folder), device="cpu", passage_prompt="z ")
+    plain = EncoderBackend(str(tiny_folder), device="cpu")
+    text = "a b c d e f g h i j k l m n o p q r s t u"
+    (reply,) = prompted.encode([Encode(text, windows=4)])
+    assert [text[window.start : window.end] for window in reply.windows] == [
+        "a b c d e f g h i j k l m",
+        "l m n o p q r s t u",
+    ]
+    expected = vectors(plain, [f"z {text[window.start : window.end]}" for window in reply.windows])
+    np.testing.assert_allclose(np.stack([w.vector for w in reply.windows]), expected, rtol=0, atol=1e-5)
 
 
 @needs_mini
@@ -314,7 +413,8 @@ def test_padded_batches_of_other_devices_give_the_same_vectors(tiny_folder: Path
     assert list(in_turn([20, 3, 30], 3, alone=True)) == [[1], [0], [2]]
     batches = list(in_turn([5, 3, 10, 6], 3, alone=False))
     assert batches == [[1, 0, 3], [2]]
-    features = encoder._features(backend._model.held, [texts[i] for i in batches[0]], "")
+    rows = [reading.rows[0] for reading in backend._rows["passage"].read([Encode(text) for text in texts])]
+    features = backend._rows["passage"].features(backend._model.held, [rows[i] for i in batches[0]], "cpu")
     assert features["attention_mask"].sum() == 3 + 5 + 6
     with torch.inference_mode():
         padded = backend._model.held(features)["sentence_embedding"].numpy()
@@ -325,8 +425,9 @@ def test_special_tokens_in_a_text_stay_text(tiny_folder: Path) -> None:
     backend = EncoderBackend(str(tiny_folder), device="cpu")
     (reply,) = backend.encode([Encode("a [SEP] a")])
     assert reply.usage.prompt_tokens == 7  # [CLS] a [ sep ] a [SEP]
-    ids = encoder._features(backend._model.held, ["a [SEP] a"], "")["input_ids"][0].tolist()
-    assert ids.count(3) == 1
+    rows = backend._rows["passage"].read([Encode("a [SEP] a")])[0].rows
+    features = backend._rows["passage"].features(backend._model.held, rows, "cpu")
+    assert features["input_ids"][0].tolist().count(3) == 1
 
 
 def test_prompts_are_put_before_the_texts_of_their_role(tiny_folder: Path) -> None:

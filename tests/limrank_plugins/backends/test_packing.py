@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from dataclasses import fields, replace
 from itertools import combinations
@@ -30,6 +31,7 @@ from limrank_plugins.backends.protocols import (
     ReadLabels,
     Request,
     ScorePair,
+    Window,
 )
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
@@ -40,6 +42,7 @@ ONE, TWO = Image(b"GIF89a1"), Image(b"GIF89a2")
 PROMPT = Prompt((Segment("Is it? ", shared=True), Segment("a passage", trusted=False, cuttable=True)))
 CACHED = Usage(cached=1)
 number = st.floats(allow_nan=False)
+singles = st.floats(width=32, allow_nan=False)
 numbers = st.lists(number, min_size=1, max_size=5).map(tuple)
 vectors = arrays.arrays(np.float32, st.integers(0, 6), elements=st.floats(width=32, allow_nan=False))
 
@@ -70,13 +73,46 @@ def test_numbers(request_: Request, values: tuple[float, ...], cut: int):
     assert through(request_, Numbers(values, cut_tokens=cut)) == Numbers(values, CACHED, cut)
 
 
-@given(vectors, st.sampled_from([0, 1, 255, 1 << 40]), st.none() | st.integers(0, 1 << 40))
-def test_vectors(vector: np.ndarray, cut: int, read: int | None):
+@given(vectors, st.sampled_from([0, 1, 255, 1 << 40]))
+def test_vectors(vector: np.ndarray, cut: int):
     for given_vector in (vector, vector.astype(">f4"), vector[::-1][::-1]):
-        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1), cut, read))
-        assert (back.usage, back.cut_tokens, back.read) == (CACHED, cut, read if cut else None)
+        back = through(Encode("t"), Embedded(given_vector, Usage(calls=1), cut))
+        assert (back.usage, back.cut_tokens, back.windows) == (CACHED, cut, ())
         assert back.vector.dtype == np.float32
         np.testing.assert_array_equal(back.vector, vector)
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda size: st.lists(st.lists(singles, min_size=size, max_size=size), min_size=2)
+    ),
+    st.sampled_from([0, 1, 1 << 40]),
+    st.integers(0, 1 << 40),
+)
+def test_windows(rows: list[list[float]], cut: int, start: int):
+    windows = tuple(
+        Window(np.asarray(row, dtype=np.float32), start + 7 * i, start + 7 * i + 9)
+        for i, row in enumerate(rows)
+    )
+    back = through(Encode("t", windows=9), Embedded(windows[0].vector, Usage(calls=1), cut, windows))
+    assert (back.usage, back.cut_tokens) == (CACHED, cut)
+    assert [(w.vector.tolist(), w.start, w.end) for w in back.windows] == [
+        (w.vector.tolist(), w.start, w.end) for w in windows
+    ]
+    np.testing.assert_array_equal(back.vector, windows[0].vector)
+
+
+def test_what_is_read_in_windows_is_another_question():
+    asked = [
+        Encode("t"),
+        Encode("t", windows=2),
+        Encode("t", windows=3),
+        Encode("t", windows=3, heading=1),
+        Encode("t", "query"),
+    ]
+    assert len({request_key("model", request) for request in asked}) == len(asked)
+    plain = hashlib.sha256(b'[1,"model","encode","passage","t"]').digest()
+    assert request_key("model", asked[0]) == plain, "what earlier versions stored is found"
 
 
 def test_vectors_that_version_0_1_0_stored_are_read():
@@ -155,6 +191,8 @@ CHANGES: dict[str, list[Any]] = {
     "text": ["", "Text", "text ", "\ud800"],
     "role": ["query"],
     "images": [(ONE,), (TWO,), (ONE, TWO), (TWO, ONE)],
+    "windows": [2, 16],
+    "heading": [],  # of one window nothing stands before others; what it is beside several is tested above
     "query": ["p", ""],
     "passage": ["q", ""],
     "continuation": ["", "texts"],

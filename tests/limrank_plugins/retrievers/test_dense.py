@@ -19,7 +19,7 @@ from limrank_plugins import AsyncScriptedBackend, Document, ScriptedBackend, Scr
 from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Embedded, Encode
 from limrank_plugins.errors import BackendError, CapabilityError, InputError
-from limrank_plugins.retrievers import dense, encoders
+from limrank_plugins.retrievers import dense, embedding, encoders
 from limrank_plugins.retrievers.dense import DenseRetriever
 
 
@@ -70,7 +70,7 @@ def test_equal_passages_have_equal_scores_wherever_they_are(monkeypatch: pytest.
     script = ScriptedBackend(encode=lambda text, role: table[text], identity="random")
     documents = [Document(f"text {i % 50}", id=str(i)) for i in range(203)]
     monkeypatch.setattr(dense, "_SEARCHED_AT_ONCE", 64)
-    monkeypatch.setattr(dense, "_ENCODED_AT_ONCE", 7)
+    monkeypatch.setattr(embedding, "_ENCODED_AT_ONCE", 7)
     index = DenseRetriever.build(documents, backend=script)
     scores: dict[str, set[float | None]] = {}
     for hit in index.search("q", 1000):
@@ -295,7 +295,7 @@ def test_what_an_encoder_writes_is_what_may_be_read(name: str) -> None:
 
 def test_equal_passages_are_embedded_once_and_each_counts_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Embedded twice in batches of other texts, two vectors could differ by rounding."""
-    monkeypatch.setattr(dense, "_ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr(embedding, "_ENCODED_AT_ONCE", 3)
     asked: list[str] = []
 
     class Encoder:

@@ -167,6 +167,9 @@ def test_mini_takes_the_limit_that_haystack_sends():
         done = service.rerank(documents=long, max_tokens_per_doc=4096)
         assert done.json()["results"] == service.rerank(documents=long).json()["results"]
         assert service.rerank(documents=long, max_tokens_per_doc=255).status_code == 422
+        fewer = service.rerank(documents=long, max_tokens_per_doc=600).json()
+        assert fewer["usage"]["prompt_tokens"] < done.json()["usage"]["prompt_tokens"] / 3
+        assert "1 of 2 documents was longer than the model reads" in str(fewer)
     assert before == reranker.backend.reads_at_most == 256
 
 
