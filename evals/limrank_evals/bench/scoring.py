@@ -82,9 +82,7 @@ class Scoring:
 def not_measured() -> dict[str, str]:
     """Of the libraries that score so, too: why one is not in the table."""
     reasons = {
-        name: "not installed"
-        if find_spec(module) is None
-        else "no call for any model and prompt is known here"
+        name: "not installed" if find_spec(module) is None else "no contest is written for it yet"
         for name, module in _OTHERS.items()
     }
     reason = _without_logit_score()
