@@ -19,6 +19,7 @@ from limrank_synth.gold_groups import grade
 from limrank_synth.kappa import Kappa, cohens_kappa
 from limrank_synth.limrank_open import SPLITS, load_open
 from limrank_synth.markdown import counted, table_of
+from limrank_synth.passage_alone import passage_alone
 from limrank_synth.records import LabelledPassage
 from limrank_synth.row_statistics import LENGTHS, Statistics, quantile
 from limrank_synth.settings import Role, SynthSettings
@@ -84,6 +85,7 @@ def tables() -> str:
     unseen = sorted({row.domain for row in splits["test"]} - {row.domain for row in splits["train"]})
     judged = second_judgement(pool)
     kinds = Counter(row.kind for row in {row.query_id: row for row in pool}.values())
+    alone = {name: passage_alone(splits["train"], splits[name]) for name in ("dev", "test")}
     overlaps = [(f"{size}", *(f"{share:.4f}" for share in overlap(pool, size))) for size in (1, 2, 3)]
     return "\n".join(
         [
@@ -114,6 +116,10 @@ def tables() -> str:
                 ],
             ),
             table_of(("runs of words shared with the query", "relevant", "not relevant"), overlaps),
+            table_of(
+                ("verdict guessed without the query, ROC area", "by the passage's length", "by its words"),
+                [(name, f"{guess.length:.3f}", f"{guess.words:.3f}") for name, guess in alone.items()],
+            ),
             table_of(("filter, usual limits", "rows rejected"), _lines(rejected(pool))),
             f"Near-duplicates: {near_duplicates(pool):.2%} of the pairs. Second judgement of dev and test: "
             f"{judged.items} pairs, {judged.observed:.1%} the same, Cohen's kappa "
