@@ -26,6 +26,7 @@ from limrank_training.data.passage_rows import read_passage_rows
 from limrank_training.data.row_fields import read_rows
 from limrank_training.history import HISTORY, read_history
 from limrank_training.model_export import template_of
+from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan
 from limrank_training.training_data import is_dev
 
@@ -101,7 +102,7 @@ def rank_live(model: Any, tokenizer: Any, plan: Plan, queries: Sequence[DevQuery
             plan.recipe,
             backend=backend,
             template=template_of(plan).name,  # what it learns, whatever its base could be asked with
-            reasoning=reading if plan.reasoning or plan.objective == "sft" else None,
+            reasoning=reading if plan.reasoning or OBJECTIVES[plan.objective].judges_passages else None,
             max_reasoning_tokens=plan.watch.max_reasoning_tokens if reading == "full" else None,
         )
         rankings = reranker.rank_many((query.query, list(query.documents)) for query in queries)
@@ -202,10 +203,10 @@ def _measured(folder: Path) -> list[tuple[int, float]]:
 
 
 def _all(plan: Plan, rows: str | os.PathLike[str]) -> Iterator[DevQuery]:
-    if plan.objective == "sft":
+    if OBJECTIVES[plan.objective].judges_passages:
         together: dict[str, tuple[list[str], list[float]]] = {}
-        for row in read_passage_rows(rows, traces=False):
-            if is_dev(row.query, plan):
+        for row in read_passage_rows(rows, traces=False, scores=plan.teacher is not None):
+            if row.relevant is not None and is_dev(row.query, plan):
                 passages, grades = together.setdefault(row.query, ([], []))
                 passages.append(row.passage)
                 grades.append(float(row.relevant))

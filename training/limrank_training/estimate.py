@@ -12,6 +12,7 @@ from limrank_plugins.backends.local.sources import checked_source
 from limrank_plugins.errors import LimRankError, require
 from limrank_plugins.recipes import load_recipe
 from limrank_training.generation_needs import Machine, writing_needs
+from limrank_training.losses import named_loss
 from limrank_training.objectives import OBJECTIVES
 from limrank_training.plans import Plan
 
@@ -71,8 +72,12 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
         passes *= grpo.iterations
         passes += 2 * (grpo.beta > 0) + 2 * (grpo.iterations > 1 or grpo.ahead > 1)
     kept = text.num_hidden_layers + _KEPT if plan.recompute else text.num_hidden_layers * _KEPT
-    logits = 0 if OBJECTIVES[plan.objective].is_encoder else answer * text.vocab_size * (width + 8)
-    working = o.part * (longest * text.hidden_size * kept * width + logits)
+    objective, rows = OBJECTIVES[plan.objective], o.part
+    if objective.reads_labels:  # where a prompt ends, and nowhere else
+        answer = 1
+        rows *= plan.lists.size if named_loss(plan).is_of_queries else 1
+    logits = 0 if objective.is_encoder else answer * text.vocab_size * (width + 8)
+    working = rows * (longest * text.hidden_size * kept * width + logits)
     hours = passes * total * tokens / (machine.teraflops * 1e12) / 3600
     needs: dict[str, Any] = {"parameters": total, "trained": trained}
     if writing is not None:

@@ -18,7 +18,7 @@ from limrank_plugins.readouts.order import GenerateOrder
 from limrank_plugins.readouts.select import GenerateSelect, LabelSelect
 
 Objective = Literal[
-    "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo",
+    "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo", "distil",
     "tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl",
 ]  # fmt: skip
 
@@ -40,6 +40,8 @@ class ObjectiveSpec:
         is_encoder: it trains an encoder: without adapters, in weights of 32 bits, and no text is learned.
         can_pack: several examples may share a row.
         can_watch: a file's rows make rankings, so nDCG@10 can be watched.
+        judges_passages: a row is one judged passage; else it is a group, or what an encoder needs.
+        reads_labels: the labels' logits behind a prompt are learned, so no others are computed.
     """
 
     prepare: str
@@ -53,6 +55,8 @@ class ObjectiveSpec:
     is_encoder: bool = False
     can_pack: bool = False
     can_watch: bool = False
+    judges_passages: bool = False
+    reads_labels: bool = False
 
     def function(self, part: Literal["prepare", "train", "load", "export", "standin"]) -> Callable[..., Any]:
         """The function of this part."""
@@ -78,12 +82,22 @@ def _encoder(module: str, settings: str) -> ObjectiveSpec:
 
 
 OBJECTIVES: dict[Objective, ObjectiveSpec] = {
-    "sft": ObjectiveSpec("passage_data:prepare_passages", "sft:train", can_pack=True, can_watch=True),
+    "sft": ObjectiveSpec(
+        "passage_data:prepare_passages", "sft:train", can_pack=True, can_watch=True, judges_passages=True
+    ),
     "graded": _groups("sft:train", ExpectedGrade, can_pack=True),
     "setwise-sft": _groups("sft:train", GenerateSelect, LabelSelect, can_pack=True, can_watch=True),
     "listwise-sft": _groups("sft:train", GenerateOrder, can_pack=True, can_watch=True),
     "first": _groups("first:train", LabelScores, settings="joint", can_watch=True),
     "grpo": _groups("grpo:train", GenerateSelect, GenerateOrder, settings="grpo"),
+    "distil": ObjectiveSpec(
+        "distil:prepare_scored",
+        "distil:train",
+        settings="teacher",
+        can_watch=True,
+        judges_passages=True,
+        reads_labels=True,
+    ),
     "tildev2": _encoder("tildev2", "contrast"),
     "gliclass": _encoder("gliclass", "classes"),
     "cross-encoder": _encoder("cross_encoder", "pairs"),

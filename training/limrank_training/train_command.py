@@ -160,11 +160,13 @@ def _show(plan: Plan, data: Any) -> None:
     prompt, learned = example.ids[: example.learned], example.ids[example.learned :]
     tell_exactly(encoder.decode(prompt))
     sys.stdout.flush()
-    remark = (
-        f"{len(learned)} {'is' if len(learned) == 1 else 'are'} learned:"
-        if learned
-        else "and the model answers them itself"
-    )
+    if OBJECTIVES[plan.objective].reads_labels:
+        wanted, other = (label.strip() for label in data.layout.template.labels)
+        remark = f"behind them log P({wanted}) - log P({other}) is to be {example.target:.4g}"
+    elif learned:
+        remark = f"{len(learned)} {'is' if len(learned) == 1 else 'are'} learned:"
+    else:
+        remark = "and the model answers them itself"
     common.say(f"\n--- {number_of(len(prompt), 'token')} {verb_for(len(prompt), 'are')} given, {remark}")
     tell_exactly(encoder.decode(learned))
     sys.stdout.flush()

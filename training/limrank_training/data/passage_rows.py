@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from limrank_plugins.checks import finite_number
 from limrank_plugins.errors import InputError
 from limrank_training.data.row_fields import check_columns, filled_text, read_rows, text_field
 from limrank_training.data.traces import passage_trace
 
 _TEXTS = ("query", "passage", "trace")
+SCORES = {"score", "teacher"}
+"""The columns of a teacher's scores, which are learned by one objective and mislead in all others."""
+
 # What else a synthesis writes beside what is learned; it is not read here.
 _KNOWN = {
     *_TEXTS, "verdict", "relevant", "title", "id", "query_id", "intent", "false_claim", "kind", "domain",
@@ -26,20 +30,26 @@ class PassageRow:
     Attributes:
         query, passage: as the model will read them.
         trace: the reasoning before the verdict; empty where there is none.
-        relevant: the verdict.
+        relevant: the verdict; None where there is a score and nobody judged.
         where: file and line, for messages.
         repaired: whether tags of reasoning were taken off the trace.
+        score: a teacher's.
+        teacher: whose score it is, where that is known.
     """
 
     query: str
     passage: str
     trace: str
-    relevant: bool
+    relevant: bool | None
     where: str
     repaired: bool = False
+    score: float | None = None
+    teacher: str = ""
 
 
-def read_passage_rows(path: str | os.PathLike[str], *, traces: bool = True) -> Iterator[PassageRow]:
+def read_passage_rows(
+    path: str | os.PathLike[str], *, traces: bool = True, scores: bool = False
+) -> Iterator[PassageRow]:
     """The rows of a JSONL file: `query`, `passage`, `trace`, and `relevant` (true, false) or `verdict`.
 
     What `limrank synth` writes can be read as it is; a `title` is put before the passage, as at inference.
@@ -48,20 +58,32 @@ def read_passage_rows(path: str | os.PathLike[str], *, traces: bool = True) -> I
     Args:
         path: the file; `.gz` is unpacked.
         traces: whether every row must have a trace.
+        scores: whether every row must have a teacher's `score`, perhaps with the name of its `teacher`; it
+            then needs no verdict. Else none may have one.
 
     Raises:
         InputError: a row without a verdict, with an empty passage, an unknown column, …; its line is named.
     """
     for where, row in read_rows(path):
-        yield _row(row, where, traces)
+        yield passage_row(row, where, traces=traces, scores=scores)
 
 
-def _row(row: dict[str, Any], where: str, traces: bool) -> PassageRow:
-    check_columns(row, _KNOWN, where)
+def passage_row(row: dict[str, Any], where: str, *, traces: bool, scores: bool) -> PassageRow:
+    """One row, checked; as `read_passage_rows`."""
+    check_columns(row, _KNOWN | SCORES if scores else _KNOWN, where)
     title = text_field(row, "title", where)
     query, passage = filled_text(row, "query", where), filled_text(row, "passage", where)
     trace = (filled_text if traces else text_field)(row, "trace", where)
     passage = f"{title} {passage}" if title else passage
+    if scores:
+        judged = _verdict(row, where) if {"relevant", "verdict"} & row.keys() else None
+        if row.get("score") is None:
+            raise InputError(
+                f"{where}: there is no 'score': `limrank score` puts a teacher's scores beside rows"
+            )
+        score = finite_number(f"{where}: 'score'", row["score"])
+        teacher = text_field(row, "teacher", where)
+        return PassageRow(query, passage, trace, judged, where, score=score, teacher=teacher)
     relevant = _verdict(row, where)
     if not traces:
         return PassageRow(query, passage, trace, relevant, where)

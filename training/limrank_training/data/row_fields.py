@@ -32,6 +32,11 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any
 def check_columns(row: dict[str, Any], known: Collection[str], where: str) -> None:
     """Raise an `InputError` for a column that is not known."""
     unknown = sorted(set(row) - set(known))
+    if unknown and unknown[0] in ("score", "teacher"):
+        raise InputError(
+            f"{where}: unknown column {unknown[0]!r}: a teacher's scores are learned by objective distil "
+            f"alone: take a plan of it, or rows without them"
+        )
     if unknown:
         raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(sorted(known))}")
 

@@ -25,6 +25,7 @@ from limrank_training.plans.objective_settings import (
     NoiseSettings,
     PairSettings,
     PolicySettings,
+    TeacherSettings,
 )
 from limrank_training.plans.shared_settings import (
     ListSettings,
@@ -50,7 +51,8 @@ class Plan:
         objective: what is optimised: `"sft"` the likelihood of trace and verdict about one passage;
             `"graded"` that of a passage's grade; `"setwise-sft"` that of the best passage's label,
             `"listwise-sft"` that of an order; `"first"` that of an order, with the scores of the labels;
-            `"grpo"` the reward of what the model writes itself; `"tildev2"` what tokens weigh;
+            `"grpo"` the reward of what the model writes itself; `"distil"` a teacher's score of a passage,
+            without reasoning; `"tildev2"` what tokens weigh;
             `"gliclass"` which labels fit a text; `"cross-encoder"` whether a pair fits; `"mm-embed"`
             vectors of texts and images; `"ragvl"` the yes or no to an image. See `objectives`.
         loss: what is minimised, one of `losses.LOSSES`; None: the first one that the objective takes.
@@ -76,6 +78,7 @@ class Plan:
         lists: how many passages are shown, and in what order.
         joint: of `"first"`.
         grpo: of `"grpo"`.
+        teacher: of `"distil"`.
         contrast: of `"tildev2"` and `"mm-embed"`.
         classes: of `"gliclass"`.
         pairs: of `"cross-encoder"`.
@@ -107,6 +110,7 @@ class Plan:
     lists: ListSettings = field(default_factory=ListSettings)
     joint: FirstSettings | None = None
     grpo: GrpoSettings | None = None
+    teacher: TeacherSettings | None = None
     contrast: ContrastSettings | None = None
     classes: LabelSettings | None = None
     pairs: PairSettings | None = None
@@ -153,6 +157,11 @@ class Plan:
             )
         if objective.is_encoder and (self.lora is not None or self.recompute):
             raise InputError(f"objective {name} trains all weights: lora: null, recompute: false")
+        if objective.reads_labels and (self.reasoning or self.end):
+            raise InputError(
+                f"objective {name} learns what the labels score behind the prompt, and writes nothing: "
+                f"reasoning: false, end: false"
+            )
         if self.lists.shuffle and self.reasoning and name in ("setwise-sft", "listwise-sft"):
             raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
 
@@ -248,6 +257,7 @@ __all__ = [
     "PairSettings",
     "Plan",
     "PolicySettings",
+    "TeacherSettings",
     "WatchSettings",
     "load_plan",
     "plan_names",

@@ -28,6 +28,26 @@ class FirstSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TeacherSettings:
+    """How a teacher's scores become the logits that a student learns (log P(relevant) - log P(not)).
+
+    Attributes:
+        scale: `"none"`: they are logits; `"logit"`: they are probabilities p, taken as log(p / (1 - p));
+            `"zscore"`: over the file they are given mean 0 and the standard deviation `sd`.
+        sd: with `"zscore"`. At 2 a passage one standard deviation above the mean gets P(relevant) = .88.
+        epsilon: with `"logit"`, probabilities are kept so far from 0 and 1, whose logits are infinite.
+    """
+
+    scale: Literal["none", "logit", "zscore"] = "none"
+    sd: float = 2.0
+    epsilon: float = 1e-4
+
+    def __post_init__(self) -> None:
+        finite_number("teacher.sd", self.sd, above=0)
+        finite_number("teacher.epsilon", self.epsilon, above=0, most=0.1)
+
+
+@dataclass(frozen=True, slots=True)
 class GrpoSettings:
     """Group-relative policy optimisation (arXiv 2402.03300), by trl.
 
