@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from limrank_plugins import samples
 from limrank_plugins.corpus import is_samples
 from limrank_plugins.errors import InputError
 
-MEASURES = ("nDCG@10", "MAP@1000", "R@100", "RR@10")
+MEASURES = ("nDCG@10", "MAP@100", "R@100", "RR@10")
 _ENDINGS = (".tsv", ".trec", ".csv", ".tsv.gz", ".trec.gz", ".csv.gz")
 
 
@@ -25,7 +26,10 @@ def load(
     name: str = "",
 ) -> Split:
     """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
-    return Split(load_folder(_folder(source), split, name=name), MEASURES)
+    benchmark = load_folder(_folder(source), split, name=name)
+    if is_samples(source):
+        benchmark = replace(benchmark, licence="MIT, like this package")
+    return Split(benchmark, MEASURES)
 
 
 def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:

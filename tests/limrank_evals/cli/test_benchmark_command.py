@@ -83,12 +83,17 @@ def test_the_word_samples_is_the_sample_collection_unless_a_folder_has_the_name(
 ):
     monkeypatch.setenv("LIMRANK_CACHE", str(place / "cache"))
 
+    said: list[str] = []
+
     def measured(source: object, *more: object) -> set[str]:
-        limrank("folder", source, "--first-stage", "bm25s", "--recipe", "prior", "-o", "out", *more)
+        command = ("folder", source, "--first-stage", "bm25s", "--recipe", "prior", "-o", "out", *more)
+        said.append(limrank(*command).output)
         (split,) = json.loads((place / "out" / "report.json").read_text())["splits"]
         return {query["text"] for query in split["queries"]}
 
     assert measured("samples") == {query.text for query in samples.queries()}
+    assert "(MIT, like this package)" in said[0]
+    assert "looks further down" not in said[0], "the default measures suit the default depth"
     made.beir(place / "samples")
     assert measured("samples", "--fresh") == {f"what about {word}" for word in made.WORDS.values()}
     told = limrank("folder", "sample", code=2).output
