@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ from limrank_plugins.pieces import WHOLE, PassageRule, has_splitter, passages
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.tables import table_kind, table_rows
 from limrank_plugins.text_encoding import has_detector
-from limrank_plugins.text_files import read_text_file, text_kind
+from limrank_plugins.text_files import READINGS, read_text_file, text_kind
 from limrank_plugins.wording import number_of
 from limrank_plugins.words import words_of
 
 __all__ = [
     "Corpus", "all_documents", "as_named", "corpus_files", "corpus_fingerprint", "is_samples", "read_corpus",
-    "run_candidates",
+    "run_candidates", "whole_where_named",
 ]  # fmt: skip
 
 
@@ -102,6 +102,29 @@ def read_corpus(corpus: str | Corpus, *, note: Callable[[str], None] = _warn) ->
         raise InputError(f"nothing of corpus {named.name!r} could be read: {'; '.join(said)}")
     for sentence in said:
         note(sentence)
+
+
+def whole_where_named(corpus: Corpus, ids: Container[str]) -> Corpus:
+    """The corpus with its texts whole where ids name files that would be split, and not their passages.
+
+    That is how people judge files. Where it is said how texts are split, that holds.
+
+    Raises:
+        InputError: there is no such corpus.
+    """
+    if corpus.passages is not None:
+        return corpus
+    files = files_of(corpus, Reading())
+    for file in files.paths:
+        name = files.name_of(file)
+        if text_kind(file) and name in ids:
+            try:
+                first = next(_documents_of(corpus, files, file, Reading()))
+            except (InputError, MissingExtra):
+                continue  # said where the corpus is read
+            if first.id != name:
+                return replace(corpus, passages=WHOLE)
+    return corpus
 
 
 def _documents_of(corpus: Corpus, files: CorpusFiles, file: Path, reading: Reading) -> Iterator[Document]:
@@ -176,6 +199,8 @@ def run_candidates(
 ) -> list[list[Document]]:
     """The first `depth` documents of every query in a first stage's run, with their scores as priors.
 
+    Texts are read as `whole_where_named` has them.
+
     Raises:
         InputError: the run names a query or a document that is not there.
     """
@@ -183,7 +208,8 @@ def run_candidates(
     known = {query.id for query in queries}
     check_known(run, "queries", [query for query in candidates if query not in known], "the file of queries")
     wanted = {row.document_id for rows in candidates.values() for row in rows}
-    texts = {document.id: document for document in read_corpus(corpus) if document.id in wanted}
+    source = whole_where_named(as_named(corpus), wanted)
+    texts = {document.id: document for document in read_corpus(source) if document.id in wanted}
     check_known(run, "documents", sorted(wanted - texts.keys()), "the corpus")
     return [
         [replace(texts[row.document_id], prior=row.score) for row in candidates.get(query.id, [])]
@@ -209,6 +235,8 @@ def corpus_fingerprint(corpus: str | Corpus) -> str:
     rules = [str(named.rule_for(file)) for file in files.paths]
     if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
         how = [with_names, _text_fields(named, files), named.title_field, sorted(set(rules)), has_detector()]
+        kinds = set(map(text_kind, files.paths))
+        how += [f"{kind} {reading}" for kind, reading in READINGS.items() if kind in kinds]
         digest.update(json.dumps(how).encode() + b"\0")
     else:
         digest.update(b"rows\0")  # as earlier versions have it

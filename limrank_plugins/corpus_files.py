@@ -17,13 +17,18 @@ from limrank_plugins.pipes import is_pipe, refuse_address
 from limrank_plugins.tables import KINDS as TABLES
 from limrank_plugins.tables import table_kind
 from limrank_plugins.text_files import KINDS as TEXTS
-from limrank_plugins.text_files import text_kind
+from limrank_plugins.text_files import plain_name, text_kind
 from limrank_plugins.wording import number_of, shortened, verb_for
 
 USUAL_PASSAGES = PassageRule(180)
 """How files of running text are split unless told otherwise: into what the default recipe reads whole."""
 
-_NEEDS = {"PDF": "pypdf", "Parquet": "pyarrow"}
+_NEEDS = {"PDF": "pypdf", "Word": "docx", "Parquet": "pyarrow"}
+_WORDS, _CELLS = ".docx, .pdf or .txt", ".csv"
+_SAVED_AS = {
+    ".doc": _WORDS, ".odt": _WORDS, ".rtf": _WORDS, ".xls": _CELLS, ".xlsx": _CELLS, ".ods": _CELLS,
+}  # fmt: skip
+_OPEN_IN_WORD = "~$"  # how Word names the file beside one that is open
 _NAMED = 10  # files and reasons that a note names
 _CORPUS_NAMES = [f"corpus{ending}{packed}" for ending in TABLES for packed in ("", ".gz")]
 _QUERY_NAMES = {f"queries{ending}{packed}" for ending in TABLES for packed in ("", ".gz")}
@@ -82,7 +87,8 @@ def titled(document: Document) -> str:
     if "file" not in document.meta:
         return document.title or document.id or ""
     page = document.meta.get("page")
-    return f"{document.title} ({document.id}{'' if page is None else f', page {page}'})"
+    place = f"{document.id}{'' if page is None else f', page {page}'}"
+    return place if document.title == plain_name(document.meta["file"]) else f"{document.title} ({place})"
 
 
 def is_samples(name: str) -> bool:
@@ -187,12 +193,14 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
 
         return _alone(samples.corpus_path())
     if path.is_file() or is_pipe(path):
+        if why := _of_other_programs(name):
+            raise InputError(why)
         return _alone(path)
     refuse_address(name, "the corpus")
     if not path.is_dir():
         raise InputError(
             f"there is no corpus {name!r}: give a file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, "
-            f".html, .pdf), a pipe of JSON lines, a folder of such files, or the word samples"
+            f".html, .pdf, .docx), a pipe of JSON lines, a folder of such files, or the word samples"
         )
     for file in _CORPUS_NAMES:
         if (path / file).is_file():
@@ -223,7 +231,7 @@ def _walk(folder: Path, reading: Reading) -> list[Path]:
             linked = (here / name).relative_to(folder).as_posix()
             reading.skip(linked, f"{linked} is a link to a folder, which is not followed")
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [here / name for name in names if not name.startswith(".")]
+        files += [here / name for name in names if not name.startswith((".", _OPEN_IN_WORD))]
     return sorted(files)
 
 
@@ -232,11 +240,20 @@ def _is_for_evaluation(name: str) -> bool:
     return name in _QUERY_NAMES or name.startswith(("qrels.", "qrels/"))
 
 
+def _of_other_programs(name: str) -> str:
+    """Why a file of text or cells is not read, and what to do; "" for others."""
+    saved_as = _SAVED_AS.get(Path(name).suffix.lower())
+    return f"{name} is of a kind that is not read: save it as {saved_as}" if saved_as else ""
+
+
 def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:
     kind = table_kind(file) or text_kind(file)
     name = file.relative_to(folder).as_posix()
     if _is_for_evaluation(name):
         reading.for_evaluation.append(name)
+        return False
+    if why := _of_other_programs(name):
+        reading.skip(name, why)
         return False
     if not kind:
         reading.of_other_kinds.append("".join(file.suffixes[-2:])[-12:] or "without an ending")

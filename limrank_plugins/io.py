@@ -31,8 +31,10 @@ from limrank_plugins.images import read_images
 from limrank_plugins.outputs import write_json_lines, write_whole
 from limrank_plugins.pipes import is_pipe
 from limrank_plugins.segments import CONTROLS
+from limrank_plugins.tables import KINDS as TABLES
 from limrank_plugins.tables import Row, as_json_value, json_line_rows, table_kind, table_rows
 from limrank_plugins.text_encoding import text_encoding
+from limrank_plugins.text_files import text_kind
 from limrank_plugins.wording import shortened
 
 INCOMPLETE = "-incomplete"
@@ -140,6 +142,11 @@ def _query_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         for number, line in read_lines(path, text_encoding(path)):
             yield Row(f"{path}, line {number}", number, {"text": line.strip()})
         return
+    if (kind := text_kind(path)) not in ("", "text"):
+        raise InputError(
+            f"{path} is a {kind} file, which holds no queries: write them as {', '.join(TABLES)}, or as .txt "
+            f"with one a line"
+        )
     is_table = table_kind(path) == "TSV"
     lines, is_json = lines_and_kind(path, not is_table)
     if is_json and is_pipe(path):

@@ -12,6 +12,8 @@ from pathlib import Path
 from limrank_plugins.errors import InputError, one_sentence, require
 from limrank_plugins.segments import clean_text
 
+_NO_TITLES = ("microsoft ", "untitled", "word document")
+_NO_TITLES = ("microsoft ", "untitled", "word document")
 _DIVIDED = re.compile(r"([^\W\d_])[-­]\n([^\W\d_])")
 
 
@@ -36,7 +38,7 @@ def pdf_pages(path: Path) -> tuple[str, list[str]]:
             raise InputError(f"{path} is no PDF that can be read ({one_sentence(error)})") from error
     if not any(pages):
         raise InputError(f"{path} holds no text, perhaps images of it: run it through OCR")
-    return _plain_title(title), pages
+    return plain_title(title), pages
 
 
 def _joined(text: str) -> str:
@@ -44,10 +46,10 @@ def _joined(text: str) -> str:
     return _DIVIDED.sub(lambda match: match[1] + match[2] if match[2].islower() else match[0], text)
 
 
-def _plain_title(title: object) -> str:
-    """A title, unless it is what programs put there: the name of a file, or nothing much."""
+def plain_title(title: object) -> str:
+    """The title in a file's properties, unless programs put it there: the name of a file, or nothing much."""
     text = " ".join(clean_text(title).split()) if isinstance(title, str) else ""
-    is_title = " " in text and not text.lower().startswith(("microsoft ", "untitled")) and len(text) <= 300
+    is_title = " " in text and not text.lower().startswith(_NO_TITLES) and len(text) <= 300
     return text if is_title else ""
 
 

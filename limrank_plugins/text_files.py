@@ -1,4 +1,4 @@
-"""Files of running text: plain, Markdown, HTML and PDF, each read as one title and one text."""
+"""Files of running text: plain, Markdown, HTML, PDF and Word, each read as one title and one text."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ KINDS = {
     ".htm": "HTML",
     ".xhtml": "HTML",
     ".pdf": "PDF",
+    ".docx": "Word",
 }
-"""Endings of text files and what they hold; all but PDF may be gzipped (`.txt.gz`)."""
+"""Endings of text files and what they hold; all but PDF and Word may be gzipped (`.txt.gz`)."""
+
+READINGS = {"HTML": 2}
+"""How often it has changed what is read of a kind: an index of what was read before is built again."""
+
+_NEVER_PACKED = ("PDF", "Word")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class TextFile:
 
     Attributes:
         text: all of it.
-        title: the first heading of Markdown, the title of HTML and PDF; else the file's name.
+        title: the first heading of Markdown and Word, the title of HTML and PDF; else the file's name.
         pages: of a PDF, where each page begins in the text, in characters.
         encoding: that it is read in where it says nothing of it and is not UTF-8; else "".
     """
@@ -53,7 +59,12 @@ def text_kind(path: str | os.PathLike[str]) -> str:
     """What the name of a file says that it holds, as in `KINDS`; else ""."""
     name = os.fspath(path).lower()
     kind = KINDS.get(Path(name.removesuffix(".gz")).suffix, "")
-    return "" if kind == "PDF" and name.endswith(".gz") else kind
+    return "" if kind in _NEVER_PACKED and name.endswith(".gz") else kind
+
+
+def plain_name(path: str | os.PathLike[str]) -> str:
+    """The name of a file without its ending: the title of a text that has none."""
+    return Path(path).name.removesuffix(".gz").rpartition(".")[0]
 
 
 def read_text_file(path: Path) -> TextFile:
@@ -61,16 +72,20 @@ def read_text_file(path: Path) -> TextFile:
 
     Raises:
         InputError: it cannot be read, is empty, is no text, or has a password.
-        MissingExtra: pypdf is not installed, for PDF.
+        MissingExtra: pypdf is not installed, for PDF, or python-docx, for Word.
     """
-    name = path.name.removesuffix(".gz").rpartition(".")[0]
-    kind = text_kind(path)
+    name, kind = plain_name(path), text_kind(path)
     if kind == "PDF":
         from limrank_plugins.pdf_text import pdf_pages
 
         title, pages = pdf_pages(path)
         starts = tuple(sum(len(page) + 2 for page in pages[:number]) for number in range(len(pages)))
         return TextFile("\n\n".join(pages), title or name, starts)
+    if kind == "Word":
+        from limrank_plugins.docx_text import docx_text
+
+        title, text = docx_text(path)
+        return TextFile(text, title or name)
     encoding = _declared(path) if kind == "HTML" else ""
     encoding = encoding or text_encoding(path)
     text = _decoded(path, encoding)

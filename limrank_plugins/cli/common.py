@@ -39,9 +39,9 @@ from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.wording import number_of
 
 __all__ = [
-    "AsJson", "CorpusName", "Depth", "Device", "Dtype", "Field", "FirstStage", "Instruction", "Language",
-    "Passages", "StorePath", "Terminal", "TitleField", "TopN", "complete", "emit", "key_values", "new_folder",
-    "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
+    "QUERIES", "AsJson", "CorpusName", "CorpusOption", "Depth", "Device", "Dtype", "Field", "FirstStage",
+    "Instruction", "Language", "Passages", "StorePath", "Terminal", "TitleField", "TopN", "complete", "emit",
+    "key_values", "new_folder", "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
 ]  # fmt: skip
 
 
@@ -62,10 +62,13 @@ Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16.", s
 CorpusName = Annotated[
     str,
     typer.Argument(
-        help="A file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, .html, .pdf), a folder of such files "
-        "or in BEIR's layout, or: samples."
+        help="A file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, .html, .pdf, .docx), a folder of such "
+        "files or in BEIR's layout, or: samples."
     ),
 ]
+CorpusOption = Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")]
+QUERIES = "Queries: .jsonl (_id, text), .tsv, .csv, .json, .parquet, or .txt with one a line."
+"""How `--help` describes a file of queries."""
 Field = Annotated[
     str | None,
     typer.Option(

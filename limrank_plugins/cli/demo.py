@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,8 +73,11 @@ def demo(
 
 
 def _program() -> str:
-    """How to call limrank again: its path where it is not on the PATH (`make demo`)."""
-    return "limrank" if shutil.which("limrank") else os.path.relpath(sys.argv[0])
+    """How to call limrank again: as it was called where it is not on the PATH (`make demo`)."""
+    if shutil.which("limrank"):
+        return "limrank"
+    called = Path(sys.argv[0])
+    return "python -m limrank_plugins" if called.name == "__main__.py" else os.path.relpath(called)
 
 
 def _most_moved(rankings: list[Ranking], grades: dict[str, dict[str, int]]) -> list[tuple[str, Ranking]]:

@@ -29,11 +29,8 @@ from limrank_plugins.wording import number_of, shortened
 
 @reports_errors
 def rerank(
-    queries: Annotated[
-        Path,
-        typer.Option("--queries", "-q", help="Queries: .jsonl (_id, text), .tsv, .csv, .json or .parquet."),
-    ],
-    corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
+    queries: Annotated[Path, typer.Option("--queries", "-q", help=common.QUERIES)],
+    corpus: common.CorpusOption,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The run: TREC, or JSONL for .jsonl; .gz compresses.")
     ],

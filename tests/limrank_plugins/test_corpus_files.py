@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,17 @@ from small_pdfs import pdf
 
 from limrank_plugins import corpus as corpora
 from limrank_plugins import corpus_files
-from limrank_plugins.corpus import Corpus, all_documents, corpus_fingerprint, read_corpus
+from limrank_plugins.corpus import (
+    Corpus,
+    all_documents,
+    corpus_fingerprint,
+    read_corpus,
+    run_candidates,
+    whole_where_named,
+)
+from limrank_plugins.corpus_files import titled
 from limrank_plugins.corpus_index import open_index
+from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
 from limrank_plugins.pieces import PassageRule, passage_rule, passages
 from limrank_plugins.words import words_of
@@ -111,11 +121,40 @@ def test_a_file_that_is_named_itself_is_read_or_an_error(folder: Path):
         list(read_corpus(str(folder / "empty.md")))
     with pytest.raises(InputError, match=r"nothing of corpus .*: 1 of 1 file in .*empty\.md is empty"):
         list(read_corpus(str(folder)))
-    with pytest.raises(InputError, match=r"holds no file that can be read \(\.jsonl .*\.pdf\)$"):
+    with pytest.raises(InputError, match=r"holds no file that can be read \(\.jsonl .*\.docx\)$"):
         list(read_corpus(str(folder / "sub")))
-    (folder / "sub" / "x.docx").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no file that can be read .*1 file of other kinds \(1 \.docx\)"):
+    (folder / "sub" / "x.pptx").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no file that can be read .*1 file of other kinds \(1 \.pptx\)"):
         list(read_corpus(str(folder / "sub")))
+
+
+def test_what_other_programs_save_is_named_with_the_fix(folder: Path):
+    for name in ("a.txt", "ältere.ODT", "alt.doc", "Preise.xlsx", "~$brief.docx"):
+        (folder / name).write_text("Milch")
+    texts, (note,) = read(folder)
+    assert list(texts) == ["a.txt"]
+    assert note.startswith(
+        f"3 of 4 files in {folder} were not read: Preise.xlsx is of a kind that is not read: "
+    )
+    assert (
+        "read: save it as .csv; alt.doc is of a kind that is not read: save it as .docx, .pdf or .txt" in note
+    )
+    with pytest.raises(InputError, match=r"ältere\.ODT is of a kind that is not read: save it as \.docx"):
+        list(read_corpus(str(folder / "ältere.ODT")))
+
+
+def test_a_title_that_is_the_name_of_the_file_is_shown_once(folder: Path):
+    (folder / "café.v2.txt").write_text("Amer.")
+    (folder / "sub" / "b.md").write_text("# Bread\nIt rises.")
+    (folder / "c.csv").write_text("id,title,text\n1,c,sour\n")
+    assert [titled(document) for document in all_documents(str(folder))] == [
+        "c",
+        "café.v2.txt",
+        "Bread (sub/b.md)",
+    ]
+    page = Document("text", "a/report.pdf#3", "report", meta={"file": "a/report.pdf", "page": 7})
+    assert titled(page) == "a/report.pdf#3, page 7"
+    assert titled(replace(page, title="Milk")) == "Milk (a/report.pdf#3, page 7)"
 
 
 def test_many_reasons_are_counted(folder: Path):
@@ -130,13 +169,15 @@ def test_many_reasons_are_counted(folder: Path):
 def test_what_is_not_installed_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder / "a.txt").write_text(" ".join(SENTENCES))
     (folder / "b.pdf").write_bytes(pdf("x"))
+    (folder / "c.docx").write_bytes(b"")
     before = corpus_fingerprint(str(folder))
     monkeypatch.setattr(corpus_files, "find_spec", lambda name: None)
     for module in (corpora, corpus_files):
         monkeypatch.setattr(module, "has_splitter", lambda: False)
     texts, notes = read(folder)
     assert list(texts) == ["a.txt"]
-    assert "b.pdf needs pypdf, which is not installed: pip install 'limrank[files]'" in notes[0]
+    for said in ("b.pdf needs pypdf", "c.docx needs docx"):
+        assert f"{said}, which is not installed: pip install 'limrank[files]'" in notes[0]
     assert "1 text" in notes[1]
     assert "is longer than 180 words and was not split: pip install 'limrank[files]'" in notes[1]
     assert corpus_fingerprint(str(folder)) != before, "an index of what is read is another one"
@@ -166,7 +207,7 @@ def test_what_was_not_read_is_said_whenever_the_index_is_opened(
 ):
     monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
     (folder / "a.txt").write_text("milk")
-    (folder / "b.docx").write_text("unread")
+    (folder / "b.pptx").write_text("unread")
     for _ in range(2):
         with pytest.warns(LimRankWarning, match=r"1 of 2 files in .* not read: 1 file of other kinds"):
             open_index(str(folder), "bm25s")
@@ -290,6 +331,21 @@ def test_passages_of_a_pdf_know_their_page(folder: Path):
     assert [(d.id, d.title, dict(d.meta)) for d in documents] == [
         (f"r.pdf#{page}", "A report", {"file": "r.pdf", "page": page}) for page in (1, 2, 3)
     ]
+
+
+@pytest.mark.usefixtures("splitter")
+def test_texts_are_whole_where_files_are_named(folder: Path):
+    (folder / "long.txt").write_text(" ".join(SENTENCES))
+    (folder / "short.txt").write_text("Milk.")
+    corpus, whole = Corpus(str(folder)), Corpus(str(folder), passages="whole")
+    assert whole_where_named(corpus, {"long.txt", "x"}) == whole
+    assert whole_where_named(corpus, {"short.txt", "long.txt#1", "x"}) == corpus
+    said = Corpus(str(folder), passages="300 words")
+    assert whole_where_named(said, {"long.txt"}) == said
+    run = folder.parent / "whole.run"
+    run.write_text("q Q0 long.txt 1 2.0 t\nq Q0 short.txt 2 1.0 t\n")
+    ((one, other),) = run_candidates(run, [Query("milk", "q")], corpus, 10)
+    assert (one.text, other.id) == (" ".join(SENTENCES), "short.txt")
 
 
 # ---- indexes ------------------------------------------------------------------------------------

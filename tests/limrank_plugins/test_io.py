@@ -98,7 +98,12 @@ def test_queries(tmp_path: Path):
     with pytest.raises(
         InputError, match=r"line 1: not JSON.* does not end as \.jsonl, \.ndjson.* as JSON lines"
     ):
-        read_queries(put(tmp_path, "bad.docx", "words"))
+        read_queries(put(tmp_path, "bad.epub", "words"))
+    for name, kind in (("bad.docx", "Word"), ("bad.md", "Markdown")):
+        with pytest.raises(
+            InputError, match=rf"is a {kind} file, which holds no queries: .* \.jsonl.* \.txt"
+        ):
+            read_queries(put(tmp_path, name, "words"))
     with pytest.raises(InputError, match="line 2: expected an id, a tab"):
         read_queries(put(tmp_path, "bad.tsv", "1\ta\nb\n"))
 

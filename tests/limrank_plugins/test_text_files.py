@@ -100,6 +100,17 @@ def test_html_is_what_a_reader_sees():
         ("<div>" * 50_000 + "deep", ("", "deep")),
         ("<script>never closed <p>x", ("", "")),
         ("<", ("", "<")),
+        ("<nav><a>Home</a> <a>Shop</a></nav><p>a", ("", "a")),
+        ("<div><nav><ul><li>never closed</div><p>a", ("", "a")),
+        ("<header>Logo</header><p>a<footer>© 2026</footer>", ("", "a")),
+        (
+            "<main><article><header><h1>H</h1></header>a<footer>by B</footer></article></main>",
+            ("", "H\n\na\nby B"),
+        ),
+        ("<main>a</main><footer><section>imprint</section></footer>", ("", "a")),
+        ("<header><p>all that there is</header>", ("", "all that there is")),
+        ("<header><br><img src=x><input>Logo</header>a", ("", "a")),
+        ("<header/>a", ("", "a")),
     ],
 )
 def test_html_as_it_comes(page: str, expected: tuple[str, str]):
@@ -121,6 +132,91 @@ def test_a_page_that_a_script_writes(tmp_path: Path):
     (tmp_path / "p.htm").write_text("<title>App</title><script>render()</script>")
     with pytest.raises(InputError, match=r"p\.htm shows no text: it is empty, or a script writes it"):
         read_text_file(tmp_path / "p.htm")
+
+
+# ---- Word ---------------------------------------------------------------------------------------
+
+
+def test_word_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "docx", None)
+    (tmp_path / "w.docx").write_bytes(b"")
+    with pytest.raises(MissingExtra, match=r"reading w\.docx needs docx.*pip install 'limrank\[files\]'"):
+        read_text_file(tmp_path / "w.docx")
+
+
+class TestWord:
+    """With python-docx itself."""
+
+    @pytest.fixture(autouse=True)
+    def _docx(self, tmp_path: Path):
+        docx = pytest.importorskip("docx", reason="needs the extra files")
+        self.document, self.path = docx.Document(), tmp_path / "brief.docx"
+
+    def read(self) -> TextFile:
+        self.document.save(self.path)
+        return read_text_file(self.path)
+
+    def test_paragraphs_and_tables_in_their_order(self):
+        self.document.add_paragraph("Säure lässt Kasein\tverklumpen.")
+        table = self.document.add_table(2, 2)
+        for cell, text in zip(table.row_cells(0), ("Milch", "gerinnt"), strict=True):
+            cell.text = text
+        table.cell(1, 0).merge(table.cell(1, 1)).text = "beide"
+        self.document.add_paragraph("")
+        self.document.add_paragraph("Ende.")
+        self.document.sections[0].header.paragraphs[0].text = "on every page"
+        text = "Säure lässt Kasein\tverklumpen.\n\nMilch gerinnt\nbeide\n\nEnde."
+        assert self.read() == TextFile(text, "brief")
+
+    def test_titles(self):
+        self.document.core_properties.title = "Of the properties"
+        self.document.add_paragraph("text")
+        assert self.read().title == "Of the properties"
+        self.document.core_properties.title = "untitled 7"
+        assert self.read().title == "brief"
+        self.document.add_heading("A  heading", 2)
+        self.document.add_heading("The second", 1)
+        assert self.read() == TextFile("text\n\nA  heading\n\nThe second", "A heading")
+
+    def test_what_word_puts_around_text(self):
+        """Changes that are tracked, content controls, text boxes and the table of contents."""
+        from docx.oxml import parse_xml
+
+        main = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+        compatible = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+        box = "<w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent>"
+        drawn = f"<mc:AlternateContent><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+        pieces = (
+            "<w:sdt><w:sdtContent><w:p><w:r><w:t>controlled</w:t></w:r></w:p></w:sdtContent></w:sdt>",
+            '<w:p><w:ins w:id="1" w:author="a"><w:r><w:t>new </w:t></w:r></w:ins>'
+            '<w:del w:id="2" w:author="a"><w:r><w:delText>old </w:delText></w:r></w:del>'
+            '<w:moveFrom w:id="3" w:author="a"><w:r><w:t>moved </w:t></w:r></w:moveFrom>'
+            "<w:r><w:t>kept</w:t></w:r></w:p>",
+            f"<w:p><w:r><w:t>outside</w:t></w:r><w:r>{drawn}</mc:AlternateContent></w:r></w:p>",
+        )
+        end = self.document.element.body[-1]
+        for piece in pieces:
+            name_end = piece.index(">")
+            spaces = f' xmlns:w="{main}" xmlns:mc="{compatible}"'
+            end.addprevious(parse_xml(piece[:name_end] + spaces + piece[name_end:]))
+        self.document.add_paragraph("1 Contents ... 7").style = self.document.styles.add_style("toc 1", 1)
+        assert self.read().text == "controlled\n\nnew kept\n\noutside\n\nboxed"
+
+    def test_what_cannot_be_read(self, monkeypatch: pytest.MonkeyPatch):
+        with pytest.raises(InputError, match=r"brief\.docx holds no text, perhaps images of it"):
+            self.read()
+        whole = self.path.read_bytes()
+        monkeypatch.setattr("limrank_plugins.docx_text.MAX_LINE_BYTES", 100)
+        with pytest.raises(InputError, match=r"brief\.docx is longer than 100 bytes"):
+            read_text_file(self.path)
+        monkeypatch.undo()
+        for data in (b"", b"no archive", whole[:2000], whole.replace(b"word/document", b"word/DOCUMENT")):
+            self.path.write_bytes(data)
+            with pytest.raises(InputError, match=r"brief\.docx is no Word file that can be read"):
+                read_text_file(self.path)
+        self.path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + b"encrypted")
+        with pytest.raises(InputError, match=r"brief\.docx has a password, or is an older Word file"):
+            read_text_file(self.path)
 
 
 # ---- PDF ----------------------------------------------------------------------------------------
