@@ -60,22 +60,26 @@ class RunScores:
         """Queries of each kind, excluded documents that were removed, tied documents."""
         return {**self.measured.coverage.counts(), "excluded_removed": self.removed, "tied": self.tied}
 
-    def warnings(self) -> list[str]:
-        """What a reader must know beside the numbers, a sentence each."""
+    def warnings(self, *, of_ties: bool = True) -> list[str]:
+        """What a reader must know beside the numbers, a sentence each.
+
+        Args:
+            of_ties: equal scores are worth a sentence, as another rule would order them otherwise.
+        """
         notes = [*self.measured.coverage.warnings(), *self.measured.warnings]
-        if self.tied:
+        if self.tied and of_ties:
             notes.append(
-                f"{number_of(self.tied, 'document')} {verb_for(self.tied, 'share')} "
-                f"{'its' if self.tied == 1 else 'their'} score with another of the same query; in order "
-                f"{_IN_ORDER[self.ties]}"
+                f"{number_of(self.tied, 'document')} {verb_for(self.tied, 'have')} the same score as another "
+                f"of the same query; they count in the order {_ORDER[self.ties]}, and another order may give "
+                f"slightly other numbers"
             )
         return notes + unfinished(self.state)
 
 
-_IN_ORDER: dict[TieRule, str] = {
-    "trec_eval": "by their ids, the last one first, as trec_eval has it",
-    "rank": "as the run ranks them",
-    "first-stage": "as the first stage ranks them",
+_ORDER: dict[TieRule, str] = {
+    "trec_eval": "of their ids, the last one first, as trec_eval has it",
+    "rank": "of the run's ranks",
+    "first-stage": "of the first stage",
 }
 
 

@@ -52,7 +52,8 @@ def test_every_benchmark_has_its_row_with_its_options():
     rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*)$", PAGE, re.MULTILINE))
     for name in task_names():
         for option in load_task(name).options():
-            assert f"--{option.name}" in rows[name] or f"--no-{option.name}" in rows[name]
+            written = option.name.replace("_", "-")
+            assert f"--{written}" in rows[name] or f"--no-{written}" in rows[name]
 
 
 def test_the_page_says_what_the_code_has():

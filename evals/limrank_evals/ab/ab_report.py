@@ -51,7 +51,7 @@ class AbReport:
     Attributes:
         moved: every query with candidates, those that differ most first; equal ones by id.
         alike: how alike the rankings are, by what is measured: means over queries.
-        comparisons: by measure, B against A; empty without judgements.
+        comparisons: by measure, B against A, over all judged queries; empty without judgements.
         settings: what the numbers depend on, as JSON; `level` is that of the intervals.
         warnings: what a reader must know beside the numbers, a sentence each.
     """
@@ -96,7 +96,8 @@ def compare_sides(
         second: B's.
         cutoff: how many documents are the top.
         persistence: of rank-biased overlap.
-        qrels: judgements, of people or of a model; None for none.
+        qrels: judgements, of people or of a model; None for none. Measures are means over all judged queries,
+            as everywhere (`limrank_evals.measures`): one that was not asked, or found nothing, counts as 0.
         measures: by those, as ir_measures writes them.
         resampling: how intervals and tests are made.
         settings: for the report, as JSON.
@@ -110,7 +111,14 @@ def compare_sides(
         raise InputError("the first stage finds nothing for any of the queries: there is nothing to compare")
     warnings = [*notes]
     if empty := len(queries) - len(asked):
-        warnings.append(f"{number_of(empty, 'query')} {verb_for(empty, 'have')} no candidates: left out")
+        warnings.append(
+            f"{number_of(empty, 'query')} {verb_for(empty, 'have')} no candidates: left out of the overlap"
+        )
+    if short := sum(max(len(first[q.id or ""]), len(second[q.id or ""])) < cutoff for q in asked):
+        warnings.append(
+            f"{number_of(short, 'query')} {verb_for(short, 'have')} fewer than {cutoff} candidates: "
+            f"all of them are compared"
+        )
     moved: list[Moved] = []
     same: dict[str, list[float]] = {"first": [], "top": [], "order": []}
     for query in asked:
@@ -123,25 +131,16 @@ def compare_sides(
         same["order"].append(float(ours[:cutoff] == theirs[:cutoff]))
     values = {
         "same first document": same["first"],
-        f"same {cutoff} documents": same["top"],
-        f"same {cutoff} in the same order": same["order"],
+        f"same documents in the first {cutoff}": same["top"],
+        f"same order of the first {cutoff}": same["order"],
         f"overlap of the first {cutoff}": [query.overlap for query in moved],
         f"rank-biased overlap (p = {persistence:g})": [query.rbo for query in moved],
     }
     alike = {name: mean for name, each in values.items() if (mean := resampling.mean(each)) is not None}
     comparisons: Mapping[str, Comparison] = {}
     if qrels is not None:
-        known = {query.id for query in asked}
-        judged = {query: grades for query, grades in qrels.items() if query in known}
-        if not judged:
-            raise InputError(
-                f"no query is judged: the queries are like {asked[0].id!r}, those of the judgements like "
-                f"{next(iter(qrels))!r}"
-            )
-        if unjudged := len(asked) - len(judged):
-            warnings.append(f"{number_of(unjudged, 'query')} {verb_for(unjudged, 'are')} not judged")
-        one, other = (measure({q: ranked[q] for q in judged}, judged, measures) for ranked in (first, second))
-        warnings += dict.fromkeys((*one.warnings, *other.warnings))
+        one, other = (measure(ranked, qrels, measures) for ranked in (first, second))
+        warnings += dict.fromkeys((*one.coverage.warnings(), *one.warnings, *other.warnings))
         comparisons = compare(one, other, resampling)
     return AbReport(
         tuple(sorted(moved, key=lambda query: (query.rbo, query.query))),

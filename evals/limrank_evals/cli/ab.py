@@ -15,6 +15,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.corpus_files import Corpus
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.wording import number_of
@@ -38,10 +39,13 @@ _SideOptions = Annotated[
 def ab(
     a: Annotated[str, typer.Option("--a", help="The one to compare with: RECIPE or RECIPE@MODEL.")],
     b: Annotated[str, typer.Option("--b", help="The other one; above 0 it is the better one.")],
-    corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
+    corpus: common.CorpusOption,
     queries: QueriesFile = None,
     a_option: _SideOptions = None,
     b_option: _SideOptions = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     retriever: common.FirstStage = "bm25s",
     language: common.Language = "english",
     run: Annotated[
@@ -86,7 +90,7 @@ def ab(
     from limrank_evals.ab.ab_report import MEASURES, ab_grids, compare_sides
     from limrank_evals.comparison import Resampling
     from limrank_evals.judgements import about_judgements, read_judgements
-    from limrank_plugins.corpus import corpus_fingerprint, run_candidates
+    from limrank_plugins.corpus import corpus_fingerprint, run_candidates, whole_where_named
 
     for flag, number in (("--k", k), ("--top", top), ("--batch", batch)):
         whole_number(flag, number, least=1)
@@ -98,6 +102,8 @@ def ab(
     resampling = Resampling(level, resamples, seed)
     judged = None if qrels is None else read_judgements(qrels)
     who = [] if qrels is None else about_judgements(qrels)
+    in_qrels = {document for grades in (judged or {}).values() for document in grades}
+    source = whole_where_named(Corpus(corpus, field, title_field, passages), in_qrels)
     asked = queries_of(corpus, queries)
     specs = [reranking.recipe_and_model(spec, flag) for flag, spec in (("--a", a), ("--b", b))]
     placed = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
@@ -108,10 +114,10 @@ def ab(
     if run is not None and language != DEFAULT:
         raise InputError(f"--language {language} is for a search, but --run names what was found: drop one")
     if run is None:
-        candidates = common.open_index(corpus, retriever, language=language).search_many(asked, k)
+        candidates = common.open_index(source, retriever, language=language).search_many(asked, k)
         first_stage = retriever if language == DEFAULT else f"{retriever} ({language})"
     else:
-        candidates, first_stage = run_candidates(run, asked, corpus, k), str(run)
+        candidates, first_stage = run_candidates(run, asked, source, k), str(run)
 
     def report_of(ranked: Mapping[str, Ranked], notes: list[str]) -> AbReport:
         return compare_sides(
@@ -126,7 +132,7 @@ def ab(
             settings={
                 "a": a,
                 "b": b,
-                "corpus": corpus,
+                "corpus": str(source),
                 "first_stage": first_stage,
                 "k": k,
                 "top": top,
@@ -149,7 +155,7 @@ def ab(
             asked,
             candidates,
             sides,
-            {"corpus": corpus_fingerprint(corpus), "first stage": first_stage, "k": k},
+            {"corpus": corpus_fingerprint(source), "first stage": first_stage, "k": k},
             report_of,
             batch=batch,
             fresh=fresh,

@@ -48,12 +48,12 @@ class BenchmarkCommand(TyperCommand):
                 parameter.default = task.first_stage
             elif parameter.name == "k":
                 parameter.default = task.depth
-        made = {parameter.name: parameter for parameter in _parameters(task.load)}
+        made = {parameter.name: parameter for parameter in [*_parameters(task.load), *_parameters(_corpus)]}
         own = [*_parameters(_hub if task.source else _folder), *(made[o.name] for o in task.options())]
         if task.source:
             own[0].default = task.source
         for parameter in own[1:]:
-            parameter.help = task.helps[parameter.name]
+            parameter.help = task.helps.get(parameter.name, parameter.help)
             parameter.show_default = parameter.default not in (None, "")
         self.params[:0] = own
         self._own = [parameter.name for parameter in own]
@@ -79,6 +79,12 @@ def _hub(
 
 def _folder(source: Annotated[str, typer.Argument(help="The folder.")]) -> None:
     """Where one is that the hub does not have."""
+
+
+def _corpus(
+    field: common.Field = None, title_field: common.TitleField = None, passages: common.Passages = None
+) -> None:
+    """How the files of one's own corpus are read, as in all commands; for tasks that take such arguments."""
 
 
 def register(evaluation: typer.Typer) -> None:

@@ -13,7 +13,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
-from limrank_plugins.corpus import is_samples
+from limrank_plugins.corpus import Corpus, is_samples
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
 from limrank_plugins.tables import KINDS as TABLES
@@ -27,7 +27,7 @@ QueriesFile = Annotated[
     Path | None,
     typer.Option(
         "--queries",
-        help="Queries: .jsonl (_id, text) or .tsv. Default: queries.jsonl in the corpus's folder.",
+        help=f"{common.QUERIES} Default: queries.jsonl, or such a table, in the corpus's folder.",
         show_default=False,
     ),
 ]
@@ -38,12 +38,15 @@ def judge(
     runs: Annotated[
         list[Path], typer.Argument(help="Runs (TREC, .jsonl; .gz too), or folders of `limrank eval NAME`.")
     ],
-    corpus: Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")],
+    corpus: common.CorpusOption,
     model: Annotated[
         str,
         typer.Option(help="The judge: folder, hub name, GGUF file or served name, or smollm2."),
     ],
     queries: QueriesFile = None,
+    field: common.Field = None,
+    title_field: common.TitleField = None,
+    passages: common.Passages = None,
     backend: Annotated[str, typer.Option(help="How to run it: openai, transformers, llama-cpp, vllm.")] = (
         "openai"
     ),
@@ -107,6 +110,7 @@ def judge(
     setup = JudgeSetup(
         model, backend, template, max_tokens, seed, common.parse_options(option, "--option") | chosen
     )
+    source = Corpus(corpus, field, title_field, passages)
     people = None if human is None else read_judgements(human)
     systems, notes = read_runs(runs, depth)
     pool = pooled(systems, depth, pairs=pairs, seed=seed)
@@ -123,7 +127,7 @@ def judge(
             f"{human} judges no passage of the pool: its queries are like {next(iter(people))!r}, those of "
             f"the runs like {next(iter(pool.pairs))!r}"
         )
-    asked_about = texts_of(pool.pairs, queries_of(corpus, queries), corpus)
+    asked_about = texts_of(pool.pairs, queries_of(corpus, queries), source)
     folder = output if output is not None else Path(f"judge-{_file_name(model)}")
     if dry:
         bill = expected_bill(asked_about, setup, folder)
@@ -153,7 +157,7 @@ def judge(
             asked=asked,
             settings={
                 "runs": [system.name for system in systems],
-                "corpus": corpus,
+                "corpus": str(source),
                 "queries": None if queries is None else str(queries),
                 "human": None if human is None else str(human),
                 "depth": depth,
@@ -218,7 +222,11 @@ def queries_of(corpus: str, queries: Path | None) -> list[Query]:
         return samples.queries()
     if not Path(corpus).is_dir():
         raise InputError(f"which queries? name their file with --queries (the corpus {corpus!r} is a file)")
-    return read_queries(repository_file(Path(corpus), *(f"queries{ending}" for ending in TABLES)))
+    try:
+        file = repository_file(Path(corpus), *(f"queries{ending}" for ending in TABLES))
+    except InputError as error:
+        raise InputError(f"which queries? name their file with --queries: {error}") from error
+    return read_queries(file)
 
 
 def _file_name(model: str) -> str:

@@ -113,7 +113,8 @@ def evaluate(
         )
 
     first = scored(rows, stage.ties, depth)
-    warnings = [*benchmark.checked(), *unknown, *warnings, *first.warnings(), *stage.warnings]
+    warnings = [*benchmark.checked(), *unknown, *warnings]
+    warnings += [*first.warnings(of_ties=stage.is_run), *stage.warnings]
     system = None if reranker is None else describe(reranker)
     around = NO_PROMPTS if system is None else system.prompts
     if instruct and split.instruction:
@@ -153,8 +154,6 @@ def evaluate(
             f"{number_of(failures, 'document')} could not be judged: they keep their first-stage places, "
             f"and the same command asks for them again"
         )
-    if empty:
-        warnings.append(f"{number_of(empty, 'query')} had no candidates to rerank: counted as 0")
     counts = {"failures": failures, "without_candidates": empty}
     results += results_of(split, reranked, setting, system, counts, resampling)
     return SplitEvaluation(

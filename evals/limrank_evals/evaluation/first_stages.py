@@ -30,6 +30,7 @@ class FirstStage:
         digest: of the texts and of everything else that what it finds depends on.
         find: finds that many documents of every query.
         scored: its scores say something beside the order.
+        is_run: it was read from a file, whose equal scores another tool may put in another order.
         warnings: what a reader must know of it, a sentence each.
     """
 
@@ -38,6 +39,7 @@ class FirstStage:
     digest: str
     find: Callable[[int], RunLines]
     scored: bool = True
+    is_run: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -89,7 +91,7 @@ def _read(split: Split, spec: str, ties: TieRule) -> FirstStage:
     digest = _digest([hashlib.sha256(file.path.read_bytes()).hexdigest(), ties, *_content(split)])
     run = read_run_file(file.path)
     warnings = tuple(unfinished(run.state, "first stage's run"))
-    return FirstStage(file.name, ties, digest, lambda depth: run.rows, warnings=warnings)
+    return FirstStage(file.name, ties, digest, lambda depth: run.rows, is_run=True, warnings=warnings)
 
 
 def _searching(split: Split, spec: str, store: Store | None) -> FirstStage:

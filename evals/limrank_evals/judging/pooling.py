@@ -10,7 +10,7 @@ from typing import NamedTuple
 from limrank_evals.evaluation.evaluation_folder import FIRST_STAGE, RANKINGS
 from limrank_evals.runs import Ranked, arranged, cut, read_run_file, unfinished
 from limrank_plugins.checks import whole_number
-from limrank_plugins.corpus import check_known, read_corpus
+from limrank_plugins.corpus import Corpus, as_named, check_known, read_corpus, whole_where_named
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.wording import number_of, verb_for
@@ -108,9 +108,9 @@ def pooled(runs: Sequence[PooledRun], depth: int, *, pairs: int | None = None, s
 
 
 def texts_of(
-    pool: Mapping[str, Sequence[str]], queries: Sequence[Query], corpus: str
+    pool: Mapping[str, Sequence[str]], queries: Sequence[Query], corpus: str | Corpus
 ) -> list[tuple[Query, Document]]:
-    """The queries and documents of a pool, in its order.
+    """The queries and documents of a pool, in its order; texts are read as `whole_where_named` has them.
 
     Raises:
         InputError: one that the file of queries or the corpus does not hold.
@@ -118,7 +118,8 @@ def texts_of(
     known = {query.id: query for query in queries}
     check_known("the pool", "queries", [query for query in pool if query not in known], "the file of queries")
     wanted = {document for documents in pool.values() for document in documents}
-    texts = {document.id: document for document in read_corpus(corpus) if document.id in wanted}
+    source = whole_where_named(as_named(corpus), wanted)
+    texts = {document.id: document for document in read_corpus(source) if document.id in wanted}
     check_known("the pool", "documents", sorted(wanted - texts.keys()), "the corpus")
     return [(known[query], texts[document]) for query, documents in pool.items() for document in documents]
 

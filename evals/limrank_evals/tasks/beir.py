@@ -7,23 +7,21 @@ configurations `corpus`, `queries` and `default` (the judgements).
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from limrank_evals.exclusion import read_excluded
-from limrank_evals.judgements import Qrels, about_judgements, read_judgements
+from limrank_evals.judgements import about_judgements, read_judgements
 from limrank_evals.loaders.benchmark import Benchmark, check_count
 from limrank_evals.loaders.dataset_rows import dataset_rows, judged, mteb_documents, mteb_queries
 from limrank_evals.loaders.repository import repository_file
 from limrank_evals.splits import Split
 from limrank_evals.tasks.task import Task
-from limrank_plugins.corpus import Corpus, read_corpus
-from limrank_plugins.data import Document, Query
-from limrank_plugins.errors import InputError, LimRankWarning
+from limrank_plugins.corpus import Corpus, read_corpus, whole_where_named
+from limrank_plugins.data import Query
+from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
-from limrank_plugins.pieces import WHOLE
 from limrank_plugins.prompts import instructions
 from limrank_plugins.tables import KINDS as TABLES
 
@@ -110,7 +108,11 @@ def _from_hub(source: str, split: str, where: str) -> Benchmark:
 
 
 def load_folder(
-    folder: str | os.PathLike[str], split: str = "test", *, name: str = "", judged_only: bool = True
+    folder: str | os.PathLike[str] | Corpus,
+    split: str = "test",
+    *,
+    name: str = "",
+    judged_only: bool = True,
 ) -> Benchmark:
     """Load `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv` or `qrels.trec`; `.gz` too.
 
@@ -119,7 +121,7 @@ def load_folder(
     whole where judgements name their files, and not passages of them.
 
     Args:
-        folder: where they are; `excluded.txt` beside them is read, too.
+        folder: where they are, perhaps with how the corpus is read; `excluded.txt` beside them is read, too.
         split: which of `qrels/`; a folder with one `qrels.trec` has one split, of any name.
         name: of the benchmark; the folder's, by default.
         judged_only: leave out queries without judgements, as BEIR means them (other splits' queries
@@ -128,9 +130,10 @@ def load_folder(
     Raises:
         InputError: a file is missing, what is in it is wrong, or no query is judged.
     """
-    place = Path(folder)
+    corpus = folder if isinstance(folder, Corpus) else Corpus(os.fspath(folder))
+    place = Path(corpus.name)
     if not place.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r}")
+        raise InputError(f"there is no folder {corpus.name!r}")
     queries_file = repository_file(place, *(f"queries{ending}" for ending in TABLES))
     qrels_file = repository_file(
         place,
@@ -149,24 +152,13 @@ def load_folder(
         name or place.resolve().name,
         split,
         tuple(query for query in queries if query.id in qrels or not judged_only),
-        _documents(str(place), qrels),
+        tuple(read_corpus(whole_where_named(corpus, {d for grades in qrels.values() for d in grades}))),
         qrels,
         {query: frozenset(documents) for query, documents in read_excluded(out[0]).items()} if out else {},
         variant=qrels_file.name,
         warnings=tuple(notes),
         by_model=bool(notes),
     )
-
-
-def _documents(folder: str, qrels: Qrels) -> tuple[Document, ...]:
-    documents = tuple(read_corpus(folder))
-    ids = {document.id for document in documents}
-    split = {document.meta.get("file") for document in documents} - ids
-    if any(document in split for grades in qrels.values() for document in grades):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LimRankWarning)  # said above
-            return tuple(read_corpus(Corpus(folder, passages=WHOLE)))
-    return documents
 
 
 HUB = "mteb/<set>"

@@ -11,7 +11,7 @@ from limrank_evals.splits import Split
 from limrank_evals.tasks.beir import load_folder
 from limrank_evals.tasks.task import Task
 from limrank_plugins import samples
-from limrank_plugins.corpus import is_samples
+from limrank_plugins.corpus import Corpus, is_samples
 from limrank_plugins.errors import InputError
 
 MEASURES = ("nDCG@10", "MAP@100", "R@100", "RR@10")
@@ -24,9 +24,13 @@ def load(
     *,
     strict: bool = True,
     name: str = "",
+    field: str | None = None,
+    title_field: str | None = None,
+    passages: str | None = None,
 ) -> Split:
     """One split; raises as `load_folder` does. There are no published counts that `strict` could mean."""
-    benchmark = load_folder(_folder(source), split, name=name)
+    corpus = Corpus(str(_folder(source)), field, title_field, passages)
+    benchmark = load_folder(corpus, split, name=name)
     if is_samples(source):
         benchmark = replace(benchmark, licence="MIT, like this package")
     return Split(benchmark, MEASURES)

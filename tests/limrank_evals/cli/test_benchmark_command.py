@@ -414,7 +414,7 @@ def test_help_says_what_a_benchmark_is(name: str):
         assert option in text
     assert f"[default: {task.depth}]" in text
     for option in task.options():
-        assert f"--{option.name}" in text
+        assert f"--{option.name.replace('_', '-')}" in text
 
 
 def test_all_are_listed():

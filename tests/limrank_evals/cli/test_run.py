@@ -65,7 +65,9 @@ def test_the_json_maps_measures_to_numbers(files: tuple[Path, Path]):
     settings = found["settings"]
     assert (settings["ties"], settings["depth"], settings["excluded"]) == ("trec_eval", None, None)
     assert len(found["warnings"]) == 3
-    tied = "2 documents share their score with another of the same query; in order by their ids"
+    tied = (
+        "2 documents have the same score as another of the same query; they count in the order of their ids"
+    )
     for note in ("q3", "q9", tied):
         assert note in done.stderr
     assert "per_query" not in found
