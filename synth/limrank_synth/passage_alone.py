@@ -51,7 +51,7 @@ def passage_alone(train: Sequence[LabelledPassage], test: Sequence[LabelledPassa
 
 
 def area_under_roc(scores: Sequence[float], relevant: Sequence[bool]) -> float:
-    """The share of pairs of a relevant and another item in which the relevant one scores higher; ties are half.
+    """How often a relevant item scores higher than another one, over all such pairs; ties are half.
 
     It is (R - n(n + 1)/2) / (n m), of n relevant items whose mean ranks from below add up to R, and m others.
     """

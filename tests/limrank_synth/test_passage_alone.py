@@ -1,4 +1,4 @@
-"""Guesses that do not see the query, against all pairs and against a set in which they must fail or succeed."""
+"""Guesses that do not see the query: against all pairs, and where they must fail or succeed."""
 
 from __future__ import annotations
 
