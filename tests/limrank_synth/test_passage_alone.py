@@ -18,7 +18,7 @@ from limrank_synth.passage_alone import area_under_roc, passage_alone
         lambda items: len({label for _, label in items}) == 2
     )
 )
-def test_the_area_is_the_share_of_ordered_pairs(items: list[tuple[int, bool]]):
+def test_the_area_is_the_share_of_ordered_pairs(items: list[tuple[int, bool]]) -> None:
     relevant = [score for score, label in items if label]
     others = [score for score, label in items if not label]
     pairs = [(mine > other) + (mine == other) / 2 for mine in relevant for other in others]
@@ -26,7 +26,7 @@ def test_the_area_is_the_share_of_ordered_pairs(items: list[tuple[int, bool]]):
     assert area_under_roc(scores, labels) == pytest.approx(sum(pairs) / len(pairs))
 
 
-def test_what_tells_without_the_query():
+def test_what_tells_without_the_query() -> None:
     rows = load_open("dev")
     draw = random.Random(3)
     # The word "yes" in all passages that help; else the words of both kinds are the same ones.
