@@ -150,7 +150,8 @@ def test_rerank_says_of_which_texts_only_a_part_was_read(cache: Path, tmp_path: 
         )
     )
     (tmp_path / "q.jsonl").write_text(json.dumps({"_id": "q", "text": "yeast"}) + "\n")
-    command = ("rerank", "-q", tmp_path / "q.jsonl", "-c", tmp_path / "c.jsonl", "-o", tmp_path / "o.trec")
+    files = ("-q", tmp_path / "q.jsonl", "-c", tmp_path / "c.jsonl", "-o", tmp_path / "o.trec")
+    command = ("rerank", *files, "--recipe", "mini:pieces=first")
     assert "; 1 of 2 documents was longer than the model reads" in limrank(cache, *command).stderr
     told = json.loads(limrank(cache, *command, "--json").stdout)
     assert (told["cut_documents"], told["cut_queries"]) == (1, 0)

@@ -266,7 +266,7 @@ def test_a_query_whose_image_is_broken_fails_alone():
 
 def test_what_was_not_read_is_told(caplog: pytest.LogCaptureFixture):
     words = " ".join(f"word{i}" for i in range(400))
-    made = MtebReranker(Reranker("mini"))
+    made = MtebReranker(Reranker("mini:pieces=first"))
     predicted(made, [(query(1), document(1)), (query(1), document(2, text=words))])
     assert (made.unread.documents, made.unread.of_documents, made.unread.queries) == (1, 2, 0)
     assert "1 of 2 documents was longer than the model reads" in caplog.text
