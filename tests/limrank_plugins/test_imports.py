@@ -65,7 +65,7 @@ def test_no_evaluation_or_pipeline_loads_the_command_line(code: str):
 ROOMS = ("limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_training", "limrank_evals")
 PROGRAMS = (
     "limrank_plugins.__main__",
-    "limrank_training.train_command",
+    *(f"limrank_training.{name}_command" for name in ("score", "train")),
     "limrank_training.world.proof",
     *(f"limrank_pipelines.{name}_command" for name in ("ask", "bulk", "size")),
 )
