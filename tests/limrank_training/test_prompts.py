@@ -39,6 +39,9 @@ def rows(plan: Plan, folder: Path) -> Path:
         row |= {"trace": "It is acid. So it curdles.", "relevant": True}
     elif plan.objective == "graded":
         row |= {"grade": 4}
+    elif plan.objective == "distil":
+        other = row | {"passage": TEXTS[1], "score": 0.1}  # one score alone has no scale
+        return chats.written(folder / "rows.jsonl", row | {"score": 0.7}, other)
     else:
         passages = [{"id": str(i), "text": text, "relevance": 1 - i} for i, text in enumerate(TEXTS)]
         row = {"query": QUERY, "passages": passages, "order": [0, 1], "reasons": ["So.", "No."]}
@@ -47,7 +50,7 @@ def rows(plan: Plan, folder: Path) -> Path:
 
 def asked(plan: Plan) -> Prompt:
     """What `limrank prompt show` prints, in its segments, with whose texts its bytes are compared."""
-    documents = TEXTS[:1] if plan.objective in ("sft", "graded") else TEXTS
+    documents = TEXTS[:1] if plan.objective in ("sft", "graded", "distil") else TEXTS
     named = [part for text in documents for part in ("--document", text)]
     arguments = ("prompt", "show", plan.recipe, "--query", QUERY, *named)
     prompt = Prompt(tuple(Segment(**one) for one in json.loads(limrank(*arguments, "--json"))["segments"]))
@@ -64,7 +67,7 @@ def test_the_plans_are_those_that_are_shipped():
 def test_the_bytes_are_those_of_prompt_show(plan: Plan, tmp_path: Path):
     shown = limrank(
         "train", plan.name, "--rows", rows(plan, tmp_path), "--show-example", "--set", "dev=0.0",
-        *(() if plan.objective == "sft" else ("--set", "lists.shuffle=false")),
+        *(() if plan.objective in ("sft", "distil") else ("--set", "lists.shuffle=false")),
     )  # fmt: skip
     prompt = asked(plan)
     # A chat's messages stand between the markers of the tokenizer's own chat template, and nothing else does.
