@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import Any
 from limrank_plugins.corpus_files import USUAL_PASSAGES, Corpus, CorpusFiles, Reading, files_of, is_samples
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
-from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS, popped
+from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS, TITLE_FIELD, popped
 from limrank_plugins.files import json_rows
 from limrank_plugins.images import image_files
 from limrank_plugins.io import read_documents, read_run
@@ -131,8 +132,8 @@ def _documents_of(corpus: Corpus, files: CorpusFiles, file: Path, reading: Readi
     """The documents of one file, split."""
     rule, name = corpus.rule_for(file), files.name_of(file)
     if not text_kind(file):
-        field = _text_fields(corpus, files)
-        for document in read_documents(file, field=field, title_field=corpus.title_field, name=name):
+        field, title_field = _text_fields(corpus, files), _title_fields(corpus, files)
+        for document in read_documents(file, field=field, title_field=title_field, name=name):
             yield from [document] if document.images else _split(document, rule)
         return
     content = read_text_file(file)
@@ -149,6 +150,13 @@ def _text_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | No
     if corpus.field is None or not files.is_folder:
         return corpus.field
     return (corpus.field, *TEXT_FIELDS)
+
+
+def _title_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the title of a row; other tables of a folder may have the usual one."""
+    if corpus.title_field is None or not files.is_folder:
+        return corpus.title_field
+    return (corpus.title_field, TITLE_FIELD)
 
 
 def _has_field(file: Path, field: str) -> bool:
@@ -234,7 +242,8 @@ def corpus_fingerprint(corpus: str | Corpus) -> str:
     with_names = files.is_folder or _ids_are_made(files.paths[0])
     rules = [str(named.rule_for(file)) for file in files.paths]
     if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
-        how = [with_names, _text_fields(named, files), named.title_field, sorted(set(rules)), has_detector()]
+        how = [with_names, _text_fields(named, files), _title_fields(named, files)]
+        how += [sorted(set(rules)), has_detector()]
         kinds = set(map(text_kind, files.paths))
         how += [f"{kind} {reading}" for kind, reading in READINGS.items() if kind in kinds]
         digest.update(json.dumps(how).encode() + b"\0")
@@ -261,10 +270,16 @@ def _ids_are_made(file: Path) -> bool:
 
 def _hash_file(digest: Any, name: str, file: Path) -> bool:
     """Add a file to the hash; whether it may name images."""
-    digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+    try:
+        stream = file.open("rb")
+    except OSError:  # said where the corpus is read; once the file may be read, the corpus is another one
+        digest.update(f"{name}\0unreadable\0".encode("utf-8", "surrogateescape"))
+        return False
     # A look at each row takes longer than all else of a search in 200 MB.
     key, names_images, end = b'"images"', file.suffix == ".gz", b""
-    with file.open("rb") as stream:
+    with stream:
+        size = os.fstat(stream.fileno()).st_size
+        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
         while block := stream.read(1 << 20):
             digest.update(block)
             names_images = names_images or key in block or key in end + block[: len(key)]

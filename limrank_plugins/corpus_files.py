@@ -43,7 +43,8 @@ class Corpus:
             word `samples`.
         field: which field of a row holds the text; None: the first of `text`, `contents`, `content`, `body`
             and `passage` that it has. In a folder, rows without the field have one of these.
-        title_field: which field of a row holds the title; None: `title`.
+        title_field: which field of a row holds the title; None: `title`. In a folder, rows without the field
+            have it under `title`.
         passages: how long texts are split into passages that are documents of their own: a length such as
             `"300 words"`, with an overlap as `"300 words, overlap 50"`, or `"whole"`. None: files of running
             text into passages of 180 words at most, rows not.
@@ -185,13 +186,14 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
     """The files of a corpus that can be read; of a folder's other files a note is taken.
 
     Raises:
-        InputError: there is no such corpus, or the folder holds no file that can be read.
+        InputError: there is no such corpus, it may not be read, or the folder holds no file that can be read.
     """
     name, path = corpus.name, Path(corpus.name).expanduser()
     if is_samples(name):
         from limrank_plugins import samples
 
         return _alone(samples.corpus_path())
+    _check_rights(path, name)
     if path.is_file() or is_pipe(path):
         if why := _of_other_programs(name):
             raise InputError(why)
@@ -203,7 +205,7 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
             f".html, .pdf, .docx), a pipe of JSON lines, a folder of such files, or the word samples"
         )
     for file in _CORPUS_NAMES:
-        if (path / file).is_file():
+        if os.path.isfile(path / file):
             return _alone(path / file)
     files = [file for file in _walk(path, reading) if _can_be_read(file, path, reading)]
     if not files:
@@ -211,6 +213,17 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
         kinds = " ".join([*TABLES, *TEXTS])
         raise InputError(f"folder {name!r} holds no file that can be read ({kinds}){why}")
     return CorpusFiles(files, path, is_folder=True)
+
+
+def _check_rights(path: Path, name: str) -> None:
+    """Check that this user may look into a folder, and into the folders above what is named."""
+    is_folder = os.path.isdir(path)
+    try:
+        os.stat(os.path.join(path, ".") if is_folder else path)
+    except PermissionError as error:
+        raise InputError(f"{'folder' if is_folder else 'corpus'} {name!r} may not be read") from error
+    except (OSError, ValueError):
+        return  # not there, which is said where it is looked for
 
 
 def _alone(file: Path) -> CorpusFiles:
@@ -222,11 +235,19 @@ def _walk(folder: Path, reading: Reading) -> list[Path]:
     files: list[Path] = []
 
     def unreadable(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise InputError(f"folder {str(folder)!r} may not be read") from error
         place = Path(error.filename).relative_to(folder).as_posix()
         reading.skip(place, f"folder {place} cannot be read: {error.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=unreadable):
         here = Path(place)
+        try:
+            os.stat(os.path.join(place, "."))  # names may be listed where files may not be opened
+        except OSError as error:
+            unreadable(error)
+            folders.clear()
+            continue
         for name in [name for name in folders if (here / name).is_symlink()]:
             linked = (here / name).relative_to(folder).as_posix()
             reading.skip(linked, f"{linked} is a link to a folder, which is not followed")
@@ -258,7 +279,7 @@ def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:
     if not kind:
         reading.of_other_kinds.append("".join(file.suffixes[-2:])[-12:] or "without an ending")
         return False
-    if not file.is_file():
+    if not os.path.isfile(file):
         reading.skip(name, f"{name} is a link to nothing, a pipe or a device")
         return False
     needed = _NEEDS.get(kind)

@@ -147,5 +147,8 @@ def _count(corpus: str | Corpus) -> int | None:
     files, passages = corpus_files(corpus), as_named(corpus).passages
     if len(files) > 1 or is_pipe(files[0]) or files[0].suffix != ".jsonl" or passages not in (None, WHOLE):
         return None
-    with files[0].open("rb") as stream:
-        return sum(1 for line in stream if line.strip())
+    try:
+        with files[0].open("rb") as stream:
+            return sum(1 for line in stream if line.strip())
+    except OSError:  # said where it is read
+        return None

@@ -13,6 +13,9 @@ from limrank_plugins.wording import shortened
 ID_FIELDS = ("_id", "id", "docid", "doc_id", "docno", "pid", "passage_id")
 """What the field or column of a document's id may be called; the first that a row has is it."""
 
+TITLE_FIELD = "title"
+"""What the field of a document's title is called."""
+
 QUERY_ID_FIELDS = ("_id", "id", "qid", "query_id", "query-id")
 """What the field of a query's id may be called."""
 
@@ -39,7 +42,7 @@ def identifier_of(row: dict[str, Any], names: Sequence[str], where: str, *, need
 
 def text_of(row: dict[str, Any], names: Sequence[str], where: str, *, is_null_empty: bool = False) -> str:
     """The text of a row, taken out of it: the first of these fields that it has."""
-    key = names[0] if names[0] in row else next(filter(None, (_key(row, name) for name in names)), None)
+    key = _first_key(row, names)
     if key is None:
         are = " or ".join(map(repr, names)) if len(names) < 3 else f"{names[0]!r} (or {', '.join(names[1:])})"
         raise InputError(
@@ -52,6 +55,20 @@ def text_of(row: dict[str, Any], names: Sequence[str], where: str, *, is_null_em
     if not isinstance(value, str):
         raise InputError(f"{where}: {key!r} must be a string, but is {value!r}")
     return value
+
+
+def title_of(row: dict[str, Any], names: Sequence[str], where: str) -> str:
+    """The title of a row, taken out of it: the first of these fields that it has; "" where it has none."""
+    key = _first_key(row, names)
+    title = None if key is None else row.pop(key)
+    if title is not None and not isinstance(title, str):
+        raise InputError(f"{where}: {key!r} must be a string, but is {title!r}")
+    return title or ""
+
+
+def _first_key(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """How a row writes the first of these names that it has."""
+    return names[0] if names[0] in row else next(filter(None, (_key(row, name) for name in names)), None)
 
 
 def _key(row: Mapping[str, Any], name: str) -> str | None:

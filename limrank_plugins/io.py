@@ -21,10 +21,11 @@ from limrank_plugins.fields import (
     QUERY_FIELDS,
     QUERY_ID_FIELDS,
     TEXT_FIELDS,
+    TITLE_FIELD,
     has_images,
     identifier_of,
-    popped,
     text_of,
+    title_of,
 )
 from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 from limrank_plugins.images import read_images
@@ -68,7 +69,7 @@ def read_documents(
     path: str | os.PathLike[str],
     *,
     field: str | Sequence[str] | None = None,
-    title_field: str | None = None,
+    title_field: str | Sequence[str] | None = None,
     name: str | None = None,
 ) -> Iterator[Document]:
     """Documents of a file of rows: JSON lines (as in BEIR), a JSON array, CSV, TSV or Parquet.
@@ -80,7 +81,7 @@ def read_documents(
         path: the file.
         field: which field holds the text, or several, of which the first that a row has is it; default:
             `TEXT_FIELDS`.
-        title_field: which field holds the title; default: `title`.
+        title_field: which field holds the title, or several, as for `field`; default: `title`.
         name: what ids made of file and line call the file; default: its name.
 
     Raises:
@@ -88,16 +89,16 @@ def read_documents(
         MissingExtra: pyarrow is not installed, for Parquet.
     """
     names = TEXT_FIELDS if field is None else (field,) if isinstance(field, str) else field
+    title_field = TITLE_FIELD if title_field is None else title_field
+    titles = (title_field,) if isinstance(title_field, str) else title_field
     is_parquet, with_images = table_kind(path) == "Parquet", has_images(path)
     rows = table_rows(path, [text.lower() for text in names])
     for where, identifier, row in _identified(rows, ID_FIELDS, Path(path).name if name is None else name):
         text = text_of(row, names, where, is_null_empty=is_parquet)
-        title = popped(row, "title" if title_field is None else title_field)
-        if title is not None and not isinstance(title, str):
-            raise InputError(f"{where}: {title_field or 'title'!r} must be a string, but is {title!r}")
+        title = title_of(row, titles, where)
         images = read_images(row.pop("images", None), path, where) if with_images else ()
         meta = {key: as_json_value(value) for key, value in row.items()} if is_parquet else row
-        yield Document(text=text, id=identifier, title=title or "", meta=meta, images=images)
+        yield Document(text=text, id=identifier, title=title, meta=meta, images=images)
 
 
 def read_queries(path: str | os.PathLike[str]) -> list[Query]:

@@ -79,7 +79,8 @@ Field = Annotated[
     ),
 ]
 TitleField = Annotated[
-    str | None, typer.Option("--title-field", help="The one that holds the title.", show_default=False)
+    str | None,
+    typer.Option("--title-field", help="The one that holds the title.", show_default="title"),
 ]
 Passages = Annotated[
     str | None,

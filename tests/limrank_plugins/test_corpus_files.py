@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from limrank_plugins.corpus_index import open_index
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
 from limrank_plugins.pieces import PassageRule, passage_rule, passages
+from limrank_plugins.retrievers import open_retriever
 from limrank_plugins.words import words_of
 
 SENTENCES = [f"Sentence {number} of this text says a word about milk." for number in range(60)]
@@ -240,15 +244,113 @@ def test_queries_and_judgements_are_no_passages(folder: Path):
     assert note == f"queries and judgements in {folder} {expected}"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_said(folder: Path):
-    (folder / "a.txt").write_text("read")
-    (folder / "b.txt").write_text("closed")
-    (folder / "b.txt").chmod(0)
-    (folder / "sub").chmod(0)
-    _, (note,) = read(folder)
+def test_a_title_that_is_named_goes_before_the_usual_one(folder: Path):
+    (folder / "a.csv").write_text("id,name,title,text\n1,named,usual,one\n")
+    (folder / "b.jsonl").write_text('{"_id": "2", "title": "usual", "text": "two"}\n')
+    (folder / "c.csv").write_text("id,text\n3,three\n")
+
+    def titles(corpus: Corpus) -> list[str]:
+        return [document.title for document in all_documents(corpus)]
+
+    assert titles(Corpus(str(folder), title_field="Name")) == ["named", "usual", ""]
+    assert titles(Corpus(str(folder))) == ["usual", "usual", ""]
+    assert titles(Corpus(str(folder / "b.jsonl"), title_field="name")) == [""]  # a file that is named itself
+    (folder / "b.jsonl").write_text('{"_id": "2", "title": "usual", "name": 7, "text": "two"}\n')
+    with pytest.raises(InputError, match="line 1: 'name' must be a string, but is 7"):
+        titles(Corpus(str(folder / "b.jsonl"), title_field="name"))
+
+
+# ---- what this user may not read ----------------------------------------------------------------
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to read everything, where tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike those of pytest.
+
+    What is read and indexed first imports what nobody may perhaps not read.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "public")
+        Path(place).chmod(0o755)
+        folder.mkdir()
+        folder.chmod(0o777)
+        Path(place, "a.txt").write_text("milk")
+        open_index(f"{place}/a.txt", "bm25s", folder=Path(place, "index"))
+        open_retriever(Path(place, "index"))
+        yield folder
+        for closed in folder.rglob("*"):
+            closed.chmod(0o777)
+
+
+def test_what_may_not_be_read_is_said(public: Path):
+    for name in ("a.txt", "b.txt", "sub/c.txt", "listed/d.txt"):
+        (public / name).parent.mkdir(exist_ok=True)
+        (public / name).write_text("milk")
+    (public / "b.txt").chmod(0)
+    (public / "sub").chmod(0)
+    (public / "listed").chmod(0o444)
+    with as_nobody():
+        texts, (note,) = read(public)
+    assert list(texts) == ["a.txt"]
+    assert note.startswith(f"3 of 4 files in {public} were not read")
     assert "b.txt cannot be read: Permission denied" in note
     assert "folder sub cannot be read: Permission denied" in note
+    assert "folder listed cannot be read: Permission denied" in note
+
+
+def test_an_index_is_built_without_what_may_not_be_read_and_again_once_it_may(
+    public: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIMRANK_CACHE", str(public / "cache"))
+    folder, moss = public / "docs", public / "docs" / "moss.txt"
+    folder.mkdir()
+    (folder / "a.txt").write_text("coffee drips")
+    moss.write_text("moss drips")
+    everything = corpus_fingerprint(str(folder))
+    rows = public / "rows.jsonl"
+    rows.touch(0)
+    moss.chmod(0)
+    with as_nobody():
+        with pytest.warns(LimRankWarning, match=r"1 of 2 files in .*: moss\.txt cannot be read: Permission"):
+            index = open_index(str(folder), "bm25s")
+        assert [hit.id for hit in index.search(Query("drips"), 9)] == ["a.txt"]
+        with pytest.raises(InputError, match=r"moss\.txt cannot be read: Permission denied"):
+            open_index(str(moss), "bm25s")
+        with pytest.raises(InputError, match=r"rows\.jsonl cannot be read: Permission denied"):
+            open_index(str(rows), "bm25s")
+    moss.chmod(0o644)
+    assert corpus_fingerprint(str(folder)) == everything
+    assert len(open_index(str(folder), "bm25s")) == 2
+
+
+def test_a_folder_that_may_not_be_read_is_named(public: Path):
+    closed, listed, entered = public / "closed", public / "listed", public / "entered"
+    for folder, mode in ((closed, 0), (listed, 0o444), (entered, 0o111)):
+        folder.mkdir()
+        (folder / "a.txt").write_text("milk")
+        folder.chmod(mode)
+    with as_nobody():
+        for folder in (closed, listed, entered):
+            with pytest.raises(InputError, match=f"^folder '{folder}' may not be read$"):
+                read(folder)
+        with pytest.raises(InputError, match=f"^corpus '{closed}/a.txt' may not be read$"):
+            read(closed / "a.txt")
+        assert read(entered / "a.txt")[0] == {"a.txt": "milk"}
+        with pytest.raises(InputError, match="there is no corpus"):
+            read(public / "gone")
 
 
 # ---- passages -----------------------------------------------------------------------------------
