@@ -16,6 +16,9 @@ _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _PARAGRAPH, _RUN, _ROW, _TABLE, _MOVED = (f"{_WORD}{name}" for name in ("p", "r", "tr", "tbl", "moveFrom"))
 # What stands a second time, for programs that draw no shapes.
 _SECOND = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_FORMULA = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_NOT_SHOWN = tuple(f"{_WORD}rPr/{_WORD}{name}" for name in ("vanish", "strike", "dstrike"))
+_MOST_UNPACKED = 2 * MAX_LINE_BYTES
 _OF_PARAGRAPHS = 1  # python-docx's WD_STYLE_TYPE.PARAGRAPH
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")  # begins an old .doc, and what holds one with a password
 
@@ -49,11 +52,14 @@ def _check_archive(path: Path) -> None:
             raise InputError(f"{path} has a password, or is an older Word file: save it as .docx without one")
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist() if entry.filename.endswith(".xml"))
+            entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} is no Word file that can be read ({one_sentence(error)})") from error
-    if size > MAX_LINE_BYTES:
-        raise InputError(f"{path} is longer than {MAX_LINE_BYTES:,} bytes, the most that is read: split it")
+    texts = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
+    # All that belongs to a document is unpacked with it, its pictures, too.
+    for size, most in ((texts, MAX_LINE_BYTES), (sum(entry.file_size for entry in entries), _MOST_UNPACKED)):
+        if size > most:
+            raise InputError(f"{path} unpacks to more than {most:,} bytes, the most that is read: split it")
 
 
 def _read(document: Any) -> tuple[str, str]:
@@ -86,14 +92,21 @@ def _paragraphs(body: Any) -> Iterator[Any]:
 
 
 def _text_of(paragraph: Any) -> str:
-    return "".join(run.text for run in paragraph.iter(_RUN) if _is_shown(run, paragraph))
+    runs = (run for run in paragraph.iter(_RUN, _FORMULA) if _is_shown(run, paragraph))
+    return "".join(run.text or "" for run in runs)
 
 
 def _is_shown(run: Any, paragraph: Any) -> bool:
-    """Whether a run is the paragraph's own, and not struck out; what was inserted is shown."""
+    """Whether a run is the paragraph's own, and neither hidden nor struck out; what was inserted is shown."""
+    if any(_is_on(run.find(name)) for name in _NOT_SHOWN):
+        return False
     for above in run.iterancestors():
         if above is paragraph:
             return True
         if above.tag in (_PARAGRAPH, _MOVED, _SECOND):
             return False
     return False
+
+
+def _is_on(setting: Any) -> bool:
+    return setting is not None and setting.get(f"{_WORD}val", "1") not in ("0", "false", "off")

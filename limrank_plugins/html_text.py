@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from html.parser import HTMLParser
 
+from limrank_plugins.errors import InputError
+
 # Elements whose content is not shown as text.
 _UNSEEN = {"script", "style", "noscript", "template", "svg", "iframe"}
 # What the pages of a site have in common, and none of them is about: navigation, the page's own header and
@@ -23,12 +25,17 @@ _CELLS = {"td", "th"}
 _PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "pre", "blockquote", "section"}
 # Elements that hold nothing and have no end (WHATWG HTML, void elements).
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+# For each tag that never ends, the library looks through all that follows: so many characters at most.
+_MOST_LOOKED_THROUGH = 10_000_000
 
 
 def html_text(page: str) -> tuple[str, str]:
     """The title and the text of a page; either may be "". Paragraphs have a blank line between.
 
     Navigation and the page's own header and footer are left out, unless it shows nothing else.
+
+    Raises:
+        InputError: nobody wrote it: thousands of tags without an end, or a number of thousands of digits.
     """
     title, text = _read(page, whole=False)
     return (title, text) if text else _read(page, whole=True)
@@ -36,8 +43,13 @@ def html_text(page: str) -> tuple[str, str]:
 
 def _read(page: str, *, whole: bool) -> tuple[str, str]:
     reader = _Reader(whole=whole)
-    reader.feed(page)
-    reader.close()
+    try:
+        reader.feed(page)
+        reader.close()
+    except InputError:
+        raise
+    except ValueError as error:  # a number that Python does not read
+        raise InputError(f"it holds a character reference of too many digits ({error})") from error
     return " ".join("".join(reader.title).split()), reader.text()
 
 
@@ -53,9 +65,32 @@ class _Reader(HTMLParser):
         self._count = Counter[str]()  # of the open ones, as a search of all for every end takes too long
         self._hidden = 0
         self._is_title = False
+        self._looked_through = 0
+
+    def parse_starttag(self, i: int) -> int:
+        return self._within_bounds(super().parse_starttag(i), i)
+
+    def parse_endtag(self, i: int) -> int:
+        return self._within_bounds(super().parse_endtag(i), i)
+
+    def parse_html_declaration(self, i: int) -> int:
+        return self._within_bounds(super().parse_html_declaration(i), i)
+
+    def parse_comment(self, i: int, report: bool = True) -> int:
+        return self._within_bounds(super().parse_comment(i, report), i)
+
+    def parse_pi(self, i: int) -> int:
+        return self._within_bounds(super().parse_pi(i), i)
+
+    def _within_bounds(self, end: int, start: int) -> int:
+        if end < 0:
+            self._looked_through += len(self.rawdata) - start
+            if self._looked_through > _MOST_LOOKED_THROUGH:
+                raise InputError("it holds too many tags that never end to be an HTML page")
+        return end
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "title" and not self.title:
+        if tag == "title" and not self.title and not self._hidden:  # an icon has a title, too
             self._is_title = True
         elif tag not in _VOID:
             hidden = self._is_left_out(tag)
@@ -68,7 +103,7 @@ class _Reader(HTMLParser):
         self._break(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "title":
+        if tag == "title" and self._is_title:
             self._is_title = False
         elif self._count[tag]:
             ended = ""

@@ -93,7 +93,10 @@ def read_text_file(path: Path) -> TextFile:
     if kind == "HTML":
         from limrank_plugins.html_text import html_text
 
-        title, text = html_text(text)
+        try:
+            title, text = html_text(text)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         if not text:
             raise InputError(f"{path} shows no text: it is empty, or a script writes it")
         return TextFile(text, title or name, encoding=guess)

@@ -114,8 +114,8 @@ def _title(document: Document) -> int:
 
 def _piece(document: Document, reply: Embedded, best: int) -> Piece | None:
     """The window that decided, in whole words, if there are several."""
-    if not reply.windows:
-        return None
+    if not reply.windows or len(clean_text(document.passage)) != len(document.passage):
+        return None  # characters that were written as two are read as one: places are no longer the caller's
     text, window = document.text, reply.windows[best]
     # What the caller put around the text belongs to no piece of it.
     first, last = document.body if document.body is not None else (0, len(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def test_html_is_what_a_reader_sees():
         ("<title>T</title><p>no head, <i>no body", ("T", "no head, no body")),
         ("just text", ("", "just text")),
         ("<p>a</p></div></script><p>b", ("", "a\n\nb")),
-        ("<svg><title>icon</title><text>x</text></svg>a", ("icon", "a")),
+        ("<svg><title>icon</title><text>x</text></svg>a", ("", "a")),
+        ("<svg><title>icon</title></svg><title>T</title>a", ("T", "a")),
         ("<div>" * 50_000 + "deep", ("", "deep")),
         ("<script>never closed <p>x", ("", "")),
         ("<", ("", "<")),
@@ -115,6 +117,24 @@ def test_html_is_what_a_reader_sees():
 )
 def test_html_as_it_comes(page: str, expected: tuple[str, str]):
     assert html_text(page) == expected
+
+
+@pytest.mark.parametrize("tag", ["<a ", "</a ", "<a b='", "<a b=<", "<!--"])
+def test_tags_without_an_end_are_refused_before_they_take_minutes(tmp_path: Path, tag: str):
+    (tmp_path / "p.html").write_text("<p>a" + tag * 40_000)
+    with pytest.raises(InputError, match=r"p\.html: it holds too many tags that never end"):
+        read_text_file(tmp_path / "p.html")
+
+
+def test_a_few_tags_without_an_end_are_text(tmp_path: Path):
+    assert html_text("a " + "x < y and " * 1_000)[1].startswith("a x < y and x")
+    assert html_text("<p>a</p> <b")[1].startswith("a")
+
+
+def test_a_character_of_too_many_digits(tmp_path: Path):
+    (tmp_path / "p.html").write_text(f"<p>a &#{'9' * 5_000};")
+    with pytest.raises(InputError, match=r"p\.html: it holds a character reference of too many digits"):
+        read_text_file(tmp_path / "p.html")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +188,33 @@ class TestWord:
         text = "Säure lässt Kasein\tverklumpen.\n\nMilch gerinnt\nbeide\n\nEnde."
         assert self.read() == TextFile(text, "brief")
 
+    def test_what_is_hidden_or_struck_out_is_not_read_and_formulas_are(self):
+        paragraph = self.document.add_paragraph("shown ")
+        for name in ("hidden", "strike", "double_strike"):
+            setattr(paragraph.add_run(name).font, name, True)
+        paragraph.add_run("too").font.strike = False
+        math = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+        formula = paragraph._p.makeelement(f"{{{math}}}oMath")
+        text = formula.makeelement(f"{{{math}}}t")
+        text.text = "=mc²"
+        formula.append(text)
+        paragraph._p.append(formula)
+        assert self.read().text == "shown too=mc²"
+
+    def test_what_unpacks_to_too_much(self):
+        self.document.add_paragraph("a")
+        self.document.save(self.path)
+        for name, most in (("word/media/x.png", 512), ("word/_rels/x.rels", 256)):
+            with zipfile.ZipFile(self.path.with_name(f"{most}.docx"), "w", zipfile.ZIP_DEFLATED) as archive:
+                with zipfile.ZipFile(self.path) as whole:
+                    for entry in whole.infolist():
+                        archive.writestr(entry, whole.read(entry))
+                with archive.open(name, "w", force_zip64=True) as part:
+                    for _ in range(most + 1):
+                        part.write(bytes(1 << 20))
+            with pytest.raises(InputError, match="unpacks to more than"):
+                read_text_file(self.path.with_name(f"{most}.docx"))
+
     def test_titles(self):
         self.document.core_properties.title = "Of the properties"
         self.document.add_paragraph("text")
@@ -207,7 +254,7 @@ class TestWord:
             self.read()
         whole = self.path.read_bytes()
         monkeypatch.setattr("limrank_plugins.docx_text.MAX_LINE_BYTES", 100)
-        with pytest.raises(InputError, match=r"brief\.docx is longer than 100 bytes"):
+        with pytest.raises(InputError, match=r"brief\.docx unpacks to more than 100 bytes"):
             read_text_file(self.path)
         monkeypatch.undo()
         for data in (b"", b"no archive", whole[:2000], whole.replace(b"word/document", b"word/DOCUMENT")):

@@ -196,6 +196,8 @@ def test_scales(tmp_path: Path):
     assert logit == pytest.approx([-math.log(99), -math.log(3), 0.0, math.log(99)])
     z = targets_of(tmp_path, TeacherSettings("zscore", sd=3.0), [400.0, 100.0, 900.0])
     assert (np.mean(z), np.std(z)) == (pytest.approx(0.0), pytest.approx(3.0))
+    huge = targets_of(tmp_path, TeacherSettings("zscore", sd=1.0), [-1e150, 1e150])
+    assert huge == pytest.approx([-1.0, 1.0])
     assert z == pytest.approx(3 * (np.array([400, 100, 900]) - 1400 / 3) / np.std([400, 100, 900]))
     report = prepared(tmp_path, rows=scored(teacher="mini")).report
     assert report["scores"]["teacher"] == "mini"
@@ -221,6 +223,7 @@ def test_a_querys_passages_are_parted_evenly(tmp_path: Path):
         ({"score": 1e999}, {}, "line 2"),
         ({"score": True}, {}, "line 2: 'score' must be a finite number, but got True"),
         ({"score": 1.2}, {"teacher": TeacherSettings("logit")}, "line 2: .*probabilities.*is 1.2"),
+        ({"score": 3.5e38}, {"teacher": TeacherSettings("none")}, "line 2: the score 3.5e[+]38 is beyond"),
         ({"score": 0.5}, {}, "all other rows have the score 0.5"),
         (
             {"query": "another", "score": 0.7},
@@ -261,7 +264,7 @@ def test_plans_that_make_no_sense_are_refused(changes: dict[str, Any], said: str
         replace(PLAN, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"scale": "log"}, {"sd": 0}, {"epsilon": 0}, {"epsilon": 0.5}])
+@pytest.mark.parametrize("changes", [{"scale": "log"}, {"sd": 0}, {"epsilon": 1e-17}, {"epsilon": 0.5}])
 def test_the_table_is_checked(changes: dict[str, Any]):
     from limrank_training.plans import load_plan
 

@@ -94,7 +94,7 @@ def judge(
     from limrank_evals.judgements import read_judgements
     from limrank_evals.judging.judging_job import JudgeSetup, bill_words, expected_bill, judge_into
     from limrank_evals.judging.judging_report import build_judging, judging_grids
-    from limrank_evals.judging.pooling import coverage_notes, pooled, read_runs, texts_of
+    from limrank_evals.judging.pooling import check_reading, coverage_notes, pooled, read_runs, texts_of
     from limrank_evals.judging.relevance_judge import HIGHEST, judge_prompt, judge_template
 
     for name, value, least in (("--max-tokens", max_tokens, 1), ("--depth", depth, 1)):
@@ -112,6 +112,7 @@ def judge(
     )
     source = Corpus(corpus, field, title_field, passages)
     people = None if human is None else read_judgements(human)
+    check_reading(runs, source)
     systems, notes = read_runs(runs, depth)
     pool = pooled(systems, depth, pairs=pairs, seed=seed)
     notes += coverage_notes(systems)

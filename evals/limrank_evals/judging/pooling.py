@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from limrank_evals.evaluation.evaluation_folder import FIRST_STAGE, RANKINGS
+from limrank_evals.guarded_folders import SETTINGS
 from limrank_evals.runs import Ranked, arranged, cut, read_run_file, unfinished
 from limrank_plugins.checks import whole_number
 from limrank_plugins.corpus import Corpus, as_named, check_known, read_corpus, whole_where_named
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.files import read_json
 from limrank_plugins.wording import number_of, verb_for
 
 _RUNS = (FIRST_STAGE, "first-stage.jsonl", RANKINGS)
@@ -63,6 +65,32 @@ def read_runs(paths: Sequence[Path], depth: int) -> tuple[list[PooledRun], list[
         else:
             runs.append(run)
     return runs, notes
+
+
+def check_reading(paths: Sequence[Path], corpus: Corpus) -> None:
+    """See that a corpus is read as it was for the evaluations whose runs are judged.
+
+    Raises:
+        InputError: a folder of `limrank eval folder` says that it was read otherwise: its ids would be those
+            of other texts.
+    """
+    for path in paths:
+        places = [place for place in (path, *path.absolute().parents[:2]) if (place / SETTINGS).is_file()]
+        settings = read_json(places[0] / SETTINGS) if places else None
+        if not isinstance(settings, dict) or settings.get("benchmark") != "folder":
+            continue
+        for name in ("field", "title_field", "passages"):
+            before, now = settings.get("options", {}).get(name, "None"), str(getattr(corpus, name))
+            if before != now:
+                option = f"--{name.replace('_', '-')}"
+                was, today = (
+                    f"without {option}" if value == "None" else f"with {option} {value!r}"
+                    for value in (before, now)
+                )
+                raise InputError(
+                    f"{path} ranks documents of a corpus that was read {was}, and here it is read {today}: "
+                    f"other texts would be judged than were ranked"
+                )
 
 
 def pooled(runs: Sequence[PooledRun], depth: int, *, pairs: int | None = None, seed: int = 0) -> Pool:

@@ -54,10 +54,19 @@ def packing(decoder: Any, lengths: Sequence[int]) -> Iterator[None]:
 
 
 def can_pack(config: Any) -> bool:
-    """Whether every layer of a model sees all that is before a token, by the usual attention function."""
+    """Whether every layer sees all that is before a token, and sees it alike wherever it stands in a row."""
     layers = getattr(config, "layer_types", None) or ()
     windowed = getattr(config, "sliding_window", None) or any(layer != "full_attention" for layer in layers)
-    return config._attn_implementation == "sdpa" and not windowed
+    return config._attn_implementation == "sdpa" and not windowed and not _rotates_by_length(config)
+
+
+def _rotates_by_length(config: Any) -> bool:
+    """Whether positions are rotated otherwise in long rows than in short ones (LongRoPE, dynamic NTK)."""
+    values = config.to_dict()
+    settings = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    by_layer = [value for value in settings.values() if isinstance(value, dict)]
+    kinds = {part.get("rope_type", part.get("type")) for part in (settings, *by_layer)}
+    return not kinds.isdisjoint({"longrope", "dynamic"})
 
 
 def _attention(

@@ -188,4 +188,9 @@ def test_a_corpus_is_read_as_search_and_eval_folder_read_it():
     assert json.loads(found)["measures"]["nDCG@10"]["first"] == 1
     judging = ("judge", "own", "ab/b.jsonl", "-c", *read[:3], "--model", "m", "--dry-run", "--json")
     assert json.loads(limrank(*judging).stdout)["pairs"] == 2
-    assert "documents that the corpus does not hold: 1" in limrank(*judging[:5], *judging[7:], code=2).stderr
+    otherwise = limrank(*judging[:5], *judging[7:], code=2).stderr
+    assert "read with --field 'beschreibung', and here it is read without --field" in " ".join(
+        otherwise.split()
+    )
+    passages = limrank(*judging, "--passages", "60 words", code=2).stderr
+    assert "without --passages, and here it is read with --passages '60 words'" in " ".join(passages.split())

@@ -13,6 +13,8 @@ from limrank_plugins.errors import InputError
 from limrank_training.data.passage_rows import PassageRow
 from limrank_training.plans import TeacherSettings
 
+_MOST = 1e18  # its square is a number in float32
+
 
 def as_logits(
     rows: Sequence[PassageRow], settings: TeacherSettings
@@ -43,9 +45,14 @@ def as_logits(
             raise InputError(
                 f"the scores from {least!r} to {most!r} have no standard deviation in floating point"
             )
-        targets = [settings.sd * (score - mean) / sd for score in scores]
+        targets = [settings.sd * ((score - mean) / sd) for score in scores]
     else:
         targets = scores
+    for row, target in zip(rows, targets, strict=True):
+        if not abs(target) <= _MOST:
+            raise InputError(
+                f"{row.where}: the score {row.score!r} is beyond what a loss in float32 can hold"
+            )
     facts: dict[str, Any] = {"scale": settings.scale, "least": least, "most": most, "mean": mean, "sd": sd}
     teachers = Counter(row.teacher for row in rows)
     facts["teacher"] = ", ".join(name or "not stated" for name, _ in teachers.most_common())

@@ -44,7 +44,7 @@ class TeacherSettings:
 
     def __post_init__(self) -> None:
         finite_number("teacher.sd", self.sd, above=0)
-        finite_number("teacher.epsilon", self.epsilon, above=0, most=0.1)
+        finite_number("teacher.epsilon", self.epsilon, least=1e-12, most=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import tiny
 import torch
+import transformers
 
+from limrank_plugins.backends.local.packed import can_pack
 from limrank_plugins.backends.local.prompt_batches import PACK, in_packs
 from limrank_plugins.backends.transformers import TransformersBackend
 
@@ -40,6 +42,19 @@ def test_a_row_of_tails_equals_each_alone(family: str, head: list[int], tmp_path
 def test_a_model_that_bends_its_logits_or_sees_a_window_reads_row_by_row(tmp_path: Path):
     assert not network(tmp_path, "gemma2").packs
     assert not network(tmp_path, "mistral").packs
+
+
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_a_model_that_rotates_by_length_reads_row_by_row(kind: str):
+    def configured(rope: dict[str, Any]) -> Any:
+        config = transformers.LlamaConfig()
+        config._attn_implementation = "sdpa"
+        config.rope_parameters = rope
+        return config
+
+    assert can_pack(configured({"rope_type": "default", "rope_theta": 1e4}))
+    assert not can_pack(configured({"rope_type": kind, "factor": 2.0}))
+    assert not can_pack(configured({"full_attention": {"rope_type": kind, "factor": 2.0}}))
 
 
 def test_a_model_whose_rows_see_one_another_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
