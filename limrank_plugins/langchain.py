@@ -22,7 +22,7 @@ from limrank_plugins.failure_log import told_by_caller, warn_of
 from limrank_plugins.hit_metadata import KEYS, hit_metadata
 from limrank_plugins.images import Image
 from limrank_plugins.lazy import Lazy
-from limrank_plugins.rankings import check_cut
+from limrank_plugins.rankings import check_cut, check_threshold
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding
@@ -105,8 +105,11 @@ class LimRankCompressor(BaseDocumentCompressor):
             if named := sorted(set(self.options) & set(_OWN)):
                 raise InputError(f"options: {named[0]} must be given as an argument of its own")
             check_made(recipe, self.backend, self.options.keys() - _OF_RERANKER)
+            check_threshold(recipe, self.threshold)
         elif decided:
             raise InputError(f"{', '.join(decided)}: the reranker that was passed has decided this already")
+        else:
+            check_threshold(self.reranker.recipe, self.threshold)
         return self
 
     def compress_documents(
@@ -115,7 +118,7 @@ class LimRankCompressor(BaseDocumentCompressor):
         """Rerank the documents of a query; `callbacks` is LangChain's and not used.
 
         Raises:
-            ValueError: an empty query, or a threshold on scores that are not comparable.
+            ValueError: an empty query, or a threshold on scores that are not comparable, as loaded.
         """
         if not documents:
             return []

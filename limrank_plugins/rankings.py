@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from limrank_plugins.calibration import Calibration
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Document, Failure, Hit, Query, Ranking, Usage
+from limrank_plugins.errors import InputError
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.verdicts import Outcome
 
@@ -69,9 +71,31 @@ def _shown(score: float | None, calibration: Calibration | None) -> float | None
     return score if score is None or calibration is None else calibration(score)
 
 
-def check_cut(top_n: int | None, threshold: float | None) -> None:
+class CutNames(NamedTuple):
+    """What a caller writes where the core says `top_n` and `threshold`; messages name these."""
+
+    top_n: str = "top_n"
+    threshold: str = "threshold"
+
+
+ARGUMENTS = CutNames()
+"""As in Python."""
+
+
+def check_cut(top_n: int | None, threshold: float | None, names: CutNames = ARGUMENTS) -> None:
     """Raise an `InputError` for a `top_n` or `threshold` that cannot be meant."""
     if top_n is not None:
-        whole_number("top_n", top_n, least=1)
+        whole_number(names.top_n, top_n, least=1)
     if threshold is not None:
-        finite_number("threshold", threshold)
+        finite_number(names.threshold, threshold)
+
+
+def check_threshold(recipe: Recipe, threshold: float | None, names: CutNames = ARGUMENTS) -> None:
+    """Raise an `InputError` for a threshold on scores that are not comparable between queries."""
+    if threshold is None or recipe.comparable:
+        return
+    why = recipe.leaning or (
+        f"scores of recipe {recipe.name!r} are not comparable between queries; use {names.top_n}, or a "
+        f"recipe with comparable scores such as 'limrank'"
+    )
+    raise InputError(f"{names.threshold}={threshold} has no meaning here: {why}")

@@ -40,7 +40,7 @@ from limrank_plugins.lazy import shallow_copied
 from limrank_plugins.parts import build_parts
 from limrank_plugins.pieces import piece_rule
 from limrank_plugins.prompts import Template
-from limrank_plugins.rankings import check_cut, to_ranking
+from limrank_plugins.rankings import check_cut, check_threshold, to_ranking
 from limrank_plugins.readouts import Readout
 from limrank_plugins.recipe import PartRanker
 from limrank_plugins.recipes import Recipe, as_recipe, load_recipe
@@ -450,12 +450,7 @@ class Reranker:
         threshold: float | None,
     ) -> list[tuple[Query, list[Document]]]:
         check_cut(top_n, threshold)
-        if threshold is not None and not self.recipe.comparable:
-            why = self.recipe.leaning or (
-                f"scores of recipe {self.recipe.name!r} are not comparable between lists; use top_n, or a "
-                f"recipe with comparable scores such as 'limrank'"
-            )
-            raise InputError(f"threshold={threshold} has no meaning here: {why}")
+        check_threshold(self.recipe, threshold)
         if threshold is not None and self.calibration is not None:
             finite_number("threshold is a probability here: it", threshold, least=0, most=1)
         return [(as_query(query), as_documents(documents)) for query, documents in jobs]

@@ -20,7 +20,6 @@ from limrank_plugins.io import INCOMPLETE, check_trec_ids, holds_json_lines, is_
 from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_ours, check_output
 from limrank_plugins.ranking_job import rank_all
-from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.store import default_store_path
 from limrank_plugins.unread import Unread
@@ -76,8 +75,7 @@ def rerank(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
-    options.check_recipe()
-    check_cut(top_n, threshold)
+    options.check_recipe(top_n, threshold)
     whole_number("--k", k, least=1)
     whole_number("--batch", batch, least=1)
     source = Corpus(corpus, field, title_field, passages)

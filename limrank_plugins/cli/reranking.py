@@ -19,6 +19,7 @@ from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
 from limrank_plugins.prices import VARIABLE
 from limrank_plugins.prompts import template_names
+from limrank_plugins.rankings import CutNames, check_cut, check_threshold
 from limrank_plugins.recipes import load_recipe, recipe_names
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
@@ -151,10 +152,16 @@ class RerankerOptions:
     calibration: Path | None = None
     chunks: str | None = None
 
-    def check_recipe(self) -> None:
-        """Refuse a recipe that there is not, before a corpus is indexed; errors as for `load_recipe`."""
-        if self.recipe is not None:
-            load_recipe(self.recipe)
+    def check_recipe(self, top_n: int | None, threshold: float | None = None) -> None:
+        """Refuse a recipe that there is not, and a cut that cannot be meant, before a corpus is indexed.
+
+        Raises:
+            InputError: as for `load_recipe`, `check_cut` and `check_threshold`.
+        """
+        recipe = load_recipe(DEFAULT_RECIPE if self.recipe is None else self.recipe)
+        names = CutNames("--top-n", "--threshold")
+        check_cut(top_n, threshold, names)
+        check_threshold(recipe, threshold, names)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.

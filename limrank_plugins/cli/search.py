@@ -22,7 +22,6 @@ from limrank_plugins.data import Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
 from limrank_plugins.io import ranking_record
-from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.retrievers.languages import DEFAULT
@@ -78,8 +77,7 @@ def search(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
-    options.check_recipe()
-    check_cut(top_n, threshold)
+    options.check_recipe(top_n, threshold)
     whole_number("--k", k, least=1)
     searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)

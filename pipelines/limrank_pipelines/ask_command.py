@@ -24,7 +24,6 @@ from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import is_pipe, regular_file
-from limrank_plugins.rankings import check_cut
 from limrank_plugins.retrievers import takes_language
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.store import Store
@@ -107,8 +106,7 @@ def ask(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, chunks=chunks,
     )  # fmt: skip
-    reranker_options.check_recipe()
-    check_cut(top_n, None)
+    reranker_options.check_recipe(top_n)
     whole_number("--k", k, least=1)
     query = Query(question)
     of_reader = [

@@ -28,8 +28,6 @@ from limrank_plugins.cli.reranking import RerankerOptions, told_reranker
 from limrank_plugins.corpus import Corpus, run_candidates
 from limrank_plugins.errors import InputError
 from limrank_plugins.io import read_queries
-from limrank_plugins.rankings import check_cut
-from limrank_plugins.recipes import load_recipe
 from limrank_plugins.store import Store, default_store_path
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of
@@ -93,7 +91,7 @@ def bulk(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, chunks=chunks,
     )  # fmt: skip
-    check_cut(top_n, None)
+    options.check_recipe(top_n)
     if min(size, batch, k) < 1 or workers < 0:
         raise InputError(
             f"--size, --batch and --k must be > 0 and --workers >= 0: {size}, {batch}, {k}, {workers}"
@@ -107,7 +105,6 @@ def bulk(
             )
         check_address(address)
     arguments = options.arguments()
-    load_recipe(arguments["recipe"])  # a wrong name is refused here, not by every worker
     settings = arguments | {"top_n": top_n, "batch": batch}
     with working_in(output):
         documents = None if corpus is None else Corpus(corpus, field, title_field, passages)

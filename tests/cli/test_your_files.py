@@ -140,7 +140,7 @@ def test_the_way_a_corpus_is_read_is_an_option_everywhere(run: Callable[..., Res
     [
         (["--recipe", "mni"], "there is no recipe 'mni'; did you mean mini?"),
         (["--recipe", "Limrank-"], "did you mean limrank"),
-        (["--top-n", "0"], "top"),
+        (["--top-n", "0"], "--top-n must be a whole number >= 1, but got 0"),
         (["--k", "0"], "--k"),
     ],
 )
@@ -154,6 +154,18 @@ def test_what_cannot_be_meant_is_refused_before_the_work(
     done = run(*command, *files, *option, code=2)
     assert why in done.stderr.replace("\n", " ")
     assert "indexing" not in done.stderr
+
+
+def test_a_threshold_on_scores_of_one_list_is_refused_before_the_work(run: Callable[..., Result]):
+    Path("c.txt").write_text("milk")
+    Path("q.tsv").write_text("1\tmilk\n")
+    ranked = ("rerank", "--queries", "q.tsv", "--corpus", "c.txt", "-o", "o.run", "--recipe", "mini")
+    for command in (("search", "c.txt", "x"), ranked):
+        done = run(*command, "--threshold", "0.5", code=2)
+        said = done.stderr.replace("\n", " ")
+        assert "--threshold=0.5 has no meaning here: scores of recipe 'mini' are not comparable" in said
+        assert "use --top-n" in said
+        assert "indexing" not in said
 
 
 def test_judgements_with_grades_of_a_table_of_floats(run: Callable[..., Result]):

@@ -103,7 +103,7 @@ def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
         (["--retriever", "bm25s+nonsense"], "nonsense"),
         (["--reader", "m", "--reader-backend", "nonsense"], "nonsense"),
         (["--reader", "gtp-4o"], "--reader-backend openai"),
-        (["--top-n", 0], "top_n"),
+        (["--top-n", 0], "--top-n must be"),
     ],
 )
 def test_bad_input_is_one_line(corpus: Path, arguments: list[object], named: str):

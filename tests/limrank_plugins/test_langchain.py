@@ -277,6 +277,11 @@ def test_a_key_that_a_server_quotes_goes_no_further(
     [
         ({"apikey": KEY}, "apikey"),
         ({"top_n": 0}, "top_n must be"),
+        (
+            {"recipe": "mini", "threshold": 0.5},
+            "threshold=0.5 has no meaning here: .*'mini'",
+        ),
+        ({"reranker": Reranker("prior"), "threshold": 0.5}, "has no meaning here: scores of recipe 'prior'"),
         ({"recipe": "limrnk"}, "no recipe 'limrnk'"),
         ({"options": {"api_key": KEY}}, "argument of its own"),
         ({"options": {"base_url": f"http://localhost:1/v1?key={KEY}"}}, "OPENAI_BASE_URL"),

@@ -145,6 +145,12 @@ def test_stored_answers_are_not_asked_again(built: list[dict[str, Any]], tmp_pat
         ({"top_n": True}, "valid integer"),
         ({"top_n": 2.0}, "valid integer"),
         ({"threshold": float("nan")}, "finite number"),
+        (
+            {"threshold": 0.5, "recipe": "mini"},
+            "threshold=0.5 has no meaning here: .*'mini'",
+        ),
+        ({"threshold": 0.5, "recipe": "limrnk"}, "no recipe 'limrnk'"),
+        ({"threshold": 0.5, "reranker": Reranker("prior")}, "has no meaning here: scores of recipe 'prior'"),
         ({"samples": 0}, "greater than 0"),
         ({"on_failure": "ignore"}, "'mark' or 'raise'"),
         ({"reasoning": "deep"}, "'full'"),
@@ -182,6 +188,10 @@ def test_what_decides_on_the_model_is_fixed_and_the_rest_is_checked() -> None:
         rerank.top_n = 0
     with pytest.raises(ValueError, match="topn"):
         rerank.topn = 3
+    unscored = LimRankRerank(recipe="mini")
+    with pytest.raises(ValueError, match="has no meaning here"):
+        unscored.threshold = 0.5
+    assert unscored.threshold is None
     manager = CallbackManager([])
     rerank.callback_manager = manager  # as RetrieverQueryEngine does
     assert rerank.callback_manager is manager

@@ -38,7 +38,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import told_by_caller, warn_of
 from limrank_plugins.lazy import Lazy
 from limrank_plugins.prompts import Template
-from limrank_plugins.rankings import check_cut
+from limrank_plugins.rankings import check_cut, check_threshold
 from limrank_plugins.recipes import load_recipe
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.secrecy import hiding
@@ -255,12 +255,19 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
             raise InputError(f"backend_options: {', '.join(own)} must be given as an argument of its own")
         return value
 
-    @field_validator("top_n", "threshold")
+    @field_validator("top_n")
     @classmethod
-    def _check_cut(cls, value: Any, info: ValidationInfo) -> Any:
-        check_cut(
-            value if info.field_name == "top_n" else None, value if info.field_name == "threshold" else None
-        )
+    def _check_top_n(cls, value: int | None) -> int | None:
+        check_cut(value, None)
+        return value
+
+    @field_validator("threshold")
+    @classmethod
+    def _check_threshold(cls, value: float | None, info: ValidationInfo) -> float | None:
+        check_cut(None, value)
+        if value is not None and {"recipe", "reranker"} <= info.data.keys():
+            ready: Reranker | None = info.data["reranker"]
+            check_threshold(load_recipe(info.data["recipe"]) if ready is None else ready.recipe, value)
         return value
 
     @field_validator("prompt")

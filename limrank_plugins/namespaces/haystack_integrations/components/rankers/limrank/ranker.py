@@ -31,6 +31,7 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError, MissingExtra
 from limrank_plugins.failure_log import remarks, told_by_caller
 from limrank_plugins.lazy import Lazy
+from limrank_plugins.rankings import CutNames, check_threshold
 from limrank_plugins.secrecy import hiding, redacted
 from limrank_plugins.wording import number_of
 
@@ -327,11 +328,7 @@ class LimRankRanker(Copies):
         is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
         if not (is_number and math.isfinite(threshold)):
             raise ValueError(f"score_threshold must be a finite number, but got {threshold!r}")
-        if not self._recipe.comparable:
-            raise ValueError(
-                f"score_threshold={threshold} has no meaning here: scores of recipe {self.recipe!r} are not "
-                f"comparable between queries; use top_k, or a recipe with comparable scores such as 'limrank'"
-            )
+        check_threshold(self._recipe, threshold, CutNames("top_k", "score_threshold"))
         return threshold
 
     def _candidates(self, inputs: _Inputs) -> list[Candidate]:
