@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from limrank_plugins.errors import InputError
-from limrank_plugins.wording import shortened
+from limrank_plugins.wording import did_you_mean, shortened
 
 
 def is_finite(value: Any) -> bool:
@@ -104,10 +104,13 @@ def check_options(owner: str, call: Callable[..., Any], *values: Any, **options:
     Raises:
         InputError: it has no parameter of that name, or one without a default is not given.
     """
+    signature = inspect.signature(call)
     try:
-        inspect.signature(call).bind(*values, **options)
+        signature.bind(*values, **options)
     except TypeError as error:
-        raise InputError(f"{owner} has no such option: {error}") from error
+        unknown = next((name for name in options if name not in signature.parameters), "")
+        fix = did_you_mean(unknown, signature.parameters)
+        raise InputError(f"{owner} has no such option: {error}{fix and f'; {fix}'}") from error
 
 
 def options_of_file(where: str, options: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:

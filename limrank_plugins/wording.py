@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 def number_of(number: int, noun: str, plural: str | None = None) -> str:
     """A number and what it is of.
@@ -50,6 +53,12 @@ def shortened(text: str, most: int = 100) -> str:
     """
     line = " ".join(text[: 10 * most].split())
     return line if len(text) <= most else f"{line[: most - 1]}…"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question that names those that a wrong name may stand for; "" where none is like it."""
+    near = get_close_matches(name.lower(), list(names), n=2)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def exact_dollars(amount: float) -> float:

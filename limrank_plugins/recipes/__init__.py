@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -28,6 +27,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.recipe import Part as Part
 from limrank_plugins.recipe import Recipe as Recipe
 from limrank_plugins.recipes._options import parse_options
+from limrank_plugins.wording import did_you_mean
 
 
 def recipe_names() -> list[str]:
@@ -63,8 +63,7 @@ def load_recipe(name: str, **options: Any) -> Recipe:
         entries = [entry for entry in entry_points(group="limrank.recipes") if entry.name == base]
         if not entries:
             names = recipe_names()
-            near = get_close_matches(base.lower(), names, n=2)
-            fix = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}"
+            fix = did_you_mean(base, names) or f"there are: {', '.join(names)}"
             raise InputError(f"there is no recipe {base!r}; {fix}")
         if options:
             raise InputError(f"recipe {base!r} has no options, but got {', '.join(options)}")

@@ -25,6 +25,7 @@ from limrank_plugins.checks import check_options, is_finite
 from limrank_plugins.data import Document, Query, as_query, named_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.segments import clean_text
+from limrank_plugins.wording import did_you_mean
 
 DEFAULT_K1 = 0.9
 DEFAULT_B = 0.4
@@ -98,7 +99,8 @@ def retriever_class(name: str) -> type[Retriever]:
         InputError: there is none of that name.
     """
     if name not in _RETRIEVERS:
-        raise InputError(f"there is no retriever {name!r}; there are: {', '.join(retriever_names())}")
+        fix = did_you_mean(name, _RETRIEVERS) or f"there are: {', '.join(_RETRIEVERS)}"
+        raise InputError(f"there is no retriever {name!r}; {fix}")
     module, attribute = _RETRIEVERS[name]
     retriever: type[Retriever] = getattr(import_module(module), attribute)
     return retriever

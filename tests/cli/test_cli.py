@@ -200,7 +200,7 @@ def test_ids_a_trec_file_cannot_hold_stop_before_the_work(cache: Path, tmp_path:
     [
         (["search", "nowhere", "q"], "there is no corpus 'nowhere'"),
         (["search", "samples", "  "], "the query is empty"),
-        (["search", "samples", "q", "--top-n", "0"], "top_n"),
+        (["search", "samples", "q", "--top-n", "0"], "--top-n must be"),
         (["search", "samples", "q", "--k", "0"], "k"),
         (["search", "samples", "bread", "--recipe", "magic"], "there is no recipe 'magic'"),
         (["search", "samples", "bread", "--retriever", "magic"], "magic"),
@@ -212,6 +212,8 @@ def test_ids_a_trec_file_cannot_hold_stop_before_the_work(cache: Path, tmp_path:
         (["prompt", "show", "mini"], "no prompt"),
         (["search", "samples", "bread", "--option", "nonsense"], "key=value"),
         (["search", "samples", "bread", "--option", "nonsense=1"], "'encoder' has no such option"),
+        (["search", "samples", "bread", "--option", "batch_siz=1"], "did you mean batch_size?"),
+        (["search", "samples", "bread", "--retriever", "bm25"], "'bm25'; did you mean bm25s or bm25q?"),
         (["search", "samples"], "query"),
         (["--nonsense"], "nonsense"),
     ],

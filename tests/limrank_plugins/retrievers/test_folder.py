@@ -380,8 +380,10 @@ def test_an_index_of_another_encoder(tmp_path: Path) -> None:
 
 def test_names_and_options() -> None:
     assert retriever_names() == ["bm25s", "rank_bm25", "lucene", "dense", "bm25q"]
-    with pytest.raises(InputError, match="no retriever 'bm26'; there are: bm25s, rank_bm25, lucene, dense"):
-        build_retriever("bm26", PASSAGES)
+    with pytest.raises(InputError, match="no retriever 'tfidf'; there are: bm25s, rank_bm25, lucene, dense"):
+        build_retriever("tfidf", PASSAGES)
+    with pytest.raises(InputError, match=r"no retriever 'BM25'; did you mean bm25s or bm25q\?"):
+        build_retriever("BM25", PASSAGES)
     with pytest.raises(InputError, match=r"retriever 'bm25s' has no such option: .*'colour'"):
         build_retriever("bm25s", PASSAGES, colour="red")
     with pytest.raises(InputError, match="b must be"):
