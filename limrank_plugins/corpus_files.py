@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.pieces import PassageRule, check_splitter, has_splitter, passage_rule
-from limrank_plugins.pipes import is_pipe, refuse_address
+from limrank_plugins.pipes import is_pipe, opened, refuse_address
 from limrank_plugins.tables import KINDS as TABLES
 from limrank_plugins.tables import table_kind
 from limrank_plugins.text_files import KINDS as TEXTS
@@ -24,10 +25,12 @@ USUAL_PASSAGES = PassageRule(180)
 """How files of running text are split unless told otherwise: into what the default recipe reads whole."""
 
 _NEEDS = {"PDF": "pypdf", "Word": "docx", "Parquet": "pyarrow"}
-_WORDS, _CELLS = ".docx, .pdf or .txt", ".csv"
+_WORDS, _CELLS, _SLIDES = ".docx, .pdf or .txt", ".csv", ".pdf"
 _SAVED_AS = {
     ".doc": _WORDS, ".odt": _WORDS, ".rtf": _WORDS, ".xls": _CELLS, ".xlsx": _CELLS, ".ods": _CELLS,
+    ".ppt": _SLIDES, ".pptx": _SLIDES, ".odp": _SLIDES,
 }  # fmt: skip
+_KINDS = " ".join([*TABLES, *TEXTS])
 _OPEN_IN_WORD = "~$"  # how Word names the file beside one that is open
 _NAMED = 10  # files and reasons that a note names
 _CORPUS_NAMES = [f"corpus{ending}{packed}" for ending in TABLES for packed in ("", ".gz")]
@@ -195,7 +198,7 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
         return _alone(samples.corpus_path())
     _check_rights(path, name)
     if path.is_file() or is_pipe(path):
-        if why := _of_other_programs(name):
+        if why := _of_other_programs(name) or _of_no_kind(path, name):
             raise InputError(why)
         return _alone(path)
     refuse_address(name, "the corpus")
@@ -210,8 +213,7 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
     files = [file for file in _walk(path, reading) if _can_be_read(file, path, reading)]
     if not files:
         why = "".join(f"; {sentence}" for sentence in reading.sentences(repr(name)))
-        kinds = " ".join([*TABLES, *TEXTS])
-        raise InputError(f"folder {name!r} holds no file that can be read ({kinds}){why}")
+        raise InputError(f"folder {name!r} holds no file that can be read ({_KINDS}){why}")
     return CorpusFiles(files, path, is_folder=True)
 
 
@@ -265,6 +267,21 @@ def _of_other_programs(name: str) -> str:
     """Why a file of text or cells is not read, and what to do; "" for others."""
     saved_as = _SAVED_AS.get(Path(name).suffix.lower())
     return f"{name} is of a kind that is not read: save it as {saved_as}" if saved_as else ""
+
+
+def _of_no_kind(path: Path, name: str) -> str:
+    """Why a file is not read whose ending says nothing, unless it begins as JSON lines do; "" for others."""
+    if is_pipe(path) or table_kind(path) or text_kind(path):
+        return ""
+    try:
+        with opened(path) as stream:
+            begin = stream.read(1024)
+    except (InputError, EOFError, OSError, zlib.error):
+        return ""  # who reads it says what is wrong
+    # UTF-16 has a NUL beside each letter, and a mark before them.
+    if begin.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n")[:1] in (b"{", b""):
+        return ""
+    return f"{name} is of a kind that is not read, or has another ending than its kind ({_KINDS})"
 
 
 def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -127,8 +128,8 @@ def test_a_file_that_is_named_itself_is_read_or_an_error(folder: Path):
         list(read_corpus(str(folder)))
     with pytest.raises(InputError, match=r"holds no file that can be read \(\.jsonl .*\.docx\)$"):
         list(read_corpus(str(folder / "sub")))
-    (folder / "sub" / "x.pptx").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no file that can be read .*1 file of other kinds \(1 \.pptx\)"):
+    (folder / "sub" / "x.zip").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no file that can be read .*1 file of other kinds \(1 \.zip\)"):
         list(read_corpus(str(folder / "sub")))
 
 
@@ -145,6 +146,20 @@ def test_what_other_programs_save_is_named_with_the_fix(folder: Path):
     )
     with pytest.raises(InputError, match=r"ältere\.ODT is of a kind that is not read: save it as \.docx"):
         list(read_corpus(str(folder / "ältere.ODT")))
+
+
+def test_a_file_of_another_kind_is_refused_by_the_kinds_there_are(folder: Path):
+    (folder / "slides.pptx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=r"slides\.pptx is of a kind that is not read: save it as \.pdf$"):
+        read(folder / "slides.pptx")
+    for name, data in (("a.zip", b"PK\x03\x04"), ("notes", b"milk"), ("b.gz", gzip.compress(b"milk"))):
+        (folder / name).write_bytes(data)
+        with pytest.raises(InputError, match=rf"{name} is of a kind .* not read, .* \(\.jsonl .*\.docx\)$"):
+            read(folder / name)
+    rows = '{"_id": "1", "text": "milk"}\n'
+    for name, data in (("rows", rows.encode("utf-16")), ("rows.gz", gzip.compress(rows.encode()))):
+        (folder / name).write_bytes(data)
+        assert read(folder / name)[0] == {"1": "milk"}
 
 
 def test_a_title_that_is_the_name_of_the_file_is_shown_once(folder: Path):
@@ -211,7 +226,7 @@ def test_what_was_not_read_is_said_whenever_the_index_is_opened(
 ):
     monkeypatch.setenv("LIMRANK_CACHE", str(tmp_path / "cache"))
     (folder / "a.txt").write_text("milk")
-    (folder / "b.pptx").write_text("unread")
+    (folder / "b.zip").write_text("unread")
     for _ in range(2):
         with pytest.warns(LimRankWarning, match=r"1 of 2 files in .* not read: 1 file of other kinds"):
             open_index(str(folder), "bm25s")
