@@ -81,8 +81,8 @@ def query_engine(
 class RewritingRetriever(BaseRetriever):
     """A first stage of either kind, searched with the rewritten query; everybody else gets the original.
 
-    A document of ours becomes a `TextNode` whose text is the passage (title and text); its title and
-    `meta` are metadata that neither the LLM nor the embedding model reads.
+    A document of ours becomes a `TextNode` of its text. LLM and embedding model read its title before that,
+    and no other metadata.
 
     Args:
         first: LlamaIndex's own retriever, or anything that `RagPipeline` takes.
@@ -211,14 +211,16 @@ class _AnswerText(str):
 def _nodes(lists: list[list[Document]]) -> list[NodeWithScore]:
     nodes = []
     for document in lists[0]:
-        metadata = dict(document.meta) | ({"title": document.title} if document.title else {})
-        hidden = list(metadata)
+        heading = {"title": document.title} if document.title else {}
+        hidden = [key for key in document.meta if key not in heading]
         node = TextNode(
-            text=document.passage,
+            text=document.text,
             id_=document.id or "",
-            metadata=metadata,
+            metadata=dict(document.meta) | heading,
             excluded_embed_metadata_keys=hidden,
             excluded_llm_metadata_keys=hidden,
+            metadata_template="{value}",
+            text_template="{metadata_str} {content}",
         )
         nodes.append(NodeWithScore(node=node, score=document.prior))
     return nodes

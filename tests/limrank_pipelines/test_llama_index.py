@@ -15,15 +15,17 @@ from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.llms import MockLLM
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.postprocessor.limrank import LimRankRerank
+from llama_index.postprocessor.limrank.nodes import candidates
 from llama_index.retrievers.limrank import LimRankBM25Retriever
 from rag_parts import CORPUS, QUESTION, index, parts
 from scripts import passages_of
 
 from limrank_pipelines import RagPipeline, Reader
 from limrank_pipelines.chats import messages_of
-from limrank_pipelines.llama_index import CitedSynthesizer, TopNodes, query_engine
+from limrank_pipelines.llama_index import CitedSynthesizer, RewritingRetriever, TopNodes, query_engine
 from limrank_plugins import Document, Reranker, ScriptedBackend, ScriptedFailure
 from limrank_plugins.errors import InputError
+from limrank_plugins.retrievers import build_retriever
 from limrank_plugins.segments import Prompt, Segment
 
 
@@ -136,3 +138,22 @@ def test_what_cannot_be_used_is_named():
         query_engine(5, reader=MockLLM())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="prompt is the reader's"):
         CitedSynthesizer(MockLLM()).update_prompts({"x": None})  # type: ignore[dict-item]
+
+
+def test_nodes_are_read_as_their_documents_are_and_know_their_own_text():
+    documents = [
+        Document(
+            "Acid clots {milk}.", id="a", title="Tea & {lemon}", meta={"source": "s", "title": "of the row"}
+        ),
+        Document("Milk has no title.", id="b", meta={"title": "a field of the row"}),
+    ]
+    nodes = RewritingRetriever(build_retriever("bm25s", documents)).retrieve("milk")
+    assert sorted(node.node.node_id for node in nodes) == ["a", "b"]
+    for scored in nodes:
+        (document,) = (document for document in documents if document.id == scored.node.node_id)
+        for mode in (MetadataMode.EMBED, MetadataMode.LLM):
+            assert scored.node.get_content(mode) == document.passage
+        assert scored.node.get_content(MetadataMode.NONE) == document.text
+        # A reranker is told where the title ends: windows of long passages begin behind it.
+        (read,) = candidates([scored], MetadataMode.EMBED)
+        assert read.body == (len(document.passage) - len(document.text), len(document.passage))
