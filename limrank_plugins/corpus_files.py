@@ -87,9 +87,10 @@ def source_record(document: Document) -> dict[str, Any]:
 
 
 def titled(document: Document) -> str:
-    """What a document is called where people read it: its title and where it stands, else its id."""
+    """What a document is called where people read it: its title, and where it stands or its id."""
     if "file" not in document.meta:
-        return document.title or document.id or ""
+        known = dict.fromkeys(filter(None, (document.title, document.id)))
+        return " ".join(f"({name})" if place else name for place, name in enumerate(known))
     page = document.meta.get("page")
     place = f"{document.id}{'' if page is None else f', page {page}'}"
     return place if document.title == plain_name(document.meta["file"]) else f"{document.title} ({place})"

@@ -55,7 +55,7 @@ def test_a_served_reader_answers_and_its_sources_are_listed(corpus: Path):
         assert "Passage [2]: Curds\u0007 Acid makes the casein" in chats[0].prompt
     lines = done.stdout.splitlines()
     assert lines[0] == "Acid does it [2], they say."
-    assert "[2] Curds·: Acid makes the casein of milk curdle." in lines, "no control character is shown"
+    assert "[2] Curds· (acid): Acid makes the casein of milk curdle." in lines, "a control is hidden"
     assert "no reader" not in done.stderr
     assert again["answer"] == "Acid does it [2], they say."
     assert again["citations"] == [{"number": 2, "id": "acid"}]

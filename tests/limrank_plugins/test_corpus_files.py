@@ -167,10 +167,11 @@ def test_a_title_that_is_the_name_of_the_file_is_shown_once(folder: Path):
     (folder / "sub" / "b.md").write_text("# Bread\nIt rises.")
     (folder / "c.csv").write_text("id,title,text\n1,c,sour\n")
     assert [titled(document) for document in all_documents(str(folder))] == [
-        "c",
+        "c (1)",
         "café.v2.txt",
         "Bread (sub/b.md)",
     ]
+    assert titled(Document("text", "1")) == titled(Document("text", "1", "1")) == "1"
     page = Document("text", "a/report.pdf#3", "report", meta={"file": "a/report.pdf", "page": 7})
     assert titled(page) == "a/report.pdf#3, page 7"
     assert titled(replace(page, title="Milk")) == "Milk (a/report.pdf#3, page 7)"
