@@ -13,13 +13,13 @@ from rich.table import Table
 from limrank_evals.cli.bench_retrieval import retrieval
 from limrank_evals.cli.bench_served import served
 from limrank_evals.cli.bench_store import store
+from limrank_evals.cli.bench_tables import Quick, rounds_of
 from limrank_plugins.cli import common, reports_errors
 
 if TYPE_CHECKING:
     from limrank_evals.bench.floor import Floor
     from limrank_evals.bench.interleaved import Contest, Outcome
 
-Quick = Annotated[bool, typer.Option("--quick", help="Less work and fewer rounds: for a look.")]
 Model = Annotated[
     str, typer.Option(help="Folder, hub name or GGUF file of a causal language model, or smollm2.")
 ]
@@ -30,7 +30,6 @@ Corpus = Annotated[
 Query = Annotated[
     str | None, typer.Option(help="What they are read for. Default: one of the samples.", show_default=False)
 ]
-_ROUNDS, _QUICK_ROUNDS = 7, 3
 _PAIRS, _QUICK_PAIRS = 100, 12
 _TEXTS, _QUICK_TEXTS = 32, 8
 _TOKENS, _QUICK_TOKENS = 96, 48
@@ -148,7 +147,7 @@ def report(
     """
     from limrank_evals.bench.interleaved import run
 
-    rounds = _QUICK_ROUNDS if quick else _ROUNDS
+    rounds = rounds_of(quick)
     outcomes = []
     for contest in contests:
         common.say(f"{contest.name}: {rounds} rounds")
