@@ -15,7 +15,8 @@ from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
 from limrank_plugins.retrievers import build_retriever
 from limrank_synth import load_open
-from limrank_synth.foreign_negatives import foreign_negatives
+from limrank_synth.foreign_negatives import foreign_negatives, swapped_negatives
+from limrank_synth.passage_alone import passage_alone
 from limrank_synth.records import FOREIGN
 from limrank_training.data.passage_rows import read_passage_rows
 
@@ -62,6 +63,39 @@ def test_fewer_where_fewer_are_found() -> None:
     assert list(foreign_negatives(own, 3)) == []
     with pytest.raises(InputError, match="foreign must be"):
         list(foreign_negatives(ROWS, 0))
+
+
+def test_swapped_passages_are_all_as_often_relevant_and_their_queries_near() -> None:
+    queries = sorted({row.query for row in ROWS})
+    bm25 = build_retriever("bm25s", [Document(text, id=text) for text in queries])
+    drawn = list(swapped_negatives(ROWS, 2, nearest=5))
+    kept = [row for row in ROWS if row.relevant]
+    assert [row for row in drawn if row.relevant] == kept
+    assert len({(row.query_id, row.passage) for row in drawn}) == len(drawn) == 3 * len(kept)
+    for row in kept:
+        new = [each for each in drawn if each.passage == row.passage and not each.relevant]
+        near = [hit.text for hit in bm25.search(row.passage, len(queries)) if hit.text != row.query][:5]
+        assert len(new) == 2
+        assert {each.query for each in new} <= set(near)
+        assert {(each.intent, each.trace, each.meta["passage_of"]) for each in new} == {
+            (FOREIGN, "", row.query_id)
+        }
+    alone = passage_alone(drawn, drawn)
+    assert alone.length == pytest.approx(0.5)
+    assert alone.words == pytest.approx(0.5)
+    shuffled = random.Random(0).sample(ROWS, len(ROWS))
+    assert {row.id for row in swapped_negatives(shuffled, 2, nearest=5)} == {row.id for row in drawn}
+    assert {row.id for row in swapped_negatives(ROWS, 2, seed=1)} != {row.id for row in drawn}
+
+
+def test_an_export_of_swapped_passages_has_no_other_negatives(tmp_path: Path) -> None:
+    command = ("export", "limrank-open:dev", "--swapped", 2, "-o", tmp_path / "open", "--format")
+    done = synth(*command, "rows", "--json")
+    assert json.loads(done.stdout)["left_out"] == {}
+    rows = list(read_passage_rows(tmp_path / "open" / "rows.jsonl", traces=False))
+    assert len(rows) == 3 * sum(row.relevant for row in ROWS)
+    assert "--swapped adds rows without traces" in synth(*command, "trl").stderr
+    assert "leave one out" in synth(*command, "rows", "--foreign", 2).stderr
 
 
 def test_an_export_with_them_trains_verdicts_and_no_reasoning(tmp_path: Path) -> None:

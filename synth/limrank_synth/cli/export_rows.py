@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from limrank_synth.exporting import export as write_export
 from limrank_synth.exporting import export_images
 from limrank_synth.exports import ExportOptions, layout_names
 from limrank_synth.exports.image_chats import IMAGE_LAYOUTS, read_image_queries
-from limrank_synth.foreign_negatives import NEAREST, foreign_negatives
+from limrank_synth.foreign_negatives import NEAREST, foreign_negatives, swapped_negatives
 from limrank_synth.gold_lists import read_lists
 from limrank_synth.limrank_open import read_sources, row_files
 from limrank_synth.mix import MIX
@@ -71,6 +71,14 @@ def export(
             f"negatives, without traces, drawn by --seed from the {NEAREST} that BM25 ranks best."
         ),
     ] = 0,
+    swapped: Annotated[
+        int,
+        typer.Option(
+            help="For rows, pairs and triples: instead of the negatives, each passage that helps again with so "
+            f"many other queries, as not relevant, drawn by --seed from the {NEAREST} that BM25 ranks best for "
+            "it: what a passage looks like then says nothing."
+        ),
+    ] = 0,
     as_json: common.AsJson = False,
 ) -> None:
     """Write rows in a trainer's layout, with a dataset card and plots."""
@@ -87,15 +95,25 @@ def export(
         beside = _json(file.with_name(REPORT))
         runs = [beside] if beside is not None else list((mix or {}).get("runs", []))
     chosen: Iterable[LabelledPassage] = read_sources(rows)
-    if foreign and layout not in (taking := ("rows", "pairs", "triples")):
-        raise InputError(
-            f"--foreign adds rows without traces: use --format {', '.join(taking)}, not {layout}"
-        )
-    if foreign:
-        held = list(chosen)
-        chosen = [*held, *foreign_negatives(held, foreign, seed=seed)]
+    if foreign and swapped:
+        raise InputError("--foreign adds negatives and --swapped replaces them: leave one out")
+    for option, count, draw in (
+        ("--foreign", foreign, _with_foreign),
+        ("--swapped", swapped, swapped_negatives),
+    ):
+        if count and layout not in (taking := ("rows", "pairs", "triples")):
+            raise InputError(
+                f"{option} adds rows without traces: use --format {', '.join(taking)}, not {layout}"
+            )
+        if count:
+            chosen = draw(list(chosen), count, seed=seed)
     summary = write_export(chosen, layout, output, options, title=title, runs=runs, mix=mix)
     _tell(summary, output, as_json)
+
+
+def _with_foreign(rows: Sequence[LabelledPassage], count: int, *, seed: int) -> Iterator[LabelledPassage]:
+    yield from rows
+    yield from foreign_negatives(rows, count, seed=seed)
 
 
 def _tell(summary: dict[str, Any], output: Path, as_json: bool) -> None:
