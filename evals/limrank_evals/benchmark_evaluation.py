@@ -34,6 +34,7 @@ def deciding(
     ties: TieRule = "trec_eval",
     measures: Sequence[str] | None = None,
     instruct: bool = False,
+    wrong_query: bool = False,
     seed: int = 0,
     strict: bool = True,
 ) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def deciding(
         "recipe": None if reranker is None else reranker.recipe.name,
         "reranker": None if reranker is None else reranker.identity,
         "benchmark's instructions": instruct,
+        **({"asked about": "another query"} if wrong_query else {}),
     }
 
 
@@ -70,6 +72,7 @@ def evaluate_splits(
     ties: TieRule = "trec_eval",
     measures: Sequence[str] | None = None,
     instruct: bool = False,
+    wrong_query: bool = False,
     batch: int = 1,
     seed: int = 0,
     strict: bool = True,
@@ -91,6 +94,7 @@ def evaluate_splits(
         ties: what puts equal scores of a first stage's run in order.
         measures: instead of the benchmark's own.
         instruct: ask with the benchmark's own instructions.
+        wrong_query: a control; see `evaluate`.
         batch: queries that are ranked in lockstep and kept together.
         seed: of the resampling.
         strict: a count that is not the published one is an error, not a warning.
@@ -117,6 +121,7 @@ def evaluate_splits(
             ties=ties,
             measures=measures,
             instruct=instruct,
+            wrong_query=wrong_query,
             seed=seed,
             strict=strict,
         ),
@@ -138,6 +143,7 @@ def evaluate_splits(
             depth=depth,
             measures=tuple(measures or ()),
             instruct=instruct,
+            wrong_query=wrong_query,
             store=store,
             batch=batch,
             resampling=Resampling(seed=seed),

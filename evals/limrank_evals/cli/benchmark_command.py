@@ -148,6 +148,14 @@ def benchmark(
         str, typer.Option(help="What decides between equal scores of a run: trec_eval or rank.")
     ] = "trec_eval",
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Measure the first stage alone.")] = False,
+    wrong_query: Annotated[
+        bool,
+        typer.Option(
+            "--wrong-query",
+            help="A control: ask the reranker about another query in the place of each. What it gains so, it "
+            "does not gain by reading the query.",
+        ),
+    ] = False,
     measure: Annotated[
         list[str] | None,
         typer.Option(
@@ -193,6 +201,7 @@ def benchmark(
             "ties": cast(TieRule, ties),  # `arranged` refuses any other
             "measures": measure,
             "instruct": reranker is not None and _instructs(instruction, reranker),
+            "wrong_query": reranker is not None and wrong_query,
             "seed": seed,
             "strict": not not_strict,
         }

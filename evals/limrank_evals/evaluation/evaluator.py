@@ -34,6 +34,8 @@ from limrank_plugins.store import Store
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, verb_for
 
+WRONG_QUERY = "asked about another query"
+
 
 def evaluate(
     split: Split,
@@ -44,6 +46,7 @@ def evaluate(
     measures: Sequence[str] = (),
     ties: TieRule = "trec_eval",
     instruct: bool = False,
+    wrong_query: bool = False,
     store: Store | None = None,
     batch: int = 1,
     resampling: Resampling = USUAL,
@@ -60,14 +63,16 @@ def evaluate(
         ties: what puts equal scores of a first stage's run in order.
         instruct: ask with the benchmark's own instruction around every query, where it has one; for a
             reranker without an instruction of its own.
+        wrong_query: a control: ask about another query in the place of each, with the candidates and
+            judgements of its own. What a reranker gains so, it does not gain by reading the query.
         store: keeps what was found and ranked: a call that was killed goes on where it was.
         batch: queries that are ranked in lockstep and kept together.
         resampling: how intervals and tests are made.
         progress: called with (finished, all) queries of the reranking.
 
     Raises:
-        InputError: an unknown measure or first stage, a run that fits neither queries nor documents, or
-            two instructions.
+        InputError: an unknown measure or first stage, a run that fits neither queries nor documents, two
+            instructions, or `wrong_query` where all queries are the same.
         BackendError: not one document of any query could be judged.
         LimRankError: what the reranker raises.
 
@@ -116,10 +121,13 @@ def evaluate(
     warnings = [*benchmark.checked(), *unknown, *warnings]
     warnings += [*first.warnings(of_ties=stage.is_run), *stage.warnings]
     system = None if reranker is None else describe(reranker)
+    if system is not None and wrong_query:
+        system = replace(system, name=f"{system.name}, {WRONG_QUERY}")
     around = NO_PROMPTS if system is None else system.prompts
     if instruct and split.instruction:
         around = split.prompts
-    prompts = "; ".join(text for text in (split.carried, around) if text and text != NO_PROMPTS) or NO_PROMPTS
+    told = (split.carried, around, WRONG_QUERY if wrong_query else "")
+    prompts = "; ".join(text for text in told if text and text != NO_PROMPTS) or NO_PROMPTS
     setting = {
         "first_stage": stage.name,
         "queries": split.queries,
@@ -134,6 +142,8 @@ def evaluate(
             benchmark, measures, first, None, (), {}, tuple(results), warnings=tuple(warnings)
         )
     queries = benchmark.queries
+    if wrong_query:
+        queries = _asked_about_another(queries)
     if instruct and split.instruction:
         queries = tuple(_wrapped(query, split.instruction) for query in queries)
     candidates = _candidates(first, rows, benchmark, scored=stage.scored)
@@ -244,6 +254,18 @@ def _wrapped(query: Query, instruction: str) -> Query:
 
 
 # ---- the reranker's side --------------------------------------------------------------------------
+
+
+def _asked_about_another(queries: Sequence[Query]) -> tuple[Query, ...]:
+    """Each query's id with the text of one half a list away: neighbours are often about the same."""
+    others = []
+    for place, query in enumerate(queries):
+        onwards = (queries[(place + len(queries) // 2 + step) % len(queries)] for step in range(len(queries)))
+        other = next((each for each in onwards if each.text != query.text), None)
+        if other is None:
+            raise InputError("wrong_query needs queries of different texts, but here all are the same")
+        others.append(replace(other, id=query.id))
+    return tuple(others)
 
 
 def _whole(records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[Document]]) -> None:

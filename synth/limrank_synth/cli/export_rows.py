@@ -74,9 +74,9 @@ def export(
     swapped: Annotated[
         int,
         typer.Option(
-            help="For rows, pairs and triples: instead of the negatives, each passage that helps again with so "
-            f"many other queries, as not relevant, drawn by --seed from the {NEAREST} that BM25 ranks best for "
-            "it: what a passage looks like then says nothing."
+            help="For rows, pairs and triples: instead of the negatives, each passage that helps again with "
+            f"so many other queries, as not relevant, drawn by --seed from the {NEAREST} BM25 ranks "
+            "best for it: what a passage looks like then says nothing."
         ),
     ] = 0,
     as_json: common.AsJson = False,

@@ -165,6 +165,33 @@ def test_a_benchmarks_instruction_goes_around_the_query_and_into_the_identity(tm
         evaluate(part, limrank(own, instruction="bright"), instruct=True, **FEW)
 
 
+def test_a_control_asks_about_another_query_with_the_candidates_of_its_own(tmp_path: Path):
+    part = load_task("bright").load("pony", str(made.bright(tmp_path, "pony")), strict=False)
+    right, wrong = knowing(), knowing()
+    own = evaluate(part, limrank(right), **FEW)
+    control = evaluate(part, limrank(wrong), wrong_query=True, **FEW)
+    texts = [query.text for query in part.benchmark.queries]
+    half = len(texts) // 2
+    for place, query in enumerate(part.benchmark.queries):
+        assert own.reranked is not None
+        assert control.reranked is not None
+        assert sorted(control.reranked.ranked[query.id]) == sorted(own.reranked.ranked[query.id])
+        passage = next(d.text for d in part.benchmark.documents if d.id == own.first.ranked[query.id][0])
+        asked = [prompt for prompt in prompts(wrong) if passage in prompt]
+        assert all(texts[(place + half) % len(texts)] in prompt for prompt in asked)
+        assert asked
+    assert control.results[1].system.endswith(", asked about another query")
+    assert control.results[1].identity.prompts == own.results[1].identity.prompts.replace(
+        "none", "asked about another query"
+    )
+    assert control.first.measured == own.first.measured
+    queries = part.benchmark.queries
+    same = tuple(replace(query, text=queries[0].text) for query in queries)
+    alike = replace(part, benchmark=replace(part.benchmark, queries=same))
+    with pytest.raises(InputError, match="wrong_query needs queries of different texts"):
+        evaluate(alike, limrank(wrong), wrong_query=True, **FEW)
+
+
 def test_followir_hands_the_instruction_on_and_follows_the_change(tmp_path: Path):
     part = load_task("followir").load("News21", str(made.followir(tmp_path)), strict=False)
 
