@@ -77,7 +77,7 @@ def test_toml_and_what_is_given_besides(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ablation_names())
 def test_shipped_ablations_are_whole(name: str, tmp_path: Path):
-    pools = ["choices", "open", "orders"] if name == "limrank-open" else ["rank1", "synthetic"]
+    pools = ["choices", "open", "orders", "swapped"] if name == "limrank-open" else ["rank1", "synthetic"]
     asked = f"where are the rows of {', '.join(map(repr, pools))}? name their files: --data {pools[0]}=FILE"
     with pytest.raises(InputError, match=re.escape(asked)):
         load_ablation(name)
