@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from limrank_plugins.backends.asking import ask, check_count, repeated
@@ -27,12 +28,13 @@ from limrank_plugins.prompts import Template
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.lockstep import forgetting
 from limrank_plugins.readouts.lockstep import together as together  # driver.together is its public name
+from limrank_plugins.readouts.pointwise import judge_each
 from limrank_plugins.recipes import Recipe
 from limrank_plugins.reply_store import ReplyStore
 from limrank_plugins.reply_store import To as To  # driver.To is its public name
 from limrank_plugins.store import Store
 from limrank_plugins.ties import in_input_order
-from limrank_plugins.verdicts import GroupVerdict, Outcome
+from limrank_plugins.verdicts import GroupVerdict, Outcome, Scores
 
 T = TypeVar("T")
 
@@ -76,35 +78,56 @@ def judge(
         documents = recipe.prepare(documents)
     if recipe.readout is None or recipe.schedule is None:
         raise TypeError(f"recipe {recipe.name!r} is made of others, which are judged one by one")
+    readout = recipe.readout
+
+    def ask(some: Sequence[Document]) -> Program[GroupVerdict]:
+        return readout.ask(query, some, template, settings)
+
     plan = recipe.schedule(len(documents))
     verdicts: list[Verdict | None] = [None] * len(documents)
     try:
         groups = next(plan)
         while True:
-            programs = [
-                forgetting(
-                    recipe.readout.ask(query, [documents[i] for i in group], template, settings),
-                    partial(_has_failure, len(group)),
+            asked = [i for group in groups for i in group]
+            if getattr(readout, "is_pointwise", False):
+                judged = yield from judge_each(ask, [documents[i] for i in asked])
+                each = iter(judged)
+                answers: list[GroupVerdict] = [Scores(tuple(islice(each, len(group)))) for group in groups]
+            else:
+                answers = yield from together(
+                    [
+                        forgetting(ask([documents[i] for i in group]), partial(_has_failure, len(group)))
+                        for group in groups
+                    ]
                 )
-                for group in groups
-            ]
-            answers = yield from together(programs)
-            for group, answer in zip(groups, answers, strict=True):
-                for i, verdict in zip(group, answer.verdicts(len(group)), strict=True):
-                    verdicts[i] = _merged(verdicts[i], verdict)
+                judged = [
+                    verdict
+                    for group, answer in zip(groups, answers, strict=True)
+                    for verdict in answer.verdicts(len(group))
+                ]
+            for i, verdict in zip(asked, judged, strict=True):
+                verdicts[i] = _merged(verdicts[i], verdict)
             groups = plan.send(answers)
     except StopIteration as finished:
         # A document no group was about (one document under a method that only orders) has no failure.
         order = None if finished.value is None else in_input_order(finished.value, documents)
-        judged = [j if j is not None else Verdict(None) for j in verdicts]
-        if template is not None:  # what never came into a prompt, no backend could count
-            layout = template.passage
-            cut = [0 if j is None else layout.words_cut(d) for j, d in zip(verdicts, documents, strict=True)]
-            judged = [
-                replace(j, cut_tokens=j.cut_tokens + words) if words else j
-                for j, words in zip(judged, cut, strict=True)
-            ]
-        return Outcome(tuple(judged), order)
+        return Outcome(tuple(_with_words_cut(template, documents, verdicts)), order)
+
+
+def _with_words_cut(
+    template: Template | None, documents: Sequence[Document], verdicts: Sequence[Verdict | None]
+) -> list[Verdict]:
+    """The verdicts, with what never came into a prompt, so that no backend could count it."""
+    judged = [verdict if verdict is not None else Verdict(None) for verdict in verdicts]
+    if template is None or template.passage.limit is None:
+        return judged
+    cut = [
+        0 if v is None else template.passage.words_cut(d) for v, d in zip(verdicts, documents, strict=True)
+    ]
+    return [
+        replace(verdict, cut_tokens=verdict.cut_tokens + words) if words else verdict
+        for verdict, words in zip(judged, cut, strict=True)
+    ]
 
 
 def _has_failure(size: int, answer: GroupVerdict) -> bool:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from limrank_plugins.backends.packing import pack_reply, request_key, unpack_reply
+from limrank_plugins.backends.packing import pack_reply, unpack_reply
 from limrank_plugins.backends.protocols import Backend, Failed, Forget, Reply, Request
+from limrank_plugins.backends.request_keys import RequestKeys
 from limrank_plugins.errors import LimRankWarning
 from limrank_plugins.files import DAMAGE
 from limrank_plugins.store import Store
@@ -33,8 +34,15 @@ class To:
     @cached_property
     def key(self) -> bytes:
         """What its reply is stored under."""
-        request = self.request.request if isinstance(self.request, Forget) else self.request
-        return request_key(self.backend.identity, request)
+        return self.key_among(RequestKeys(self.backend.identity))
+
+    def key_among(self, keys: RequestKeys) -> bytes:
+        """`key`, where those of other requests to its backend are made, too."""
+        known = vars(self)
+        if "key" not in known:
+            known["key"] = keys(self.request.request if isinstance(self.request, Forget) else self.request)
+        key: bytes = known["key"]
+        return key
 
 
 class ReplyStore:
@@ -58,7 +66,7 @@ class ReplyStore:
             return [Failed("") if isinstance(r.request, Forget) else next(replies) for r in requests]
         if self._store is None:
             return [None] * len(requests)
-        keys = [request.key if request.is_stored else None for request in requests]
+        keys = _keys(requests)
         packed = self._store.get_many([key for key in keys if key is not None])
         return [
             self._unpacked(request.request, packed[key]) if key is not None and key in packed else None
@@ -97,6 +105,21 @@ class ReplyStore:
         if self._store is not None:
             put = self._store.keep_many if self._must_keep else self._store.put_many
             put([row for row in rows if row is not None])
+
+
+def _keys(requests: Sequence[To]) -> list[bytes | None]:
+    """What the replies to these requests are stored under; None for what no store keeps."""
+    makers: dict[int, RequestKeys] = {}
+    keys: list[bytes | None] = []
+    for request in requests:
+        if not request.is_stored:
+            keys.append(None)
+            continue
+        maker = makers.get(id(request.backend))
+        if maker is None:
+            maker = makers[id(request.backend)] = RequestKeys(request.backend.identity)
+        keys.append(request.key_among(maker))
+    return keys
 
 
 class Keeper:

@@ -39,6 +39,10 @@ class Segment:
     most: int | None = None
     written: bool = False
 
+    def __hash__(self) -> int:
+        # Equal segments have equal texts, few unequal ones do, and a text knows its hash.
+        return hash(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

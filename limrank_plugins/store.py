@@ -1,6 +1,6 @@
 """The one SQLite file that all rooms use: answers that need not be asked again, and journals.
 
-*Answers* map a 32-byte key (see `backends.protocols.request_key`) to bytes; they may be evicted.
+*Answers* map a 32-byte key (see `backends.request_keys`) to bytes; they may be evicted.
 *Journals* hold the committed items of long jobs, so that a killed job goes on where it was; they
 count how often an item was computed, which shows that nothing committed is computed twice.
 

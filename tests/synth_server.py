@@ -22,8 +22,8 @@ from typing import Any
 import synth_texts
 from servers import Answer, Call
 
-from limrank_plugins.backends.packing import request_key
 from limrank_plugins.backends.protocols import Generate
+from limrank_plugins.backends.request_keys import request_key
 from limrank_synth.role_requests import chat_prompt
 from limrank_synth.settings import Role
 

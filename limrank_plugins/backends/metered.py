@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.backends.asking import check_count
 from limrank_plugins.backends.in_thread import ask_in_thread
-from limrank_plugins.backends.packing import request_key
 from limrank_plugins.backends.protocols import Arrived, Backend, Closes, Failed, Generate, Generates, Reply
+from limrank_plugins.backends.request_keys import request_key
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError, LimRankError

@@ -1,8 +1,7 @@
-"""Requests and replies in the store: what a question is keyed by, and an answer as bytes."""
+"""Replies as bytes for the store, and back."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from typing import Any
@@ -12,29 +11,21 @@ import numpy as np
 from limrank_plugins.backends.protocols import (
     Attend,
     Attended,
-    Classify,
     Embedded,
     Encode,
-    Forget,
     Generate,
     Generated,
     LabelReading,
-    Likelihood,
     Numbers,
     ReadLabels,
     Reply,
     Request,
-    ScorePair,
     Window,
 )
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
-from limrank_plugins.images import Image
-from limrank_plugins.segments import Prompt
 
-_FORMAT = 1
-"""Of packed replies; a change of it makes older stored answers unknown rather than misread."""
-_encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_decoded = json.JSONDecoder().raw_decode
 _STORED = Usage(cached=1)
 _CUT = struct.Struct("<Qqxx")
 """Behind the vector of a text that was cut: how many of its tokens were not read, and an unused number.
@@ -44,51 +35,6 @@ tokens alone, or nothing of a text that was cut.
 """
 _WINDOWS = struct.Struct("<QHx")
 """Behind the vectors of a text's windows and their places: tokens in none of them, and how many there are."""
-
-
-def request_key(identity: str, request: Request) -> bytes:
-    """32 bytes that are equal for equal questions to interchangeable models, and only for those."""
-    text = _encoded([_FORMAT, identity, type(request).method, *_parts(request)])
-    return hashlib.sha256(text.encode("ascii")).digest()
-
-
-def _parts(request: Request) -> list[Any]:
-    if isinstance(request, Forget):
-        raise TypeError("what is to be forgotten has no key of its own, but its request's")
-    if isinstance(request, Encode):
-        images = [[_image(image) for image in request.images]] if request.images else []
-        windows = [{"windows": request.windows, "heading": request.heading}] if request.windows > 1 else []
-        return [request.role, request.text, *images, *windows]
-    if isinstance(request, ScorePair):
-        return [request.query, request.passage]
-    if isinstance(request, Classify):
-        return [request.text, request.labels]
-    if isinstance(request, Likelihood):
-        return [_prompt(request.prompt), request.continuation, *(["ends"] if request.ends else [])]
-    if isinstance(request, Attend):
-        return [[_prompt(prompt) for prompt in request.prompts]]
-    parts: list[Any] = [_prompt(request.prompt), request.labels]
-    if isinstance(request, Generate):
-        drawn = request.temperature > 0
-        parts += [request.stop, request.max_tokens, request.temperature]
-        repeated = [request.sample] if request.sample else None
-        parts.append([request.top_p, request.seed, request.sample] if drawn else repeated)
-    return parts
-
-
-def _prompt(prompt: Prompt) -> list[list[Any]]:
-    return [
-        [
-            *(s.text, s.trusted, s.cuttable, s.role),
-            *([] if s.image is None else [_image(s.image)]),
-            *([] if s.most is None else [s.most]),
-        ]
-        for s in prompt.segments
-    ]
-
-
-def _image(image: Image) -> str:
-    return hashlib.sha256(image.data).hexdigest()
 
 
 def pack_reply(reply: Reply) -> bytes:
@@ -128,7 +74,10 @@ def unpack_reply(request: Request, packed: bytes) -> Reply | None:
         return _embedded(packed, usage)
     if isinstance(request, Attend):
         return _attended(packed, usage)
-    body = json.loads(packed.decode("ascii"))  # of bytes it would find out the encoding first
+    text = packed.decode("ascii")
+    body, end = _decoded(text)  # `loads` looks for white space first, and for the encoding of bytes
+    if end != len(text):
+        raise ValueError("there is something behind the reply")
     if isinstance(request, ReadLabels):
         return LabelReading(tuple(body["logits"]), usage, body["cut"], body.get("probability"))
     if isinstance(request, Generate):

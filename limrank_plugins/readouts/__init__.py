@@ -80,7 +80,11 @@ class Settings:
 
 
 class Readout(Protocol):
-    """One way to read a model."""
+    """One way to read a model.
+
+    One that judges every document of a group as if it were alone says so in an attribute
+    `is_pointwise = True`: all groups are then asked about as one, which costs less.
+    """
 
     @property
     def comparable(self) -> bool:

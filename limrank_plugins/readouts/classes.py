@@ -32,6 +32,7 @@ class PassageClass:
     activation: Activation = "sigmoid"
     comparable: bool = True
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_activation(self.activation)

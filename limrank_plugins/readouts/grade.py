@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 from limrank_plugins.backends.protocols import Generates, Program, ReadLabels, ReadsLabels
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.prompts.each import prompt_each
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.completions import Completion, complete
 from limrank_plugins.readouts.labels import without_tags
@@ -39,6 +41,7 @@ class ExpectedGrade:
     levels: int = 5
     comparable: bool = True
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Label logits."""
@@ -93,6 +96,7 @@ class GenerateGrade:
     task: GradingTask = ANY_TASK
     comparable: bool = True
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Text."""
@@ -139,16 +143,11 @@ def _prompts(
 ) -> list[Prompt]:
     """One prompt per document; neither it nor the query can write a tag or end its own place."""
     text = _neutral(instructed(query, settings.instruction))
-    return [
-        template.render(
-            text,
-            [_neutral(template.passage.written(document))],
-            query_images=query.images,
-            images=[document.images],
-            **names,
-        )
-        for document in documents
-    ]
+
+    def render(passage: str, images: tuple[Image, ...]) -> Prompt:
+        return template.render(text, [passage], query_images=query.images, images=[images], **names)
+
+    return prompt_each(documents, [_neutral(template.passage.written(each)) for each in documents], render)
 
 
 def _neutral(text: str) -> str:

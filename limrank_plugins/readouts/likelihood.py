@@ -15,6 +15,7 @@ from limrank_plugins.backends.protocols import Failed, Likelihood, Numbers, Prog
 from limrank_plugins.data import Document, Query, Verdict
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, instructed
+from limrank_plugins.prompts.each import prompt_each
 from limrank_plugins.readouts import Settings
 from limrank_plugins.segments import clean_text
 from limrank_plugins.verdicts import Scores
@@ -36,6 +37,7 @@ class QueryLikelihood:
     ends: bool = False
     comparable: bool = False
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Likelihoods."""
@@ -53,10 +55,10 @@ class QueryLikelihood:
             return Scores(tuple(Verdict(None, failure=reason) for _ in documents))
         # A word that follows on other words has a space before it.
         text = " " + clean_text(instructed(query, settings.instruction)).strip()
-        prompts = [
-            template.render("", [template.passage.written(document)], images=[document.images])
-            for document in documents
-        ]
+        passages = [template.passage.written(document) for document in documents]
+        prompts = prompt_each(
+            documents, passages, lambda passage, images: template.render("", [passage], images=[images])
+        )
         replies = yield [Likelihood(prompt, text, self.ends) for prompt in prompts]
         return Scores(tuple(self._verdict(reply) for reply in replies))
 

@@ -45,6 +45,7 @@ class PairScore:
     comparable: bool = True
     probability: bool = field(default=False, repr=False)
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_activation(self.activation, get_args(Activations))

@@ -61,6 +61,8 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
     The reasoning ends at the last `</think>`: a model may quote one while it reasons. Reasoning that
     was opened and never closed is all there is.
     """
+    if "<" not in text:
+        return None, text
     tags = [(tag.start(), tag.end(), bool(tag[1])) for tag in TAG.finditer(text) if tag[2].lower() == "think"]
     closing = [(start, end) for start, end, closes in tags if closes]
     opening = [end for _, end, closes in tags if not closes]

@@ -159,6 +159,8 @@ def names_nothing(text: str) -> str:
 
 def _body(text: str) -> str:
     """What stands behind the reasoning, tags apart; where nothing does, all of it."""
+    if "<" not in text:
+        return text.strip()
     return TAG.sub(" ", split_reasoning(text)[1]).strip() or TAG.sub(" ", text).strip()
 
 

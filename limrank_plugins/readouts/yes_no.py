@@ -25,7 +25,9 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.data import Document, Query, Usage, Verdict
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 from limrank_plugins.prompts import Intent, Template, intended
+from limrank_plugins.prompts.each import prompt_each
 from limrank_plugins.prompts.tasks import query_and_task
 from limrank_plugins.readouts import Settings
 from limrank_plugins.readouts.labels import without_tags
@@ -49,6 +51,7 @@ class YesNo:
     intent: Intent = "either"
     frame: tuple[str, ...] = ()
     permutes: ClassVar[bool] = False
+    is_pointwise: ClassVar[bool] = True
 
     def needs(self, settings: Settings) -> tuple[type[Any], ...]:
         """Label logits always; text only where there is reasoning."""
@@ -61,18 +64,18 @@ class YesNo:
         if template is None or len(template.labels) != 2:
             raise InputError("a yes-no readout needs a template with two labels, the relevant one first")
         text, task = query_and_task(query, settings.instruction, template)
-        prompts = [
-            template.render(
-                self._neutral(intended(text, self.intent)),
-                [self._neutral(template.passage.written(document))],
-                query_images=query.images,
-                images=[document.images],
-                task=self._neutral(task),
-            )
-            for document in documents
-        ]
+        text, task = self._neutral(intended(text, self.intent)), self._neutral(task)
+        end = template.no_think if settings.reasoning == "none" else ""
+
+        def render(passage: str, images: tuple[Image, ...]) -> Prompt:
+            prompt = template.render(text, [passage], query_images=query.images, images=[images], task=task)
+            return prompt.then(Segment(end)) if end else prompt
+
+        passages = [self._neutral(template.passage.written(document)) for document in documents]
+        prompts = prompt_each(documents, passages, render)
         if settings.reasoning == "none":
-            return Scores(tuple((yield from _read(prompts, template))))
+            replies = yield [ReadLabels(prompt, template.labels) for prompt in prompts]
+            return Scores(tuple(label_verdict(reply) for reply in replies))
         return Scores(tuple((yield from _reason(prompts, template, settings))))
 
     def _neutral(self, text: str) -> str:
@@ -87,13 +90,6 @@ def probability(logits: Sequence[float]) -> float | None:
     if difference >= 0:
         return 1.0 / (1.0 + math.exp(-difference))
     return math.exp(difference) / (1.0 + math.exp(difference))
-
-
-def _read(prompts: list[Prompt], template: Template) -> Program[list[Verdict]]:
-    end = template.no_think
-    closed = [prompt.then(Segment(end)) if end else prompt for prompt in prompts]
-    replies = yield [ReadLabels(prompt, template.labels) for prompt in closed]
-    return [label_verdict(reply) for reply in replies]
 
 
 def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Verdict]]:
@@ -132,7 +128,7 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
             )
         elif reply.finish == "stop" and reply.reading is not None:
             # What the reading cost is in the reply's usage.
-            verdict = label_verdict(replace(reply.reading, usage=reply.usage), reasoning.strip())
+            verdict = label_verdict(reply.reading, reasoning.strip(), reply.usage)
             samples[position] = _with_cut(verdict, reply.cut_tokens)
         else:
             unread.append((position, reply, reasoning))
@@ -144,7 +140,7 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
         ]
         readings = yield [ReadLabels(prompt, template.labels) for prompt in closed]
         for (position, reply, reasoning), reading in zip(unread, readings, strict=True):
-            verdict = label_verdict(reading, reasoning.strip(), reply.usage)
+            verdict = label_verdict(reading, reasoning.strip(), reading.usage + reply.usage)
             samples[position] = _with_cut(verdict, reply.cut_tokens)
 
     verdicts = [sample for sample in samples if sample is not None]
@@ -177,7 +173,7 @@ def _closed(reply: Generated, reasoning: str, template: Template) -> tuple[Segme
 def label_verdict(
     reply: Reply,
     explanation: str | None = None,
-    spent: Usage | None = None,
+    usage: Usage | None = None,
     score_of: Callable[[Sequence[float]], float | None] = probability,
 ) -> Verdict:
     """The verdict that a label reading gives about a document.
@@ -185,10 +181,10 @@ def label_verdict(
     Args:
         reply: the backend's reply to a `ReadLabels`.
         explanation: the reasoning before it.
-        spent: what the reasoning cost.
+        usage: what the verdict cost, with what was asked before it; default: what the reply cost.
         score_of: from the labels' logits to a score, or None where they give none.
     """
-    usage = reply.usage if spent is None else reply.usage + spent
+    usage = reply.usage if usage is None else usage
     if isinstance(reply, Failed):
         return Verdict(None, explanation=explanation, failure=reply.reason, usage=usage)
     if not isinstance(reply, LabelReading):
@@ -202,7 +198,7 @@ def label_verdict(
 
 
 def _with_cut(verdict: Verdict, cut_tokens: int) -> Verdict:
-    return replace(verdict, cut_tokens=max(verdict.cut_tokens, cut_tokens))
+    return verdict if cut_tokens <= verdict.cut_tokens else replace(verdict, cut_tokens=cut_tokens)
 
 
 def mean_verdict(samples: Sequence[Verdict]) -> Verdict:

@@ -11,7 +11,7 @@ from scripts import full_backend, passages_of
 from limrank_plugins import Document, Query, Reranker, load_recipe
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.truncation import fit
-from limrank_plugins.backends.packing import request_key
+from limrank_plugins.backends.request_keys import request_key
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import load_template, parse_template

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from rendered_templates import PASSAGES, QUERY, rendered
 
 from limrank_plugins import prompts
-from limrank_plugins.data import Query
+from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.images import Image
 from limrank_plugins.prompts import instructed, instructions, load_template, parse_template, template_names
-from limrank_plugins.segments import Segment, clean_text
+from limrank_plugins.prompts.each import prompt_each
+from limrank_plugins.segments import Prompt, Segment, clean_text
 
 GOLDEN = (
     "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
@@ -155,3 +157,18 @@ def test_a_querys_own_instruction_is_appended_unless_it_is_the_query():
 def test_lone_surrogates_are_replaced(text: str, clean: str):
     assert clean_text(text) == clean
     clean_text(text).encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["limrank", "limrank-chat", "qwen3-reranker", "ragvl", "qlm"])
+def test_prompts_about_one_document_each_are_those_of_each_alone(name: str):
+    template = load_template(name)
+
+    def render(text: str, images: tuple[Image, ...]) -> Prompt:
+        return template.render("q {{ document }}", [text], images=[images]).then(Segment("!"))
+
+    texts = ["plain", "", "{{ query }} \ud800 \N{SNOWMAN}", "shown", "plain"]
+    shown = {3: (Image(b"GIF89a1"), Image(b"GIF89a2"))}
+    documents = [Document(text, images=shown.get(i, ())) for i, text in enumerate(texts)]
+    alone = [render(text, document.images) for text, document in zip(texts, documents, strict=True)]
+    assert prompt_each(documents, texts, render) == alone
+    assert prompt_each([], [], render) == []

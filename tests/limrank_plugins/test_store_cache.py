@@ -20,10 +20,12 @@ import pytest
 from scripts import full_backend, logits
 
 from limrank_plugins import Reranker, ScriptedFailure, Store
+from limrank_plugins.backends import request_keys
 from limrank_plugins.backends.packing import pack_reply
 from limrank_plugins.backends.protocols import Failed
 from limrank_plugins.errors import InputError, LimRankError
 from limrank_plugins.fresh_store import FreshStore
+from limrank_plugins.prompts import Template
 from limrank_plugins.store import NotKept
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -103,6 +105,24 @@ def test_a_repeated_query_is_one_statement_however_many_documents(tmp_path: Path
         reranker.rank("why", texts)
     asked = 1 if options["reasoning"] == "none" else 2  # verdicts on reasoning that was cut short
     assert [statement.split()[0] for statement in statements] == ["SELECT"] * asked
+
+
+@pytest.mark.parametrize("options", [{"reasoning": "none"}, {"reasoning": "full"}], ids=str)
+def test_what_documents_share_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+):
+    rendered, encoded = [], []
+    render, segment = Template.render, request_keys._segment
+    monkeypatch.setattr(Template, "render", lambda *a, **k: rendered.append(a) or render(*a, **k))
+    monkeypatch.setattr(request_keys, "_segment", lambda s: encoded.append(s) or segment(s))
+    with Store(tmp_path / "store.sqlite") as store:
+        reranker = Reranker("limrank", backend=full_backend(), store=store, **options)
+        reranker.rank("why", TEXTS)
+        rendered.clear()
+        encoded.clear()
+        reranker.rank("why", TEXTS)
+    assert len(rendered) == 1
+    assert sum(s.shared for s in encoded) <= 3 * (1 if options["reasoning"] == "none" else 2)
 
 
 def test_only_what_is_new_is_asked(tmp_path: Path):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from limrank_plugins.backends.llama_cpp.order_grammar import order_characters, order_grammar, order_in
-from limrank_plugins.backends.packing import request_key
 from limrank_plugins.backends.protocols import Generate, ReadLabels, WrittenOrder
+from limrank_plugins.backends.request_keys import request_key
 from limrank_plugins.backends.scripted import ScriptedBackend
 from limrank_plugins.readouts.labels import ALPHABETIC, NUMERIC, Labels
 from limrank_plugins.readouts.parsing import parse_order
