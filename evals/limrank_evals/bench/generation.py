@@ -1,4 +1,4 @@
-"""Greedy reasoning on a CPU: ours beside `generate` of `transformers`, one by one and in a padded batch."""
+"""Greedy reasoning on a CPU: ours beside `generate` of `transformers`, one by one and in padded batches."""
 
 from __future__ import annotations
 
@@ -15,45 +15,74 @@ from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import end_tokens
 from limrank_plugins.backends.protocols import Generate, Generated
 from limrank_plugins.errors import BackendError, require
-from limrank_plugins.prompts import load_template
+from limrank_plugins.prompts import load_template, parse_template
 
 _WHY = "limrank bench generation"
+_SIZES = (8, 20)
+"""Rows of the padded batches, beside one of all."""
+
+_ONE_SENTENCE = """
+chat = true
+prompt = '''
+Passage: {{ document }}
+
+Query: {{ query }}
+
+In one sentence: does the passage help to answer the query, and why?'''
+stop = []
+labels = [" yes", " no"]
+"""
+"""Ends by itself also where a small model would go on behind the recipe's own question."""
 
 
-def contests(model: str, work: Work, most_tokens: int) -> Iterator[Contest]:
+class Generation:
     """The contests, in float32; what comes of them differs by 0 where all tokens are equal.
 
     Args:
         model: folder, hub name or GGUF file of a causal language model, or `"smollm2"`.
-        work: about each passage the model reasons.
+        work: about each passage the model writes.
         most_tokens: that a text may have; the model may end it before.
+
+    Attributes:
+        tokens: of each text, as ours were written last.
+        ended: how many of the texts the model ended.
     """
-    with plain_model(model, "float32") as plain:
-        encoder = PromptEncoder(plain.tokenizer)
-        template = load_template("limrank-chat" if encoder.chats else "limrank")
-        prompts = [template.render(work.query, [text]) for text in work.passages]
-        requests = [Generate(prompt, stop=(), max_tokens=most_tokens, temperature=0.0) for prompt in prompts]
-        budget, room = budget_and_room(requests[0], plain.length)
-        rows = plain.ids(prompts, room)
-        ours = _ours(plain, requests)
-        for name, size in (
-            ("generate, one by one", 1),
-            (f"generate, a padded batch of {len(rows)}", len(rows)),
-        ):
-            theirs = _generate(plain, encoder, rows, budget, size)
-            yield Contest(f"transformers, {name}, float32", len(rows), ours, theirs)
 
+    def __init__(self, model: str, work: Work, most_tokens: int) -> None:
+        self._model, self._work, self._most_tokens = model, work, most_tokens
+        self.tokens: list[int] = []
+        self.ended = 0
 
-def _ours(plain: PlainModel, requests: Sequence[Generate]) -> Callable[[], Any]:
-    backend = plain.ours()
+    def contests(self) -> Iterator[Contest]:
+        """One for `generate` one by one, and one for each size of its batches."""
+        with plain_model(self._model, "float32") as plain:
+            encoder = PromptEncoder(plain.tokenizer)
+            chat = parse_template("one-sentence", _ONE_SENTENCE)
+            template = chat if encoder.chats else load_template("limrank")
+            prompts = [template.render(self._work.query, [text]) for text in self._work.passages]
+            requests = [
+                Generate(prompt, stop=(), max_tokens=self._most_tokens, temperature=0.0) for prompt in prompts
+            ]
+            budget, room = budget_and_room(requests[0], plain.length)
+            rows = plain.ids(prompts, room)
+            ours = self._ours(plain, requests)
+            for size in (1, *(size for size in _SIZES if size < len(rows)), len(rows)):
+                name = "one by one" if size == 1 else f"padded batches of {size}"
+                theirs = _generate(plain, encoder, rows, budget, size)
+                yield Contest(f"transformers, generate, {name}, float32", len(rows), ours, theirs)
 
-    def texts() -> Any:
-        replies = [reply for reply in backend.generate(requests) if isinstance(reply, Generated)]
-        if len(replies) < len(requests):
-            raise BackendError("the model could not write a text: name another with --model")
-        return digests([(reply.text, reply.usage.generated_tokens) for reply in replies])
+    def _ours(self, plain: PlainModel, requests: Sequence[Generate]) -> Callable[[], Any]:
+        backend = plain.ours()
 
-    return texts
+        def texts() -> Any:
+            replies = [reply for reply in backend.generate(requests) if isinstance(reply, Generated)]
+            if len(replies) < len(requests):
+                raise BackendError("the model could not write a text: name another with --model")
+            self.tokens = [reply.usage.generated_tokens for reply in replies]
+            self.ended = sum(reply.finish == "end" for reply in replies)
+            return digests([(reply.text, reply.usage.generated_tokens) for reply in replies])
+
+        return texts
 
 
 def _generate(

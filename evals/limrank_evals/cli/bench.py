@@ -32,7 +32,7 @@ Query = Annotated[
 ]
 _PAIRS, _QUICK_PAIRS = 100, 12
 _TEXTS, _QUICK_TEXTS = 32, 8
-_TOKENS, _QUICK_TOKENS = 96, 48
+_TOKENS, _QUICK_TOKENS = 128, 96
 
 
 bench = typer.Typer(help="Measure speed beside other libraries.", no_args_is_help=True)
@@ -76,6 +76,10 @@ def scoring(
     model: Model = "smollm2",
     corpus: Corpus = None,
     query: Query = None,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="The same weights as GGUF file, to measure llama.cpp.", show_default=False),
+    ] = None,
     quick: Quick = False,
     as_json: common.AsJson = False,
 ) -> None:
@@ -84,12 +88,12 @@ def scoring(
     from limrank_evals.bench.causal import work
     from limrank_evals.bench.interleaved import machine
 
-    bench = subject.Scoring(model, work(_QUICK_PAIRS if quick else _PAIRS, corpus, query))
-    about = machine(subject.PEER, "transformers")
+    bench = subject.Scoring(model, work(_QUICK_PAIRS if quick else _PAIRS, corpus, query), gguf)
+    about = machine(*subject.PACKAGES)
 
     def behind(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         floors = [_reached(floor, outcomes, subject.ONE_BY_ONE) for floor in bench.floors]
-        return {"floor": floors, "not_measured": subject.not_measured()}
+        return {"floor": floors, "not_measured": bench.not_measured}
 
     report("scoring", bench.contests(), about, quick=quick, as_json=as_json, behind=behind)
 
@@ -120,8 +124,13 @@ def generation(
     from limrank_evals.bench.interleaved import machine
 
     texts = work(_QUICK_TEXTS if quick else _TEXTS, corpus, query)
-    contests = subject.contests(model, texts, _QUICK_TOKENS if quick else _TOKENS)
-    report("generation", contests, machine("transformers"), quick=quick, as_json=as_json, texts=True)
+    bench = subject.Generation(model, texts, _QUICK_TOKENS if quick else _TOKENS)
+
+    def behind(_outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        return {"tokens": bench.tokens, "ended": bench.ended}
+
+    about = machine("transformers")
+    report("generation", bench.contests(), about, quick=quick, as_json=as_json, texts=True, behind=behind)
 
 
 def report(
@@ -175,9 +184,12 @@ def report(
         speed = f"{floor['share_of_peak']:.0%} of the measured {floor['peak_gflop_per_second']:.0f} GFLOP/s"
         loop = f"{floor['share_of_loop_ratio']:.0%} of the ratio to a loop's {floor['loop_gflop']:.3g}"
         common.say(f"{floor['precision']}: {floor['needed_gflop']:.3g} GFLOP needed, at {speed}, {loop}")
+    if tokens := rest.get("tokens"):
+        ended = f"the model ended {rest['ended']} of {len(tokens)} itself"
+        common.say(f"texts of {min(tokens)} to {max(tokens)} tokens, {sum(tokens):,} in all; {ended}")
     for name, reason in rest.get("not_measured", {}).items():
         common.say(f"{name}: not measured: {reason}")
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items() if number)
     common.say(
         f"CPU milliseconds a text, medians of {rounds} rounds; {about['processor']}, "
         f"{about['threads']} threads; {versions}"

@@ -2,7 +2,8 @@
 
 Every layer keeps everything (`DynamicCache()` without a config), also where a model attends through
 a sliding window: the attention mask does the windowing, so a prefix longer than the window is right.
-Nothing here changes a tensor that somebody else holds: `DynamicLayer.update` concatenates.
+Nothing here changes a tensor that somebody else holds: `DynamicLayer.update` concatenates, and a layer that
+grows in place writes only behind what others can see of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from limrank_plugins.backends.local.growing_layer import growing, without_room
 from limrank_plugins.errors import require
 
 
@@ -40,6 +42,10 @@ class KeysAndValues:
         """Note that the model has appended that many tokens (or right padding) to each row."""
         self.lengths = [old + new for old, new in zip(self.lengths, lengths, strict=True)]
         self.width += max(lengths)
+
+    def make_room(self) -> None:
+        """Tokens that are appended from now on are written behind the others, which are not copied for it."""
+        self.cache.layers = [growing(layer) for layer in self.cache.layers]
 
     def forked(self, rows: int) -> KeysAndValues:
         """The first row, as the common beginning of `rows` rows. Costs no memory until it grows."""
@@ -91,7 +97,7 @@ def _like(cache: Any, tensors: list[list[Any]]) -> Any:
     """A cache of the same make that holds other tensors."""
     changed = copy.copy(cache)
     fresh = iter(tensors)
-    changed.layers = [copy.copy(layer) for layer in cache.layers]
+    changed.layers = [without_room(copy.copy(layer)) for layer in cache.layers]
     for layer in changed.layers:
         if _has_keys(layer):
             layer.keys, layer.values = next(fresh)

@@ -124,6 +124,7 @@ class Network:
 
     def step(self, past: KeysAndValues, tokens: Sequence[int]) -> Any:
         """Append one token to every row of `past`, which grows, and return the states there."""
+        past.make_room()
         states = self.append(past, [[token] for token in tokens])
         past.grow([1] * len(tokens))
         return states

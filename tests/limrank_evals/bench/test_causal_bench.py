@@ -14,6 +14,7 @@ from limrank_command import limrank
 
 from limrank_evals.bench import floor, generation, scoring
 from limrank_evals.bench.causal import PlainModel, Work, plain_model, work
+from limrank_evals.bench.scoring_peers import PEERS
 from limrank_evals.cli import bench
 from limrank_plugins import Reranker
 from limrank_plugins.backends.protocols import Generate, Generated
@@ -46,9 +47,11 @@ def test_scoring_says_how_much_faster_and_that_scores_agree(folder: Path, tmp_pa
         "transformers, padded batches of 32",
     ]
     assert all(peer["ratio"] > 0 and peer["max_score_difference"] < 1e-5 for peer in exact)
-    if scoring.PEER not in printed["not_measured"]:
-        assert exact[2]["name"].startswith("sentence-transformers, CrossEncoder with LogitScore")
-    assert set(scoring._OTHERS) <= set(printed["not_measured"])
+    measured = {peer["name"].rpartition(", ")[0] for peer in exact[2:]}
+    assert measured | set(printed["not_measured"]) == {peer.name for peer in PEERS}
+    assert not measured & set(printed["not_measured"])
+    llama = "llama-cpp-python, Llama.eval"
+    assert "not installed" in printed["not_measured"][llama] or "--gguf" in printed["not_measured"][llama]
     bound = printed["floor"][0]
     assert (bound["precision"], bound["pairs"]) == ("float32", len(PASSAGES))
     assert 0 < bound["needed_gflop"] < bound["loop_gflop"]
@@ -56,10 +59,13 @@ def test_scoring_says_how_much_faster_and_that_scores_agree(folder: Path, tmp_pa
 
 
 def test_generation_says_that_tokens_are_equal(folder: Path, capsys: pytest.CaptureFixture[str]):
-    contests = generation.contests(str(folder), Work(QUERY, PASSAGES), 8)
+    subject = generation.Generation(str(folder), Work(QUERY, PASSAGES), 8)
+    contests = subject.contests()
     bench.report("generation", contests, {"versions": {}}, quick=True, as_json=True, texts=True)
     peers = json.loads(capsys.readouterr().out)["peers"]
     assert [peer["equal_tokens"] for peer in peers] == [True, True]
+    assert len(subject.tokens) == len(PASSAGES)
+    assert all(tokens == 8 for tokens in subject.tokens) == (subject.ended == 0)
     assert all("max_score_difference" not in peer and peer["ratio"] > 0 for peer in peers)
 
 
