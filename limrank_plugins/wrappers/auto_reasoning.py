@@ -1,9 +1,10 @@
-"""Reason only about documents that stand, or could come to stand, at the top of the list."""
+"""Reason only about documents that may belong to the top of the list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import ClassVar, Self
 
 from limrank_plugins.checks import whole_number
@@ -18,24 +19,33 @@ from limrank_plugins.wrappers.budget import Budget
 class AutoReasoning:
     """One recipe twice, the second time with reasoning, so that their scores are on one scale.
 
-    Scores without reasoning are replaced by scores with it, a wave at a time: a document among the first
-    `top` that was judged without reasoning is judged again with it, until there is none left, or no budget.
-    So either all of the first `top` were reasoned about, or the budget was used up. The score without
-    reasoning breaks ties, because reasoning scores saturate.
+    Scores without reasoning are replaced by scores with it, a wave at a time. Who comes first is decided by
+    the sum of two places: in the list as it came, which is the first stage's, and by the score without
+    reasoning. A document *stands* where nothing that was not reasoned about is ahead of it. It ends
+
+    - when all of the first `top` were reasoned about,
+    - when reasoning lowered the score of all of a wave and none of them stands, but one from before does:
+      who comes later is likely to fare no better, or
+    - when the budget is used up.
+
+    The score without reasoning breaks ties, because reasoning scores saturate.
 
     Attributes:
         budget: of the reasoning.
         top: how much of the list is to be settled.
+        wave: how many documents are reasoned about at a time: two waves can settle the first ten.
         score_kind: that of the two parts.
     """
 
     budget: Budget = field(default_factory=Budget)
     top: int = 10
+    wave: int = 5
     score_kind: ScoreKind = "probability"
     comparable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole_number("top", self.top, least=1)
+        whole_number("wave", self.wave, least=1)
 
     def of(self, parts: Sequence[Recipe]) -> Self:
         """Two parts whose scores can be sorted together."""
@@ -55,19 +65,46 @@ class AutoReasoning:
         cheap, dear = parts
         first = yield from cheap(documents)
         verdicts = [replace(verdict, tie=verdict.score) for verdict in first.with_reasons()]
-        unreasoned = {i for i, verdict in enumerate(verdicts) if verdict.failure is None}
+        unreasoned = _by_both_places(verdicts)
         reasoned: list[Verdict] = []
         while unreasoned and not self.budget.spent(Usage.total(verdict.usage for verdict in reasoned)):
-            head = [i for i in ranked(verdicts) if verdicts[i].failure is None][: self.top]
-            contenders = [i for i in head if i in unreasoned]
-            if self.budget.documents is not None:
-                contenders = contenders[: self.budget.documents - len(reasoned)]
-            if not contenders:
+            most = self.budget.documents
+            wave = unreasoned[: self.wave if most is None else min(self.wave, most - len(reasoned))]
+            if not wave:
                 break
-            wave = self.budget.waves(contenders)[0]
+            unreasoned = unreasoned[len(wave) :]
             outcome = yield from dear([documents[i] for i in wave])
             for i, verdict in zip(wave, outcome.with_reasons(), strict=True):
                 reasoned.append(verdict)
                 verdicts[i] = replace(verdict, tie=verdicts[i].tie).with_cost_of(verdicts[i])
-                unreasoned.remove(i)
+            standing = _ahead_of(unreasoned, verdicts)
+            if len(standing) >= self.top:
+                break
+            if standing and standing.isdisjoint(wave) and all(_lowered(verdicts[i]) for i in wave):
+                break
         return Outcome(tuple(verdicts))
+
+
+def _judged(verdicts: Sequence[Verdict]) -> list[int]:
+    """The positions of those without a failure, best first."""
+    return [i for i in ranked(verdicts) if verdicts[i].failure is None]
+
+
+def _ahead_of(unreasoned: Sequence[int], verdicts: Sequence[Verdict]) -> set[int]:
+    """The positions that stand."""
+    waiting = frozenset(unreasoned)
+    return set(takewhile(lambda i: i not in waiting, _judged(verdicts)))
+
+
+def _lowered(verdict: Verdict) -> bool:
+    """Whether its score with reasoning, if there is one, is below that without, which is its tie-break."""
+    return verdict.score is None or verdict.tie is None or verdict.score < verdict.tie
+
+
+def _by_both_places(verdicts: Sequence[Verdict]) -> list[int]:
+    """Positions by the sum of their place in the list as it came and their place by score.
+
+    Scores without reasoning may hardly differ, and then say less than the order that documents came in.
+    """
+    places = {position: place for place, position in enumerate(_judged(verdicts))}
+    return sorted(places, key=lambda position: (position + places[position], position))

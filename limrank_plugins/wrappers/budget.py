@@ -19,8 +19,9 @@ _AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s+(documents?|tokens?|
 class Budget:
     """What may be spent; None: as much as it takes. What is used up first ends it.
 
-    Tokens and seconds are looked at between waves of eight documents, so the last wave may go beyond
-    them. What the store knows, and what is a repetition, costs nothing and takes nothing from them.
+    Tokens and seconds are looked at between waves of eight documents (of five with `reasoning="auto"`), so
+    the last wave may go beyond them. What the store knows, and what is a repetition, costs nothing and takes
+    nothing from them.
 
     Attributes:
         documents: how many documents may be judged.

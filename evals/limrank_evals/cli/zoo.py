@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,10 +15,8 @@ from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.errors import InputError
 
 if TYPE_CHECKING:
-    from limrank_evals.zoo.served import Thinks
     from limrank_evals.zoo.zoo_report import ZooReport
 
-_REASONING = ("none", "full")
 _ENDING = (
     "the same command asks again for what failed; what a model on this machine wrote stays, unless --fresh"
 )
@@ -44,8 +42,13 @@ def zoo(
         "transformers"
     ),
     reasoning: Annotated[
-        str, typer.Option(help="none or full, for the recipes that can reason before a verdict.")
-    ] = "none",
+        list[str] | None,
+        typer.Option(
+            help="none, full, auto (where it can change the top) or 'auto:20 documents' (a budget), for the "
+            "recipes that can reason before a verdict. Repeat to compare. Default: none.",
+            show_default=False,
+        ),
+    ] = None,
     queries: Annotated[
         int | None,
         typer.Option(help="The first so many judged queries of each collection; default: all."),
@@ -66,13 +69,13 @@ def zoo(
 ) -> None:
     """Measure what each recipe is worth on a model, and what it costs, beside the first stage and mini.
 
+    Of several --reasoning, each is a row, with its shares of full reasoning's quality and tokens.
+
     Each recipe runs in a process of its own. A call that was killed goes on where it was; one that had ended
     computes nothing again.
     """
     if not model:
         raise InputError("which model? give --model: a folder, a hub name, a GGUF file, or smollm2")
-    if reasoning not in _REASONING:
-        raise InputError(f"--reasoning must be none or full, but got {reasoning!r}")
     whole_number("--depth", depth, least=1)
     if queries is not None:
         whole_number("--queries", queries, least=1)
@@ -89,7 +92,7 @@ def zoo(
         tuple(find_collections(collections or [SAMPLES])),
         tuple(dict.fromkeys(recipe or ())),
         backend,
-        cast("Thinks", reasoning),
+        tuple(dict.fromkeys(reasoning or ["none"])),
         queries,
         depth,
         first_stage,
@@ -99,6 +102,7 @@ def zoo(
         options,
     )
     recipes, left_out = asked.chosen()
+    asked.arms(recipes)  # a reasoning that there is not is refused before anything is written
     folder = output if output is not None else Path(f"zoo-{file_name(Path(model).name)}")
     with working_in(folder):
         settings = settings_in(asked, folder)
@@ -123,7 +127,8 @@ def zoo(
 def _show(made: ZooReport) -> None:
     console = common.Terminal()
     failed = made.failed()
-    console.width = max(console.width, 150)  # a table narrower than that would lose its numbers
+    least = 210 if any(row.shares for rows in made.rows.values() for row in rows) else 150
+    console.width = max(console.width, least)  # a table narrower than that would lose its numbers
     for collection in made.rows:
         grid = made.grid(collection)
         console.print(f"\n{collection}", style="bold")

@@ -39,7 +39,7 @@ from limrank_plugins.store import Store
 CELL, MEASURE = "cell.json", "nDCG@10"
 KEYS = ("api_key", "token")
 SCHEMA = "limrank zoo cell 1"
-_OF_RERANKER = ("recipe", "reasoning", "seed", "max_reasoning_tokens")
+_OF_RERANKER = ("recipe", "reasoning", "budget", "seed", "max_reasoning_tokens")
 
 
 def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None:

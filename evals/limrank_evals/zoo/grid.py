@@ -13,14 +13,14 @@ from limrank_evals.zoo.cell import CELL, KEYS, MEASURE
 from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
 from limrank_evals.zoo.collections import Collection, file_name
 from limrank_evals.zoo.process import run_cell
-from limrank_evals.zoo.served import Thinks, reasoning_of, why_not
+from limrank_evals.zoo.served import Arm, why_not
 from limrank_plugins import __version__
 from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
 from limrank_plugins.backends.local.sources import checked_source
 from limrank_plugins.backends.remote.addresses import check_written
 from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json_object
-from limrank_plugins.recipes import last_part, load_recipe, recipe_names
+from limrank_plugins.recipes import load_recipe, recipe_names
 
 SCHEMA = "limrank zoo 1"
 FIRST_STAGE, MINI = "first stage", "mini"
@@ -36,7 +36,7 @@ class Zoo:
         collections: where.
         recipes: which; () for all that the model can serve.
         backend: runs the model.
-        reasoning: of the recipes that can reason.
+        reasoning: of the recipes that can reason, as `Arm.of` reads it; each of them is a cell.
         queries: how many judged queries of each collection, from the first; None: all.
         depth: how many candidates of each query.
         first_stage: finds them.
@@ -50,7 +50,7 @@ class Zoo:
     collections: tuple[Collection, ...]
     recipes: tuple[str, ...] = ()
     backend: str = "transformers"
-    reasoning: Thinks = "none"
+    reasoning: tuple[str, ...] = ("none",)
     queries: int | None = None
     depth: int = 20
     first_stage: str = "bm25s"
@@ -65,8 +65,9 @@ class Zoo:
         Raises:
             InputError: a recipe that was named cannot be served by the model, or there is none.
         """
+        most = "none" if set(self.reasoning) == {"none"} else "full"
         reasons = {
-            name: why_not(load_recipe(name), self.backend, self.reasoning)
+            name: why_not(load_recipe(name), self.backend, most)
             for name in self.recipes or recipe_names()
             if name != MINI
         }
@@ -76,16 +77,28 @@ class Zoo:
             raise InputError(f"recipe {name!r} cannot be run on {self.model}: {reason}")
         return [name for name, reason in reasons.items() if not reason], left_out
 
-    def reranker(self, recipe: str) -> dict[str, Any]:
+    def arms(self, recipes: Sequence[str]) -> list[Arm]:
+        """Each recipe with each reasoning, or once where it has none to switch.
+
+        Raises:
+            InputError: a reasoning that there is not.
+        """
+        several = len(self.reasoning) > 1
+        return list(
+            dict.fromkeys(
+                Arm.of(recipe, written, named=several) for recipe in recipes for written in self.reasoning
+            )
+        )
+
+    def reranker(self, arm: Arm) -> dict[str, Any]:
         """The arguments of `Reranker` for a recipe; `mini` has a model of its own."""
-        made = load_recipe(recipe)
-        if recipe == MINI:
+        if arm.recipe == MINI:
+            made = load_recipe(MINI)
             return {"recipe": MINI, "model": made.model, "backend": made.backend, "seed": self.seed}
         return {
-            "recipe": recipe,
+            **arm.arguments,
             "model": self.model,
             "backend": self.backend,
-            "reasoning": reasoning_of(last_part(made), self.reasoning),
             "seed": self.seed,
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "dtype": self.dtype,
@@ -98,7 +111,7 @@ class Zoo:
             "model": self.model,
             "weights": weights,
             "backend": self.backend,
-            "reasoning": self.reasoning,
+            "reasoning": ", ".join(self.reasoning),
             "queries": self.queries,
             "depth": self.depth,
             "first_stage": self.first_stage,
@@ -113,12 +126,21 @@ class Zoo:
 
 @dataclass(frozen=True, slots=True)
 class CellOutcome:
-    """A cell: what it found, or why there is nothing; `recipe` is `FIRST_STAGE` where nothing is reranked."""
+    """A cell: what it found, or why there is nothing.
+
+    Attributes:
+        collection: its label.
+        recipe: with its reasoning where that has several; `FIRST_STAGE` where nothing is reranked.
+        record: see `cell.work`; None where there is none.
+        failed: why.
+        full: the `recipe` of the cell in which the same recipe reasons about every document; "" if none does.
+    """
 
     collection: str
     recipe: str
     record: Mapping[str, Any] | None
     failed: str = ""
+    full: str = ""
 
 
 def work_off(
@@ -143,10 +165,13 @@ def work_off(
     """
     outcomes = []
     said: set[str] = set()
+    arms = zoo.arms(recipes)
+    full = {arm.recipe: arm.name for arm in arms if arm.named and arm.reasoning == "full"}
     for collection in zoo.collections:
         place, source = folder / collection.label, collection.digest()
         broken = ""
-        for recipe in (FIRST_STAGE, MINI, *recipes):
+        for arm in (Arm(FIRST_STAGE), Arm(MINI), *arms):
+            recipe = arm.name
             cell = place / file_name(recipe)
             record = read_cell(cell)
             _same_source(collection, record, source)
@@ -155,14 +180,15 @@ def work_off(
                 say(f"{collection.label}, {recipe}")
                 order = {
                     "folder": str(cell),
-                    "store": str(place / STORE),
+                    # Replies that are kept are not asked for again: an arm would cost what others left to it.
+                    "store": str(place / (f"{file_name(recipe)}-{STORE}" if arm.named else STORE)),
                     "collection": asdict(collection),
                     "source": source,
                     "queries": zoo.queries,
                     "first_stage": zoo.first_stage,
                     "depth": zoo.depth,
                     "seed": zoo.seed,
-                    "reranker": None if recipe == FIRST_STAGE else zoo.reranker(recipe),
+                    "reranker": None if recipe == FIRST_STAGE else zoo.reranker(arm),
                 }
                 name = f"{collection.label}, {recipe}"
                 failed = run_cell(order, lambda done, of, name=name: progress(name, done, of))  # type: ignore[misc]
@@ -173,7 +199,9 @@ def work_off(
             said.add(prompt)
             if recipe == FIRST_STAGE and failed:
                 broken = f"the first stage failed: {failed}"
-            outcomes.append(CellOutcome(collection.label, recipe, None if failed else record, failed))
+            whole = full.get(arm.recipe, "") if arm.named else ""
+            found = None if failed else record
+            outcomes.append(CellOutcome(collection.label, recipe, found, failed, whole))
     return outcomes
 
 
@@ -200,7 +228,7 @@ def zoo_files(folder: Path) -> list[Path]:
     for cell in cells:
         files += [*split_files(cell), *(kept for kept in [cell / CELL] if kept.is_file())]
     for place in {cell.parent for cell in cells}:
-        files += place.glob(f"{STORE}*")
+        files += place.glob(f"*{STORE}*")
     return files
 
 

@@ -12,7 +12,7 @@ from limrank_evals.tables import Cell, Grid, interval_text, number_text
 from limrank_evals.zoo.cell import MEASURE
 from limrank_evals.zoo.grid import FIRST_STAGE, MINI, OUTPUTS, SCHEMA, CellOutcome
 from limrank_evals.zoo.quality_plot import draw_zoo
-from limrank_evals.zoo.zoo_row import Row
+from limrank_evals.zoo.zoo_row import Row, Shares
 from limrank_plugins.errors import InputError
 from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.segments import clean_text
@@ -21,12 +21,17 @@ HEADS = (
     "recipe", f"{MEASURE} (95%)", "− first stage (p)", "− mini (p)", "failed", "repaired", "abstained",
     "tokens read", "written", "CPU s", "peak MiB",
 )  # fmt: skip
+_SHARES = ("of full's", "of its tokens written", "of all its tokens")
 _BELOW = (
     f"{MEASURE} times 100 with its bootstrap interval; differences with the p-value of the paired "
     f"randomisation test. Failed: documents that could not be judged, of all; they keep their first-stage "
     f"places. Repaired: malformed replies. Abstained: groups that no document was chosen of. Tokens and CPU "
     f"seconds are for each query: tokens read as if nothing were shared, seconds of ranking alone, on all "
     f"cores together. Peak memory is that of the recipe's own process."
+)
+_OF_FULL = (
+    f" The last columns are shares of full reasoning's {MEASURE}, of the tokens it writes, and of those it "
+    f"writes and reads, what prompts begin with in common counted once."
 )
 
 
@@ -72,8 +77,12 @@ class ZooReport:
                 notes.append(why)
             return Cell(text, None, (notes.index(why) + 1,))
 
-        cells = [_cells(row, noted) for row in self.rows[collection]]
-        return Grid(HEADS, cells, [self._setting(collection)], notes)
+        rows = self.rows[collection]
+        cells = [_cells(row, noted) for row in rows]
+        if not any(row.shares for row in rows):
+            return Grid(HEADS, cells, [self._setting(collection)], notes)
+        cells = [[*line, *_of_full(row.shares)] for line, row in zip(cells, rows, strict=True)]
+        return Grid((*HEADS, *_SHARES), cells, [self._setting(collection)], notes)
 
     def markdown(self) -> str:
         """All tables, and what was left out."""
@@ -81,7 +90,9 @@ class ZooReport:
         left_out = [f"- {', '.join(names)}: {reason}" for reason, names in self.by_reason().items()]
         if left_out:
             parts.append("## Not run on this model\n\n" + "\n".join(left_out) + "\n")
-        return f"# {self.settings['model']}\n\n{_BELOW}\n\n" + "\n".join(parts)
+        compared = any(row.shares for rows in self.rows.values() for row in rows)
+        below = _BELOW + _OF_FULL if compared else _BELOW
+        return f"# {self.settings['model']}\n\n{below}\n\n" + "\n".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -120,7 +131,7 @@ def report(
     *,
     named: bool = False,
 ) -> ZooReport:
-    """Compare the cells of each collection with its first stage and `mini`.
+    """Compare the cells of each collection with its first stage, `mini`, and full reasoning.
 
     Args:
         outcomes: of all cells.
@@ -144,17 +155,21 @@ def report(
     for collection in dict.fromkeys(outcome.collection for outcome in outcomes):
         inside = [outcome for outcome in outcomes if outcome.collection == collection]
         _same_texts(collection, inside)
-        values = {o.recipe: o.record["values"] for o in inside if o.record and o.record["values"]}
+        records = {o.recipe: o.record for o in inside if o.record and o.record["values"]}
+        values = {recipe: record["values"] for recipe, record in records.items()}
         compared = []
         for outcome in inside:
             own = values.get(outcome.recipe)
-            others = [] if outcome.recipe == FIRST_STAGE else [FIRST_STAGE, MINI]
+            others = [] if outcome.recipe == FIRST_STAGE else [FIRST_STAGE, MINI, outcome.full]
             against = {
                 other: compare_values(values[other], own, resampling)
                 for other in others
                 if own and other in values and other != outcome.recipe
             }
-            compared.append(Row(outcome, resampling.mean(list(own.values())) if own else None, against))
+            shares = Shares.of(outcome.record or {}, records.get(outcome.full, {}))
+            compared.append(
+                Row(outcome, resampling.mean(list(own.values())) if own else None, against, shares)
+            )
         rows[collection] = compared[:2] + sorted(compared[2:], key=_best_first)
     return ZooReport(settings, left_out, rows)
 
@@ -201,6 +216,11 @@ def _cells(row: Row, noted: Any) -> list[str | Cell | None]:
         f"{row.per_query('cpu_seconds'):,.2f}",
         peak,
     ]
+
+
+def _of_full(shares: Shares | None) -> list[str | Cell | None]:
+    values = (shares.quality, shares.written, shares.computed) if shares else (None, None, None)
+    return [None if value is None else f"{value:.1%}" for value in values]
 
 
 def _difference(one: Comparison | None) -> str | None:

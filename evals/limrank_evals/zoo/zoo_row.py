@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from limrank_evals.comparison import Comparison, Mean
 from limrank_evals.reporting.text_policy import clean
@@ -14,24 +14,55 @@ from limrank_plugins.unread import Unread
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What a cell has of the one in which the same recipe reasons about every document.
+
+    Attributes:
+        quality: its share of that one's measure; None where that is 0.
+        written: of the tokens that it writes; None where that writes none.
+        computed: of the tokens that it reads and writes, what prompts have in common read once.
+    """
+
+    quality: float | None
+    written: float | None
+    computed: float | None
+
+    @classmethod
+    def of(cls, own: Mapping[str, Any], full: Mapping[str, Any]) -> Self | None:
+        """From two cells' records; None where either has no number."""
+        if not (own.get("values") and full.get("values") and own.get("cost") and full.get("cost")):
+            return None
+        return cls(
+            _share(*(sum(record["values"].values()) for record in (own, full))),
+            _share(*(record["cost"]["generated_tokens"] for record in (own, full))),
+            _share(*map(_computed, (own["cost"], full["cost"]))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A cell as it is shown.
 
     Attributes:
         outcome: what it is of, and why it failed.
         quality: None where nothing was judged.
-        against: its comparison with the first stage and with `mini`, by name, as far as both have numbers.
+        against: its comparison with the first stage, with `mini`, and with full reasoning where several are
+            compared, by name, as far as both have numbers.
+        shares: of full reasoning; None where that is not compared.
     """
 
     outcome: CellOutcome
     quality: Mean | None = None
     against: Mapping[str, Comparison] = field(default_factory=dict)
+    shares: Shares | None = None
 
     @property
     def name(self) -> str:
-        """What it is called: the recipe, and its reasoning where that is not the recipe's own."""
+        """What it is called: the recipe, and its reasoning where that is not its own or has several."""
         record = self.outcome.record
-        return self.outcome.recipe if record is None or self.is_first else str(record["system"])
+        if record is None or self.is_first or self.outcome.full:
+            return self.outcome.recipe
+        return str(record["system"])
 
     @property
     def is_first(self) -> bool:
@@ -71,6 +102,7 @@ class Row:
             "why": self.why or None,
             MEASURE: None if self.quality is None else self.quality.as_json(),
             "against": {name: one.as_json(0) for name, one in self.against.items()},
+            **({} if self.shares is None else {"share_of_full": asdict(self.shares)}),
             **{name: record.get(name) for name in ("documents", "failures", "repairs", "queries")},
             **self.unread.as_json(),
             "cost": record.get("cost"),
@@ -78,3 +110,11 @@ class Row:
             "identity": record.get("identity"),
             "values": record.get("values"),
         }
+
+
+def _computed(cost: Mapping[str, Any]) -> float:
+    return float(cost["prompt_tokens"] - cost["shared_tokens"] + cost["generated_tokens"])
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

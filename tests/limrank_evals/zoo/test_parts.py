@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import benchmark_folders as made
 import pytest
 from scripts import full_backend, reranker
+from servers import Call, LoopbackServer, completion
 
 from limrank_evals.evaluation.systems import describe
+from limrank_evals.zoo import grid
 from limrank_evals.zoo.cell import SCHEMA as CELL_SCHEMA
-from limrank_evals.zoo.cell import _is_served
+from limrank_evals.zoo.cell import _is_served, work
 from limrank_evals.zoo.collections import file_name, find_collections, first_queries
 from limrank_evals.zoo.costs import CostedReranker
 from limrank_evals.zoo.grid import FIRST_STAGE, CellOutcome, Zoo, work_off
 from limrank_evals.zoo.quality_plot import draw_zoo
 from limrank_evals.zoo.served import why_not
 from limrank_evals.zoo.zoo_report import report
+from limrank_evals.zoo.zoo_row import Shares
 from limrank_plugins import load_recipe, recipe_names
 from limrank_plugins.backends import backend_names
 from limrank_plugins.errors import InputError
 from limrank_plugins.store import Store
 
+REASONINGS = ("none", "auto", "auto:1 document", "full")
 # What a causal language model cannot serve, and what is said of it.
 LEFT_OUT = {
     "prior": "asks no model",
@@ -132,6 +139,86 @@ def test_costs_change_no_identity_and_count_abstentions(tmp_path: Path):
         assert record["calls"] == ranking.usage.calls
         costed.rank("which", documents)
         assert costs.of([""])[0]["calls"] == ranking.usage.calls  # asked again, not added
+
+
+# ---- several reasonings -----------------------------------------------------------------------------
+
+
+def test_how_a_reasoning_is_written():
+    zoo = Zoo("m", (), reasoning=("none", "auto", "auto:20 documents, 5 seconds", "full", "auto:20 document"))
+    with pytest.raises(InputError, match="budget"):
+        replace(zoo, reasoning=("auto:much",)).arms(["limrank"])
+    for wrong in ("much", "full:20 documents", "", "none:"):
+        with pytest.raises(InputError, match="--reasoning must be none, full, auto"):
+            replace(zoo, reasoning=(wrong,)).arms(["limrank"])
+    assert [arm.name for arm in zoo.arms(["limrank", "qlm"])] == [
+        "limrank, none",
+        "limrank, auto",
+        "limrank, auto within 20 documents, 5.0 seconds",
+        "limrank, full",
+        "limrank, auto within 20 documents",
+        "qlm",
+    ]
+    [alone] = replace(zoo, reasoning=("full",)).arms(["limrank"])
+    assert (alone.name, alone.reasoning) == ("limrank", "full")
+
+
+def test_each_reasoning_is_a_cell_with_its_shares_of_full_reasoning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def script(call: Call) -> Any:
+        """It knows a good passage once it has written ten tokens."""
+        if call.body["max_tokens"] > 1:
+            return completion({}, "Is it good?\n</think>") | {
+                "usage": {"prompt_tokens": 7, "completion_tokens": 10}
+            }
+        good = "Is it good?" in call.prompt and "good" in call.prompt.split("<think>")[0]
+        return completion({" true": -0.1, " false": -2.4} if good else {" true": -0.7, " false": -0.7})
+
+    def at_once(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> str:
+        work(order, progress)
+        return ""
+
+    monkeypatch.setattr(grid, "run_cell", at_once)  # in this process: the other tests start some
+    (collection,) = find_collections([str(made.beir(tmp_path / "set"))])
+    mini = tmp_path / "set-out" / "set" / "mini"
+    mini.mkdir(parents=True)
+    record = {
+        "schema": CELL_SCHEMA,
+        "final": True,
+        "source": collection.digest(),
+        "values": None,
+        "made of": None,
+    }
+    (mini / "cell.json").write_text(
+        json.dumps(record | {"system": "mini", "unserved": True, "why": "not here"})
+    )
+    with LoopbackServer(script) as server:
+        options = {"base_url": server.url, "api": "completions", "server": "vllm"}
+        zoo = Zoo("m", (collection,), ("limrank",), "openai", REASONINGS, depth=4, options=options)
+        outcomes = work_off(zoo, ["limrank"], tmp_path / "set-out")
+    made_report = report(outcomes, zoo.settings(""), {}, named=True)
+    rows = {row.outcome.recipe: row for row in made_report.rows["set"]}
+    full = rows["limrank, full"]
+    assert full.quality is not None
+    assert full.quality.mean == pytest.approx(1.0)
+    assert full.outcome.record is not None
+    assert full.outcome.record["cost"]["generated_tokens"] >= 10 * 4 * len(made.WORDS)
+    assert full.shares == Shares(1.0, 1.0, 1.0)
+    none, one = rows["limrank, none"], rows["limrank, auto within 1 documents"]
+    assert none.shares is not None
+    assert one.shares is not None
+    assert none.shares.quality == pytest.approx(none.quality.mean)  # type: ignore[union-attr]
+    assert none.shares.quality < 1
+    assert none.shares.written < one.shares.written < 0.5
+    assert one.against["limrank, full"].difference == pytest.approx(one.quality.mean - 1)  # type: ignore[union-attr]
+    table = made_report.markdown()
+    assert "of full's" in table
+    assert "100.0%" in table
+    assert draw_zoo("m", made_report.rows).count("<circle") == len(REASONINGS)
+    assert made_report.as_json()["settings"]["reasoning"] == "none, auto, auto:1 document, full"
+    [line] = [row for row in made_report.as_json()["collections"]["set"] if row["recipe"] == "limrank, none"]
+    assert set(line["share_of_full"]) == {"quality", "written", "computed"}
 
 
 def cell(recipe: str, values: list[float] | None, failed: str = "", **more: object) -> CellOutcome:

@@ -29,42 +29,52 @@ budgets = st.builds(
 )
 
 
-def run(cheap: list, dear: list, costs: list, budget: Budget, top: int) -> tuple[Outcome, Part]:
+def run(
+    cheap: list, dear: list, costs: list, budget: Budget, top: int, wave: int = 5
+) -> tuple[Outcome, Part]:
     parts = Part(told(cheap)), Part(told(dear, costs))
-    wrapper = AutoReasoning(budget, top).of(parts)
+    wrapper = AutoReasoning(budget, top, wave).of(parts)
     outcome = finished(wrapper(QUERY, numbers(len(cheap)), [part.rank for part in parts]))
     assert parts[0].asked == [[str(i) for i in range(len(cheap))]]
     return outcome, parts[1]
 
 
-def model(cheap: list, dear: list, costs: list, budget: Budget, top: int) -> list[list[str]]:
-    """Which documents are thought about in which wave, said plainly."""
+def model(cheap: list, dear: list, costs: list, budget: Budget, top: int, size: int) -> list[list[str]]:
+    """Which documents are reasoned about in which wave, said plainly."""
+    alive = [i for i in range(len(cheap)) if cheap[i] is not None]
+    by_score = sorted(alive, key=lambda i: (-cheap[i], i))
+    line = sorted(alive, key=lambda i: (i + by_score.index(i), i))
     thought: list[int] = []
-    waves = []
-    while True:
+    waves: list[list[str]] = []
+    while line:
         if budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens:
             return waves
-        alive = [
-            i for i in range(len(cheap)) if cheap[i] is not None and not (i in thought and dear[i] is None)
-        ]
-        alive.sort(key=lambda i: (-(dear[i] if i in thought else cheap[i]), -cheap[i], i))
-        wave = [i for i in alive[:top] if i not in thought]
+        wave = line[:size]
         if budget.documents is not None:
             wave = wave[: budget.documents - len(thought)]
-        if budget.tokens is not None:
-            wave = wave[:8]
         if not wave:
             return waves
         waves.append([str(i) for i in wave])
         thought += wave
+        line = line[len(wave) :]
+        best_left = min(((-cheap[i], -cheap[i], i) for i in line), default=(1.0, 0.0, 0))
+        standing = [i for i in thought if dear[i] is not None and (-dear[i], -cheap[i], i) < best_left]
+        if len(standing) >= top:
+            return waves
+        lowered = all(dear[i] is None or dear[i] < cheap[i] for i in wave)
+        if standing and lowered and not set(standing) & set(wave):
+            return waves
+    return waves
 
 
-@given(lists(), budgets, st.integers(1, 16))
+@given(lists(), budgets, st.integers(1, 16), st.integers(1, 9))
 @settings(deadline=None, max_examples=400)
-def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(listed: tuple, budget: Budget, top: int):
+def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(
+    listed: tuple, budget: Budget, top: int, size: int
+):
     cheap, dear, costs = listed
-    outcome, part = run(cheap, dear, costs, budget, top)
-    assert part.asked == model(cheap, dear, costs, budget, top)
+    outcome, part = run(cheap, dear, costs, budget, top, size)
+    assert part.asked == model(cheap, dear, costs, budget, top, size)
     thought = [int(text) for wave in part.asked for text in wave]
     assert len(thought) == len(set(thought)), "never twice"
     if budget.documents is not None:
@@ -76,17 +86,12 @@ def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(listed: tuple, bud
         said = dear[i] if i in thought and cheap[i] is not None else cheap[i]
         assert verdict.score == said
         assert verdict.failure == (None if said is not None else f"no answer about {i}")
-    order = ranked(outcome.verdicts)
-    standing = [i for i in order if outcome.verdicts[i].score is not None][:top]
-    spent = budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens
-    if len(thought) != budget.documents and not spent:
-        assert set(standing) <= set(thought), "the top is settled, or the budget is used up"
 
 
 @given(lists())
-def test_where_everything_contends_it_is_the_full_ranking(listed: tuple):
+def test_where_one_wave_takes_everything_it_is_the_full_ranking(listed: tuple):
     cheap, dear, costs = listed
-    outcome, part = run(cheap, dear, costs, Budget(), top=max(1, len(cheap)))
+    outcome, part = run(cheap, dear, costs, Budget(), top=1, wave=max(1, len(cheap)))
     assert sorted(int(text) for wave in part.asked for text in wave) == [
         i for i, score in enumerate(cheap) if score is not None
     ]
@@ -96,9 +101,31 @@ def test_where_everything_contends_it_is_the_full_ranking(listed: tuple):
 
 
 def test_a_document_that_loses_its_place_makes_room_for_the_next():
-    outcome, part = run([0.9, 0.8, 0.7, 0.1], [0.0, 0.85, 0.6, 0.9], [0] * 4, Budget(), top=1)
+    outcome, part = run([0.9, 0.8, 0.7, 0.1], [0.0, 0.85, 0.6, 0.9], [0] * 4, Budget(), top=1, wave=1)
     assert part.asked == [["0"], ["1"]]
     assert ranked(outcome.verdicts) == [1, 2, 3, 0]
+
+
+def test_the_place_it_came_in_counts_as_much_as_the_score_without_reasoning():
+    _, part = run([0.5, 0.52, 0.1, 0.51, 0.53], [0.0] * 5, [0] * 5, Budget(), top=1, wave=1)
+    assert [text for wave in part.asked for text in wave] == ["1", "0", "4", "3", "2"]
+
+
+def test_few_relevant_documents_do_not_cost_the_whole_list():
+    """One of sixty is relevant: reasoning puts all others below those that it was not asked about."""
+    cheap = [0.3] * 60
+    dear = [0.001] * 60
+    dear[3] = 0.999
+    outcome, part = run(cheap, dear, [0] * 60, Budget(), top=10)
+    assert [len(wave) for wave in part.asked] == [5, 5], "the second wave finds nothing, and is the last"
+    assert ranked(outcome.verdicts)[0] == 3
+
+
+def test_as_long_as_nothing_is_relevant_it_goes_on():
+    dear = [0.001] * 20 + [0.999]
+    outcome, part = run([0.3] * 21, dear, [0] * 21, Budget(), top=10)
+    assert [len(wave) for wave in part.asked] == [5, 5, 5, 5, 1]
+    assert ranked(outcome.verdicts)[0] == 20
 
 
 def test_seconds_end_it_after_the_wave_that_passes_them():
@@ -106,7 +133,7 @@ def test_seconds_end_it_after_the_wave_that_passes_them():
     dear = Part(told([0.5] * 20, seconds=0.5))
     wrapper = AutoReasoning(Budget(seconds=4.1), top=20)
     finished(wrapper(QUERY, numbers(20), [cheap.rank, dear.rank]))
-    assert [len(wave) for wave in dear.asked] == [8, 8], "4.0 seconds are not 4.1"
+    assert [len(wave) for wave in dear.asked] == [5, 5], "2.5 seconds are not 4.1"
 
 
 def test_the_cost_of_both_is_counted():
@@ -129,7 +156,8 @@ def test_scores_must_be_of_one_kind():
     assert AutoReasoning().of([logit, logit]).score_kind == "logit"
 
 
-@pytest.mark.parametrize("top", [0, -1, True, 2.5])
-def test_the_top_is_a_whole_number(top: object):
-    with pytest.raises(InputError, match="top"):
-        AutoReasoning(top=top)
+@pytest.mark.parametrize("value", [0, -1, True, 2.5])
+@pytest.mark.parametrize("name", ["top", "wave"])
+def test_top_and_wave_are_whole_numbers(name: str, value: object):
+    with pytest.raises(InputError, match=name):
+        AutoReasoning(**{name: value})
