@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.calibration import Calibration
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.files import read_json
@@ -97,6 +98,7 @@ def check_card(card: dict[str, Any], template: Template | None, source: str) -> 
 def _from_hub(name: str) -> Path:
     hub = require("huggingface_hub", "transformers", "Reranker.from_pretrained")
     try:
-        return Path(hub.hf_hub_download(name, CARD))
+        with hub_or_cache(name):
+            return Path(hub.hf_hub_download(name, CARD))
     except (OSError, ValueError) as error:
         raise InputError(f"{name!r} is neither a folder nor a hub model with a {CARD}: {error}") from error

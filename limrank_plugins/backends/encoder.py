@@ -19,6 +19,7 @@ import numpy as np
 
 from limrank_plugins.backends.local.encoder_inputs import in_turn
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
+from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_modules
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
@@ -200,7 +201,7 @@ class EncoderBackend:
         library = require("sentence_transformers", "mini", "EncoderBackend")
         refuse_own_modules(self._source, self.trust_remote_code)
         try:
-            with no_progress_bar():
+            with no_progress_bar(), hub_or_cache(self._source):
                 model = library.SentenceTransformer(
                     self._source,
                     device=str(self._place.device),

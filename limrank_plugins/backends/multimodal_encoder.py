@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from limrank_plugins.backends.counting import note
+from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.local.loading import (
     loading_errors,
@@ -100,7 +101,7 @@ class MultimodalEncoderBackend:
             device = "cpu"
         place = placement(device, dtype, "vision", _WHY)
         kind = _OwnEncoder if own_encode else _SentenceEncoder
-        with loading_errors(model), no_progress_bar():
+        with loading_errors(model), no_progress_bar(), hub_or_cache(model):
             encoder: _Encoder = kind(model, place, revision, trust_remote_code, max_length)
         self._model: SharedModel[_Encoder] = SharedModel(f"the encoder {model!r}", encoder)
         self._markers = marker_pattern(encoder.markers)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
 from limrank_plugins.backends.local.gguf_loading import OTHER_KIND, pretrained_gguf
+from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.local.lora import base_of, is_adapter, with_adapter
 from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.sources import checked_source, gguf_file, is_gguf
@@ -223,7 +224,7 @@ def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> 
             f"model {model!r} is a GGUF file, from which language models are read, not encoders or models "
             f"that see: give a folder or a hub name; a language model reads texts on backend 'transformers'"
         )
-    with loading_errors(asked_for or model), no_progress_bar(), _no_report():
+    with loading_errors(asked_for or model), no_progress_bar(), _no_report(), hub_or_cache(source):
         yield source
 
 
