@@ -39,7 +39,7 @@ def test_the_command_line(folder: str, tmp_path: Path, capsys: pytest.CaptureFix
     asked = {"recipe": "cross-encoder", "model": folder, "device": "cpu"}
     search(str(corpus), f"{QUERY} iron", **asked, chunks="max")
     shown = capsys.readouterr()
-    assert "by this one of" in " ".join(shown.out.split())
+    assert "the one that decided, of " in " ".join(shown.out.split())
     assert "longer than the model reads" not in shown.err
     search(str(corpus), f"{QUERY} iron", **asked)
     told = "1 of 2 documents was longer than the model reads (--chunks max judges such by their best piece)"

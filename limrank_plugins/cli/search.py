@@ -18,14 +18,16 @@ from limrank_plugins.cli.reranking import RerankerOptions
 from limrank_plugins.corpus import Corpus
 from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.corpus_index import index_folder
-from limrank_plugins.data import Query, Ranking
+from limrank_plugins.data import Hit, Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
 from limrank_plugins.io import ranking_record
+from limrank_plugins.rankings import to_ranking
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.unread import Unread
+from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wording import number_of, shortened, verb_for
 
 _SHOWN = 240
@@ -77,7 +79,7 @@ def search(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
-    options.check_recipe(top_n, threshold)
+    chosen = options.check_recipe(top_n, threshold)
     whole_number("--k", k, least=1)
     searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)
@@ -93,26 +95,19 @@ def search(
             f"meaning (--retriever dense)"
             + (", or name the language of the texts (--language)" if language == DEFAULT else "")
         )
+        options.arguments()  # what is wrong with them is said all the same; no model is loaded for nothing
+        if as_json:
+            _emit(to_ranking(chosen, searched, [], Outcome(())), 0, loading_seconds() - loaded)
+        return
     matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
-        reranker = options.reranker(
-            opened
-        )  # what is wrong with the options is said even where nothing was found
-        if not candidates and not as_json:
-            return
+        reranker = options.reranker(opened)
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
         with reranking.reasoning_shown(reranker, len(candidates)):
             ranking = reranker.rank(searched, candidates, top_n=top_n, threshold=threshold)
     if as_json:
-        record = ranking_record(ranking)
-        for hit, entry in zip(ranking, record["hits"], strict=True):
-            entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
-            entry |= {"title": hit.document.title, "text": hit.document.text}
-            entry |= source_record(hit.document)
-        counts = {"candidates": len(candidates), **Unread.in_ranking(ranking).as_json()}
-        times = {"loading_seconds": loading_seconds() - loaded}
-        common.emit(record | {"query": query} | counts | reranking.usage_report(ranking.usage) | times)
+        _emit(ranking, len(candidates), loading_seconds() - loaded)
     else:
         show_ranking(ranking)
         if 0 < matching < min(k if top_n is None else min(k, top_n), len(index)):
@@ -128,6 +123,19 @@ def search(
             f"and keep their first-stage places: {ranking.failures[0].reason}. The same command asks again "
             f"for them"
         )
+
+
+def _emit(ranking: Ranking, candidates: int, loading: float) -> None:
+    """The ranking as JSON, with how many candidates there were and how long models were loaded."""
+    record = ranking_record(ranking)
+    for hit, entry in zip(ranking, record["hits"], strict=True):
+        entry |= {"first_stage_rank": hit.index + 1, "first_stage_score": hit.document.prior}
+        entry |= {"title": hit.document.title, "text": hit.document.text}
+        entry |= source_record(hit.document)
+    counts = {"candidates": candidates, **Unread.in_ranking(ranking).as_json()}
+    times = {"loading_seconds": loading}
+    query = {"query": ranking.query.text}
+    common.emit(record | query | counts | reranking.usage_report(ranking.usage) | times)
 
 
 def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
@@ -147,13 +155,20 @@ def show_ranking(ranking: Ranking, marks: dict[str, str] | None = None) -> None:
         cells = [str(hit.rank), str(hit.index + 1), score]
         if marks is not None:
             cells.append(marks.get(hit.id, ""))
-        table.add_row(*cells, f"{title} · {shortened(hit.document.text, 121)}", style=style)
+        table.add_row(*cells, f"{title} · {preview(hit)}", style=style)
         if hit.piece is not None:
-            decided = f"by this one of {hit.piece.of} pieces: {shortened(hit.piece.text, 121)}"
+            decided = f"the one that decided, of {number_of(hit.piece.of, 'piece')}"
             table.add_row(*[""] * len(cells), f"  {decided}", style="dim")
         if hit.explanation:
             table.add_row(*[""] * len(cells), f"  reasoning: {_end_of(hit.explanation)}", style="dim")
     common.Terminal().print(table)
+
+
+def preview(hit: Hit) -> str:
+    """How what decided a hit's score begins: a part of its passage, or all of it."""
+    if hit.piece is None:
+        return shortened(hit.document.text, 121)
+    return f"{'… ' if hit.piece.start else ''}{shortened(hit.piece.text, 121)}"
 
 
 def _end_of(reasoning: str) -> str:

@@ -98,6 +98,11 @@ def retriever_class(name: str) -> type[Retriever]:
     Raises:
         InputError: there is none of that name.
     """
+    if "+" in name:
+        raise InputError(
+            f"{name!r} is several first stages, which `limrank ask` and `limrank eval` fuse, and in Python "
+            f"limrank_pipelines.HybridRetriever; here name one of: {', '.join(_RETRIEVERS)}"
+        )
     if name not in _RETRIEVERS:
         fix = did_you_mean(name, _RETRIEVERS) or f"there are: {', '.join(_RETRIEVERS)}"
         raise InputError(f"there is no retriever {name!r}; {fix}")

@@ -120,10 +120,14 @@ def ask(
     if reader is not None:
         _check_reader(reader, reader_backend)
     index = first_stage(Corpus(corpus, field, title_field, passages), retriever, language)
+    # Where nothing is found, no model is loaded to say so; a rewritten question may find something.
+    is_found = rewrite is not None or bool(index.search(query, 1))
+    if not is_found:
+        reranker_options.arguments()  # what is wrong with them is said all the same
     with common.open_store(store, fresh=fresh) as replies:
-        reranker = reranker_options.reranker(replies)
+        reranker = reranker_options.reranker(replies) if is_found else None
         answering: Reader | None = None
-        if reader is not None:
+        if reader is not None and is_found:
             options = common.parse_options(reader_option, "--reader-option")
             options |= {"max_tokens": max_tokens, "seed": seed}
             answering = Reader(reader, reader_backend, store=replies, **options)
@@ -237,7 +241,7 @@ def _show(answer: Answer, loading: float) -> None:
     """The answer with its passages; `loading`: how long models were loaded meanwhile."""
     if answer.text is None:
         _show_passages(answer)
-    if "read" not in answer.timings:
+    if "read" not in answer.timings and answer.candidates:
         common.say("no reader is named: these are the passages; --reader MODEL writes an answer from them")
     elif answer.text is not None:
         common.tell(answer.text)
@@ -247,8 +251,10 @@ def _show(answer: Answer, loading: float) -> None:
         if not answer.citations:
             common.tell("\nIt names none of the passages that were read:")
             _list_passages(answer)
+    last = _failed(answer)[:1]  # the command ends with it
     for failure in answer.failures:
-        common.say(f"{failure.stage}: {failure.reason}")
+        if failure not in last:
+            common.say(f"{failure.stage}: {failure.reason}")
     if answer.ranking is not None:
         common.say(summary(answer.ranking, len(answer.candidates), answer.timings["retrieve"]))
     if answer.cut_tokens:

@@ -95,6 +95,18 @@ def test_without_a_reader_the_passages_are_shown_and_it_says_so(corpus: Path):
     assert record["passages"][0]["score"] == pytest.approx(2 / 61), "the fused score is the prior"
 
 
+def test_what_ends_the_command_is_said_once(corpus: Path):
+    with LoopbackServer(lambda call: chat(None, "")) as server:
+        done = ask(corpus, corpus, QUESTION, *served(server), code=1)
+    assert done.stderr.count("the model wrote no answer") == 1
+
+
+def test_no_model_is_loaded_where_nothing_is_found(corpus: Path):
+    done = ask(corpus, corpus, "zebra", "--reader", "never/there")
+    assert done.stderr.splitlines()[0] == "retrieve: the first stage found no passage"
+    assert "no reader" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
