@@ -17,7 +17,9 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.files import read_json
 from limrank_plugins.locks import LOCK, alone_in
 from limrank_plugins.outputs import make_folder, write_json
+from limrank_plugins.wording import shortened
 
+_MOST = 120  # characters of a setting, in a refusal
 SETTINGS, STORE = "settings.json", "store.sqlite"
 
 
@@ -108,8 +110,20 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str = 
         if isinstance(old, dict) and isinstance(new, dict):
             words += differences(old, new, f"{where}{name}.")
         elif old != new:
-            words.append(f"{where}{name} is {json.dumps(old)} there, {json.dumps(new)} here")
+            before, now = _what_differs(old, new)
+            words.append(f"{where}{name} is {before} there, {now} here")
     return words
+
+
+def _what_differs(there: Any, here: Any) -> tuple[str, str]:
+    """Two values in words; of names made of parts (`a|b|c`) and of lists, what is not in the other."""
+    if isinstance(there, str) and isinstance(here, str) and there.count("|") == here.count("|") > 0:
+        parts = zip(there.split("|"), here.split("|"), strict=True)
+        there, here = map("|".join, zip(*(pair for pair in parts if pair[0] != pair[1]), strict=True))
+    elif isinstance(there, list) and isinstance(here, list):
+        apart = [one for one in there if one not in here], [one for one in here if one not in there]
+        there, here = apart if any(apart) else (there, here)  # the same in another order
+    return shortened(json.dumps(there), _MOST), shortened(json.dumps(here), _MOST)
 
 
 def refuse(folder: Path, differing: Sequence[str]) -> None:

@@ -171,7 +171,8 @@ class Table:
     def grid(self) -> Grid:
         """The same as cells, ready to be written."""
         heads = ["system", *(column.head for column in self.columns)]
-        return Grid(heads, [(name, *cells) for name, cells in self.rows], self.settings, self.notes)
+        below = ("Measures are times 100.", *self.settings)
+        return Grid(heads, [(name, *cells) for name, cells in self.rows], below, self.notes)
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown, its settings and footnotes below."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.metered import most_tokens
 from limrank_plugins.backends.protocols import Backend
 from limrank_plugins.begun_anew import place_of
 from limrank_plugins.data import check_unique
@@ -23,7 +24,7 @@ from limrank_synth.filters.coverage import coverage_report
 from limrank_synth.guidelines import load_guidelines
 from limrank_synth.records import LabelledPassage, Persona, Rejection, Seed
 from limrank_synth.role_requests import RoleRequest
-from limrank_synth.roles import most_cost
+from limrank_synth.roles import draw, most_cost
 from limrank_synth.run_files import (
     REJECTED,
     REPORT,
@@ -160,7 +161,7 @@ def synthesise_all(
 
 
 def dry_run(seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthSettings) -> dict[str, Any]:
-    """The first prompts, and what the whole run will cost at most if nothing has to be asked for twice.
+    """The first prompts, and what the whole run takes at most, tokens and dollars, if nothing is asked twice.
 
     Later prompts hold earlier completions, which are taken to be as long as the guidelines allow. Where the
     price of a role is not known, `cost_at_most` is None and `unpriced` names it.
@@ -176,16 +177,20 @@ def dry_run(seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthS
         calls[judge] = queries * settings.passages * settings.votes
     # A word is at most two tokens in the languages the templates are written for.
     reasoning, passage = 2 * known.words["thought"][1], 2 * known.words["passage"][1]
-    cost = sum(most_cost(request, settings) for request in first)
     prompt = {"writer": 600 + reasoning, "reasoner": 400, "judge": 200 + passage, "second": 200 + passage}
+    cost = sum(most_cost(request, settings) for request in first)
+    tokens = [most_tokens(draw(request, settings)) for request in first]
     for name, number in calls.items():
         role = settings.role(name)
         counted = number - (len(first) if name == "writer" else 0)
         cost += counted * role.price.cost(prompt[name], role.max_tokens)
+        tokens.append((counted * prompt[name], counted * role.max_tokens))
+    read, written = (sum(column) for column in zip(*tokens, strict=True))
     unpriced = [name for name in calls if not settings.role(name).is_priced]
     return {
         "seeds": len(seeds),
         "calls": calls,
+        "tokens_at_most": {"read": read, "written": written},
         "cost_at_most": None if unpriced else exact_dollars(cost),
         "unpriced": unpriced,
         "prompts": [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from limrank_evals.guarded_folders import claim, evaluation_files, keep_settings
+from limrank_evals.guarded_folders import claim, differences, evaluation_files, keep_settings
 from limrank_evals.questions.question_job import job_name
 from limrank_evals.questions.questions_report import OUTPUTS, SCHEMA
 from limrank_plugins import Store
@@ -44,6 +44,20 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="new is null there, 1 here"):
         open_folder(folder, settings={**SETTINGS, "new": 1})
     assert (folder / "answers.jsonl").is_file()
+
+
+def test_a_refusal_names_what_differs_and_not_all_that_is_there():
+    many = [f"corpus {i}" for i in range(50)]
+    name = f"limrank|{'YesNo' * 40}|model@1"
+    there = {"corpora": [*many, "a"], "order": ["x", "y"], "reranker": name, "text": "x" * 500, "same": many}
+    here = {**there, "corpora": [*many, "b"], "order": ["y", "x"], "text": "y" * 500}
+    here["reranker"] = name.replace("@1", "@2")
+    assert differences(there, here) == [
+        'corpora is ["a"] there, ["b"] here',
+        'order is ["x", "y"] there, ["y", "x"] here',
+        'reranker is "model@1" there, "model@2" here',
+        f'text is "{"x" * 118}… there, "{"y" * 118}… here',
+    ]
 
 
 def test_fresh_takes_away_what_an_evaluation_writes_and_nothing_else(tmp_path: Path):

@@ -103,6 +103,8 @@ def test_markdown_and_latex():
         "| limrank | 25.00 (20.00 to 30.00) | – |",
         "| a\\|b_50% | – | 50.0 [1] |",
         "",
+        "Measures are times 100.",
+        "",
         "BRIGHT biology nDCG@10: first stage bm25s, queries original, depth 100, judgements original.",
         "",
         "BRIGHT earth_science nDCG@10: first stage bm25s, queries original, depth 100, judgements original.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def test_a_dry_run_says_what_the_run_needs(place: Path):
     assert "8 rows, 8 examples; the longest has" in done.stderr
     assert "needs about " in done.stderr
     assert "hours on one GPU at 300 TFLOP/s" in done.stderr
+    assert not re.search(r"None|True|False|[\[\]{}]", done.stdout), "words, as --set takes them"
+    assert "plan.tokens: <think>, </think>\n" in done.stdout
     without = limrank("train", "plan.yaml", "--dry-run", cwd=place)
     assert "give --rows file.jsonl" in without.stderr
 

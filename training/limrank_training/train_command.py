@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,9 +177,24 @@ def _print(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         common.emit(summary)
         return
-    for name, table in summary.items():
-        if not isinstance(table, dict):
-            common.tell(f"{name}: {table}")
-            continue
-        for key, value in table.items():
-            common.tell(f"{name}.{key}: {value}")
+    for name, part in summary.items():
+        for line in _lines(name, part):
+            common.tell(line)
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    """A setting or a count as a line, a table as one for each of its own."""
+    if isinstance(value, Mapping) and value:
+        for key, one in value.items():
+            yield from _lines(f"{name}.{key}", one)
+    else:
+        yield f"{name}: {_in_words(value)}"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as --set takes it
+    if isinstance(value, list | tuple):
+        words = list(map(_in_words, value))
+        return ("; " if any(" " in word for word in words) else ", ").join(words) or "none"
+    return "none" if value is None or value == "" or value == {} else str(value)

@@ -269,14 +269,14 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         for message in prompt["messages"]:
             common.tell(f"--- {prompt['role']} · {message['role']}\n{message['text']}\n")
     calls = ", ".join(f"{number:,} by the {role}" for role, number in plan["calls"].items())
+    tokens = plan["tokens_at_most"]
+    size = f"at most {number_of(tokens['read'], 'token')} read and {tokens['written']:,} written"
     cost = (
-        f"at most {in_dollars(plan['cost_at_most'])}"
+        in_dollars(plan["cost_at_most"])
         if not plan["unpriced"]
-        else (
-            f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
-        )
+        else f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
     )
-    common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {cost}")
+    common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {size}; {cost}")
 
 
 def cost_of(report: Mapping[str, Any]) -> str:

@@ -100,6 +100,7 @@ def test_published_numbers_stand_beside_ours_with_their_sources(tmp_path: Path):
     heads = re.findall(r'<th scope="col">([^<]*)</th>', page)
     assert heads[:3] == ["system", "average", "biology"]
     assert table.splitlines()[0].endswith("| BRIGHT average nDCG@10 |")
+    assert "\nMeasures are times 100.\n" in table
     assert re.search(r">LimRank-7B</bdi></th>\s*<td>28.0<sup", page)
     # Not all of the tasks: that mean is another one, and nobody published it.
     write_reports(tmp_path, [bright(task) for task in tasks[:3]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,9 @@ def test_a_dry_run_asks_nobody_and_promises_enough(place: Workplace):
     run(place)
     report = place.report
     assert report["cost"] < plan["cost_at_most"]
+    read, written = plan["tokens_at_most"]["read"], plan["tokens_at_most"]["written"]
+    assert sum(row["prompt_tokens"] for row in report["calls"].values()) < read
+    assert sum(row["written_tokens"] for row in report["calls"].values()) < written
     assert {role: row["calls"] for role, row in report["calls"].items()} == plan["calls"]
 
 
@@ -171,7 +175,8 @@ def test_a_price_that_is_not_known_is_no_price_of_nothing(place: Workplace):
     config = place.folder / "synth.toml"
     config.write_text(config.read_text("utf-8").replace("price_in = 1.0\nprice_out = 3.0\n", ""), "utf-8")
     shown = run(place, "--dry-run").output
-    assert "cost unknown: no price is given for writer, reasoner" in shown
+    assert "cost unknown: no price is given for writer, reasoner" in " ".join(shown.split())
+    assert re.search(r"at most [\d,]+ tokens read and [\d,]+ written", " ".join(shown.split()))
     assert "$" not in shown
     plan = json.loads(run(place, "--dry-run", "--json").stdout)
     assert plan["cost_at_most"] is None
