@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from limrank_evals.cli.bench_retrieval import retrieval
 from limrank_evals.cli.bench_served import served
 from limrank_evals.cli.bench_store import store
-from limrank_evals.cli.bench_tables import Quick, rounds_of
+from limrank_evals.cli.bench_tables import Quick, emit, rounds_of, show
 from limrank_plugins.cli import common, reports_errors
 
 if TYPE_CHECKING:
@@ -164,22 +163,25 @@ def report(
     rest = {} if behind is None else behind(outcomes)
     if as_json:
         peers = [_peer(outcome, texts) for outcome in outcomes]
-        common.emit({"bench": subject, "rounds": rounds, **about, "peers": peers, **rest})
+        emit(subject, {"rounds": rounds, **about}, peers=peers, **rest)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("peer and work", overflow="fold")
-    for head in ("ours, ms", "theirs, ms", "ratio", "spread", "same tokens" if texts else "scores differ by"):
-        table.add_column(head, justify="right")
+    heads = ["peer and work", "ours, ms", "theirs, ms", "ratio", "spread"]
+    rows = []
     for o in outcomes:
-        numbers = [
-            f"{o.milliseconds:.2f}",
-            f"{o.their_milliseconds:.2f}",
-            f"{o.ratio:.2f}",
-            f"{o.spread:.2f}",
-        ]
+        numbers = (o.milliseconds, o.their_milliseconds, o.ratio, o.spread)
         same = "yes" if o.max_score_difference == 0 else "no"
-        table.add_row(o.name, *numbers, same if texts else f"{o.max_score_difference:.1e}")
-    common.Terminal().print(table)
+        rows.append(
+            [
+                o.name,
+                *(f"{number:.2f}" for number in numbers),
+                same if texts else f"{o.max_score_difference:.1e}",
+            ]
+        )
+    note = f"CPU milliseconds a text, medians of {rounds} rounds on {about['threads']} threads"
+    installed = {name: number for name, number in about["versions"].items() if number}
+    show(
+        [*heads, "same tokens" if texts else "scores differ by"], rows, about | {"versions": installed}, note
+    )
     for floor in rest.get("floor", []):
         speed = f"{floor['share_of_peak']:.0%} of the measured {floor['peak_gflop_per_second']:.0f} GFLOP/s"
         loop = f"{floor['share_of_loop_ratio']:.0%} of the ratio to a loop's {floor['loop_gflop']:.3g}"
@@ -189,11 +191,6 @@ def report(
         common.say(f"texts of {min(tokens)} to {max(tokens)} tokens, {sum(tokens):,} in all; {ended}")
     for name, reason in rest.get("not_measured", {}).items():
         common.say(f"{name}: not measured: {reason}")
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items() if number)
-    common.say(
-        f"CPU milliseconds a text, medians of {rounds} rounds; {about['processor']}, "
-        f"{about['threads']} threads; {versions}"
-    )
 
 
 def _peer(outcome: Outcome, texts: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def emit(subject: str, about: Mapping[str, Any], **parts: Any) -> None:
 
     def plain(part: Any) -> Any:
         if isinstance(part, list):
-            return [asdict(row) for row in part]
+            return [plain(row) for row in part]
         return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
 
     common.emit({"bench": subject, **about, **{name: plain(part) for name, part in parts.items()}})
