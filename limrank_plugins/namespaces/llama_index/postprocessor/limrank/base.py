@@ -79,6 +79,9 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
     `ReRankEndEvent` is sent even if an error ends the ranking (then without nodes); its
     `tags["limrank"]` says what the ranking cost.
 
+    Metadata is read with a node's text where its embedding model reads it, too, as LlamaIndex does;
+    `metadata_mode="none"` reads the text alone.
+
     The image of an `ImageNode`, or of a node with an `image_resource`, is shown to models that can
     see (recipes `ragvl`, `mm-embed`, `mm-r5`); all others judge such a node by its text. One without
     text counts as failed there, and so does, everywhere, a node whose image cannot be read.
@@ -207,7 +210,8 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
         default=None, description="Another text of the recipe's prompt, with {query} and {document}."
     )
     metadata_mode: MetadataMode = Field(
-        default=MetadataMode.EMBED, description="Which metadata the model reads with a node's text."
+        default=MetadataMode.EMBED,
+        description="Which metadata the model reads with a node's text; 'none' reads the text alone.",
     )
     keep_retrieval_score: bool = Field(
         default=False, description="Keep the score a node came with in its metadata, as 'retrieval_score'."
