@@ -14,6 +14,7 @@ from limrank_evals.cli.bench_served import served
 from limrank_evals.cli.bench_store import store
 from limrank_evals.cli.bench_tables import Quick, emit, rounds_of, show
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.wording import number_of
 
 if TYPE_CHECKING:
     from limrank_evals.bench.floor import Floor
@@ -166,22 +167,16 @@ def report(
         emit(subject, {"rounds": rounds, **about}, peers=peers, **rest)
         return
     heads = ["peer and work", "ours, ms", "theirs, ms", "ratio", "spread"]
+    heads.append("same tokens" if texts else "scores differ by")
     rows = []
     for o in outcomes:
         numbers = (o.milliseconds, o.their_milliseconds, o.ratio, o.spread)
         same = "yes" if o.max_score_difference == 0 else "no"
-        rows.append(
-            [
-                o.name,
-                *(f"{number:.2f}" for number in numbers),
-                same if texts else f"{o.max_score_difference:.1e}",
-            ]
-        )
-    note = f"CPU milliseconds a text, medians of {rounds} rounds on {about['threads']} threads"
+        difference = same if texts else f"{o.max_score_difference:.1e}"
+        rows.append([o.name, *(f"{number:.2f}" for number in numbers), difference])
+    note = f"CPU milliseconds a text, medians of {rounds} rounds on {number_of(about['threads'], 'thread')}"
     installed = {name: number for name, number in about["versions"].items() if number}
-    show(
-        [*heads, "same tokens" if texts else "scores differ by"], rows, about | {"versions": installed}, note
-    )
+    show(heads, rows, about | {"versions": installed}, note)
     for floor in rest.get("floor", []):
         speed = f"{floor['share_of_peak']:.0%} of the measured {floor['peak_gflop_per_second']:.0f} GFLOP/s"
         loop = f"{floor['share_of_loop_ratio']:.0%} of the ratio to a loop's {floor['loop_gflop']:.3g}"

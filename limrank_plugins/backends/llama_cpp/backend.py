@@ -18,7 +18,7 @@ from limrank_plugins.backends.local.continuous_batch import Draft, budget_and_ro
 from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.gguf_header import GGUFHeader, read_header
 from limrank_plugins.backends.local.label_prompts import LabelTokens
-from limrank_plugins.backends.local.loading import model_name
+from limrank_plugins.backends.local.loading import loading_errors, model_name
 from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.local.prompt_batches import split
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
@@ -102,7 +102,8 @@ class LlamaCppBackend:
         source = _source(model)
         _check_place(device, gpu_layers)
         llama = _library()
-        file = gguf_file(source)
+        with loading_errors(str(model)):
+            file = gguf_file(source)
         assert file is not None
         header = read_header(file)
         context = _context(header)

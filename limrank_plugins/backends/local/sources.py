@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from limrank_plugins.backends.local.gguf_header import MAGIC
+from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_HUB, find_smollm2
 from limrank_plugins.errors import InputError, require
 from limrank_plugins.pipes import is_pipe, regular_file
@@ -57,7 +58,8 @@ def gguf_file(source: str, revision: str | None = None) -> Path | None:
     if named is None:
         return None
     hub = require("transformers.utils.hub", "transformers", "a model of the hub")
-    return Path(hub.cached_file(named[1], named[2], revision=revision))
+    with hub_or_cache(source):
+        return Path(hub.cached_file(named[1], named[2], revision=revision))
 
 
 def is_gguf(source: str) -> bool:
