@@ -95,9 +95,12 @@ def plain_model(name: str, dtype: str) -> Iterator[PlainModel]:
         yield PlainModel(loaded.model, loaded.tokenizer, folder, length)
 
 
-def left_padded(torch: Any, rows: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
+def left_padded(torch: Any, rows: Sequence[Sequence[int]], pad: int, device: Any) -> dict[str, Any]:
     """Rows of one length and their mask, as `transformers` takes them: all end at the same column."""
     width = max(map(len, rows))
     ids = [[pad] * (width - len(row)) + list(row) for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+    return {
+        "input_ids": torch.tensor(ids, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
+    }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from limrank_evals.bench.interleaved import clock_of
 from limrank_plugins.backends.local.prompt_batches import common
 
-_ROWS, _SQUARE, _TRIES = 512, 1024, 5
+_TRIES = 5
+_ON_CPU, _ON_GPU = (512, 1024, 2e9), (8192, 8192, 2e13)
+"""Rows of a product of the model's shape, the square one's side, and how much a try computes at least."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Floor:
         needed_gflop: for all of them, what they have in common only once.
         loop_gflop: if every prompt is read in full.
         peak_gflop_per_second: of a product of matrices of the model's own shape or a square one, whichever is
-            faster, in a second of one thread's CPU time.
+            faster, in a second of one thread's CPU time, or of a GPU.
     """
 
     precision: str
@@ -106,24 +108,25 @@ def floor(model: Any, prompts: Sequence[list[int]], precision: str, read: Callab
     loop = counts.flops / 1e9
     needed = loop * needed_positions(prompts) / counts.positions
     config = model.config.get_text_config()
-    peak = gemm_peak(precision, config.hidden_size, getattr(config, "intermediate_size", 0) or _SQUARE)
-    return Floor(precision, len(prompts), needed, loop, peak)
+    width, height = config.hidden_size, getattr(config, "intermediate_size", 0) or config.hidden_size
+    return Floor(precision, len(prompts), needed, loop, gemm_peak(precision, width, height, model.device))
 
 
-def gemm_peak(precision: str, width: int, height: int) -> float:
-    """Billions of multiplications and additions a second of CPU time: the fastest of several tries."""
+def gemm_peak(precision: str, width: int, height: int, device: Any) -> float:
+    """Billions of multiplications and additions a second of a device: the fastest of several tries."""
     import torch
 
-    dtype = getattr(torch, precision)
+    dtype, clock = getattr(torch, precision), clock_of(device)
+    some_rows, square, work = _ON_CPU if device.type == "cpu" else _ON_GPU
     best = 0.0
-    for rows, inner, columns in ((_ROWS, width, height), (_SQUARE, _SQUARE, _SQUARE)):
-        left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
+    for rows, inner, columns in ((some_rows, width, height), (square, square, square)):
+        left, right = (torch.ones(size, inner, dtype=dtype, device=device) for size in (rows, columns))
         flops = 2 * rows * inner * columns
-        repeats = max(1, int(2e9) // flops)
+        repeats = max(1, int(work) // flops)
         torch.nn.functional.linear(left, right)
         for _ in range(_TRIES):
-            started = time.process_time()
+            started = clock()
             for _ in range(repeats):
                 torch.nn.functional.linear(left, right)
-            best = max(best, repeats * flops / max(time.process_time() - started, 1e-6) / 1e9)
+            best = max(best, repeats * flops / max(clock() - started, 1e-6) / 1e9)
     return best

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from limrank_evals.bench.causal import PlainModel, Work, left_padded, plain_model
-from limrank_evals.bench.interleaved import Contest
+from limrank_evals.bench.interleaved import Contest, Way
 from limrank_plugins.backends.local.continuous_batch import budget_and_room
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import end_tokens
@@ -18,6 +18,7 @@ from limrank_plugins.errors import BackendError, require
 from limrank_plugins.prompts import load_template, parse_template
 
 _WHY = "limrank bench generation"
+_PAGE, _BATCH_TOKENS = 256, 8192
 _SIZES = (8, 20)
 """Rows of the padded batches, beside one of all."""
 
@@ -56,20 +57,40 @@ class Generation:
     def contests(self) -> Iterator[Contest]:
         """One for `generate` one by one, and one for each size of its batches."""
         with plain_model(self._model, "float32") as plain:
-            encoder = PromptEncoder(plain.tokenizer)
-            chat = parse_template("one-sentence", _ONE_SENTENCE)
-            template = chat if encoder.chats else load_template("limrank")
-            prompts = [template.render(self._work.query, [text]) for text in self._work.passages]
-            requests = [
-                Generate(prompt, stop=(), max_tokens=self._most_tokens, temperature=0.0) for prompt in prompts
-            ]
-            budget, room = budget_and_room(requests[0], plain.length)
-            rows = plain.ids(prompts, room)
-            ours = self._ours(plain, requests)
-            for size in (1, *(size for size in _SIZES if size < len(rows)), len(rows)):
-                name = "one by one" if size == 1 else f"padded batches of {size}"
-                theirs = _generate(plain, encoder, rows, budget, size)
-                yield Contest(f"transformers, generate, {name}, float32", len(rows), ours, theirs)
+            yield from self._contests(plain)
+
+    def gpu_ways(self, plain: PlainModel) -> tuple[Way, dict[str, Way], int]:
+        """Our way, `generate` in one batch and `generate_batch`, which is made for GPUs; how many texts."""
+        encoder, requests, rows, budget = self._asked(plain)
+        peers = {
+            f"transformers, generate, a padded batch of {len(rows)}": _generate(
+                plain, encoder, rows, budget, len(rows)
+            ),
+            "transformers, generate_batch (continuous batching)": _generate_batch(
+                plain, encoder, rows, budget
+            ),
+        }
+        return self._ours(plain, requests), peers, len(rows)
+
+    def _contests(self, plain: PlainModel) -> Iterator[Contest]:
+        encoder, requests, rows, budget = self._asked(plain)
+        ours = self._ours(plain, requests)
+        for size in (1, *(size for size in _SIZES if size < len(rows)), len(rows)):
+            name = "one by one" if size == 1 else f"padded batches of {size}"
+            theirs = _generate(plain, encoder, rows, budget, size)
+            yield Contest(f"transformers, generate, {name}, float32", len(rows), ours, theirs)
+
+    def _asked(self, plain: PlainModel) -> tuple[PromptEncoder, list[Generate], list[list[int]], int]:
+        """The requests, the tokens of their prompts, and how many tokens may be written."""
+        encoder = PromptEncoder(plain.tokenizer)
+        chat = parse_template("one-sentence", _ONE_SENTENCE)
+        template = chat if encoder.chats else load_template("limrank")
+        prompts = [template.render(self._work.query, [text]) for text in self._work.passages]
+        requests = [
+            Generate(prompt, stop=(), max_tokens=self._most_tokens, temperature=0.0) for prompt in prompts
+        ]
+        budget, room = budget_and_room(requests[0], plain.length)
+        return encoder, requests, plain.ids(prompts, room), budget
 
     def _ours(self, plain: PlainModel, requests: Sequence[Generate]) -> Callable[[], Any]:
         backend = plain.ours()
@@ -87,25 +108,59 @@ class Generation:
 
 def _generate(
     plain: PlainModel, encoder: PromptEncoder, rows: Sequence[list[int]], most_tokens: int, size: int
-) -> Callable[[], Any]:
+) -> Way:
     torch = require("torch", "transformers", _WHY)
-    transformers = require("transformers", "transformers", _WHY)
-    ends = end_tokens(plain.model, plain.tokenizer)
-    filler = plain.tokenizer.pad_token_id if plain.tokenizer.pad_token_id is not None else 0
-    greedy = transformers.GenerationConfig(
-        do_sample=False, max_new_tokens=most_tokens, eos_token_id=sorted(ends), pad_token_id=filler
-    )
+    ends, filler = end_tokens(plain.model, plain.tokenizer), _filler(plain)
+    greedy = _greedy(plain, most_tokens)
 
     def texts() -> Any:
         written = []
         for start in range(0, len(rows), size):
-            batch = left_padded(torch, rows[start : start + size], filler)
+            batch = left_padded(torch, rows[start : start + size], filler, plain.model.device)
             with torch.inference_mode():
                 completed = plain.model.generate(**batch, generation_config=greedy)
             written += completed[:, batch["input_ids"].shape[1] :].tolist()
         return digests([_text(encoder, ids, ends) for ids in written])
 
     return texts
+
+
+def _generate_batch(
+    plain: PlainModel, encoder: PromptEncoder, rows: Sequence[list[int]], most_tokens: int
+) -> Way:
+    """With room for all texts at once, rather than for as many as the device's memory could hold."""
+    transformers = require("transformers", "transformers", _WHY)
+    ends, greedy = end_tokens(plain.model, plain.tokenizer), _greedy(plain, most_tokens)
+    blocks = sum(2 + (len(row) + most_tokens) // _PAGE for row in rows)
+    config = transformers.ContinuousBatchingConfig(
+        page_size=_PAGE, num_blocks=blocks, max_batch_tokens=_BATCH_TOKENS, max_requests_per_batch=len(rows)
+    )
+
+    def texts() -> Any:
+        outputs = plain.model.generate_batch(
+            inputs=list(rows), generation_config=greedy, continuous_batching_config=config
+        )
+        written = [output.generated_tokens for output in outputs.values()]
+        if len(written) < len(rows):
+            raise BackendError(f"generate_batch wrote {len(written)} of {len(rows)} texts")
+        return digests([_text(encoder, ids, ends) for ids in written])
+
+    return texts
+
+
+def _greedy(plain: PlainModel, most_tokens: int) -> Any:
+    transformers = require("transformers", "transformers", _WHY)
+    return transformers.GenerationConfig(
+        do_sample=False,
+        max_new_tokens=most_tokens,
+        eos_token_id=sorted(end_tokens(plain.model, plain.tokenizer)),
+        pad_token_id=_filler(plain),
+    )
+
+
+def _filler(plain: PlainModel) -> int:
+    pad = plain.tokenizer.pad_token_id
+    return 0 if pad is None else int(pad)
 
 
 def _text(encoder: PromptEncoder, ids: Sequence[int], ends: frozenset[int]) -> tuple[str, int]:

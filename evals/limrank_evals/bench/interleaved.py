@@ -83,6 +83,22 @@ def run(contest: Contest, rounds: int, clock: Callable[[], float] = time.process
     return Outcome(contest.name, statistics.median(ratios), spread, difference, ours, theirs)
 
 
+def clock_of(device: Any) -> Callable[[], float]:
+    """A clock for work on a device of `torch`: processor seconds on a CPU, else those that pass.
+
+    Other devices work on while the processor goes ahead: what is still being computed is waited for.
+    """
+    if device.type == "cpu":
+        return time.process_time
+    import torch
+
+    def seconds() -> float:
+        torch.accelerator.synchronize(device)
+        return time.perf_counter()
+
+    return seconds
+
+
 def machine(*packages: str) -> dict[str, Any]:
     """What figures depend on beside the code: processor, threads, versions of these packages."""
     import torch

@@ -9,7 +9,7 @@ from typing import Any
 
 from limrank_evals.bench.causal import PlainModel, Work, left_padded, plain_model
 from limrank_evals.bench.floor import Floor, floor
-from limrank_evals.bench.interleaved import Contest
+from limrank_evals.bench.interleaved import Contest, Way
 from limrank_evals.bench.scoring_peers import PEERS, TEMPLATE, WHY, Judging, Scorer, prompts, ranked_by
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.mini_weights import native_bfloat16
@@ -51,19 +51,15 @@ class Scoring:
 
     def _contests(self, plain: PlainModel, precision: str) -> Iterator[Contest]:
         query, passages = self._work.query, self._work.passages
-        rendered = prompts(query, passages)
-        rows = plain.ids(rendered)
-        encoder = PromptEncoder(plain.tokenizer)
-        labels = encoder.label_ids(load_template(TEMPLATE).labels, encoder.encode(rendered[0]).end)
-        ours = ranked_by(plain.ours(), query)
-        one_by_one = _in_batches(plain, rows, labels, 1)
-        self.floors.append(floor(plain.model, rows, precision, one_by_one))
+        rows, labels = rows_and_labels(plain, self._work)
+        ours, loops = reading_ways(plain, self._work, rows, labels)
+        self.floors.append(floor(plain.model, rows, precision, loops[ONE_BY_ONE]))
 
         def contest(name: str, theirs: Callable[[], Any]) -> Contest:
-            return Contest(f"{name}, {precision}", len(rows), lambda: ours(passages), theirs)
+            return Contest(f"{name}, {precision}", len(rows), ours, theirs)
 
-        yield contest(ONE_BY_ONE, one_by_one)
-        yield contest(f"transformers, padded batches of {_BATCH}", _in_batches(plain, rows, labels, _BATCH))
+        for name, theirs in loops.items():
+            yield contest(name, theirs)
         judging = Judging(plain, query, (labels[0], labels[1]), precision, self._gguf)
         for name, scorer in self._peers(judging):
             yield contest(name, partial(scorer, passages))
@@ -84,6 +80,25 @@ class Scoring:
             self.not_measured[peer.name] = reason
 
 
+def rows_and_labels(plain: PlainModel, work: Work) -> tuple[list[list[int]], Sequence[int]]:
+    """The tokens of every prompt, and those of the two labels."""
+    rendered = prompts(work.query, work.passages)
+    encoder = PromptEncoder(plain.tokenizer)
+    return plain.ids(rendered), encoder.label_ids(
+        load_template(TEMPLATE).labels, encoder.encode(rendered[0]).end
+    )
+
+
+def reading_ways(
+    plain: PlainModel, work: Work, rows: Sequence[list[int]], labels: Sequence[int]
+) -> tuple[Way, dict[str, Way]]:
+    """Our way to score these rows, and those of `transformers` alone, by name."""
+    return partial(ranked_by(plain.ours(), work.query), work.passages), {
+        ONE_BY_ONE: _in_batches(plain, rows, labels, 1),
+        f"transformers, padded batches of {_BATCH}": _in_batches(plain, rows, labels, _BATCH),
+    }
+
+
 def _in_batches(
     plain: PlainModel, rows: Sequence[list[int]], labels: Sequence[int], size: int
 ) -> Callable[[], Any]:
@@ -97,9 +112,9 @@ def _in_batches(
         parts = []
         with torch.inference_mode():
             for start in range(0, len(rows), size):
-                batch = left_padded(torch, rows[start : start + size], filler)
+                batch = left_padded(torch, rows[start : start + size], filler, plain.model.device)
                 logits = plain.model(**batch, logits_to_keep=1).logits[:, -1].float()
                 parts.append(torch.sigmoid(logits[:, positive] - logits[:, negative]))
-        return torch.cat(parts).double().numpy()
+        return torch.cat(parts).double().cpu().numpy()
 
     return scores

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limrank_evals.cli.bench_gpu import gpu
 from limrank_evals.cli.bench_retrieval import retrieval
 from limrank_evals.cli.bench_served import served
 from limrank_evals.cli.bench_store import store
@@ -41,6 +42,7 @@ bench = typer.Typer(help="Measure speed beside other libraries.", no_args_is_hel
 bench.command("retrieval")(retrieval)
 bench.command("store")(store)
 bench.command("served")(served)
+bench.command("gpu")(gpu)
 
 
 @bench.callback()
