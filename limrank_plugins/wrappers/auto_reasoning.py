@@ -24,8 +24,8 @@ class AutoReasoning:
     reasoning. A document *stands* where nothing that was not reasoned about is ahead of it. It ends
 
     - when all of the first `top` were reasoned about,
-    - when reasoning lowered the score of all of a wave and none of them stands, but one from before does:
-      who comes later is likely to fare no better, or
+    - when in `patience` waves in a row reasoning lowered the score of every document and none of them stands,
+      but one from before does: who comes later is likely to fare no better, or
     - when the budget is used up.
 
     The score without reasoning breaks ties, because reasoning scores saturate.
@@ -34,18 +34,21 @@ class AutoReasoning:
         budget: of the reasoning.
         top: how much of the list is to be settled.
         wave: how many documents are reasoned about at a time: two waves can settle the first ten.
+        patience: how many waves in a row may find nothing.
         score_kind: that of the two parts.
     """
 
     budget: Budget = field(default_factory=Budget)
     top: int = 10
     wave: int = 5
+    patience: int = 2
     score_kind: ScoreKind = "probability"
     comparable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole_number("top", self.top, least=1)
         whole_number("wave", self.wave, least=1)
+        whole_number("patience", self.patience, least=1)
 
     def of(self, parts: Sequence[Recipe]) -> Self:
         """Two parts whose scores can be sorted together."""
@@ -67,6 +70,7 @@ class AutoReasoning:
         verdicts = [replace(verdict, tie=verdict.score) for verdict in first.with_reasons()]
         unreasoned = _by_both_places(verdicts)
         reasoned: list[Verdict] = []
+        in_vain = 0
         while unreasoned and not self.budget.spent(Usage.total(verdict.usage for verdict in reasoned)):
             most = self.budget.documents
             wave = unreasoned[: self.wave if most is None else min(self.wave, most - len(reasoned))]
@@ -78,9 +82,9 @@ class AutoReasoning:
                 reasoned.append(verdict)
                 verdicts[i] = replace(verdict, tie=verdicts[i].tie).with_cost_of(verdicts[i])
             standing = _ahead_of(unreasoned, verdicts)
-            if len(standing) >= self.top:
-                break
-            if standing and standing.isdisjoint(wave) and all(_lowered(verdicts[i]) for i in wave):
+            found_nothing = standing.isdisjoint(wave) and all(_lowered(verdicts[i]) for i in wave)
+            in_vain = in_vain + 1 if standing and found_nothing else 0
+            if len(standing) >= self.top or in_vain >= self.patience:
                 break
         return Outcome(tuple(verdicts))
 

@@ -30,22 +30,25 @@ budgets = st.builds(
 
 
 def run(
-    cheap: list, dear: list, costs: list, budget: Budget, top: int, wave: int = 5
+    cheap: list, dear: list, costs: list, budget: Budget, top: int, wave: int = 5, patience: int = 2
 ) -> tuple[Outcome, Part]:
     parts = Part(told(cheap)), Part(told(dear, costs))
-    wrapper = AutoReasoning(budget, top, wave).of(parts)
+    wrapper = AutoReasoning(budget, top, wave, patience).of(parts)
     outcome = finished(wrapper(QUERY, numbers(len(cheap)), [part.rank for part in parts]))
     assert parts[0].asked == [[str(i) for i in range(len(cheap))]]
     return outcome, parts[1]
 
 
-def model(cheap: list, dear: list, costs: list, budget: Budget, top: int, size: int) -> list[list[str]]:
+def model(
+    cheap: list, dear: list, costs: list, budget: Budget, top: int, size: int, patience: int
+) -> list[list[str]]:
     """Which documents are reasoned about in which wave, said plainly."""
     alive = [i for i in range(len(cheap)) if cheap[i] is not None]
     by_score = sorted(alive, key=lambda i: (-cheap[i], i))
     line = sorted(alive, key=lambda i: (i + by_score.index(i), i))
     thought: list[int] = []
     waves: list[list[str]] = []
+    vain: list[bool] = []
     while line:
         if budget.tokens is not None and sum(costs[i] for i in thought) >= budget.tokens:
             return waves
@@ -62,19 +65,20 @@ def model(cheap: list, dear: list, costs: list, budget: Budget, top: int, size: 
         if len(standing) >= top:
             return waves
         lowered = all(dear[i] is None or dear[i] < cheap[i] for i in wave)
-        if standing and lowered and not set(standing) & set(wave):
+        vain.append(bool(standing) and lowered and not set(standing) & set(wave))
+        if len(vain) >= patience and all(vain[-patience:]):
             return waves
     return waves
 
 
-@given(lists(), budgets, st.integers(1, 16), st.integers(1, 9))
+@given(lists(), budgets, st.integers(1, 16), st.integers(1, 9), st.integers(1, 3))
 @settings(deadline=None, max_examples=400)
 def test_it_thinks_as_the_algorithm_says_and_a_failure_is_one(
-    listed: tuple, budget: Budget, top: int, size: int
+    listed: tuple, budget: Budget, top: int, size: int, patience: int
 ):
     cheap, dear, costs = listed
-    outcome, part = run(cheap, dear, costs, budget, top, size)
-    assert part.asked == model(cheap, dear, costs, budget, top, size)
+    outcome, part = run(cheap, dear, costs, budget, top, size, patience)
+    assert part.asked == model(cheap, dear, costs, budget, top, size, patience)
     thought = [int(text) for wave in part.asked for text in wave]
     assert len(thought) == len(set(thought)), "never twice"
     if budget.documents is not None:
@@ -117,7 +121,7 @@ def test_few_relevant_documents_do_not_cost_the_whole_list():
     dear = [0.001] * 60
     dear[3] = 0.999
     outcome, part = run(cheap, dear, [0] * 60, Budget(), top=10)
-    assert [len(wave) for wave in part.asked] == [5, 5], "the second wave finds nothing, and is the last"
+    assert [len(wave) for wave in part.asked] == [5, 5, 5], "the third is the second that finds nothing"
     assert ranked(outcome.verdicts)[0] == 3
 
 
@@ -157,7 +161,7 @@ def test_scores_must_be_of_one_kind():
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 2.5])
-@pytest.mark.parametrize("name", ["top", "wave"])
-def test_top_and_wave_are_whole_numbers(name: str, value: object):
+@pytest.mark.parametrize("name", ["top", "wave", "patience"])
+def test_top_wave_and_patience_are_whole_numbers(name: str, value: object):
     with pytest.raises(InputError, match=name):
         AutoReasoning(**{name: value})
