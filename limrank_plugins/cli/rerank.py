@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,12 +21,9 @@ from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_ours, check_output
 from limrank_plugins.ranking_job import rank_all
 from limrank_plugins.retrievers.languages import DEFAULT
-from limrank_plugins.store import Store, default_store_path
+from limrank_plugins.store import default_store_path
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, shortened
-
-_WRITTEN = "limrank rerank --output"
-"""The journal of what was written where, with which settings."""
 
 
 @reports_errors
@@ -113,8 +106,6 @@ def rerank(
     with alone_at(output), working_on(output, same, fresh=fresh, say=common.say) as work:
         opened = work.store(store if store is not None else default_store_path())
         with opened, common.progress_bars() as show:
-            if not work.is_anew:
-                _refuse_another_run(output, same, opened)
             reranker.store = opened
             records, computed = rank_all(
                 reranker,
@@ -126,7 +117,6 @@ def rerank(
                 progress=partial(show, "reranking"),
                 spent=spent,
             )
-            opened.commit(_WRITTEN, _place(output), _settings(same))
         cut = [record | {"hits": record["hits"][:top_n]} for record in records]
         failed = [failure for record in records for failure in record["failures"]]
         failures = len(failed)
@@ -165,32 +155,4 @@ def rerank(
             f"{number_of(failures, 'document')} of {number_of(queries_failed, 'query')} could not be judged "
             f"and keep their first-stage places; the first one, {first}. "
             f"The same command asks again for what failed"
-        )
-
-
-def _place(output: Path) -> str:
-    """What stands for a file there; its name may be no text."""
-    return hashlib.sha256(os.fsencode(output.resolve())).hexdigest()
-
-
-def _settings(same: Mapping[str, Any]) -> bytes:
-    """What stands for a command's settings in the journal of what was written."""
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).digest()
-
-
-def _refuse_another_run(output: Path, same: Mapping[str, Any], store: Store) -> None:
-    """Refuse to replace a run, unless this command wrote it with these settings.
-
-    Raises:
-        InputError: another one is there.
-    """
-    if not output.exists() or output.stat().st_size == 0:
-        return
-    here, written = _settings(same), store.find(_WRITTEN, _place(output))
-    if written is not None and len(written) != len(here):
-        return  # a damaged journal, which is said where it is read next
-    if written != here:
-        raise InputError(
-            f"{output} holds a run that was not written by this command with these settings: remove it, name "
-            f"another --output, or begin anew with --fresh"
         )

@@ -301,14 +301,3 @@ def test_a_file_that_is_no_run_is_not_replaced_by_one(place: Path):
         assert rerank(place, "-o", name, "--fresh").returncode == 0, "a run is replaced by a run"
     (place / "empty.trec").write_bytes(b"")
     assert rerank(place, "-o", "empty.trec").returncode == 0
-
-
-def test_a_run_of_another_command_is_not_replaced(place: Path):
-    (place / "run.trec").write_text("q1 Q0 d1 1 1 theirs\n")
-    assert rerank(place, "-o", "run.trec").returncode == 2
-    assert (place / "run.trec").read_text() == "q1 Q0 d1 1 1 theirs\n"
-    assert rerank(place, "-o", "run.trec", "--fresh").returncode == 0
-    assert rerank(place, "-o", "run.trec").returncode == 0, "it is this command's now, which goes on"
-    refused = rerank(place, "-o", "run.trec", "--top-n", "1")
-    assert refused.returncode == 2
-    assert "run.trec holds a run that was not written by this command" in " ".join(refused.stderr.split())

@@ -95,7 +95,6 @@ def test_documents_queries_and_a_run_each_from_a_pipe(place: Path):
         for query, document in (("q1", "d2"), ("q2", "d1"))
     )
     for content in (given, as_json):
-        (place / "out.trec").unlink()  # a run with other settings is not replaced
         code, _, errors = run(place, (*words, "--run", "{}"), CORPUS, QUERIES, content)
         assert code == 0, errors
         assert (place / "out.trec").read_text() == "q1 Q0 d2 1 1 prior\nq2 Q0 d1 1 1 prior\n"
