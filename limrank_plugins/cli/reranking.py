@@ -20,7 +20,6 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.prices import VARIABLE
 from limrank_plugins.prompts import template_names
 from limrank_plugins.rankings import CutNames, check_cut, check_threshold
-from limrank_plugins.recipes import Recipe as ChosenRecipe
 from limrank_plugins.recipes import load_recipe, recipe_names
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
@@ -153,8 +152,8 @@ class RerankerOptions:
     calibration: Path | None = None
     chunks: str | None = None
 
-    def check_recipe(self, top_n: int | None, threshold: float | None = None) -> ChosenRecipe:
-        """The recipe named; one that there is not is refused before a corpus is indexed, and so is a bad cut.
+    def check_recipe(self, top_n: int | None, threshold: float | None = None) -> None:
+        """Refuse a recipe that there is not, and a cut that cannot be meant, before a corpus is indexed.
 
         Raises:
             InputError: as for `load_recipe`, `check_cut` and `check_threshold`.
@@ -163,7 +162,6 @@ class RerankerOptions:
         names = CutNames("--top-n", "--threshold")
         check_cut(top_n, threshold, names)
         check_threshold(recipe, threshold, names)
-        return recipe
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `Reranker`; says on stderr which recipe is used where none is named.

@@ -22,12 +22,10 @@ from limrank_plugins.data import Hit, Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
 from limrank_plugins.io import ranking_record
-from limrank_plugins.rankings import to_ranking
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.unread import Unread
-from limrank_plugins.verdicts import Outcome
 from limrank_plugins.wording import number_of, shortened, verb_for
 
 _SHOWN = 240
@@ -79,7 +77,7 @@ def search(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
     )  # fmt: skip
-    chosen = options.check_recipe(top_n, threshold)
+    options.check_recipe(top_n, threshold)
     whole_number("--k", k, least=1)
     searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)
@@ -95,13 +93,12 @@ def search(
             f"meaning (--retriever dense)"
             + (", or name the language of the texts (--language)" if language == DEFAULT else "")
         )
-        options.arguments()  # what is wrong with them is said all the same; no model is loaded for nothing
-        if as_json:
-            _emit(to_ranking(chosen, searched, [], Outcome(())), 0, loading_seconds() - loaded)
-        return
     matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
+        # What is wrong with the options is said even where nothing was found.
         reranker = options.reranker(opened)
+        if not candidates and not as_json:
+            return
         if isinstance(index, DenseRetriever) and feedback:
             candidates = search_again(index, searched, reranker.rank(searched, candidates), k)
         with reranking.reasoning_shown(reranker, len(candidates)):

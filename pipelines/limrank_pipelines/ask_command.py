@@ -120,14 +120,10 @@ def ask(
     if reader is not None:
         _check_reader(reader, reader_backend)
     index = first_stage(Corpus(corpus, field, title_field, passages), retriever, language)
-    # Where nothing is found, no model is loaded to say so; a rewritten question may find something.
-    is_found = rewrite is not None or bool(index.search(query, 1))
-    if not is_found:
-        reranker_options.arguments()  # what is wrong with them is said all the same
     with common.open_store(store, fresh=fresh) as replies:
-        reranker = reranker_options.reranker(replies) if is_found else None
+        reranker = reranker_options.reranker(replies)
         answering: Reader | None = None
-        if reader is not None and is_found:
+        if reader is not None:
             options = common.parse_options(reader_option, "--reader-option")
             options |= {"max_tokens": max_tokens, "seed": seed}
             answering = Reader(reader, reader_backend, store=replies, **options)

@@ -101,12 +101,6 @@ def test_what_ends_the_command_is_said_once(corpus: Path):
     assert done.stderr.count("the model wrote no answer") == 1
 
 
-def test_no_model_is_loaded_where_nothing_is_found(corpus: Path):
-    done = ask(corpus, corpus, "zebra", "--reader", "never/there")
-    assert done.stderr.splitlines()[0] == "retrieve: the first stage found no passage"
-    assert "no reader" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -66,7 +66,7 @@ ROOMS = ("limrank_plugins", "limrank_pipelines", "limrank_synth", "limrank_train
 PROGRAMS = (
     "limrank_plugins.__main__",
     *(f"limrank_training.{name}_command" for name in ("score", "train")),
-    "limrank_training.world.proof",
+    *(f"limrank_training.world.{name}" for name in ("proof", "reasoner")),
     *(f"limrank_pipelines.{name}_command" for name in ("ask", "bulk", "size")),
 )
 IMPORT_ALL = """

@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
+from limrank_plugins.backends.local.loading import pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.card import CARD
 from limrank_plugins.cli import common
-from limrank_plugins.errors import require
 from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.prompts import load_template
 from limrank_training.data.passage_layout import Example, PassageLayout
@@ -68,11 +68,10 @@ def make_reasoner(world: World, folder: Path, scale: ReasonerScale, seed: int) -
         scale: see there.
         seed: of weights, texts, rows and their order.
     """
-    transformers = require("transformers", "training", "the small world's reasoner")
     with tempfile.TemporaryDirectory() as spare:
         base = make_base(world, Path(spare) / "base", RECIPES, scale.shape, seed)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-        model = transformers.AutoModelForCausalLM.from_pretrained(base)
+        tokenizer = pretrained("AutoTokenizer", base, extra="training")
+        model = pretrained("AutoModelForCausalLM", base, extra="training")
         examples = _examples(world, tokenizer, scale, seed)
         result = fine_tune(model, tokenizer.pad_token_id, examples, _plan(scale, seed), Path(spare) / "run")
     result.model.save_pretrained(folder)
