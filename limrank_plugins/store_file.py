@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import stat
 import time
 import warnings
 from collections.abc import Iterator
@@ -142,9 +143,14 @@ def _to_wal(database: sqlite3.Connection) -> None:
 
 def check_is_store(path: Path) -> None:
     """Raise an `InputError` for a file that is there but no store of ours; it is not changed by looking."""
-    if not path.exists():
+    try:
+        # Looked at once: between two looks another process may move a damaged one aside.
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         return
-    if not path.is_file():
+    except OSError as error:
+        raise InputError(f"cannot open the store {path}: {error}") from error
+    if not stat.S_ISREG(mode):
         raise InputError(f"cannot open the store {path}: it is no file")
     try:
         with path.open("rb") as stream:
