@@ -123,9 +123,8 @@ def test_what_the_set_promises():
     for size in (1, 2, 3):
         shares = figures.overlap(ALL, size)
         assert shares.relevant <= shares.irrelevant
-    assert figures.rejected(ALL) == dict.fromkeys(figures.rejected(ALL), 0), (
-        "held to the synthesizer's filters"
-    )
+    rejected = figures.rejected(ALL)
+    assert rejected == dict.fromkeys(rejected, 0), "held to the synthesizer's filters"
     judged = figures.second_judgement(ALL)
     assert judged.items == len(ROWS["dev"]) + len(ROWS["test"])
     assert judged.kappa is not None
