@@ -156,13 +156,38 @@ def pretrained(kind: Any, source: str | Path, *, extra: str = "transformers", **
 
     Raises:
         MissingExtra: transformers is not installed.
+        BackendError: see `check_positions`.
     """
     if isinstance(kind, str):
         kind = getattr(require("transformers", extra, "loading a model"), kind)
     file = gguf_file(str(source), options.get("revision"))
     if file is not None:
         return pretrained_gguf(kind, file, str(source), **options)
-    return kind.from_pretrained(source, **options)
+    made = kind.from_pretrained(source, **options)
+    config = getattr(made[0] if isinstance(made, tuple) else made, "config", None)
+    for part in (config, getattr(config, "text_config", None)):
+        check_positions(part, str(source))
+    return made
+
+
+def check_positions(config: Any, model: str) -> None:
+    """Refuse a model whose rotary positions this version of `transformers` passes over.
+
+    Version 5 writes them as `rope_parameters`. Before, they were `rope_theta` and `rope_scaling`: an older
+    version takes its defaults for these, and every score is another one, without a word.
+
+    Raises:
+        BackendError: the two differ.
+    """
+    saved, theta = getattr(config, "rope_parameters", None), getattr(config, "rope_theta", None)
+    if not isinstance(saved, dict) or theta is None:
+        return
+    scaled = saved.get("rope_type", "default") != "default" and not getattr(config, "rope_scaling", None)
+    if scaled or saved.get("rope_theta", theta) != theta:
+        raise BackendError(
+            f"{model} was saved by transformers 5 or later, and the one that is installed does not read its "
+            f"positions ({saved}): its scores would be wrong. pip install 'transformers>=5'"
+        )
 
 
 def load_processor(source: str, **common: Any) -> Any:

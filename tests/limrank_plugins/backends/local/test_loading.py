@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from write_gguf import write
 
 from limrank_plugins.backends.local import fingerprint
+from limrank_plugins.backends.local.loading import check_positions
 from limrank_plugins.backends.seq2seq import Seq2SeqBackend
 from limrank_plugins.backends.transformers import TransformersBackend
 from limrank_plugins.errors import BackendError, InputError
@@ -161,6 +163,26 @@ def test_an_adapter_of_another_shape_is_refused(qwen: Path, home: Path, tmp_path
     adapter = tiny.build_adapter(tmp_path / "adapter", wide)
     with pytest.raises(BackendError, match="does not fit the model"):
         TransformersBackend(str(qwen), adapter=str(adapter))
+
+
+@pytest.mark.parametrize(
+    ("config", "is_read"),
+    [
+        ({"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}}, True),  # as version 5 holds it
+        ({"rope_theta": 1e6, "rope_scaling": None}, True),  # as version 4 wrote and reads it
+        ({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e4, "rope_type": "default"}}, True),
+        ({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e5, "rope_type": "default"}}, False),
+        ({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e4, "rope_type": "llama3"}}, False),
+        ({}, True),
+    ],
+)
+def test_positions_that_an_older_transformers_passes_over_are_refused(config: dict[str, Any], is_read: bool):
+    """SmolLM2 as version 5 saves it has, in 4.57.3, rope_theta 10,000 and rope_parameters of 100,000."""
+    if is_read:
+        check_positions(SimpleNamespace(**config), "folder")
+        return
+    with pytest.raises(BackendError, match=r"folder was saved by transformers 5 or later.*transformers>=5"):
+        check_positions(SimpleNamespace(**config), "folder")
 
 
 def test_files_of_models_are_opened_in_one_place() -> None:
