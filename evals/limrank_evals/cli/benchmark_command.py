@@ -201,7 +201,7 @@ def benchmark(
             "ties": cast(TieRule, ties),  # `arranged` refuses any other
             "measures": measure,
             "instruct": reranker is not None and _instructs(instruction, reranker),
-            "wrong_query": reranker is not None and wrong_query,
+            "wrong_query": wrong_query,
             "seed": seed,
             "strict": not not_strict,
         }

@@ -72,7 +72,7 @@ def evaluate(
 
     Raises:
         InputError: an unknown measure or first stage, a run that fits neither queries nor documents, two
-            instructions, or `wrong_query` where all queries are the same.
+            instructions, or `wrong_query` without a reranker or where all queries are the same.
         BackendError: not one document of any query could be judged.
         LimRankError: what the reranker raises.
 
@@ -93,6 +93,8 @@ def evaluate(
     whole_number("batch", batch, least=1)
     if instruct and reranker is not None and reranker.settings.instruction is not None:
         raise InputError("the reranker has an instruction of its own: leave that or instruct=True out")
+    if wrong_query and reranker is None:
+        raise InputError("wrong_query is what a reranker is asked: name one, or leave it out")
     warnings = _too_deep(
         [name for name in measures if name not in split.own], depth
     )  # before anything is searched: an unknown measure is told here

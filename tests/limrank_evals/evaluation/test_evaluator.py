@@ -188,6 +188,8 @@ def test_a_control_asks_about_another_query_with_the_candidates_of_its_own(tmp_p
     queries = part.benchmark.queries
     same = tuple(replace(query, text=queries[0].text) for query in queries)
     alike = replace(part, benchmark=replace(part.benchmark, queries=same))
+    with pytest.raises(InputError, match="wrong_query is what a reranker is asked"):
+        evaluate(part, wrong_query=True, **FEW)
     with pytest.raises(InputError, match="wrong_query needs queries of different texts"):
         evaluate(alike, limrank(wrong), wrong_query=True, **FEW)
 
