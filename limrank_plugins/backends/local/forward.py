@@ -18,6 +18,8 @@ class PromptRow:
         key: the position of its request.
         text: what it shares with others, as text.
         shared: how many of its first tokens hold nothing but that.
+        begun: how many of its first tokens other prompts may begin with, too: those of `shared` and the first
+            of two passages. 0 where there is no such place.
         ids: the tokens that may be split: the last of them and all behind it are computed for this row.
         size: tokens computed in all; at least as many as `ids`.
     """
@@ -27,6 +29,7 @@ class PromptRow:
     shared: int
     ids: list[int]
     size: int
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,18 @@ class ForwardPass:
         prefix: keys and values before them, or None.
         head: how many tokens these are.
         rows: the rows.
-        paid: rows of the same prefix that were computed before; the very first one pays for it.
+        free: of these, how many the first row does not pay for: all of them but where it is the first behind
+            the prefix, or a part of it.
     """
 
     prefix: KeysAndValues | None
     head: int
     rows: list[PromptRow]
-    paid: int
+    free: int
 
     def shared(self, number: int) -> int:
         """Prompt tokens that were not computed for the pass's row of this number."""
-        return self.head if self.paid + number else 0
+        return self.head if number else self.free
 
 
 def forward_passes(
@@ -59,12 +63,22 @@ def forward_passes(
     else:
         groups = grouped([(row.text, row.ids, row) for row in rows], share)
     for group in groups:
-        head = len(group.prefix)
-        prefix = network.prefix(group.prefix) if head else None
-        paid = 0
-        for batch in _batches(network, group, budget):
-            yield ForwardPass(prefix, head, batch, paid)
-            paid += len(batch)
+        prefix = network.prefix(group.prefix) if group.prefix else None
+        free = 0
+        for inner in _begun_alike(group) if network.exact and share else [group]:
+            longer = inner.prefix[len(group.prefix) :]
+            behind = network.last_states(prefix, [longer], keep=True)[1][0] if longer else prefix
+            for batch in _batches(network, inner, budget):
+                yield ForwardPass(behind, len(inner.prefix), batch, free)
+                free = len(inner.prefix)
+            free = len(group.prefix)
+
+
+def _begun_alike(group: Group[PromptRow]) -> list[Group[PromptRow]]:
+    """The group's rows by what more they begin with. It depends on a row alone, as in `split`."""
+    head = len(group.prefix)
+    inner = split((max(0, row.begun - head), row.ids[head:], row) for row in group.rows)
+    return [Group(group.prefix + part.prefix, part.rows) for part in inner]
 
 
 def _batches(network: Network, group: Group[PromptRow], budget: int) -> list[list[PromptRow]]:

@@ -41,13 +41,14 @@ class LabelTokens:
 
 @dataclass(frozen=True, slots=True)
 class LabelPrompt:
-    """A prompt that fits, and the labels' tokens."""
+    """A prompt that fits, and the labels' tokens; see `PromptRow`."""
 
     ids: list[int]
     cut: int
     text: str
     shared: int
     labels: list[int]
+    begun: int
 
 
 def prepare(encoder: PromptEncoder, known: LabelTokens, request: ReadLabels, limit: int) -> LabelPrompt:
@@ -58,7 +59,9 @@ def prepare(encoder: PromptEncoder, known: LabelTokens, request: ReadLabels, lim
     """
     encoded, ids, cut = encode_to_fit(encoder, request.prompt, limit)
     tokens = known.of(request.labels, encoded.end)
-    return LabelPrompt(ids, cut, request.prompt.shared_text, encoded.shared, tokens)
+    # Of two passages the first stands first in other comparisons, too.
+    begun = encoded.cuttable[0][1] if len(encoded.cuttable) == 2 and not cut else 0
+    return LabelPrompt(ids, cut, request.prompt.shared_text, encoded.shared, tokens, begun)
 
 
 def read(
@@ -76,7 +79,7 @@ def read(
         pasts = {key: past for key, prompt in counted.items() if (past := network.written.take(prompt.ids))}
         _read_on(network, {key: (counted[key], past) for key, past in pasts.items()}, replies, budget)
         rows = [
-            PromptRow(key, prompt.text, prompt.shared, prompt.ids, len(prompt.ids))
+            PromptRow(key, prompt.text, prompt.shared, prompt.ids, len(prompt.ids), prompt.begun)
             for key, prompt in counted.items()
             if key not in pasts
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, permutations
 from typing import Any
 
 import pytest
@@ -56,6 +56,22 @@ TEXTS = [
 ]
 
 
+def compared(query: str, first: str, second: str) -> ReadLabels:
+    """Which of two passages is better."""
+    segments = [
+        Segment(f"Which answers the query better?\nQuery: {query}\nOne: ", shared=True),
+        Segment(first, False, cuttable=True),
+        Segment("\nTwo: "),
+        Segment(second, False, cuttable=True),
+        Segment("\n</think>"),
+    ]
+    return ReadLabels(Prompt(tuple(segments)), LABELS)
+
+
+COMPARISONS = [compared(query, *pair) for query in QUERIES for pair in permutations(PASSAGES[1:], 2)]
+KINDS = ["labels", "joint", "comparisons", "texts"]
+
+
 def numbers(reply: Any) -> tuple[float, ...]:
     return reply.logits if hasattr(reply, "logits") else reply.values
 
@@ -84,7 +100,7 @@ class Given:
         del self._network._forward
 
 
-@pytest.mark.parametrize("asked", [LABEL_REQUESTS, JOINT_REQUESTS, TEXTS], ids=["labels", "joint", "texts"])
+@pytest.mark.parametrize("asked", [LABEL_REQUESTS, JOINT_REQUESTS, COMPARISONS, TEXTS], ids=KINDS)
 def test_a_request_alone_and_among_others(backend: TransformersBackend, asked: list[Any]) -> None:
     read = backend.likelihood if isinstance(asked[0], Likelihood) else backend.read_labels
     read(asked[:2])  # now it is loaded and has been asked what it can do
@@ -117,3 +133,23 @@ def test_a_prompt_is_split_where_it_says_itself() -> None:
         (19, ["c"]),
         (0, ["d", "e"]),
     ]
+
+
+def test_a_passage_that_begins_several_comparisons_is_read_once(backend: TransformersBackend) -> None:
+    passages = [
+        "acid turns milk in tea",
+        "iron rusts in moist air, slowly",
+        "yeast makes gas in warm dough, and bubbles stay",
+    ]
+    asked = [compared(QUERIES[0], *pair) for pair in permutations(passages, 2)]
+    backend.read_labels(asked[:2])
+    with Given(backend) as given:
+        usages = [reply.usage for reply in backend.read_labels(asked)]
+    computed = sum(usage.prompt_tokens - usage.shared_tokens for usage in usages)
+    assert computed == sum(len(tokens) for _, tokens in given.passes)
+    begun = [usage.shared_tokens for usage in usages]
+    query_alone = min(shared for shared in begun if shared)
+    assert sorted(map(begun.count, {0, query_alone})) == [1, 2], (
+        "one passage is paid with the query, two alone"
+    )
+    assert all(shared > query_alone + 3 for shared in begun if shared not in (0, query_alone))
