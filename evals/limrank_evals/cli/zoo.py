@@ -54,6 +54,7 @@ def zoo(
         typer.Option(help="The first so many judged queries of each collection; default: all."),
     ] = None,
     depth: Annotated[int, typer.Option(help="How many candidates of each query are reranked.")] = 20,
+    batch: reranking.Batch = 8,
     first_stage: Annotated[str, typer.Option(help="What finds them, as in `limrank eval NAME`.")] = "bm25s",
     seed: reranking.Seed = 0,
     max_reasoning_tokens: reranking.MaxReasoningTokens = None,
@@ -77,6 +78,7 @@ def zoo(
     if not model:
         raise InputError("which model? give --model: a folder, a hub name, a GGUF file, or smollm2")
     whole_number("--depth", depth, least=1)
+    whole_number("--batch", batch, least=1)
     if queries is not None:
         whole_number("--queries", queries, least=1)
     if max_reasoning_tokens is not None:
@@ -100,6 +102,7 @@ def zoo(
         seed,
         max_reasoning_tokens,
         options,
+        batch,
     )
     recipes, left_out = asked.chosen()
     asked.arms(recipes)  # a reasoning that there is not is refused before anything is written

@@ -46,8 +46,8 @@ def work(order: Mapping[str, Any], progress: Callable[[int, int], None]) -> None
     """Evaluate a cell and write its `cell.json`.
 
     Args:
-        order: `folder`, `store`, `collection`, `queries`, `first_stage`, `depth`, `seed`, `source`, and
-            `reranker`: arguments of `Reranker`, or None for the first stage alone.
+        order: `folder`, `store`, `collection`, `queries`, `first_stage`, `depth`, `batch`, `seed`,
+            `source`, and `reranker`: arguments of `Reranker`, or None for the first stage alone.
         progress: called with (finished, all) queries.
 
     Raises:
@@ -130,6 +130,7 @@ def _evaluated(
             options={option.name: option.default for option in task.options()},
             first_stage=order["first_stage"],
             depth=order["depth"],
+            batch=order["batch"],
             measures=[MEASURE],
             instruct=reranker is not None and instructs_by_default(reranker.recipe.name),
             seed=order["seed"],

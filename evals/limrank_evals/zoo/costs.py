@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.backends.protocols import Program
-from limrank_plugins.data import Document, Query, Ranking, as_documents, as_query
+from limrank_plugins.data import Document, Query, Ranking
 from limrank_plugins.errors import CapabilityError, InputError, LimRankError
 from limrank_plugins.jobs import Job
 from limrank_plugins.prompts import Template
@@ -73,25 +73,22 @@ class CostedReranker(Reranker):
         top_n: int | None = None,
         threshold: float | None = None,
     ) -> list[Ranking]:
-        """As `Reranker.rank_many`, one query after another."""
-        found = []
-        for query, documents in jobs:
-            asked = as_query(query), as_documents(documents)
-            if self.costs is None:
-                raise TypeError("keep_costs comes first")
-            cpu, wall, before = time.process_time(), time.perf_counter(), self.costs.abstained.count
-            with unserved():
-                [ranking] = super().rank_many([asked], top_n=top_n, threshold=threshold)
-            self.costs.keep(
-                ranking,
-                {
-                    "abstentions": self.costs.abstained.count - before,
-                    "cpu_seconds": round(time.process_time() - cpu, 3),
-                    "seconds": round(time.perf_counter() - wall, 3),
-                },
-            )
-            found.append(ranking)
-        return found
+        """As `Reranker.rank_many`; each query gets an equal share of the time, the first all abstentions."""
+        if self.costs is None:
+            raise TypeError("keep_costs comes first")
+        cpu, wall, before = time.process_time(), time.perf_counter(), self.costs.abstained.count
+        with unserved():
+            rankings = super().rank_many(jobs, top_n=top_n, threshold=threshold)
+        cpu, wall = (
+            (now - then) / max(1, len(rankings))
+            for now, then in ((time.process_time(), cpu), (time.perf_counter(), wall))
+        )
+        abstentions = self.costs.abstained.count - before
+        for ranking in rankings:
+            spent = {"abstentions": abstentions, "cpu_seconds": round(cpu, 3), "seconds": round(wall, 3)}
+            self.costs.keep(ranking, spent)
+            abstentions = 0
+        return rankings
 
 
 @dataclass
@@ -109,10 +106,11 @@ class Costs:
     adds: bool
     abstained: Tally = field(default_factory=Tally)
 
-    def keep(self, ranking: Ranking, spent: dict[str, float]) -> None:
+    def keep(self, ranking: Ranking, spent: Mapping[str, float]) -> None:
         """Commit what a query's ranking cost."""
         usage, before = ranking.usage, self.job.find(ranking.query.id) if self.adds else None
-        spent |= {
+        spent = {
+            **spent,
             "prompt_tokens": usage.prompt_tokens,
             "shared_tokens": usage.shared_tokens,
             "generated_tokens": usage.generated_tokens,

@@ -39,6 +39,7 @@ class Zoo:
         reasoning: of the recipes that can reason, as `Arm.of` reads it; each of them is a cell.
         queries: how many judged queries of each collection, from the first; None: all.
         depth: how many candidates of each query.
+        batch: how many queries are ranked in lockstep: what they write is written at once.
         first_stage: finds them.
         dtype: of the model's weights, where its backend can be told.
         seed: of all that is drawn.
@@ -58,6 +59,7 @@ class Zoo:
     seed: int = 0
     max_reasoning_tokens: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 8
 
     def chosen(self) -> tuple[list[str], dict[str, str]]:
         """The recipes to be run, and why each of the others is not, by name.
@@ -114,6 +116,7 @@ class Zoo:
             "reasoning": ", ".join(self.reasoning),
             "queries": self.queries,
             "depth": self.depth,
+            "batch": self.batch,
             "first_stage": self.first_stage,
             "dtype": self.dtype,
             "seed": self.seed,
@@ -187,6 +190,7 @@ def work_off(
                     "queries": zoo.queries,
                     "first_stage": zoo.first_stage,
                     "depth": zoo.depth,
+                    "batch": zoo.batch,
                     "seed": zoo.seed,
                     "reranker": None if recipe == FIRST_STAGE else zoo.reranker(arm),
                 }

@@ -119,8 +119,9 @@ class ZooReport:
         many = " or ".join(map(str, sorted(counts))) or "no"
         queries = f"the first {many} judged queries" if s["queries"] is not None else f"all {many} queries"
         return (
-            f"{queries}, {s['depth']} candidates each by {s['first_stage']}; {s['model']} on {s['backend']}, "
-            f"{s['dtype']}, reasoning {s['reasoning']}, seed {s['seed']}; mini in float32."
+            f"{queries}, {s['batch']} in lockstep, {s['depth']} candidates each by {s['first_stage']}; "
+            f"{s['model']} on {s['backend']}, {s['dtype']}, reasoning {s['reasoning']}, seed {s['seed']}; "
+            "mini in float32."
         )
 
 

@@ -242,7 +242,7 @@ def cell(recipe: str, values: list[float] | None, failed: str = "", **more: obje
 
 SETTINGS = {
     "model": "<m>", "backend": "transformers", "reasoning": "none", "queries": 2, "depth": 2, "seed": 0,
-    "first_stage": "bm25s", "dtype": "bfloat16",
+    "batch": 8, "first_stage": "bm25s", "dtype": "bfloat16",
 }  # fmt: skip
 
 
