@@ -13,14 +13,27 @@ from limrank_evals.bench.interleaved import Contest, Way
 from limrank_evals.bench.scoring_peers import PEERS, TEMPLATE, WHY, Judging, Scorer, prompts, ranked_by
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.mini_weights import native_bfloat16
-from limrank_plugins.errors import one_sentence, require
+from limrank_plugins.errors import InputError, one_sentence, require
 from limrank_plugins.prompts import load_template
 
 PACKAGES = ("transformers", "sentence-transformers", "rerankers", "FlagEmbedding", "mteb", "llama-cpp-python")
 """Whose versions a figure depends on."""
 
 ONE_BY_ONE = "transformers, one by one"
+PRECISIONS = ("float32", "bfloat16")
 _BATCH = 32
+
+
+def checked_precisions(asked: Sequence[str] | None) -> Sequence[str]:
+    """Those that are asked for; default: those in which this processor computes.
+
+    Raises:
+        InputError: one that is not measured.
+    """
+    for precision in asked or ():
+        if precision not in PRECISIONS:
+            raise InputError(f"--precision is {' or '.join(PRECISIONS)}, but got {precision!r}")
+    return tuple(dict.fromkeys(asked or PRECISIONS[: 1 + native_bfloat16()]))
 
 
 class Scoring:
@@ -30,22 +43,26 @@ class Scoring:
         model: folder, hub name or GGUF file of a causal language model, or `"smollm2"`.
         work: what is read.
         gguf: the same weights for llama.cpp.
+        precisions: of the weights.
 
     Attributes:
         floors: one for each precision whose contests have been made.
         not_measured: of the libraries that score so, too: why one is not in the table.
     """
 
-    def __init__(self, model: str, work: Work, gguf: Path | None = None) -> None:
+    def __init__(
+        self, model: str, work: Work, gguf: Path | None = None, precisions: Sequence[str] = PRECISIONS
+    ) -> None:
         self._model = model
         self._work = work
         self._gguf = gguf
+        self._precisions = precisions
         self.floors: list[Floor] = []
         self.not_measured: dict[str, str] = {}
 
     def contests(self) -> Iterator[Contest]:
         """One for each precision and peer, made one after the other."""
-        for precision in ("float32", *(["bfloat16"] if native_bfloat16() else [])):
+        for precision in self._precisions:
             with plain_model(self._model, precision) as plain:
                 yield from self._contests(plain, precision)
 

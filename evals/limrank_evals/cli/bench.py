@@ -13,7 +13,8 @@ from limrank_evals.cli.bench_gpu import gpu
 from limrank_evals.cli.bench_retrieval import retrieval
 from limrank_evals.cli.bench_served import served
 from limrank_evals.cli.bench_store import store
-from limrank_evals.cli.bench_tables import Quick, emit, rounds_of, show
+from limrank_evals.cli.bench_tables import Quick, Rounds, emit, rounds_of, show
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.wording import number_of
 
@@ -69,7 +70,7 @@ def encoders(
 
     with subject.contests(cross_encoder, quick=quick) as contests:
         about = machine(subject.PEER, "transformers")
-        report("encoders", contests, about, quick=quick, as_json=as_json)
+        report("encoders", contests, about, rounds=rounds_of(quick), as_json=as_json)
 
 
 @bench.command("scoring")
@@ -82,6 +83,20 @@ def scoring(
         Path | None,
         typer.Option(help="The same weights as GGUF file, to measure llama.cpp.", show_default=False),
     ] = None,
+    passages: Annotated[
+        int | None,
+        typer.Option(
+            help=f"How many passages. Default: {_PAIRS}, with --quick {_QUICK_PAIRS}.", show_default=False
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="float32, bfloat16; repeat for both. Default: both where the processor has bfloat16.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Rounds = None,
     quick: Quick = False,
     as_json: common.AsJson = False,
 ) -> None:
@@ -90,14 +105,16 @@ def scoring(
     from limrank_evals.bench.causal import work
     from limrank_evals.bench.interleaved import machine
 
-    bench = subject.Scoring(model, work(_QUICK_PAIRS if quick else _PAIRS, corpus, query), gguf)
+    texts = work(_number_of(passages, _QUICK_PAIRS if quick else _PAIRS), corpus, query)
+    timed = rounds_of(quick, rounds)
+    bench = subject.Scoring(model, texts, gguf, subject.checked_precisions(precision))
     about = machine(*subject.PACKAGES)
 
     def behind(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         floors = [_reached(floor, outcomes, subject.ONE_BY_ONE) for floor in bench.floors]
         return {"floor": floors, "not_measured": bench.not_measured}
 
-    report("scoring", bench.contests(), about, quick=quick, as_json=as_json, behind=behind)
+    report("scoring", bench.contests(), about, rounds=timed, as_json=as_json, behind=behind)
 
 
 def _reached(floor: Floor, outcomes: Sequence[Outcome], loop: str) -> dict[str, Any]:
@@ -117,6 +134,13 @@ def generation(
     model: Model = "smollm2",
     corpus: Corpus = None,
     query: Query = None,
+    passages: Annotated[
+        int | None,
+        typer.Option(
+            help=f"How many passages. Default: {_TEXTS}, with --quick {_QUICK_TEXTS}.", show_default=False
+        ),
+    ] = None,
+    rounds: Rounds = None,
     quick: Quick = False,
     as_json: common.AsJson = False,
 ) -> None:
@@ -125,14 +149,22 @@ def generation(
     from limrank_evals.bench.causal import work
     from limrank_evals.bench.interleaved import machine
 
-    texts = work(_QUICK_TEXTS if quick else _TEXTS, corpus, query)
+    texts = work(_number_of(passages, _QUICK_TEXTS if quick else _TEXTS), corpus, query)
+    timed = rounds_of(quick, rounds)
     bench = subject.Generation(model, texts, _QUICK_TOKENS if quick else _TOKENS)
 
     def behind(_outcomes: Sequence[Outcome]) -> dict[str, Any]:
         return {"tokens": bench.tokens, "ended": bench.ended}
 
     about = machine("transformers")
-    report("generation", bench.contests(), about, quick=quick, as_json=as_json, texts=True, behind=behind)
+    report("generation", bench.contests(), about, rounds=timed, as_json=as_json, texts=True, behind=behind)
+
+
+def _number_of(passages: int | None, usual: int) -> int:
+    if passages is None:
+        return usual
+    whole_number("--passages", passages, least=1)
+    return passages
 
 
 def report(
@@ -140,7 +172,7 @@ def report(
     contests: Iterable[Contest],
     about: dict[str, Any],
     *,
-    quick: bool,
+    rounds: int,
     as_json: bool,
     texts: bool = False,
     behind: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None,
@@ -151,14 +183,13 @@ def report(
         subject: the subcommand.
         contests: in the order of the table.
         about: the machine, as `interleaved.machine` says it.
-        quick: fewer rounds.
+        rounds: that are timed.
         as_json: print JSON.
         texts: what comes of a contest are texts: equal or not.
         behind: what else there is to say of the outcomes.
     """
     from limrank_evals.bench.interleaved import run
 
-    rounds = rounds_of(quick)
     outcomes = []
     for contest in contests:
         common.say(f"{contest.name}: {rounds} rounds")

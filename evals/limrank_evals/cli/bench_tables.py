@@ -10,14 +10,22 @@ import typer
 from rich.table import Table
 
 from limrank_evals.cli.printing import show_wide
+from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common
 
 Quick = Annotated[bool, typer.Option("--quick", help="Less work and fewer rounds: for a look.")]
+Rounds = Annotated[
+    int | None,
+    typer.Option(help="How many are timed. Default: 7, with --quick 3.", show_default=False),
+]
 _ROUNDS, _QUICK_ROUNDS = 7, 3
 
 
-def rounds_of(quick: bool) -> int:
-    """How many rounds are timed."""
+def rounds_of(quick: bool, rounds: int | None = None) -> int:
+    """How many rounds are timed: so many, or as many as there usually are."""
+    if rounds is not None:
+        whole_number("--rounds", rounds, least=1)
+        return rounds
     return _QUICK_ROUNDS if quick else _ROUNDS
 
 

@@ -39,9 +39,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_scoring_says_how_much_faster_and_that_scores_agree(folder: Path, tmp_path: Path):
     rows = [json.dumps({"_id": str(i), "text": text}) for i, text in enumerate(PASSAGES)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(rows), "utf-8")
-    options = ["--model", folder, "--corpus", "corpus.jsonl", "--query", QUERY, "--quick", "--json"]
+    options = ["--model", folder, "--corpus", "corpus.jsonl", "--query", QUERY, "--json"]
+    options += ["--passages", "3", "--rounds", "2", "--precision", "float32"]
     printed = json.loads(limrank(tmp_path, "bench", "scoring", *options).stdout)
-    exact = [peer for peer in printed["peers"] if peer["name"].endswith(", float32")]
+    exact = printed["peers"]
+    assert all(peer["name"].endswith(", float32") for peer in exact)
+    assert printed["rounds"] == 2
     assert [peer["name"].rsplit(", ", 1)[0] for peer in exact[:2]] == [
         "transformers, one by one",
         "transformers, padded batches of 32",
@@ -53,7 +56,7 @@ def test_scoring_says_how_much_faster_and_that_scores_agree(folder: Path, tmp_pa
     llama = "llama-cpp-python, Llama.eval"
     assert "not installed" in printed["not_measured"][llama] or "--gguf" in printed["not_measured"][llama]
     bound = printed["floor"][0]
-    assert (bound["precision"], bound["pairs"]) == ("float32", len(PASSAGES))
+    assert (bound["precision"], bound["pairs"]) == ("float32", 3)
     assert 0 < bound["needed_gflop"] < bound["loop_gflop"]
     assert 0 < bound["share_of_peak"] < 1
 

@@ -12,6 +12,7 @@ import pytest
 from limrank_evals.bench import scoring
 from limrank_evals.bench.causal import Work
 from limrank_evals.bench.scoring_peers import Judging, Peer, Scorer, frame, probabilities, prompts
+from limrank_plugins.errors import InputError
 
 
 def test_the_frame_around_query_and_passage_is_the_recipes_prompt():
@@ -59,3 +60,10 @@ def test_a_library_that_stumbles_is_said_to_be_not_measured_with_its_error(monke
 def test_with_a_gguf_file_llama_cpp_is_tried():
     peer = Peer("gguf", "json", "pip install gguf", lambda judging: lambda passages: np.zeros(1), True)
     assert peer.missing(Path("weights.gguf")) is None
+
+
+def test_precisions_are_those_asked_for_once_or_a_clear_error() -> None:
+    assert scoring.checked_precisions(["bfloat16", "float32", "bfloat16"]) == ("bfloat16", "float32")
+    assert scoring.checked_precisions(None)[0] == "float32"
+    with pytest.raises(InputError, match="--precision is float32 or bfloat16, but got 'int8'"):
+        scoring.checked_precisions(["int8"])
