@@ -64,7 +64,7 @@ def test_scoring_says_how_much_faster_and_that_scores_agree(folder: Path, tmp_pa
 def test_generation_says_that_tokens_are_equal(folder: Path, capsys: pytest.CaptureFixture[str]):
     subject = generation.Generation(str(folder), Work(QUERY, PASSAGES), 8)
     contests = subject.contests()
-    bench.report("generation", contests, {"versions": {}}, quick=True, as_json=True, texts=True)
+    bench.report("generation", contests, {"versions": {}}, rounds=3, as_json=True, texts=True)
     peers = json.loads(capsys.readouterr().out)["peers"]
     assert [peer["equal_tokens"] for peer in peers] == [True, True]
     assert len(subject.tokens) == len(PASSAGES)

@@ -44,7 +44,7 @@ def test_the_table_and_the_json(capsys: pytest.CaptureFixture[str]):
     many = [Contest(name, 2, lambda: np.ones(2), lambda: np.zeros(2)) for name in ("one, short texts", "two")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.process_time", lambda: next(clock))
-        bench.report("encoders", many, about, quick=True, as_json=True)
+        bench.report("encoders", many, about, rounds=3, as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["bench"], printed["rounds"], printed["processor"]) == ("encoders", 3, "P")
     assert [peer["name"] for peer in printed["peers"]] == ["one, short texts", "two"]
