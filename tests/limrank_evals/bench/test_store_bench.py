@@ -40,7 +40,7 @@ def test_what_is_looked_up_is_there(monkeypatch: pytest.MonkeyPatch):
 
 def test_memory_is_that_of_a_partition(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store, "_PARTITION", 2)
-    store.streamed(200)  # what is imported and cached for the first
+    store.streamed(2_000)  # what is imported and cached for the first
     few, many = store.streamed(400), store.streamed(2_000)
     assert (few.pairs, many.pairs) == (400, 2_000)
     assert many.peak_bytes < 1.25 * few.peak_bytes
