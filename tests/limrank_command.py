@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -24,6 +25,16 @@ _LIBRARIES = (
     "transformers.generation.utils",
     "transformers.models.auto.modeling_auto",
     "peft",
+    "sentence_transformers",
+    "openai",
+    "openai.resources.chat",
+    "aiohttp",
+    "bm25s",
+    "scipy.stats",
+    "datasketch",
+    "tenacity",
+    "ir_measures",
+    "matplotlib.figure",
 )
 _LONGEST = 300  # seconds; far above what any takes
 
@@ -61,12 +72,22 @@ def run_limrank(
 @cache
 def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "every_command", *_LIBRARIES])
+    context.set_forkserver_preload([*_LIBRARIES, __name__, "every_command"])
+    # Before Python 3.14 the server is told no path, and passes over what it cannot import without a word.
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), path)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
     return context
 
 
 def _main(words: list[str], folder: str, variables: dict[str, str], out: str, errors: str) -> None:
     """In the copy: what the installed program does, with its output in files."""
+    assert "every_command" in sys.modules, "the copied process had not imported the commands"
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
