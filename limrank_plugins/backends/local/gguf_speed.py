@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from typing import Any
@@ -33,6 +33,10 @@ def quick_gguf() -> Iterator[None]:
         with suppress(ImportError):
             legacy = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
             changed.enter_context(_put(legacy, "tqdm", partial(legacy.tqdm, disable=True)))
+        with suppress(ImportError, AttributeError):
+            legacy = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+            parse = _once_in_a_row(legacy._gguf_parse_value)
+            changed.enter_context(_put(legacy, "_gguf_parse_value", parse))
         yield
 
 
@@ -44,6 +48,20 @@ def _put(module: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, before)
+
+
+def _once_in_a_row(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The function, not called again for the very part that it was called for last: a long list's is one."""
+    part, value = None, None
+
+    def parsed(given: Any, kinds: Any) -> Any:
+        nonlocal part, value
+        if given is not part:
+            value = parse(given, kinds)
+            part = given
+        return value
+
+    return parsed
 
 
 @cache

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from limrank_command import limrank
 from typer.testing import CliRunner
 
 from limrank_plugins import Reranker
@@ -44,6 +45,14 @@ class Plain:
 
     def __init__(self, file: Path) -> None:
         source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+        gguf = pytest.importorskip("gguf")
+        with pytest.MonkeyPatch.context() as patch:
+            # It would read the file anew for every part, and make the table of names for every module.
+            for name in ("GGUFReader", "get_tensor_name_map"):
+                patch.setattr(gguf, name, cache(getattr(gguf, name)))
+            self._load(source)
+
+    def _load(self, source: dict[str, str]) -> None:
         self.model = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).eval()
         self.tokens = transformers.AutoTokenizer.from_pretrained(**source)
         # Every digit apart, as in the published tokenizer.json: transformers does not know it of the file.
@@ -140,13 +149,7 @@ def test_greedy_writing_is_generates(backend: TransformersBackend, plain: Plain)
 def test_the_command_line_ranks_with_it_offline(smollm2: str, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"_id": str(i), "text": PASSAGES[i]}) + "\n" for i in (2, 1, 0)))
-    program = [str(Path(sys.executable).with_name("limrank")), "search", str(corpus), QUERY]
-    done = subprocess.run(
-        [*program, "--recipe", "qlm", "--model", smollm2, "--json"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = limrank(tmp_path, "search", corpus, QUERY, "--recipe", "qlm", "--model", smollm2, "--json")
     assert [row["id"] for row in json.loads(done.stdout)["hits"]] == ["0", "2"]
     assert "Converting" not in done.stderr
 
