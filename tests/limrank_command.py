@@ -2,7 +2,8 @@
 
 Every test process has one that has imported what commands import, and does nothing but fork: a command is
 run in a copy of it, with a folder, an environment, output and an exit code of its own. What a command
-imports, says of it, and leaves behind when it is killed is tested with the installed program itself.
+imports, says of it, and leaves behind when it is killed is tested with the installed program itself, and so
+is what a library reads from the environment when it is imported (HF_HUB_CACHE, OPENAI_LOG).
 """
 
 from __future__ import annotations

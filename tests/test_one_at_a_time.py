@@ -13,6 +13,7 @@ from typing import Any
 
 import benchmark_folders as made
 import pytest
+from limrank_command import limrank
 from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
@@ -56,6 +57,13 @@ def command(place: Path, server: LoopbackServer, *words: str) -> list[str]:
     ]
 
 
+def ended(
+    place: Path, server: LoopbackServer, *words: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """The command, which ends by itself."""
+    return limrank(place, *command(place, server, *words)[1:], code=code)
+
+
 def bulk(place: Path) -> tuple[str, ...]:
     documents = [Document(f"passage {i}", id=f"d{i}") for i in range(3)]
     write_jobs(place / "jobs.jsonl", iter([(Query("what", id="q"), documents)]))
@@ -82,16 +90,13 @@ def test_the_second_of_two_commands_is_refused(tmp_path: Path, prepare: Any):
         arguments: dict[str, Any] = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         first = subprocess.Popen(command(tmp_path, server, *words), **arguments)
         server.wait_for(lambda s: bool(s.calls))
-        second = subprocess.run(command(tmp_path, server, *words), **arguments, check=False)
-        assert second.returncode == 2
-        told = b" ".join(second.stderr.split())
-        assert re.search(rb"another process is (working in|writing) out: wait until it is done", told)
+        told = " ".join(ended(tmp_path, server, *words, code=2).stderr.split())
+        assert re.search(r"another process is (working in|writing) out: wait until it is done", told)
         asked = len(server.calls)
         first.send_signal(signal.SIGKILL)
         first.communicate()
         server.open()
-        third = subprocess.run(command(tmp_path, server, *words), **arguments, check=False)
-        assert third.returncode == 0, third.stderr.decode()
+        ended(tmp_path, server, *words)
         assert len(server.calls) > asked
         assert not (tmp_path / "out" / LOCK).exists()
         assert not (tmp_path / ".out.lock").exists(), "also that of the killed one"
@@ -114,7 +119,7 @@ def test_two_that_share_a_store_and_no_output_both_end(tmp_path: Path):
             assert process.returncode == 0, errors.decode()
         assert (tmp_path / "one.trec").read_bytes() == (tmp_path / "two.trec").read_bytes()
         asked = len(server.calls)
-        subprocess.run(command(tmp_path, server, *words), cwd=tmp_path, check=True, capture_output=True)
+        ended(tmp_path, server, *words)
         assert len(server.calls) == asked
 
 

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from limrank_command import limrank
 from needs import needs_mini
 
 from limrank_plugins import samples
@@ -22,15 +23,18 @@ QUERIES = Path(samples.__file__).parent / "queries.jsonl"
 
 def command(queries: Path, output: Path, cache: Path) -> subprocess.Popen[bytes]:
     program = Path(sys.executable).with_name("limrank")
-    arguments = ["rerank", "--queries", queries, "--corpus", "samples", "-o", output, "--k", "4"]
     environment = {**os.environ, "LIMRANK_CACHE": str(cache)}
-    return subprocess.Popen([str(program), *map(str, arguments)], env=environment, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [str(program), *map(str, arguments(queries, output))], env=environment, stderr=subprocess.PIPE
+    )
+
+
+def arguments(queries: Path, output: Path) -> list[object]:
+    return ["rerank", "--queries", queries, "--corpus", "samples", "-o", output, "--k", "4"]
 
 
 def finish(queries: Path, output: Path, cache: Path) -> None:
-    process = command(queries, output, cache)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+    limrank(output.parent, *arguments(queries, output), LIMRANK_CACHE=str(cache))
 
 
 def committed(cache: Path) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from limrank_command import limrank
 from quizzes import CORPUS, QUESTIONS, option
 from servers import INTERRUPTIBLE, Answer, Call, LoopbackServer, chat
 from typer.testing import CliRunner
@@ -254,7 +255,7 @@ def test_where_no_answer_came_nothing_is_reported_and_the_same_command_asks_agai
     ill = True
     with LoopbackServer(failing(lambda _: ill)) as server:
         arguments = ["questions", quiz, *served(server)]
-        done = process(tmp_path, *arguments, code=1)
+        done = limrank(tmp_path, "eval", *arguments, code=1)
         assert sorted(file.name for file in (tmp_path / "eval-questions").iterdir()) == [
             "settings.json",
             "store.sqlite",
@@ -367,10 +368,10 @@ def gated(server: LoopbackServer, secret: Path, corpus: Path) -> list[object]:
 def test_gated_texts_are_nowhere(tmp_path: Path, corpus: Path, secret: Path):
     with LoopbackServer(echo) as server:
         arguments = gated(server, secret, corpus)
-        # The client's own log, at its loudest.
+        # The client's own log, at its loudest: it looks for the variable when it is imported.
         done = process(tmp_path, *arguments, OPENAI_LOG="debug")
         asked = calls(server)
-        again = process(tmp_path, *arguments, "--json", "--store", tmp_path / "named.sqlite")
+        again = limrank(tmp_path, "eval", *arguments, "--json", "--store", tmp_path / "named.sqlite")
         assert calls(server) == asked, "the journal holds what is needed to go on"
         written = everything(tmp_path, done, again)
         shown = run(tmp_path, *arguments, "--show-gated", "-o", "shown", "--store", "other.sqlite")
