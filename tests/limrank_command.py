@@ -55,10 +55,24 @@ def run_limrank(
     arguments: Sequence[object], *, cwd: Path, env: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run it, whatever becomes of it; what it would read from a terminal is empty."""
-    words = [str(argument) for argument in arguments]
+    return _run(["limrank", *map(str, arguments)], None, cwd, env)
+
+
+def run_python(
+    code: str, *arguments: object, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as `python -c` does, in such a copy: what it imports is there."""
+    return _run(["-c", *map(str, arguments)], code, cwd, env)
+
+
+def _run(
+    words: list[str], code: str | None, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
-        process = _server().Process(target=_main, args=(words, str(cwd), dict(env), str(out), str(errors)))
+        process = _server().Process(
+            target=_main, args=(words, code, str(cwd), dict(env), str(out), str(errors))
+        )
         process.start()
         process.join(_LONGEST)
         if process.exitcode is None:
@@ -66,7 +80,7 @@ def run_limrank(
             process.join()
         assert process.exitcode is not None
         return subprocess.CompletedProcess(
-            ["limrank", *words], process.exitcode, out.read_text("utf-8"), errors.read_text("utf-8")
+            words, process.exitcode, out.read_text("utf-8"), errors.read_text("utf-8")
         )
 
 
@@ -86,8 +100,10 @@ def _server() -> ForkServerContext:
     return context
 
 
-def _main(words: list[str], folder: str, variables: dict[str, str], out: str, errors: str) -> None:
-    """In the copy: what the installed program does, with its output in files."""
+def _main(
+    words: list[str], code: str | None, folder: str, variables: dict[str, str], out: str, errors: str
+) -> None:
+    """In the copy: what the installed program or this one does, with its output in files."""
     assert "every_command" in sys.modules, "the copied process had not imported the commands"
     os.chdir(folder)
     os.environ.clear()
@@ -96,11 +112,14 @@ def _main(words: list[str], folder: str, variables: dict[str, str], out: str, er
     sys.stderr = Path(errors).open("w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
     os.dup2(sys.stdout.fileno(), 1)
     os.dup2(sys.stderr.fileno(), 2)
-    sys.argv = ["limrank", *words]
+    sys.argv = words
     from limrank_plugins.cli import main
 
     try:
-        main()
+        if code is None:
+            main()
+        else:
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
     finally:
         sys.stdout.flush()
         atexit._run_exitfuncs()  # a copy that ends skips them; the program does not

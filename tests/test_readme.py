@@ -6,13 +6,11 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from limrank_command import run_limrank
+from limrank_command import run_limrank, run_python
 from needs import needs_mini
 
 from limrank_plugins.recipes import recipe_names
@@ -58,9 +56,7 @@ def test_snippets(code: str, tmp_path: Path):
     for framework in ("llama_index", "haystack"):
         if f"from {framework}" in code:
             pytest.importorskip(framework)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_python(code, cwd=tmp_path, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip(), "a snippet that prints nothing shows nothing"
     first_line(done.stdout, code)

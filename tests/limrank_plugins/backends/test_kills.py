@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import tiny
 import tiny_encoders
 import tiny_seq2seq
+from limrank_command import run_python
 
 from limrank_plugins import Store
 from limrank_plugins.backends import backend_class
@@ -89,9 +89,10 @@ def test_replies_before_a_kill_are_kept(
 ) -> None:
     folder, store = str(build(tmp_path / "model")), tmp_path / "s.sqlite"
     here = Path(__file__).parent
-    paths = [str(here), str(here.parents[1])]
-    command = [sys.executable, "-c", CHILD, name, folder, method, str(store), str(passes), *paths]
-    assert subprocess.run(command, timeout=300, check=False).returncode == -signal.SIGKILL
+    done = run_python(
+        CHILD, name, folder, method, store, passes, here, here.parents[1], cwd=here, env=os.environ
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
     backend = made(name, folder)
     with Store(store) as opened:
         stored = ReplyStore(opened).find([To(backend, request) for request in REQUESTS[method]])
