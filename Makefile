@@ -26,8 +26,11 @@ help:  ## List the targets
 demo: $(VENV)/.demo  ## Search real passages with BM25, rerank them, show what moved
 	@$(BIN)/limrank demo
 
+# Tests start hundreds of processes: where nothing may be kept, each would compile the sources anew. They order their
+# files by themselves (tests/conftest.py); pytest-xdist would begin files of one long test last.
 test: $(VENV)/.test  ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not data and not docs"
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		-m "not soak and not data and not docs"
 
 check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,35 @@ def pytest_configure() -> None:
         from other_processor import imitate
 
         imitate(processor)
+
+
+LONGEST = (
+    "limrank_evals/zoo/test_zoo.py",
+    "test_smollm2_doors.py",
+    "limrank_plugins/backends/test_smollm2_writing.py",
+    "limrank_training/test_real_weights.py",
+    "limrank_plugins/recipes/test_real_weights.py",
+    "limrank_training/test_groups_run.py",
+    "test_readme.py",
+    "limrank_plugins/backends/test_smollm2.py",
+    "limrank_training/test_processes.py",
+    "limrank_training/world/test_proof.py",
+    "limrank_training/bench/test_bench.py",
+    "limrank_training/test_killed.py",
+    "limrank_synth/cli/test_run_seeds.py",
+    "limrank_synth/cli/test_run_killed.py",
+    "limrank_synth/test_limrank_open.py",
+    "cli/test_quiet.py",
+)
+"""Files that take longest. They come first, so that at the end no process is waited for that just began one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    if absent := [str(file) for file in places if not file.is_file()]:
+        raise pytest.UsageError(f"conftest.LONGEST names files that do not exist: {absent}")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:
