@@ -47,7 +47,7 @@ LONGEST = (
     "limrank_synth/test_limrank_open.py",
     "cli/test_quiet.py",
 )
-"""Files that take longest. They come first, so that at the end no process is waited for that just began one."""
+"""Files that take longest. They come first, so that at the end no process is waited for that just began."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
