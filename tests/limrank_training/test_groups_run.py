@@ -64,7 +64,7 @@ def test_choices_and_orders(tmp_path: Path, objective: str, recipe: str):
     base = chats.build(tmp_path / "base")
     plan = replace(
         PLAN, objective=objective, recipe=recipe, base=str(base), end=True, lists=ListSettings(shuffle=True),
-        optimiser=replace(PLAN.optimiser, steps=120),
+        optimiser=replace(PLAN.optimiser, steps=90),
     )  # fmt: skip
     orders = [[i, *(j for j in range(4) if j != i)] for i in range(4)]
     rows = chats.written(tmp_path / "rows.jsonl", *[chats.group(i, order=orders[i]) for i in range(4)])
