@@ -31,14 +31,15 @@ class PlainChat:
         (token,) = self.ids(text)
         return token
 
-    def logits(self, text: str) -> torch.Tensor:
-        """At each of the text's tokens, shape (tokens, vocabulary), in float64."""
+    def logits(self, text: str, keep: int = 0) -> torch.Tensor:
+        """At each of the text's tokens or the last `keep`, shape (tokens, vocabulary), in float64."""
+        ids = torch.tensor([self.ids(text)])
         with torch.no_grad():
-            return self.model(torch.tensor([self.ids(text)]), use_cache=False).logits[0].double()
+            return self.model(ids, use_cache=False, logits_to_keep=keep).logits[0].double()
 
     def at_the_end(self, text: str, labels: Sequence[str]) -> list[float]:
         """The labels' logits behind a text."""
-        last = self.logits(text)[-1]
+        last = self.logits(text, keep=1)[-1]
         return [float(last[self.label(label)]) for label in labels]
 
     def probabilities(self, text: str, labels: Sequence[str]) -> list[float]:
