@@ -12,6 +12,7 @@ from pathlib import Path
 import tiny
 import torch
 import yaml
+from limrank_command import limrank
 from safetensors.torch import load_file
 
 PLAN = """
@@ -25,12 +26,13 @@ dev: 0.3
 WORDS = ["milk", "acid", "bread", "light", "rivers", "iron", "yeast", "gas", "tea", "air", "water", "query"]
 
 
-def train(place: Path, run: str, launch: list[str]) -> str:
+TRAIN = ["train", "plan.yaml", "--rows", "rows.jsonl", "-o"]
+
+
+def launched(place: Path, run: str, launch: list[str]) -> str:
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, *launch, "-m", "limrank_plugins", "train", "plan.yaml", "--rows", "rows.jsonl"]
-    done = subprocess.run(
-        [*command, "-o", run], cwd=place, env=env, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, *launch, "-m", "limrank_plugins", *TRAIN, run]
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -43,13 +45,13 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path: Path):
             "trace": "A cause.",
             "relevant": i % 2 == 0,
         }
-        for i, word in enumerate(WORDS * 3)
+        for i, word in enumerate(WORDS * 2)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tiny.build(tmp_path / "base")
     (tmp_path / "plan.yaml").write_text(PLAN.format(base=tmp_path / "base"))
-    train(tmp_path, "one", [])
-    said = train(
+    limrank(tmp_path, *TRAIN, "one", HF_HUB_OFFLINE="1")
+    said = launched(
         tmp_path,
         "two",
         ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
