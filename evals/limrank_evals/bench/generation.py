@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from limrank_evals.bench.causal import PlainModel, Work, left_padded, plain_model
 from limrank_evals.bench.interleaved import Contest, Way
+from limrank_evals.bench.llama_server import LlamaServer, llama_server
 from limrank_plugins.backends.local.continuous_batch import budget_and_room
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.backends.local.requests import end_tokens
@@ -17,10 +21,16 @@ from limrank_plugins.backends.protocols import Generate, Generated
 from limrank_plugins.errors import BackendError, require
 from limrank_plugins.prompts import load_template, parse_template
 
+if TYPE_CHECKING:
+    from limrank_plugins.backends.llama_cpp import LlamaCppBackend
+    from limrank_plugins.backends.transformers import TransformersBackend
+
 _WHY = "limrank bench generation"
 _PAGE, _BATCH_TOKENS = 256, 8192
 _SIZES = (8, 20)
 """Rows of the padded batches, beside one of all."""
+_SLOTS, _SPARE = 4, 64
+"""Slots of llama-server as it comes; tokens that a slot has beyond the longest prompt and text."""
 
 _ONE_SENTENCE = """
 chat = true
@@ -43,21 +53,34 @@ class Generation:
         model: folder, hub name or GGUF file of a causal language model, or `"smollm2"`.
         work: about each passage the model writes.
         most_tokens: that a text may have; the model may end it before.
+        gguf: the same weights for llama.cpp, if its `llama-server` is to be measured.
+        program: that server.
 
     Attributes:
         tokens: of each text, as ours were written last.
         ended: how many of the texts the model ended.
     """
 
-    def __init__(self, model: str, work: Work, most_tokens: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        work: Work,
+        most_tokens: int,
+        gguf: Path | None = None,
+        program: Path | None = None,
+    ) -> None:
         self._model, self._work, self._most_tokens = model, work, most_tokens
+        self._gguf, self._program = gguf, program
         self.tokens: list[int] = []
         self.ended = 0
 
     def contests(self) -> Iterator[Contest]:
-        """One for `generate` one by one, and one for each size of its batches."""
+        """One for `generate` one by one, one for each size of its batches, and those beside llama-server."""
         with plain_model(self._model, "float32") as plain:
-            yield from self._contests(plain)
+            if self._gguf is not None and self._program is not None:
+                yield from self._beside_server(plain, self._gguf, self._program)
+            else:
+                yield from self._contests(plain)
 
     def gpu_ways(self, plain: PlainModel) -> tuple[Way, dict[str, Way], int]:
         """Our way, `generate` in one batch and `generate_batch`, which is made for GPUs; how many texts."""
@@ -80,6 +103,22 @@ class Generation:
             theirs = _generate(plain, encoder, rows, budget, size)
             yield Contest(f"transformers, generate, {name}, float32", len(rows), ours, theirs)
 
+    def _beside_server(self, plain: PlainModel, gguf: Path, program: Path) -> Iterator[Contest]:
+        """Our backend `llama-cpp` beside llama-server as it comes, and with a slot for each text."""
+        backends = import_module("limrank_plugins.backends.llama_cpp")
+        _, requests, rows, budget = self._asked(plain)
+        threads = require("torch", "transformers", _WHY).get_num_threads()
+        length = max(map(len, rows)) + budget + _SPARE
+        backend = backends.LlamaCppBackend(
+            str(gguf), device="cpu", threads=threads, cache_tokens=max(plain.length, len(rows) * length)
+        )
+        ours = self._texts_of(backend, requests)
+        for slots in (_SLOTS, len(rows)):
+            with llama_server(program, gguf, slots=slots, length=length, threads=threads) as server:
+                name = f"llama-server, {slots} slots, {gguf.name}"
+                theirs = partial(_served, server, rows, budget)
+                yield Contest(name, len(rows), ours, theirs, server.clock)
+
     def _asked(self, plain: PlainModel) -> tuple[PromptEncoder, list[Generate], list[list[int]], int]:
         """The requests, the tokens of their prompts, and how many tokens may be written."""
         encoder = PromptEncoder(plain.tokenizer)
@@ -93,8 +132,11 @@ class Generation:
         return encoder, requests, plain.ids(prompts, room), budget
 
     def _ours(self, plain: PlainModel, requests: Sequence[Generate]) -> Callable[[], Any]:
-        backend = plain.ours()
+        return self._texts_of(plain.ours(), requests)
 
+    def _texts_of(
+        self, backend: TransformersBackend | LlamaCppBackend, requests: Sequence[Generate]
+    ) -> Callable[[], Any]:
         def texts() -> Any:
             replies = [reply for reply in backend.generate(requests) if isinstance(reply, Generated)]
             if len(replies) < len(requests):
@@ -104,6 +146,10 @@ class Generation:
             return digests([(reply.text, reply.usage.generated_tokens) for reply in replies])
 
         return texts
+
+
+def _served(server: LlamaServer, rows: Sequence[list[int]], most_tokens: int) -> Any:
+    return digests(server.write(rows, most_tokens))
 
 
 def _generate(

@@ -16,6 +16,7 @@ from limrank_evals.cli.bench_store import store
 from limrank_evals.cli.bench_tables import Quick, Rounds, emit, rounds_of, show
 from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors
+from limrank_plugins.errors import InputError
 from limrank_plugins.wording import number_of
 
 if TYPE_CHECKING:
@@ -140,6 +141,15 @@ def generation(
             help=f"How many passages. Default: {_TEXTS}, with --quick {_QUICK_TEXTS}.", show_default=False
         ),
     ] = None,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same weights as GGUF file: measure llama.cpp's server instead.", show_default=False
+        ),
+    ] = None,
+    llama_server: Annotated[
+        Path | None, typer.Option(help="The program llama-server, for --gguf.", show_default=False)
+    ] = None,
     rounds: Rounds = None,
     quick: Quick = False,
     as_json: common.AsJson = False,
@@ -151,7 +161,9 @@ def generation(
 
     texts = work(_number_of(passages, _QUICK_TEXTS if quick else _TEXTS), corpus, query)
     timed = rounds_of(quick, rounds)
-    bench = subject.Generation(model, texts, _QUICK_TOKENS if quick else _TOKENS)
+    if (gguf is None) != (llama_server is None):
+        raise InputError("--gguf and --llama-server go together: a file, and the program that serves it")
+    bench = subject.Generation(model, texts, _QUICK_TOKENS if quick else _TOKENS, gguf, llama_server)
 
     def behind(_outcomes: Sequence[Outcome]) -> dict[str, Any]:
         return {"tokens": bench.tokens, "ended": bench.ended}
