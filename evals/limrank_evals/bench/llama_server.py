@@ -36,7 +36,10 @@ class LlamaServer:
     slots: int
 
     def write(self, rows: Sequence[Sequence[int]], most_tokens: int) -> list[tuple[str, int]]:
-        """Greedy texts behind these tokens, all asked for at once, and how many tokens each has."""
+        """Greedy texts behind these tokens, all asked for at once, and how many tokens each has.
+
+        Prompts are read anew each time: it would find those of the round before.
+        """
         with ThreadPoolExecutor(len(rows)) as threads:
             return list(threads.map(lambda row: self._written(row, most_tokens), rows))
 
@@ -46,7 +49,7 @@ class LlamaServer:
         return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _written(self, row: Sequence[int], most_tokens: int) -> tuple[str, int]:
-        asked = {"prompt": list(row), "n_predict": most_tokens, "temperature": 0.0, "cache_prompt": True}
+        asked = {"prompt": list(row), "n_predict": most_tokens, "temperature": 0.0, "cache_prompt": False}
         body = json.dumps(asked).encode("ascii")
         request = Request(f"{self.address}/completion", body, {"Content-Type": "application/json"})
         with _OPENER.open(request) as answer:
