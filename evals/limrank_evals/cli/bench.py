@@ -205,7 +205,12 @@ def report(
     outcomes = []
     for contest in contests:
         common.say(f"{contest.name}: {rounds} rounds")
-        outcomes.append(run(contest, rounds))
+        outcomes.append(made := run(contest, rounds))
+        # Some take an hour: what is known stays known when the rest is given up.
+        common.say(
+            f"  {made.ratio:.2f} (spread {made.spread:.2f}): ours {made.milliseconds:.0f} ms, theirs "
+            f"{made.their_milliseconds:.0f} ms, scores differ by {made.max_score_difference:.1e}"
+        )
     rest = {} if behind is None else behind(outcomes)
     if as_json:
         peers = [_peer(outcome, texts) for outcome in outcomes]
