@@ -44,6 +44,8 @@ class Scoring:
         work: what is read.
         gguf: the same weights for llama.cpp.
         precisions: of the weights.
+        peers: words of which one stands in the name of each library that is measured; () for all. The loop
+            over `transformers` always is: shares of what can be reached are reckoned from it.
 
     Attributes:
         floors: one for each precision whose contests have been made.
@@ -51,12 +53,18 @@ class Scoring:
     """
 
     def __init__(
-        self, model: str, work: Work, gguf: Path | None = None, precisions: Sequence[str] = PRECISIONS
+        self,
+        model: str,
+        work: Work,
+        gguf: Path | None = None,
+        precisions: Sequence[str] = PRECISIONS,
+        peers: Sequence[str] = (),
     ) -> None:
         self._model = model
         self._work = work
         self._gguf = gguf
         self._precisions = precisions
+        self._peer_words = peers
         self.floors: list[Floor] = []
         self.not_measured: dict[str, str] = {}
 
@@ -76,14 +84,20 @@ class Scoring:
             return Contest(f"{name}, {precision}", len(rows), ours, theirs)
 
         for name, theirs in loops.items():
-            yield contest(name, theirs)
+            if name == ONE_BY_ONE or self._is_asked_for(name):
+                yield contest(name, theirs)
         judging = Judging(plain, query, (labels[0], labels[1]), precision, self._gguf)
         for name, scorer in self._peers(judging):
             yield contest(name, partial(scorer, passages))
 
+    def _is_asked_for(self, name: str) -> bool:
+        return not self._peer_words or any(word in name for word in self._peer_words)
+
     def _peers(self, judging: Judging) -> Iterator[tuple[str, Scorer]]:
         """Those that are installed and can read the first passage; what keeps the others is noted."""
         for peer in PEERS:
+            if not self._is_asked_for(peer.name):
+                continue
             reason = peer.missing(self._gguf)
             if reason is None:
                 try:

@@ -97,6 +97,10 @@ def scoring(
             show_default=False,
         ),
     ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="A word of a library's name; repeat for more. Default: all.", show_default=False),
+    ] = None,
     rounds: Rounds = None,
     quick: Quick = False,
     as_json: common.AsJson = False,
@@ -108,7 +112,7 @@ def scoring(
 
     texts = work(_number_of(passages, _QUICK_PAIRS if quick else _PAIRS), corpus, query)
     timed = rounds_of(quick, rounds)
-    bench = subject.Scoring(model, texts, gguf, subject.checked_precisions(precision))
+    bench = subject.Scoring(model, texts, gguf, subject.checked_precisions(precision), peer or ())
     about = machine(*subject.PACKAGES)
 
     def behind(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -67,3 +67,11 @@ def test_precisions_are_those_asked_for_once_or_a_clear_error() -> None:
     assert scoring.checked_precisions(None)[0] == "float32"
     with pytest.raises(InputError, match="--precision is float32 or bfloat16, but got 'int8'"):
         scoring.checked_precisions(["int8"])
+
+
+def test_of_peers_that_are_named_the_others_are_neither_measured_nor_missed(monkeypatch: pytest.MonkeyPatch):
+    peers = [Peer(name, "no_such_module", f"pip install {name}", lambda _: None) for name in ("one", "other")]
+    monkeypatch.setattr(scoring, "PEERS", tuple(peers))
+    subject = scoring.Scoring("unused", Work("a query", ["a passage"]), peers=["the"])
+    assert list(subject._peers(None)) == []
+    assert subject.not_measured == {"other": "not installed: pip install other"}
