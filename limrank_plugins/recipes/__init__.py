@@ -90,6 +90,7 @@ def last_part(recipe: Recipe) -> Recipe:
     return recipe
 
 
+@cache
 def _own_modules() -> dict[str, str]:
     """The recipes of this folder: by name, the module."""
     modules = sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
