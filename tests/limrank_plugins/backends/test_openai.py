@@ -33,6 +33,15 @@ TEXTS = [f"passage number {i}" for i in range(12)]
 LABELS = (" true", " false")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _known() -> None:
+    """What there is by now is not looked through for garbage after every test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
     """Sockets of reset or timed-out requests are closed by garbage collection: here, not in a later test."""

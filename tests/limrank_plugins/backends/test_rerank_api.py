@@ -32,6 +32,15 @@ MANY = [f"passage number {i}" for i in range(70)]
 VARIABLES = ("RERANK_API_KEY", "RERANK_BASE_URL", "CO_API_KEY", "COHERE_API_KEY", "JINA_API_KEY")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _known() -> None:
+    """What there is by now is not looked through for garbage after every test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No keys of this machine; sockets of timed-out requests are closed here, not in a later test."""
