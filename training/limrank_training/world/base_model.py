@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limrank_plugins.backends.local.loading import no_progress_bar
 from limrank_plugins.errors import require
 from limrank_plugins.prompts import load_template
 from limrank_plugins.recipes import load_recipe
@@ -75,7 +76,8 @@ def make_base(world: World, folder: Path, recipes: Sequence[str], shape: Decoder
         run = folder.with_name(f"{folder.name}-{lesson.__name__}")
         plan = _lesson(shape, seed, lesson is facts_and_queries)
         decoder = fine_tune(decoder, tokenizer.pad_token_id, _examples(tokenizer, texts), plan, run).model
-    decoder.save_pretrained(folder)
+    with no_progress_bar():
+        decoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from limrank_plugins.backends.local.loading import pretrained
+from limrank_plugins.backends.local.loading import no_progress_bar, pretrained
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
 from limrank_plugins.card import CARD
 from limrank_plugins.cli import common
@@ -74,7 +74,8 @@ def make_reasoner(world: World, folder: Path, scale: ReasonerScale, seed: int) -
         model = pretrained("AutoModelForCausalLM", base, extra="training")
         examples = _examples(world, tokenizer, scale, seed)
         result = fine_tune(model, tokenizer.pad_token_id, examples, _plan(scale, seed), Path(spare) / "run")
-    result.model.save_pretrained(folder)
+    with no_progress_bar():
+        result.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(
         folder / CARD, {"recipe": RECIPE}
