@@ -11,14 +11,24 @@ import random
 import re
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Answer, Call, LoopbackServer, Waits, chat, completion, score, toy, verdict
+from servers import (
+    Answer,
+    Call,
+    LoopbackServer,
+    Waits,
+    chat,
+    close_what_is_left,
+    completion,
+    score,
+    toy,
+    verdict,
+)
 
 from limrank_plugins import Reranker, Store
 from limrank_plugins.backends.openai import OpenAIBackend
@@ -36,9 +46,7 @@ LABELS = (" true", " false")
 @pytest.fixture(scope="module", autouse=True)
 def _known() -> None:
     """What there is by now is not looked through for garbage after every test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    close_what_is_left()
     gc.freeze()
 
 
@@ -46,9 +54,7 @@ def _known() -> None:
 def _collected() -> Iterator[None]:
     """Sockets of reset or timed-out requests are closed by garbage collection: here, not in a later test."""
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    close_what_is_left()
 
 
 def backend(server: LoopbackServer, /, **options: Any) -> OpenAIBackend:

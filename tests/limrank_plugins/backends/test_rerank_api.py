@@ -9,14 +9,13 @@ import logging
 import random
 import re
 import traceback
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rerank_servers import SERVERS, cohere_like, results, score
-from servers import Answer, Call, LoopbackServer, Waits
+from servers import Answer, Call, LoopbackServer, Waits, close_what_is_left
 
 from limrank_plugins import Reranker, Store, load_recipe
 from limrank_plugins.backends.protocols import Classify, ScorePair
@@ -35,9 +34,7 @@ VARIABLES = ("RERANK_API_KEY", "RERANK_BASE_URL", "CO_API_KEY", "COHERE_API_KEY"
 @pytest.fixture(scope="module", autouse=True)
 def _known() -> None:
     """What there is by now is not looked through for garbage after every test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    close_what_is_left()
     gc.freeze()
 
 
@@ -47,9 +44,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    close_what_is_left()
 
 
 def backend(server: LoopbackServer, /, **options: Any) -> RerankAPIBackend:
