@@ -22,6 +22,7 @@ PACKAGES = ("transformers", "sentence-transformers", "rerankers", "FlagEmbedding
 ONE_BY_ONE = "transformers, one by one"
 PRECISIONS = ("float32", "bfloat16")
 _BATCH = 32
+PADDED = f"transformers, padded batches of {_BATCH}"
 
 
 def checked_precisions(asked: Sequence[str] | None) -> Sequence[str]:
@@ -111,6 +112,19 @@ class Scoring:
             self.not_measured[peer.name] = reason
 
 
+def checked_peers(asked: Sequence[str] | None) -> Sequence[str]:
+    """Words of libraries' names.
+
+    Raises:
+        InputError: one that stands in no name.
+    """
+    known = [ONE_BY_ONE, PADDED, *(peer.name for peer in PEERS)]
+    for word in asked or ():
+        if not any(word in name for name in known):
+            raise InputError(f"--peer {word!r} stands in none of these names: {'; '.join(known)}")
+    return tuple(asked or ())
+
+
 def rows_and_labels(plain: PlainModel, work: Work) -> tuple[list[list[int]], Sequence[int]]:
     """The tokens of every prompt, and those of the two labels."""
     rendered = prompts(work.query, work.passages)
@@ -126,7 +140,7 @@ def reading_ways(
     """Our way to score these rows, and those of `transformers` alone, by name."""
     return partial(ranked_by(plain.ours(), work.query), work.passages), {
         ONE_BY_ONE: _in_batches(plain, rows, labels, 1),
-        f"transformers, padded batches of {_BATCH}": _in_batches(plain, rows, labels, _BATCH),
+        PADDED: _in_batches(plain, rows, labels, _BATCH),
     }
 
 

@@ -112,7 +112,9 @@ def scoring(
 
     texts = work(_number_of(passages, _QUICK_PAIRS if quick else _PAIRS), corpus, query)
     timed = rounds_of(quick, rounds)
-    bench = subject.Scoring(model, texts, gguf, subject.checked_precisions(precision), peer or ())
+    bench = subject.Scoring(
+        model, texts, gguf, subject.checked_precisions(precision), subject.checked_peers(peer)
+    )
     about = machine(*subject.PACKAGES)
 
     def behind(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -206,6 +208,8 @@ def report(
     """
     from limrank_evals.bench.interleaved import run
 
+    heads = ["peer and work", "ours, ms", "theirs, ms", "ratio", "spread"]
+    heads.append("same tokens" if texts else "scores differ by")
     outcomes = []
     for contest in contests:
         common.say(f"{contest.name}: {rounds} rounds")
@@ -213,21 +217,17 @@ def report(
         # Some take an hour: what is known stays known when the rest is given up.
         common.say(
             f"  {made.ratio:.2f} (spread {made.spread:.2f}): ours {made.milliseconds:.0f} ms, theirs "
-            f"{made.their_milliseconds:.0f} ms, scores differ by {made.max_score_difference:.1e}"
+            f"{made.their_milliseconds:.0f} ms; {heads[-1]}: {_difference(made, texts)}"
         )
     rest = {} if behind is None else behind(outcomes)
     if as_json:
         peers = [_peer(outcome, texts) for outcome in outcomes]
         emit(subject, {"rounds": rounds, **about}, peers=peers, **rest)
         return
-    heads = ["peer and work", "ours, ms", "theirs, ms", "ratio", "spread"]
-    heads.append("same tokens" if texts else "scores differ by")
     rows = []
     for o in outcomes:
         numbers = (o.milliseconds, o.their_milliseconds, o.ratio, o.spread)
-        same = "yes" if o.max_score_difference == 0 else "no"
-        difference = same if texts else f"{o.max_score_difference:.1e}"
-        rows.append([o.name, *(f"{number:.2f}" for number in numbers), difference])
+        rows.append([o.name, *(f"{number:.2f}" for number in numbers), _difference(o, texts)])
     note = f"CPU milliseconds a text, medians of {rounds} rounds on {number_of(about['threads'], 'thread')}"
     installed = {name: number for name, number in about["versions"].items() if number}
     show(heads, rows, about | {"versions": installed}, note)
@@ -240,6 +240,12 @@ def report(
         common.say(f"texts of {min(tokens)} to {max(tokens)} tokens, {sum(tokens):,} in all; {ended}")
     for name, reason in rest.get("not_measured", {}).items():
         common.say(f"{name}: not measured: {reason}")
+
+
+def _difference(outcome: Outcome, texts: bool) -> str:
+    if texts:
+        return "yes" if outcome.max_score_difference == 0 else "no"
+    return f"{outcome.max_score_difference:.1e}"
 
 
 def _peer(outcome: Outcome, texts: bool) -> dict[str, Any]:

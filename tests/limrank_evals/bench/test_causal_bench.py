@@ -65,7 +65,9 @@ def test_generation_says_that_tokens_are_equal(folder: Path, capsys: pytest.Capt
     subject = generation.Generation(str(folder), Work(QUERY, PASSAGES), 8)
     contests = subject.contests()
     bench.report("generation", contests, {"versions": {}}, rounds=3, as_json=True, texts=True)
-    peers = json.loads(capsys.readouterr().out)["peers"]
+    printed = capsys.readouterr()
+    peers = json.loads(printed.out)["peers"]
+    assert printed.err.count("same tokens: yes") == len(peers)
     assert [peer["equal_tokens"] for peer in peers] == [True, True]
     assert len(subject.tokens) == len(PASSAGES)
     assert all(tokens == 8 for tokens in subject.tokens) == (subject.ended == 0)

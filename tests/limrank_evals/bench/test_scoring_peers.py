@@ -75,3 +75,9 @@ def test_of_peers_that_are_named_the_others_are_neither_measured_nor_missed(monk
     subject = scoring.Scoring("unused", Work("a query", ["a passage"]), peers=["the"])
     assert list(subject._peers(None)) == []
     assert subject.not_measured == {"other": "not installed: pip install other"}
+
+
+def test_a_word_of_no_library_is_refused_and_names_them_all():
+    assert scoring.checked_peers(["mteb", "padded"]) == ("mteb", "padded")
+    with pytest.raises(InputError, match=r"--peer 'rankify' stands in none of these names: .*; mteb, "):
+        scoring.checked_peers(["rankify"])
