@@ -109,16 +109,14 @@ class ReplyStore:
 
 def _keys(requests: Sequence[To]) -> list[bytes | None]:
     """What the replies to these requests are stored under; None for what no store keeps."""
-    makers: dict[int, RequestKeys] = {}
+    makers: dict[int, RequestKeys | None] = {}
     keys: list[bytes | None] = []
     for request in requests:
-        if not request.is_stored:
-            keys.append(None)
-            continue
-        maker = makers.get(id(request.backend))
-        if maker is None:
-            maker = makers[id(request.backend)] = RequestKeys(request.backend.identity)
-        keys.append(request.key_among(maker))
+        backend = id(request.backend)
+        if backend not in makers:
+            makers[backend] = RequestKeys(request.backend.identity) if request.is_stored else None
+        maker = makers[backend]
+        keys.append(None if maker is None else request.key_among(maker))
     return keys
 
 

@@ -50,6 +50,10 @@ class Prompt:
 
     segments: tuple[Segment, ...]
 
+    def __hash__(self) -> int:
+        # As for a segment, and in one call instead of one for each.
+        return hash(tuple([segment.text for segment in self.segments]))
+
     @property
     def text(self) -> str:
         """The whole prompt as one string."""

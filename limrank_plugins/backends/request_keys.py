@@ -56,9 +56,9 @@ class RequestKeys:
         if isinstance(request, ReadLabels):
             return f"{self._prompt(request.prompt)},{_labels(request.labels)}"
         if isinstance(request, Generate):
-            drawing = (request.temperature, request.top_p, request.seed, request.sample)
-            how = _generation(request.labels, request.stop, request.max_tokens, *drawing)
-            return f"{self._prompt(request.prompt)},{how}"
+            r = request
+            how = _generation(r.labels, r.stop, r.max_tokens, r.temperature, r.top_p, r.seed, r.sample)
+            return f"{self._prompt(r.prompt)},{how}"
         if isinstance(request, Likelihood):
             ends = ["ends"] if request.ends else []
             return f"{self._prompt(request.prompt)},{_listed(request.continuation, *ends)}"

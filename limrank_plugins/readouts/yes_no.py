@@ -93,16 +93,10 @@ def probability(logits: Sequence[float]) -> float | None:
 
 
 def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Program[list[Verdict]]:
+    budget, temperature = settings.max_reasoning_tokens, settings.drawn_temperature
     draws: list[Request] = [
         Generate(
-            prompt,
-            stop=template.stop,
-            max_tokens=settings.max_reasoning_tokens,
-            temperature=settings.drawn_temperature,
-            top_p=settings.top_p,
-            seed=settings.seed,
-            sample=sample,
-            labels=template.labels,
+            prompt, template.stop, budget, temperature, settings.top_p, settings.seed, sample, template.labels
         )
         for prompt in prompts
         for sample in range(settings.samples)
@@ -115,9 +109,7 @@ def _reason(prompts: list[Prompt], template: Template, settings: Settings) -> Pr
             samples[position] = label_verdict(reply)
             continue
         reasoning = _reasoning(reply, template, settings)
-        nothing = no_reasoning(
-            reply.reasoning, reply.text, reply.finish, budget=settings.max_reasoning_tokens
-        )
+        nothing = no_reasoning(reply.reasoning, reply.text, reply.finish, budget=budget)
         if nothing is not None:
             samples[position] = Verdict(
                 None,
