@@ -50,7 +50,7 @@ def rows(plan: Plan, folder: Path) -> Path:
 
 def asked(plan: Plan) -> Prompt:
     """What `limrank prompt show` prints, in its segments, with whose texts its bytes are compared."""
-    documents = TEXTS[:1] if plan.objective in ("sft", "graded", "distil") else TEXTS
+    documents = TEXTS[:1] if plan.objective in ("sft", "graded", "distil", "qlm") else TEXTS
     named = [part for text in documents for part in ("--document", text)]
     arguments = ("prompt", "show", plan.recipe, "--query", QUERY, *named)
     prompt = Prompt(tuple(Segment(**one) for one in json.loads(limrank(*arguments, "--json"))["segments"]))
@@ -67,6 +67,7 @@ def test_the_plans_are_those_that_are_shipped():
 def test_the_bytes_are_those_of_prompt_show(plan: Plan, tmp_path: Path):
     shown = limrank(
         "train", plan.name, "--rows", rows(plan, tmp_path), "--show-example", "--set", "dev=0.0",
+        *(() if plan.watch is None else ("--set", "watch=null")),
         *(() if plan.objective in ("sft", "distil") else ("--set", "lists.shuffle=false")),
     )  # fmt: skip
     prompt = asked(plan)

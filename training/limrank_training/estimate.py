@@ -75,7 +75,8 @@ def estimate(plan: Plan, size: Mapping[str, int], machine: Machine | None = None
     objective, rows = OBJECTIVES[plan.objective], o.part
     if objective.reads_labels:  # where a prompt ends, and nowhere else
         answer = 1
-        rows *= plan.lists.size if named_loss(plan).is_of_queries else 1
+    if objective.is_of_queries or (objective.reads_labels and named_loss(plan).is_of_queries):
+        rows *= plan.lists.size
     logits = 0 if objective.is_encoder else answer * text.vocab_size * (width + 8)
     working = rows * (longest * text.hidden_size * kept * width + logits)
     hours = passes * total * tokens / (machine.teraflops * 1e12) / 3600

@@ -19,6 +19,7 @@ from limrank_plugins.readouts.select import GenerateSelect, LabelSelect
 
 Objective = Literal[
     "sft", "graded", "setwise-sft", "listwise-sft", "first", "grpo", "distil",
+    "qlm",
     "tildev2", "gliclass", "cross-encoder", "mm-embed", "ragvl",
 ]  # fmt: skip
 
@@ -42,6 +43,7 @@ class ObjectiveSpec:
         can_watch: a file's rows make rankings, so nDCG@10 can be watched.
         judges_passages: a row is one judged passage; else it is a group, or what an encoder needs.
         reads_labels: the labels' logits behind a prompt are learned, so no others are computed.
+        is_of_queries: an example is all passages of a query, one in a row.
     """
 
     prepare: str
@@ -57,6 +59,7 @@ class ObjectiveSpec:
     can_watch: bool = False
     judges_passages: bool = False
     reads_labels: bool = False
+    is_of_queries: bool = False
 
     def function(self, part: Literal["prepare", "train", "load", "export", "standin"]) -> Callable[..., Any]:
         """The function of this part."""
@@ -97,6 +100,9 @@ OBJECTIVES: dict[Objective, ObjectiveSpec] = {
         can_watch=True,
         judges_passages=True,
         reads_labels=True,
+    ),
+    "qlm": ObjectiveSpec(
+        "qlm:prepare_ranked", "qlm:train", settings="qlm", can_watch=True, is_of_queries=True
     ),
     "tildev2": _encoder("tildev2", "contrast"),
     "gliclass": _encoder("gliclass", "classes"),

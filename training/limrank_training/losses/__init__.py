@@ -7,7 +7,7 @@ trains with it. It is called, and answers, as its objectives need it:
 |---|---|---|
 | sft, graded, setwise-sft, listwise-sft | logits, labels | the sum over the learned tokens |
 | ragvl | logits, labels, weights or None | the weighted mean over the learned tokens |
-| first | scores and ranks of one list | a scalar |
+| first, qlm | scores and ranks of one list | a scalar |
 | distil | scores and targets of one passage, or of a query's passages | a scalar |
 | tildev2, mm-embed | scores; `group` | the mean over queries |
 | gliclass | logits, labels; `real` | the mean over labels |
@@ -54,8 +54,8 @@ class Loss:
 LOSSES: dict[str, Loss] = {
     "likelihood": Loss(token_sum, ("sft", "graded", "setwise-sft", "listwise-sft")),
     "weighted-likelihood": Loss(token_loss, ("ragvl",)),
-    "ranknet": Loss(ranknet, ("first",), ("weighted",)),
-    "listnet": Loss(listnet, ("first",)),
+    "ranknet": Loss(ranknet, ("first", "qlm"), ("weighted",)),
+    "listnet": Loss(listnet, ("first", "qlm")),
     "mse": Loss(mse, ("distil",)),
     "margin-mse": Loss(margin_mse, ("distil",), is_of_queries=True),
     "info-nce": Loss(info_nce, ("tildev2", "mm-embed"), ("temperature",)),

@@ -25,6 +25,7 @@ from limrank_training.plans.objective_settings import (
     NoiseSettings,
     PairSettings,
     PolicySettings,
+    QlmSettings,
     TeacherSettings,
 )
 from limrank_training.plans.shared_settings import (
@@ -52,9 +53,9 @@ class Plan:
             `"graded"` that of a passage's grade; `"setwise-sft"` that of the best passage's label,
             `"listwise-sft"` that of an order; `"first"` that of an order, with the scores of the labels;
             `"grpo"` the reward of what the model writes itself; `"distil"` a teacher's score of a passage,
-            without reasoning; `"tildev2"` what tokens weigh;
-            `"gliclass"` which labels fit a text; `"cross-encoder"` whether a pair fits; `"mm-embed"`
-            vectors of texts and images; `"ragvl"` the yes or no to an image. See `objectives`.
+            without reasoning; `"qlm"` how likely the query is behind each of its passages; `"tildev2"` what
+            tokens weigh; `"gliclass"` which labels fit a text; `"cross-encoder"` whether a pair fits;
+            `"mm-embed"` vectors of texts and images; `"ragvl"` the yes or no to an image. See `objectives`.
         loss: what is minimised, one of `losses.LOSSES`; None: the first one that the objective takes.
         recipe: whose prompt and labels are used, with its options; the run's card names it.
         base: the model that is trained.
@@ -79,6 +80,7 @@ class Plan:
         joint: of `"first"`.
         grpo: of `"grpo"`.
         teacher: of `"distil"`.
+        qlm: of `"qlm"`.
         contrast: of `"tildev2"` and `"mm-embed"`.
         classes: of `"gliclass"`.
         pairs: of `"cross-encoder"`.
@@ -111,6 +113,7 @@ class Plan:
     joint: FirstSettings | None = None
     grpo: GrpoSettings | None = None
     teacher: TeacherSettings | None = None
+    qlm: QlmSettings | None = None
     contrast: ContrastSettings | None = None
     classes: LabelSettings | None = None
     pairs: PairSettings | None = None
@@ -157,10 +160,12 @@ class Plan:
             )
         if objective.is_encoder and (self.lora is not None or self.recompute):
             raise InputError(f"objective {name} trains all weights: lora: null, recompute: false")
-        if objective.reads_labels and (self.reasoning or self.end):
+        if (objective.reads_labels or name == "qlm") and (self.reasoning or self.end):
+            learned = (
+                "what the labels score behind the prompt" if objective.reads_labels else "to score the query"
+            )
             raise InputError(
-                f"objective {name} learns what the labels score behind the prompt, and writes nothing: "
-                f"reasoning: false, end: false"
+                f"objective {name} learns {learned}, and writes nothing: reasoning: false, end: false"
             )
         if self.lists.shuffle and self.reasoning and name in ("setwise-sft", "listwise-sft"):
             raise InputError("lists.shuffle needs reasoning: false, as a trace may name the passages' labels")
@@ -257,6 +262,7 @@ __all__ = [
     "PairSettings",
     "Plan",
     "PolicySettings",
+    "QlmSettings",
     "TeacherSettings",
     "WatchSettings",
     "load_plan",

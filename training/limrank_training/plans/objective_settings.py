@@ -48,6 +48,27 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QlmSettings:
+    """How the query's likelihood is learned behind a query's passages.
+
+    Attributes:
+        scale: the scores that are compared are the mean log-probabilities of the query's tokens times this: a
+            passage that makes them .1 likelier is 1 better at 10.
+        weighted: RankNet's pairs by 1 / (sum of ranks).
+        likelihood: weight of the loss of likelihood itself, of the query behind its best passages; the
+            ranking loss has 1.
+    """
+
+    scale: float = 10.0
+    weighted: bool = False
+    likelihood: float = 0.1
+
+    def __post_init__(self) -> None:
+        finite_number("qlm.scale", self.scale, above=0)
+        finite_number("qlm.likelihood", self.likelihood, least=0)
+
+
+@dataclass(frozen=True, slots=True)
 class GrpoSettings:
     """Group-relative policy optimisation (arXiv 2402.03300), by trl.
 
