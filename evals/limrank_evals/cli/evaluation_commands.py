@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from limrank_evals.cli import ab, ablate, benchmark_command, compare, errors, judge, questions, run, zoo
+from limrank_evals.cli import ab, ablate, benchmark_command, compare, errors, fuse, judge, questions, run, zoo
 
 evaluation = typer.Typer(help="Measure rankings and answers.", no_args_is_help=True)
 evaluation.command("run")(run.run)
@@ -16,3 +16,4 @@ questions.register(evaluation)
 benchmark_command.register(evaluation)
 evaluation.command("ablate")(ablate.ablate)
 evaluation.command("zoo")(zoo.zoo)
+evaluation.command("fuse")(fuse.fuse)
