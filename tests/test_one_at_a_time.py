@@ -17,7 +17,7 @@ from limrank_command import limrank
 from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
-from limrank_pipelines.bulk import write_jobs
+from limrank_pipelines.bulk_jobs import write_jobs
 from limrank_plugins import Document, Query, locks
 from limrank_plugins.cli import build_app
 from limrank_plugins.errors import InputError

@@ -1,9 +1,9 @@
 """Reranking in bulk: jobs cut into partitions, each written whole or not at all, by whoever gets there.
 
-A job is a query and its passages, one line of a JSONL file. A partition is `size` lines of it and becomes
-one file, `part-00000.jsonl` and so on, of `ranking_record`s in the order of the jobs. A partition whose
-file is there is done: a rerun, or another worker after a kill, computes only the others. `bulk.json` says
-what the folder holds, so that the rankings of two files of jobs never share one.
+A job is a query and its passages, one line of a JSONL file (`bulk_jobs`). A partition is `size` lines of it
+and becomes one file, `part-00000.jsonl` and so on, of `ranking_record`s in the order of the jobs. A partition
+whose file is there is done: a rerun, or another worker after a kill, computes only the others. `bulk.json`
+says what the folder holds, so that the rankings of two files of jobs never share one.
 
 A partition with documents that could not be judged is not done: it becomes `part-00000.incomplete.jsonl`, and
 a rerun ranks those of its queries that have failures. Where not one document could be judged, nothing is
@@ -22,19 +22,20 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from limrank_pipelines.bulk_jobs import job_line, parse_job, write_jobs
 from limrank_plugins.begun_anew import NEW
-from limrank_plugins.data import Document, Query, as_documents
+from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_line, json_rows, parse_json, read_json_object
+from limrank_plugins.files import json_line, json_rows, read_json_object
 from limrank_plugins.io import ranking_record
 from limrank_plugins.locks import LOCK, alone_in
-from limrank_plugins.outputs import check_ours, make_folder, write_parts, write_whole
+from limrank_plugins.outputs import check_ours, make_folder, write_whole
 from limrank_plugins.pipes import regular_file
 from limrank_plugins.ranking_job import judged_documents, made_by
 from limrank_plugins.reranker import Reranker
@@ -45,10 +46,6 @@ MANIFEST = "bulk.json"
 _FORMAT = 1
 _OURS = re.compile(r"part-[0-9]{5,}(\.incomplete)?\.jsonl|bulk\.json")
 _SECRET = ("api_key", "token")
-_JOB = ("query_id", "query", "instruction", "passages")
-_PASSAGE = ("id", "title", "text", "score")
-
-Job = tuple[Query, list[Document]]
 
 
 class Partition(NamedTuple):
@@ -159,55 +156,6 @@ def _finished_records(file: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     return {row["query_id"]: row for _, row in json_rows(file) if not row["failures"]}
-
-
-def parse_job(line: bytes, where: str) -> Job:
-    """A job from its line.
-
-    Args:
-        line: JSON with `query_id`, `query`, perhaps `instruction`, and `passages`, each with `id`, `text` and
-            perhaps `title` and `score` (the first stage's).
-        where: the beginning of messages about it.
-
-    Raises:
-        InputError: it is not that.
-    """
-    row = parse_json(line, where)
-    if not isinstance(row, dict) or not isinstance(row.get("passages"), list):
-        raise InputError(f"{where}: a job is an object with 'query_id', 'query' and a list of 'passages'")
-    try:
-        _check_fields("a job", row, _JOB)
-        query = Query(row.get("query", ""), str(row.get("query_id", "")), row.get("instruction") or "")
-        if not query.id:
-            raise InputError("no 'query_id'")
-        return query, as_documents([_passage(entry) for entry in row["passages"]])
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def job_line(query: Query, documents: Sequence[Document]) -> bytes:
-    """The line that `parse_job` reads; images cannot be written.
-
-    Raises:
-        InputError: the query or a document has images.
-    """
-    if query.images or any(document.images for document in documents):
-        raise InputError(f"query {query.id!r}: jobs cannot hold images; use limrank rerank")
-    passages = [
-        {"id": d.id, "text": d.text}
-        | ({"title": d.title} if d.title else {})
-        | ({} if d.prior is None else {"score": d.prior})
-        for d in documents
-    ]
-    row: dict[str, Any] = {"query_id": query.id, "query": query.text, "passages": passages}
-    if query.instruction:
-        row["instruction"] = query.instruction
-    return json_line(row).encode("utf-8")
-
-
-def write_jobs(path: Path, jobs: Iterable[tuple[Query, Sequence[Document]]]) -> None:
-    """Write a file of jobs, whole or not at all."""
-    write_parts(path, (job_line(query, documents) for query, documents in jobs))
 
 
 def jobs_beside(folder: Path, jobs: Sequence[tuple[Query, Sequence[Document]]], *, fresh: bool) -> Path:
@@ -387,22 +335,3 @@ def work_alone(plan: BulkPlan, left: Sequence[Partition]) -> Iterator[PartitionR
             yield worker.work(partition)
     finally:
         worker.close()
-
-
-def _check_fields(owner: str, fields: Iterable[str], known: Sequence[str]) -> None:
-    """Raise an `InputError` for a field that would not be read: a misspelt one would be as if left out."""
-    for name in fields:
-        if name not in known:
-            raise InputError(f"{owner} has no field {shortened(repr(name))}; there are: {', '.join(known)}")
-
-
-def _passage(entry: Any) -> Document:
-    if not isinstance(entry, dict) or "id" not in entry or "text" not in entry:
-        raise InputError(f"a passage is an object with 'id' and 'text', but got {str(entry)[:80]!r}")
-    _check_fields(f"passage {shortened(repr(entry['id']))}", entry, _PASSAGE)
-    score = entry.get("score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InputError(
-            f"the score of passage {entry['id']!r} must be a number, but is {shortened(repr(score))}"
-        )
-    return Document(entry["text"], id=str(entry["id"]), title=entry.get("title") or "", prior=score)

@@ -20,14 +20,12 @@ from typer.testing import CliRunner
 from limrank_pipelines.bulk import (
     BulkPlan,
     PartitionResult,
-    job_line,
     jobs_beside,
     missing_partitions,
-    parse_job,
     partitions,
     work_alone,
-    write_jobs,
 )
+from limrank_pipelines.bulk_jobs import job_line, parse_job, write_jobs
 from limrank_pipelines.bulk_ray import check_address
 from limrank_plugins import Document, Query, Reranker
 from limrank_plugins.cli import build_app

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'limrank[ray]'")
 
-from limrank_pipelines.bulk import BulkPlan, missing_partitions, partitions, work_alone, write_jobs
+from limrank_pipelines.bulk import BulkPlan, missing_partitions, partitions, work_alone
+from limrank_pipelines.bulk_jobs import write_jobs
 from limrank_pipelines.bulk_ray import work_on_ray
 from limrank_plugins import Document, Query
 from limrank_plugins.errors import BackendError, InputError

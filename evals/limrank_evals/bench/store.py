@@ -14,7 +14,8 @@ import numpy as np
 
 from limrank_evals.bench import passages as texts
 from limrank_evals.bench.interleaved import Contest, run
-from limrank_pipelines.bulk import BulkPlan, partitions, work_alone, write_jobs
+from limrank_pipelines.bulk import BulkPlan, partitions, work_alone
+from limrank_pipelines.bulk_jobs import write_jobs
 from limrank_plugins import Reranker
 from limrank_plugins.arguments import Thinking
 from limrank_plugins.backends.protocols import Generate, Generated, LabelReading, ReadLabels, Reply, Request
