@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,30 +30,28 @@ from limrank_plugins.backends.protocols import (
 )
 from limrank_plugins.backends.remote.addresses import check_body, check_key, parse_address
 from limrank_plugins.backends.remote.client import openai_calls
-from limrank_plugins.backends.remote.faults import CallFailed, brief
+from limrank_plugins.backends.remote.draws import draw_label
+from limrank_plugins.backends.remote.faults import CallFailed
 from limrank_plugins.backends.remote.replies import (
     Label,
     Token,
     choice_of,
     ending,
     is_likely,
-    label_written,
     labels_in,
     reasoning_of,
-    spellings,
     text_of,
     tokens_of,
     usage_of,
     within,
 )
 from limrank_plugins.backends.remote.servers import SERVERS
-from limrank_plugins.backends.remote.wire import Sent, Wire
+from limrank_plugins.backends.remote.wire import Wire
 from limrank_plugins.checks import plain_text
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError
 from limrank_plugins.prices import paid, price_of
 from limrank_plugins.segments import Segment
-from limrank_plugins.wording import number_of
 
 _HOSTED = "https://api.openai.com/v1"
 
@@ -282,11 +279,11 @@ class OpenAIBackend:
         wire = self._wire
         sent = await wire.prepare(request.prompt, request.labels, 1)
         if not wire.gives_logprobs:
-            return await self._draw(sent, None)
+            return await draw_label(wire, sent, self._draws)
         body, choice = await wire.ask(sent, 1, **wire.reading(sent))
         usage, tokens = usage_of(body), tokens_of(choice)
         if not tokens:
-            return await self._draw(sent, usage, text_of(choice))
+            return await draw_label(wire, sent, self._draws, usage, text_of(choice))
         logprobs = labels_in(tokens, sent.labels, loosely=sent.is_chat)
         values = within(logprobs, tokens, self._tolerance)
         if values is None and all(label.id is not None for label in sent.labels):
@@ -319,53 +316,6 @@ class OpenAIBackend:
         reading = replace(verdict, usage=Usage()) if isinstance(verdict, LabelReading) else None
         return replace(written, reading=reading, usage=usage, cut_tokens=sent.cut_tokens)
 
-    async def _draw(self, sent: Sent, spent: Usage | None, written: str = "?") -> Reply:
-        """P(label) from answers drawn at temperature 1, for servers that give no log-probabilities.
-
-        Args:
-            sent: the prompt.
-            spent: what a call for them has cost; None where none was made.
-            written: what was written in that call.
-        """
-        usage = spent if spent is not None else Usage()
-        if self._draws == 0:
-            cause = (
-                "the server gives no log-probabilities" if written.strip() else "the model wrote no answer"
-            )
-            return Failed(f"{cause}, and draws=0 forbids sampling", usage)
-        if not await self._wire.samples():
-            return Failed(
-                "the server gives no log-probabilities and does not sample: at temperature 1 it writes the "
-                "same whatever the seed, so there is nothing to read (for `transformers serve` give "
-                "server='transformers')",
-                usage,
-            )
-        accepted = spellings(sent.labels)
-        counts = [0] * len(accepted)
-        # A chat model may write a blank or a mark first; a completion's next token is the verdict.
-        budget = 4 if sent.is_chat else 1
-        others: list[tuple[str, str]] = []
-        for draw in range(self._draws):
-            body, choice = await self._wire.ask(sent, budget, temperature=1.0, seed=draw)
-            cost = usage_of(body)
-            if draw or spent is not None:  # the same prompt again, all of it known to the server already
-                cost = replace(cost, prompt_tokens=0, shared_tokens=0)
-            usage = usage + cost
-            if (label := label_written(text_of(choice), accepted)) is not None:
-                counts[label] += 1
-            else:
-                others.append((text_of(choice), str(choice.get("finish_reason"))))
-        if any(counts) or any(text.strip() for text, _ in others):
-            self._wire.say(
-                f"the server gives no log-probabilities: label probabilities are estimated from "
-                f"{self._draws} sampled answers each, in steps of {1 / (self._draws + 1):.2f} "
-                f"(draws={self._draws})"
-            )
-        if not any(counts):
-            return Failed(_no_label(others, sent.labels, budget), usage)
-        total = math.log(sum(counts) + 0.5 * len(counts))
-        return LabelReading(tuple(math.log(n + 0.5) - total for n in counts), usage, sent.cut_tokens)
-
 
 def _failed(failure: CallFailed) -> Failed:
     return Failed(str(failure), failure.usage, charged=failure.usage.uncertain > 0)
@@ -387,19 +337,6 @@ def _generated(
     """The completion, and the stop string that ended it where that is known."""
     text, finish, stop = ending(choice, text_of(choice), request.stop, sent=stops_sent)
     return Generated(text, finish, usage=usage_of(body), reasoning=reasoning_of(choice)), stop
-
-
-def _no_label(answers: Sequence[tuple[str, str]], labels: Sequence[Label], budget: int) -> str:
-    """Why not one of the sampled answers, each with how it ended, is a label."""
-    number = number_of(len(answers), "sampled answer")
-    written = next((text for text, _ in answers if text.strip()), None)
-    if written is not None:
-        names = [label.text.strip() for label in labels]
-        return f"none of {number} was one of the labels {names}, but {brief(written, 80)!r}"
-    if any(finish == "length" for _, finish in answers):
-        spent = f"the model spent its budget of {number_of(budget, 'token')} before it wrote an answer"
-        return f"{spent}, in {number}"
-    return f"the model wrote no answer, in {number}"
 
 
 def _missing(tokens: Sequence[Token], labels: Sequence[Label]) -> str:
