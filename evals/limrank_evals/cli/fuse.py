@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -11,10 +12,10 @@ from limrank_evals.cli.printing import difference_cells, show_grid
 from limrank_evals.comparison import Resampling, ends
 from limrank_evals.stats.intervals import RESAMPLES
 from limrank_evals.tables import Grid, ends_text, value_text
-from limrank_evals.zoo.fusion import GRID, Fusion, choose, read_part
-from limrank_plugins.checks import finite_number
+from limrank_evals.zoo.cell import MEASURE
+from limrank_evals.zoo.fusion import GRID, Fusion, choose
+from limrank_evals.zoo.part_scores import read_parts
 from limrank_plugins.cli import common, reports_errors
-from limrank_plugins.errors import InputError
 
 SCHEMA = "limrank eval fuse 1"
 
@@ -45,17 +46,13 @@ def fuse(
     Scores are standardised within each query's list, as recipe fuse does with method=zscore. Collections are
     those that all parts were measured on; each counts the same.
     """
-    names = list(dict.fromkeys(parts))
-    if len(names) < len(parts):
-        raise InputError("a part is named twice")
-    for one in weight or ():
-        finite_number("--weight", one)
     resampling = Resampling(level, resamples, seed)
-    made = choose({name: read_part(name) for name in names}, tuple(weight or GRID), resampling)
+    read, left_out = read_parts(parts)
+    made = choose(read, tuple(weight or GRID), resampling)
     if as_json:
-        common.emit(record(made))
+        common.emit(record(made, left_out, resampling))
         return
-    heads = ("collection", "queries", *names, "fused", "difference", f"{level:.0%} interval", "p", "w/t/l")
+    heads = ("collection", "queries", *parts, "fused", "difference", f"{level:.0%} interval", "p", "w/t/l")
     rows = [
         [
             name,
@@ -67,31 +64,59 @@ def fuse(
         ]
         for name, one in made.collections.items()
     ]
-    means = [
-        sum(values) / len(made.collections)
-        for values in zip(*(one.alone for one in made.collections.values()), strict=True)
-    ]
-    fused = sum(one.against.second for one in made.collections.values()) / len(made.collections)
-    total = [*map(value_text, means), value_text(fused), value_text(made.difference, signed=True)]
-    rows.append(["mean", "", *total, ends_text(made.interval, signed=True), "", ""])
+    if len(rows) > 1:
+        means = [
+            *map(value_text, made.alone),
+            value_text(made.fused),
+            value_text(made.difference, signed=True),
+        ]
+        rows.append(["mean", "", *means, ends_text(made.interval, signed=True), "", ""])
     show_grid(Grid(heads, rows))
     weights = ", ".join(f"{one:g} · {name}" for name, one in zip(made.parts, made.weights, strict=True))
     alone, chosen = map(value_text, made.chosen_on)
     common.say(
-        f"nDCG@10 at the even positions. Weights: {weights}, chosen at the odd ones ({alone} → {chosen})"
+        f"{MEASURE} at the even positions; the difference is to {made.parts[0]}. Weights: {weights}, chosen "
+        f"at the odd ones ({alone} → {chosen})"
     )
+    for note in _notes(made):
+        common.say(note)
+    for collection, why in left_out.items():
+        common.say(f"{collection} is left out: {why}")
 
 
-def record(made: Fusion) -> dict[str, Any]:
-    """For machines."""
+def record(made: Fusion, left_out: Mapping[str, str], resampling: Resampling) -> dict[str, Any]:
+    """For machines; see docs/evaluation.md for the schema."""
+    collections = {}
+    for name, one in made.collections.items():
+        compared = one.against.as_json(0)
+        del compared["regressions"]
+        collections[name] = {"alone": dict(zip(made.parts, one.alone, strict=True)), **compared}
     return {
         "schema": SCHEMA,
+        "measure": MEASURE,
         "weights": dict(zip(made.parts, made.weights, strict=True)),
-        "chosen on": {"first part": made.chosen_on[0], "fused": made.chosen_on[1]},
+        "tried": list(made.tried),
+        "chosen_on": {"first": made.chosen_on[0], "second": made.chosen_on[1]},
+        "alone": dict(zip(made.parts, made.alone, strict=True)),
+        "second": made.fused,
         "difference": made.difference,
         "interval": ends(made.interval),
-        "collections": {
-            name: {"alone": dict(zip(made.parts, one.alone, strict=True)), **one.against.as_json(0)}
-            for name, one in made.collections.items()
-        },
+        "collections": collections,
+        "left_out": dict(left_out),
+        "level": resampling.level,
+        "resamples": resampling.resamples,
+        "seed": resampling.seed,
     }
+
+
+def _notes(made: Fusion) -> list[str]:
+    """What a reader of the table should not overlook."""
+    notes = [
+        f"{name} alone has {value_text(alone)}, not less than the fusion's {value_text(made.fused)}"
+        for name, alone in zip(made.parts[1:], made.alone[1:], strict=True)
+        if alone >= made.fused
+    ]
+    largest = max(made.tried)
+    if len(made.tried) > 1 and largest in made.weights[1:]:
+        notes.append(f"{largest:g} is the largest weight that was tried: --weight tries others")
+    return notes

@@ -47,4 +47,4 @@ Depth = Annotated[
 ]
 Level = Annotated[float, typer.Option(help="Of the intervals.")]
 Resamples = Annotated[int, typer.Option(help="Of the bootstrap and the randomisation test.")]
-Seed = Annotated[int, typer.Option(help="Of the resampling.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the resampling.")]

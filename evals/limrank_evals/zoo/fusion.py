@@ -6,38 +6,23 @@ The weights are chosen on the odd positions of each collection's queries and rep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 from limrank_evals.comparison import Comparison, Resampling, compare_values
-from limrank_evals.evaluation.evaluation_folder import QRELS, RANKINGS
-from limrank_evals.judgements import Qrels, read_judgements
 from limrank_evals.measures import measure
 from limrank_evals.stats import Interval, bootstrap_of_means
-from limrank_evals.zoo.cell import CELL, MEASURE
-from limrank_evals.zoo.collections import file_name
+from limrank_evals.zoo.cell import MEASURE
+from limrank_evals.zoo.part_scores import PartScores
+from limrank_plugins.checks import finite_number
 from limrank_plugins.errors import InputError
-from limrank_plugins.files import json_rows, read_json_object, read_lines
-from limrank_plugins.wording import number_of, verb_for
 from limrank_plugins.wrappers.fuse import z_scores
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
 """Weights that are tried."""
 
-
-@dataclass(frozen=True, slots=True)
-class PartScores:
-    """A part's scores on one collection.
-
-    Attributes:
-        scores: for every query those of its documents, best first.
-        qrels: the judgements beside them.
-    """
-
-    scores: Mapping[str, Mapping[str, float]]
-    qrels: Qrels
+MOST_WEIGHT, MOST_FUSIONS = 1e6, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +45,7 @@ class Fusion:
     Attributes:
         parts: their names; the first has weight 1.
         weights: of each.
+        tried: the weights that were tried for each but the first.
         chosen_on: the mean over collections at the odd positions: of the first part alone, and fused.
         collections: the even positions, by collection.
         interval: of the mean over collections of the differences at the even positions.
@@ -67,6 +53,7 @@ class Fusion:
 
     parts: tuple[str, ...]
     weights: tuple[float, ...]
+    tried: tuple[float, ...]
     chosen_on: tuple[float, float]
     collections: Mapping[str, FusedCollection]
     interval: Interval | None
@@ -76,47 +63,16 @@ class Fusion:
         """The mean over collections of the differences at the even positions."""
         return _mean([one.against.difference for one in self.collections.values()])
 
+    @property
+    def fused(self) -> float:
+        """The mean over collections of the fusion at the even positions."""
+        return _mean([one.against.second for one in self.collections.values()])
 
-def read_part(name: str) -> dict[str, PartScores]:
-    """The scores of `ZOO:RECIPE` by collection.
-
-    Raises:
-        InputError: there is no such cell with its rankings, it has an order and no scores, or documents
-            failed.
-    """
-    folder, colon, recipe = name.rpartition(":")
-    if not colon or not Path(folder).is_dir():
-        raise InputError(f"a part is written ZOO:RECIPE, as in zoo-smollm2:qlm, but got {name!r}")
-    found = {}
-    for cell in sorted(Path(folder).glob(f"*/{file_name(recipe)}/{CELL}")):
-        place = cell.parent
-        if not read_json_object(cell).get("final"):
-            raise InputError(f"{place} is not finished: give the command of the zoo again")
-        runs = sorted(place.glob(f"*/{RANKINGS}"))
-        if not runs:
-            raise InputError(
-                f"{place} holds no {RANKINGS}: the first stage has none, and a cell that was copied without "
-                f"it must be measured again, into another folder"
-            )
-        scores = dict(_scores(runs[0], recipe))
-        found[place.parent.name] = PartScores(scores, read_judgements(runs[0].with_name(QRELS)))
-    if not found:
-        raise InputError(f"{folder} holds no finished cell of {recipe!r}")
-    return found
-
-
-def _scores(run: Path, recipe: str) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each query of a zoo's rankings with its documents' scores."""
-    for _, row in json_rows(run, read_lines(run)):
-        if row["score_kind"] == "rank":
-            raise InputError(f"{recipe} puts documents in order and gives them no scores to be added up")
-        if row["failures"]:
-            failed = len(row["failures"])
-            raise InputError(
-                f"{run}: {number_of(failed, 'document')} of query {row['query_id']!r} failed and "
-                f"{verb_for(failed, 'have')} no score to be added up"
-            )
-        yield row["query_id"], {hit["id"]: hit["score"] for hit in row["hits"]}
+    @property
+    def alone(self) -> tuple[float, ...]:
+        """The same of each part alone."""
+        columns = zip(*(one.alone for one in self.collections.values()), strict=True)
+        return tuple(_mean(values) for values in columns)
 
 
 def choose(
@@ -130,46 +86,53 @@ def choose(
 
     Args:
         parts: by name; the first has weight 1.
-        grid: the weights that are tried for each of the others.
+        grid: the weights that are tried for each of the others, from 0 to a million.
         resampling: how intervals and tests are made.
 
     Raises:
-        InputError: fewer than two parts, no collection in common or with less than two queries, or other
-            documents under one part than under another.
+        InputError: fewer than two parts, a weight that is none, too many fusions to be tried, no collection
+            in common or with less than two queries, or other queries, documents or judgements under one
+            part than under another.
     """
     resampling = Resampling() if resampling is None else resampling
     if len(parts) < 2:
-        raise InputError("a fusion needs two parts or more")
+        raise InputError(f"a fusion needs two parts or more, but got {len(parts)}")
+    grid = tuple(dict.fromkeys(finite_number("a weight", one, least=0, most=MOST_WEIGHT) for one in grid))
+    others = len(parts) - 1
+    if len(grid) ** others > MOST_FUSIONS:
+        raise InputError(
+            f"{len(grid)} weights for each of {others} parts are {len(grid) ** others:,} fusions, and at "
+            f"most {MOST_FUSIONS:,} are tried: name fewer weights, or fewer parts"
+        )
     first = next(iter(parts.values()))
     names = [name for name in first if all(name in part for part in parts.values())]
     if not names:
         raise InputError(f"there is no collection that all of {', '.join(parts)} were measured on")
     standard = {name: _standardised(name, {p: part[name] for p, part in parts.items()}) for name in names}
-    odd = {name: list(first[name].scores)[0::2] for name in names}
-    even = {name: list(first[name].scores)[1::2] for name in names}
+    odd = {name: list(first[name].values)[0::2] for name in names}
+    even = {name: list(first[name].values)[1::2] for name in names}
     if short := [name for name in names if not even[name]]:
-        raise InputError(f"{short[0]} has one query, but weights are chosen on some and measured on others")
+        raise InputError(
+            f"{short[0]} has {len(odd[short[0]])} judged query, but weights are chosen on some and measured "
+            f"on others"
+        )
 
     def measured(name: str, weights: Sequence[float], queries: Sequence[str]) -> dict[str, float]:
         part = first[name]
-        ranked = {query: _ranked(standard[name][query], weights) for query in queries}
-        qrels = {query: part.qrels[query] for query in queries}
+        ranked = {query: _ranked(of_query, weights) for query, of_query in standard[name].items()}
+        qrels = {query: part.qrels.get(query, {}) for query in queries}
         return dict(measure(ranked, qrels, (MEASURE,)).per_query[MEASURE])
 
     def mean(weights: Sequence[float]) -> float:
         return _mean([_mean(list(measured(name, weights, odd[name]).values())) for name in names])
 
-    others = len(parts) - 1
     alone = (1.0, *[0.0] * others)
     tried = sorted(product(*[grid] * others), key=lambda weights: (sum(weights), weights))
     values = {(1.0, *weights): mean((1.0, *weights)) for weights in tried}
     chosen = max(values, key=lambda weights: values[weights])  # the first of equal ones
     collections = {}
     for name in names:
-        of_parts = [
-            measured(name, [float(i == place) for i in range(len(parts))], even[name])
-            for place in range(len(parts))
-        ]
+        of_parts = [{query: part[name].values[query] for query in even[name]} for part in parts.values()]
         fused = measured(name, chosen, even[name])
         collections[name] = FusedCollection(
             tuple(_mean(list(values.values())) for values in of_parts),
@@ -179,13 +142,24 @@ def choose(
     interval = bootstrap_of_means(
         differences, level=resampling.level, resamples=resampling.resamples, seed=resampling.seed
     )
-    return Fusion(tuple(parts), chosen, (mean(alone), values[chosen]), collections, interval)
+    return Fusion(tuple(parts), chosen, grid, (mean(alone), values[chosen]), collections, interval)
 
 
 def _standardised(collection: str, parts: Mapping[str, PartScores]) -> dict[str, list[dict[str, float]]]:
     """By query, for each part its documents' standardised scores."""
     (first_name, first), *others = parts.items()
     standard = {}
+    for name, part in others:
+        if part.made_of != first.made_of:
+            raise InputError(
+                f"{collection} is not the same to {name} as to {first_name}: texts, first stage or "
+                f"judgements differ; measure both with the same"
+            )
+        if missing := sorted(first.values.keys() ^ part.values.keys()):
+            raise InputError(
+                f"{collection}, query {missing[0]}: of {name} and {first_name} one has it and the other has "
+                f"not: measure both with the same queries"
+            )
     for query, scores in first.scores.items():
         for name, part in others:
             if part.scores.get(query, {}).keys() != scores.keys():

@@ -155,6 +155,20 @@ def test_the_second_run_loads_nothing_and_writes_the_same(zoo: Zoo):
     assert zoo.report()["icr"]["nDCG@10"]["mean"] > 0
 
 
+def test_cells_alone_are_enough_to_go_on(zoo: Zoo):
+    # As they are kept with the source: a zoo of many hours goes on from them on another machine.
+    zoo.run(*RECIPES, code=1)
+    whole = zoo.report()
+    for file in [*zoo.place.glob("out/settings.json"), *zoo.place.glob("out/samples/*/*.json")]:
+        copy = zoo.place / "cells" / file.relative_to(zoo.place / "out")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    _, worked_on = zoo.run(*RECIPES, "-o", "cells", code=1)
+    assert worked_on == []
+    rows = json.loads((zoo.place / "cells/zoo.json").read_bytes())["collections"]["samples"]
+    assert {row["recipe"]: row for row in rows} == whole
+
+
 def test_other_settings_and_other_weights_are_refused(zoo: Zoo):
     refused, worked_on = zoo.run("--seed", "1", code=2)
     assert "seed is 0 there, 1 here" in refused
