@@ -2,8 +2,8 @@
 
 What is learned is the number that recipe `qlm` ranks by: the mean log-probability of the query's tokens
 behind a passage. A loss over the passages of one query compares it (arXiv 2010.03073; its RLL is a hinge on
-pairs). Beside it the query's own likelihood behind the best passages keeps the model able to ask. A
-probability is shared out among all questions, so a passage cannot come to be preferred whatever is asked.
+pairs). Beside it the query's own likelihood behind the best passages keeps the model able to ask. It
+can still learn how the passages of one set read: docs/results/limrank-open-smollm2.md.
 """
 
 from __future__ import annotations

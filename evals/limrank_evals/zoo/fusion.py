@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from limrank_evals.comparison import Comparison, Resampling, compare_values
+from limrank_evals.comparison import USUAL, Comparison, Resampling, compare_values
 from limrank_evals.measures import measure
 from limrank_evals.stats import Interval, bootstrap_of_means
 from limrank_evals.zoo.cell import MEASURE
@@ -78,7 +78,7 @@ class Fusion:
 def choose(
     parts: Mapping[str, Mapping[str, PartScores]],
     grid: Sequence[float] = GRID,
-    resampling: Resampling | None = None,
+    resampling: Resampling = USUAL,
 ) -> Fusion:
     """Choose weights on the odd positions, and measure them on the even ones.
 
@@ -94,7 +94,6 @@ def choose(
             in common or with less than two queries, or other queries, documents or judgements under one
             part than under another.
     """
-    resampling = Resampling() if resampling is None else resampling
     if len(parts) < 2:
         raise InputError(f"a fusion needs two parts or more, but got {len(parts)}")
     grid = tuple(dict.fromkeys(finite_number("a weight", one, least=0, most=MOST_WEIGHT) for one in grid))
@@ -119,7 +118,8 @@ def choose(
 
     def measured(name: str, weights: Sequence[float], queries: Sequence[str]) -> dict[str, float]:
         part = first[name]
-        ranked = {query: _ranked(of_query, weights) for query, of_query in standard[name].items()}
+        found = standard[name]
+        ranked = {query: _ranked(found[query], weights) for query in queries if query in found}
         qrels = {query: part.qrels.get(query, {}) for query in queries}
         return dict(measure(ranked, qrels, (MEASURE,)).per_query[MEASURE])
 

@@ -42,29 +42,27 @@ def read_parts(names: Sequence[str]) -> tuple[dict[str, dict[str, PartScores]], 
         InputError: a name that stands for no cell, one cell named twice, no collection that all of them
             finished, or a cell that cannot be a part: see `read_part`.
     """
-    cells: dict[str, dict[str, Path | str]] = {}
+    cells: dict[str, dict[str, Path]] = {}
+    unfinished: dict[str, dict[str, str]] = {}
     places: dict[tuple[Path, str], str] = {}
     for name in names:
         folder, recipe = _place(name)
         other = places.setdefault((folder.resolve(), file_name(recipe)), name)
         if other in cells:
             raise InputError(f"{name} is named twice" + (f", as {other}, too" if other != name else ""))
-        cells[name] = _cells(folder, recipe)
-    collections = list(dict.fromkeys(collection for found in cells.values() for collection in found))
+        cells[name], unfinished[name] = _cells(folder, recipe)
+    collections = dict.fromkeys(c for name in cells for c in (*cells[name], *unfinished[name]))
+    kept = [collection for collection in collections if all(collection in found for found in cells.values())]
     left_out = {}
     for collection in collections:
-        for name, found in cells.items():
-            if not isinstance(cell := found.get(collection, "has no cell there"), Path):
-                left_out[collection] = f"{name} {cell}"
-                break
-    kept = [collection for collection in collections if collection not in left_out]
+        if lacking := [name for name, found in cells.items() if collection not in found]:
+            why = unfinished[lacking[0]].get(collection, "has no cell there")
+            left_out[collection] = f"{lacking[0]} {why}"
     if not kept:
         reasons = "; ".join(f"{collection}: {why}" for collection, why in left_out.items())
         raise InputError(f"there is no collection that all of {', '.join(names)} were measured on: {reasons}")
-    return {
-        name: {collection: read_part(found[collection]) for collection in kept}  # type: ignore[arg-type]
-        for name, found in cells.items()
-    }, left_out
+    read = {name: {one: read_part(found[one]) for one in kept} for name, found in cells.items()}
+    return read, left_out
 
 
 def read_part(cell: Path) -> PartScores:
@@ -109,25 +107,23 @@ def _place(name: str) -> tuple[Path, str]:
     raise InputError(f"there is no folder {name[: colons[-1]]!r}, which {name!r} names as a zoo")
 
 
-def _cells(folder: Path, recipe: str) -> dict[str, Path | str]:
-    """By collection the recipe's cell, or why it is no part yet."""
-    found: dict[str, Path | str] = {}
+def _cells(folder: Path, recipe: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """By collection the recipe's finished cells, and why each of its others is no part."""
+    found: dict[str, Path] = {}
+    unfinished: dict[str, str] = {}
     for cell in sorted(folder.glob(f"*/{file_name(recipe)}")):
-        if not (cell / CELL).is_file():
-            found[cell.parent.name] = "is not finished there"
-            continue
-        record = read_json_object(cell / CELL)
+        record = read_json_object(cell / CELL) if (cell / CELL).is_file() else {}
         if not record.get("final"):
-            found[cell.parent.name] = "is not finished there"
+            unfinished[cell.parent.name] = "is not finished there"
         elif not isinstance(record.get("values"), dict):
-            found[cell.parent.name] = f"has no values there ({record.get('why')})"
+            unfinished[cell.parent.name] = f"has no values there ({record.get('why')})"
         else:
             found[cell.parent.name] = cell
-    if not found:
+    if not found and not unfinished:
         there = sorted({cell.parent.name for cell in folder.glob(f"*/*/{CELL}")})
         has = f"there are: {', '.join(there)}" if there else "and of no other recipe"
         raise InputError(f"{folder} holds no cell of {recipe!r}; {has}")
-    return found
+    return found, unfinished
 
 
 def _scores(run: Path) -> Iterator[tuple[str, dict[str, float]]]:
