@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from limrank_plugins.corpus import Corpus, as_named, corpus_files, corpus_finger
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError, LimRankWarning
 from limrank_plugins.files import read_json
+from limrank_plugins.locks import in_turn_at
 from limrank_plugins.outputs import write_json
 from limrank_plugins.pieces import WHOLE
 from limrank_plugins.pipes import is_pipe
@@ -45,7 +47,8 @@ def open_index(
 ) -> Retriever:
     """The index of a corpus: opened if one with the corpus's fingerprint is there, else built and kept.
 
-    One that is damaged is built anew, with a warning. A pipe is read once: unless a folder is named, its
+    One that is damaged is built anew, with a warning; one that another process is building is waited for,
+    with a warning. A pipe is read once: unless a folder is named, its
     index is not kept.
 
     Args:
@@ -61,38 +64,61 @@ def open_index(
             cannot be written.
     """
     language = _checked(retriever, language)
-    finds_words = takes_language(retriever)
-    in_cache = folder is None and not is_pipe(as_named(corpus).name)
-    if in_cache:
-        folder = index_folder(corpus, retriever, language)
-    if folder is not None and folder.is_dir():
-        try:
-            opened = open_retriever(folder, **({"language": language} if finds_words else {}))
-        except InputError as error:
-            warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=2)
-        else:
-            if in_cache and (kept := _kept_notes(folder)):
-                warnings.warn(shortened(kept, _NOTE_LENGTH), LimRankWarning, stacklevel=2)
-            return opened
-    if in_cache:
-        writable_cache()  # said before the work of building
-    total = _count(corpus)
-    if building is not None:
-        building(total)
-    notes: list[str] = []
+
+    def opened_or_built(folder: Path | None, *, in_cache: bool) -> Retriever:
+        if folder is not None and folder.is_dir():
+            try:
+                return _opened(folder, retriever, language, in_cache=in_cache)
+            except InputError as error:
+                warnings.warn(f"{error}; it is built anew", LimRankWarning, stacklevel=3)
+        total = _count(corpus)
+        if building is not None:
+            building(total)
+        notes: list[str] = []
+        built = _built(corpus, retriever, language, folder, total, progress, notes)
+        if in_cache and folder is not None:
+            if notes:
+                write_json(_notes_file(folder), notes)
+            else:
+                _notes_file(folder).unlink(missing_ok=True)
+        return built
+
+    if folder is not None or is_pipe(as_named(corpus).name):
+        return opened_or_built(folder, in_cache=False)
+    folder = index_folder(corpus, retriever, language)
+    if folder.is_dir():
+        with suppress(InputError):
+            return _opened(folder, retriever, language, in_cache=True)
+    writable_cache()  # said before the work of building
+    # One process builds it: to the others, which look again then, it is there.
+    with in_turn_at(folder):
+        return opened_or_built(folder, in_cache=True)
+
+
+def _opened(folder: Path, retriever: str, language: str, *, in_cache: bool) -> Retriever:
+    opened = open_retriever(folder, **({"language": language} if takes_language(retriever) else {}))
+    if in_cache and (kept := _kept_notes(folder)):
+        warnings.warn(shortened(kept, _NOTE_LENGTH), LimRankWarning, stacklevel=3)
+    return opened
+
+
+def _built(
+    corpus: str | Corpus,
+    retriever: str,
+    language: str,
+    folder: Path | None,
+    total: int | None,
+    progress: Progress | None,
+    notes: list[str],
+) -> Retriever:
+    """The index, in memory where no folder is named; the notes are added what is said about its files."""
     options: dict[str, Any] = {} if language == DEFAULT else {"language": language}
-    documents = _documents(corpus, total, progress, notes)
     if "on_progress" in inspect.signature(retriever_class(retriever).build).parameters:
-        documents, options["on_progress"] = _documents(corpus, total, None, notes), progress
+        options["on_progress"], progress = progress, None
+    documents = _documents(corpus, total, progress, notes)
     if folder is None:
         return build_retriever(retriever, documents, **options)
-    built = build_saved(retriever, documents, folder, **options)
-    if in_cache:
-        if notes:
-            write_json(_notes_file(folder), notes)
-        else:
-            _notes_file(folder).unlink(missing_ok=True)
-    return built
+    return build_saved(retriever, documents, folder, **options)
 
 
 def index_folder(corpus: str | Corpus, retriever: str, language: str = DEFAULT) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -13,9 +15,14 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from limrank_plugins.errors import InputError
+from limrank_plugins.errors import InputError, LimRankWarning
 
 LOCK = "lock.sqlite"
+_LOOKED_AGAIN = 0.2  # seconds
+
+
+class _Busy(InputError):
+    """Another process holds it."""
 
 
 @contextmanager
@@ -53,6 +60,28 @@ def alone_at(output: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_turn_at(output: Path) -> Iterator[None]:
+    """`alone_at` for what every process wants alike: another one's end is waited for, with a warning.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    with ExitStack() as held:
+        told = False
+        while True:
+            try:
+                held.enter_context(alone_at(output))
+                break
+            except _Busy:
+                if not told:
+                    doing = f"another process is writing {output}: waiting until it is done"
+                    warnings.warn(doing, LimRankWarning, stacklevel=3)
+                told = True
+                time.sleep(_LOOKED_AGAIN)
+        yield
+
+
 def _locked(place: Path, flags: int, busy: str) -> AbstractContextManager[object] | None:
     """The file or folder, locked until the block ends, when a file is removed; None where it cannot be."""
     if fcntl is None:
@@ -67,7 +96,7 @@ def _locked(place: Path, flags: int, busy: str) -> AbstractContextManager[object
         except OSError as error:
             os.close(opened)
             if isinstance(error, BlockingIOError):
-                raise InputError(busy) from error
+                raise _Busy(busy) from error
             return None
         held = ExitStack()
         held.callback(os.close, opened)
@@ -91,6 +120,6 @@ def _locked_database(file: Path, busy: str) -> Iterator[None]:
             guard.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise InputError(busy) from error
+                raise _Busy(busy) from error
             raise InputError(f"{file} cannot be used: {error}") from error
         yield

@@ -20,8 +20,10 @@ from typer.testing import CliRunner
 from limrank_pipelines.bulk_jobs import write_jobs
 from limrank_plugins import Document, Query, locks
 from limrank_plugins.cli import build_app
+from limrank_plugins.corpus_index import index_folder
 from limrank_plugins.errors import InputError
 from limrank_plugins.locks import LOCK, alone_at, alone_in
+from limrank_plugins.retrievers import build_saved
 
 WITHOUT = """
 import os, sys
@@ -213,3 +215,47 @@ while done < 40:
     several = [subprocess.Popen(words) for _ in range(3)]
     assert [process.wait(60) for process in several] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "120"
+
+
+OPEN = f"""
+{WITHOUT}
+import warnings
+from limrank_plugins.corpus_index import open_index
+warnings.showwarning = lambda message, *rest: print(message, flush=True)
+sys.stdin.readline()
+found = open_index("samples", "bm25s", building=lambda total: print("building", flush=True))
+print(len(found), flush=True)
+"""
+
+
+def opening() -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", OPEN]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_an_index_in_the_cache_that_another_process_builds_is_waited_for(how: str):
+    folder = index_folder("samples", "bm25s")
+    with opening() as other:
+        assert other.stdout is not None
+        with alone_at(folder):
+            print(file=other.stdin, flush=True)
+            assert other.stdout.readline() == (
+                f"another process is writing {folder}: waiting until it is done\n"
+            )
+            build_saved("bm25s", ["one passage", "another passage"], folder)
+        assert other.communicate() == ("2\n", None)  # what was built here, and nothing is built there
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_many_that_open_one_index_get_it_and_one_builds(damaged: bool):
+    folder = index_folder("samples", "bm25s")
+    if damaged:
+        build_saved("bm25s", ["one passage"], folder)
+        (folder / "manifest.json").write_text("{")
+    several = [opening() for _ in range(4)]
+    for process in several:
+        print(file=process.stdin, flush=True)
+    told = [process.communicate()[0].splitlines() for process in several]
+    assert [process.returncode for process in several] == [0] * 4
+    assert {lines[-1] for lines in told} == {"192"}
+    assert sum(lines.count("building") for lines in told) == 1

@@ -50,6 +50,7 @@ class Silent(Telling):
 # A shell's background job ignores SIGINT, and so would what it starts: here Ctrl-C is what it is.
 CHILD = """
 import asyncio, signal, sys
+from functools import partial
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = sys.argv[4:]
 from test_in_thread import REQUESTS, Silent, Telling
@@ -68,8 +69,8 @@ def program():
 async def say_when_cancelled():
     try:
         await asyncio.Event().wait()
-    finally:
-        print("cancelled", flush=True)
+    finally:  # in the loop's next round, when all the tasks that are cancelled with this one know of it
+        asyncio.get_running_loop().call_soon(partial(print, "cancelled", flush=True))
 
 async def main():
     with Store(sys.argv[3]) as store:
