@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.local.truncation import fit_documents
 from limrank_plugins.backends.protocols import ReadLabels
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
@@ -24,7 +23,7 @@ from limrank_plugins.recipes import load_recipe
 from limrank_training import sft
 from limrank_training.added_tokens import add_tokens
 from limrank_training.data.collation import collate
-from limrank_training.data.passage_layout import Example
+from limrank_training.data.passage_layout import Example, fitted_passage
 from limrank_training.data.passage_rows import PassageRow, read_passage_rows
 from limrank_training.data.teacher_scores import as_logits
 from limrank_training.losses import named_loss, plan_loss
@@ -78,10 +77,9 @@ class ScoreLayout:
         assert row.score is not None
         request = self.request(row)
         encoded = self.encoder.encode(request.prompt)
-        spare = sum(max(0, stop - start - self.least_passage) for start, stop in encoded.cuttable)
-        if len(encoded.ids) - spare > self.cutoff:
+        fitted = fitted_passage(encoded, self.cutoff, self.least_passage)
+        if fitted is None:
             return None
-        fitted = fit_documents(encoded, self.cutoff)
         labels = tuple(self.encoder.label_ids(request.labels, encoded.end))
         ids = tuple(fitted.ids)
         return ScoredExample(ids, len(ids), fitted.cut, 0, row.where, labels, row.score, row.query)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.local.truncation import fit_documents
 from limrank_plugins.backends.protocols import Likelihood
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, require
@@ -28,7 +27,7 @@ from limrank_training import sft
 from limrank_training.added_tokens import add_tokens
 from limrank_training.data.collation import collate
 from limrank_training.data.group_rows import read_groups
-from limrank_training.data.passage_layout import Example
+from limrank_training.data.passage_layout import Example, fitted_passage
 from limrank_training.losses import plan_loss
 from limrank_training.losses.next_token import IGNORED
 from limrank_training.losses.ranking import ranknet
@@ -89,10 +88,9 @@ class LikelihoodLayout:
         request = self.request(row)
         whole = request.prompt.then(Segment(request.continuation, trusted=False))
         encoded = self.encoder.encode(whole)
-        spare = sum(max(0, stop - start - self.least) for start, stop in encoded.cuttable)
-        if len(encoded.ids) - spare > self.cutoff:
+        fitted = fitted_passage(encoded, self.cutoff, self.least)
+        if fitted is None:
             return None
-        fitted = fit_documents(encoded, self.cutoff)
         # The query stands at the end, and nothing of it is cut.
         return RankedExample(
             tuple(fitted.ids), encoded.last - fitted.cut, fitted.cut, 0, row.where, rank=row.rank

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder
-from limrank_plugins.backends.local.truncation import EncodedPrompt, fit_documents
+from limrank_plugins.backends.local.truncation import EncodedPrompt, FittedPrompt, fit_documents
 from limrank_plugins.errors import InputError
 from limrank_plugins.prompts import Template, completion
 from limrank_plugins.readouts.parsing import cut_to_sentence
@@ -85,15 +85,15 @@ class PassageLayout:
         encoded = self._encoded(row, trace)
         cut_trace = 0
         if trace is not None:
-            over = len(encoded.ids) - room - self._spare(encoded)
+            over = len(encoded.ids) - room - _spare(encoded, self.least_passage)
             if over > 0:
                 trace, cut_trace = self._shortened(trace, over)
                 if trace is None:
                     return None
                 encoded = self._encoded(row, trace)
-        if len(encoded.ids) - self._spare(encoded) > room:
+        fitted = fitted_passage(encoded, room, self.least_passage)
+        if fitted is None:
             return None
-        fitted = fit_documents(encoded, room)
         # Everything learned stands behind the passage, which is all that was cut.
         learned = self._first_learned(row, trace, encoded) - fitted.cut
         ids = (*fitted.ids, *([] if self.end is None else [self.end]))
@@ -108,10 +108,6 @@ class PassageLayout:
     def _encoded(self, row: PassageRow, trace: str | None) -> EncodedPrompt:
         label = self.template.labels[0 if row.relevant else 1]
         return self.encoder.encode(self.prompt(row).then(*completion(self.template, trace, label)))
-
-    def _spare(self, encoded: EncodedPrompt) -> int:
-        """Tokens of the passage that may be left out."""
-        return sum(max(0, stop - start - self.least_passage) for start, stop in encoded.cuttable)
 
     def _shortened(self, trace: str, over: int) -> tuple[str | None, int]:
         """The trace without its last `over` tokens or more, back to a sentence's end."""
@@ -169,3 +165,15 @@ def report(examples: Sequence[Example | None], cutoff: int) -> dict[str, object]
         "median": lengths[len(lengths) // 2] if lengths else 0,
         "cutoff": cutoff,
     }
+
+
+def fitted_passage(encoded: EncodedPrompt, room: int, least: int) -> FittedPrompt | None:
+    """The tokens with the passage cut to the room; None where fewer than `least` of its own would stay."""
+    if len(encoded.ids) - _spare(encoded, least) > room:
+        return None
+    return fit_documents(encoded, room)
+
+
+def _spare(encoded: EncodedPrompt, least: int) -> int:
+    """Tokens of the passage that may be left out."""
+    return sum(max(0, stop - start - least) for start, stop in encoded.cuttable)
