@@ -113,6 +113,11 @@ def ends_text(interval: Interval | Sequence[float] | None, *, signed: bool = Fal
     return interval_text(interval, times=1, decimals=4, signed=signed, between=" … ")
 
 
+def level_text(level: float) -> str:
+    """How sure an interval is, as a percentage that is not rounded up to certainty."""
+    return f"{100 * level:.10g}%"
+
+
 def _text(cell: str | Cell | None) -> str:
     if isinstance(cell, Cell):
         return cell.text + "".join(f" [{note}]" for note in cell.notes)

@@ -12,7 +12,7 @@ from limrank_evals.comparison import Comparison, Mean, Resampling, compare
 from limrank_evals.judgements import Qrels
 from limrank_evals.measures import measure
 from limrank_evals.runs import Ranked
-from limrank_evals.tables import Grid, ends_text, value_text
+from limrank_evals.tables import Grid, ends_text, level_text, value_text
 from limrank_plugins import __version__
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
@@ -162,7 +162,7 @@ def write_ab(folder: Path, report: AbReport, runs: Mapping[str, Sequence[Mapping
 
 def ab_grids(report: AbReport, *, most: int) -> list[Grid]:
     """The tables: how alike the rankings are, the judged measures, and the queries that move most."""
-    interval = f"{report.settings['level']:.0%} interval"
+    interval = f"{level_text(report.settings['level'])} interval"
     rows = [[name, value_text(mean.mean), ends_text(mean.interval)] for name, mean in report.alike.items()]
     grids = [Grid([f"over {number_of(len(report.moved), 'query')}", "mean", interval], rows)]
     if report.comparisons:

@@ -14,7 +14,7 @@ from limrank_evals.ablations.arms import Ablation
 from limrank_evals.ablations.panels import ArmScore, Panel, Values, compare_arms
 from limrank_evals.comparison import ends
 from limrank_evals.stats import Interval
-from limrank_evals.tables import Grid, interval_text, number_text
+from limrank_evals.tables import Grid, interval_text, level_text, number_text
 from limrank_plugins import __version__
 from limrank_plugins.outputs import write_json, write_whole
 from limrank_plugins.unread import Unread
@@ -81,8 +81,9 @@ class AblationReport:
         """What a reader must know beside the numbers, a sentence each."""
         a, e = self.ablation, self._settings
         notes = [
-            f"Reference: {a.reference}. Scores and differences times 100, with {e.level:.0%} bootstrap "
-            f"intervals over queries; p: paired randomisation test, corrected for the number of arms (Holm).",
+            f"Reference: {a.reference}. Scores and differences times 100, with {level_text(e.level)} "
+            "bootstrap intervals over queries; p: paired randomisation test, corrected for the number of "
+            "arms (Holm).",
             "Every arm is one training run: the tests say how sure a difference between these models is, not "
             "between such runs. For that, train arms again with other seeds (set: {seed: …}).",
             _STEPS.get(str(a.steps), f"Every arm was trained for {a.steps} steps, whatever its rows."),

@@ -24,7 +24,7 @@ from limrank_evals.calibration.score_sources import Scored, find_collection, ran
 from limrank_evals.cli import options
 from limrank_evals.cli.printing import show_grid
 from limrank_evals.stats.intervals import check_level
-from limrank_evals.tables import Grid, ends_text
+from limrank_evals.tables import Grid, ends_text, level_text
 from limrank_plugins.arguments import check_calibrates, why_not_calibrated
 from limrank_plugins.calibration import Calibration, is_calibration
 from limrank_plugins.card import CARD, add_to_card, read_card, read_card_of
@@ -325,7 +325,7 @@ def _show(
         )
     if cut is not None:
         common.tell(
-            f"threshold {cut.threshold:.6g}: precision {cut.precision:.4f} ({level:.0%} interval "
+            f"threshold {cut.threshold:.6g}: precision {cut.precision:.4f} ({level_text(level)} interval "
             f"{ends_text(cut.interval)}) of {number_of(cut.kept, 'document')}, recall {cut.recall:.4f}"
         )
     elif precision is not None:

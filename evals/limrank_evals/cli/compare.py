@@ -13,7 +13,7 @@ from limrank_evals.comparison import Comparison, Resampling
 from limrank_evals.comparison import compare as compared
 from limrank_evals.scoring import RunScorer
 from limrank_evals.stats.intervals import RESAMPLES
-from limrank_evals.tables import Grid, value_text
+from limrank_evals.tables import Grid, level_text, value_text
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.errors import InputError
 from limrank_plugins.wording import number_of, shortened, verb_for
@@ -71,7 +71,15 @@ def compare(
 
 
 def _show(comparisons: dict[str, Comparison], level: float, worst: int) -> None:
-    heads = ("measure", "first", "second", "difference", f"{level:.0%} interval", "p (rand.)", "p (t)")
+    heads = (
+        "measure",
+        "first",
+        "second",
+        "difference",
+        f"{level_text(level)} interval",
+        "p (rand.)",
+        "p (t)",
+    )
     rows = []
     for name, c in comparisons.items():
         means = value_text(c.first), value_text(c.second), value_text(c.difference, signed=True)

@@ -11,7 +11,7 @@ from limrank_evals.cli import options
 from limrank_evals.cli.printing import difference_cells, show_grid
 from limrank_evals.comparison import Resampling, ends
 from limrank_evals.stats.intervals import RESAMPLES
-from limrank_evals.tables import Grid, ends_text, value_text
+from limrank_evals.tables import Grid, ends_text, level_text, value_text
 from limrank_evals.zoo.cell import MEASURE
 from limrank_evals.zoo.fusion import GRID, Fusion, choose
 from limrank_evals.zoo.part_scores import read_parts
@@ -52,7 +52,16 @@ def fuse(
     if as_json:
         common.emit(record(made, left_out, resampling))
         return
-    heads = ("collection", "queries", *parts, "fused", "difference", f"{level:.0%} interval", "p", "w/t/l")
+    heads = (
+        "collection",
+        "queries",
+        *parts,
+        "fused",
+        "difference",
+        f"{level_text(level)} interval",
+        "p",
+        "w/t/l",
+    )
     rows = [
         [
             name,

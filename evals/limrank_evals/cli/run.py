@@ -12,7 +12,7 @@ from limrank_evals.cli.printing import show_grid
 from limrank_evals.comparison import Resampling
 from limrank_evals.scoring import RunScorer, RunScores
 from limrank_evals.stats.intervals import RESAMPLES
-from limrank_evals.tables import Grid, ends_text, value_text
+from limrank_evals.tables import Grid, ends_text, level_text, value_text
 from limrank_plugins.cli import common, reports_errors
 from limrank_plugins.wording import number_of
 
@@ -69,7 +69,7 @@ def _show(scored: RunScores, level: float, per_query: bool) -> None:
     console = common.Terminal()
     means = scored.measured.means.items()
     rows = [[name, value_text(mean), ends_text(scored.intervals[name])] for name, mean in means]
-    show_grid(Grid(("measure", "mean", f"{level:.0%} interval"), rows), console)
+    show_grid(Grid(("measure", "mean", f"{level_text(level)} interval"), rows), console)
     counts = scored.counts()
     told = [f"over {number_of(counts['judged'], 'judged query')}", f"ties by {scored.ties}"]
     if counts["excluded_removed"]:
