@@ -23,6 +23,7 @@ from limrank_evals.benchmark_evaluation import evaluate_splits
 from limrank_evals.evaluation.split_evaluation import SplitEvaluation
 from limrank_evals.evaluation.systems import instructs_by_default
 from limrank_evals.guarded_folders import SETTINGS, claim
+from limrank_evals.zoo.chance import chance
 from limrank_evals.zoo.collections import Collection
 from limrank_evals.zoo.costs import SUMS, CostedReranker, Costs, Unserved, peak_bytes, unserved
 from limrank_plugins import template_choice
@@ -137,7 +138,11 @@ def _evaluated(
             progress=lambda _, finished, of: progress(finished, of),
         )
     query_ids = [query.id for query in evaluated.benchmark.queries]
-    return _outcome(evaluated) | _spent(None if reranker is None else reranker.costs, query_ids)
+    found = _outcome(evaluated)
+    if reranker is None:
+        judged = {query: evaluated.benchmark.qrels.get(query, {}) for query in found["values"]}
+        found["chance"] = chance(evaluated.first.ranked, judged, MEASURE)
+    return found | _spent(None if reranker is None else reranker.costs, query_ids)
 
 
 def _is_served(arguments: Mapping[str, Any] | None) -> bool:

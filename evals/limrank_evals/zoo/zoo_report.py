@@ -121,8 +121,14 @@ class ZooReport:
         return (
             f"{queries}, {s['batch']} in lockstep, {s['depth']} candidates each by {s['first_stage']}; "
             f"{s['model']} on {s['backend']}, {s['dtype']}, reasoning {s['reasoning']}, seed {s['seed']}; "
-            "mini in float32."
+            f"mini in float32.{self._chance(collection)}"
         )
+
+    def _chance(self, collection: str) -> str:
+        """What a random order is worth; first stages that were measured before do not say."""
+        records = [row.outcome.record or {} for row in self.rows[collection] if row.is_first]
+        known = [record["chance"] for record in records if record.get("chance") is not None]
+        return f" A random order of the candidates has {number_text(known[0])}." if known else ""
 
 
 def report(

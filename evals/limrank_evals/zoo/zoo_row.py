@@ -102,6 +102,7 @@ class Row:
             "why": self.why or None,
             MEASURE: None if self.quality is None else self.quality.as_json(),
             "against": {name: one.as_json(0) for name, one in self.against.items()},
+            **({"chance": record.get("chance")} if self.is_first else {}),
             **({} if self.shares is None else {"share_of_full": asdict(self.shares)}),
             **{name: record.get(name) for name in ("documents", "failures", "repairs", "queries")},
             **self.unread.as_json(),

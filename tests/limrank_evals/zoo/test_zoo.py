@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import benchmark_folders as made
@@ -19,6 +21,7 @@ from servers import Answer, Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_evals import Benchmark, Split, evaluate
+from limrank_evals.measures import measure
 from limrank_plugins import Reranker, samples
 from limrank_plugins.cli import build_app
 
@@ -117,6 +120,14 @@ def test_its_numbers_are_those_of_a_plain_evaluation(zoo: Zoo):
             assert row["cost"][name] == sum(getattr(usage, name) for usage in usages)
     assert rows["first stage"]["nDCG@10"]["mean"] == pytest.approx(plain.first)
     assert rows["first"]["against"]["mini"]["first"] == rows["mini"]["nDCG@10"]["mean"]
+    orders = zip(*(permutations(ids) for ids in found.first.ranked.values()), strict=True)
+    values = [
+        measure(dict(zip(qrels, map(list, some), strict=True)), qrels, ("nDCG@10",)).per_query["nDCG@10"]
+        for some in orders
+    ]
+    at_random = mean(value for one in values for value in one.values())
+    assert rows["first stage"]["chance"] == pytest.approx(at_random)
+    assert f"A random order of the candidates has {100 * at_random:.1f}." in " ".join(zoo.done[0].split())
 
 
 def test_what_judged_nothing_has_no_number(zoo: Zoo):
