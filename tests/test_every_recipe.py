@@ -78,3 +78,9 @@ def test_langchain(recipe: str):
     documents = [Document(page_content=text) for text in TEXTS]
     found = LimRankCompressor(recipe=recipe, top_n=3).compress_documents(documents, "which passage number")
     assert len(found) == 3
+
+
+@every
+def test_docs_say_what_its_scores_are(recipe: str):
+    docs = Path(__file__).parent.parent / "docs" / "scores.md"
+    assert f"`{load_recipe(recipe).score_kind}`" in docs.read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from limrank_plugins.files import read_lines
 from limrank_plugins.server import Hosts, Limits, ServedCorpus, build_app, require_extra
 from limrank_plugins.server.hosts import is_loopback
 from limrank_plugins.server.served_corpus import sample_queries
+from limrank_plugins.wording import verb_for
 
 serve_app = typer.Typer(rich_markup_mode=None)
 
@@ -112,6 +113,11 @@ def serve(
             common.say(
                 f"note: whoever reaches {host} can use these models, as no token is asked for: "
                 f"give --token-file, or listen on 127.0.0.1"
+            )
+        if unscaled := [name for name, reranker in rerankers.items() if not reranker.recipe.comparable]:
+            common.say(
+                f"note: what {' and '.join(unscaled)} {verb_for(len(unscaled), 'give')} as relevance_score "
+                f"is the place in one list (score_kind rank): a threshold on it means nothing"
             )
         url = running.url_of(listener)
         is_finished = running.serve(app, listener, lambda: _tell(url, list(rerankers), token_file, page=page))

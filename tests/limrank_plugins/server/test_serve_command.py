@@ -128,6 +128,8 @@ def test_tokens_names_and_limits(tmp_path: Path):
         code, errors = server.end(signal.SIGTERM)
     assert code == 0
     assert "token" not in errors
+    said = " ".join(errors.split())
+    assert "what again gives as relevance_score is the place in one list" in said
 
 
 def test_another_address_without_a_token_is_told():
