@@ -82,11 +82,15 @@ def check_files(file: Path, body: Mapping[str, Any]) -> None:
         sizes, sums = dict(body["files"]), dict(body.get("checksums", {}))
     for name, size in sizes.items():
         part = file.parent / name
-        actual = part.stat().st_size if part.is_file() else None
+        try:
+            actual = part.stat().st_size if part.is_file() else None
+            is_changed = actual == size and name in sums and _checksum(part) != sums[name]
+        except OSError as error:  # another process may just be replacing the folder
+            raise corrupt(part, error) from error
         if actual != size:
             what = "is missing" if actual is None else f"has {actual} bytes instead of {size}"
             raise InputError(f"{part} {what}; {AGAIN}")
-        if name in sums and _checksum(part) != sums[name]:
+        if is_changed:
             raise corrupt(part, "it was changed since it was written")
 
 

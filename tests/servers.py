@@ -17,7 +17,8 @@ import socket
 import struct
 import threading
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -59,6 +60,25 @@ def close_what_is_left() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@contextmanager
+def nobody_listening(port: int = 0) -> Iterator[str]:
+    """An address where connections are refused: while the block runs the port is taken, also from others."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def pass_time(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Have so many seconds gone by for an event loop: its timers that are due by then come, no others."""
+
+    def pass_it() -> None:
+        time = loop.time
+        loop.time = lambda: time() + seconds  # type: ignore[method-assign]
+
+    loop.call_soon_threadsafe(pass_it)
 
 
 Script = Callable[[Call], Any]

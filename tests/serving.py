@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import uvicorn
 from scripts import unit
+from servers import pass_time
 
 from limrank_plugins import Reranker, ScriptedBackend, ScriptedFailure
 from limrank_plugins.backends.protocols import Arrived, Reply, ScorePair
@@ -19,13 +21,22 @@ from limrank_plugins.server.running import RunningServer, listen, url_of
 QUERY = "why does milk go lumpy in tea"
 TEXTS = ["Bread rises.", "Acid curdles milk.", "Rivers carve valleys."]
 LONGEST = 60  # seconds; far above what any step takes
+KEPT = 10**9  # seconds, for which a connection is kept that nothing is asked on
 
 
 class Service:
     """The server as its clients see it, and what stands behind it."""
 
-    def __init__(self, url: str, client: httpx.Client, running: RunningServer, inside: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: httpx.Client,
+        running: uvicorn.Server,
+        inside: Any,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.url, self.client, self.running, self.inside = url, client, running, inside
+        self._loop = loop
 
     def rerank(self, query: str = QUERY, documents: Any = TEXTS, **fields: Any) -> httpx.Response:
         return self.client.post("/rerank", json={"query": query, "documents": documents, **fields})
@@ -38,6 +49,10 @@ class Service:
             self.client.get("/health")
         raise AssertionError("it never came to that")
 
+    def pass_time(self, seconds: float) -> None:
+        """Have so many seconds gone by for the server: its limits of time are reached, and not before."""
+        pass_time(self._loop, seconds)
+
 
 @contextmanager
 def serving(rerankers: Mapping[str, Reranker] | Reranker, **options: Any) -> Iterator[Service]:
@@ -45,14 +60,22 @@ def serving(rerankers: Mapping[str, Reranker] | Reranker, **options: Any) -> Ite
     named = {"m": rerankers} if isinstance(rerankers, Reranker) else rerankers
     app = build_app(named, **options)
     listener, started = listen("127.0.0.1", 0), threading.Event()
-    running = RunningServer(app, started.set)
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def begun() -> None:
+        loops.append(asyncio.get_running_loop())
+        started.set()
+
+    running = RunningServer(app, begun)
+    # A client that is busy elsewhere meanwhile would send its next request as its connection ends.
+    running.config.timeout_keep_alive = KEPT
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(LONGEST)
     url = url_of(listener)
     try:
         with httpx.Client(base_url=url, timeout=LONGEST, trust_env=False) as client:
-            yield Service(url, client, running, app.state.rerank_server)
+            yield Service(url, client, running, app.state.rerank_server, loops[0])
     finally:
         running.drain()
         thread.join(LONGEST)

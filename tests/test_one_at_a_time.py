@@ -18,9 +18,9 @@ from servers import Call, LoopbackServer, completion
 from typer.testing import CliRunner
 
 from limrank_pipelines.bulk_jobs import write_jobs
-from limrank_plugins import Document, Query, locks
+from limrank_plugins import Document, Query, folders, locks
 from limrank_plugins.cli import build_app
-from limrank_plugins.corpus_index import index_folder
+from limrank_plugins.corpus_index import index_folder, open_index
 from limrank_plugins.errors import InputError
 from limrank_plugins.locks import LOCK, alone_at, alone_in
 from limrank_plugins.retrievers import build_saved
@@ -259,3 +259,22 @@ def test_many_that_open_one_index_get_it_and_one_builds(damaged: bool):
     assert [process.returncode for process in several] == [0] * 4
     assert {lines[-1] for lines in told} == {"192"}
     assert sum(lines.count("building") for lines in told) == 1
+
+
+def test_a_damaged_index_that_another_process_replaces_while_it_is_opened(monkeypatch: pytest.MonkeyPatch):
+    folder = index_folder("samples", "bm25s")
+    build_saved("bm25s", ["one passage"], folder)
+    documents = folder / "documents.jsonl"
+    documents.write_bytes(documents.read_bytes().replace(b"one", b"two"))
+    checksum = folders._checksum
+
+    def replaced(file: Path) -> int:
+        monkeypatch.setattr(folders, "_checksum", checksum)
+        folder.rename(folder.with_name("damaged"))
+        try:
+            return checksum(file)
+        finally:
+            build_saved("bm25s", ["one passage", "another passage"], folder)
+
+    monkeypatch.setattr(folders, "_checksum", replaced)
+    assert len(open_index("samples", "bm25s")) == 2

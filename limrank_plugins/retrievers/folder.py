@@ -209,8 +209,11 @@ class _StoredDocuments(Sequence[Document]):
     def __init__(self, file: Path, offsets: np.ndarray[Any, Any]) -> None:
         self._file = file
         self._offsets = offsets
-        with file.open("rb") as stream:
-            self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            with file.open("rb") as stream:
+                self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # another process may just be replacing the folder
+            raise corrupt(file, error) from error
         if len(self._bytes) != int(offsets[-1]):
             raise corrupt(file, f"it does not fit its {OFFSETS}")
 

@@ -25,6 +25,7 @@ from servers import (
     chat,
     close_what_is_left,
     completion,
+    nobody_listening,
     score,
     toy,
     verdict,
@@ -239,10 +240,9 @@ def test_a_reply_is_read_in_the_encoding_that_its_header_names():
 
 
 def test_a_server_that_is_not_there_is_said_to_be_so():
-    with LoopbackServer(toy) as server:
-        pass
-    with pytest.raises(BackendError, match=r"no connection: .*\(asked 2 times\); no server can be reached"):
-        reranker(server, max_retries=1).rank("why", TEXTS[:3])
+    told = r"no connection: .*\(asked 2 times\); no server can be reached"
+    with LoopbackServer(toy) as server, nobody_listening() as url, pytest.raises(BackendError, match=told):
+        reranker(server, base_url=f"{url}/v1", max_retries=1).rank("why", TEXTS[:3])
 
 
 @pytest.mark.parametrize("status", [401, 403])

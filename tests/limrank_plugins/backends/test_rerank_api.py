@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from rerank_servers import SERVERS, cohere_like, results, score
-from servers import Answer, Call, LoopbackServer, Waits, close_what_is_left
+from servers import Answer, Call, LoopbackServer, Waits, close_what_is_left, nobody_listening
 
 from limrank_plugins import Reranker, Store, load_recipe
 from limrank_plugins.backends.protocols import Classify, ScorePair
@@ -541,10 +541,13 @@ def test_a_wrong_key_is_told_with_its_variable(status: int):
 
 
 def test_a_server_that_is_not_there_is_said_to_be_so():
-    with LoopbackServer(cohere_like) as server:
-        pass
-    with pytest.raises(BackendError, match=r"no connection: .*no server can be reached"):
-        reranker(server, max_retries=1).rank("why", TEXTS)
+    told = r"no connection: .*no server can be reached"
+    with (
+        LoopbackServer(cohere_like) as server,
+        nobody_listening() as url,
+        pytest.raises(BackendError, match=told),
+    ):
+        reranker(server, base_url=f"{url}/v1", max_retries=1).rank("why", TEXTS)
 
 
 def test_a_redirect_within_the_server_is_followed_and_one_away_gets_neither_key_nor_passages():

@@ -132,7 +132,7 @@ def test_long_digit_runs_and_long_texts(labels: Labels):
     digits = "9" * 5000
     assert labels.read(f"[{digits}]") == []
     assert labels.read_bare(digits) == []
-    started = time.perf_counter()
+    started = time.thread_time()  # of this thread alone, whatever else the machine does
     for text in (
         "[" * 200_000,
         "<" + " " * 200_000,
@@ -144,4 +144,4 @@ def test_long_digit_runs_and_long_texts(labels: Labels):
         labels.neutral(text)
         labels.read(text)
         labels.read_bare(text)
-    assert time.perf_counter() - started < 20, "linear in the length of the text"
+    assert time.thread_time() - started < 20, "linear in the length of the text"

@@ -368,6 +368,23 @@ def test_many_savers_and_readers_of_one_place(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["i"]
 
 
+@pytest.mark.parametrize(("module", "name"), [(folders, "_checksum"), (folder, "_StoredDocuments")])
+def test_an_index_that_is_taken_away_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    """Another process replaces it just then: that is said as of one that is missing."""
+    BM25sRetriever.build(PASSAGES).save(tmp_path / "i")
+    original = getattr(module, name)
+
+    def taken_away(file: Path, *arguments: Any) -> Any:
+        (tmp_path / "i").rename(tmp_path / "aside")
+        return original(file, *arguments)
+
+    monkeypatch.setattr(module, name, taken_away)
+    with pytest.raises(InputError, match="build the index again"):
+        load_retriever(tmp_path / "i", mmap=True)
+
+
 def test_an_index_of_another_encoder(tmp_path: Path) -> None:
     one = ScriptedBackend(encode=counts, identity="one")
     DenseRetriever.build(PASSAGES, backend=one).save(tmp_path / "i")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from servers import LoopbackServer, chat
 from serving import LONGEST, QUERY, TEXTS, GatedRemote, judging, serving
 
 from limrank_plugins import AsyncScriptedBackend, Reranker, ScriptedBackend, ScriptedFailure
-from limrank_plugins.server import Limits
+from limrank_plugins.server import Limits, guards
 
 MANY = [*TEXTS, "a passage", "another one", "fails", TEXTS[0], "the last one"]
 
@@ -98,14 +99,18 @@ def test_what_is_wrong_beforehand_is_a_status():
         assert service.rerank(stream=True, documents=[]).status_code == 422
 
 
-def test_nothing_judged_or_no_time_is_an_event():
+def test_nothing_judged_or_no_time_is_an_event(monkeypatch: pytest.MonkeyPatch):
     with serving(reasoning()) as service:
         name, data = events_of(service.rerank(documents=["fails"], stream=True).text)[-1]
         assert (name, data["status"]) == ("error", 502)
         assert data["detail"] == "the document could not be judged; the first one, 0: it fails"
     backend = GatedRemote()
-    with serving(judging(backend), limits=Limits(seconds=0.05)) as service:
-        name, data = events_of(service.rerank(stream=True).text)[-1]
+    monkeypatch.setattr(guards, "_LAST_SECONDS", LONGEST)
+    with serving(judging(backend)) as service, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(service.rerank, stream=True)
+        assert backend.asked.acquire(timeout=LONGEST)
+        service.pass_time(Limits().seconds)
+        name, data = events_of(asked.result(LONGEST).text)[-1]
         assert (name, data["status"]) == ("error", 503)
         assert backend.cancelled.acquire(timeout=LONGEST)
 

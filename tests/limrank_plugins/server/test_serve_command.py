@@ -54,7 +54,7 @@ def test_it_prints_where_it_is_and_a_line_that_works():
     with LoopbackServer(cohere_like) as model, process(*upstream(model)) as server:
         assert f"serving {NAME} at {server.url}/rerank" in server.printed[0]
         assert '"relevance_score"' in printed_by(server.printed[1])
-        answered = httpx.post(f"{server.url}/v2/rerank", json=ASKED, trust_env=False).json()
+        answered = httpx.post(f"{server.url}/v2/rerank", json=ASKED, timeout=LONGEST, trust_env=False).json()
         assert [r["relevance_score"] for r in answered["results"]] == sorted(map(score, TEXTS), reverse=True)
         assert server.end(signal.SIGTERM)[0] == 0
 
@@ -94,7 +94,7 @@ def test_a_second_signal_ends_it_at_once():
         accepted = pool.submit(httpx.post, url, json=ASKED, timeout=LONGEST, trust_env=False)
         model.wait_for(lambda model: model.now == 1)
         server.process.send_signal(signal.SIGTERM)
-        while httpx.get(f"{server.url}/ready", trust_env=False).status_code != 503:
+        while httpx.get(f"{server.url}/ready", timeout=LONGEST, trust_env=False).status_code != 503:
             pass
         code, errors = server.end(signal.SIGTERM)
         assert code == 1

@@ -18,7 +18,8 @@ pytest.importorskip("mcp", reason="the MCP SDK is not installed: pip install 'li
 import httpx
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from scripts import logits
-from serving import QUERY, TEXTS, Gated, judging, logit
+from servers import pass_time
+from serving import LONGEST, QUERY, TEXTS, Gated, judging, logit
 
 from limrank_plugins import Reranker, ScriptedBackend
 from limrank_plugins.cli.serve_mcp import _stdout_as_stderr
@@ -190,17 +191,15 @@ async def test_a_model_that_fails_is_an_error_of_the_tool(error: Exception, said
 
 async def test_no_more_calls_than_are_accepted_and_none_that_takes_too_long():
     backend = Gated()
-    server = tools(judging(backend), queue=1, seconds=0.05)
+    server = tools(judging(backend), queue=1)
     async with Client(server.server) as client:
         arguments = {"query": QUERY, "documents": TEXTS}
-        late, second = await asyncio.gather(
-            client.call_tool("rerank", arguments), client.call_tool("rerank", arguments)
-        )
-        said = sorted(result.content[0].text for result in (late, second))
-        assert said == [
-            "1 request at a time are accepted here: ask again later",
-            "there was no ranking within 0.05 seconds",
-        ]
+        late = asyncio.create_task(client.call_tool("rerank", arguments))
+        assert await asyncio.to_thread(backend.asked.acquire, timeout=LONGEST)
+        second = await client.call_tool("rerank", arguments)
+        assert second.content[0].text == "1 request at a time are accepted here: ask again later"
+        pass_time(asyncio.get_running_loop(), 600)
+        assert (await late).content[0].text == "there was no ranking within 600 seconds"
         backend.gate.set()
         assert server.gate.under_way == 0
 

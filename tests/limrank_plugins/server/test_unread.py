@@ -8,20 +8,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from queue import Queue
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from serving import LONGEST, QUERY, Service, judging, serving
+from serving import KEPT, LONGEST, QUERY, Service, judging, serving
 
 from limrank_plugins import Reranker
-from limrank_plugins.server import Hosts, Limits, build_app
+from limrank_plugins.server import Hosts, Limits, build_app, guards
 from limrank_plugins.server.gate import Gate
 from limrank_plugins.server.guards import Guards
 from limrank_plugins.server.running import listen, url_of
 
-LIMITS = Limits(seconds=1, queue=1)
+LIMITS = Limits(queue=1)
 # More than the system keeps for a connection whose other side reads nothing.
 TEXTS = [f"{position} ".ljust(190_000, "m") for position in range(20)]
 
@@ -49,12 +50,26 @@ def rest_of(connection: socket.socket) -> int:
     return size
 
 
+def wait_until_unread(service: Service) -> None:
+    """Until the server holds back what a client does not read."""
+    state = service.running.server_state
+    service.wait_for(lambda inside: any(one.flow.write_paused for one in set(state.connections)))
+
+
+def pass_time_until_free(service: Service, seconds: float) -> None:
+    """Again where the system has taken some more of the answer meanwhile, which counts as read."""
+    while service.inside.gate.under_way:
+        service.pass_time(seconds)
+        assert service.client.get("/health").status_code == 200
+
+
 @pytest.mark.parametrize("recipe", ["cross-encoder", "prior"], ids=["in parts", "whole"])
 def test_a_stream_that_nobody_reads_gives_its_place_back_and_ends(recipe: str):
     reranker = judging() if recipe == "cross-encoder" else Reranker(recipe)
     with serving(reranker, limits=LIMITS) as service, unread(service.url, stream=True) as connection:
-        service.wait_for(lambda inside: inside.gate.under_way == 1)
-        service.wait_for(lambda inside: inside.gate.under_way == 0)
+        wait_until_unread(service)
+        assert service.inside.gate.under_way == 1
+        pass_time_until_free(service, LIMITS.seconds)
         assert service.rerank().status_code == 200
         assert 0 < rest_of(connection) < sum(map(len, TEXTS))
 
@@ -62,14 +77,21 @@ def test_a_stream_that_nobody_reads_gives_its_place_back_and_ends(recipe: str):
 def test_behind_another_server_it_gives_its_place_back_too():
     app = build_app({"m": judging()}, limits=LIMITS)
     listener = listen("127.0.0.1", 0)
-    running = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+    running = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_keep_alive=KEPT))
+    loops: Queue[asyncio.AbstractEventLoop] = Queue()
+
+    async def serve() -> None:
+        loops.put(asyncio.get_running_loop())
+        await running.serve(sockets=[listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     with httpx.Client(base_url=url_of(listener), timeout=LONGEST, trust_env=False) as client:
-        service = Service(url_of(listener), client, running, app.state.rerank_server)
+        service = Service(url_of(listener), client, running, app.state.rerank_server, loops.get())
         with unread(service.url, stream=True):
-            service.wait_for(lambda inside: inside.gate.under_way == 1)
-            service.wait_for(lambda inside: inside.gate.under_way == 0)
+            wait_until_unread(service)
+            assert service.inside.gate.under_way == 1
+            pass_time_until_free(service, LIMITS.seconds + guards._LAST_SECONDS)
             assert service.rerank().status_code == 200
     running.should_exit = True
     thread.join(LONGEST)
@@ -99,12 +121,18 @@ async def test_what_is_late_before_anything_was_sent_is_told_so():
     assert gate.under_way == 0
 
 
-def test_an_answer_that_nobody_reads_keeps_no_server_from_ending():
+def test_an_answer_that_nobody_reads_keeps_no_server_from_ending(monkeypatch: pytest.MonkeyPatch):
     with ExitStack() as unended:
         with serving(Reranker("prior"), limits=LIMITS) as service:
             whole = service.rerank(documents=TEXTS, return_documents=True).json()
             assert [result["document"]["text"] for result in whole["results"]] == TEXTS
             connection = unended.enter_context(unread(service.url))
-            while 'requests_total{status="200"} 2.0' not in service.client.get("/metrics").text:
-                pass
+            wait_until_unread(service)
+            end = service.running.shutdown
+
+            async def late(sockets: list[socket.socket] | None = None) -> None:
+                service.pass_time(LIMITS.seconds)  # once it is about to end, and waits for its clients
+                await end(sockets)
+
+            monkeypatch.setattr(service.running, "shutdown", late)
         assert 0 < rest_of(connection) < sum(map(len, TEXTS))  # the server has ended by here

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from servers import Answer, Call, LoopbackServer, Waits
+from servers import Answer, Call, LoopbackServer, Waits, nobody_listening, pass_time
 
 from limrank_plugins.backends.remote.calls import Calls
 from limrank_plugins.backends.remote.faults import CallFailed, is_transient, retry_after
@@ -28,8 +28,12 @@ def calls(waits: Waits | None = None, **options: Any) -> Calls[httpx.AsyncClient
 
 
 def get(server: LoopbackServer, body: Any = None) -> Any:
+    return get_at(server.url, body)
+
+
+def get_at(url: str, body: Any = None) -> Any:
     async def ask(client: httpx.AsyncClient) -> Any:
-        answer = await client.post(f"{server.url}/x", json=body)
+        answer = await client.post(f"{url}/x", json=body)
         answer.raise_for_status()
         return answer.json()
 
@@ -68,11 +72,9 @@ def test_broken_connections_are_asked_again(fault: Answer):
 
 
 def test_a_refused_connection_is_asked_again_and_then_failed():
-    with LoopbackServer(lambda call: {}) as server:
-        pass  # now nobody listens there
     waits = Waits()
-    with pytest.raises(CallFailed, match=r"ConnectError.*\(asked 4 times\)"):
-        one(server, calls(waits, max_retries=3))
+    with nobody_listening() as url, pytest.raises(CallFailed, match=r"ConnectError.*\(asked 4 times\)"):
+        asyncio.run(calls(waits, max_retries=3).call(get_at(url)))
     assert len(waits.seconds) == 3
 
 
@@ -203,8 +205,16 @@ def test_an_answer_that_never_comes_is_a_failure_and_the_server_is_told():
         await asyncio.Event().wait()
 
     with LoopbackServer(never) as server:
-        with pytest.raises(CallFailed, match=r"no answer within 0\.2 s"):
-            one(server, calls(timeout=0.2))
+
+        async def main() -> None:
+            made = Calls(lambda: httpx.AsyncClient(timeout=None), sleep=Waits())
+            asked = asyncio.ensure_future(made.call(get(server)))
+            await asyncio.to_thread(server.wait_for, lambda s: s.now == 1)
+            pass_time(asyncio.get_running_loop(), 600)
+            with pytest.raises(CallFailed, match=r"no answer within 600 s"):
+                await asked
+
+        asyncio.run(main())
         server.wait_for(lambda s: s.dropped == 1)
         assert len(server.calls) == 1
 
