@@ -141,8 +141,8 @@ def rerank(
         common.emit(report)
     else:
         parts = [
-            f"{number_of(len(records), 'query')} in {output}: {computed:,} ranked now, "
-            f"{report['resumed']:,} from the journal",
+            f"{number_of(len(records), 'query')} in {output} by {reranker.recipe.name}: {computed:,} ranked "
+            f"now, {report['resumed']:,} kept from before",
             *([f"{empty:,} had no candidates"] if empty else []),
             *unread.sentences(chunks=reranking.could_chunk(reranker)),
             *reranking.cost_words(spent.usage, priced=computed > 0 and reranking.has_price(reranker)),

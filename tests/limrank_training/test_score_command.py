@@ -53,7 +53,7 @@ def test_a_recipes_scores_stand_beside_the_rows_and_are_not_computed_again(place
     command = ("score", "rows.jsonl", "--recipe", "prior", "-o", "scored.jsonl")
     done = limrank(place, *command)
     assert done.stdout == ""
-    assert "8 of 8 rows in scored.jsonl; 2 queries judged now, 0 from the journal" in done.stderr
+    assert "8 of 8 rows in scored.jsonl; 2 queries judged now, 0 kept from before" in done.stderr
     assert "teacher.scale=zscore" in done.stderr
     found = read(place / "scored.jsonl")
     assert [{k: v for k, v in one.items() if k not in ("score", "teacher")} for one in found] == ROWS
@@ -99,7 +99,7 @@ def test_what_fails_is_left_out_and_asked_for_again(place: Path):
         assert {one["teacher"] for one in found} == {"rerank-api:scores=probability@m"}
         server._script, asked = cohere_like, len(server.calls)
         again = limrank(place, *command)
-        assert "1 query judged now, 1 from the journal" in again.stderr
+        assert "1 query judged now, 1 kept from before" in again.stderr
         assert "teacher.scale=logit" in again.stderr
         assert {call.body["query"] for call in server.calls[asked:]} == {QUERIES[1]}
         assert [one["id"] for one in read(place / "scored.jsonl")] == [one["id"] for one in ROWS]

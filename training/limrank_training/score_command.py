@@ -134,7 +134,7 @@ def score(
         **reranking.usage_report(spent.usage),
     }
     words = [
-        f"{number_of(computed, 'query')} judged now, {report['resumed']:,} from the journal",
+        f"{number_of(computed, 'query')} judged now, {report['resumed']:,} kept from before",
         *reranking.cost_words(spent.usage, priced=computed > 0 and reranking.has_price(reranker)),
         f"scores are of kind {kind}: train with --set teacher.scale={report['scale']}",
     ]
