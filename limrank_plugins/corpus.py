@@ -40,8 +40,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-_FOLDERS_READ = 2
-"""The version of how a folder's files are read; part of their fingerprint."""
+_READ_AS = 2
+"""The version of how files are read whose names matter, as a folder's do; part of their fingerprint."""
 
 
 def corpus_files(corpus: str | Corpus) -> list[Path]:
@@ -295,7 +295,7 @@ def corpus_fingerprint(corpus: str | Corpus) -> str:
     if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
         # What is read of a folder changed: an index of before holds nothing behind a wrong row.
         how = [
-            f"folder {_FOLDERS_READ}" if files.is_folder else with_names,
+            _READ_AS if with_names else False,
             _text_fields(named, files),
             _title_fields(named, files),
         ]

@@ -21,7 +21,6 @@ from limrank_evals.tasks.task import Task
 from limrank_plugins.corpus import Corpus, read_corpus, whole_where_named
 from limrank_plugins.data import Query
 from limrank_plugins.errors import InputError
-from limrank_plugins.index_folders import is_index
 from limrank_plugins.io import read_queries
 from limrank_plugins.prompts import instructions
 from limrank_plugins.tables import KINDS as TABLES
@@ -135,11 +134,6 @@ def load_folder(
     place = Path(corpus.name)
     if not place.is_dir():
         raise InputError(f"there is no folder {corpus.name!r}")
-    if is_index(place):
-        raise InputError(
-            f"{corpus.name!r} is an index, without queries and judgements: name the folder of texts that has "
-            f"them"
-        )
     queries_file = repository_file(place, *(f"queries{ending}" for ending in TABLES))
     qrels_file = repository_file(
         place,
