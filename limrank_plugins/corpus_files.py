@@ -12,6 +12,7 @@ from typing import Any
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.fields import TEXT_FIELDS, TITLE_FIELD
 from limrank_plugins.folder_reading import Reading
 from limrank_plugins.index_folders import index_files, is_index, is_other_index
 from limrank_plugins.pieces import PassageRule, check_splitter, has_splitter, passage_rule
@@ -95,6 +96,11 @@ def titled(document: Document) -> str:
     return place if document.title == plain_name(document.meta["file"]) else f"{document.title} ({place})"
 
 
+def as_named(corpus: str | Corpus) -> Corpus:
+    """Accept a plain name wherever a corpus is wanted."""
+    return corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+
+
 def is_samples(name: str) -> bool:
     """Whether a name is the word `samples`, and no file or folder in the working directory has that name."""
     return name == "samples" and not Path(name).exists()
@@ -117,6 +123,20 @@ class CorpusFiles:
     def name_of(self, file: Path) -> str:
         """What ids and notes call a file."""
         return file.relative_to(self.base).as_posix()
+
+
+def text_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the text of a row; other tables of a folder may have it under one of the usual names."""
+    if corpus.field is None or not files.is_folder:
+        return corpus.field
+    return (corpus.field, *TEXT_FIELDS)
+
+
+def title_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the title of a row; other tables of a folder may have the usual one."""
+    if corpus.title_field is None or not files.is_folder:
+        return corpus.title_field
+    return (corpus.title_field, TITLE_FIELD)
 
 
 def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
