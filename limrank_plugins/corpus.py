@@ -1,4 +1,4 @@
-"""Corpora by name: their documents and their fingerprints; indexes: `corpus_index`.
+"""Corpora by name, and their documents; fingerprints: `corpus_fingerprints`, indexes: `corpus_index`.
 
 A corpus is a file of rows or of running text, a folder of such files, a folder in BEIR's layout, or the word
 `samples`; see `corpus_files.py`. How its files are read is said by a `Corpus`, which may stand for its name.
@@ -6,27 +6,32 @@ A corpus is a file of rows or of running text, a folder of such files, a folder 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from limrank_plugins.corpus_files import USUAL_PASSAGES, Corpus, CorpusFiles, Reading, files_of, is_samples
+from limrank_plugins.corpus_files import (
+    USUAL_PASSAGES,
+    Corpus,
+    CorpusFiles,
+    as_named,
+    files_of,
+    is_samples,
+    text_fields,
+    title_fields,
+)
+from limrank_plugins.corpus_fingerprints import corpus_fingerprint
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError, LimRankWarning, MissingExtra
-from limrank_plugins.fields import ID_FIELDS, TEXT_FIELDS, TITLE_FIELD, popped
-from limrank_plugins.files import json_rows
-from limrank_plugins.images import image_files
+from limrank_plugins.fields import popped
+from limrank_plugins.folder_reading import Reading
+from limrank_plugins.index_folders import indexed_documents, is_index
 from limrank_plugins.io import read_documents, read_run
 from limrank_plugins.pieces import WHOLE, PassageRule, has_splitter, passages
-from limrank_plugins.pipes import is_pipe, regular_file
+from limrank_plugins.rows import LeftOut, NoTextField, refused
 from limrank_plugins.tables import table_kind, table_rows
-from limrank_plugins.text_encoding import has_detector
-from limrank_plugins.text_files import READINGS, read_text_file, text_kind
+from limrank_plugins.text_files import read_text_file, text_kind
 from limrank_plugins.wording import number_of
 from limrank_plugins.words import words_of
 
@@ -45,53 +50,68 @@ def corpus_files(corpus: str | Corpus) -> list[Path]:
     return list(files_of(as_named(corpus), Reading()).paths)
 
 
-def as_named(corpus: str | Corpus) -> Corpus:
-    """Accept a plain name wherever a corpus is wanted."""
-    return corpus if isinstance(corpus, Corpus) else Corpus(corpus)
-
-
 def _warn(sentence: str) -> None:
     warnings.warn(sentence, LimRankWarning, stacklevel=3)
 
 
-def read_corpus(corpus: str | Corpus, *, note: Callable[[str], None] = _warn) -> Iterator[Document]:
+def read_corpus(
+    corpus: str | Corpus, *, note: Callable[[str], None] = _warn, reading: Reading | None = None
+) -> Iterator[Document]:
     """The documents of a corpus: rows of tables, and files of running text by their passages.
 
     The id of a text is its file's path in the folder; of one that is split, `#` and a number from 1 follow.
     Its `meta` holds `file` and, of a PDF, the `page` on which a passage begins. Where two tables of a folder
     hold the same id, the second one's file stands before it.
 
-    A file of a folder that cannot be read does not stop the others: at the end a `LimRankWarning` says which
-    were not read, and why. What is wrong with a file that is named itself is an error.
+    A file of a folder that cannot be read does not stop the others, nor does a row of a table: at the end a
+    `LimRankWarning` says which were not read, how many rows were left out, and why. What is wrong with a file
+    that is named itself is an error. Of a saved index, the documents are those that were indexed.
 
     Args:
         corpus: its name, or how it is read.
         note: gets what there is to say about the reading; default: a `LimRankWarning` for each sentence.
+        reading: gets what was not read, for whoever keeps it.
 
     Raises:
         InputError: there is no such corpus, nothing of it can be read, or something is wrong with a row.
         MissingExtra: the file needs a package that is not installed.
     """
-    named, reading = as_named(corpus), Reading()
+    named, reading = as_named(corpus), Reading() if reading is None else reading
     files = files_of(named, reading)
-    rows: set[str | None] = set()
+    if is_index(named.name):
+        yield from indexed_documents(named.name)
+        return
+    ids: set[str | None] = set()
     total, has_field = 0, False
     for file in files.paths:
-        name, count = files.name_of(file), 0
-        documents = _documents_of(named, files, file, reading)
+        name, count, rows = files.name_of(file), 0, _Rows(LeftOut() if files.is_folder else None)
+        documents = _documents_of(named, files, file, reading, rows)
+        reason = likely = ""
         try:
             for document in documents:
                 if files.is_folder and table_kind(file):
-                    if document.id in rows:
+                    if document.id in ids:
                         document = replace(document, id=f"{name}#{document.id}")
-                    rows.add(document.id)
+                    ids.add(document.id)
                 count, total = count + 1, total + 1
                 yield document
         except (InputError, MissingExtra) as error:
             if not files.is_folder:
                 raise
-            before = f" (what stands before it was read: {number_of(count, 'document')})" if count else ""
-            reading.skip(name, str(error).replace(str(file), name) + before)
+            reason, likely = str(error), error.likely if isinstance(error, NoTextField) else ""
+            if count:
+                reason += (
+                    f" (what stands before it was read: {number_of(count, 'document')}; what follows is lost)"
+                )
+        left_out = rows.left_out
+        if left_out is not None and left_out.count and (rows.used or reason):
+            reading.leave_out(name, left_out, rows.used + left_out.count, _named(left_out.first, file, name))
+        elif left_out is not None and left_out.count:
+            reason, likely = left_out.first, left_out.likely
+            if left_out.count > 1:
+                reason += f" (and none of its {left_out.count:,} rows can be used)"
+        if reason:
+            reading.skip(name, _named(reason, file, name), likely)
         else:
             reading.read += 1
         if named.field is not None and files.is_folder and not has_field:
@@ -105,6 +125,19 @@ def read_corpus(corpus: str | Corpus, *, note: Callable[[str], None] = _warn) ->
         note(sentence)
 
 
+@dataclass(slots=True)
+class _Rows:
+    """How many rows of a table are used, and which are left out; None: each must be right."""
+
+    left_out: LeftOut | None
+    used: int = 0
+
+
+def _named(reason: str, file: Path, name: str) -> str:
+    """Why a file or a row is not read, with the file's name in the folder."""
+    return reason.replace(str(file), name)
+
+
 def whole_where_named(corpus: Corpus, ids: Container[str]) -> Corpus:
     """The corpus with its texts whole where ids name files that would be split, and not their passages.
 
@@ -113,14 +146,14 @@ def whole_where_named(corpus: Corpus, ids: Container[str]) -> Corpus:
     Raises:
         InputError: there is no such corpus.
     """
-    if corpus.passages is not None:
+    if corpus.passages is not None or is_index(corpus.name):
         return corpus
     files = files_of(corpus, Reading())
     for file in files.paths:
         name = files.name_of(file)
         if text_kind(file) and name in ids:
             try:
-                first = next(_documents_of(corpus, files, file, Reading()))
+                first = next(_documents_of(corpus, files, file, Reading(), _Rows(None)))
             except (InputError, MissingExtra):
                 continue  # said where the corpus is read
             if first.id != name:
@@ -128,45 +161,38 @@ def whole_where_named(corpus: Corpus, ids: Container[str]) -> Corpus:
     return corpus
 
 
-def _documents_of(corpus: Corpus, files: CorpusFiles, file: Path, reading: Reading) -> Iterator[Document]:
+def _documents_of(
+    corpus: Corpus, files: CorpusFiles, file: Path, reading: Reading, rows: _Rows
+) -> Iterator[Document]:
     """The documents of one file, split."""
     rule, name = corpus.rule_for(file), files.name_of(file)
     if not text_kind(file):
-        field, title_field = _text_fields(corpus, files), _title_fields(corpus, files)
-        for document in read_documents(file, field=field, title_field=title_field, name=name):
+        field, title_field = text_fields(corpus, files), title_fields(corpus, files)
+        unusable = refused if rows.left_out is None else rows.left_out
+        for document in read_documents(
+            file, field=field, title_field=title_field, name=name, unusable=unusable
+        ):
+            rows.used += 1
             yield from [document] if document.images else _split(document, rule)
         return
     content = read_text_file(file)
     if content.encoding:
         reading.guessed[name] = content.encoding
     if corpus.passages is None and not has_splitter():
-        reading.unsplit += words_of(content.text) > (USUAL_PASSAGES.words or 0)
+        reading.most_words = USUAL_PASSAGES.words or 0
+        reading.unsplit += words_of(content.text) > reading.most_words
     document = Document(text=content.text, id=name, title=content.title, meta={"file": name})
     yield from _split(document, rule, content.page_at)
 
 
-def _text_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
-    """What holds the text of a row; other tables of a folder may have it under one of the usual names."""
-    if corpus.field is None or not files.is_folder:
-        return corpus.field
-    return (corpus.field, *TEXT_FIELDS)
-
-
-def _title_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
-    """What holds the title of a row; other tables of a folder may have the usual one."""
-    if corpus.title_field is None or not files.is_folder:
-        return corpus.title_field
-    return (corpus.title_field, TITLE_FIELD)
-
-
 def _has_field(file: Path, field: str) -> bool:
-    """Whether the first row of a table has a field."""
+    """Whether the first row of a table that can be read has a field."""
     if not table_kind(file):
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LimRankWarning)  # of its encoding: said where it is read
         try:
-            row = next(table_rows(file, [field.lower()]), None)
+            row = next(table_rows(file, [field.lower()], unusable=LeftOut()), None)
         except (InputError, MissingExtra):
             return False
     return row is not None and popped(row.values, field) is not None
@@ -223,77 +249,6 @@ def run_candidates(
         [replace(texts[row.document_id], prior=row.score) for row in candidates.get(query.id, [])]
         for query in queries
     ]
-
-
-def corpus_fingerprint(corpus: str | Corpus) -> str:
-    """A hash of all that the documents are made of: an edited corpus is another one, a moved one is not.
-
-    These are the bytes of its files and images, how they are read, and the names of files where ids or titles
-    are made of them.
-
-    Raises:
-        InputError: there is no such corpus, or it is a pipe, which can be read only once.
-    """
-    digest = hashlib.sha256()
-    named = as_named(corpus)
-    files = files_of(named, Reading())
-    if is_pipe(files.paths[0]):
-        regular_file(files.paths[0], "corpus")
-    with_names = files.is_folder or _ids_are_made(files.paths[0])
-    rules = [str(named.rule_for(file)) for file in files.paths]
-    if with_names or set(rules) != {WHOLE} or named != Corpus(named.name):
-        how = [with_names, _text_fields(named, files), _title_fields(named, files)]
-        how += [sorted(set(rules)), has_detector()]
-        kinds = set(map(text_kind, files.paths))
-        how += [f"{kind} {reading}" for kind, reading in READINGS.items() if kind in kinds]
-        digest.update(json.dumps(how).encode() + b"\0")
-    else:
-        digest.update(b"rows\0")  # as earlier versions have it
-    for file in files.paths:
-        name = files.name_of(file) if with_names else ""
-        if _hash_file(digest, name, file):
-            for image in _images(file):
-                _hash_file(digest, name, image)
-    return digest.hexdigest()[:20]
-
-
-def _ids_are_made(file: Path) -> bool:
-    """Whether ids of documents may be made of the name of the file that a corpus is."""
-    if text_kind(file) or table_kind(file) not in ("JSON lines", ""):
-        return True
-    try:
-        first = next(json_rows(file), ("", {}))[1]
-    except InputError:
-        return True
-    return not any(name in first for name in ID_FIELDS)
-
-
-def _hash_file(digest: Any, name: str, file: Path) -> bool:
-    """Add a file to the hash; whether it may name images."""
-    try:
-        stream = file.open("rb")
-    except OSError:  # said where the corpus is read; once the file may be read, the corpus is another one
-        digest.update(f"{name}\0unreadable\0".encode("utf-8", "surrogateescape"))
-        return False
-    # A look at each row takes longer than all else of a search in 200 MB.
-    key, names_images, end = b'"images"', file.suffix == ".gz", b""
-    with stream:
-        size = os.fstat(stream.fileno()).st_size
-        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
-        while block := stream.read(1 << 20):
-            digest.update(block)
-            names_images = names_images or key in block or key in end + block[: len(key)]
-            end = block[-len(key) :]
-    return names_images and table_kind(file).startswith("JSON")
-
-
-def _images(file: Path) -> Iterator[Path]:
-    """The image files that rows of JSON name; what is wrong with them is reported when the corpus is read."""
-    try:
-        for where, _, row in table_rows(file, TEXT_FIELDS):
-            yield from (path for path in image_files(row.get("images"), file, where) if path.is_file())
-    except InputError:
-        return
 
 
 def check_known(run: str | Path, what: str, strangers: Sequence[str], where: str) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from limrank_plugins.data import Document
 from limrank_plugins.errors import InputError
+from limrank_plugins.fields import TEXT_FIELDS, TITLE_FIELD
+from limrank_plugins.folder_reading import Reading
+from limrank_plugins.index_folders import index_files, is_index, is_other_index
 from limrank_plugins.pieces import PassageRule, check_splitter, has_splitter, passage_rule
 from limrank_plugins.pipes import is_pipe, opened, refuse_address
 from limrank_plugins.tables import KINDS as TABLES
 from limrank_plugins.tables import table_kind
 from limrank_plugins.text_files import KINDS as TEXTS
 from limrank_plugins.text_files import plain_name, text_kind
-from limrank_plugins.wording import number_of, shortened, verb_for
 
 USUAL_PASSAGES = PassageRule(180)
 """How files of running text are split unless told otherwise: into what the default recipe reads whole."""
@@ -32,7 +33,6 @@ _SAVED_AS = {
 }  # fmt: skip
 _KINDS = " ".join([*TABLES, *TEXTS])
 _OPEN_IN_WORD = "~$"  # how Word names the file beside one that is open
-_NAMED = 10  # files and reasons that a note names
 _CORPUS_NAMES = [f"corpus{ending}{packed}" for ending in TABLES for packed in ("", ".gz")]
 _QUERY_NAMES = {f"queries{ending}{packed}" for ending in TABLES for packed in ("", ".gz")}
 
@@ -42,8 +42,8 @@ class Corpus:
     """The name of a corpus, and how its files are read. Wherever a corpus is named, this may stand.
 
     Attributes:
-        name: a file of rows or of running text, a folder of such files, a folder in BEIR's layout, or the
-            word `samples`.
+        name: a file of rows or of running text, a folder of such files, a folder in BEIR's layout, the folder
+            of a saved index, or the word `samples`. The texts of an index are as they were read for it.
         field: which field of a row holds the text; None: the first of `text`, `contents`, `content`, `body`
             and `passage` that it has. In a folder, rows without the field have one of these.
         title_field: which field of a row holds the title; None: `title`. In a folder, rows without the field
@@ -96,75 +96,14 @@ def titled(document: Document) -> str:
     return place if document.title == plain_name(document.meta["file"]) else f"{document.title} ({place})"
 
 
+def as_named(corpus: str | Corpus) -> Corpus:
+    """Accept a plain name wherever a corpus is wanted."""
+    return corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+
+
 def is_samples(name: str) -> bool:
     """Whether a name is the word `samples`, and no file or folder in the working directory has that name."""
     return name == "samples" and not Path(name).exists()
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a note says about the files of a folder: which were not read, or otherwise than most.
-
-    Attributes:
-        read: how many files were read.
-        skipped: names of files that were not, by the reason.
-        of_other_kinds: endings of files that are never read.
-        for_evaluation: names of files of queries and judgements.
-        without_field: the field that was named for the text, if no table has it.
-        guessed: names of files by the encoding that was guessed for them.
-        unsplit: files of running text that were longer than a passage, without what splits them.
-    """
-
-    read: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
-    of_other_kinds: list[str] = field(default_factory=list)
-    for_evaluation: list[str] = field(default_factory=list)
-    without_field: str | None = None
-    guessed: dict[str, str] = field(default_factory=dict)
-    unsplit: int = 0
-
-    def skip(self, name: str, reason: str) -> None:
-        """Note why a file is not read, in a sentence that names it."""
-        self.skipped[name] = reason
-
-    def sentences(self, name: str) -> list[str]:
-        """What there is to say."""
-        said = []
-        missed = len(self.skipped) + len(self.of_other_kinds)
-        if missed:
-            total = number_of(self.read + missed, "file")
-            parts = [shortened(reason, 300) for reason in list(self.skipped.values())[:_NAMED]]
-            if len(self.skipped) > _NAMED:
-                parts.append(f"{number_of(len(self.skipped) - _NAMED, 'more file')}")
-            if self.of_other_kinds:
-                endings = Counter(self.of_other_kinds).most_common(_NAMED)
-                shown = ", ".join(f"{count:,} {ending}" for ending, count in endings)
-                parts.append(f"{number_of(len(self.of_other_kinds), 'file')} of other kinds ({shown})")
-            said.append(
-                f"{missed:,} of {total} in {name} {verb_for(missed, 'were')} not read: {'; '.join(parts)}"
-            )
-        if self.without_field is not None:
-            said.append(f"no table in {name} has a field {self.without_field!r}")
-        if self.for_evaluation:
-            shown = ", ".join(self.for_evaluation[:_NAMED]) + (", …" * (len(self.for_evaluation) > _NAMED))
-            said.append(f"queries and judgements in {name} are not searched: {shown}")
-        if self.guessed:
-            shown = ", ".join(
-                f"{file} ({encoding})" for file, encoding in list(self.guessed.items())[:_NAMED]
-            )
-            more = ", …" if len(self.guessed) > _NAMED else ""
-            count = len(self.guessed)
-            said.append(
-                f"{number_of(count, 'file')} in {name} {verb_for(count, 'are')} not UTF-8; the encoding "
-                f"was guessed: {shown}{more}"
-            )
-        if self.unsplit:
-            said.append(
-                f"{number_of(self.unsplit, 'text')} in {name} {verb_for(self.unsplit, 'are')} longer than "
-                f"{USUAL_PASSAGES.words} words and {verb_for(self.unsplit, 'were')} not split: pip install "
-                f"'limrank[files]', or ask for whole texts (--passages whole)"
-            )
-        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +123,20 @@ class CorpusFiles:
     def name_of(self, file: Path) -> str:
         """What ids and notes call a file."""
         return file.relative_to(self.base).as_posix()
+
+
+def text_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the text of a row; other tables of a folder may have it under one of the usual names."""
+    if corpus.field is None or not files.is_folder:
+        return corpus.field
+    return (corpus.field, *TEXT_FIELDS)
+
+
+def title_fields(corpus: Corpus, files: CorpusFiles) -> str | Sequence[str] | None:
+    """What holds the title of a row; other tables of a folder may have the usual one."""
+    if corpus.title_field is None or not files.is_folder:
+        return corpus.title_field
+    return (corpus.title_field, TITLE_FIELD)
 
 
 def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
@@ -208,6 +161,11 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
             f"there is no corpus {name!r}: give a file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, "
             f".html, .pdf, .docx), a pipe of JSON lines, a folder of such files, or the word samples"
         )
+    if is_index(path):
+        check_as_indexed(corpus)
+        return CorpusFiles(index_files(path), path)
+    if reader := is_other_index(path):
+        raise InputError(f"{name!r} is the folder of an index, not of texts: it is for {reader}")
     for file in _CORPUS_NAMES:
         if os.path.isfile(path / file):
             return _alone(path / file)
@@ -216,6 +174,21 @@ def files_of(corpus: Corpus, reading: Reading) -> CorpusFiles:
         why = "".join(f"; {sentence}" for sentence in reading.sentences(repr(name)))
         raise InputError(f"folder {name!r} holds no file that can be read ({_KINDS}){why}")
     return CorpusFiles(files, path, is_folder=True)
+
+
+def check_as_indexed(corpus: Corpus) -> None:
+    """Check that nothing is said about how the texts of an index are to be read.
+
+    Raises:
+        InputError: something is; it is named.
+    """
+    options = {"field": corpus.field, "title field": corpus.title_field, "passages": corpus.passages}
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"{corpus.name!r} is an index, and its texts are as they were read when it was built, but "
+                f"the {option} is {value!r}: leave that out, or index the texts again with it"
+            )
 
 
 def _check_rights(path: Path, name: str) -> None:
@@ -249,6 +222,11 @@ def _walk(folder: Path, reading: Reading) -> list[Path]:
             os.stat(os.path.join(place, "."))  # names may be listed where files may not be opened
         except OSError as error:
             unreadable(error)
+            folders.clear()
+            continue
+        if here != folder and (is_index(here) or is_other_index(here)):
+            index = here.relative_to(folder).as_posix()
+            reading.skip(index, f"{index} is the folder of an index, not of texts")
             folders.clear()
             continue
         for name in [name for name in folders if (here / name).is_symlink()]:
@@ -295,7 +273,8 @@ def _can_be_read(file: Path, folder: Path, reading: Reading) -> bool:
         reading.skip(name, why)
         return False
     if not kind:
-        reading.of_other_kinds.append("".join(file.suffixes[-2:])[-12:] or "without an ending")
+        ending = "".join(file.suffixes[-2:])[-12:] or "without an ending"
+        reading.of_other_kinds[ending] = reading.of_other_kinds.get(ending, 0) + 1
         return False
     if not os.path.isfile(file):
         reading.skip(name, f"{name} is a link to nothing, a pipe or a device")

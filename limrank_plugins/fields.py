@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.rows import NoTextField, likely_field
 from limrank_plugins.tables import table_kind
 from limrank_plugins.wording import shortened
 
@@ -40,14 +42,48 @@ def identifier_of(row: dict[str, Any], names: Sequence[str], where: str, *, need
     return ""
 
 
+@dataclass(slots=True)
+class Identifiers:
+    """The ids of a file's rows; where the first row has none, file and line make them.
+
+    Attributes:
+        fields: what the field of an id may be called.
+        name: of the file.
+        what: a row is, for messages.
+        seen: the ids of the rows that are used.
+    """
+
+    fields: Sequence[str]
+    name: str
+    what: str
+    seen: set[str] = field(default_factory=set)
+    _has_ids: bool | None = None
+
+    def take(self, where: str, number: int, row: dict[str, Any]) -> str:
+        """The id of a row, taken out of it."""
+        identifier = identifier_of(row, self.fields, where, needed=self._has_ids is True)
+        self._has_ids = bool(identifier) if self._has_ids is None else self._has_ids
+        if not self._has_ids:
+            identifier = f"{self.name}#{number}"
+        check_new(identifier, self.seen, where, self.what)
+        return identifier
+
+
+def check_new(identifier: str, seen: set[str], where: str, what: str) -> None:
+    """Raise an `InputError` for an id that was there before."""
+    if identifier in seen:
+        raise InputError(f"{where}: {what} id {identifier!r} was there before; every id must be unique")
+
+
 def text_of(row: dict[str, Any], names: Sequence[str], where: str, *, is_null_empty: bool = False) -> str:
     """The text of a row, taken out of it: the first of these fields that it has."""
     key = _first_key(row, names)
     if key is None:
         are = " or ".join(map(repr, names)) if len(names) < 3 else f"{names[0]!r} (or {', '.join(names[1:])})"
-        raise InputError(
+        raise NoTextField(
             f"{where}: no field {are} for the text; the fields are {shortened(str(sorted(row)), 200)}"
-            + ("" if names is QUERY_FIELDS else ": name the one that holds it (--field)")
+            + ("" if names is QUERY_FIELDS else ": name the one that holds it (--field)"),
+            likely_field(row),
         )
     value = row.pop(key)
     if value is None and is_null_empty:

@@ -36,7 +36,11 @@ _FIX = "write it again, or put back a copy of it"
 
 
 def read_lines(
-    path: str | os.PathLike[str], encoding: str = "utf-8", *, exact: bool = False
+    path: str | os.PathLike[str],
+    encoding: str = "utf-8",
+    *,
+    exact: bool = False,
+    broken: dict[int, InputError] | None = None,
 ) -> Iterator[tuple[int, str]]:
     """Numbered lines (from 1) of a text file or pipe, no blank ones; see `pipes.opened`.
 
@@ -44,6 +48,8 @@ def read_lines(
         path: the file.
         encoding: of the file.
         exact: with blank lines and with line ends, as some formats need them.
+        broken: gets, by number, what is wrong with lines that are not UTF-8, which come with U+FFFD for the
+            bytes that are not; who reads them takes it out. None: they are an error.
 
     Raises:
         InputError: no such file, a folder, not in this encoding, a line longer than `MAX_LINE_BYTES`, or a
@@ -59,7 +65,13 @@ def read_lines(
                         f"{path}, line {number} is longer than {MAX_LINE_BYTES:,} bytes: a document, a query "
                         f"or a row stands on a line of its own; split it"
                     )
-                line = raw.decode("utf-8")
+                try:
+                    line = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    if broken is None:
+                        raise
+                    broken[number] = _wrong_encoding(f"{path}, line {number}", error)
+                    line = raw.decode("utf-8", "replace")
                 if number == 1:
                     line = line.removeprefix("\ufeff")
                 if exact:
@@ -103,10 +115,23 @@ def json_rows(
     """
     for number, line in read_lines(path) if lines is None else lines:
         where = f"{path}, line {number}"
-        row = parse_json(line, where)
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
-        yield where, row
+        yield where, json_object(line, where)
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """The object in a line of JSON.
+
+    Args:
+        line: the text.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: as for `parse_json`, or it is something else.
+    """
+    row = parse_json(line, where)
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a JSON object, but got {line[:80]!r}")
+    return row
 
 
 def read_json(

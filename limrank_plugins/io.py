@@ -1,7 +1,7 @@
 r"""Collections, queries and runs as files: rows (see `tables.py`) and TREC's columns.
 
 Lines end at "\n" alone (MS MARCO's texts hold U+0085). Whatever is wrong with a file is one
-`InputError` that names the file, the line and the fix; nothing is skipped.
+`InputError` that names the file, the line and the fix; nothing is skipped unless the caller asks for it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from limrank_plugins.fields import (
     QUERY_ID_FIELDS,
     TEXT_FIELDS,
     TITLE_FIELD,
+    Identifiers,
+    check_new,
     has_images,
-    identifier_of,
     text_of,
     title_of,
 )
@@ -31,9 +32,10 @@ from limrank_plugins.files import json_rows, lines_and_kind, read_lines
 from limrank_plugins.images import read_images
 from limrank_plugins.outputs import write_json_lines, write_whole
 from limrank_plugins.pipes import is_pipe
+from limrank_plugins.rows import Row, Unusable, refused
 from limrank_plugins.segments import CONTROLS
 from limrank_plugins.tables import KINDS as TABLES
-from limrank_plugins.tables import Row, as_json_value, json_line_rows, table_kind, table_rows
+from limrank_plugins.tables import as_json_value, json_line_rows, table_kind, table_rows
 from limrank_plugins.text_encoding import text_encoding
 from limrank_plugins.text_files import text_kind
 from limrank_plugins.wording import shortened
@@ -71,6 +73,7 @@ def read_documents(
     field: str | Sequence[str] | None = None,
     title_field: str | Sequence[str] | None = None,
     name: str | None = None,
+    unusable: Unusable = refused,
 ) -> Iterator[Document]:
     """Documents of a file of rows: JSON lines (as in BEIR), a JSON array, CSV, TSV or Parquet.
 
@@ -83,6 +86,7 @@ def read_documents(
             `TEXT_FIELDS`.
         title_field: which field holds the title, or several, as for `field`; default: `title`.
         name: what ids made of file and line call the file; default: its name.
+        unusable: gets what is wrong with a row, which is then left out; default: it is raised.
 
     Raises:
         InputError: it cannot be read, or something is wrong with a row; the message names the line.
@@ -92,11 +96,17 @@ def read_documents(
     title_field = TITLE_FIELD if title_field is None else title_field
     titles = (title_field,) if isinstance(title_field, str) else title_field
     is_parquet, with_images = table_kind(path) == "Parquet", has_images(path)
-    rows = table_rows(path, [text.lower() for text in names])
-    for where, identifier, row in _identified(rows, ID_FIELDS, Path(path).name if name is None else name):
-        text = text_of(row, names, where, is_null_empty=is_parquet)
-        title = title_of(row, titles, where)
-        images = read_images(row.pop("images", None), path, where) if with_images else ()
+    identifiers = Identifiers(ID_FIELDS, Path(path).name if name is None else name, "document")
+    for where, number, row in table_rows(path, [text.lower() for text in names], unusable=unusable):
+        try:
+            identifier = identifiers.take(where, number, row)
+            text = text_of(row, names, where, is_null_empty=is_parquet)
+            title = title_of(row, titles, where)
+            images = read_images(row.pop("images", None), path, where) if with_images else ()
+        except InputError as error:
+            unusable(error)
+            continue
+        identifiers.seen.add(identifier)
         meta = {key: as_json_value(value) for key, value in row.items()} if is_parquet else row
         yield Document(text=text, id=identifier, title=title, meta=meta, images=images)
 
@@ -114,28 +124,16 @@ def read_queries(path: str | os.PathLike[str]) -> list[Query]:
     """
     queries: list[Query] = []
     with_images = has_images(path)
-    for where, identifier, row in _identified(_query_rows(path), QUERY_ID_FIELDS, Path(path).name, "query"):
+    identifiers = Identifiers(QUERY_ID_FIELDS, Path(path).name, "query")
+    for where, number, row in _query_rows(path):
+        identifier = identifiers.take(where, number, row)
+        identifiers.seen.add(identifier)
         text = text_of(row, QUERY_FIELDS, where)
         images = read_images(row.get("images"), path, where) if with_images else ()
         queries.append(_query(where, text, identifier, row.get("instruction") or "", images))
     if not queries:
         raise InputError(f"{path} holds no queries")
     return queries
-
-
-def _identified(
-    rows: Iterable[Row], fields: Sequence[str], name: str, what: str = "document"
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Place, id and the rest of every row; where the first has no id, file and line make them."""
-    seen: set[str] = set()
-    has_ids: bool | None = None
-    for where, number, row in rows:
-        identifier = identifier_of(row, fields, where, needed=has_ids is True)
-        has_ids = bool(identifier) if has_ids is None else has_ids
-        if not has_ids:
-            identifier = f"{name}#{number}"
-        _no_repeat(identifier, seen, where, what)
-        yield where, identifier, row
 
 
 def _query_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
@@ -215,7 +213,8 @@ def run_rows(
             hits = row.get("hits")
             if not isinstance(row.get("query_id"), str) or not isinstance(hits, list):
                 raise InputError(f"{where}: expected 'query_id' and 'hits', as `limrank rerank` writes them")
-            _no_repeat(row["query_id"], seen, where, "query")
+            check_new(row["query_id"], seen, where, "query")
+            seen.add(row["query_id"])
             failures = row.get("failures")
             state.failures += len(failures) if isinstance(failures, list) else 0
             for position, hit in enumerate(hits):
@@ -234,12 +233,6 @@ def run_rows(
         state.is_unfinished = state.is_unfinished or columns[5].endswith(INCOMPLETE)
         score, rank = _finite(columns[4], "score", where), _finite(columns[3], "rank", where)
         yield where, columns[0], columns[2], rank, score
-
-
-def _no_repeat(identifier: str, seen: set[str], where: str, what: str) -> None:
-    if identifier in seen:
-        raise InputError(f"{where}: {what} id {identifier!r} was there before; every id must be unique")
-    seen.add(identifier)
 
 
 def _finite(value: str, what: str, where: str) -> float:

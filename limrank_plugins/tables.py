@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import itertools
 import json
@@ -15,12 +14,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from limrank_plugins import files
+from limrank_plugins.delimited import delimited_rows
 from limrank_plugins.errors import InputError, LimRankWarning, require
-from limrank_plugins.files import json_rows, read_lines, why_no_json
+from limrank_plugins.files import json_object, read_lines, why_no_json
 from limrank_plugins.pipes import is_pipe, opened, regular_file
+from limrank_plugins.rows import Row, Unusable, refused
 from limrank_plugins.text_encoding import is_guess, text_encoding
 from limrank_plugins.wording import shortened
 
@@ -36,22 +37,7 @@ KINDS = {
 """Endings of files of rows and what they hold; all but Parquet may be gzipped (`.csv.gz`)."""
 
 _BLOCK = 1 << 20  # characters of a JSON array that are read at once
-_QUOTE = "a text that holds the delimiter, a quote or a line end stands in quotes, each quote in it doubled"
 _ROWS_AT_ONCE = 65_536
-
-
-class Row(NamedTuple):
-    """One row of a file.
-
-    Attributes:
-        where: file and line (or row, where lines mean nothing), for messages.
-        number: that line or row, from 1.
-        values: by column or field.
-    """
-
-    where: str
-    number: int
-    values: dict[str, Any]
 
 
 def table_kind(path: str | os.PathLike[str]) -> str:
@@ -61,7 +47,9 @@ def table_kind(path: str | os.PathLike[str]) -> str:
     return "" if kind == "Parquet" and name.endswith(".gz") else kind
 
 
-def table_rows(path: str | os.PathLike[str], names: Collection[str]) -> Iterator[Row]:
+def table_rows(
+    path: str | os.PathLike[str], names: Collection[str], *, unusable: Unusable = refused
+) -> Iterator[Row]:
     """The rows of a file; one whose name says nothing, and a pipe, is read as JSON lines.
 
     A CSV or TSV file begins with a line of column names, or has two columns: an id, and a text of some words.
@@ -70,9 +58,11 @@ def table_rows(path: str | os.PathLike[str], names: Collection[str]) -> Iterator
     Args:
         path: the file.
         names: what the column of the texts may be called, in small letters: tells a line of names from a row.
+        unusable: gets what is wrong with a row; default: it is raised.
 
     Raises:
-        InputError: it cannot be read, or a row of it is wrong; the message names the line.
+        InputError: it cannot be read, or a row of it is wrong; the message names the line. Where `unusable`
+            leaves out what is wrong with a row, the rest of the file cannot be read.
         MissingExtra: pyarrow is not installed, for Parquet.
     """
     kind = "" if is_pipe(path) else table_kind(path)
@@ -82,12 +72,14 @@ def table_rows(path: str | os.PathLike[str], names: Collection[str]) -> Iterator
     encoding = text_encoding(path)
     if is_guess(encoding):
         warnings.warn(f"{path} is not UTF-8 and is read as {encoding}", LimRankWarning, stacklevel=2)
+    broken: dict[int, InputError] | None = None if unusable is refused else {}
     if kind in ("CSV", "TSV"):
-        yield from _delimited(path, read_lines(path, encoding, exact=True), kind, names)
+        lines = read_lines(path, encoding, exact=True, broken=broken)
+        yield from delimited_rows(path, lines, kind, names, unusable=unusable, broken=broken)
     elif kind == "JSON" and _is_array(path, encoding):
-        yield from _numbered(path, _array_items(path, encoding))
+        yield from _array_items(path, encoding, unusable)
     else:
-        rows = _json_lines(path, encoding, is_json=kind == "JSON")
+        rows = _json_lines(path, encoding, broken, is_json=kind == "JSON", unusable=unusable)
         try:
             first = next(rows, None)
         except InputError as error:
@@ -109,9 +101,16 @@ def _numbered(path: str | os.PathLike[str], rows: Iterator[dict[str, Any]]) -> I
 # ---- JSON ---------------------------------------------------------------------------------------
 
 
-def _json_lines(path: str | os.PathLike[str], encoding: str, *, is_json: bool) -> Iterator[Row]:
+def _json_lines(
+    path: str | os.PathLike[str],
+    encoding: str,
+    broken: dict[int, InputError] | None,
+    *,
+    is_json: bool,
+    unusable: Unusable,
+) -> Iterator[Row]:
     """JSON lines; a `.json` file may also hold a single object, written over several lines."""
-    lines = read_lines(path, encoding)
+    lines = read_lines(path, encoding, broken=broken)
     if is_json:
         first = next(lines, None)
         if first is None:
@@ -119,17 +118,51 @@ def _json_lines(path: str | os.PathLike[str], encoding: str, *, is_json: bool) -
         try:
             json.loads(first[1])
         except (ValueError, RecursionError):
-            whole = files.read_json_object(path, fix="write a JSON array of objects, or an object a line")
-            yield Row(f"{path}, row 1", 1, whole)
-            return
+            second = next(lines, None)
+            try:
+                whole = files.read_json_object(path, fix="write a JSON array of objects, or an object a line")
+            except InputError:
+                if second is None or not _is_object(second[1]):
+                    raise
+                lines = itertools.chain([second], lines)
+            else:
+                yield Row(f"{path}, row 1", 1, whole)
+                return
         lines = itertools.chain([first], lines)
-    yield from json_line_rows(path, lines)
+    yield from json_line_rows(path, lines, unusable=unusable, broken=broken)
 
 
-def json_line_rows(path: str | os.PathLike[str], lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
-    """The rows of numbered lines of JSON; raises as `files.json_rows` does."""
-    numbers, texts = itertools.tee(lines)
-    for (number, _), (where, values) in zip(numbers, json_rows(path, texts), strict=False):
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def json_line_rows(
+    path: str | os.PathLike[str],
+    lines: Iterable[tuple[int, str]],
+    *,
+    unusable: Unusable = refused,
+    broken: dict[int, InputError] | None = None,
+) -> Iterator[Row]:
+    """The rows of numbered lines of JSON; raises as `files.json_rows` does.
+
+    Args:
+        path: the file, for messages.
+        lines: its lines.
+        unusable: gets what is wrong with a row; default: it is raised.
+        broken: as `files.read_lines` fills it; what was said is taken out.
+    """
+    for number, line in lines:
+        where = f"{path}, line {number}"
+        try:
+            if broken and number in broken:
+                raise broken.pop(number)
+            values = json_object(line, where)
+        except InputError as error:
+            unusable(error)
+            continue
         yield Row(where, number, values)
 
 
@@ -139,7 +172,7 @@ def _is_array(path: str | os.PathLike[str], encoding: str) -> bool:
     return next(filter(None, blocks), "").startswith("[")
 
 
-def _array_items(path: str | os.PathLike[str], encoding: str) -> Iterator[dict[str, Any]]:
+def _array_items(path: str | os.PathLike[str], encoding: str, unusable: Unusable) -> Iterator[Row]:
     """The objects of a JSON array, of which no more is in memory than one of them and a block."""
     decoder, buffer, place, number, is_end = json.JSONDecoder(), "", 0, 0, False
     blocks = _text_blocks(path, encoding)
@@ -186,9 +219,10 @@ def _array_items(path: str | os.PathLike[str], encoding: str) -> Iterator[dict[s
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: not JSON ({why_no_json(error)})") from error
         number += 1
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expected a JSON object, but got {shortened(repr(value))}")
-        yield value
+        if isinstance(value, dict):
+            yield Row(where, number, value)
+        else:
+            unusable(InputError(f"{where}: expected a JSON object, but got {shortened(repr(value))}"))
     place += 1
     if skip(" \t\r\n"):
         raise InputError(f"{path}: there is more behind the end of its JSON array: write one array")
@@ -213,88 +247,6 @@ def _text_blocks(path: str | os.PathLike[str], encoding: str) -> Iterator[str]:
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a whole gzip file: {error}") from error
-
-
-# ---- CSV and TSV --------------------------------------------------------------------------------
-
-
-def _delimited(
-    path: str | os.PathLike[str], lines: Iterator[tuple[int, str]], kind: str, names: Collection[str]
-) -> Iterator[Row]:
-    first = next(((number, line) for number, line in lines if line.strip()), None)
-    if first is None:
-        return
-    csv.field_size_limit(max(csv.field_size_limit(), files.MAX_LINE_BYTES))
-    delimiter = "\t" if kind == "TSV" else _delimiter(first[1])
-    columns = next(csv.reader([first[1]], delimiter=delimiter))
-    if any(name.strip().lower() in names for name in columns):
-        yield from _named(path, itertools.chain([first], lines), delimiter)
-    elif len(columns) != 2 or len(columns[1].split()) < 2:
-        raise InputError(
-            f"{path}, line {first[0]}: no column of {shortened(', '.join(map(repr, columns)))} is named as "
-            f"texts are ({', '.join(names)}): name the one that holds them (--field), or write a first line "
-            f"of names"
-        )
-    elif kind == "TSV":  # as MS MARCO has it: quotes are characters like any
-        for number, line in itertools.chain([first], lines):
-            if line.strip():
-                identifier, tab, text = line.rstrip("\r\n").partition("\t")
-                if not tab:
-                    raise InputError(f"{path}, line {number}: expected id, tab and text: {line[:80]!r}")
-                yield Row(f"{path}, line {number}", number, {"_id": identifier, "text": text})
-    else:
-        yield from _named(path, itertools.chain([first], lines), delimiter, ["_id", "text"])
-
-
-def _delimiter(line: str) -> str:
-    return max(",;\t|", key=lambda mark: len(next(csv.reader([line], delimiter=mark))))
-
-
-def _named(
-    path: str | os.PathLike[str],
-    lines: Iterator[tuple[int, str]],
-    delimiter: str,
-    columns: Sequence[str] | None = None,
-) -> Iterator[Row]:
-    """The rows by column name; the first row holds the names, unless they are known."""
-    first = last = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal first, last
-        for number, line in lines:
-            first, last = first or number, number
-            yield line
-
-    reader = csv.reader(counted(), delimiter=delimiter, strict=True)
-    while True:
-        first = 0
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise InputError(f"{path}, line {first}: not CSV ({error} in line {last}): {_QUOTE}") from error
-        if cells is None:
-            return
-        where = f"{path}, line {first}"
-        if columns is None:
-            columns = _column_names(cells, where)
-        elif cells:
-            width = len(columns)
-            if len(cells) < width or any(cells[width:]):
-                raise InputError(
-                    f"{where}: {len(cells)} columns, but there are {width} "
-                    f"({shortened(', '.join(columns))}): {_QUOTE}"
-                )
-            yield Row(where, first, {k: v for k, v in zip(columns, cells, strict=False) if k})
-
-
-def _column_names(cells: Sequence[str], where: str) -> list[str]:
-    names = [name.strip() for name in cells]
-    for place, name in enumerate(names):
-        if name and name in names[:place]:
-            raise InputError(
-                f"{where}: columns {names.index(name) + 1} and {place + 1} are both {name!r}: rename one"
-            )
-    return names
 
 
 # ---- Parquet ------------------------------------------------------------------------------------

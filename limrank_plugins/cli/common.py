@@ -22,9 +22,12 @@ from rich.progress import (
 
 from limrank_plugins import corpus_index
 from limrank_plugins.cli.terminal import Terminal, escaped_json, plain, say, tell
+from limrank_plugins.corpus import as_named
 from limrank_plugins.corpus_files import Corpus
 from limrank_plugins.errors import InputError
+from limrank_plugins.folder_reading import Reading
 from limrank_plugins.fresh_store import FreshStore
+from limrank_plugins.index_folders import is_index
 from limrank_plugins.locks import alone_at
 from limrank_plugins.outputs import check_output
 from limrank_plugins.retrievers import Retriever, retriever_names
@@ -41,13 +44,26 @@ from limrank_plugins.wording import number_of
 __all__ = [
     "QUERIES", "AsJson", "CorpusName", "CorpusOption", "Depth", "Device", "Dtype", "Field", "FirstStage",
     "Instruction", "Language", "Passages", "StorePath", "Terminal", "TitleField", "TopN", "complete", "emit",
-    "key_values", "new_folder", "open_index", "open_store", "parse_options", "progress_bars", "say", "tell",
+    "kept_as_given", "key_values", "new_folder", "open_index", "open_store", "parse_options", "progress_bars",
+    "say", "tell",
 ]  # fmt: skip
 
 
 def complete(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """What a shell offers for a value that is begun: the names that begin so."""
     return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+class Given(str):
+    """The value of an option that stands on the command line, and is not its default."""
+
+    __slots__ = ()
+
+
+def kept_as_given(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """Callback of an option: its value, as `Given` unless it is the default."""
+    source = context.get_parameter_source(parameter.name or "")
+    return value if source is None or source.name.startswith("DEFAULT") else Given(value)
 
 
 Instruction = Annotated[
@@ -63,7 +79,7 @@ CorpusName = Annotated[
     str,
     typer.Argument(
         help="A file (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md, .html, .pdf, .docx), a folder of such "
-        "files or in BEIR's layout, or: samples."
+        "files or in BEIR's layout, the folder of an index (`limrank index -o`), or: samples."
     ),
 ]
 CorpusOption = Annotated[str, typer.Option("--corpus", "-c", help="As for `limrank search`.")]
@@ -97,6 +113,7 @@ FirstStage = Annotated[
         "--retriever",
         help=f"First stage: {', '.join(retriever_names())}.",
         autocompletion=complete(retriever_names),
+        callback=kept_as_given,
     ),
 ]
 Language = Annotated[
@@ -104,6 +121,7 @@ Language = Annotated[
     typer.Option(
         help="Of the corpus, for stop words and stems: german, de, …; or auto, which looks at a sample.",
         autocompletion=complete(lambda: [AUTO, *language_names()]),
+        callback=kept_as_given,
     ),
 ]
 Depth = Annotated[int, typer.Option("--k", help="How many passages the first stage hands on.")]
@@ -171,12 +189,26 @@ def end_with_failures(message: str) -> NoReturn:
 
 
 def open_index(
-    corpus: str | Corpus, retriever: str, *, language: str = DEFAULT, folder: Path | None = None
+    corpus: str | Corpus,
+    retriever: str,
+    *,
+    language: str = DEFAULT,
+    folder: Path | None = None,
+    whole_notes: bool = False,
+    noted: Callable[[Reading], None] | None = None,
 ) -> Retriever:
     """The index of a corpus, as `limrank_plugins.corpus_index.open_index`.
 
-    Says on stderr what is indexed and how far it is, and which language was found or has no stemmer.
+    Says on stderr what is indexed and how far it is, and which language was found or has no stemmer. A saved
+    index must be of the first stage and in the language that stand on the command line, if they do.
     """
+    if folder is None and is_index(as_named(corpus).name):
+        index = corpus_index.open_saved(
+            corpus, *(name if isinstance(name, Given) else None for name in (retriever, language))
+        )
+        if language == AUTO:
+            say(f"the index is in {getattr(index, 'language', DEFAULT)}")
+        return index
 
     def building(documents: int | None) -> None:
         what = "documents" if documents is None else number_of(documents, "document")
@@ -192,6 +224,8 @@ def open_index(
             folder=folder,
             building=building,
             progress=partial(show, "indexing"),
+            whole_notes=whole_notes,
+            noted=noted,
         )
     if language == AUTO:
         known: str = getattr(index, "language", DEFAULT)

@@ -10,8 +10,8 @@ import typer
 from limrank_plugins.cli import common
 from limrank_plugins.corpus import corpus_files, is_samples
 from limrank_plugins.errors import InputError
+from limrank_plugins.index_folders import is_index
 from limrank_plugins.retrievers import Retriever, load_retriever
-from limrank_plugins.retrievers.folder import MANIFEST
 from limrank_plugins.retrievers.languages import DEFAULT
 
 Corpora = Annotated[
@@ -41,8 +41,7 @@ def named_corpora(texts: list[str]) -> dict[str, str]:
             raise InputError(f"--corpus must be written CORPUS or NAME=CORPUS, but got {text!r}")
         if name in corpora:
             raise InputError(f"two corpora are called {name!r}: write --corpus NAME={corpus}")
-        if not _is_index(corpus):
-            corpus_files(corpus)
+        corpus_files(corpus)
         corpora[name] = corpus
     return {**corpora, _SAMPLES: _SAMPLES} if _SAMPLES not in corpora else corpora
 
@@ -60,11 +59,7 @@ def open_corpora(corpora: dict[str, str], retriever: str, language: str = DEFAUL
     """
     return {
         name: load_retriever(Path(corpus).expanduser())
-        if _is_index(corpus)
+        if is_index(corpus)
         else common.open_index(corpus, retriever, language=DEFAULT if is_samples(corpus) else language)
         for name, corpus in corpora.items()
     }
-
-
-def _is_index(corpus: str) -> bool:
-    return (Path(corpus).expanduser() / MANIFEST).is_file()

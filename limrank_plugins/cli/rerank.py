@@ -85,7 +85,8 @@ def rerank(
     if run is not None and language != DEFAULT:
         raise InputError(f"--language {language} is for a search, but --run names what was found: drop one")
     if run is None:
-        candidates = common.open_index(source, retriever, language=language).search_many(searched, k)
+        index = common.open_index(source, retriever, language=language)
+        candidates, retriever = index.search_many(searched, k), index.name
     else:
         candidates = run_candidates(run, searched, source, k)
     if not holds_json_lines(output):

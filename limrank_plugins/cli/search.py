@@ -21,10 +21,12 @@ from limrank_plugins.corpus_index import index_folder
 from limrank_plugins.data import Hit, Query, Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import remarks
+from limrank_plugins.folder_reading import Reading
+from limrank_plugins.index_folders import is_index
 from limrank_plugins.io import ranking_record
 from limrank_plugins.retrievers.dense import DenseRetriever
 from limrank_plugins.retrievers.feedback import search_again
-from limrank_plugins.retrievers.languages import DEFAULT
+from limrank_plugins.retrievers.languages import AUTO, DEFAULT
 from limrank_plugins.unread import Unread
 from limrank_plugins.wording import number_of, shortened, verb_for
 
@@ -72,7 +74,10 @@ def search(
     fresh: common.AskAnew = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Search a corpus and rerank what is found. The index is built once and kept."""
+    """Search a corpus and rerank what is found. The index is built once and kept.
+
+    The folder of an index that `limrank index -o` wrote is searched as it is, without the texts.
+    """
     options = RerankerOptions(
         recipe, model, backend, reasoning, budget, samples, seed, max_reasoning_tokens, instruction, device,
         dtype, option, template, calibration, chunks=chunks,
@@ -81,9 +86,10 @@ def search(
     whole_number("--k", k, least=1)
     searched, loaded = Query(query), loading_seconds()
     source = Corpus(corpus, field, title_field, passages)
-    index = common.open_index(source, retriever, language=language)
+    unread: list[Reading] = []
+    index = common.open_index(source, retriever, language=language, noted=unread.append)
     if feedback and not isinstance(index, DenseRetriever):
-        raise InputError(f"--feedback moves a query's vector: name --retriever dense, not {retriever}")
+        raise InputError(f"--feedback moves a query's vector: name --retriever dense, not {index.name}")
     started = time.perf_counter()
     candidates = index.search(searched, k)
     seconds = time.perf_counter() - started
@@ -91,8 +97,10 @@ def search(
         common.say(
             f"no passage of the {len(index):,} shares a word with the query: ask in other words, or by "
             f"meaning (--retriever dense)"
-            + (", or name the language of the texts (--language)" if language == DEFAULT else "")
+            + (", or name the language of the texts (--language)" if language in (DEFAULT, AUTO) else "")
         )
+        if names := "".join(reading.unread_names() for reading in unread):
+            common.say(f"what was not read may hold it: {names}")
     matching = len(candidates)
     with common.open_store(store, fresh=fresh) as opened:
         # What is wrong with the options is said even where nothing was found.
@@ -233,11 +241,18 @@ def index(
     language: common.Language = "english",
     as_json: common.AsJson = False,
 ) -> None:
-    """Build the index of a corpus; `limrank search` then finds it in the cache."""
+    """Build the index of a corpus; `limrank search` then finds it in the cache.
+
+    With -o it goes into a folder of its own, to be copied or served without the texts: that folder is then
+    the CORPUS of search, ask, rerank, serve and the others. What was not read of the corpus is said in full,
+    also where the index is there already.
+    """
+    if is_index(corpus):
+        raise InputError(f"{corpus!r} is an index already: `limrank search` searches it")
     source = Corpus(corpus, field, title_field, passages)
     where = output or index_folder(source, retriever, language)
     with nullcontext() if output is None else common.new_folder(output):
-        built = common.open_index(source, retriever, language=language, folder=output)
+        built = common.open_index(source, retriever, language=language, folder=output, whole_notes=True)
     documents, cut = len(built), getattr(built, "cut_documents", 0)
     if as_json:
         report = {"retriever": retriever, "documents": documents, "folder": str(where)}

@@ -23,6 +23,7 @@ from limrank_plugins.corpus import Corpus
 from limrank_plugins.corpus_files import source_record, titled
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
+from limrank_plugins.index_folders import is_index
 from limrank_plugins.pipes import is_pipe, regular_file
 from limrank_plugins.retrievers import takes_language
 from limrank_plugins.retrievers.languages import DEFAULT
@@ -91,7 +92,8 @@ def ask(
         str,
         typer.Option(
             help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +, as in bm25s+dense, "
-            "fused by reciprocal ranks."
+            "fused by reciprocal ranks.",
+            callback=common.kept_as_given,
         ),
     ] = "bm25s",
     language: common.Language = "english",
@@ -179,6 +181,11 @@ def first_stage(corpus: Corpus, named: str, language: str = DEFAULT) -> Searches
     names = named.split("+")
     if len(names) == 1:
         return common.open_index(corpus, named, language=language)
+    if is_index(corpus.name):
+        raise InputError(
+            f"{corpus.name!r} is an index of one first stage, but --retriever {named} fuses "
+            f"{len(names)}: leave it out, or name the texts"
+        )
     if is_pipe(corpus.name):
         regular_file(corpus.name, "corpus")
     of_words = [name for name in names if takes_language(name)]

@@ -101,16 +101,15 @@ def test_one_file_does_not_stop_the_others(folder: Path):
     os.mkfifo(folder / "pipe.txt")
     (folder / "loop").symlink_to(folder)
     (folder / "gone.txt").symlink_to(folder / "nowhere")
-    texts, (note,) = read(folder)
+    texts, (note, rows) = read(folder)
     assert texts == {"a.txt": "read", "broken.jsonl#1": "first"}
-    assert note.startswith(f"9 of 10 files in {folder} were not read: ")
+    assert note.startswith(f"8 of 10 files in {folder} were not read: ")
+    assert rows.startswith(f"{folder / 'broken.jsonl'}: 1 of 2 rows was left out; line 2: not JSON")
     for said in (
         "loop is a link to a folder, which is not followed",
         "gone.txt is a link to nothing, a pipe or a device",
         "pipe.txt is a link to nothing, a pipe or a device",
         "binary.txt is no text, whatever its name says",
-        "broken.jsonl, line 2: not JSON",
-        "(what stands before it was read: 1 document)",
         "empty.md is empty",
         "run.tsv, line 1: no column of",
         "table.csv, line 1: no column of 'name', 'price'",
@@ -183,7 +182,7 @@ def test_many_reasons_are_counted(folder: Path):
         (folder / f"{number:02}.md").write_bytes(b"")
     _, (note,) = read(folder)
     assert "14 of 15 files" in note
-    assert "09.md is empty; 4 more files" in note
+    assert "09.md is empty; 4 more files: 10.md, 11.md, 12.md, 13.md" in note
 
 
 def test_what_is_not_installed_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch):

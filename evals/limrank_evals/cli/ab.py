@@ -114,8 +114,9 @@ def ab(
     if run is not None and language != DEFAULT:
         raise InputError(f"--language {language} is for a search, but --run names what was found: drop one")
     if run is None:
-        candidates = common.open_index(source, retriever, language=language).search_many(asked, k)
-        first_stage = retriever if language == DEFAULT else f"{retriever} ({language})"
+        index = common.open_index(source, retriever, language=language)
+        candidates = index.search_many(asked, k)
+        first_stage = index.name if language == DEFAULT else f"{index.name} ({language})"
     else:
         candidates, first_stage = run_candidates(run, asked, source, k), str(run)
 

@@ -28,6 +28,8 @@ from limrank_plugins.checks import whole_number
 from limrank_plugins.cli import common, reports_errors, reranking
 from limrank_plugins.corpus import Corpus
 from limrank_plugins.errors import InputError
+from limrank_plugins.index_folders import is_index
+from limrank_plugins.retrievers.folder import kind_of
 from limrank_plugins.retrievers.languages import DEFAULT
 from limrank_plugins.wording import number_of
 
@@ -104,7 +106,11 @@ def ask(
     title_field: common.TitleField = None,
     passages: common.Passages = None,
     retriever: Annotated[
-        str, typer.Option(help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +.")
+        str,
+        typer.Option(
+            help="First stage: bm25s, rank_bm25, lucene, dense; or several joined by +.",
+            callback=common.kept_as_given,
+        ),
     ] = "bm25s",
     language: common.Language = "english",
     k: common.Depth = 100,
@@ -216,7 +222,8 @@ def ask(
                 top_n=top_n,
             )
             held.callback(pipeline.close)
-            searcher = retriever if language == DEFAULT else f"{retriever} ({language})"
+            searcher = kind_of(source.name) if is_index(source.name) else str(retriever)
+            searcher = searcher if language == DEFAULT else f"{searcher} ({language})"
             search = CorpusSearch(source, searcher, pipeline, with_options, rewrite or "")
         evaluation, place = evaluate_questions(
             named,

@@ -13,6 +13,7 @@ from limrank_evals.tasks.task import Task
 from limrank_plugins import samples
 from limrank_plugins.corpus import Corpus, is_samples
 from limrank_plugins.errors import InputError
+from limrank_plugins.index_folders import is_index
 
 MEASURES = ("nDCG@10", "MAP@100", "R@100", "RR@10")
 _ENDINGS = (".tsv", ".trec", ".csv", ".tsv.gz", ".trec.gz", ".csv.gz")
@@ -58,6 +59,10 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _folder(source: str) -> Path:
+    if is_index(source):
+        raise InputError(
+            f"{source!r} is an index, without queries and judgements: name the folder of texts that has them"
+        )
     return samples.corpus_path().parent if is_samples(source) else Path(source)
 
 
