@@ -71,7 +71,7 @@ _WORD = re.compile(r"[A-Za-z]{1,4}")
 _KEY_FOLLOWS = re.compile(
     r"(?:key|token|bearer|basic|secret|password|authorization|provided)[\"']?\s*[:=]?\s+$", re.IGNORECASE
 )
-# Behind a sign that is written as an escape (%20, \n, \x1b, \u003d), whose letters are no part of what follows.
+# Behind a sign written as an escape (%20, \n, \x1b, \u003d): its letters are no part of what follows.
 _ESCAPE = r"(?<=%[0-9A-Fa-f]{2})|(?<=\\[abfnrtv])|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|hf|xai|pplx|nvapi|ghp|AIza)[-_]?[A-Za-z0-9][\w-]{10,}")
 _LOGIN = re.compile(r"://([^/?#\s]+)@")
