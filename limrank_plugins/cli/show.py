@@ -14,6 +14,7 @@ from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.lora import base_of, is_adapter, names_of
 from limrank_plugins.backends.protocols import Attend, Classify, Encode, Forget, ModelFacts, ScorePair
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.flags import in_flags
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -117,7 +118,7 @@ def show_prompt(
     facts = None if model is None else ModelFacts(names_of(model), has_chat_template(tokenizer))
     choice = choose_template(chosen, template, facts)
     if choice.reason:
-        common.say(f"prompt: {choice.reason}")
+        common.say(f"prompt: {in_flags(choice.reason)}")
     request = next(chosen.readout.ask(Query(query), passages, choice.template, settings))[0]
     if isinstance(request, Encode | ScorePair | Classify | Forget):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")
