@@ -60,7 +60,7 @@ def test_an_option_that_there_is_not_is_told_with_those_that_there_are():
         check_options("backend 'x'", made, "model", devise=1)
     with pytest.raises(InputError, match="missing a required argument: 'model'"):
         check_options("backend 'x'", made)
-    with pytest.raises(InputError, match="'foo'; there are none$"):
+    with pytest.raises(InputError, match=r"'foo'; there are none$"):
         check_options("backend 'none'", lambda model: None, "model", foo=1)
     with pytest.raises(InputError, match="'encoder' has no such option: 'foo'; there are: device, dtype, "):
         Reranker("mini", foo=1)

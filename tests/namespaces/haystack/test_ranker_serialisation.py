@@ -115,13 +115,9 @@ def test_init_takes_keywords_only():
 
 
 def test_a_misspelt_argument_is_told_with_those_that_there_are():
-    with pytest.raises(
-        ValueError, match=r"LimRankRanker has no argument 'topk'; did you mean top_k.*: recipe, "
-    ):
+    with pytest.raises(ValueError, match=r"LimRankRanker has no argument 'topk'; did .* top_k.*: recipe, "):
         LimRankRanker(topk=3)
-    with pytest.raises(
-        ValueError, match=r"LimRankBM25Retriever has no argument 'topk'; did you mean top_k\?"
-    ):
+    with pytest.raises(ValueError, match=r"BM25Retriever has no argument 'topk'; did you mean top_k\?"):
         LimRankBM25Retriever(topk=3)
 
 
