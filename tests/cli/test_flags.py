@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,3 +57,12 @@ def test_the_prompt_that_is_not_used_is_named_by_its_option(smollm2: str):
     assert (code, "which it would read with --template limrank" in stderr) == (0, True)
     code, stderr = said("prompt", "show", "limrank", "--model", smollm2)
     assert (code, "which it would read with --template limrank" in stderr) == (0, True)
+
+
+def test_recipes_that_are_named_are_described_alone():
+    done = CliRunner().invoke(build_app(), ["recipes", "qlm", "mini:pieces=first", "--json"])
+    assert [entry["name"] for entry in json.loads(done.stdout)] == ["qlm", "mini:pieces=first"]
+    shown = CliRunner().invoke(build_app(), ["recipes", "qlm"])
+    assert (shown.exit_code, shown.stdout.split()[0], "monot5" in shown.stdout) == (0, "qlm", False)
+    assert "monot5" in CliRunner().invoke(build_app(), ["recipes"]).stdout
+    assert said("recipes", "qlm", "qml") == (2, "limrank: there is no recipe 'qml'; did you mean qlm?\n")
