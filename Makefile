@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-data test-browser test-processors soak proof proof-full zoo bench test-compat docs \
+.PHONY: help demo test check check-data has-data test-browser test-processors soak proof proof-full zoo bench test-compat docs \
 	clean
 
 help:  ## List the targets
@@ -38,9 +38,12 @@ check: $(VENV)/.test  ## Lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check-data: $(VENV)/.data $(VENV)/.vocabularies  ## Quality figures on real collections: make check-data DATA=folder
+check-data: has-data $(VENV)/.data $(VENV)/.vocabularies  ## Quality figures on real collections: make check-data DATA=folder
 	LIMRANK_DATA="$(abspath $(DATA))" LIMRANK_VOCABULARIES="$(abspath $(VENV))/vocabularies" \
 		$(BIN)/python -m pytest -m "data or lucene" --no-skips
+
+has-data:
+	@$(PYTHON) tests/data_folder.py "$(DATA)"
 
 test-browser: $(VENV)/.test  ## Pages in real headless Chromium: apt-get install chromium chromium-driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --no-skips

@@ -15,6 +15,7 @@ from limrank_plugins.calibration import Calibration, as_calibration
 from limrank_plugins.checks import check_options
 from limrank_plugins.data import Query, ScoreKind
 from limrank_plugins.errors import CapabilityError, InputError
+from limrank_plugins.model_kinds import check_model_kind
 from limrank_plugins.pieces import check_splitter, piece_rule
 from limrank_plugins.prompts import Template
 from limrank_plugins.prompts.tasks import query_and_task
@@ -68,10 +69,12 @@ def backend_for(
     """The backend as it is, or made from its name (default: the recipe's).
 
     Raises:
-        InputError: there is no such backend or option, or options for a backend that is already made.
+        InputError: there is no such backend or option, options for a backend that is already made, or a model
+            of another kind than the recipe asks.
     """
     if backend is not None and not isinstance(backend, str):
         return as_it_is(backend, model, options)
+    check_model_kind(recipe, backend, model)
     name = backend if backend is not None else recipe.backend
     return named_backend(name, model if model is not None else recipe.model, options)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Self
 
 from limrank_plugins.errors import InputError
 from limrank_plugins.wording import did_you_mean, shortened
@@ -108,9 +108,34 @@ def check_options(owner: str, call: Callable[..., Any], *values: Any, **options:
     try:
         signature.bind(*values, **options)
     except TypeError as error:
-        unknown = next((name for name in options if name not in signature.parameters), "")
-        fix = did_you_mean(unknown, signature.parameters)
-        raise InputError(f"{owner} has no such option: {error}{fix and f'; {fix}'}") from error
+        unknown = next((name for name in options if name not in signature.parameters), None)
+        if unknown is None:
+            raise InputError(f"{owner} has no such option: {error}") from error
+        there = _names_of(list(signature.parameters.values())[len(values) :])
+        near = did_you_mean(unknown, signature.parameters)
+        fix = _or_names(near, there)
+        raise InputError(f"{owner} has no such option: {unknown!r}; {fix}") from error
+
+
+def check_names(owner: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Check the names of arguments, of which a value may be a key: none is shown.
+
+    Raises:
+        InputError: there is no such argument; those that there are, and the nearest, are named.
+    """
+    for name in given:
+        if name not in known:
+            fix = _or_names(did_you_mean(name, known), known)
+            raise InputError(f"{owner} has no argument {name!r}; {fix}")
+
+
+class NamesArguments:
+    """A class whose constructor says, where it gets an argument that it has not, which ones there are."""
+
+    def __new__(cls, *values: Any, **arguments: Any) -> Self:
+        """Check the names of the arguments before `__init__` gets them."""
+        check_names(cls.__name__, arguments, _names_of(inspect.signature(cls.__init__).parameters.values()))
+        return super().__new__(cls)
 
 
 def options_of_file(where: str, options: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
@@ -133,6 +158,18 @@ def options_of_file(where: str, options: Mapping[str, Any], allowed: Collection[
             f"{where} sets {unknown[0]!r}, which no file may set; it may set: {', '.join(sorted(allowed))}"
         )
     return dict(options)
+
+
+def _names_of(parameters: Iterable[inspect.Parameter]) -> list[str]:
+    """What can be given by name."""
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [each.name for each in parameters if each.kind not in several and each.name != "self"]
+
+
+def _or_names(near: str, names: Collection[str]) -> str:
+    """The nearest names, as a question, and all that there are."""
+    there = f"there are: {', '.join(names)}" if names else "there are none"
+    return f"{near} {there[0].upper()}{there[1:]}" if near else there
 
 
 def _shown(value: Any) -> str:

@@ -202,7 +202,7 @@ def _kept_notes(folder: Path) -> Reading:
 
 def _checked(retriever: str, language: str) -> str:
     named = language if language == AUTO else language_named(language)
-    if named != DEFAULT and not takes_language(retriever):
+    if not takes_language(retriever) and named != DEFAULT:
         raise InputError(
             f"{retriever} has no language to choose, but language is {language!r}: leave it out, or take "
             f"bm25s"

@@ -17,6 +17,7 @@ from typing import Any, Self
 from limrank_plugins import data
 from limrank_plugins.arguments import check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
+from limrank_plugins.checks import check_names
 from limrank_plugins.errors import InputError, MissingExtra
 from limrank_plugins.failure_log import told_by_caller, warn_of
 from limrank_plugins.hit_metadata import KEYS, hit_metadata
@@ -90,6 +91,13 @@ class LimRankCompressor(BaseDocumentCompressor):
     options: dict[str, Any] = Field(default_factory=dict)
     reranker: Reranker | None = Field(default=None, exclude=True, repr=False)
     _lazy: Lazy[Reranker] = PrivateAttr(default_factory=Lazy)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_names(cls.__name__, data, cls.model_fields)
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> Self:

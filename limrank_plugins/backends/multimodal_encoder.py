@@ -11,12 +11,12 @@ from limrank_plugins.backends.counting import note
 from limrank_plugins.backends.local.hub import hub_or_cache
 from limrank_plugins.backends.local.image_tokens import decode
 from limrank_plugins.backends.local.loading import (
-    loading_errors,
     model_name,
     no_progress_bar,
     pretrained,
     refuse_own_modules,
 )
+from limrank_plugins.backends.local.loading_errors import loading_errors
 from limrank_plugins.backends.local.placement import Placement, placement
 from limrank_plugins.backends.local.requests import Replies
 from limrank_plugins.backends.local.shared_model import SharedModel

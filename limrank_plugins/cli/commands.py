@@ -12,7 +12,7 @@ _COMMANDS = {
     "rerank": "Rerank the candidates of every query.",
     "serve": "Serve rerankers to clients of Cohere, Jina, LlamaIndex, Haystack and whatever asks a /rerank.",
     "expand": "Weigh the tokens of every passage of a corpus, so that `--recipe tildev2` asks no model.",
-    "recipes": "List the ranking methods.",
+    "recipes": "List the ranking methods, or describe some of them.",
     "doctor": "Look at the installation.",
     "demo": "Search the sample collection with BM25, rerank, and show what moved; or a model's reasoning.",
 }

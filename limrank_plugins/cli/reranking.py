@@ -15,12 +15,14 @@ from limrank_plugins.backends import backend_class
 from limrank_plugins.backends.protocols import Generate
 from limrank_plugins.backends.streaming import listening
 from limrank_plugins.cli import common
+from limrank_plugins.cli.flags import in_flags, said_in_flags
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import InputError
+from limrank_plugins.model_kinds import check_model_kind
 from limrank_plugins.prices import VARIABLE
 from limrank_plugins.prompts import template_names
 from limrank_plugins.rankings import CutNames, check_cut, check_threshold
-from limrank_plugins.recipes import load_recipe, recipe_names
+from limrank_plugins.recipes import last_part, load_recipe, recipe_names
 from limrank_plugins.reranker import Reranker
 from limrank_plugins.store import Store
 from limrank_plugins.wording import exact_dollars, in_dollars
@@ -153,12 +155,14 @@ class RerankerOptions:
     chunks: str | None = None
 
     def check_recipe(self, top_n: int | None, threshold: float | None = None) -> None:
-        """Refuse a recipe that there is not, and a cut that cannot be meant, before a corpus is indexed.
+        """Refuse before a corpus is indexed what there is not, or cannot be meant: recipe, model and cut.
 
         Raises:
-            InputError: as for `load_recipe`, `check_cut` and `check_threshold`.
+            InputError: as for `load_recipe`, `check_model_kind`, `check_cut` and `check_threshold`.
         """
-        recipe = load_recipe(DEFAULT_RECIPE if self.recipe is None else self.recipe)
+        with said_in_flags():
+            recipe = load_recipe(DEFAULT_RECIPE if self.recipe is None else self.recipe)
+            check_model_kind(last_part(recipe), self.backend, self.model)
         names = CutNames("--top-n", "--threshold")
         check_cut(top_n, threshold, names)
         check_threshold(recipe, threshold, names)
@@ -208,11 +212,12 @@ def could_chunk(reranker: Reranker) -> bool:
 
 def told_reranker(**arguments: Any) -> Reranker:
     """The reranker; says on stderr which template it asks with where it chose, and what to doubt."""
-    reranker = Reranker(**arguments)
+    with said_in_flags():
+        reranker = Reranker(**arguments)
     if reranker.template_reason:
-        common.say(f"prompt: {reranker.template_reason}")
+        common.say(f"prompt: {in_flags(reranker.template_reason)}")
     if doubt := reranker.calibration_doubt:
-        common.say(f"note: {doubt}")
+        common.say(f"note: {in_flags(doubt)}")
     return reranker
 
 

@@ -14,6 +14,7 @@ from limrank_plugins.backends.local.loading import loading, pretrained
 from limrank_plugins.backends.local.lora import base_of, is_adapter, names_of
 from limrank_plugins.backends.protocols import Attend, Classify, Encode, Forget, ModelFacts, ScorePair
 from limrank_plugins.cli import common, reports_errors, reranking
+from limrank_plugins.cli.flags import in_flags, said_in_flags
 from limrank_plugins.cli.terminal import tell_exactly
 from limrank_plugins.data import Document, Query
 from limrank_plugins.errors import InputError
@@ -26,9 +27,20 @@ prompt_app = typer.Typer(help="Show prompts.", no_args_is_help=True)
 
 
 @reports_errors
-def recipes(as_json: common.AsJson = False) -> None:
-    """List the ranking methods."""
-    entries = [load_recipe(name) for name in recipe_names()]
+def recipes(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Those to describe, with options if they have any. Default: all.",
+            show_default=False,
+            autocompletion=common.complete(recipe_names),
+        ),
+    ] = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """List the ranking methods, or describe some of them."""
+    with said_in_flags():
+        entries = [load_recipe(name) for name in names or recipe_names()]
     if as_json:
         common.emit([_facts(recipe) for recipe in entries])
         return
@@ -117,7 +129,7 @@ def show_prompt(
     facts = None if model is None else ModelFacts(names_of(model), has_chat_template(tokenizer))
     choice = choose_template(chosen, template, facts)
     if choice.reason:
-        common.say(f"prompt: {choice.reason}")
+        common.say(f"prompt: {in_flags(choice.reason)}")
     request = next(chosen.readout.ask(Query(query), passages, choice.template, settings))[0]
     if isinstance(request, Encode | ScorePair | Classify | Forget):
         raise InputError(f"recipe {recipe!r} has no prompt of its own{_why_not(chosen)}")

@@ -23,6 +23,7 @@ from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import Any
 
+from limrank_plugins.backends.smollm_weights import SMOLLM2
 from limrank_plugins.errors import InputError
 from limrank_plugins.recipe import Part as Part
 from limrank_plugins.recipe import Recipe as Recipe
@@ -55,8 +56,11 @@ def load_recipe(name: str, **options: Any) -> Recipe:
             `Recipe`.
     """
     base, _, text = name.partition(":")
+    own = _own_modules()
+    if base not in own and _names_model(name):
+        raise InputError(f"there is no recipe {name!r}; {_advice_on_model(name)}")
     options = parse_options(name, text) | options
-    if base in (own := _own_modules()):
+    if base in own:
         module = import_module(own[base])
         recipe: object = _with_options(base, module, options) if options else module.RECIPE
     else:
@@ -88,6 +92,19 @@ def last_part(recipe: Recipe) -> Recipe:
     while recipe.parts:
         recipe = as_recipe(recipe.parts[-1].recipe)
     return recipe
+
+
+def _names_model(name: str) -> bool:
+    """Whether what was given as a recipe can only be a model: a hub name, a path, or the embedded one."""
+    return "/" in name.partition("(")[0] or name.endswith(".gguf") or name == SMOLLM2
+
+
+def _advice_on_model(name: str) -> str:
+    """How a model is named that was given as a recipe."""
+    recipe = next((r.name for r in own_recipes() if not r.parts and name in (r.model, *r.checkpoints)), None)
+    if recipe is None:
+        return f"a model goes into model=, as in Reranker('limrank', model={name!r})"
+    return f"it is a model for recipe {recipe!r}: Reranker({recipe!r}, model={name!r})"
 
 
 @cache

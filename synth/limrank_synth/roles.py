@@ -14,9 +14,8 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.ledger import Ledger
 from limrank_plugins.reply_store import To
 from limrank_synth.role_requests import RoleRequest
-from limrank_synth.settings import Role, SynthSettings
+from limrank_synth.settings import HOSTED, Role, SynthSettings
 
-_HOSTED = "https://api.openai.com/v1"
 _NO_KEY = "no-key-is-needed"
 _ATTEMPT = 1009
 """Draws between two attempts: sample 2 of attempt 1 is draw 1011."""
@@ -115,9 +114,9 @@ class Roles:
         return self._loaded[known]
 
     def _address(self, name: str, role: Role) -> tuple[str, str]:
-        address = role.base_url or self._environment.get("OPENAI_BASE_URL", _HOSTED)
+        address = role.base_url or self._environment.get("OPENAI_BASE_URL", HOSTED)
         key = self._environment.get(role.api_key_env) or None
-        if key is None and address == _HOSTED and not self._offline:
+        if key is None and address == HOSTED and not self._offline:
             raise InputError(
                 f"no API key for role {name!r}: set {role.api_key_env}, or give it the base_url of a "
                 f"server of your own"

@@ -15,7 +15,7 @@ from limrank_plugins.checks import finite_number, options_of_file, whole_number
 from limrank_plugins.configuration import checked, parse_toml
 from limrank_plugins.errors import InputError
 from limrank_plugins.pipes import read_text
-from limrank_plugins.prices import Price
+from limrank_plugins.prices import Price, price_of
 from limrank_synth.records import INDIRECT, KINDS, NEGATIVE, Kind
 
 ROLES = ("writer", "reasoner", "judge", "second")
@@ -35,6 +35,8 @@ _OURS = frozenset(
     }  # would write more than is paid for
 )
 _SERVED = "openai"
+HOSTED = "https://api.openai.com/v1"
+"""Where a served model is that has no address of its own."""
 _HOW_FAST = frozenset(
     {"concurrency", "timeout", "max_retries", "requests_per_minute", "batch_size", "batch_tokens", "device"}
 )
@@ -52,7 +54,8 @@ class Role:
         base_url: the address, without login or query; None: `OPENAI_BASE_URL`, then OpenAI's own.
         api_key_env: the name of the environment variable that holds the key.
         price_in, price_out: dollars for a million prompt tokens, and for a million written ones; None where
-            they are not known. 0 for a model that nobody charges for.
+            they are not known; commands then look into `limrank_plugins/prices.toml`. 0 for a model that
+            nobody charges for.
         price_cached: dollars for a million prompt tokens that the server had in its cache; None: `price_in`.
         temperature, top_p, max_tokens: of its completions.
         budget: what the server calls `max_tokens`: newer models of OpenAI know only
@@ -210,6 +213,18 @@ class SynthSettings:
         """The roles played by a model whose price is not known."""
         return tuple(name for name, role in self.roles.items() if not role.is_priced)
 
+    def with_known_prices(self, environment: Mapping[str, str] | None = None) -> SynthSettings:
+        """The settings with the prices of `limrank_plugins.prices` for served models that have none here.
+
+        Args:
+            environment: where the address of models without one is looked up; default: the process's.
+
+        Raises:
+            InputError: the file that `LIMRANK_PRICES` names cannot be read.
+        """
+        known = {name: _priced(role, environment) for name, role in self.roles.items()}
+        return replace(self, roles=known)
+
     def check_prices(self) -> None:
         """See that a limit of dollars can be kept.
 
@@ -237,6 +252,18 @@ class SynthSettings:
     def as_json(self) -> dict[str, Any]:
         """For the report: no keys are in it, only the names of the variables that hold them."""
         return asdict(self) | {"roles": {name: asdict(role) for name, role in self.roles.items()}}
+
+
+def _priced(role: Role, environment: Mapping[str, str] | None) -> Role:
+    """The role with its model's price out of the tables, unless any price is given or none is there."""
+    if not role.is_served or (role.price_in, role.price_out, role.price_cached) != (None, None, None):
+        return role
+    variables = os.environ if environment is None else environment
+    address = role.base_url or variables.get("OPENAI_BASE_URL", HOSTED)
+    price = price_of(address, role.model, token_price=None, completion_price=None)
+    if price is None:
+        return role
+    return replace(role, price_in=price.prompt, price_out=price.completion, price_cached=price.cached)
 
 
 def read_settings(path: str | os.PathLike[str], **changes: Any) -> SynthSettings:

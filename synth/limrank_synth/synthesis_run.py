@@ -164,7 +164,8 @@ def dry_run(seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthS
     """The first prompts, and what the whole run takes at most, tokens and dollars, if nothing is asked twice.
 
     Later prompts hold earlier completions, which are taken to be as long as the guidelines allow. Where the
-    price of a role is not known, `cost_at_most` is None and `unpriced` names it.
+    price of a role is not known, `cost_at_most` is None, `unpriced` names it, and `known_cost_at_most` is
+    that of the others.
     """
     check_personas(personas)
     known = load_guidelines(settings.guidelines)
@@ -192,7 +193,10 @@ def dry_run(seeds: Sequence[Seed], personas: Sequence[Persona], settings: SynthS
         "calls": calls,
         "tokens_at_most": {"read": read, "written": written},
         "cost_at_most": None if unpriced else exact_dollars(cost),
+        "known_cost_at_most": exact_dollars(cost),
         "unpriced": unpriced,
+        "models": {name: settings.role(name).model for name in calls},
+        "played_by_writer": [name for name in calls if name not in settings.roles],
         "prompts": [
             {
                 "role": request.role,

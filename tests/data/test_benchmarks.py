@@ -54,6 +54,7 @@ def run_of(task: str) -> Path:
     return folder() / "bright_topics_qrels_runs" / f"{task}.reasonir_gpt4cot_top100.run.gz"
 
 
+@pytest.mark.data("bright_topics_qrels_runs")
 def test_reasonirs_runs_on_both_variants(tmp_path: Path):
     data = folder() / "bright_topics_qrels_runs"
     for task in REASONIR:
@@ -79,6 +80,7 @@ def test_reasonirs_runs_on_both_variants(tmp_path: Path):
     assert round(100 * published["splits"]["economics"]["first"]["nDCG@10"], 2) == 32.65
 
 
+@pytest.mark.data("bright_topics_qrels_runs")
 def test_excluded_documents_above_all_others_change_nothing(tmp_path: Path):
     bright_layout(tmp_path / "bright", "leetcode")
     excluded = read_excluded(folder() / "bright_topics_qrels_runs" / "leetcode.exclude.txt.gz")
@@ -104,6 +106,7 @@ def test_excluded_documents_above_all_others_change_nothing(tmp_path: Path):
     assert written[0] == written[1]
 
 
+@pytest.mark.data("trec_dl19")
 def test_the_bm25_run_of_dl19_has_its_published_figure(tmp_path: Path):
     data = folder() / "trec_dl19"
     run = data / "run.dl19-bm25.res.gz"

@@ -14,7 +14,9 @@ from limrank_evals.judgements import read_judgements
 from limrank_evals.runs import arranged, read_run_lines
 from limrank_plugins.cli import build_app
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.data(
+    "bright_rader_rerank_scores", "bright_topics_qrels_runs", "msmarco_small", "trec_dl19"
+)
 
 
 def errors(*arguments: object) -> dict:

@@ -20,7 +20,13 @@ from limrank_evals.tasks.beir import load_folder
 from limrank_plugins.cli import build_app
 from limrank_plugins.files import read_lines
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.data(
+    "bright_rader_rerank_scores",
+    "bright_topics_qrels_runs",
+    "openstax_psychology",
+    "peer_scores",
+    "trec_dl19",
+)
 
 # nDCG@10 x 100 of ReasonIR's runs: on the judgements as published, and as Anserini corrected them.
 REASONIR = {

@@ -27,7 +27,7 @@ from limrank_evals.stats import mcnemar, wilson
 from limrank_pipelines.citations import neutral
 from limrank_plugins import Document
 
-pytestmark = [pytest.mark.data, needs_mini]
+pytestmark = [pytest.mark.data("openstax_psychology"), needs_mini]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from limrank_pipelines import HybridRetriever
 from limrank_plugins import Document, Reranker, Store
 from limrank_plugins.retrievers import build_retriever
 
-pytestmark = [pytest.mark.data, needs_mini]
+pytestmark = [pytest.mark.data("openstax_psychology"), needs_mini]
 
 
 @pytest.fixture(scope="module")

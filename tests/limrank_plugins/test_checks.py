@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from limrank_plugins import Reranker
-from limrank_plugins.checks import finite_number, plain_text, true_or_false, whole_number
+from limrank_plugins.checks import (
+    NamesArguments,
+    check_options,
+    finite_number,
+    plain_text,
+    true_or_false,
+    whole_number,
+)
 from limrank_plugins.errors import InputError
 
 
@@ -41,3 +48,29 @@ def test_a_switch_is_true_or_false_alone():
 def test_a_reranker_tells_at_its_construction(options: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         Reranker("prior", **options)
+
+
+def test_an_option_that_there_is_not_is_told_with_those_that_there_are():
+    def made(model: str, *, device: str = "", batch_size: int = 1) -> None: ...
+
+    there = "there are: device, batch_size$"
+    with pytest.raises(InputError, match=rf"^backend 'x' has no such option: 'foo'; {there}"):
+        check_options("backend 'x'", made, "model", foo=1)
+    with pytest.raises(InputError, match=rf"'devise'; did you mean device\? T{there[1:]}"):
+        check_options("backend 'x'", made, "model", devise=1)
+    with pytest.raises(InputError, match="missing a required argument: 'model'"):
+        check_options("backend 'x'", made)
+    with pytest.raises(InputError, match=r"'foo'; there are none$"):
+        check_options("backend 'none'", lambda model: None, "model", foo=1)
+    with pytest.raises(InputError, match="'encoder' has no such option: 'foo'; there are: device, dtype, "):
+        Reranker("mini", foo=1)
+
+
+def test_a_constructor_says_which_arguments_it_has():
+    class Made(NamesArguments):
+        def __init__(self, first: int = 0, *, top_k: int = 10) -> None:
+            self.first, self.top_k = first, top_k
+
+    assert vars(Made(1, top_k=3)) == {"first": 1, "top_k": 3}
+    with pytest.raises(InputError, match=r"'topk'; did you mean top_k\? There are: first, top_k$"):
+        Made(topk="sk-planted")

@@ -311,3 +311,8 @@ def test_without_langchain_one_sentence_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "pip install 'limrank[langchain]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_argument_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"LimRankCompressor has no argument 'topn'; did you mean top_n\?"):
+        LimRankCompressor(topn=3)

@@ -30,10 +30,11 @@ def rounds_of(quick: bool, rounds: int | None = None) -> int:
 
 
 def measured(rows: Iterable[Any]) -> list[Any]:
-    """The rows, each of which is announced when it is there: some take minutes."""
+    """The rows, each of which is announced when it is there, or with why it cannot be: some take minutes."""
     done = []
     for row in rows:
-        common.say(f"{row.name}: done")
+        reason = getattr(row, "not_measured", "")
+        common.say(f"{row.name} is not measured: {reason}" if reason else f"{row.name}: done")
         done.append(row)
     return done
 

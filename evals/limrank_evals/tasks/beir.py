@@ -25,6 +25,13 @@ from limrank_plugins.io import read_queries
 from limrank_plugins.prompts import instructions
 from limrank_plugins.tables import KINDS as TABLES
 
+QUERY_FILES = tuple(f"queries{ending}" for ending in TABLES)
+"""What a folder's file of queries may be called; with .gz, too."""
+QRELS_FILES = ("qrels.trec", "qrels.txt", "qrels.tsv", "qrels.csv")
+"""What its file of judgements may be called, where it has one; with .gz, too."""
+QRELS_ENDINGS = (".tsv", ".trec", ".csv")
+"""How the names of such files end in a folder `qrels`, one for each split; with .gz, too."""
+
 
 class BeirSet(NamedTuple):
     """A set of BEIR: its published counts, which judgements are measured, where the hub has it.
@@ -134,12 +141,9 @@ def load_folder(
     place = Path(corpus.name)
     if not place.is_dir():
         raise InputError(f"there is no folder {corpus.name!r}")
-    queries_file = repository_file(place, *(f"queries{ending}" for ending in TABLES))
-    qrels_file = repository_file(
-        place,
-        *(f"qrels/{split}{ending}" for ending in (".tsv", ".trec", ".csv")),
-        *("qrels.trec", "qrels.txt", "qrels.tsv", "qrels.csv"),
-    )
+    queries_file = repository_file(place, *QUERY_FILES)
+    of_split = (f"qrels/{split}{ending}" for ending in QRELS_ENDINGS)
+    qrels_file = repository_file(place, *of_split, *QRELS_FILES)
     qrels, notes = read_judgements(qrels_file), about_judgements(qrels_file)
     queries = read_queries(queries_file)
     if not any(query.id in qrels for query in queries):

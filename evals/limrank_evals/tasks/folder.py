@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from limrank_evals.splits import Split
-from limrank_evals.tasks.beir import load_folder
+from limrank_evals.tasks.beir import QRELS_ENDINGS, QRELS_FILES, QUERY_FILES, load_folder
 from limrank_evals.tasks.task import Task
 from limrank_plugins import samples
 from limrank_plugins.corpus import Corpus, is_samples
@@ -16,7 +16,7 @@ from limrank_plugins.errors import InputError
 from limrank_plugins.index_folders import is_index
 
 MEASURES = ("nDCG@10", "MAP@100", "R@100", "RR@10")
-_ENDINGS = (".tsv", ".trec", ".csv", ".tsv.gz", ".trec.gz", ".csv.gz")
+_ENDINGS = tuple(f"{ending}{packed}" for ending in QRELS_ENDINGS for packed in ("", ".gz"))
 
 
 def load(
@@ -41,7 +41,7 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the files in `qrels/`; `test` where there is a `qrels.trec` instead.
 
     Raises:
-        InputError: no such folder, or no judgements in it.
+        InputError: no such folder, or no queries or judgements in it.
     """
     place = _folder(source)
     if not place.is_dir():
@@ -49,13 +49,23 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
             f"there is no folder {source!r}: give one that holds texts or corpus.jsonl, queries.jsonl and "
             f"judgements, or the word samples"
         )
+    queries = _is_there(place, QUERY_FILES)
     files = [file.name for file in (place / "qrels").glob("*")]
     splits = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
-    if splits:
-        return tuple(sorted(splits))
-    if not any((place / f"qrels{ending}").is_file() for ending in (*_ENDINGS, ".txt", ".txt.gz")):
-        raise InputError(f"{place} holds no judgements: expected qrels/<split>.tsv or qrels.trec")
-    return ("test",)
+    judgements = bool(splits) or _is_there(place, QRELS_FILES)
+    if not (queries and judgements):
+        lacking = " and ".join(["no queries"] * (not queries) + ["no judgements"] * (not judgements))
+        in_qrels = ", ".join(f"qrels/<split>{ending}" for ending in QRELS_ENDINGS)
+        raise InputError(
+            f"{place} holds {lacking}: to be measured it needs queries (one of {', '.join(QUERY_FILES)}) and "
+            f"judgements of them (one of {', '.join(QRELS_FILES)}, or {in_qrels}); each may end in .gz, and "
+            f"docs/your-files.md shows a line of them"
+        )
+    return tuple(sorted(splits)) or ("test",)
+
+
+def _is_there(place: Path, names: Iterable[str]) -> bool:
+    return any((place / f"{name}{packed}").is_file() for name in names for packed in ("", ".gz"))
 
 
 def _folder(source: str) -> Path:

@@ -18,7 +18,8 @@ from limrank_plugins.backends.local.continuous_batch import Draft, budget_and_ro
 from limrank_plugins.backends.local.cuts import tokens_cut
 from limrank_plugins.backends.local.gguf_header import GGUFHeader, read_header
 from limrank_plugins.backends.local.label_prompts import LabelTokens
-from limrank_plugins.backends.local.loading import loading_errors, model_name
+from limrank_plugins.backends.local.loading import model_name
+from limrank_plugins.backends.local.loading_errors import loading_errors
 from limrank_plugins.backends.local.placement import check_device
 from limrank_plugins.backends.local.prompt_batches import split
 from limrank_plugins.backends.local.prompt_encoder import PromptEncoder

@@ -8,7 +8,6 @@ the fix.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,16 +19,13 @@ from typing import Any, NamedTuple
 from limrank_plugins.backends.local.fingerprint import file_fingerprint, folder_fingerprint
 from limrank_plugins.backends.local.gguf_loading import OTHER_KIND, pretrained_gguf
 from limrank_plugins.backends.local.hub import hub_or_cache
+from limrank_plugins.backends.local.loading_errors import loading_errors
 from limrank_plugins.backends.local.lora import base_of, is_adapter, with_adapter
 from limrank_plugins.backends.local.placement import placement
 from limrank_plugins.backends.local.sources import checked_source, gguf_file, is_gguf
-from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_INSTALL, SMOLLM2_SHA256, find_smollm2
-from limrank_plugins.errors import BackendError, InputError, LimRankError, one_sentence, require
-from limrank_plugins.files import DAMAGE, read_json
-
-# transformers 5 takes a SentencePiece file that it cannot read for a tiktoken file, and names the file.
-_SENTENCEPIECE = re.compile(r"sentencepiece|spiece|protobuf|\S\.model\b", re.IGNORECASE)
-
+from limrank_plugins.backends.smollm_weights import SMOLLM2, SMOLLM2_SHA256
+from limrank_plugins.errors import BackendError, InputError, require
+from limrank_plugins.files import read_json
 
 _LOADING = threading.RLock()
 
@@ -49,18 +45,25 @@ class LoadedModel:
 
 
 class _Kind(NamedTuple):
-    """What `transformers` loads a kind of model with, what to call it, and where other kinds run."""
+    """What `transformers` loads a kind of model with, its name, where others run, what to do without it."""
 
     loader: str
     noun: str
     others: str
+    instead: str = ""
 
 
+_SERVED = "or let a server run it (backend='openai', base_url='http://…/v1')"
 _T5 = "T5 and its like run on backend 'seq2seq'"
 _TEXTS = "a causal language model runs on backend 'transformers' (--backend transformers)"
 _KINDS = {
-    "transformers": _Kind("AutoModelForCausalLM", "causal language model", _T5),
-    "vision": _Kind("AutoModelForImageTextToText", "vision-language model", _TEXTS),
+    "transformers": _Kind(
+        "AutoModelForCausalLM",
+        "causal language model",
+        _T5,
+        f"{_SERVED}, or try the recipe on model='smollm2'",
+    ),
+    "vision": _Kind("AutoModelForImageTextToText", "vision-language model", _TEXTS, _SERVED),
     "seq2seq": _Kind("AutoModelForSeq2SeqLM", "sequence-to-sequence model", _TEXTS),
 }
 
@@ -94,7 +97,7 @@ def load(
     base, added = _base_and_adapter(str(model), None if adapter is None else str(adapter))
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
-    with loading(base, model, gguf=kind != "vision") as source:
+    with loading(base, model, gguf=kind != "vision", instead=_KINDS[kind].instead) as source:
         processor = load_processor(source, **common) if kind == "vision" else None
         # An adapter may bring added tokens of its own.
         if processor is not None:
@@ -103,7 +106,7 @@ def load(
             tokenizer = pretrained("AutoTokenizer", added)
         else:
             tokenizer = pretrained("AutoTokenizer", source, **common)
-        loader, noun, others = _KINDS[kind]
+        loader, noun, others, _ = _KINDS[kind]
         try:
             network, report = pretrained(
                 loader, source, dtype=place.dtype, output_loading_info=True, **common, **attention
@@ -231,13 +234,16 @@ def _without_video(source: str, **common: Any) -> Any:
 
 
 @contextmanager
-def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> Iterator[str]:
+def loading(
+    model: str, asked_for: str | None = None, *, gguf: bool = False, instead: str = ""
+) -> Iterator[str]:
     """The checked source of a model, to be loaded inside without a progress bar.
 
     Args:
         model: what `checked_source` takes.
         asked_for: what messages call it; default: the same.
         gguf: whether a GGUF file will do; encoders and models that see are read from folders only.
+        instead: what else can be done where the model is not here, beside downloading it.
 
     Raises:
         InputError: it can be none.
@@ -249,25 +255,8 @@ def loading(model: str, asked_for: str | None = None, *, gguf: bool = False) -> 
             f"model {model!r} is a GGUF file, from which language models are read, not encoders or models "
             f"that see: give a folder or a hub name; a language model reads texts on backend 'transformers'"
         )
-    with loading_errors(asked_for or model), no_progress_bar(), _no_report(), hub_or_cache(source):
+    with loading_errors(asked_for or model, instead), no_progress_bar(), _no_report(), hub_or_cache(source):
         yield source
-
-
-@contextmanager
-def loading_errors(model: str) -> Iterator[None]:
-    """Every failure inside as one sentence that names the model."""
-    try:
-        yield
-    except (OSError, *DAMAGE, RuntimeError, ImportError) as error:
-        if isinstance(error, LimRankError):
-            raise
-        hint = "" if Path(model).exists() else "; it is no folder here, and the hub could not give it"
-        if model == SMOLLM2:
-            missing = f"; it is not installed ({SMOLLM2_INSTALL}), and the hub could not give it"
-            hint = missing if find_smollm2() is None else ""
-        if _SENTENCEPIECE.search(str(error)) and find_spec("sentencepiece") is None:
-            hint = "; its tokenizer is a SentencePiece file: pip install sentencepiece protobuf"
-        raise BackendError(f"model {model!r} cannot be loaded{hint}: {one_sentence(error)}") from error
 
 
 def refuse_own_modules(source: str, trust_remote_code: bool) -> None:

@@ -43,7 +43,7 @@ from limrank_plugins.backends.remote.loops import PerLoop
 from limrank_plugins.checks import finite_number, whole_number
 from limrank_plugins.data import Usage
 from limrank_plugins.errors import require
-from limrank_plugins.secrecy import redacted
+from limrank_plugins.secrecy import LONG, redacted
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -55,7 +55,6 @@ Ask = Callable[[Client], Awaitable[T]]
 _FIRST_RETRIES = 2
 _FIRST_WAIT = 1.0
 _WORD = re.compile(r"\w")
-_SHORTEST_KEY = 8  # "none" and "EMPTY" are no secrets, and words of many a reply
 
 
 class _Lane(Generic[Client]):
@@ -245,7 +244,7 @@ class Calls(Generic[Client]):
                 200,
             ) from None
         text = text.removeprefix("\ufeff")  # some servers write a byte order mark, which is no JSON
-        return redacted(text, [secret for secret in self._secrets if len(secret) >= _SHORTEST_KEY])
+        return redacted(text, [secret for secret in self._secrets if len(secret) >= LONG])
 
     async def aclose(self) -> None:
         """Close the running loop's client. May be called twice; a later call makes a new one."""

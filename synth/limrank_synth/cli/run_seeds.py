@@ -212,7 +212,7 @@ def settings_of(
                 raise InputError(f"{flag}: no model plays the role {name!r}; there are: {', '.join(roles)}")
             change: dict[str, Any] = {field: dollars}
             roles[name] = replace(roles[name], **change)
-    settings = replace(settings, roles=roles)
+    settings = replace(settings, roles=roles).with_known_prices()
     settings.check_prices()
     return settings
 
@@ -271,12 +271,22 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     calls = ", ".join(f"{number:,} by the {role}" for role, number in plan["calls"].items())
     tokens = plan["tokens_at_most"]
     size = f"at most {number_of(tokens['read'], 'token')} read and {tokens['written']:,} written"
-    cost = (
-        in_dollars(plan["cost_at_most"])
-        if not plan["unpriced"]
-        else f"cost unknown: no price is given for {', '.join(plan['unpriced'])} (--price-in and --price-out)"
-    )
-    common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {size}; {cost}")
+    common.say(f"{number_of(plan['seeds'], 'seed')}: {calls}; {size}; {_planned_cost(plan)}")
+    if others := plan["played_by_writer"]:
+        model = plan["models"]["writer"]
+        common.say(f"no model is named for {', '.join(others)}: the writer's, {model}, plays them (--model)")
+
+
+def _planned_cost(plan: Mapping[str, Any]) -> str:
+    """What a run costs at most, as far as that is known, and of which roles it is not."""
+    unpriced = [f"{name} ({plan['models'][name]})" for name in plan["unpriced"]]
+    priced = [name for name in plan["calls"] if name not in plan["unpriced"]]
+    if not unpriced:
+        return f"at most {in_dollars(plan['cost_at_most'])}"
+    unknown = f"cost unknown: no price is given for {', '.join(unpriced)} (--price-in and --price-out)"
+    if not priced:
+        return unknown
+    return f"at most {in_dollars(plan['known_cost_at_most'])} for {', '.join(priced)}; {unknown}"
 
 
 def cost_of(report: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ def test_peers_that_agree_and_peers_that_cannot_be_measured():
     assert bm25s.queries_per_second > 0
     assert absent.not_measured.startswith("not installed: limrank bench retrieval needs nothing_like_it")
     assert failed.not_measured == "broken failed: no space left"
-    assert small.not_measured == "more than 10 passages"
+    assert small.not_measured == "more than 10 passages are too many for it"
 
 
 def test_the_json_and_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -107,6 +107,14 @@ def test_the_json_and_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     command(passages=70, corpus="samples")
     out, err = capsys.readouterr()
     assert out.splitlines()[-1].split() == ["bm25s", "2.00", "5", "0.0", "10.0", "4.00×", "0.20", "1.000"]
-    assert "rank-bm25 is not measured: more than 100,000 passages" in err
+    assert "ours is compared with nothing" not in err
+    said = [line for line in err.splitlines() if ": done" in line or "not measured" in line]
+    assert said == ["limrank: done", "bm25s: done", "rank-bm25 is not measured: more than 100,000 passages"]
+    del rows[1]
     command()
+    assert "ours is compared with nothing: no other first stage could be measured" in capsys.readouterr().err
     assert asked == [(retrieval.QUICK, None, 3), (70, "samples", 7), (retrieval.FULL, None, 7)]
+
+
+def test_every_peer_takes_as_many_passages_as_there_are_by_default():
+    assert all(peer.most is None or peer.most >= retrieval.FULL for peer in first_stages.PEERS)

@@ -369,10 +369,24 @@ def test_bad_input_is_one_sentence(place: Path):
     (place / "twice.run").write_text("1 Q0 a0 1 2 x\n1 Q0 a0 2 1 x\n")
     (place / "short.run").write_text("1 Q0 a0 1 2\n")
     (place / "none").mkdir()
+    (place / "asked").mkdir()
+    (place / "asked" / "queries.csv").write_text("id,text\nq1,why\n")
+    (place / "judged").mkdir()
+    (place / "judged" / "qrels.csv").write_text("query-id,corpus-id,score\nq1,d1,1\n")
     for arguments, words in [
         (["folder", "set", "-t", "dev"], "has no split 'dev'; it has test"),
         (["folder", "nowhere"], "there is no folder 'nowhere'"),
-        (["folder", "none"], "holds no judgements"),
+        (["folder", "none"], "holds no queries and no judgements: to be measured it needs queries (one of"),
+        (["folder", "asked"], "asked holds no judgements: "),
+        (
+            ["folder", "asked"],
+            "qrels.trec, qrels.txt, qrels.tsv, qrels.csv, or qrels/<split>.tsv, qrels/<split>.t",
+        ),
+        (["folder", "judged"], "judged holds no queries: "),
+        (
+            ["folder", "judged"],
+            "(one of queries.jsonl, queries.ndjson, queries.json, queries.csv, queries.tsv, ",
+        ),
         (["folder", "set", "-t", "test", "-t", "test"], "named twice"),
         (["folder", "set", "--first-stage", "empty.run"], "is an empty run"),
         (["folder", "set", "--first-stage", "nan.run"], "must be a finite number, but is 'nan'"),

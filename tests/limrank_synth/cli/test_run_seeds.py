@@ -175,7 +175,7 @@ def test_a_price_that_is_not_known_is_no_price_of_nothing(place: Workplace):
     config = place.folder / "synth.toml"
     config.write_text(config.read_text("utf-8").replace("price_in = 1.0\nprice_out = 3.0\n", ""), "utf-8")
     shown = run(place, "--dry-run").output
-    assert "cost unknown: no price is given for writer, reasoner" in " ".join(shown.split())
+    assert "cost unknown: no price is given for writer (" in " ".join(shown.split())
     assert re.search(r"at most [\d,]+ tokens read and [\d,]+ written", " ".join(shown.split()))
     assert "$" not in shown
     plan = json.loads(run(place, "--dry-run", "--json").stdout)
@@ -208,3 +208,40 @@ def test_fresh_asks_everything_again_and_keeps_the_bill(place: Workplace):
     run(place)
     assert place.server.served == 2 * asked
     assert place.report["cost"] == pytest.approx(2 * cost), "earlier parts stay paid for"
+
+
+def test_a_model_in_the_table_of_prices_has_that_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for variable in ("OPENAI_BASE_URL", "LIMRANK_PRICES"):
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / "seeds.jsonl").write_text('{"_id": "1", "text": "why does milk curdle in tea"}\n')
+
+    def planned(*models: str) -> tuple[str, dict[str, Any]]:
+        words = [
+            "synth",
+            "run",
+            "--seeds",
+            str(tmp_path / "seeds.jsonl"),
+            "-o",
+            str(tmp_path / "out"),
+            "--dry-run",
+        ]
+        words += [word for model in models for word in ("--model", model)]
+        shown = CliRunner().invoke(build_app(), words)
+        assert shown.exit_code == 0, shown.output
+        return " ".join(shown.stderr.split()), json.loads(
+            CliRunner().invoke(build_app(), [*words, "--json"]).stdout
+        )
+
+    said, plan = planned("writer=gpt-4o")
+    assert "cost unknown" not in said
+    assert "; at most $" in said
+    assert "no model is named for reasoner, judge: the writer's, gpt-4o, plays them (--model)" in said
+    assert plan["cost_at_most"] == plan["known_cost_at_most"] > 0
+    said, half = planned("writer=gpt-4o", "judge=unheard-of")
+    assert "for writer, reasoner; cost unknown: no price is given for judge (unheard-of) (--price-in" in said
+    assert "no model is named for reasoner: the writer's" in said
+    assert (half["cost_at_most"], half["unpriced"]) == (None, ["judge"])
+    assert 0 < half["known_cost_at_most"] < plan["cost_at_most"]
+    said, plan = planned("writer=gpt-4o@http://localhost:8000/v1")
+    assert "cost unknown: no price is given for writer (gpt-4o), reasoner (gpt-4o), judge (gpt-4o)" in said
+    assert "$" not in said

@@ -179,7 +179,7 @@ def test_one_line_reranks_an_existing_pipeline(scripted):
     assert after == sorted(before, key=lambda i: -float(TEXTS[i].split()[-1]))
 
 
-@pytest.mark.data
+@pytest.mark.data("openstax_psychology")
 def test_openstax_passages_before_and_after_reranking(tmp_path):
     """The embedded default, on questions of the book itself: more of the first five from the right module."""
     if "LIMRANK_DATA" not in os.environ:

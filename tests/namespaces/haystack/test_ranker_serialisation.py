@@ -17,6 +17,7 @@ from haystack import Pipeline
 from haystack.utils import ComponentDevice, DeviceMap, Secret
 from haystack_helpers import KEY, assert_no_key_in, ranker, stating
 from haystack_integrations.components.rankers.limrank import LimRankRanker
+from haystack_integrations.components.retrievers.limrank import LimRankBM25Retriever
 
 from limrank_plugins import Reranker
 from limrank_plugins.calibration import Calibration, Platt
@@ -111,6 +112,13 @@ def test_run_and_run_async_are_twins():
 def test_init_takes_keywords_only():
     with pytest.raises(TypeError):
         LimRankRanker("limrank")
+
+
+def test_a_misspelt_argument_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"LimRankRanker has no argument 'topk'; did .* top_k.*: recipe, "):
+        LimRankRanker(topk=3)
+    with pytest.raises(ValueError, match=r"BM25Retriever has no argument 'topk'; did you mean top_k\?"):
+        LimRankBM25Retriever(topk=3)
 
 
 @pytest.mark.parametrize("name", ["token", "api_key"])

@@ -19,7 +19,7 @@ from llama_index.postprocessor.limrank import LimRankRerank
 from llama_index.retrievers.limrank import LimRankBM25Retriever
 
 
-@pytest.mark.data
+@pytest.mark.data("openstax_psychology")
 async def test_openstax_passages_before_and_after_reranking(tmp_path: Path) -> None:
     """The embedded default, on a third of a book's questions: more first passages from the right module."""
     if "LIMRANK_DATA" not in os.environ:

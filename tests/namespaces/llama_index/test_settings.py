@@ -316,3 +316,9 @@ def test_a_key_that_a_server_quotes_goes_no_further(
 def test_planted_key_would_be_found() -> None:
     # The checks above look for the key; this one shows that they could find it.
     assert KEY in repr(LimRankRerank(backend="openai", backend_options={"body": {"user": KEY}}))
+
+
+def test_a_misspelt_argument_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"has no argument 'topn'; did you mean top_n.*threshold, ") as no:
+        LimRankRerank(topn=KEY)
+    assert KEY not in str(no.value)

@@ -33,6 +33,7 @@ from llama_index.postprocessor.limrank.prompts import brace_text, brace_text_of,
 
 from limrank_plugins.arguments import Thinking, check_device_for, check_made
 from limrank_plugins.backends.remote.addresses import check_written
+from limrank_plugins.checks import check_names
 from limrank_plugins.data import Ranking
 from limrank_plugins.errors import InputError
 from limrank_plugins.failure_log import told_by_caller, warn_of
@@ -238,11 +239,13 @@ class LimRankRerank(PromptMixin, BaseNodePostprocessor):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_class_name(cls, data: Any) -> Any:
+    def _check_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
         # `model_dump` adds it, so `model_validate` has to take it.
-        if isinstance(data, dict) and "class_name" in data:
-            return {name: value for name, value in data.items() if name != "class_name"}
-        return data
+        given = {name: value for name, value in data.items() if name != "class_name"}
+        check_names(cls.__name__, given, cls.model_fields)
+        return given
 
     @field_validator("base_url")
     @classmethod

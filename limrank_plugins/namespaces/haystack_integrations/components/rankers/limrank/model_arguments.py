@@ -10,6 +10,7 @@ from typing import Any, Self
 from haystack.utils import ComponentDevice, Secret
 
 from limrank_plugins.arguments import check_device_for, takes
+from limrank_plugins.checks import NamesArguments
 from limrank_plugins.errors import InputError
 from limrank_plugins.lazy import deep_copied, shallow_copied
 from limrank_plugins.recipes import Recipe
@@ -21,7 +22,7 @@ API_KEY = Secret.from_env_var("OPENAI_API_KEY", strict=False)
 RENAMED = {"device": "device", "token": "token", "api_key": "api_key", "base_url": "api_base_url"}
 
 
-class Copies:
+class Copies(NamesArguments):
     """A component with keys: its copies share the loaded model and keep the keys, a pickle refuses them.
 
     A pickle holds what `to_dict` writes, so a key that was given as plain text is a `ValueError` there, too.

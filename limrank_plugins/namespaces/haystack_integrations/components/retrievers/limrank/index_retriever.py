@@ -16,7 +16,7 @@ from haystack.document_stores.types import DocumentStore, FilterPolicy, apply_fi
 from haystack.utils.filters import document_matches_filter
 
 from limrank_plugins import Document as Passage
-from limrank_plugins.checks import whole_number
+from limrank_plugins.checks import NamesArguments, whole_number
 from limrank_plugins.errors import InputError, one_sentence
 from limrank_plugins.lazy import deep_copied, shallow_copied
 from limrank_plugins.retrievers import Retriever, build_retriever, open_retriever
@@ -49,7 +49,7 @@ class Index:
         return [_scored(self.documents.get(passage.id or ""), passage) for passage in passages]
 
 
-class IndexRetriever:
+class IndexRetriever(NamesArguments):
     """Keeps an index over a document store or of a folder, searches it, filters.
 
     A component is a subclass that names its `engine` (and has further arguments, if it needs any).
