@@ -30,7 +30,7 @@ OWN = "a-key-of-no-known-form"
 def test_a_word_that_cannot_be_used_is_shown_as_text(words: list[str]):
     done = CliRunner().invoke(build_app(), words)
     assert done.exit_code == 2
-    assert "Error: " in done.stderr
+    assert re.search(r"^(Error|limrank): ", done.stderr, re.MULTILINE)
     assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.output) is None
 
 

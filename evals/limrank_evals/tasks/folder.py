@@ -41,7 +41,7 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the files in `qrels/`; `test` where there is a `qrels.trec` instead.
 
     Raises:
-        InputError: no such folder, or no queries or judgements in it.
+        InputError: no such folder, or no judgements in it.
     """
     place = _folder(source)
     if not place.is_dir():
@@ -49,12 +49,10 @@ def find(source: str, options: Mapping[str, Any]) -> tuple[str, ...]:
             f"there is no folder {source!r}: give one that holds texts or corpus.jsonl, queries.jsonl and "
             f"judgements, or the word samples"
         )
-    queries = _is_there(place, QUERY_FILES)
     files = [file.name for file in (place / "qrels").glob("*")]
     splits = {name.removesuffix(ending) for name in files for ending in _ENDINGS if name.endswith(ending)}
-    judgements = bool(splits) or _is_there(place, QRELS_FILES)
-    if not (queries and judgements):
-        lacking = " and ".join(["no queries"] * (not queries) + ["no judgements"] * (not judgements))
+    if not splits and not _is_there(place, QRELS_FILES):
+        lacking = "no judgements" if _is_there(place, QUERY_FILES) else "no queries and no judgements"
         in_qrels = ", ".join(f"qrels/<split>{ending}" for ending in QRELS_ENDINGS)
         raise InputError(
             f"{place} holds {lacking}: to be measured it needs queries (one of {', '.join(QUERY_FILES)}) and "

@@ -38,8 +38,8 @@ def kind_of_model(model: str) -> Kind | None:
 
 
 def _json(file: Path) -> Any:
-    """What a file holds; None where it is not there, or broken: whoever loads the model says so."""
+    """What a file holds; None where it is none (a pipe) or broken: whoever loads the model says so."""
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(file.read_bytes()) if file.is_file() else None
     except (OSError, ValueError):
         return None

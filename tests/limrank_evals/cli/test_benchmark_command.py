@@ -382,7 +382,7 @@ def test_bad_input_is_one_sentence(place: Path):
             ["folder", "asked"],
             "qrels.trec, qrels.txt, qrels.tsv, qrels.csv, or qrels/<split>.tsv, qrels/<split>.t",
         ),
-        (["folder", "judged"], "judged holds no queries: "),
+        (["folder", "judged"], "judged holds none of queries.jsonl, "),
         (
             ["folder", "judged"],
             "(one of queries.jsonl, queries.ndjson, queries.json, queries.csv, queries.tsv, ",
