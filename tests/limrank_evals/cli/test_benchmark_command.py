@@ -383,10 +383,6 @@ def test_bad_input_is_one_sentence(place: Path):
             "qrels.trec, qrels.txt, qrels.tsv, qrels.csv, or qrels/<split>.tsv, qrels/<split>.t",
         ),
         (["folder", "judged"], "judged holds none of queries.jsonl, "),
-        (
-            ["folder", "judged"],
-            "(one of queries.jsonl, queries.ndjson, queries.json, queries.csv, queries.tsv, ",
-        ),
         (["folder", "set", "-t", "test", "-t", "test"], "named twice"),
         (["folder", "set", "--first-stage", "empty.run"], "is an empty run"),
         (["folder", "set", "--first-stage", "nan.run"], "must be a finite number, but is 'nan'"),
