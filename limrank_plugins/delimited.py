@@ -96,9 +96,11 @@ class _Table:
             identifier, tab, text = line.rstrip("\r\n").partition("\t")
             if number in self._broken:
                 self._unusable(self._broken.pop(number))
+            elif not line.strip():
+                continue
             elif tab:
                 yield Row(where, number, {"_id": identifier, "text": text})
-            elif line.strip():
+            else:
                 self._unusable(InputError(f"{where}: expected id, tab and text: {line[:80]!r}"))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:

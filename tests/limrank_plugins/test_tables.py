@@ -101,7 +101,7 @@ def test_named_fields(tmp_path: Path):
 
 def test_a_table_of_ids_and_texts_needs_no_line_of_names(tmp_path: Path):
     """MS MARCO's collection.tsv, where quotes are characters like any."""
-    path = write(tmp_path / "collection.tsv", '0\tThe "Manhattan" project\n1\t"Quoted begin\twith tab\n')
+    path = write(tmp_path / "collection.tsv", '0\tThe "Manhattan" project\n \t\n1\t"Quoted begin\twith tab\n')
     assert [(d.id, d.text) for d in read_documents(path)] == [
         ("0", 'The "Manhattan" project'),
         ("1", '"Quoted begin\twith tab'),
