@@ -54,16 +54,16 @@ def complete(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
-class Given(str):
+class CommandLineValue(str):
     """The value of an option that stands on the command line, and is not its default."""
 
     __slots__ = ()
 
 
 def kept_as_given(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    """Callback of an option: its value, as `Given` unless it is the default."""
+    """Callback of an option: a `CommandLineValue` unless it is the default."""
     source = context.get_parameter_source(parameter.name or "")
-    return value if source is None or source.name.startswith("DEFAULT") else Given(value)
+    return value if source is None or source.name.startswith("DEFAULT") else CommandLineValue(value)
 
 
 Instruction = Annotated[
@@ -204,7 +204,7 @@ def open_index(
     """
     if folder is None and is_index(as_named(corpus).name):
         index = corpus_index.open_saved(
-            corpus, *(name if isinstance(name, Given) else None for name in (retriever, language))
+            corpus, *(name if isinstance(name, CommandLineValue) else None for name in (retriever, language))
         )
         if language == AUTO:
             say(f"the index is in {getattr(index, 'language', DEFAULT)}")

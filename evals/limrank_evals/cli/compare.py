@@ -71,15 +71,8 @@ def compare(
 
 
 def _show(comparisons: dict[str, Comparison], level: float, worst: int) -> None:
-    heads = (
-        "measure",
-        "first",
-        "second",
-        "difference",
-        f"{level_text(level)} interval",
-        "p (rand.)",
-        "p (t)",
-    )
+    interval = f"{level_text(level)} interval"
+    heads = ("measure", "first", "second", "difference", interval, "p (rand.)", "p (t)")
     rows = []
     for name, c in comparisons.items():
         means = value_text(c.first), value_text(c.second), value_text(c.difference, signed=True)

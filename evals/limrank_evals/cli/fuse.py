@@ -52,16 +52,8 @@ def fuse(
     if as_json:
         common.emit(record(made, left_out, resampling))
         return
-    heads = (
-        "collection",
-        "queries",
-        *parts,
-        "fused",
-        "difference",
-        f"{level_text(level)} interval",
-        "p",
-        "w/t/l",
-    )
+    interval = f"{level_text(level)} interval"
+    heads = ("collection", "queries", *parts, "fused", "difference", interval, "p", "w/t/l")
     rows = [
         [
             name,
